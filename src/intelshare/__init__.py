@@ -1,0 +1,3 @@
+"""intelshare: a federated broker for threat intelligence between sovereign members."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,55 @@
+"""The one unit of time: whole microseconds since 1970-01-01T00:00Z, as on the wire.
+
+An ``Instant`` is an integer, so that it is exact, total ordered, cheap and free of the naive/aware
+trap of ``datetime``; instants before 1970 are negative (treaties have dates from 1949). It is always
+an argument: nothing in the core asks a clock. Why not ``datetime``: docs/decisions/0002-instants.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import NewType
+
+Instant = NewType("Instant", int)
+
+NEVER = Instant(2**64 - 1)
+"""The u64 that stands for "no end" (docs/format.md, Codec)."""
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def of(value: datetime | date) -> Instant:
+    """The instant of an aware datetime, or the first instant (UTC) of a date.
+
+    Raises ValueError for a datetime without an offset: half the world would read it differently.
+    """
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if value.tzinfo is None:
+        raise ValueError("a time needs an offset, such as 2024-06-01T12:00:00Z")
+    return Instant((value - _EPOCH) // _MICROSECOND)
+
+
+def parse(text: str) -> Instant:
+    """An ISO 8601 date (its first instant in UTC) or time with offset. Raises ValueError."""
+    if len(text) == 10:
+        return of(date.fromisoformat(text))
+    return of(datetime.fromisoformat(text))
+
+
+def to_datetime(instant: Instant) -> datetime:
+    """The aware UTC datetime. Raises OverflowError outside the years 1 to 9999."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
+def show(instant: Instant) -> str:
+    """ISO 8601 in UTC to the second, microseconds only where there are any; "never" for NEVER."""
+    if instant == NEVER:
+        return "never"
+    return to_datetime(instant).isoformat().replace("+00:00", "Z")
