@@ -1,0 +1,315 @@
+"""X.509, used for TLS only: issue authorities and leaves, read an identity, check its issuer.
+
+Per member one authority for nodes and one for users (ECDSA P-384, because pyca's chain validator and
+BoringSSL both take it; Ed25519 and ML-DSA leaves fail in TLS), leaves P-256 with an empty subject and one URI
+SAN. A node leaf also has exactly one DNS SAN, the only name that a gRPC client compares.
+
+Who a certificate speaks for is the exact text of its one URI SAN, looked up and never parsed
+(``intelshare.trust``). Reading it is strict: anything that this module would not have issued is no identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import PolicyBuilder, VerificationError
+from cryptography.x509.verification import Store as _Anchors
+
+from intelshare.errors import TrustError
+from intelshare.instant import DAY, HOUR, MINUTE, SECOND, Instant, of, to_datetime
+
+NODE_LIFETIME = 7 * DAY
+USER_LIFETIME = 24 * HOUR
+DEVELOPMENT_LIFETIME = 30 * DAY
+AUTHORITY_LIFETIME = 5 * 365 * DAY
+
+_BACKDATE = 5 * MINUTE
+"""How far not-before lies before the issue: the same 300 s that bound "ahead" everywhere else."""
+
+MAX_CERTIFICATE = 16_384
+"""Bytes of DER that are looked at; a leaf of ours has about 600."""
+
+
+class Purpose(Enum):
+    """What a leaf may be in TLS: nodes call and are called, users only call."""
+
+    NODE = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    USER = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedKey:
+    """A certificate and its private key. The key belongs into the vault or a 0600 file, nowhere else."""
+
+    certificate: bytes
+    """DER."""
+    key: bytes
+    """Unencrypted PKCS #8, PEM."""
+
+    def __repr__(self) -> str:
+        return f"CertifiedKey({sha256(self.certificate).hexdigest()[:16]}, key=...)"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What a leaf says about itself; nothing of it is believed before ``check_issued``."""
+
+    uri: str
+    dns: str
+    """The one DNS SAN, or empty (users)."""
+    digest: bytes
+    """SHA-256 of the DER: names this certificate in Hello, in revocations and in caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Half-open interval in which a whole chain is valid."""
+
+    start: Instant
+    end: Instant
+
+    def holds(self, at: Instant) -> bool:
+        """Whether ``at`` lies inside."""
+        return self.start <= at < self.end
+
+
+def make_authority(name: str, at: Instant, random: Callable[[int], bytes]) -> CertifiedKey:
+    """A new self-signed authority, valid for five years; ``name`` ("FRA nodes") is for people only."""
+    key = _new_key(ec.SECP384R1(), random)
+    public = key.public_key()
+    identifier = x509.SubjectKeyIdentifier.from_public_key(public)
+    # Part of the key in the name: after a rotation two authorities must not be taken for one by name.
+    subject = x509.Name(
+        [x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{name} {identifier.digest[:4].hex()}")]
+    )
+    builder = (
+        _builder(subject, subject, public, at=at, lifetime=AUTHORITY_LIFETIME, random=random)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier(identifier.digest, None, None), critical=False)
+    )
+    return _signed(builder, key, key)
+
+
+def issue_node(
+    authority: CertifiedKey,
+    uri: str,
+    dns: str,
+    at: Instant,
+    random: Callable[[int], bytes],
+    *,
+    lifetime: int = NODE_LIFETIME,
+) -> CertifiedKey:
+    """A leaf for a node, TLS server and client. ``lifetime`` in microseconds, capped by the authority's."""
+    names = (x509.UniformResourceIdentifier(uri), x509.DNSName(dns))
+    return _issue(authority, names, Purpose.NODE, at=at, lifetime=lifetime, random=random)
+
+
+def issue_user(
+    authority: CertifiedKey,
+    uri: str,
+    at: Instant,
+    random: Callable[[int], bytes],
+    *,
+    lifetime: int = USER_LIFETIME,
+) -> CertifiedKey:
+    """A leaf for a user, TLS client only. ``lifetime`` in microseconds, capped by the authority's."""
+    names = (x509.UniformResourceIdentifier(uri),)
+    return _issue(authority, names, Purpose.USER, at=at, lifetime=lifetime, random=random)
+
+
+def inspect(certificate: bytes) -> Leaf:
+    """Read the identity that a leaf claims: exactly one URI SAN, at most one DNS SAN, nothing else.
+
+    Raises TrustError PEER_IDENTITY_INVALID for anything odd: no or two URIs, another SAN type, a subject, an
+    authority's certificate, DER that does not parse.
+    """
+    if len(certificate) > MAX_CERTIFICATE:
+        raise _invalid("is larger than any that intelshare issues")
+    # Everything pyca raises on hostile DER is a ValueError; extensions are parsed on first use.
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        subject = list(parsed.subject)
+        alternatives = list(parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise _invalid("cannot be read") from None
+    if subject:
+        raise _invalid("has a subject; identities are in the URI SAN only")
+    if constraints.ca:
+        raise _invalid("is an authority's, not a leaf")
+    uris = [name.value for name in alternatives if isinstance(name, x509.UniformResourceIdentifier)]
+    hosts = [name.value for name in alternatives if isinstance(name, x509.DNSName)]
+    if len(uris) != 1 or len(hosts) > 1 or len(uris) + len(hosts) != len(alternatives):
+        raise _invalid("needs exactly one URI SAN, at most one DNS SAN and no other")
+    return Leaf(uris[0], hosts[0] if hosts else "", sha256(certificate).digest())
+
+
+def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) -> Validity:
+    """Check that one of these authorities issued the leaf and that the chain is valid at ``at``.
+
+    About 0.6 ms: callers cache the answer, which is the interval in which it stays true. Raises TrustError
+    PEER_IDENTITY_MISMATCH otherwise, also when there is no authority at all.
+    """
+    anchors = [x509.load_der_x509_certificate(der) for der in authorities]
+    if not anchors:
+        raise _mismatch()
+    verifier = PolicyBuilder().store(_Anchors(anchors)).time(to_datetime(at)).build_client_verifier()
+    try:
+        chain = verifier.verify(x509.load_der_x509_certificate(certificate), []).chain
+    except (VerificationError, ValueError):
+        raise _mismatch() from None
+    return Validity(
+        max(of(c.not_valid_before_utc) for c in chain), min(of(c.not_valid_after_utc) for c in chain)
+    )
+
+
+def is_authority(certificate: bytes) -> bool:
+    """Whether these bytes are the DER of an authority's certificate, fit to stand in a directory."""
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        return parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return False
+
+
+def validity(certificate: bytes) -> Validity:
+    """The interval that a certificate of our own states, for renewal. Raises ValueError if it is none."""
+    parsed = x509.load_der_x509_certificate(certificate)
+    return Validity(of(parsed.not_valid_before_utc), of(parsed.not_valid_after_utc))
+
+
+def to_pem(certificates: Iterable[bytes]) -> bytes:
+    """DER certificates as one PEM text, as gRPC credentials want them."""
+    return b"".join(
+        x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM) for der in certificates
+    )
+
+
+def from_pem(text: bytes) -> bytes:
+    """DER of the first certificate of a PEM text.
+
+    gRPC shows a peer's leaf as PEM. Raises TrustError PEER_IDENTITY_INVALID if there is none.
+    """
+    try:
+        return x509.load_pem_x509_certificate(text).public_bytes(serialization.Encoding.DER)
+    except ValueError:
+        raise _invalid("cannot be read") from None
+
+
+def _issue(
+    authority: CertifiedKey,
+    names: Iterable[x509.GeneralName],
+    purpose: Purpose,
+    *,
+    at: Instant,
+    lifetime: int,
+    random: Callable[[int], bytes],
+) -> CertifiedKey:
+    issuer = x509.load_der_x509_certificate(authority.certificate)
+    issuer_key = serialization.load_pem_private_key(authority.key, password=None)
+    if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
+        raise TypeError("an authority's key is an elliptic curve key")
+    key = _new_key(ec.SECP256R1(), random)
+    issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    lifetime = min(lifetime, of(issuer.not_valid_after_utc) - at)
+    builder = (
+        _builder(x509.Name([]), issuer.subject, key.public_key(), at=at, lifetime=lifetime, random=random)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purpose.value), critical=False)
+        # Critical because the subject is empty (RFC 5280, 4.2.1.6).
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier(issuer_id.digest, None, None), critical=False)
+    )
+    return _signed(builder, key, issuer_key)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey,
+    *,
+    at: Instant,
+    lifetime: int,
+    random: Callable[[int], bytes],
+) -> x509.CertificateBuilder:
+    whole = at - at % SECOND
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(_serial(random))
+        .not_valid_before(to_datetime(Instant(whole - _BACKDATE)))
+        .not_valid_after(to_datetime(Instant(whole + lifetime - lifetime % SECOND)))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _signed(
+    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+) -> CertifiedKey:
+    certificate = builder.sign(signer, hashes.SHA384(), ecdsa_deterministic=True)
+    return CertifiedKey(
+        certificate.public_bytes(serialization.Encoding.DER),
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    )
+
+
+_ORDERS = {
+    "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "secp384r1": int(
+        "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16
+    ),
+}
+
+
+def _new_key(curve: ec.EllipticCurve, random: Callable[[int], bytes]) -> ec.EllipticCurvePrivateKey:
+    # 16 bytes more than the order: the bias of the reduction is below 2^-128 (FIPS 186-5, A.2.1).
+    wide = int.from_bytes(random(curve.key_size // 8 + 16))
+    return ec.derive_private_key(wide % (_ORDERS[curve.name] - 1) + 1, curve)
+
+
+def _serial(random: Callable[[int], bytes]) -> int:
+    # 159 bits: positive and at most 20 bytes of DER (RFC 5280, 4.1.2.2).
+    return (int.from_bytes(random(20)) >> 1) | 1
+
+
+def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _invalid(why: str) -> TrustError:
+    return TrustError(
+        "PEER_IDENTITY_INVALID",
+        f"the certificate {why}",
+        hint="issue it anew with `intelshare pki issue` at the member it belongs to",
+    )
+
+
+def _mismatch() -> TrustError:
+    return TrustError(
+        "PEER_IDENTITY_MISMATCH",
+        "the certificate was not issued by the member whose node it names, or is not valid now",
+        hint="renew it with `intelshare pki renew` there; if it was, exchange directories first",
+    )
