@@ -1,0 +1,344 @@
+"""The one encoding of everything that is signed, hashed or stored: fixed-layout records.
+
+A record is a frozen dataclass whose annotations *are* its table: their order and types are the
+format (docs/format.md, "Codec")::
+
+    @record
+    class Receipt:
+        to: Member                                          # s: UTF-8 with a u16 length
+        leaf: Bytes32                                       # [32]
+        status: Status                                      # an IntEnum: u8, from 1
+        codes: Annotated[tuple[Text, ...], Count(0, 32)]    # L<s>
+        decided_at: Time                                    # u64
+
+Each value has exactly one encoding and nothing may follow it, so ``encode(T, decode(T, b)) == b`` for
+every accepted ``b`` and no check of canonicity is needed. Steps are compiled once per record, and
+neighbouring fields of fixed size are packed by one ``struct``, because releases pass
+here by the ten thousand.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Annotated, Any, Final, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+
+from intelshare.errors import EnvelopeError
+
+T = TypeVar("T")
+
+_Write = Callable[[Any, list[bytes]], None]
+_Read = Callable[[bytes, int], tuple[Any, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A field of fixed size: a ``struct`` format, and the values allowed if they are a closed set."""
+
+    format: str
+    length: int = 0
+    """For ``[n]``: n, because ``struct`` pads short bytes silently. 0 for numbers."""
+    table: Mapping[int, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A field whose size is in its first bytes."""
+
+    write: _Write
+    read: _Read
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Bounds of a list's length, both included; ``among`` if only some lengths exist."""
+
+    least: int = 0
+    most: int = 0xFFFF
+    among: Collection[int] | None = None
+
+    def check(self, count: int) -> None:
+        if not self.least <= count <= self.most or (self.among is not None and count not in self.among):
+            raise ValueError(f"a list of {count} is not allowed")
+
+
+def only(value: int, form: str) -> Fixed:
+    """A number that has one allowed value, such as a version."""
+    return Fixed(form, table={value: value})
+
+
+def _write_text(value: str, out: list[bytes]) -> None:
+    raw = value.encode()
+    out.append(_U16.pack(len(raw)))
+    out.append(raw)
+
+
+def _read_text(data: bytes, at: int) -> tuple[str, int]:
+    start = at + 2
+    end = start + (data[at] << 8 | data[at + 1])
+    if end > len(data):
+        raise ValueError("text is cut off")
+    return str(data[start:end], "utf-8"), end
+
+
+def _blob(prefix: struct.Struct) -> Variable:
+    def write(value: bytes, out: list[bytes]) -> None:
+        out.append(prefix.pack(len(value)))
+        out.append(value)
+
+    def read(data: bytes, at: int) -> tuple[bytes, int]:
+        start = at + prefix.size
+        end = start + prefix.unpack_from(data, at)[0]
+        if end > len(data):
+            raise ValueError("bytes are cut off")
+        return data[start:end], end
+
+    return Variable(write, read)
+
+
+_U16: Final = struct.Struct(">H")
+_U32: Final = struct.Struct(">I")
+
+U8 = Annotated[int, Fixed("B")]
+U16 = Annotated[int, Fixed("H")]
+U32 = Annotated[int, Fixed("I")]
+U64 = Annotated[int, Fixed("Q")]
+TEXT: Final = Variable(_write_text, _read_text)
+Text = Annotated[str, TEXT]
+B16 = Annotated[bytes, _blob(_U16)]
+B32 = Annotated[bytes, _blob(_U32)]
+Bytes16 = Annotated[bytes, Fixed("16s", 16)]
+Bytes32 = Annotated[bytes, Fixed("32s", 32)]
+
+
+@lru_cache(maxsize=512)
+def _many(form: str, count: int) -> struct.Struct:
+    return struct.Struct(">" + form * count)
+
+
+_CACHED_COUNT: Final = 256
+"""Longer lists are read one by one: a hostile peer must not choose what fills the cache above."""
+
+
+def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
+    one = struct.Struct(">" + item.format)
+
+    def write(values: tuple[Any, ...], out: list[bytes]) -> None:
+        bounds.check(len(values))
+        if item.length and any(len(v) != item.length for v in values):
+            raise ValueError(f"an item is not {item.length} bytes long")
+        if item.table is not None and any(v not in item.table for v in values):
+            raise ValueError("an item is not of the closed set")
+        out.append(_U16.pack(len(values)))
+        out.extend(one.pack(v) for v in values)
+
+    def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+        count = _U16.unpack_from(data, at)[0]
+        bounds.check(count)
+        start, end = at + 2, at + 2 + count * one.size
+        if end > len(data):
+            raise ValueError("a list is cut off")
+        if count <= _CACHED_COUNT:
+            values: tuple[Any, ...] = _many(item.format, count).unpack_from(data, start)
+        else:
+            values = tuple(v for (v,) in one.iter_unpack(data[start:end]))
+        if item.table is not None:
+            values = tuple(item.table[v] for v in values)
+        return values, end
+
+    return Variable(write, read)
+
+
+def _list_of_variable(item: Variable, bounds: Count) -> Variable:
+    def write(values: tuple[Any, ...], out: list[bytes]) -> None:
+        bounds.check(len(values))
+        out.append(_U16.pack(len(values)))
+        for value in values:
+            item.write(value, out)
+
+    def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+        count = _U16.unpack_from(data, at)[0]
+        bounds.check(count)
+        at += 2
+        values = []
+        for _ in range(count):
+            value, at = item.read(data, at)
+            values.append(value)
+        return tuple(values), at
+
+    return Variable(write, read)
+
+
+def _field(hint: Any) -> Fixed | Variable:
+    """The codec of an annotation: marked with one, or an IntEnum, a record, or a list of such."""
+    bounds = Count()
+    if get_origin(hint) is Annotated:
+        hint, *marks = get_args(hint)
+        for mark in marks:
+            if isinstance(mark, (Fixed, Variable)):
+                return mark
+            if isinstance(mark, Count):
+                bounds = mark
+    if get_origin(hint) is tuple:
+        item = _field(get_args(hint)[0])
+        return _list_of_fixed(item, bounds) if isinstance(item, Fixed) else _list_of_variable(item, bounds)
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
+        return Fixed("B", table={member.value: member for member in hint})
+    nested: Variable = hint.__record__
+    return nested
+
+
+def _write_run(names: list[str], run: list[Fixed]) -> _Write:
+    pack = struct.Struct(">" + "".join(f.format for f in run)).pack
+    get: attrgetter[Any] = attrgetter(*names)
+    alone = len(names) == 1
+    lengths = [(i, f.length) for i, f in enumerate(run) if f.length]
+    tables = [(i, f.table) for i, f in enumerate(run) if f.table is not None]
+
+    def write(value: Any, out: list[bytes]) -> None:
+        values = (get(value),) if alone else get(value)
+        for i, length in lengths:
+            if len(values[i]) != length:
+                raise ValueError(f"{names[i]} is {len(values[i])} bytes long instead of {length}")
+        for i, table in tables:
+            if values[i] not in table:
+                raise ValueError(f"{names[i]} is {values[i]}")
+        out.append(pack(*values))
+
+    return write
+
+
+_Step = Callable[[bytes, int, list[Any]], int]
+
+
+def _read_run(run: list[Fixed]) -> _Step:
+    packed = struct.Struct(">" + "".join(f.format for f in run))
+    unpack_from, size = packed.unpack_from, packed.size
+    tables = [(i, f.table) for i, f in enumerate(run) if f.table is not None]
+
+    def plain(data: bytes, at: int, values: list[Any]) -> int:
+        values += unpack_from(data, at)
+        return at + size
+
+    def with_tables(data: bytes, at: int, values: list[Any]) -> int:
+        base = len(values)
+        values += unpack_from(data, at)
+        for i, table in tables:
+            values[base + i] = table[values[base + i]]
+        return at + size
+
+    return with_tables if tables else plain
+
+
+def _read_one(read: _Read) -> _Step:
+    def step(data: bytes, at: int, values: list[Any]) -> int:
+        value, at = read(data, at)
+        values.append(value)
+        return at
+
+    return step
+
+
+def _write_one(name: str, write: _Write) -> _Write:
+    value_of = attrgetter(name)
+
+    def step(value: Any, out: list[bytes]) -> None:
+        write(value_of(value), out)
+
+    return step
+
+
+def _compile(cls: type) -> Variable:
+    hints = get_type_hints(cls, include_extras=True)
+    table = [(f.name, _field(hints[f.name])) for f in fields(cls)]
+    writers: list[_Write] = []
+    readers: list[_Step] = []
+    for is_fixed, group in groupby(table, key=lambda row: isinstance(row[1], Fixed)):
+        rows = list(group)
+        if is_fixed:
+            run = [codec for _, codec in rows if isinstance(codec, Fixed)]
+            writers.append(_write_run([name for name, _ in rows], run))
+            readers.append(_read_run(run))
+        else:
+            for name, codec in rows:
+                if isinstance(codec, Variable):
+                    writers.append(_write_one(name, codec.write))
+                    readers.append(_read_one(codec.read))
+
+    def write(value: Any, out: list[bytes]) -> None:
+        for step in writers:
+            step(value, out)
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        values: list[Any] = []
+        for step in readers:
+            at = step(data, at, values)
+        return cls(*values), at
+
+    return Variable(write, read)
+
+
+@dataclass_transform(frozen_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Make a class a frozen, slotted dataclass whose annotations are its wire layout."""
+    made = dataclass(frozen=True, slots=True)(cls)
+    made.__record__ = _compile(made)  # type: ignore[attr-defined]
+    return made
+
+
+_MALFORMED = (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error)
+
+
+def encode(kind: type[T], value: T) -> bytes:
+    """The bytes of a record.
+
+    Raises EnvelopeError ENVELOPE_MALFORMED for a value that its layout cannot carry: a number or text
+    too large, a list out of bounds, bytes of a wrong length.
+    """
+    out: list[bytes] = []
+    try:
+        kind.__record__.write(value, out)  # type: ignore[attr-defined]
+    except _MALFORMED as error:
+        raise malformed(kind.__name__, str(error)) from None
+    return b"".join(out)
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """The record that exactly these bytes encode.
+
+    Raises EnvelopeError ENVELOPE_MALFORMED for anything else: cut off, trailing bytes, a list out of
+    bounds, an unknown enum value, text that is not UTF-8. Allocates no more than the bytes given call for.
+    """
+    try:
+        value, end = kind.__record__.read(data, 0)  # type: ignore[attr-defined]
+    except _MALFORMED as error:
+        raise malformed(kind.__name__, str(error)) from None
+    if end != len(data):
+        raise malformed(kind.__name__, f"{len(data) - end} bytes after the end")
+    return value  # type: ignore[no-any-return]
+
+
+def decode_prefix(kind: type[T], data: bytes) -> T:
+    """The record at the start of these bytes, whatever follows it: only to peek at what is authentic.
+
+    Raises EnvelopeError ENVELOPE_MALFORMED as ``decode`` does.
+    """
+    try:
+        value, _ = kind.__record__.read(data, 0)  # type: ignore[attr-defined]
+    except _MALFORMED as error:
+        raise malformed(kind.__name__, str(error)) from None
+    return value  # type: ignore[no-any-return]
+
+
+def malformed(what: str, why: str) -> EnvelopeError:
+    """ENVELOPE_MALFORMED with one wording for all; the bytes themselves are never quoted."""
+    return EnvelopeError(
+        "ENVELOPE_MALFORMED",
+        f"{what} does not have the layout of its kind: {why}",
+        hint="the sender speaks another version of the format, or damaged what it sent",
+    )

@@ -1,0 +1,104 @@
+"""What is hashed, signed or derived: PAE with a closed list of domains, H and KDF (docs/format.md).
+
+Each domain is used by exactly one construction; ``tests/unit/test_domains.py`` holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from enum import Enum
+from typing import Final
+
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import KeyRecord
+from intelshare.ids import Digest, KeyId
+
+_VERSION: Final = b"intelshare/v1"
+
+
+class Domain(Enum):
+    """Why some bytes are hashed. No two constructions share one."""
+
+    KEY = b"key"
+    MANIFEST = b"manifest"
+    PORTION = b"portion"
+    PORTION_SALT = b"portion-salt"
+    BODY_KEY = b"body-key"
+    BODY = b"body"
+    BATCH_KEY = b"batch-key"
+    GRANT = b"grant"
+    GRANT_KEY = b"grant-key"
+    SEALED = b"sealed"
+    PIECES = b"pieces"
+    STREAM = b"stream"
+    LEAF = b"leaf"
+    BATCH = b"batch"
+    HELLO = b"hello"
+    ROOT = b"root"
+    DIRECTORY = b"directory"
+    BUNDLE = b"bundle"
+    REST = b"rest"
+    LOG_ENTRY = b"log-entry"
+
+
+_pack_length = struct.Struct(">Q").pack
+_pack_u16 = struct.Struct(">H").pack
+_pack_u32 = struct.Struct(">I").pack
+_LENGTHS: Final = tuple(_pack_length(n) for n in range(4096))
+"""Prefixes of the usual lengths, made once: PAE is the most frequent function of a node."""
+_HEADS: Final = {domain: _pack_length(len(domain.value)) + domain.value for domain in Domain}
+
+
+def pae(domain: Domain, *parts: bytes) -> bytes:
+    """The pre-authentication encoding of these parts under a domain: no two inputs share bytes."""
+    out = [_VERSION, _LENGTHS[len(parts) + 1], _HEADS[domain]]
+    for part in parts:
+        length = len(part)
+        out.append(_LENGTHS[length] if length < 4096 else _pack_length(length))
+        out.append(part)
+    return b"".join(out)
+
+
+def u16(value: int) -> bytes:
+    """A PAE part: an integer of two bytes."""
+    return _pack_u16(value)
+
+
+def u32(value: int) -> bytes:
+    """A PAE part: an integer of four bytes."""
+    return _pack_u32(value)
+
+
+def u64(value: int) -> bytes:
+    """A PAE part: an integer of eight bytes."""
+    return _pack_length(value)
+
+
+def sha256(data: bytes) -> bytes:
+    """H of the format: SHA-256, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+_INNER: Final = bytes(b ^ 0x36 for b in range(256))
+_OUTER: Final = bytes(b ^ 0x5C for b in range(256))
+
+
+def kdf(key: bytes, domain: Domain, *parts: bytes) -> bytes:
+    """HKDF-Expand (RFC 5869) with SHA-256 to 32 bytes; ``key`` is 32 uniformly random bytes.
+
+    One output block is one HMAC, written out here: 1.3 µs against 1.8 µs of ``hmac.digest``.
+    """
+    block = key.ljust(64, b"\0")
+    inner = hashlib.sha256(block.translate(_INNER) + pae(domain, *parts) + b"\x01").digest()
+    return hashlib.sha256(block.translate(_OUTER) + inner).digest()
+
+
+def key_id(record: KeyRecord) -> KeyId:
+    """The id of a key record: a digest of all of it, never truncated."""
+    return KeyId(sha256(pae(Domain.KEY, encode(KeyRecord, record))))
+
+
+def digest(domain: Domain, *parts: bytes) -> Digest:
+    """H over the PAE of these parts."""
+    return Digest(sha256(pae(domain, *parts)))

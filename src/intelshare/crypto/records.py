@@ -1,0 +1,367 @@
+"""Every record that is signed or sealed, as its table in docs/format.md ("Records").
+
+Order and types are the format: a change here is another format version. Bounds that need more than the
+record itself (a slot within the manifest, a release of at most 1,000 bytes) are checked where it is opened.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Final
+
+from intelshare.crypto.codec import (
+    B16,
+    B32,
+    TEXT,
+    U16,
+    U32,
+    U64,
+    Bytes16,
+    Bytes32,
+    Count,
+    Fixed,
+    Text,
+    only,
+    record,
+)
+from intelshare.ids import (
+    BulletinId,
+    Digest,
+    Incarnation,
+    KeyId,
+    LeafId,
+    ManifestDigest,
+    MemberCode,
+    NodeUri,
+    Sequence,
+)
+from intelshare.instant import Instant
+
+_32: Final = Fixed("32s", 32)
+_U64: Final = Fixed("Q")
+
+PROOF_LENGTH: Final = 1 + 8 * 32
+"""One byte of position and the eight siblings from the leaf upwards."""
+
+SLOT_COUNTS: Final = (16, 64, 256)
+"""How many commitments a manifest may hold: its length tells nothing about up to 16 portions."""
+
+Member = Annotated[MemberCode, TEXT]
+Node = Annotated[NodeUri, TEXT]
+Time = Annotated[Instant, _U64]
+KeyRef = Annotated[KeyId, _32]
+Leaf32 = Annotated[LeafId, _32]
+Md32 = Annotated[ManifestDigest, _32]
+Digest32 = Annotated[Digest, _32]
+IncarnationId = Annotated[Incarnation, _U64]
+Number = Annotated[Sequence, _U64]
+Proof = Annotated[bytes, Fixed(f"{PROOF_LENGTH}s", PROOF_LENGTH)]
+
+
+class KeyUse(IntEnum):
+    SIGNING = 1
+    DIRECTORY = 2
+    ROOT = 3
+    SEALING = 4
+
+
+class PortionKind(IntEnum):
+    TEXT = 1
+    TITLE = 2
+    FILE = 3
+    STIX = 4
+
+
+class Precedence(IntEnum):
+    ROUTINE = 1
+    PRIORITY = 2
+    IMMEDIATE = 3
+    FLASH = 4
+
+
+class Kind(IntEnum):
+    """What a statement says; it is hashed into its leaf, so none can pass as another."""
+
+    RELEASE = 1
+    RECEIPT = 2
+    RECALL = 3
+    STREAM_HEAD = 4
+    CONSENT = 5
+    TREATY_ACT = 6
+    TRUST = 7
+    CHECKPOINT = 8
+
+
+class ReceiptStatus(IntEnum):
+    ACCEPTED = 1
+    REFUSED = 2
+    READ = 3
+    DESTROYED = 4
+
+
+class Act(IntEnum):
+    RATIFY = 1
+    RESERVE = 2
+    SUSPEND = 3
+    GIVE_NOTICE = 4
+    WITHDRAW = 5
+    REINSTATE = 6
+
+
+class TrustType(IntEnum):
+    ROOT = 1
+    DIRECTORY = 2
+
+
+@record
+class KeyRecord:
+    """One public key, what it is for and when; its id is a digest of all of this (``key_id``)."""
+
+    suite: U16
+    member: Member
+    node: Node
+    """The node that signs with it; empty for a sealing key, which is the member's."""
+    use: KeyUse
+    public: B16
+    """One string of fixed length per (suite, use): ``Suite.public_length``."""
+    not_before: Time
+    not_after: Time
+    """Half open: at this instant the key is no longer valid."""
+
+
+@record
+class Portion:
+    """What a recipient sees of one portion, with the label that its own law decides upon again."""
+
+    kind: PortionKind
+    label: Text
+    category: Text
+    flags: Annotated[tuple[Text, ...], Count(0, 32)]
+    grade: Text
+    media: Text
+    content: B32
+
+
+@record
+class Manifest:
+    """Commitments to all portions of a bulletin, the same for every recipient."""
+
+    version: Annotated[int, only(1, "H")]
+    bulletin: Annotated[BulletinId, Fixed("16s", 16)]
+    originator: Member
+    created: Time
+    precedence: Precedence
+    expires: Time
+    commitments: Annotated[tuple[Bytes32, ...], Count(among=SLOT_COUNTS)]
+    """Portions sit in random slots; what stands in the others is random."""
+
+
+@record
+class Citation:
+    """The article of a treaty text on which a grant stands."""
+
+    treaty: Text
+    text: Digest32
+    article: Text
+
+
+@record
+class Granted:
+    """One slot that the recipient may open, why, and what it is bound to do."""
+
+    slot: U32
+    citations: Annotated[tuple[Citation, ...], Count()]
+    obligations: Annotated[tuple[Text, ...], Count()]
+
+
+@record
+class Reply:
+    """The bulletin that this one answers: only named to those who were handed it."""
+
+    originator: Member
+    md: Md32
+
+
+@record
+class Evidence:
+    """Another statement carried whole, provable by itself (a consent inside a grant)."""
+
+    kind: Kind
+    nonce: Bytes16
+    data: B16
+    proof: Proof
+    batch: B16
+
+
+@record
+class Claims:
+    """What one recipient is told about its grant; stays provable after the secrets are destroyed."""
+
+    manifest: B16
+    recipient: Member
+    granted: Annotated[tuple[Granted, ...], Count(1, 256)]
+    """In reading order."""
+    banner: Text
+    supersedes: Annotated[tuple[Md32, ...], Count(0, 1)]
+    reply: Annotated[tuple[Reply, ...], Count(0, 1)]
+    decision: Digest32
+    """The salted log-entry hash of this pair's decision, written before the grant."""
+    consents: Annotated[tuple[Evidence, ...], Count()]
+
+
+@record
+class Release:
+    """The originator's statement to one recipient: "this, to you, as number so-and-so"."""
+
+    origin: Node
+    incarnation: IncarnationId
+    recipient: Member
+    sequence: Number
+    prev: Leaf32
+    """Leaf id of the release before; of number 1: ``stream_start``."""
+    precedence: Precedence
+    deliver_by: Time
+    kem: KeyRef
+    grant_digest: Digest32
+    sealed: Digest32
+
+
+@record
+class ReleasePeek:
+    """The start of a release: read by itself to learn whom a release is for before judging its rest."""
+
+    origin: Node
+    incarnation: IncarnationId
+    recipient: Member
+    sequence: Number
+    prev: Leaf32
+
+
+@record
+class Batch:
+    """What is signed: the root of a tree of statements."""
+
+    suite: U16
+    key: KeyRef
+    root: Bytes32
+    signed_at: Time
+    signature: B16
+
+
+@record
+class Receipt:
+    """A recipient's signed answer to one release."""
+
+    to: Member
+    leaf: Leaf32
+    status: ReceiptStatus
+    codes: Annotated[tuple[Text, ...], Count(0, 32)]
+    decided_at: Time
+
+
+@record
+class Recall:
+    """The originator takes a bulletin back."""
+
+    to: Member
+    md: Md32
+    reason: Text
+
+
+@record
+class Cancelled:
+    """Numbers that will never be used, both ends included."""
+
+    first: Number
+    last: Number
+
+
+@record
+class StreamHead:
+    """Where a stream stands, and that its incarnation exists."""
+
+    to: Member
+    incarnation: IncarnationId
+    previous: IncarnationId
+    """0: there was none."""
+    last: Number
+    """0: nothing was sent yet."""
+    head: Leaf32
+    """Leaf id of number ``last``; ``stream_start`` when that is 0."""
+    cancelled: Annotated[tuple[Cancelled, ...], Count()]
+    """Cumulative."""
+
+
+@record
+class Consent:
+    """The originator allows a forwarder to hand some slots to one more recipient."""
+
+    to: Member
+    md: Md32
+    slots: Annotated[tuple[U32, ...], Count()]
+    recipient: Member
+    until: Time
+
+
+@record
+class Reservation:
+    """What a member excepts from a treaty, towards whom and for how long; empty lists: all."""
+
+    categories: Annotated[tuple[Text, ...], Count()]
+    level: Text
+    counterparties: Annotated[tuple[Member, ...], Count()]
+    start: Time
+    until: Time
+
+
+@record
+class TreatyAct:
+    """One numbered act of a member about one treaty text."""
+
+    member: Member
+    n: U64
+    previous: Leaf32
+    """Leaf id of act ``n - 1``; zeros for the first."""
+    treaty: Text
+    text: Digest32
+    act: Act
+    effective: Time
+    reservation: Annotated[tuple[Reservation, ...], Count(0, 1)]
+
+
+@record
+class Cosigned:
+    """A checkpoint of another log that this log's node has seen and found consistent."""
+
+    origin: Node
+    incarnation: IncarnationId
+    size: U64
+    root: Digest32
+
+
+@record
+class Checkpoint:
+    """Size and root of a node's log, with the checkpoints of others that it witnesses."""
+
+    origin: Node
+    incarnation: IncarnationId
+    size: U64
+    root: Digest32
+    cosigned: Annotated[tuple[Cosigned, ...], Count()]
+
+
+@record
+class DocumentSignature:
+    """One key's signature over a trust document."""
+
+    key: KeyRef
+    signature: B16
+
+
+@record
+class Trust:
+    """A root or directory document, which proves itself by the signatures it carries."""
+
+    type: TrustType
+    document: B32
+    signatures: Annotated[tuple[DocumentSignature, ...], Count()]
