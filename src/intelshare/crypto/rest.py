@@ -17,7 +17,7 @@ NONCE_LENGTH: Final = 24
 KEY_LENGTH: Final = 32
 
 
-def seal_at_rest(key: bytes, nonce: bytes, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
+def seal_at_rest(key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row: bytes, slot: int) -> bytes:
     """nonce ‖ ciphertext ‖ tag, which opens only for this table, row and slot.
 
     ``nonce`` is 24 random bytes, never used before under this key; 24 + 16 bytes are added.
@@ -26,7 +26,7 @@ def seal_at_rest(key: bytes, nonce: bytes, table: str, row: bytes, slot: int, pl
     return nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, bound, nonce, key)
 
 
-def open_at_rest(key: bytes, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
+def open_at_rest(key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int) -> bytes:
     """The plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another key."""
     try:
         return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
