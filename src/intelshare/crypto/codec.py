@@ -130,12 +130,15 @@ def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
 
     def write(values: tuple[Any, ...], out: list[bytes]) -> None:
         bounds.check(len(values))
-        if item.length and any(len(v) != item.length for v in values):
+        if item.length and any(length != item.length for length in map(len, values)):
             raise ValueError(f"an item is not {item.length} bytes long")
         if item.table is not None and any(v not in item.table for v in values):
             raise ValueError("an item is not of the closed set")
         out.append(_U16.pack(len(values)))
-        out.extend(one.pack(v) for v in values)
+        if len(values) <= _CACHED_COUNT:
+            out.append(_many(item.format, len(values)).pack(*values))
+        else:
+            out.extend(one.pack(v) for v in values)
 
     def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
         count = _U16.unpack_from(data, at)[0]
@@ -314,25 +317,23 @@ def decode(kind: type[T], data: bytes) -> T:
     Raises EnvelopeError ENVELOPE_MALFORMED for anything else: cut off, trailing bytes, a list out of
     bounds, an unknown enum value, text that is not UTF-8. Allocates no more than the bytes given call for.
     """
+    value, end = decode_prefix(kind, data)
+    if end != len(data):
+        raise malformed(kind.__name__, f"{len(data) - end} bytes after the end")
+    return value
+
+
+def decode_prefix(kind: type[T], data: bytes) -> tuple[T, int]:
+    """The record at the start of these bytes and where it ends, whatever follows it.
+
+    For padded records, and to peek at what is authentic. Raises EnvelopeError ENVELOPE_MALFORMED as
+    ``decode`` does.
+    """
     try:
         value, end = kind.__record__.read(data, 0)  # type: ignore[attr-defined]
     except _MALFORMED as error:
         raise malformed(kind.__name__, str(error)) from None
-    if end != len(data):
-        raise malformed(kind.__name__, f"{len(data) - end} bytes after the end")
-    return value  # type: ignore[no-any-return]
-
-
-def decode_prefix(kind: type[T], data: bytes) -> T:
-    """The record at the start of these bytes, whatever follows it: only to peek at what is authentic.
-
-    Raises EnvelopeError ENVELOPE_MALFORMED as ``decode`` does.
-    """
-    try:
-        value, _ = kind.__record__.read(data, 0)  # type: ignore[attr-defined]
-    except _MALFORMED as error:
-        raise malformed(kind.__name__, str(error)) from None
-    return value  # type: ignore[no-any-return]
+    return value, end
 
 
 def malformed(what: str, why: str) -> EnvelopeError:

@@ -101,6 +101,7 @@ Suites = Mapping[int, Suite]
 class Signer:
     """A signing key together with what its signatures will be looked up by."""
 
+    suite: Suite
     record: KeyRecord
     key_id: KeyId
     key: SigningKey = field(repr=False)

@@ -1,0 +1,248 @@
+"""Verification of a statement: checks 4 and 5 of attacks.md, in this order, the first that fails gives the code.
+
+4.  the batch's suite is known ............................... SUITE_UNKNOWN
+    and at or above the own floor ............................ SUITE_BELOW_FLOOR
+    its key is in a directory held ........................... SIGNER_UNKNOWN
+    and of the batch's suite ................................. SIGNATURE_INVALID
+    of the use that the kind needs ........................... SIGNER_NOT_AUTHORISED
+    of the peer's own member: no relays ...................... NOT_AUTHORISED
+    that member's directory is fresh ......................... TRUST_EXPIRED
+    signed at most 300 s ahead of the own clock .............. CLOCK_SKEW
+    within the key's validity (half open) .................... SIGNER_NOT_VALID
+    the key is not compromised, nor rotated out before ....... SIGNER_REVOKED
+5.  both halves of the signature hold ........................ SIGNATURE_INVALID
+    the proof leads from the leaf to the signed root ......... BATCH_PROOF_INVALID
+
+Cheap first, and nothing inside a statement is parsed before it is authentic. A compromised key counts
+whatever ``signed_at`` says: what was accepted before never comes here (DUPLICATE, check 3).
+Trust statements prove themselves: ``prove`` takes only their proof, else a successor of an expired
+directory could never arrive. A consent carried in a grant is judged by ``verify_evidence``: by the key
+record at its ``signed_at``, whoever hands it over, and without asking whether the directory is fresh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from intelshare.crypto.codec import decode, malformed
+from intelshare.crypto.records import Batch, Evidence, KeyRecord, KeyUse
+from intelshare.crypto.suites import Context, Suite, Suites, verify_signature
+from intelshare.errors import CryptoError, EnvelopeError, TrustError
+from intelshare.ids import KeyId, LeafId, MemberCode
+from intelshare.instant import SECOND, Instant
+from intelshare.statement.kinds import KINDS
+from intelshare.statement.leaf import Statement, leaf_id
+from intelshare.statement.sign import batch_message
+from intelshare.statement.tree import climb
+
+T = TypeVar("T")
+
+MAX_AHEAD: Final = 300 * SECOND
+"""How far a peer's clock may be ahead of ours."""
+
+
+class Revocation(Protocol):
+    """That a key must no longer be believed."""
+
+    @property
+    def compromised(self) -> bool:
+        """True: nothing signed with it counts; False: rotated out."""
+
+    @property
+    def effective(self) -> Instant:
+        """Rotated out: what was signed before this instant still counts."""
+
+
+class TrustLookup(Protocol):
+    """What verification asks of the trust documents held (``trust.TrustView`` answers it)."""
+
+    @property
+    def floor(self) -> int:
+        """The lowest suite that the own directory still accepts."""
+
+    def key_record(self, key_id: KeyId) -> KeyRecord | None:
+        """The record of this id in any member's documents held."""
+
+    def directory_fresh(self, member: MemberCode, at: Instant) -> bool:
+        """Whether that member's directory has not expired."""
+
+    def revocation(self, key_id: KeyId) -> Revocation | None:
+        """The revocation of this key by its own member, if any."""
+
+
+class VerifiedRoots:
+    """Batches whose signatures held, by the whole batch record, oldest forgotten first.
+
+    Remembers signatures only: key, time and revocation are judged anew for every statement.
+    """
+
+    __slots__ = ("_batches", "_capacity")
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._capacity = capacity
+        self._batches: dict[bytes, None] = {}
+
+    def __contains__(self, batch: bytes) -> bool:
+        return batch in self._batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def add(self, batch: bytes) -> None:
+        """Remember a batch whose signatures held."""
+        while len(self._batches) >= self._capacity:
+            self._batches.pop(next(iter(self._batches)), None)
+        self._batches[batch] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBatch:
+    """A batch record and the bytes it was read from."""
+
+    raw: bytes
+    record: Batch
+
+
+_MADE_HERE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A statement that its signer really made. Only this module makes one."""
+
+    statement: Statement
+    leaf: LeafId
+    batch: ReceivedBatch
+    signer: KeyRecord
+    made: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.made is not _MADE_HERE:
+            raise TypeError("only statement.verify makes a Verified")
+
+    def read(self, kind: type[T]) -> T:
+        """The record inside. Raises EnvelopeError ENVELOPE_MALFORMED, also for another kind's record."""
+        if KINDS[self.statement.kind].record is not kind:
+            raise malformed(kind.__name__, f"the statement is a {self.statement.kind.name}")
+        return decode(kind, self.statement.data)
+
+
+def read_batch(raw: bytes) -> ReceivedBatch:
+    """The batch record of these bytes. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    return ReceivedBatch(raw, decode(Batch, raw))
+
+
+def verify(
+    statement: Statement,
+    batch: ReceivedBatch,
+    peer: MemberCode,
+    at: Instant,
+    *,
+    trust: TrustLookup,
+    suites: Suites,
+    roots: VerifiedRoots,
+) -> Verified:
+    """The statement, if the peer's member signed it and may. Order and codes: top of this module.
+
+    Raises CryptoError, TrustError or EnvelopeError; changes nothing but ``roots``.
+    """
+    record = batch.record
+    suite = suites.get(record.suite)
+    if suite is None:
+        raise CryptoError(
+            "SUITE_UNKNOWN",
+            f"the batch is signed with suite {record.suite}, which this version does not know",
+            hint="upgrade this node, or ask the peer to use a suite of our directory",
+        )
+    if record.suite < trust.floor:
+        raise CryptoError(
+            "SUITE_BELOW_FLOOR", f"suite {record.suite} is below our floor, suite {trust.floor}"
+        )
+    signer = _signer(record, KINDS[statement.kind].key_use, trust)
+    if signer.member != peer:
+        raise EnvelopeError(
+            "NOT_AUTHORISED",
+            f"{peer} hands over a statement of {signer.member}",
+            hint="a member hands over only its own statements",
+        )
+    if not trust.directory_fresh(peer, at):
+        raise TrustError(
+            "TRUST_EXPIRED",
+            f"the directory of {peer} that we hold has expired",
+            hint="it is accepted as soon as a fresh directory arrives",
+        )
+    if record.signed_at > at + MAX_AHEAD:
+        raise EnvelopeError(
+            "CLOCK_SKEW",
+            f"signed {(record.signed_at - at) / SECOND:.0f} s ahead of our clock",
+            hint="compare both clocks with a time server; the peer tries again",
+        )
+    _check_signer_at(record, signer, trust)
+    _check_signature(batch, suite, signer, roots)
+    return Verified(statement, prove(statement, batch), batch, signer, _MADE_HERE)
+
+
+def verify_evidence(
+    evidence: Evidence, *, trust: TrustLookup, suites: Suites, roots: VerifiedRoots
+) -> Verified:
+    """The statement that is carried inside another, if its signer made it.
+
+    Raises CryptoError or EnvelopeError, with the codes of ``verify``.
+    """
+    batch = read_batch(evidence.batch)
+    statement = Statement(evidence.kind, evidence.nonce, evidence.data, evidence.proof)
+    suite = suites.get(batch.record.suite)
+    if suite is None:
+        raise CryptoError("SUITE_UNKNOWN", f"the evidence is signed with suite {batch.record.suite}")
+    signer = _signer(batch.record, KINDS[statement.kind].key_use, trust)
+    _check_signer_at(batch.record, signer, trust)
+    _check_signature(batch, suite, signer, roots)
+    return Verified(statement, prove(statement, batch), batch, signer, _MADE_HERE)
+
+
+def prove(statement: Statement, batch: ReceivedBatch) -> LeafId:
+    """The statement's digest, if it is a leaf of this batch; says nothing about the signature.
+
+    Raises EnvelopeError BATCH_PROOF_INVALID.
+    """
+    leaf = leaf_id(statement.kind, statement.nonce, statement.data)
+    if climb(leaf, statement.proof) != batch.record.root:
+        raise EnvelopeError("BATCH_PROOF_INVALID", "the statement is not part of the batch it came with")
+    return leaf
+
+
+def _signer(record: Batch, use: KeyUse | None, trust: TrustLookup) -> KeyRecord:
+    signer = trust.key_record(record.key)
+    if signer is None:
+        raise CryptoError(
+            "SIGNER_UNKNOWN",
+            "the batch is signed by a key that is in no directory we hold",
+            hint="it is accepted when the directory that names the key has arrived",
+        )
+    if signer.suite != record.suite:
+        raise CryptoError("SIGNATURE_INVALID", f"the key is of suite {signer.suite}, not {record.suite}")
+    if signer.use is not use:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"a {signer.use.name} key may not sign this statement")
+    return signer
+
+
+def _check_signer_at(record: Batch, signer: KeyRecord, trust: TrustLookup) -> None:
+    if not signer.not_before <= record.signed_at < signer.not_after:
+        raise CryptoError("SIGNER_NOT_VALID", "the key was not valid when the batch was signed")
+    revocation = trust.revocation(record.key)
+    if revocation is not None and (revocation.compromised or record.signed_at >= revocation.effective):
+        raise CryptoError(
+            "SIGNER_REVOKED",
+            f"the signing key was revoked by {signer.member}",
+            hint="the originator hands it over anew under its new key",
+        )
+
+
+def _check_signature(batch: ReceivedBatch, suite: Suite, signer: KeyRecord, roots: VerifiedRoots) -> None:
+    if batch.raw in roots:
+        return
+    record = batch.record
+    message = batch_message(record.suite, record.key, record.root, record.signed_at)
+    verify_signature(suite, signer.public, Context.BATCH, message, record.signature)
+    roots.add(batch.raw)
