@@ -1,0 +1,129 @@
+"""What the core asks of the world outside: a transactional store and a vault.
+
+The store is deliberately small: rows are frozen dataclasses of ``int | str | bytes``, a ``Table``
+says which fields are the key and which orders can be asked for, and a step's whole effect is one
+``Plan`` that is applied in one transaction or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, Protocol, TypeVar
+
+R = TypeVar("R")
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+Random = Callable[[int], bytes]
+"""``random(n)`` gives n bytes that nobody can guess (the simulator: that a seed gives)."""
+
+Scalar = int | str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[R]):
+    """A kind of row: its dataclass, the fields of its key, and the orders in which it can be read.
+
+    Integers are stored in 64 bits; a u64 of 2^63 and more keeps its value but sorts first, so
+    only equality may be asked of such a field.
+    """
+
+    name: str
+    row: type[R]
+    key: tuple[str, ...]
+    indexes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of all fields, in the order of the dataclass."""
+        return tuple(f.name for f in fields(self.row))  # type: ignore[arg-type]
+
+
+class View(Protocol):
+    """The rows as they are inside the running transaction (or as last committed, for a query).
+
+    Every read checks the record's digest and raises ``StoreError`` RECORD_CORRUPT naming table and key.
+    """
+
+    def get(self, table: Table[R], *key: Scalar) -> R | None:
+        """The row with this whole key."""
+
+    def find(
+        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
+    ) -> list[R]:
+        """Rows whose first index fields equal ``prefix``, in the order of the rest of the index, then key.
+
+        ``index`` is a name of ``table.indexes`` or "key". ``after``: values for the index fields that
+        follow the prefix (as many as given); only rows strictly greater in those are returned.
+        """
+
+    def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
+        """How many rows ``find`` would give without a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A row to remove, by its whole key; absent is fine. Content is overwritten (secure_delete)."""
+
+    table: Table[Any]
+    key: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A row to insert, or to replace where its key exists."""
+
+    table: Table[Any]
+    row: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[A_co]):
+    """All that a step wants: writes for one transaction, and the answer that may be given after it."""
+
+    writes: tuple[Put | Delete, ...]
+    answer: A_co
+
+
+_MADE_BY_COMMIT = object()
+
+
+class Durable(Generic[A_co]):
+    """An answer whose writes survive loss of power. Only a store's commit makes one.
+
+    Frames and answers to clients take ``Durable`` values: no signature and no OK leaves before the
+    state that makes it true is on disk (promises P1, P5, P7).
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: A_co, proof: object) -> None:
+        if proof is not _MADE_BY_COMMIT:
+            raise TypeError("only a store's commit makes a Durable value")
+        self.value: A_co = value
+
+
+def durable_after_commit(value: A) -> Durable[A]:
+    """For store adapters, after their commit returned; a test holds that nobody else imports it."""
+    return Durable(value, _MADE_BY_COMMIT)
+
+
+class Store(Protocol):
+    """A transactional store with one writer. See ``tests/integration/store_suite.py`` for its promises."""
+
+    def perform(
+        self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
+    ) -> Awaitable[Durable[A]]:
+        """Run ``step`` in the writer, apply its plan, commit durably, then resolve.
+
+        Steps run one after the other; several may share one commit. A step that raises changes nothing
+        and its error is the caller's alone. ``then`` runs right after the commit and before any later
+        step: with it, what the core holds in memory (world, trust) never differs from what is durable.
+        Raises StoreError DISK_FULL (nothing changed, try again later), DISK_ERROR (stop the process).
+        """
+
+    def query(self, question: Callable[[View], A]) -> A:
+        """Ask something of the committed rows; changes nothing."""
+
+    def close(self) -> None:
+        """Finish the running commit and release everything. Idempotent."""
