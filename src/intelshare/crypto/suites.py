@@ -111,6 +111,11 @@ class Signer:
         return self.key.sign(message, context)
 
 
+def load_signer(suite: Suite, record: KeyRecord, key_id: KeyId, secret: bytes) -> Signer:
+    """The signer of a secret that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
+    return Signer(suite, record, key_id, suite.load_signing(secret))
+
+
 def verify_signature(suite: Suite, public: bytes, context: Context, message: bytes, signature: bytes) -> None:
     """Return if every half of the signature holds. Raises CryptoError SIGNATURE_INVALID."""
     if len(signature) != suite.signature:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from intelshare.crypto.draw import draw_distinct
-from intelshare.crypto.records import PROOF_LENGTH
 from intelshare.crypto.suites import Random
 from intelshare.errors import EnvelopeError
 from intelshare.ids import LeafId
@@ -53,8 +52,10 @@ def grow(leaves: Sequence[LeafId], random: Random) -> tuple[bytes, tuple[bytes, 
 
 
 def climb(leaf: LeafId, proof: bytes) -> bytes:
-    """The root that this proof leads to from a leaf. ``proof`` is 257 bytes long."""
-    assert len(proof) == PROOF_LENGTH  # noqa: S101 - parse_statement and the codec see to it
+    """The root that this proof leads to from a leaf.
+
+    ``proof`` is 257 bytes long: ``parse_statement`` and the codec see to it.
+    """
     place = proof[0]
     running: bytes = leaf
     for sibling in _siblings(proof, 1):

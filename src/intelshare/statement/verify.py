@@ -1,4 +1,4 @@
-"""Verification of a statement: checks 4 and 5 of attacks.md, in this order, the first that fails gives the code.
+"""Verification of a statement: checks 4 and 5, in this order; the first that fails gives the code.
 
 4.  the batch's suite is known ............................... SUITE_UNKNOWN
     and at or above the own floor ............................ SUITE_BELOW_FLOOR
