@@ -1,0 +1,350 @@
+"""Every row that a node keeps. In clear: ids, members, states, times, precedence; all else is sealed at rest.
+
+``store/migrations`` holds the same as SQL; a test compares them. Sealed columns are named ``sealed_*``
+and open only for their own table and key (docs/format.md, "At rest").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from intelshare.ids import (
+    BulletinId,
+    Digest,
+    Incarnation,
+    KeyId,
+    LeafId,
+    ManifestDigest,
+    MemberCode,
+    NodeUri,
+    UserUri,
+)
+from intelshare.instant import Instant
+from intelshare.ports import Table
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRow:
+    """An idempotency key, for ever: the same key never stores a second bulletin (promise P2)."""
+
+    key: bytes
+    user: UserUri
+    content: Digest
+    md: ManifestDigest
+
+
+@dataclass(frozen=True, slots=True)
+class BulletinRow:
+    """A bulletin of this member, as written."""
+
+    md: ManifestDigest
+    bulletin: BulletinId
+    author: UserUri
+    created: Instant
+    precedence: int
+    expires: Instant
+    deliver_by: Instant
+    manifest: bytes
+    portions: int
+    sealed_draft: bytes
+    """The portions' labels, categories and flags in reading order, so that they can be decided again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortionRow:
+    """One encrypted portion, own or received: the same body everywhere, and the secret that opens it."""
+
+    md: ManifestDigest
+    slot: int
+    position: int
+    body: bytes
+    body_digest: Digest
+    sealed_secret: bytes
+    """32 bytes sealed at rest; empty once destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """(bulletin, recipient): the facts of promises.md section 2."""
+
+    md: ManifestDigest
+    recipient: MemberCode
+    ready: int
+    """1: hand-over may take it. Derived from the facts, kept for the index."""
+    rank: int
+    created: Instant
+    stage: int
+    cause: int
+    receipt: int
+    conflict: int
+    codes: str
+    """Of the best receipt, or why it was stopped; space between."""
+    changed: Instant
+    granted: int
+    portions: int
+    basis: str
+    decided_in: Incarnation
+    decided_at: int
+    """Incarnation and index of the log entry that holds the decision now in force."""
+    approved: str
+    """Ids of the hold rows that a releasing officer approved; space between."""
+    incarnation: Incarnation
+    sequence: int
+    leaf: LeafId
+    """Of the release; empty before hand-over."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRow:
+    """A statement that this node signed for one peer, as it was signed: never again in other bytes."""
+
+    leaf: LeafId
+    peer: MemberCode
+    kind: int
+    nonce: bytes
+    data: bytes
+    proof: bytes
+    batch: Digest
+    kem: KeyId
+    """Of a release; else empty."""
+    grant: bytes
+    md: ManifestDigest
+    """Of a release: whose bodies travel with it; else empty."""
+    slots: bytes
+    """Of a release: u8 per granted slot, in grant order."""
+    incarnation: Incarnation
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """A statement that its peer has not acknowledged."""
+
+    leaf: LeafId
+    peer: MemberCode
+    rank: int
+    place: int
+    """Order within the rank: when it was signed."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch record, own or received, by its digest."""
+
+    batch: Digest
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchKeyRow:
+    """The sealed batch key of one KEM key in an own batch: part of the bytes that a resend repeats."""
+
+    batch: Digest
+    kem: KeyId
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRow:
+    """The tip of a stream that this node numbers."""
+
+    incarnation: Incarnation
+    recipient: MemberCode
+    last: int
+    head: LeafId
+    cancelled: bytes
+    """Packed ranges."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRow:
+    """A stream of a peer: delivery.Incoming."""
+
+    origin: NodeUri
+    incarnation: Incarnation
+    member: MemberCode
+    last: int
+    head: LeafId
+    holes: bytes
+    cancelled: bytes
+    frozen: int
+    announced: int
+    """What the peer says is the last number; holes are counted up to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRow:
+    """A statement that a peer made, accepted or refused: known for ever by its digest (promise P4)."""
+
+    member: MemberCode
+    leaf: LeafId
+    kind: int
+    nonce: bytes
+    data: bytes
+    proof: bytes
+    batch: Digest
+    at: Instant
+    code: str
+    """Empty: accepted."""
+    receipt: LeafId
+    """The own receipt that answers it; empty if none does."""
+    origin: NodeUri
+    incarnation: Incarnation
+    sequence: int
+    prev: LeafId
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """An accepted bulletin."""
+
+    md: ManifestDigest
+    bulletin: BulletinId
+    originator: MemberCode
+    sender: MemberCode
+    leaf: LeafId
+    created: Instant
+    received: Instant
+    expires: Instant
+    precedence: int
+    sequence: int
+    portions: int
+    sealed_claims: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderRow:
+    """Who has read what, so that `inbox --unread` is each reader's own."""
+
+    user: UserUri
+    md: ManifestDigest
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One log entry; its leaf hash is checked against the tree by ``audit verify``."""
+
+    incarnation: Incarnation
+    place: int
+    type: int
+    at: Instant
+    leaf: Digest
+    sealed_entry: bytes
+    """Salt and record."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogHeadRow:
+    """Size and frontier of one log: what appending needs."""
+
+    incarnation: Incarnation
+    began: Instant
+    size: int
+    frontier: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRow:
+    """A trust document of a member, as it was signed: roots all, the directory the newest only."""
+
+    member: MemberCode
+    type: int
+    version: int
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user of this member; never crosses the border."""
+
+    user: UserUri
+    name: str
+    role: str
+    clearance: str
+    nationality: str
+    categories: str
+    """Space between; ``*`` all."""
+    revoked: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """A rejected or contradictory statement: bounded, for the operator."""
+
+    digest: Digest
+    member: MemberCode
+    code: str
+    first: Instant
+    times: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """What the node remembers of itself: present incarnation, latest instant ever stored."""
+
+    name: str
+    incarnation: Incarnation
+    latest: Instant
+
+
+SUBMISSION = Table("submission", SubmissionRow, ("key",))
+BULLETIN = Table(
+    "bulletin", BulletinRow, ("md",), {"created": ("created",), "bulletin": ("bulletin",)}
+)
+PORTION = Table("portion", PortionRow, ("md", "slot"))
+PAIR = Table(
+    "pair",
+    PairRow,
+    ("md", "recipient"),
+    {"ready": ("recipient", "ready", "rank", "created"), "leaf": ("leaf",), "stage": ("stage", "cause", "created")},
+)
+STATEMENT = Table(
+    "statement", StatementRow, ("leaf",), {"number": ("peer", "kind", "incarnation", "sequence")}
+)
+PENDING = Table("pending", PendingRow, ("leaf",), {"peer": ("peer", "rank", "place")})
+BATCH = Table("batch", BatchRow, ("batch",))
+BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"))
+OUTGOING = Table("outgoing", OutgoingRow, ("incarnation", "recipient"))
+INCOMING = Table("incoming", IncomingRow, ("origin", "incarnation"), {"member": ("member",)})
+RECEIVED = Table(
+    "received", ReceivedRow, ("member", "leaf"), {"number": ("origin", "incarnation", "kind", "sequence")}
+)
+INBOX = Table(
+    "inbox",
+    InboxRow,
+    ("md",),
+    {"received": ("received",), "bulletin": ("originator", "bulletin"), "leaf": ("leaf",)},
+)
+READER = Table("reader", ReaderRow, ("user", "md"))
+LOG = Table("log", LogRow, ("incarnation", "place"))
+LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)})
+TRUST = Table("trust", TrustRow, ("member", "type", "version"))
+USER = Table("user", UserRow, ("user",))
+EVIDENCE = Table("evidence", EvidenceRow, ("digest",), {"first": ("first",)})
+NODE = Table("node", NodeRow, ("name",))
+
+TABLES: tuple[Table[Any], ...] = (
+    SUBMISSION,
+    BULLETIN,
+    PORTION,
+    PAIR,
+    STATEMENT,
+    PENDING,
+    BATCH,
+    BATCH_KEY,
+    OUTGOING,
+    INCOMING,
+    RECEIVED,
+    INBOX,
+    READER,
+    LOG,
+    LOG_HEAD,
+    TRUST,
+    USER,
+    EVIDENCE,
+    NODE,
+)

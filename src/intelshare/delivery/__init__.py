@@ -1,0 +1,25 @@
+"""Delivery: facts of pairs and streams, window and retry, over digests only. Pure tables and small values.
+
+What may happen to a pair is in ``pair``, what may be numbered and asked for in ``stream``, what may be on
+a link at once in ``link``; nothing here knows what a bulletin says.
+"""
+
+from intelshare.delivery.link import LinkQueue, Offer
+from intelshare.delivery.pair import BestReceipt, Cause, Facts, Stage, word
+from intelshare.delivery.retry import Backoff
+from intelshare.delivery.stream import Incoming, Judged, Ranges, arrive
+
+__all__ = [
+    "Backoff",
+    "BestReceipt",
+    "Cause",
+    "Facts",
+    "Incoming",
+    "Judged",
+    "LinkQueue",
+    "Offer",
+    "Ranges",
+    "Stage",
+    "arrive",
+    "word",
+]

@@ -1,0 +1,135 @@
+"""A pair (bulletin, recipient): its facts, the events that change them, and the one word that is shown.
+
+The table of promises.md section 2, as data. Facts only ever move forward: a stop cause is set once (a
+recall replaces it after hand-over), receipts are joined, a number is never given back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+
+class Stage(IntEnum):
+    """How far the sender has gone."""
+
+    QUEUED = 0
+    HELD = 1
+    """Queued, with a ``hold`` that a releasing officer has not closed."""
+    HANDED_OVER = 2
+    CANCELLED = 3
+    """Handed over, and its number cancelled for ever."""
+
+
+class Cause(IntEnum):
+    """Why the sender stopped."""
+
+    NONE = 0
+    WITHHELD = 1
+    EXPIRED = 2
+    RECALLED = 3
+    UNDELIVERABLE = 4
+
+
+class BestReceipt(IntEnum):
+    """The strongest signed word of the recipient, in the order of the join."""
+
+    NONE = 0
+    REFUSED = 1
+    ACCEPTED = 2
+    READ = 3
+    DESTROYED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is stored of a pair's state. ``conflict``: both ACCEPTED and REFUSED were signed."""
+
+    stage: Stage
+    cause: Cause = Cause.NONE
+    receipt: BestReceipt = BestReceipt.NONE
+    conflict: bool = False
+
+
+REQUEUING = frozenset(("KEM_KEY_RETIRED",))
+"""Codes of a refusal after which the pair is decided, numbered and sealed anew."""
+
+CANCELLING = frozenset(("VOIDED",))
+"""Codes of a refusal that only confirms a cancellation."""
+
+_CAUSE_WORDS = {
+    Cause.WITHHELD: "withheld",
+    Cause.EXPIRED: "expired",
+    Cause.RECALLED: "recalled",
+    Cause.UNDELIVERABLE: "undeliverable",
+}
+
+_RECEIPT_WORDS = {
+    BestReceipt.DESTROYED: "destroyed",
+    BestReceipt.READ: "read",
+    BestReceipt.ACCEPTED: "accepted",
+    BestReceipt.REFUSED: "refused",
+}
+
+_STAGE_WORDS = {
+    Stage.QUEUED: ("queued", None),
+    Stage.HELD: ("held", None),
+    Stage.HANDED_OVER: ("sent", "in doubt"),
+    Stage.CANCELLED: ("sent", None),
+}
+"""Stage -> (word without a stop cause, word with one; None: the cause itself)."""
+
+WORDS = frozenset(
+    {*_CAUSE_WORDS.values(), *_RECEIPT_WORDS.values(), "queued", "held", "sent", "in doubt"}
+)
+
+
+def word(facts: Facts) -> str:
+    """The word of the first fitting row of promises.md section 2."""
+    if facts.receipt is not BestReceipt.NONE:
+        return _RECEIPT_WORDS[facts.receipt]
+    plain, stopped = _STAGE_WORDS[facts.stage]
+    if facts.cause is Cause.NONE:
+        return plain
+    return stopped or _CAUSE_WORDS[facts.cause]
+
+
+def approve(facts: Facts) -> Facts:
+    """A releasing officer closed the hold. Changes nothing that is not held."""
+    return replace(facts, stage=Stage.QUEUED) if facts.stage is Stage.HELD else facts
+
+
+def hold(facts: Facts) -> Facts:
+    """Decided again at hand-over: a hold is open."""
+    return replace(facts, stage=Stage.HELD) if facts.stage is Stage.QUEUED else facts
+
+
+def hand_over(facts: Facts) -> Facts:
+    """Numbered, sealed and marked."""
+    return replace(facts, stage=Stage.HANDED_OVER)
+
+
+def stop(facts: Facts, cause: Cause) -> Facts:
+    """Denial, expiry, recall or giving up: set once, never after a receipt; a recall replaces the rest."""
+    if facts.receipt is not BestReceipt.NONE:
+        return facts
+    replaces = cause is Cause.RECALLED and facts.stage >= Stage.HANDED_OVER
+    if facts.cause is not Cause.NONE and not replaces:
+        return facts
+    return replace(facts, cause=cause)
+
+
+def cancelled(facts: Facts) -> Facts:
+    """The recipient acknowledged that the number is void."""
+    return replace(facts, stage=Stage.CANCELLED) if facts.stage is Stage.HANDED_OVER else facts
+
+
+def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts:
+    """Join a signed receipt: a recipient's word beats the sender's guess, whatever its order."""
+    if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes):
+        return cancelled(facts)
+    if receipt is BestReceipt.REFUSED and REQUEUING.intersection(codes):
+        return replace(facts, stage=Stage.QUEUED) if facts.receipt is BestReceipt.NONE else facts
+    pair = {facts.receipt, receipt}
+    conflict = facts.conflict or (BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED)
+    return replace(facts, receipt=max(facts.receipt, receipt), conflict=conflict)

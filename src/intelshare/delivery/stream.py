@@ -1,0 +1,124 @@
+"""An incoming stream: which numbers came, which are missing, and whether a new one fits.
+
+Nothing waits for a hole: a release is judged on its own. Holes are kept as ranges, so that memory and
+rows do not grow with what is missing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from intelshare.errors import DeliveryError
+from intelshare.ids import LeafId
+
+MAX_RANGES: Final = 1024
+"""Ranges kept per stream; more is a peer that skips numbers on purpose."""
+
+MAX_ASKED: Final = 64
+"""Ranges of one gap request."""
+
+_RANGE = struct.Struct(">QQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Sorted, disjoint ranges of numbers, both ends included."""
+
+    spans: tuple[tuple[int, int], ...] = ()
+
+    def __contains__(self, number: int) -> bool:
+        return any(first <= number <= last for first, last in self.spans)
+
+    def add(self, first: int, last: int) -> Ranges:
+        """With this range too; what touches is joined."""
+        if last < first:
+            return self
+        kept = []
+        for low, high in self.spans:
+            if high + 1 < first or last + 1 < low:
+                kept.append((low, high))
+            else:
+                first, last = min(first, low), max(last, high)
+        return Ranges(tuple(sorted([*kept, (first, last)])))
+
+    def remove(self, first: int, last: int) -> Ranges:
+        """Without this range."""
+        kept: list[tuple[int, int]] = []
+        for low, high in self.spans:
+            kept.extend(
+                part for part in ((low, min(high, first - 1)), (max(low, last + 1), high)) if part[0] <= part[1]
+            )
+        return Ranges(tuple(kept))
+
+    def pack(self) -> bytes:
+        """As stored."""
+        return b"".join(_RANGE.pack(*span) for span in self.spans)
+
+    @staticmethod
+    def unpack(data: bytes) -> Ranges:
+        """As it was packed."""
+        return Ranges(tuple(_RANGE.iter_unpack(data)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A stream as this member holds it. ``head`` is the leaf id of number ``last``."""
+
+    last: int
+    head: LeafId
+    holes: Ranges = Ranges()
+    cancelled: Ranges = Ranges()
+    frozen: bool = False
+
+
+class Judged(Enum):
+    """What a number is to the stream."""
+
+    FITS = "fits"
+    VOIDED = "voided"
+
+
+def arrive(
+    stream: Incoming,
+    number: int,
+    leaf: LeafId,
+    prev: LeafId,
+    held: Callable[[int], tuple[LeafId, LeafId] | None],
+) -> tuple[Judged, Incoming]:
+    """Judge release ``number`` (check 9) and say how the stream stands after it.
+
+    ``held(n)`` gives (leaf, prev) of a number that is held, else None. Raises DeliveryError SEQUENCE_FORK
+    for a second content, or a neighbour that does not fit; the caller then freezes the stream.
+    """
+    if stream.frozen:
+        raise _fork(number, "the stream is frozen since an earlier contradiction")
+    if number == stream.last + 1:
+        if prev != stream.head and stream.head:
+            raise _fork(number, "it names another release as the one before it")
+        after = replace(stream, last=number, head=leaf)
+    elif number > stream.last:
+        after = replace(stream, last=number, head=leaf, holes=stream.holes.add(stream.last + 1, number - 1))
+        if len(after.holes.spans) > MAX_RANGES:
+            raise DeliveryError("RATE", f"more than {MAX_RANGES} holes in one stream")
+    else:
+        if held(number) is not None:
+            raise _fork(number, "another release has this number")
+        before, behind = held(number - 1), held(number + 1)
+        if (before is not None and before[0] != prev) or (behind is not None and behind[1] != leaf):
+            raise _fork(number, "its neighbours name other releases")
+        after = replace(stream, holes=stream.holes.remove(number, number))
+    if number in stream.cancelled:
+        return Judged.VOIDED, after
+    return Judged.FITS, after
+
+
+def _fork(number: int, why: str) -> DeliveryError:
+    return DeliveryError(
+        "SEQUENCE_FORK",
+        f"number {number}: {why}",
+        hint="both are kept as evidence; other streams go on; an operator must unfreeze this one",
+    )

@@ -1,0 +1,246 @@
+-- The first schema: one table per row of broker/tables.py. Every row carries a digest over all of it.
+
+CREATE TABLE submission (
+    "key" BLOB NOT NULL,
+    "user" TEXT NOT NULL,
+    "content" BLOB NOT NULL,
+    "md" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("key")
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE bulletin (
+    "md" BLOB NOT NULL,
+    "bulletin" BLOB NOT NULL,
+    "author" TEXT NOT NULL,
+    "created" INTEGER NOT NULL,
+    "precedence" INTEGER NOT NULL,
+    "expires" INTEGER NOT NULL,
+    "deliver_by" INTEGER NOT NULL,
+    "manifest" BLOB NOT NULL,
+    "portions" INTEGER NOT NULL,
+    "sealed_draft" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md")
+) STRICT;
+CREATE INDEX bulletin_created ON bulletin ("created");
+CREATE INDEX bulletin_bulletin ON bulletin ("bulletin");
+
+CREATE TABLE portion (
+    "md" BLOB NOT NULL,
+    "slot" INTEGER NOT NULL,
+    "position" INTEGER NOT NULL,
+    "body" BLOB NOT NULL,
+    "body_digest" BLOB NOT NULL,
+    "sealed_secret" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "slot")
+) STRICT;
+
+CREATE TABLE pair (
+    "md" BLOB NOT NULL,
+    "recipient" TEXT NOT NULL,
+    "ready" INTEGER NOT NULL,
+    "rank" INTEGER NOT NULL,
+    "created" INTEGER NOT NULL,
+    "stage" INTEGER NOT NULL,
+    "cause" INTEGER NOT NULL,
+    "receipt" INTEGER NOT NULL,
+    "conflict" INTEGER NOT NULL,
+    "codes" TEXT NOT NULL,
+    "changed" INTEGER NOT NULL,
+    "granted" INTEGER NOT NULL,
+    "portions" INTEGER NOT NULL,
+    "basis" TEXT NOT NULL,
+    "decided_in" INTEGER NOT NULL,
+    "decided_at" INTEGER NOT NULL,
+    "approved" TEXT NOT NULL,
+    "incarnation" INTEGER NOT NULL,
+    "sequence" INTEGER NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "recipient")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pair_ready ON pair ("recipient", "ready", "rank", "created");
+CREATE INDEX pair_leaf ON pair ("leaf");
+CREATE INDEX pair_stage ON pair ("stage", "cause", "created");
+
+CREATE TABLE statement (
+    "leaf" BLOB NOT NULL,
+    "peer" TEXT NOT NULL,
+    "kind" INTEGER NOT NULL,
+    "nonce" BLOB NOT NULL,
+    "data" BLOB NOT NULL,
+    "proof" BLOB NOT NULL,
+    "batch" BLOB NOT NULL,
+    "kem" BLOB NOT NULL,
+    "grant" BLOB NOT NULL,
+    "md" BLOB NOT NULL,
+    "slots" BLOB NOT NULL,
+    "incarnation" INTEGER NOT NULL,
+    "sequence" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("leaf")
+) STRICT;
+CREATE INDEX statement_number ON statement ("peer", "kind", "incarnation", "sequence");
+
+CREATE TABLE pending (
+    "leaf" BLOB NOT NULL,
+    "peer" TEXT NOT NULL,
+    "rank" INTEGER NOT NULL,
+    "place" INTEGER NOT NULL,
+    "size" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("leaf")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_peer ON pending ("peer", "rank", "place");
+
+CREATE TABLE batch (
+    "batch" BLOB NOT NULL,
+    "record" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("batch")
+) STRICT;
+
+CREATE TABLE batch_key (
+    "batch" BLOB NOT NULL,
+    "kem" BLOB NOT NULL,
+    "sealed" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("batch", "kem")
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outgoing (
+    "incarnation" INTEGER NOT NULL,
+    "recipient" TEXT NOT NULL,
+    "last" INTEGER NOT NULL,
+    "head" BLOB NOT NULL,
+    "cancelled" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("incarnation", "recipient")
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE incoming (
+    "origin" TEXT NOT NULL,
+    "incarnation" INTEGER NOT NULL,
+    "member" TEXT NOT NULL,
+    "last" INTEGER NOT NULL,
+    "head" BLOB NOT NULL,
+    "holes" BLOB NOT NULL,
+    "cancelled" BLOB NOT NULL,
+    "frozen" INTEGER NOT NULL,
+    "announced" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("origin", "incarnation")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incoming_member ON incoming ("member");
+
+CREATE TABLE received (
+    "member" TEXT NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "kind" INTEGER NOT NULL,
+    "nonce" BLOB NOT NULL,
+    "data" BLOB NOT NULL,
+    "proof" BLOB NOT NULL,
+    "batch" BLOB NOT NULL,
+    "at" INTEGER NOT NULL,
+    "code" TEXT NOT NULL,
+    "receipt" BLOB NOT NULL,
+    "origin" TEXT NOT NULL,
+    "incarnation" INTEGER NOT NULL,
+    "sequence" INTEGER NOT NULL,
+    "prev" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("member", "leaf")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX received_number ON received ("origin", "incarnation", "kind", "sequence");
+
+CREATE TABLE inbox (
+    "md" BLOB NOT NULL,
+    "bulletin" BLOB NOT NULL,
+    "originator" TEXT NOT NULL,
+    "sender" TEXT NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "created" INTEGER NOT NULL,
+    "received" INTEGER NOT NULL,
+    "expires" INTEGER NOT NULL,
+    "precedence" INTEGER NOT NULL,
+    "sequence" INTEGER NOT NULL,
+    "portions" INTEGER NOT NULL,
+    "sealed_claims" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md")
+) STRICT;
+CREATE INDEX inbox_received ON inbox ("received");
+CREATE INDEX inbox_bulletin ON inbox ("originator", "bulletin");
+CREATE INDEX inbox_leaf ON inbox ("leaf");
+
+CREATE TABLE reader (
+    "user" TEXT NOT NULL,
+    "md" BLOB NOT NULL,
+    "at" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("user", "md")
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE log (
+    "incarnation" INTEGER NOT NULL,
+    "place" INTEGER NOT NULL,
+    "type" INTEGER NOT NULL,
+    "at" INTEGER NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "sealed_entry" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("incarnation", "place")
+) STRICT;
+
+CREATE TABLE log_head (
+    "incarnation" INTEGER NOT NULL,
+    "began" INTEGER NOT NULL,
+    "size" INTEGER NOT NULL,
+    "frontier" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("incarnation")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX log_head_began ON log_head ("began");
+
+CREATE TABLE trust (
+    "member" TEXT NOT NULL,
+    "type" INTEGER NOT NULL,
+    "version" INTEGER NOT NULL,
+    "record" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("member", "type", "version")
+) STRICT;
+
+CREATE TABLE user (
+    "user" TEXT NOT NULL,
+    "name" TEXT NOT NULL,
+    "role" TEXT NOT NULL,
+    "clearance" TEXT NOT NULL,
+    "nationality" TEXT NOT NULL,
+    "categories" TEXT NOT NULL,
+    "revoked" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("user")
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE evidence (
+    "digest" BLOB NOT NULL,
+    "member" TEXT NOT NULL,
+    "code" TEXT NOT NULL,
+    "first" INTEGER NOT NULL,
+    "times" INTEGER NOT NULL,
+    "frame" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("digest")
+) STRICT;
+CREATE INDEX evidence_first ON evidence ("first");
+
+CREATE TABLE node (
+    "name" TEXT NOT NULL,
+    "incarnation" INTEGER NOT NULL,
+    "latest" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("name")
+) STRICT, WITHOUT ROWID;
