@@ -1,0 +1,78 @@
+"""Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
+
+from intelshare.labels.formats import format_banner, format_portion, show_banner
+from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, held, interval
+from intelshare.labels.label import (
+    AMBER_STRICT,
+    CLEAR,
+    CONTROLS,
+    DISPLAY_ONLY,
+    EYES_ONLY,
+    NOFORN,
+    ORCON,
+    RED,
+    RELIDO,
+    TLP_WORDS,
+    Label,
+    first_owner,
+)
+from intelshare.labels.ladders import (
+    JOINT,
+    Converted,
+    Equivalence,
+    Ladder,
+    LadderRow,
+    Level,
+    Reference,
+    convert_reference,
+    ladder,
+)
+from intelshare.labels.parse import MAX_LABEL_BYTES, LabelReader, parse_label
+from intelshare.labels.reach import Reach, level_reference, named_itself, reach
+from intelshare.labels.registry import Group, Registry, convert
+from intelshare.labels.registry_files import parse_registry
+from intelshare.labels.rollup import rollup
+
+__all__ = [
+    "ALWAYS",
+    "AMBER_STRICT",
+    "BEGINNING",
+    "CLEAR",
+    "CONTROLS",
+    "DISPLAY_ONLY",
+    "EYES_ONLY",
+    "JOINT",
+    "MAX_LABEL_BYTES",
+    "NOFORN",
+    "ORCON",
+    "RED",
+    "RELIDO",
+    "TLP_WORDS",
+    "Converted",
+    "Equivalence",
+    "Group",
+    "Interval",
+    "Label",
+    "LabelReader",
+    "Ladder",
+    "LadderRow",
+    "Level",
+    "Reach",
+    "Reference",
+    "Registry",
+    "convert",
+    "convert_reference",
+    "first_owner",
+    "format_banner",
+    "format_portion",
+    "held",
+    "interval",
+    "ladder",
+    "level_reference",
+    "named_itself",
+    "parse_label",
+    "parse_registry",
+    "reach",
+    "rollup",
+    "show_banner",
+]

@@ -1,0 +1,58 @@
+"""Labels as text: the canonical banner and portion, and what people are shown."""
+
+from __future__ import annotations
+
+from intelshare.labels.label import NOFORN, ORCON, Label
+from intelshare.labels.ladders import JOINT, UNMARKED_NAME, Level
+from intelshare.labels.registry import Registry
+
+_SHORT_CONTROLS = {ORCON: "OC", NOFORN: "NF"}
+
+
+def format_banner(label: Label, registry: Registry) -> str:
+    """The canonical text, in ASCII: ``//FRA SECRET//REL TO FRA, USA``. What is signed and stored."""
+    return _join(label, registry, label.level or "", label.controls)
+
+
+def format_portion(label: Label, registry: Registry) -> str:
+    """The canonical portion mark: ``(//FRA S//REL TO FRA, USA)``; a level without a short form in full."""
+    level = _level(label, registry)
+    short = label.level if level is None or level.short is None else level.short
+    controls = tuple(_SHORT_CONTROLS.get(control, control) for control in label.controls)
+    return f"({_join(label, registry, short or '', controls)})"
+
+
+def show_banner(label: Label, registry: Registry) -> str:
+    """The banner for people: level names as their authority writes them (``TRÈS SECRET``)."""
+    level = _level(label, registry)
+    shown = label.level if level is None or level.display is None else level.display
+    return _join(label, registry, shown or "", label.controls)
+
+
+def _level(label: Label, registry: Registry) -> Level | None:
+    if label.authority is None or label.level is None:
+        return None
+    return registry.ladder(label.authority).read(label.level, None)
+
+
+def _join(label: Label, registry: Registry, level: str, controls: tuple[str, ...]) -> str:
+    blocks = [_classification(label, registry, level)] if label.level is not None else []
+    handling = list(controls)
+    if label.releasable_to is not None:
+        handling.append("REL TO " + ", ".join(label.releasable_to))
+    if handling:
+        blocks.append("/".join(handling))
+    if label.tlp is not None:
+        blocks.append(f"TLP:{label.tlp}")
+    return "//".join(blocks)
+
+
+def _classification(label: Label, registry: Registry, level: str) -> str:
+    authority = label.authority
+    if authority == "USA":
+        return level
+    if authority == JOINT:
+        return " ".join((f"//{JOINT}", level, *label.owners))
+    if authority is not None and registry.is_organisation(authority) and label.level != UNMARKED_NAME:
+        return f"//{level}"
+    return f"//{authority} {level}"

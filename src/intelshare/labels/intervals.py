@@ -1,0 +1,35 @@
+"""Half-open spans of time: they hold from their first instant and no longer at the instant of their end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from intelshare.instant import NEVER, Instant
+
+BEGINNING = Instant(-(2**63))
+"""Before every date that a file can carry: the start of an interval that states none."""
+
+
+class Interval(NamedTuple):
+    """``start`` inclusive, ``until`` exclusive; open ends are ``BEGINNING`` and ``NEVER``."""
+
+    start: Instant
+    until: Instant
+
+    def holds(self, at: Instant) -> bool:
+        """Whether ``at`` lies in the interval."""
+        return self.start <= at < self.until
+
+
+ALWAYS = Interval(BEGINNING, NEVER)
+
+
+def interval(start: Instant | None, until: Instant | None) -> Interval:
+    """The interval between two instants of which either may be absent (open)."""
+    return Interval(BEGINNING if start is None else start, NEVER if until is None else until)
+
+
+def held(intervals: Iterable[Interval], at: Instant) -> bool:
+    """Whether ``at`` lies in one of the intervals."""
+    return any(start <= at < until for start, until in intervals)

@@ -1,0 +1,138 @@
+"""What codes and levels mean at an instant: states, groups with their memberships, ladders. A pure value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from intelshare.errors import LabelError
+from intelshare.instant import Instant
+from intelshare.labels.intervals import Interval, held
+from intelshare.labels.ladders import (
+    JOINT,
+    JOINT_LADDER,
+    Converted,
+    Equivalence,
+    Ladder,
+    convert_reference,
+    unknown_ladder,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A named set of states in time; an ``organisation`` has a node of its own besides."""
+
+    code: str
+    organisation: bool
+    members: Mapping[str, tuple[Interval, ...]]
+    name: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Registry:
+    """States (code to English name), groups and ladders. Never changes; a new file is a new registry."""
+
+    states: Mapping[str, str]
+    groups: Mapping[str, Group]
+    ladders: Mapping[str, Ladder]
+    level_names: Mapping[str, Mapping[str, str]] = field(init=False, repr=False)
+    """Per authority: every text that names a level (full, short, shown), folded, to its canonical name."""
+    organisation_levels: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
+    """Texts that name authority and level at once (``NS``, ``EU UNMARKED``) to both."""
+
+    def __post_init__(self) -> None:
+        ladders = {**self.ladders, JOINT: JOINT_LADDER}
+        organisations = [group.code for group in self.groups.values() if group.organisation]
+        for code in organisations:
+            ladders.setdefault(code, unknown_ladder(code))
+        names = {authority: dict(_texts(ladder)) for authority, ladder in ladders.items()}
+        whole = {
+            (f"{code} {text}" if text == name == "UNMARKED" else text): (code, name)
+            for code in organisations
+            for text, name in names[code].items()
+        }
+        object.__setattr__(self, "ladders", ladders)
+        object.__setattr__(self, "level_names", names)
+        object.__setattr__(self, "organisation_levels", whole)
+
+    def is_state(self, code: str) -> bool:
+        """Whether the code is a state's."""
+        return code in self.states
+
+    def is_organisation(self, code: str) -> bool:
+        """Whether the code is a group with a node."""
+        group = self.groups.get(code)
+        return group is not None and group.organisation
+
+    def is_member(self, code: str) -> bool:
+        """Whether the code can have a node: a state or an organisation."""
+        return code in self.states or self.is_organisation(code)
+
+    def is_known(self, code: str) -> bool:
+        """Whether a REL TO may name the code: a state, a group or an organisation."""
+        return code in self.states or code in self.groups
+
+    def ladder(self, authority: str) -> Ladder:
+        """The ladder of the authority; one of UNMARKED alone where none is known."""
+        return self.ladders.get(authority) or unknown_ladder(authority)
+
+    def expand(self, code: str, at: Instant) -> frozenset[str]:
+        """What a code stands for at ``at``: itself, or a group's states and, of an organisation, its node."""
+        group = self.groups.get(code)
+        if group is None:
+            return frozenset((code,))
+        states = {state for state, intervals in group.members.items() if held(intervals, at)}
+        if group.organisation:
+            states.add(code)
+        return frozenset(states)
+
+
+def _texts(ladder: Ladder) -> Iterator[tuple[str, str]]:
+    """Every text of every level, to its canonical name; full names win over short ones of other levels."""
+    levels = [level for row in ladder.rows for level in row.levels]
+    for text in ("short", "display", "name"):
+        for level in levels:
+            written = getattr(level, text)
+            if written is not None:
+                yield fold(written), level.name
+
+
+def fold(text: str) -> str:
+    """Upper case, except that a non-ASCII letter never becomes an ASCII one (``ſ``, ``ı``, ``ß`` stay)."""
+    if text.isascii():
+        return text.upper()
+    return "".join(_fold_letter(letter) for letter in text)
+
+
+def _fold_letter(letter: str) -> str:
+    upper = letter.upper()
+    return upper if letter.isascii() or (len(upper) == 1 and not upper.isascii()) else letter
+
+
+def convert(
+    registry: Registry,
+    authority: str,
+    level: str,
+    to: str,
+    at: Instant,
+    rows: tuple[Equivalence, ...] = (),
+) -> Converted:
+    """A level of ``authority`` in the ladder of ``to`` at ``at``: rounded up, never down.
+
+    ``level`` is a canonical name; ``rows`` are those of the treaty that is relied on.
+    Raises LabelError UNKNOWN_LEVEL (no such name, or before its first day) or NO_EQUIVALENCE.
+    """
+    source = registry.ladder(authority)
+    known = source.read(level, at)
+    if known is None:
+        raise LabelError("UNKNOWN_LEVEL", f"{authority} has no level {level!r} at that time")
+    converted = convert_reference(known.reference, source, registry.ladder(to), at, rows)
+    if converted is None:
+        raise LabelError(
+            "NO_EQUIVALENCE",
+            f"{authority} {level} has no equivalent for {to}",
+            hint="an equivalence row in a treaty between the two can state one",
+        )
+    return converted

@@ -1,0 +1,103 @@
+"""The registry from its data files: states, groups and ladders, each with its source. Pure: text in, value out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from intelshare.labels.intervals import Interval, interval
+from intelshare.labels.ladders import Ladder, LadderRow, Level, Reference, ladder
+from intelshare.labels.registry import Group, Registry
+from intelshare.tables import Table, read_table
+
+
+def parse_registry(texts: Mapping[str, str]) -> Registry:
+    """The registry that the files (name to TOML text) give together, in whatever order.
+
+    Raises PolicyFileError with file and line: FIELD_*, DUPLICATE_KEY (a code stated twice),
+    INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state).
+    """
+    states: dict[str, str] = {}
+    groups: dict[str, tuple[Table, Group]] = {}
+    ladders: dict[str, Ladder] = {}
+    for name in sorted(texts):
+        top = read_table(texts[name], name)
+        listed = top.table("state")
+        for code in listed.keys():
+            _new(listed, code, states, code)
+            states[code] = listed.text(code)
+        for table in top.tables("group"):
+            group = _group(table)
+            _new(table, group.code, groups)
+            groups[group.code] = (table, group)
+        for table in top.tables("ladder"):
+            read = _ladder(table)
+            _new(table, read.authority, ladders)
+            ladders[read.authority] = read
+        top.text_or("source", None)
+        top.close()
+    for table, group in groups.values():
+        for state in group.members:
+            if state not in states:
+                table.fail("PARTY_UNKNOWN", f"{state!r} is no state")
+    return Registry(states, {code: group for code, (_, group) in groups.items()}, ladders)
+
+
+def _new(table: Table, code: str, known: Iterable[str], name: str | None = None) -> None:
+    if code in known:
+        table.fail("DUPLICATE_KEY", f"{code} is stated twice", name)
+
+
+def _group(table: Table) -> Group:
+    members: dict[str, tuple[Interval, ...]] = {}
+    for entry in table.tables("membership"):
+        during = _during(entry)
+        for state in entry.texts("members"):
+            before = members.get(state, ())
+            if any(during.start < other.until and other.start < during.until for other in before):
+                entry.fail("INTERVAL_OVERLAP", f"{state} is a member twice at one time", "members")
+            members[state] = (*before, during)
+        entry.close()
+    group = Group(
+        code=table.text("code"),
+        organisation=table.flag("organisation"),
+        members=members,
+        name=table.text("name"),
+        source=table.text("source"),
+    )
+    table.close()
+    return group
+
+
+def _ladder(table: Table) -> Ladder:
+    rows: list[LadderRow] = []
+    for entry in table.tables("row"):
+        during = _during(entry)
+        if any(during.start < row.interval.until and row.interval.start < during.until for row in rows):
+            entry.fail("INTERVAL_OVERLAP", "two rows of the ladder hold at one time")
+        levels = [_level(entry, reference) for reference in Reference if entry.has(reference.name)]
+        rows.append(LadderRow(during, tuple(levels)))
+        entry.close()
+    read = ladder(table.text("authority"), rows, table.text("source"))
+    table.close()
+    return read
+
+
+def _level(row: Table, reference: Reference) -> Level:
+    table = row.table(reference.name)
+    level = Level(
+        name=table.text("name"),
+        reference=reference,
+        short=table.text_or("short", None),
+        display=table.text_or("display", None),
+    )
+    if not level.name.isascii():
+        table.fail("FIELD_RANGE", "the canonical name is plain ASCII", "name", "put accents into display")
+    table.close()
+    return level
+
+
+def _during(table: Table) -> Interval:
+    during = interval(table.instant_or("from", None), table.instant_or("until", None))
+    if during.start >= during.until:
+        table.fail("FIELD_RANGE", "the interval ends before it begins", "until")
+    return during

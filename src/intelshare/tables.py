@@ -1,0 +1,302 @@
+"""Strict reading of TOML: every wrong field has a code, a line, a column and a hint. Text in, values out.
+
+A ``Table`` is read field by field; ``close`` then finds what nobody asked for. Lines are located only
+when somebody needs one, by a small scan of the text, because tomllib does not keep them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from difflib import get_close_matches
+from typing import Any, NoReturn, TypeVar
+
+from intelshare import instant
+from intelshare.errors import Place, PolicyFileError
+from intelshare.instant import Instant
+
+MAX_FILE_BYTES = 1 << 20
+MAX_TEXT = 4096
+"""Characters of one string."""
+MAX_ITEMS = 4096
+"""Items of one list."""
+MAX_KEY_DOTS = 32
+"""Dots before an equals sign: tomllib takes quadratic time over them."""
+
+Path = tuple[str | int, ...]
+T = TypeVar("T")
+
+_HEADER = re.compile(r"\s{0,64}(\[{1,2})\s{0,64}([A-Za-z0-9_\-.]{1,256})\s{0,64}\]{1,2}")
+_KEY = re.compile(r"\s{0,64}([A-Za-z0-9_\-]{1,256})\s{0,64}=\s{0,64}")
+_AT = re.compile(r" \(at line (\d{1,9}), column (\d{1,9})\)$")
+_DUPLICATE = ("Cannot overwrite", "Cannot declare", "Duplicate inline table key", "Cannot redefine")
+_RANGE = ("Invalid date or datetime",)
+
+
+class Source:
+    """One file's text with the places of its keys."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._lines = text.split("\n")
+        self._places: dict[Path, tuple[int, int]] | None = None
+
+    def line(self, path: Path) -> int | None:
+        """The line (from 1) of a key or table; of what holds it, if it has none of its own."""
+        found = self._find(path)
+        return None if found is None else found[0]
+
+    def place(self, path: Path, value: object = None) -> Place:
+        """The place of a value: the caret stands under it where the line shows it."""
+        shown = _dotted(path)
+        found = self._find(path)
+        if found is None:
+            return Place(self.name, field=shown)
+        line, column = found
+        excerpt = self._lines[line - 1].rstrip("\r")
+        wanted = f'"{value}"' if isinstance(value, str) else None
+        at = excerpt.find(wanted, column - 1) if wanted else -1
+        if wanted and at >= 0:
+            return Place(self.name, line, at + 1, shown, excerpt, len(wanted))
+        width = len(excerpt[column - 1 :].split(" #")[0].rstrip())
+        return Place(self.name, line, column, shown, excerpt, max(width, 1))
+
+    def at(self, line: int, column: int) -> Place:
+        """A place by numbers, for errors of the syntax itself."""
+        excerpt = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else ""
+        return Place(self.name, line, column, excerpt=excerpt[:MAX_TEXT])
+
+    def _find(self, path: Path) -> tuple[int, int] | None:
+        if self._places is None:
+            self._places = _scan(self._lines)
+        while path:
+            found = self._places.get(path)
+            if found is not None:
+                return found
+            path = path[:-1]
+        return None
+
+
+def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
+    """Line and column of every table header and of every value of a ``key =`` line."""
+    places: dict[Path, tuple[int, int]] = {}
+    counts: dict[Path, int] = {}
+    table: Path = ()
+    closing: str | None = None
+    for number, line in enumerate(lines, 1):
+        if closing is not None:
+            if closing in line:
+                closing = None
+            continue
+        if (header := _HEADER.match(line)) is not None:
+            table = _header_path(header.group(2).split("."), header.group(1) == "[[", counts)
+            places.setdefault(table, (number, header.start(1) + 1))
+        elif (key := _KEY.match(line)) is not None:
+            places.setdefault((*table, key.group(1)), (number, key.end() + 1))
+            for quotes in ('"""', "'''"):
+                if line.startswith(quotes, key.end()) and line.count(quotes) == 1:
+                    closing = quotes
+    return places
+
+
+def _header_path(names: list[str], array: bool, counts: dict[Path, int]) -> Path:
+    path: Path = ()
+    for name in names[:-1]:
+        path = (*path, name)
+        if path in counts:
+            path = (*path, counts[path])
+    path = (*path, names[-1])
+    if not array:
+        return path
+    counts[path] = counts.get(path, -1) + 1
+    return (*path, counts[path])
+
+
+def _dotted(path: Path) -> str | None:
+    shown = ""
+    for step in path:
+        shown += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return shown.lstrip(".") or None
+
+
+class Table:
+    """One table of a file. Each reader takes a field once and raises PolicyFileError if it is wrong."""
+
+    def __init__(self, source: Source, path: Path, values: Mapping[str, Any]) -> None:
+        self.source = source
+        self.path = path
+        self._values = values
+        self._asked: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there."""
+        return name in self._values
+
+    def keys(self) -> list[str]:
+        """Names of all fields, for tables whose keys are data."""
+        return list(self._values)
+
+    def text(self, name: str) -> str:
+        """A string that must be there and not be empty. FIELD_TYPE, FIELD_RANGE, TOO_LARGE."""
+        value = self._required(name)
+        return self._text(name, value)
+
+    def text_or(self, name: str, default: T) -> str | T:
+        """A string, or ``default`` where the field is absent."""
+        return self.text(name) if self.has(name) else self._absent(name, default)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings that must be there."""
+        value = self._list(name, self._required(name))
+        return tuple(self._text(name, item) for item in value)
+
+    def texts_or(self, name: str, default: T) -> tuple[str, ...] | T:
+        """A list of strings, or ``default`` where the field is absent."""
+        return self.texts(name) if self.has(name) else self._absent(name, default)
+
+    def flag(self, name: str) -> bool:
+        """A boolean; absent is false."""
+        value = self._values.get(self._absent(name, name), False)
+        if not isinstance(value, bool):
+            self.fail("FIELD_TYPE", "true or false is expected", name)
+        return value
+
+    def choice(self, name: str, make: Callable[[str], T], words: Iterable[str]) -> T:
+        """One of a closed set of words, made into a value. FIELD_RANGE with a guess."""
+        word = self.text(name)
+        known = list(words)
+        if word not in known:
+            self.fail(
+                "FIELD_RANGE", f"{word!r} is none of {', '.join(known)}", name, guess(word, known), word
+            )
+        return make(word)
+
+    def instant(self, name: str) -> Instant:
+        """A date (its first instant in UTC) or a time with offset that must be there."""
+        value = self._required(name)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.fail("FIELD_RANGE", f"{value} is no date", name)
+        if not isinstance(value, date):
+            self.fail("FIELD_TYPE", "a date or a time is expected, such as 2024-06-01", name)
+        if isinstance(value, datetime) and value.tzinfo is None:
+            self.fail("FIELD_TYPE", "a time needs an offset, such as 2024-06-01T12:00:00Z", name)
+        return instant.of(value)
+
+    def instant_or(self, name: str, default: T) -> Instant | T:
+        """A date or time, or ``default`` where the field is absent."""
+        return self.instant(name) if self.has(name) else self._absent(name, default)
+
+    def table(self, name: str) -> Table:
+        """A table; an absent one is empty."""
+        value = self._values.get(self._absent(name, name), {})
+        return self._table(name, (*self.path, name), value)
+
+    def tables(self, name: str) -> list[Table]:
+        """A list of tables; an absent one is empty."""
+        value = self._list(name, self._values.get(self._absent(name, name), []))
+        return [self._table(name, (*self.path, name, index), item) for index, item in enumerate(value)]
+
+    def close(self) -> None:
+        """Raises FIELD_UNKNOWN for the first field that nobody asked for."""
+        for name in self._values:
+            if name not in self._asked:
+                known = sorted(self._asked)
+                hint = guess(name, known) or f"known here: {', '.join(known)}"
+                self.fail("FIELD_UNKNOWN", f"there is no field {name!r} here", name, hint)
+
+    def fail(
+        self, code: str, message: str, name: str | None = None, hint: str | None = None, value: object = None
+    ) -> NoReturn:
+        """Raises PolicyFileError at a field of this table, or at the table itself."""
+        path = self.path if name is None else (*self.path, name)
+        raise PolicyFileError(code, message, place=self.source.place(path, value), hint=hint)
+
+    def _required(self, name: str) -> Any:
+        self._asked.add(name)
+        if name not in self._values:
+            self.fail("FIELD_RANGE", f"the field {name!r} is missing", hint=f"add {name} = ...")
+        return self._values[name]
+
+    def _absent(self, name: str, default: T) -> T:
+        self._asked.add(name)
+        return default
+
+    def _text(self, name: str, value: object) -> str:
+        if isinstance(value, float) and not math.isfinite(value):
+            self.fail("FIELD_RANGE", f"{value} is no text", name)
+        if not isinstance(value, str):
+            self.fail("FIELD_TYPE", "a text in quotes is expected", name)
+        if len(value) > MAX_TEXT:
+            self.fail("TOO_LARGE", f"a text has at most {MAX_TEXT} characters", name)
+        if not value.strip():
+            self.fail("FIELD_RANGE", "the text is empty", name)
+        return value
+
+    def _list(self, name: str, value: object) -> list[Any]:
+        if not isinstance(value, list):
+            self.fail("FIELD_TYPE", "a list is expected", name)
+        if len(value) > MAX_ITEMS:
+            self.fail("TOO_LARGE", f"a list has at most {MAX_ITEMS} items", name)
+        return value
+
+    def _table(self, name: str, path: Path, value: object) -> Table:
+        if not isinstance(value, dict):
+            self.fail("FIELD_TYPE", "a table is expected", name)
+        return Table(self.source, path, value)
+
+
+def read_table(text: str, name: str) -> Table:
+    """The top table of a TOML text; ``name`` is what errors call the file.
+
+    Raises PolicyFileError: TOO_LARGE (over 1 MiB, or nested without end), FILE_SYNTAX (also a byte
+    order mark or mixed line ends), DUPLICATE_KEY, FIELD_RANGE (a date that does not exist).
+    """
+    if len(text) > MAX_FILE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_FILE_BYTES:
+        raise PolicyFileError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=Place(name))
+    source = Source(name, text)
+    if text.startswith("\ufeff"):
+        raise PolicyFileError(
+            "FILE_SYNTAX",
+            "the file begins with a byte order mark",
+            place=source.at(1, 1),
+            hint="save it without",
+        )
+    ends = text.count("\n")
+    if text.count("\r") not in (0, ends) or text.count("\r\n") not in (0, ends):
+        raise PolicyFileError(
+            "FILE_SYNTAX", "the line ends are mixed", place=Place(name), hint="use LF alone"
+        )
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.partition("=")[0].count(".") > MAX_KEY_DOTS and not line.lstrip().startswith("#"):
+            raise PolicyFileError("TOO_LARGE", "a key has too many parts", place=source.at(number, 1))
+    try:
+        return Table(source, (), tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax(source, str(error), text) from None
+    except ValueError as error:
+        # tomllib lets int() speak for a number of more digits than Python converts.
+        raise PolicyFileError("FIELD_RANGE", str(error), place=Place(name)) from None
+    except RecursionError:
+        raise PolicyFileError("TOO_LARGE", "the file is nested too deeply", place=Place(name)) from None
+
+
+def _syntax(source: Source, message: str, text: str) -> PolicyFileError:
+    code = "FILE_SYNTAX"
+    if message.startswith(_DUPLICATE):
+        code = "DUPLICATE_KEY"
+    elif message.startswith(_RANGE):
+        code = "FIELD_RANGE"
+    where = _AT.search(message)
+    if where is None:
+        return PolicyFileError(code, message, place=source.at(text.count("\n") + 1, 1))
+    place = source.at(int(where.group(1)), int(where.group(2)))
+    return PolicyFileError(code, message[: where.start()], place=place)
+
+
+def guess(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean "..."?`` for the closest known word, if one is close."""
+    close = get_close_matches(word[:64], list(known), n=1, cutoff=0.5)
+    return f'did you mean "{close[0]}"?' if close else None
