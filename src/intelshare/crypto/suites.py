@@ -71,6 +71,10 @@ class Suite:
     sealing_secret: int
     encapsulation: int
     """What sealing adds: the encapsulated key and the tag."""
+    signing_split: int
+    """Where the second component key starts in a signing public key."""
+    sealing_split: int
+    """The same in a sealing public key."""
     public_of: Callable[[KeyUse, bytes], bytes]
     """(use, secret) -> public key string."""
     load_signing: Callable[[bytes], SigningKey]
@@ -87,6 +91,11 @@ class Suite:
     def secret_length(self, use: KeyUse) -> int:
         """How many secret bytes a key of this use is made from."""
         return self.sealing_secret if use is KeyUse.SEALING else self.signing_secret
+
+    def components(self, use: KeyUse, public: bytes) -> tuple[bytes, bytes]:
+        """The two component keys of a public key string: thresholds count these, not records."""
+        cut = self.sealing_split if use is KeyUse.SEALING else self.signing_split
+        return public[:cut], public[cut:]
 
     def generate(self, use: KeyUse, random: Random) -> bytes:
         """A new secret of this use: seeds only, all of them from ``random``."""
@@ -249,6 +258,8 @@ SUITE_1: Final = Suite(
     sealing_public=_MLKEM_PUBLIC + 32,
     sealing_secret=_MLKEM_SEED + 32,
     encapsulation=1088 + 32 + 16,
+    signing_split=_ED_PUBLIC,
+    sealing_split=_MLKEM_PUBLIC,
     public_of=_public_of_1,
     load_signing=_load_signing_1,
     load_sealing=_load_sealing_1,
