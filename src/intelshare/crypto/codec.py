@@ -33,7 +33,8 @@ from intelshare.errors import EnvelopeError
 T = TypeVar("T")
 
 _Write = Callable[[Any, list[bytes]], None]
-_Read = Callable[[bytes, int], tuple[Any, int]]
+_Read = Callable[[bytes, int, list[Any]], int]
+"""(data, where the field starts, values read so far: the new one is appended) -> where it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,13 @@ def _write_text(value: str, out: list[bytes]) -> None:
     out.append(raw)
 
 
-def _read_text(data: bytes, at: int) -> tuple[str, int]:
+def _read_text(data: bytes, at: int, values: list[Any]) -> int:
     start = at + 2
     end = start + (data[at] << 8 | data[at + 1])
     if end > len(data):
         raise ValueError("text is cut off")
-    return str(data[start:end], "utf-8"), end
+    values.append(str(data[start:end], "utf-8"))
+    return end
 
 
 def _blob(prefix: struct.Struct) -> Variable:
@@ -91,12 +93,13 @@ def _blob(prefix: struct.Struct) -> Variable:
         out.append(prefix.pack(len(value)))
         out.append(value)
 
-    def read(data: bytes, at: int) -> tuple[bytes, int]:
+    def read(data: bytes, at: int, values: list[Any]) -> int:
         start = at + prefix.size
-        end = start + prefix.unpack_from(data, at)[0]
+        end: int = start + prefix.unpack_from(data, at)[0]
         if end > len(data):
             raise ValueError("bytes are cut off")
-        return data[start:end], end
+        values.append(data[start:end])
+        return end
 
     return Variable(write, read)
 
@@ -140,19 +143,20 @@ def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
         else:
             out.extend(one.pack(v) for v in values)
 
-    def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-        count = _U16.unpack_from(data, at)[0]
+    def read(data: bytes, at: int, values: list[Any]) -> int:
+        count = data[at] << 8 | data[at + 1]
         bounds.check(count)
         start, end = at + 2, at + 2 + count * one.size
         if end > len(data):
             raise ValueError("a list is cut off")
         if count <= _CACHED_COUNT:
-            values: tuple[Any, ...] = _many(item.format, count).unpack_from(data, start)
+            items: tuple[Any, ...] = _many(item.format, count).unpack_from(data, start)
         else:
-            values = tuple(v for (v,) in one.iter_unpack(data[start:end]))
+            items = tuple(v for (v,) in one.iter_unpack(data[start:end]))
         if item.table is not None:
-            values = tuple(item.table[v] for v in values)
-        return values, end
+            items = tuple(item.table[v] for v in items)
+        values.append(items)
+        return end
 
     return Variable(write, read)
 
@@ -164,15 +168,15 @@ def _list_of_variable(item: Variable, bounds: Count) -> Variable:
         for value in values:
             item.write(value, out)
 
-    def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-        count = _U16.unpack_from(data, at)[0]
+    def read(data: bytes, at: int, values: list[Any]) -> int:
+        count = data[at] << 8 | data[at + 1]
         bounds.check(count)
         at += 2
-        values = []
+        items: list[Any] = []
         for _ in range(count):
-            value, at = item.read(data, at)
-            values.append(value)
-        return tuple(values), at
+            at = item.read(data, at, items)
+        values.append(tuple(items))
+        return at
 
     return Variable(write, read)
 
@@ -198,13 +202,10 @@ def _field(hint: Any) -> Fixed | Variable:
 
 def _write_run(names: list[str], run: list[Fixed]) -> _Write:
     pack = struct.Struct(">" + "".join(f.format for f in run)).pack
-    get: attrgetter[Any] = attrgetter(*names)
-    alone = len(names) == 1
     lengths = [(i, f.length) for i, f in enumerate(run) if f.length]
     tables = [(i, f.table) for i, f in enumerate(run) if f.table is not None]
 
-    def write(value: Any, out: list[bytes]) -> None:
-        values = (get(value),) if alone else get(value)
+    def write(values: tuple[Any, ...], out: list[bytes]) -> None:
         for i, length in lengths:
             if len(values[i]) != length:
                 raise ValueError(f"{names[i]} is {len(values[i])} bytes long instead of {length}")
@@ -216,10 +217,7 @@ def _write_run(names: list[str], run: list[Fixed]) -> _Write:
     return write
 
 
-_Step = Callable[[bytes, int, list[Any]], int]
-
-
-def _read_run(run: list[Fixed]) -> _Step:
+def _read_run(run: list[Fixed]) -> _Read:
     packed = struct.Struct(">" + "".join(f.format for f in run))
     unpack_from, size = packed.unpack_from, packed.size
     tables = [(i, f.table) for i, f in enumerate(run) if f.table is not None]
@@ -238,50 +236,40 @@ def _read_run(run: list[Fixed]) -> _Step:
     return with_tables if tables else plain
 
 
-def _read_one(read: _Read) -> _Step:
-    def step(data: bytes, at: int, values: list[Any]) -> int:
-        value, at = read(data, at)
-        values.append(value)
-        return at
-
-    return step
-
-
-def _write_one(name: str, write: _Write) -> _Write:
-    value_of = attrgetter(name)
-
-    def step(value: Any, out: list[bytes]) -> None:
-        write(value_of(value), out)
-
-    return step
+def _tuple_of(name: str) -> Callable[[Any], tuple[Any, ...]]:
+    get = attrgetter(name)
+    return lambda value: (get(value),)
 
 
 def _compile(cls: type) -> Variable:
     hints = get_type_hints(cls, include_extras=True)
     table = [(f.name, _field(hints[f.name])) for f in fields(cls)]
-    writers: list[_Write] = []
-    readers: list[_Step] = []
+    writers: list[tuple[Callable[[Any], Any], _Write]] = []
+    readers: list[_Read] = []
     for is_fixed, group in groupby(table, key=lambda row: isinstance(row[1], Fixed)):
         rows = list(group)
+        names = [name for name, _ in rows]
         if is_fixed:
             run = [codec for _, codec in rows if isinstance(codec, Fixed)]
-            writers.append(_write_run([name for name, _ in rows], run))
+            values_of = _tuple_of(names[0]) if len(names) == 1 else attrgetter(*names)
+            writers.append((values_of, _write_run(names, run)))
             readers.append(_read_run(run))
         else:
             for name, codec in rows:
                 if isinstance(codec, Variable):
-                    writers.append(_write_one(name, codec.write))
-                    readers.append(_read_one(codec.read))
+                    writers.append((attrgetter(name), codec.write))
+                    readers.append(codec.read)
 
     def write(value: Any, out: list[bytes]) -> None:
-        for step in writers:
-            step(value, out)
+        for get, step in writers:
+            step(get(value), out)
 
-    def read(data: bytes, at: int) -> tuple[Any, int]:
-        values: list[Any] = []
+    def read(data: bytes, at: int, values: list[Any]) -> int:
+        own: list[Any] = []
         for step in readers:
-            at = step(data, at, values)
-        return cls(*values), at
+            at = step(data, at, own)
+        values.append(cls(*own))
+        return at
 
     return Variable(write, read)
 
@@ -329,11 +317,12 @@ def decode_prefix(kind: type[T], data: bytes) -> tuple[T, int]:
     For padded records, and to peek at what is authentic. Raises EnvelopeError ENVELOPE_MALFORMED as
     ``decode`` does.
     """
+    values: list[T] = []
     try:
-        value, end = kind.__record__.read(data, 0)  # type: ignore[attr-defined]
+        end = kind.__record__.read(data, 0, values)  # type: ignore[attr-defined]
     except _MALFORMED as error:
         raise malformed(kind.__name__, str(error)) from None
-    return value, end
+    return values[0], end
 
 
 def malformed(what: str, why: str) -> EnvelopeError:

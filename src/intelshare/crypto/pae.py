@@ -17,8 +17,23 @@ from intelshare.ids import Digest, KeyId
 _VERSION: Final = b"intelshare/v1"
 
 
+_pack_length = struct.Struct(">Q").pack
+_pack_u16 = struct.Struct(">H").pack
+_pack_u32 = struct.Struct(">I").pack
+_LENGTHS: Final = tuple(_pack_length(n) for n in range(4096))
+"""Prefixes of the usual lengths, made once: PAE is the most frequent function of a node."""
+_USUAL_PARTS: Final = 16
+
+
+def _head(name: bytes, parts: int) -> bytes:
+    return _VERSION + _pack_length(parts + 1) + _pack_length(len(name)) + name
+
+
 class Domain(Enum):
     """Why some bytes are hashed. No two constructions share one."""
+
+    def __init__(self, name: bytes) -> None:
+        self.heads = tuple(_head(name, count) for count in range(_USUAL_PARTS))
 
     KEY = b"key"
     MANIFEST = b"manifest"
@@ -42,21 +57,13 @@ class Domain(Enum):
     LOG_ENTRY = b"log-entry"
 
 
-_pack_length = struct.Struct(">Q").pack
-_pack_u16 = struct.Struct(">H").pack
-_pack_u32 = struct.Struct(">I").pack
-_LENGTHS: Final = tuple(_pack_length(n) for n in range(4096))
-"""Prefixes of the usual lengths, made once: PAE is the most frequent function of a node."""
-_HEADS: Final = {domain: _pack_length(len(domain.value)) + domain.value for domain in Domain}
-
-
 def pae(domain: Domain, *parts: bytes) -> bytes:
     """The pre-authentication encoding of these parts under a domain: no two inputs share bytes."""
-    out = [_VERSION, _LENGTHS[len(parts) + 1], _HEADS[domain]]
+    count = len(parts)
+    out = [domain.heads[count] if count < _USUAL_PARTS else _head(domain.value, count)]
     for part in parts:
         length = len(part)
-        out.append(_LENGTHS[length] if length < 4096 else _pack_length(length))
-        out.append(part)
+        out += (_LENGTHS[length] if length < 4096 else _pack_length(length), part)
     return b"".join(out)
 
 
