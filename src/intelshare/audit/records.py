@@ -1,0 +1,218 @@
+"""What a log entry says: one record per type of act (docs/format.md, "Log").
+
+Entries are salted and stored sealed, so that neither the tree nor the database tells what was decided;
+whoever is given salt and record can check both against a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Annotated, Any, Final
+
+from intelshare.crypto.codec import Count, Text, record
+from intelshare.crypto.records import (
+    B32,
+    U8,
+    U16,
+    U32,
+    U64,
+    Bytes32,
+    Citation,
+    Digest32,
+    IncarnationId,
+    Leaf32,
+    Md32,
+    Member,
+    Number,
+    Time,
+)
+
+
+class EntryType(IntEnum):
+    """The acts that are logged."""
+
+    START = 1
+    SUBMIT = 2
+    DECISION = 3
+    APPROVE = 4
+    STOP = 5
+    HAND_OVER = 6
+    RECEIVED = 7
+    REJECTED = 8
+    RECEIPT = 9
+    READ = 10
+    REGISTER = 11
+    TRUST = 12
+
+
+@record
+class Start:
+    """Entry 0: a new incarnation, and where the log before it stood."""
+
+    version: Text
+    previous: IncarnationId
+    """0: this is the first."""
+    size: U64
+    root: Bytes32
+
+
+@record
+class Submit:
+    """An own user handed in a bulletin."""
+
+    md: Md32
+    user: Text
+    content: Digest32
+
+
+@record
+class LoggedReason:
+    """One reason of a denial, as it was explained."""
+
+    code: Text
+    detail: Text
+    place: Text
+
+
+@record
+class LoggedPortion:
+    """The decision on one portion for one recipient."""
+
+    position: U16
+    slot: U16
+    outcome: U8
+    """1 allow, 2 hold, 3 deny."""
+    basis: Text
+    citations: Annotated[tuple[Citation, ...], Count()]
+    obligations: Annotated[tuple[Text, ...], Count()]
+    holds: Annotated[tuple[Text, ...], Count()]
+    reasons: Annotated[tuple[LoggedReason, ...], Count()]
+
+
+@record
+class DecisionMade:
+    """One pair decided, portion by portion."""
+
+    md: Md32
+    sender: Member
+    recipient: Member
+    at: Time
+    portions: Annotated[tuple[LoggedPortion, ...], Count()]
+
+
+@record
+class Approve:
+    """A releasing officer closed the holds of a pair."""
+
+    md: Md32
+    recipient: Member
+    user: Text
+    holds: Annotated[tuple[Text, ...], Count()]
+
+
+@record
+class Stop:
+    """The sender stopped a pair: withheld, expired, recalled or undeliverable."""
+
+    md: Md32
+    recipient: Member
+    cause: U8
+    codes: Annotated[tuple[Text, ...], Count()]
+
+
+@record
+class HandOver:
+    """A pair was numbered, sealed and marked."""
+
+    md: Md32
+    recipient: Member
+    leaf: Leaf32
+    incarnation: IncarnationId
+    sequence: Number
+    decision: Digest32
+
+
+@record
+class Received:
+    """A statement of a peer was accepted or refused."""
+
+    member: Member
+    kind: U8
+    leaf: Leaf32
+    subject: Digest32
+    """The manifest digest of a release, if it was read; else zeros."""
+    codes: Annotated[tuple[Text, ...], Count()]
+    """Empty: accepted."""
+
+
+@record
+class Rejected:
+    """A peer's statement or frame was rejected; repeated ones are counted in the evidence, not here."""
+
+    member: Member
+    digest: Digest32
+    code: Text
+
+
+@record
+class ReceiptJoined:
+    """A recipient's signed word arrived."""
+
+    member: Member
+    leaf: Leaf32
+    of: Leaf32
+    status: U8
+    codes: Annotated[tuple[Text, ...], Count()]
+
+
+@record
+class Read:
+    """A reader opened portions of a bulletin."""
+
+    md: Md32
+    user: Text
+    slots: Annotated[tuple[U32, ...], Count()]
+
+
+@record
+class Register:
+    """A change of the user register."""
+
+    by: Text
+    user: Text
+    change: Text
+
+
+@record
+class TrustAccepted:
+    """A root or directory was taken in."""
+
+    member: Member
+    type: U8
+    version: U64
+    digest: Digest32
+
+
+RECORDS: Final[Mapping[EntryType, type[Any]]] = {
+    EntryType.START: Start,
+    EntryType.SUBMIT: Submit,
+    EntryType.DECISION: DecisionMade,
+    EntryType.APPROVE: Approve,
+    EntryType.STOP: Stop,
+    EntryType.HAND_OVER: HandOver,
+    EntryType.RECEIVED: Received,
+    EntryType.REJECTED: Rejected,
+    EntryType.RECEIPT: ReceiptJoined,
+    EntryType.READ: Read,
+    EntryType.REGISTER: Register,
+    EntryType.TRUST: TrustAccepted,
+}
+
+
+@record
+class Sealed:
+    """What a log row keeps sealed: salt and record."""
+
+    salt: Bytes32
+    record: B32
