@@ -1,0 +1,1 @@
+"""Generated from proto/intelshare/v1 by `make proto`; a test compares."""
