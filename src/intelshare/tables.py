@@ -135,7 +135,7 @@ class Table:
         """Whether the field is there."""
         return name in self._values
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Names of all fields, for tables whose keys are data."""
         return list(self._values)
 

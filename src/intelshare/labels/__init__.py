@@ -1,7 +1,7 @@
 """Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
 
 from intelshare.labels.formats import format_banner, format_portion, show_banner
-from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, held, interval
+from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, held, interval, when
 from intelshare.labels.label import (
     AMBER_STRICT,
     CLEAR,
@@ -75,4 +75,5 @@ __all__ = [
     "reach",
     "rollup",
     "show_banner",
+    "when",
 ]

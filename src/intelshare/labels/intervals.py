@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from intelshare.instant import NEVER, Instant
+from intelshare.instant import NEVER, Instant, show
 
 BEGINNING = Instant(-(2**63))
 """Before every date that a file can carry: the start of an interval that states none."""
@@ -33,3 +33,11 @@ def interval(start: Instant | None, until: Instant | None) -> Interval:
 def held(intervals: Iterable[Interval], at: Instant) -> bool:
     """Whether ``at`` lies in one of the intervals."""
     return any(start <= at < until for start, until in intervals)
+
+
+def when(at: Instant) -> str:
+    """An instant in words, also one that no calendar has."""
+    try:
+        return show(at)
+    except OverflowError:
+        return f"{at} microseconds"

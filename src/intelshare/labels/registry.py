@@ -117,6 +117,7 @@ def convert(
     level: str,
     to: str,
     at: Instant,
+    *,
     rows: tuple[Equivalence, ...] = (),
 ) -> Converted:
     """A level of ``authority`` in the ladder of ``to`` at ``at``: rounded up, never down.

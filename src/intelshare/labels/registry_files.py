@@ -1,4 +1,4 @@
-"""The registry from its data files: states, groups and ladders, each with its source. Pure: text in, value out."""
+"""The registry from its data files: states, groups, ladders, each with its source. Text in, value out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_registry(texts: Mapping[str, str]) -> Registry:
     for name in sorted(texts):
         top = read_table(texts[name], name)
         listed = top.table("state")
-        for code in listed.keys():
+        for code in listed.names():
             _new(listed, code, states, code)
             states[code] = listed.text(code)
         for table in top.tables("group"):

@@ -1,0 +1,49 @@
+"""Policy: treaties in time, overlays, the world, and the decisions made in it. Pure."""
+
+from intelshare.policy.decide import decide
+from intelshare.policy.decision import (
+    OWN_PRODUCT,
+    UNRESTRICTED,
+    Citation,
+    Code,
+    Decision,
+    Finding,
+    Outcome,
+    Reason,
+    Request,
+)
+from intelshare.policy.egress import check_egress
+from intelshare.policy.overlay import Overlay, Rule, When
+from intelshare.policy.reader import ReadDecision, ReadRequest, read_decision
+from intelshare.policy.snapshot import Snapshot
+from intelshare.policy.treaty import Kind, Party, Provision, Reservation, Treaty, text_hash
+from intelshare.policy.world import World, compile_world
+
+__all__ = [
+    "OWN_PRODUCT",
+    "UNRESTRICTED",
+    "Citation",
+    "Code",
+    "Decision",
+    "Finding",
+    "Kind",
+    "Outcome",
+    "Overlay",
+    "Party",
+    "Provision",
+    "ReadDecision",
+    "ReadRequest",
+    "Reason",
+    "Request",
+    "Reservation",
+    "Rule",
+    "Snapshot",
+    "Treaty",
+    "When",
+    "World",
+    "check_egress",
+    "compile_world",
+    "decide",
+    "read_decision",
+    "text_hash",
+]

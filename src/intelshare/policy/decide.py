@@ -1,0 +1,266 @@
+"""The release decision: may this portion go to this recipient now, on what basis, and if not, why?
+
+Pure and total: any well-typed request gets a decision, and whatever is unknown denies. Every rule is
+evaluated in this order, and a denial carries the codes of all that deny:
+
+1. the bulletin's state                       6. classified, releasability not stated
+2. whatever is unknown                        7. TLP:RED names its recipients
+3. law of originator and sender               8. consent of the originator (third-party rule)
+4. NOFORN                                     9. the treaty test (``treaty_test``)
+5. releasability                             10. law of the recipient
+
+Rules 4 to 9 are not asked when information returns to its originator or is unrestricted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from intelshare.labels import Reference
+from intelshare.policy.decision import (
+    OWN_PRODUCT,
+    UNRESTRICTED,
+    Citation,
+    Code,
+    Decision,
+    Finding,
+    Outcome,
+    Reason,
+    Request,
+)
+from intelshare.policy.overlay import Overlay, Rule
+from intelshare.policy.snapshot import LabelFacts, Snapshot
+from intelshare.policy.treaty_test import Tested
+from intelshare.policy.world import World
+
+_NO_LAW = Overlay("")
+
+
+def decide(world: World, request: Request) -> Decision:
+    """The decision on one portion for one recipient. Raises nothing.
+
+    Sender and recipient with the same world decide the same, apart from holds: a signed release
+    (``request.released``) is itself their approval.
+    """
+    case = _Case(world, request)
+    reasons: list[Reason] = []
+    for rule in _RULES if case.free is None else _RULES_OF_THE_FREE:
+        rule(case, reasons)
+    if reasons:
+        return Decision(Outcome.DENY, case.originator, tuple(reasons), findings=case.findings)
+    holds = () if request.released else _open_holds(case)
+    return Decision(
+        outcome=Outcome.HOLD if holds else Outcome.ALLOW,
+        originator=case.originator,
+        basis=case.basis,
+        citations=case.citations,
+        obligations=_obligations(case),
+        holds=holds,
+        findings=case.findings,
+    )
+
+
+class _Case:
+    """One request with what the snapshot knows of it; the treaty test leaves its answer here."""
+
+    __slots__ = ("basis", "facts", "free", "originator", "request", "snapshot", "tested")
+
+    def __init__(self, world: World, request: Request) -> None:
+        self.request = request
+        self.snapshot: Snapshot = world.at(request.at)
+        self.facts: LabelFacts = self.snapshot.facts(request.label)
+        self.originator = _originator(self.facts, request)
+        self.free: str | None = None
+        if request.recipient == self.originator:
+            self.free = OWN_PRODUCT
+        elif self.facts.unrestricted:
+            self.free = UNRESTRICTED
+        self.basis: str | None = self.free
+        self.tested: Tested | None = None
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        return () if self.tested is None else self.tested.citations
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return () if self.tested is None else self.tested.findings
+
+
+def _originator(facts: LabelFacts, request: Request) -> str:
+    """Whose information it is: a state's label says so whatever is claimed; a JOINT one, which owner."""
+    claimed = request.originator or request.sender
+    if facts.originator is None or claimed in facts.owners:
+        return claimed
+    return facts.originator
+
+
+# 1. The bulletin's state.
+
+
+def _bulletin_state(case: _Case, reasons: list[Reason]) -> None:
+    request = case.request
+    if request.recalled:
+        reasons.append(Reason(Code.BULLETIN_RECALLED))
+    if request.valid_until is not None and request.at >= request.valid_until:
+        reasons.append(Reason(Code.BULLETIN_EXPIRED))
+
+
+# 2. Whatever is unknown. An unknown level counts as R4 in every other rule.
+
+
+def _unknown(case: _Case, reasons: list[Reason]) -> None:
+    request, facts, snapshot = case.request, case.facts, case.snapshot
+    members = snapshot.members
+    if (
+        facts.unknown_codes
+        or request.recipient not in members
+        or request.sender not in members
+        or not snapshot.registry.is_member(case.originator)
+    ):
+        codes = {*facts.unknown_codes, *({request.recipient, request.sender} - members)}
+        if not snapshot.registry.is_member(case.originator):
+            codes.add(case.originator)
+        reasons.append(Reason(Code.UNKNOWN_MEMBER, ", ".join(sorted(codes))))
+    if facts.unknown_level is not None:
+        reasons.append(Reason(Code.UNKNOWN_LEVEL, facts.unknown_level))
+    if facts.unknown_controls:
+        reasons.append(Reason(Code.UNKNOWN_CONTROL, ", ".join(facts.unknown_controls)))
+
+
+# 3. The law of the originator, and of the sender: a relaying state is bound by its own law too.
+
+
+def _national_law(case: _Case, reasons: list[Reason]) -> None:
+    if case.snapshot.overlays:
+        matching = [rule for law in _sending_laws(case) for rule in law.forbid if _matches(case, rule)]
+        if matching:
+            reasons.append(_of_rules(Code.NATIONAL_LAW_FORBIDS, matching))
+
+
+# 4. NOFORN: nobody but the originator.
+
+
+def _noforn(case: _Case, reasons: list[Reason]) -> None:
+    if case.facts.noforn:
+        reasons.append(Reason(Code.NOFORN))
+
+
+# 5. Releasability is stated and does not cover the recipient.
+
+
+def _not_releasable(case: _Case, reasons: list[Reason]) -> None:
+    facts = case.facts
+    if facts.stated and facts.covers is not None and case.request.recipient not in facts.covers:
+        reasons.append(Reason(Code.NOT_RELEASABLE_TO, f"{case.request.recipient} is not covered"))
+
+
+# 6. Classified, releasability not stated (and no NOFORN, which says it already).
+
+
+def _not_stated(case: _Case, reasons: list[Reason]) -> None:
+    facts = case.facts
+    if not facts.stated and not facts.noforn and facts.reference > Reference.R0:
+        reasons.append(Reason(Code.RELEASABILITY_NOT_STATED))
+
+
+# 7. TLP:RED is for recipients named themselves.
+
+
+def _tlp_red(case: _Case, reasons: list[Reason]) -> None:
+    if case.facts.red and case.request.recipient not in case.facts.named:
+        reasons.append(Reason(Code.TLP_RED_NOT_NAMED))
+
+
+# 8. The third-party rule: what came from another goes on only with its consent, by name.
+
+
+def _consent(case: _Case, reasons: list[Reason]) -> None:
+    request = case.request
+    if request.sender != case.originator and request.recipient not in request.consents:
+        reasons.append(Reason(Code.CONSENT_REQUIRED, f"of {case.originator} for {request.recipient}"))
+
+
+# 9. A treaty between originator and recipient permits; the sender's treaties do not matter.
+
+
+def _treaty(case: _Case, reasons: list[Reason]) -> None:
+    request, facts = case.request, case.facts
+    tested = case.snapshot.treaty_test(
+        case.originator, request.recipient, facts.authority, facts.reference, request.category
+    )
+    case.tested = tested
+    case.basis = tested.basis
+    if tested.basis is None:
+        reasons.append(tested.reason)
+
+
+# 10. The law of the recipient.
+
+
+def _recipient_law(case: _Case, reasons: list[Reason]) -> None:
+    law = case.snapshot.overlays.get(case.request.recipient)
+    if law is not None:
+        matching = [rule for rule in law.refuse if _matches(case, rule)]
+        if matching:
+            reasons.append(_of_rules(Code.RECIPIENT_LAW_FORBIDS, matching))
+
+
+_Judge = Callable[[_Case, list[Reason]], None]
+
+_RULES: tuple[_Judge, ...] = (
+    _bulletin_state,
+    _unknown,
+    _national_law,
+    _noforn,
+    _not_releasable,
+    _not_stated,
+    _tlp_red,
+    _consent,
+    _treaty,
+    _recipient_law,
+)
+_RULES_OF_THE_FREE: tuple[_Judge, ...] = (_bulletin_state, _unknown, _national_law, _recipient_law)
+
+
+# What an allow carries.
+
+
+def _open_holds(case: _Case) -> tuple[str, ...]:
+    """Ids of matching hold rows of originator and sender that nobody has approved."""
+    if not case.snapshot.overlays:
+        return ()
+    approved = case.request.approvals
+    held = [rule for law in _sending_laws(case) for rule in law.hold if rule.id not in approved]
+    return tuple(sorted({rule.id for rule in held if _matches(case, rule)}))
+
+
+def _obligations(case: _Case) -> tuple[str, ...]:
+    """Of the basis, of the originator's law, and of the label; sorted, each once."""
+    basis = () if case.tested is None else case.tested.obligations
+    law = case.snapshot.overlays.get(case.originator, _NO_LAW)
+    ordered = [rule.obligation for rule in law.oblige if rule.obligation and _matches(case, rule)]
+    if not ordered and not case.facts.obligations:
+        return basis
+    return tuple(sorted({*basis, *case.facts.obligations, *ordered}))
+
+
+def _sending_laws(case: _Case) -> Iterator[Overlay]:
+    overlays = case.snapshot.overlays
+    sender = case.request.sender
+    if (law := overlays.get(case.originator)) is not None:
+        yield law
+    if sender != case.originator and (law := overlays.get(sender)) is not None:
+        yield law
+
+
+def _matches(case: _Case, rule: Rule) -> bool:
+    request = case.request
+    return case.snapshot.matches(
+        rule.when, request.recipient, request.category, request.flags, case.facts.reference
+    )
+
+
+def _of_rules(code: Code, rules: list[Rule]) -> Reason:
+    detail = ", ".join(f"{rule.id} ({rule.source})" if rule.source else rule.id for rule in rules)
+    return Reason(code, detail, rules[0].place, tuple(rule.id for rule in rules))

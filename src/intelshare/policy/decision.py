@@ -1,0 +1,142 @@
+"""What is asked and what is answered: requests, decisions, and every reason code of the policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from intelshare.errors import Place
+from intelshare.instant import Instant
+from intelshare.labels import Label
+
+OWN_PRODUCT = "OWN_PRODUCT"
+UNRESTRICTED = "UNRESTRICTED"
+
+
+class Outcome(Enum):
+    """A hold is an allow that waits for a releasing officer."""
+
+    ALLOW = "allow"
+    HOLD = "hold"
+    DENY = "deny"
+
+
+class Code(Enum):
+    """Why something is denied. Closed and stable; ``decide`` lists them in the order of its rules."""
+
+    BULLETIN_RECALLED = "BULLETIN_RECALLED"
+    BULLETIN_EXPIRED = "BULLETIN_EXPIRED"
+    UNKNOWN_MEMBER = "UNKNOWN_MEMBER"
+    UNKNOWN_LEVEL = "UNKNOWN_LEVEL"
+    UNKNOWN_CONTROL = "UNKNOWN_CONTROL"
+    NATIONAL_LAW_FORBIDS = "NATIONAL_LAW_FORBIDS"
+    NOFORN = "NOFORN"
+    NOT_RELEASABLE_TO = "NOT_RELEASABLE_TO"
+    RELEASABILITY_NOT_STATED = "RELEASABILITY_NOT_STATED"
+    TLP_RED_NOT_NAMED = "TLP_RED_NOT_NAMED"
+    CONSENT_REQUIRED = "CONSENT_REQUIRED"
+    NO_TREATY = "NO_TREATY"
+    # How far a treaty got, nearest first: the order decides which one is reported.
+    NOT_RATIFIED = "NOT_RATIFIED"
+    NOT_YET_IN_FORCE = "NOT_YET_IN_FORCE"
+    SUSPENDED = "SUSPENDED"
+    WITHDRAWN = "WITHDRAWN"
+    TERMINATED = "TERMINATED"
+    TEXT_MISMATCH = "TEXT_MISMATCH"
+    OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    PROVISION_SUNSET = "PROVISION_SUNSET"
+    NO_EQUIVALENCE = "NO_EQUIVALENCE"
+    EXCEEDS_CEILING = "EXCEEDS_CEILING"
+    RESERVATION = "RESERVATION"
+    RECIPIENT_LAW_FORBIDS = "RECIPIENT_LAW_FORBIDS"
+    # Of a reader at the recipient.
+    CLEARANCE_INSUFFICIENT = "CLEARANCE_INSUFFICIENT"
+    NEED_TO_KNOW = "NEED_TO_KNOW"
+    EYES_ONLY_NATIONALITY = "EYES_ONLY_NATIONALITY"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """May this portion go from ``sender`` to ``recipient`` at ``at``?"""
+
+    label: Label
+    category: str
+    at: Instant
+    sender: str
+    recipient: str
+    originator: str | None = None
+    """Who first sent the bulletin; the sender if None. A state's label overrules it."""
+    flags: frozenset[str] = frozenset()
+    consents: frozenset[str] = frozenset()
+    """Members for whom the originator's consent for this portion is in force at ``at``, by name."""
+    approvals: frozenset[str] = frozenset()
+    """Ids of hold rows that a releasing officer has approved."""
+    released: bool = False
+    """Asked about a signed release, which is itself the approval of every hold row."""
+    recalled: bool = False
+    valid_until: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule that denies: its code, the particulars in words, and the file and line that say so."""
+
+    code: Code
+    detail: str = ""
+    place: Place | None = None
+    rules: tuple[str, ...] = ()
+    """Ids of the overlay rows that matched."""
+    treaty: str | None = None
+    """The treaty that came nearest, with its article where one was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """An article that permits, with the hash of the text it stands in."""
+
+    treaty: str
+    text: str
+    article: str
+
+    @property
+    def digest(self) -> bytes:
+        """The 32 bytes of ``text``, as a grant carries them. Raises ValueError if it is no SHA-256."""
+        prefix, _, digits = self.text.partition(":")
+        value = bytes.fromhex(digits)
+        if prefix != "sha256" or len(value) != 32:
+            raise ValueError(f"{self.text!r} is no sha256 text hash")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How far one treaty got: where it stopped, or (``code`` None) that it permits."""
+
+    treaty: str
+    code: Code | None
+    article: str | None = None
+    detail: str = ""
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer. ``reasons`` in rule order, the first is the primary one; empty unless denied.
+
+    ``basis``, ``citations`` and ``obligations`` (sorted) are those of an allow or a hold, ``holds`` the
+    ids of the open rows of a hold; ``findings`` tells of every treaty that was asked, furthest first.
+    """
+
+    outcome: Outcome
+    originator: str
+    reasons: tuple[Reason, ...] = ()
+    basis: str | None = None
+    citations: tuple[Citation, ...] = ()
+    obligations: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The reason codes as words, in rule order."""
+        return tuple(reason.code.value for reason in self.reasons)

@@ -1,0 +1,140 @@
+"""Treaties in time as plain values: parties with their histories, provisions, reservations, equivalence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from intelshare.errors import Place
+from intelshare.instant import NEVER, Instant
+from intelshare.labels import ALWAYS, BEGINNING, Equivalence, Interval, Reference, Registry
+
+ANY_CATEGORY = "*"
+
+
+class Kind(Enum):
+    """What sort of instrument it is, in the order in which one goes before another."""
+
+    BILATERAL = "bilateral"
+    REGIONAL = "regional"
+    MULTILATERAL = "multilateral"
+    POLITICAL_COMMITMENT = "political-commitment"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a party excludes, in both directions (VCLT art. 21). An absent field matches all."""
+
+    categories: frozenset[str] | None = None
+    level_at_least: str | None = None
+    """R0 to R4, or a level of an organisation."""
+    counterparties: frozenset[str] | None = None
+    during: Interval = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One party's history. ``text`` is the hash of the text it adopted; None: of none."""
+
+    member: str
+    in_force: tuple[Interval, ...]
+    text: str | None
+    signed: Instant | None = None
+    ratified: Instant | None = None
+    notified: Instant | None = None
+    """When it gave notice of withdrawal; the withdrawal itself ends an interval of ``in_force``."""
+    suspended: tuple[Interval, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """What one article lets pass: categories, up to a ceiling, under obligations, while in effect."""
+
+    article: str
+    categories: frozenset[str]
+    ceiling: str
+    """R0 to R4, or a level of an organisation."""
+    obligations: tuple[str, ...] = ()
+    start: Instant = BEGINNING
+    until: Instant = NEVER
+    reinstated: Instant = NEVER
+    lines: tuple[tuple[str, Place], ...] = field(default=(), compare=False)
+    """Where its fields stand in the file, for explanations; ``""`` is the provision itself."""
+
+    def in_effect(self, at: Instant) -> bool:
+        """Begun, and not ended or reinstated since."""
+        return self.start <= at and (at < self.until or at >= self.reinstated)
+
+    def place(self, name: str) -> Place | None:
+        """Where a field stands; the provision itself if the field is absent; None if unknown."""
+        places = dict(self.lines)
+        return places.get(name) or places.get("")
+
+
+@dataclass(frozen=True, slots=True)
+class Treaty:
+    """An instrument. In force from ``in_force`` until ``terminated``. ``text`` is the hash of its text."""
+
+    id: str
+    kind: Kind
+    in_force: Instant
+    parties: tuple[Party, ...]
+    provisions: tuple[Provision, ...]
+    text: str
+    equivalence: tuple[Equivalence, ...] = ()
+    terminated: Instant = NEVER
+    title: str = ""
+    source: str = ""
+    adopted: Instant | None = None
+    place: Place | None = field(default=None, compare=False)
+
+
+def text_hash(
+    treaty: str, kind: Kind, provisions: Iterable[Provision], equivalence: Iterable[Equivalence]
+) -> str:
+    """``sha256:<hex>`` of what the parties adopted: id, kind, provisions and equivalence rows.
+
+    The hashed bytes are ``intelshare/treaty-text/1`` LF, then JSON with sorted keys, no spaces and
+    ASCII escapes: {"equivalence": [[from, level, to, as]...], "id", "kind", "provisions":
+    [[article, [categories], ceiling, [obligations], from, until, reinstated]...]}. Instants are
+    microseconds since 1970 or null where open; all lists are sorted, so the order in a file is free.
+    """
+    document = {
+        "id": treaty,
+        "kind": kind.value,
+        "provisions": sorted(
+            (
+                [
+                    provision.article,
+                    sorted(provision.categories),
+                    provision.ceiling,
+                    sorted(set(provision.obligations)),
+                    None if provision.start == BEGINNING else provision.start,
+                    None if provision.until == NEVER else provision.until,
+                    None if provision.reinstated == NEVER else provision.reinstated,
+                ]
+                for provision in provisions
+            ),
+            key=json.dumps,
+        ),
+        "equivalence": sorted([row.origin, row.level, row.to, row.name] for row in equivalence),
+    }
+    encoded = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(b"intelshare/treaty-text/1\n" + encoded.encode("ascii")).hexdigest()
+
+
+def reference_of(word: str, registry: Registry, at: Instant) -> Reference | None:
+    """The reference level of ``R0`` to ``R4`` or of an organisation's level at ``at``; else None."""
+    reference = _REFERENCES.get(word)
+    if reference is not None:
+        return reference
+    whole = registry.organisation_levels.get(word)
+    level = None if whole is None else registry.ladder(whole[0]).read(whole[1], at)
+    return None if level is None else level.reference
+
+
+_REFERENCES = {reference.name: reference for reference in Reference}

@@ -1,0 +1,103 @@
+"""The world that decisions are made in: registry, members, treaties, overlays, and when any of it changes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from intelshare.errors import PolicyFileError
+from intelshare.instant import Instant
+from intelshare.labels import Interval, Registry
+from intelshare.policy.overlay import Overlay
+from intelshare.policy.snapshot import Snapshot
+from intelshare.policy.treaty import Treaty
+
+_NO_TEXTS: Mapping[str, Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Everything that a decision depends on but the request. A change makes a new world.
+
+    ``members`` can send and receive. ``texts`` holds, per member whose signed directory is held, the
+    treaties it ratified with their text hashes; it then counts instead of the file: a treaty that the
+    directory does not name is adopted in no text (TEXT_MISMATCH). A member without an entry is taken
+    as the file says.
+    """
+
+    registry: Registry
+    members: frozenset[str]
+    treaties: tuple[Treaty, ...] = ()
+    overlays: Mapping[str, Overlay] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    changes: tuple[Instant, ...] = field(init=False, repr=False)
+    """The instants at which anything changes, ascending; between two of them all decisions are alike."""
+    _snapshots: dict[int, Snapshot] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", tuple(sorted(set(_changes(self)))))
+        object.__setattr__(self, "_snapshots", {})
+
+    def at(self, at: Instant) -> Snapshot:
+        """The world as it is at ``at``, compiled once per stretch of time in which nothing changes."""
+        stretch = bisect_right(self.changes, at)
+        snapshot = self._snapshots.get(stretch)
+        if snapshot is None:
+            snapshot = Snapshot(self.registry, self.members, self.treaties, self.overlays, self.texts, at=at)
+            self._snapshots[stretch] = snapshot
+        return snapshot
+
+
+def compile_world(
+    registry: Registry,
+    members: Iterable[str],
+    treaties: Iterable[Treaty],
+    overlays: Iterable[Overlay] = (),
+    texts: Mapping[str, Mapping[str, str]] = _NO_TEXTS,
+) -> World:
+    """The world of these parts, in whatever order they come.
+
+    Raises PolicyFileError DUPLICATE_KEY for two treaties of one id or two overlays of one member,
+    PARTY_UNKNOWN for a member that the registry does not know.
+    """
+    known = frozenset(members)
+    for member in sorted(known):
+        if not registry.is_member(member):
+            raise PolicyFileError("PARTY_UNKNOWN", f"{member!r} is no state or organisation")
+    by_id: dict[str, Treaty] = {}
+    for treaty in treaties:
+        if treaty.id in by_id:
+            raise PolicyFileError(
+                "DUPLICATE_KEY", f"two treaties are called {treaty.id!r}", place=treaty.place
+            )
+        by_id[treaty.id] = treaty
+    by_member: dict[str, Overlay] = {}
+    for overlay in overlays:
+        if overlay.member in by_member:
+            raise PolicyFileError("DUPLICATE_KEY", f"{overlay.member} has two overlays")
+        by_member[overlay.member] = overlay
+    return World(registry, known, tuple(by_id[name] for name in sorted(by_id)), by_member, texts)
+
+
+def _changes(world: World) -> Iterator[Instant]:
+    for group in world.registry.groups.values():
+        for intervals in group.members.values():
+            yield from _ends(intervals)
+    for ladder in world.registry.ladders.values():
+        yield from _ends(row.interval for row in ladder.rows)
+    for treaty in world.treaties:
+        yield from (treaty.in_force, treaty.terminated)
+        for party in treaty.parties:
+            yield from _ends((*party.in_force, *party.suspended))
+            yield from _ends(reservation.during for reservation in party.reservations)
+            if party.ratified is not None:
+                yield party.ratified
+        for provision in treaty.provisions:
+            yield from (provision.start, provision.until, provision.reinstated)
+
+
+def _ends(intervals: Iterable[Interval]) -> Iterator[Instant]:
+    for start, until in intervals:
+        yield start
+        yield until
