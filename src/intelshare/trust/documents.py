@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Annotated, Final
 
-from intelshare.crypto.codec import B16, Count, Text, U8, U16, U64, decode, encode, malformed, only, record
+from intelshare.crypto.codec import B16, U8, U16, U64, Count, Text, decode, encode, malformed, only, record
 from intelshare.crypto.pae import Domain, key_id, pae, u16
 from intelshare.crypto.records import (
     Digest32,
@@ -28,7 +28,7 @@ from intelshare.crypto.suites import Context, Signer, Suites, verify_signature
 from intelshare.crypto.x509 import MAX_CERTIFICATE, is_authority
 from intelshare.errors import CryptoError
 from intelshare.ids import KeyId
-from intelshare.instant import DAY
+from intelshare.instant import DAY, Instant
 
 DIRECTORY_LIFETIME: Final = 7 * DAY
 """The longest that a directory may hold; longer ones are malformed, so that silence always shows."""
@@ -105,6 +105,15 @@ class Revocation:
     why: Why
     effective: Time
 
+    @property
+    def compromised(self) -> bool:
+        """True: nothing signed with it counts, whatever date it bears."""
+        return self.why is Why.COMPROMISED
+
+    def holds(self, at: Instant) -> bool:
+        """Whether what it names may no longer be used at ``at``."""
+        return self.compromised or at >= self.effective
+
 
 @record
 class DirectoryDocument:
@@ -158,6 +167,9 @@ def read_directory(trust: Trust, suites: Suites) -> DirectoryDocument:
         raise malformed(what, "none of its suites reaches its floor")
     uris = {node.uri for node in directory.nodes}
     hosts = {node.dns for node in directory.nodes}
+    for text in uris | hosts:
+        if not set(text) <= _URI or len(text) > 255:
+            raise malformed(what, "a node's name holds characters that none may have, or is too long")
     treaties = {row.treaty for row in directory.ratified}
     if len(uris) != len(directory.nodes) or len(hosts) != len(directory.nodes):
         raise malformed(what, "two nodes share a name")
@@ -231,6 +243,7 @@ def signatures_by(trust: Trust, keys: Iterable[KeyRecord], suites: Suites) -> in
 _DOMAIN: Final = {TrustType.ROOT: Domain.ROOT, TrustType.DIRECTORY: Domain.DIRECTORY}
 _CONTEXT: Final = {TrustType.ROOT: Context.ROOT, TrustType.DIRECTORY: Context.DIRECTORY}
 _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
+_URI: Final = _HOST | frozenset(":/_")
 _MAX_SIGNATURES: Final = 64
 """Signatures that are looked at: a root has at most 32 keys, of which a successor needs two sets."""
 

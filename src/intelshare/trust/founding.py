@@ -1,0 +1,135 @@
+"""A new member from nothing: its keys, authorities, root 1 and directory 1, all as values.
+
+What is secret in the result goes into vaults (``intelshare init``): the root keys into their own, which then
+leaves the machine; the rest into the node's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from intelshare.crypto.records import KeyUse, Trust
+from intelshare.crypto.suites import SUITE_1, Random, Signer, Suite, load_signer
+from intelshare.crypto.x509 import NODE_LIFETIME, CertifiedKey, issue_node, make_authority
+from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.instant import Instant
+from intelshare.trust.documents import (
+    DIRECTORY_LIFETIME,
+    DirectoryDocument,
+    DirectoryNode,
+    Endpoint,
+    RootDocument,
+    read_directory,
+    read_root,
+    sign_directory,
+    sign_root,
+)
+from intelshare.trust.keys import SecretKey, new_key
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """What a new member is to be."""
+
+    member: MemberCode
+    name: str
+    """For people: "France"."""
+    node: str
+    """Short name of the first node: "paris-1"."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """None yet: the node publishes its own at its first start."""
+    root_keys: int = 1
+    threshold: int = 1
+    leaf_lifetime: int = NODE_LIFETIME
+    """Microseconds; ``x509.DEVELOPMENT_LIFETIME`` for development."""
+
+    @property
+    def domain(self) -> str:
+        """``fra.intelshare.internal``."""
+        return f"{self.member.lower()}.intelshare.internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """A new member, whole. ``TrustView.load`` takes the two documents, encoded."""
+
+    root: Trust
+    directory: Trust
+    node: DirectoryNode
+    root_keys: tuple[SecretKey, ...]
+    keys: tuple[SecretKey, ...]
+    """Directory, signing and sealing key."""
+    node_authority: CertifiedKey
+    user_authority: CertifiedKey
+    node_leaf: CertifiedKey
+    storage_key: bytes = field(repr=False)
+    """32 bytes: what is encrypted at rest is encrypted under it."""
+
+
+def found(plan: Founding, at: Instant, random: Random, suite: Suite = SUITE_1) -> Founded:
+    """Make the member. Raises EnvelopeError ENVELOPE_MALFORMED for names that no document may hold."""
+    member = plan.member
+    node = DirectoryNode(
+        uri=node_uri(plan.domain, plan.node), dns=f"{plan.node}.{plan.domain}", endpoints=plan.endpoints
+    )
+    root_keys = tuple(new_key(suite, KeyUse.ROOT, member, at, random) for _ in range(plan.root_keys))
+    directory_key = new_key(suite, KeyUse.DIRECTORY, member, at, random)
+    signing_key = new_key(suite, KeyUse.SIGNING, member, at, random, node=node.uri)
+    sealing_key = new_key(suite, KeyUse.SEALING, member, at, random)
+    node_authority = make_authority(f"{member} nodes", at, random)
+    root = RootDocument(
+        format=1,
+        member=member,
+        version=1,
+        domain=plan.domain,
+        name=plan.name,
+        threshold=plan.threshold,
+        keys=tuple(key.record for key in root_keys),
+        directory=(directory_key.record,),
+    )
+    directory = DirectoryDocument(
+        format=1,
+        member=member,
+        version=1,
+        issued=at,
+        expires=Instant(at + DIRECTORY_LIFETIME),
+        nodes=(node,),
+        authorities=(node_authority.certificate,),
+        keys=(signing_key.record, sealing_key.record),
+        suites=(suite.number,),
+        floor=suite.number,
+        ratified=(),
+        revocations=(),
+    )
+    signed_root = sign_root(root, _signers(suite, root_keys))
+    signed_directory = sign_directory(directory, *_signers(suite, (directory_key,)))
+    # Read as every peer will: a name that no document may hold fails here, before anything is written.
+    suites = {suite.number: suite}
+    read_root(signed_root, suites)
+    read_directory(signed_directory, suites)
+    return Founded(
+        root=signed_root,
+        directory=signed_directory,
+        node=node,
+        root_keys=root_keys,
+        keys=(directory_key, signing_key, sealing_key),
+        node_authority=node_authority,
+        user_authority=make_authority(f"{member} users", at, random),
+        node_leaf=issue_node(node_authority, node.uri, node.dns, at, random, lifetime=plan.leaf_lifetime),
+        storage_key=random(32),
+    )
+
+
+def node_uri(domain: str, name: str) -> NodeUri:
+    """``intelshare://fra.intelshare.internal/node/paris-1``."""
+    return NodeUri(f"intelshare://{domain}/node/{name}")
+
+
+def user_uri(domain: str, name: str) -> UserUri:
+    """``intelshare://fra.intelshare.internal/user/m.durand``."""
+    return UserUri(f"intelshare://{domain}/user/{name}")
+
+
+def _signers(suite: Suite, keys: Iterable[SecretKey]) -> list[Signer]:
+    return [load_signer(suite, key.record, key.key_id, key.secret) for key in keys]

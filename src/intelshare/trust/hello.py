@@ -1,0 +1,212 @@
+"""Hello: both sides of a new link sign who they are, over the dialler's TLS leaf, before anything else.
+
+It is the channel binding that gRPC's client lacks (it cannot see the server's certificate), and where nodes
+find out what either forgot. Three messages, each a record (docs/format.md, "Hello"):
+
+    dialler  -> acceptor   Opening {nonce A}
+    acceptor -> dialler    Proof {nonce B, payload, signature}
+    dialler  -> acceptor   Proof {nonce A, payload, signature}
+
+Checks of a proof, in this order; the first that fails gives the code and the link is closed:
+
+    layout; the nonce is the one expected ............. ENVELOPE_MALFORMED; SIGNATURE_INVALID
+    the key is in a directory held .................... SIGNER_UNKNOWN
+    and of the node that TLS (or the dial) named ...... PEER_IDENTITY_MISMATCH
+    for signing ....................................... SIGNER_NOT_AUTHORISED
+    its suite known, at or above our floor ............ SUITE_UNKNOWN, SUITE_BELOW_FLOOR
+    valid now, not revoked ............................ SIGNER_NOT_VALID, SIGNER_REVOKED
+    the signature ..................................... SIGNATURE_INVALID
+    the payload's layout .............................. ENVELOPE_MALFORMED
+
+A proof reflected to its sender names the sender's own key: PEER_IDENTITY_MISMATCH. One of an earlier
+connection or under another leaf signs other bytes: SIGNATURE_INVALID. Freshness is not asked for: what
+follows may be the directory that heals it. Pure: the caller sends and receives the bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, Final
+
+from intelshare.crypto.codec import B16, B32, U16, U64, Bytes32, Count, decode, encode, record
+from intelshare.crypto.pae import Domain, pae, u16
+from intelshare.crypto.records import Cosigned, IncarnationId, KeyRef, KeyUse, Member, StreamHead, Time
+from intelshare.crypto.suites import Context, Random, Signer, verify_signature
+from intelshare.errors import CryptoError, TrustError
+from intelshare.ids import KeyId, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.trust.view import TrustView
+
+NONCE_LENGTH: Final = 32
+
+
+class Role(IntEnum):
+    """Which side signs: in the message, so that no proof passes for the other side's."""
+
+    DIALLER = 1
+    ACCEPTOR = 2
+
+
+@record
+class Opening:
+    """The first message."""
+
+    nonce: Bytes32
+
+
+@record
+class DocumentVersions:
+    """The documents that the sender holds of one member; 0: none."""
+
+    member: Member
+    root: U64
+    directory: U64
+
+
+@record
+class HelloPayload:
+    """What a node says of itself when a link opens."""
+
+    time: Time
+    suites: Annotated[tuple[U16, ...], Count(1, 16)]
+    documents: Annotated[tuple[DocumentVersions, ...], Count(0, 1024)]
+    """Of the sender's own member and of the receiver's: each learns what the other lacks."""
+    incarnation: IncarnationId
+    heads: Annotated[tuple[StreamHead, ...], Count(0, 64)]
+    """The sender's streams to the receiver, the present one first."""
+    checkpoint: Annotated[tuple[Cosigned, ...], Count(0, 1)]
+    """The latest checkpoint of the receiver's log that the sender holds."""
+
+
+@record
+class Proof:
+    """The second and the third message."""
+
+    key: KeyRef
+    nonce: Bytes32
+    payload: B32
+    signature: B16
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What both sides know of a connection before either has signed."""
+
+    dialler: NodeUri
+    acceptor: NodeUri
+    leaf: bytes
+    """SHA-256 of the DER of the dialler's TLS leaf (``x509.Leaf.digest``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A hello under way, on the acceptor's side after it has answered."""
+
+    channel: Channel
+    nonce_a: bytes
+    nonce_b: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerHello:
+    """What the other side has proved."""
+
+    member: MemberCode
+    node: NodeUri
+    key: KeyId
+    payload: HelloPayload
+    offset: int
+    """Its clock minus ours, in microseconds, as far as the way of the message lets see."""
+
+
+def open_hello(random: Random) -> tuple[bytes, bytes]:
+    """Dialler: the first message, and its nonce to keep."""
+    nonce = random(NONCE_LENGTH)
+    return encode(Opening, Opening(nonce)), nonce
+
+
+def answer_hello(
+    message: bytes, channel: Channel, signer: Signer, payload: HelloPayload, *, random: Random
+) -> tuple[bytes, Pending]:
+    """Acceptor: the second message, signed. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    pending = Pending(channel, decode(Opening, message).nonce, random(NONCE_LENGTH))
+    return _prove(Role.ACCEPTOR, pending, signer, payload), pending
+
+
+def check_answer(
+    message: bytes, channel: Channel, nonce: bytes, at: Instant, *, view: TrustView
+) -> tuple[PeerHello, Pending]:
+    """Dialler: what the acceptor proved. Codes: top of this module."""
+    proof = decode(Proof, message)
+    pending = Pending(channel, nonce, proof.nonce)
+    return _check(Role.ACCEPTOR, proof, pending, at, view), pending
+
+
+def confirm_hello(pending: Pending, signer: Signer, payload: HelloPayload) -> bytes:
+    """Dialler: the third message, signed."""
+    return _prove(Role.DIALLER, pending, signer, payload)
+
+
+def check_confirmation(message: bytes, pending: Pending, at: Instant, *, view: TrustView) -> PeerHello:
+    """Acceptor: what the dialler proved; the link is open after it. Codes: top of this module."""
+    proof = decode(Proof, message)
+    if proof.nonce != pending.nonce_a:
+        raise CryptoError("SIGNATURE_INVALID", "the hello confirms another connection than this one")
+    return _check(Role.DIALLER, proof, pending, at, view)
+
+
+def _prove(role: Role, pending: Pending, signer: Signer, payload: HelloPayload) -> bytes:
+    raw = encode(HelloPayload, payload)
+    message = _message(role, pending, signer.record.suite, signer.key_id, raw)
+    nonce = pending.nonce_a if role is Role.DIALLER else pending.nonce_b
+    return encode(Proof, Proof(signer.key_id, nonce, raw, signer.sign(message, Context.HELLO)))
+
+
+def _message(role: Role, pending: Pending, suite: int, key: KeyId, payload: bytes) -> bytes:
+    channel = pending.channel
+    return pae(
+        Domain.HELLO,
+        u16(suite),
+        key,
+        bytes([role]),
+        pending.nonce_a,
+        pending.nonce_b,
+        channel.dialler.encode(),
+        channel.acceptor.encode(),
+        channel.leaf,
+        payload,
+    )
+
+
+def _check(role: Role, proof: Proof, pending: Pending, at: Instant, view: TrustView) -> PeerHello:
+    expected = pending.channel.dialler if role is Role.DIALLER else pending.channel.acceptor
+    key = view.key_record(proof.key)
+    if key is None:
+        raise CryptoError(
+            "SIGNER_UNKNOWN",
+            f"the hello of {expected} is signed by a key that is in no directory we hold",
+            hint="its directory changed while there was no link: import its member file or a courier bundle",
+        )
+    listed = view.node(expected)
+    if key.node != expected or listed is None or listed[0] != key.member:
+        raise TrustError(
+            "PEER_IDENTITY_MISMATCH",
+            f"the other side is {expected} by its certificate, {key.node or key.member} by its hello",
+        )
+    if key.use is not KeyUse.SIGNING:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"a {key.use.name} key may not sign a hello")
+    suite = view.suites.get(key.suite)
+    if suite is None:
+        raise CryptoError("SUITE_UNKNOWN", f"the hello is signed with suite {key.suite}, unknown here")
+    if key.suite < view.floor:
+        raise CryptoError("SUITE_BELOW_FLOOR", f"suite {key.suite} is below our floor, suite {view.floor}")
+    if not key.not_before <= at < key.not_after:
+        raise CryptoError("SIGNER_NOT_VALID", f"the key that signed the hello of {expected} is not valid now")
+    revocation = view.revocation(proof.key)
+    if revocation is not None and revocation.holds(at):
+        raise CryptoError("SIGNER_REVOKED", f"the key that signed the hello of {expected} was revoked")
+    message = _message(role, pending, key.suite, proof.key, proof.payload)
+    verify_signature(suite, key.public, Context.HELLO, message, proof.signature)
+    payload = decode(HelloPayload, proof.payload)
+    return PeerHello(key.member, expected, proof.key, payload, payload.time - at)

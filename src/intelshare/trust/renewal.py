@@ -1,0 +1,81 @@
+"""The next directory and the next root of a member: pure, signed by whoever is given.
+
+Every change of a directory is a new version: renewal alone, keys, endpoints, ratifications, revocations. Keys
+stay listed after they end or are revoked, because statements signed before are still judged by them; only
+sealing keys that are destroyed are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from intelshare.crypto.pae import key_id
+from intelshare.crypto.records import KeyRecord, Trust
+from intelshare.crypto.suites import Signer
+from intelshare.ids import KeyId
+from intelshare.instant import Instant
+from intelshare.trust.documents import (
+    DIRECTORY_LIFETIME,
+    DirectoryDocument,
+    DirectoryNode,
+    Ratified,
+    Revocation,
+    RootDocument,
+    sign_directory,
+    sign_root,
+)
+
+
+def renew_directory(
+    directory: DirectoryDocument,
+    signer: Signer,
+    at: Instant,
+    *,
+    add_keys: Iterable[KeyRecord] = (),
+    drop_keys: Collection[KeyId] = (),
+    nodes: Iterable[DirectoryNode] | None = None,
+    authorities: Iterable[bytes] | None = None,
+    ratified: Iterable[Ratified] | None = None,
+    revoke: Iterable[Revocation] = (),
+) -> Trust:
+    """The next version, valid for seven days from ``at``, with these changes (None: as before).
+
+    ``signer`` is a directory key of the root. The result must be durable before it is sent, and is accepted
+    into the own ``TrustView`` like anybody's.
+    """
+    following = replace(
+        directory,
+        version=directory.version + 1,
+        issued=at,
+        expires=Instant(at + DIRECTORY_LIFETIME),
+        keys=(*(key for key in directory.keys if key_id(key) not in drop_keys), *add_keys),
+        nodes=directory.nodes if nodes is None else tuple(nodes),
+        authorities=directory.authorities if authorities is None else tuple(authorities),
+        ratified=directory.ratified if ratified is None else tuple(ratified),
+        revocations=(*directory.revocations, *revoke),
+    )
+    return sign_directory(following, signer)
+
+
+def renew_root(
+    root: RootDocument,
+    signers: Iterable[Signer],
+    *,
+    keys: Iterable[KeyRecord] | None = None,
+    threshold: int | None = None,
+    directory: Iterable[KeyRecord] | None = None,
+) -> Trust:
+    """The next root. ``signers`` must hold a threshold of the present keys and of the new ones.
+
+    After a root that replaces the directory key the directory must be signed anew at once: the old one
+    counts as expired from then on.
+    """
+    following = replace(
+        root,
+        version=root.version + 1,
+        keys=root.keys if keys is None else tuple(keys),
+        threshold=root.threshold if threshold is None else threshold,
+        directory=root.directory if directory is None else tuple(directory),
+    )
+    return sign_root(following, signers)

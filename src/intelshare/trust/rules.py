@@ -1,0 +1,248 @@
+"""Which root and directory may replace the one held: all rules, in this order, without I/O.
+
+First contact (only with a fingerprint that two people compared):
+    version 1 has the given fingerprint ................................. TRUST_FINGERPRINT
+    it is signed by a threshold of its own keys ......................... TRUST_THRESHOLD
+    later versions follow as below.
+
+Root:
+    its member is known (first contact came before) ..................... TRUST_FINGERPRINT
+    a version held, same bytes: nothing changes if it is the last, else . TRUST_ROLLBACK
+    a version held, other bytes: signed like the one held ............... TRUST_FORK
+                                 not so ................................. TRUST_THRESHOLD
+    version n+1, not later: those before it are missing ................. TRUST_THRESHOLD
+    signed by a threshold of version n's keys *and* of its own .......... TRUST_THRESHOLD
+
+Directory:
+    its member is known ................................................. TRUST_FINGERPRINT
+    its version is not below the one held ............................... TRUST_ROLLBACK
+    signed by a directory key that the latest root names ................ TRUST_THRESHOLD
+    no other bytes for the version held ................................. TRUST_FORK
+    its nodes are in the root's domain, its keys are not also root keys . NOT_AUTHORISED, ENVELOPE_MALFORMED
+    not issued ahead of our clock ....................................... CLOCK_SKEW
+    not expired ......................................................... TRUST_EXPIRED
+
+A root that no longer names the key which signed the directory held makes that one count as expired, and its
+version as 0: whoever stole a directory key could otherwise publish the highest version and so lock the member
+out for ever (python-tuf, "fast-forward attack"). Roots have no expiry: their keys are offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from intelshare.crypto.records import Trust
+from intelshare.crypto.suites import Suites
+from intelshare.errors import TrustError
+from intelshare.ids import MemberCode
+from intelshare.instant import SECOND, Instant
+from intelshare.trust.documents import (
+    DirectoryDocument,
+    RootDocument,
+    check_keys,
+    read_directory,
+    read_root,
+    signatures_by,
+)
+from intelshare.trust.fingerprint import check_fingerprint, fingerprint
+
+MAX_AHEAD: Final = 300 * SECOND
+"""How far a directory's issue may lie ahead of our clock."""
+
+MAX_CHAIN: Final = 256
+"""Roots of one member; more than five a year for fifty years."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTrust:
+    """What is accepted of one member."""
+
+    roots: tuple[Trust, ...]
+    """The chain from version 1: index n - 1 holds version n."""
+    root: RootDocument
+    """The last of them, read."""
+    directory: DirectoryDocument | None = None
+    directory_signed: Trust | None = None
+    supported: bool = False
+    """Whether the latest root still names the key that signed the directory."""
+
+    @property
+    def member(self) -> MemberCode:
+        """Whose documents these are."""
+        return self.root.member
+
+    @property
+    def fingerprint(self) -> str:
+        """Of root version 1, for people."""
+        return fingerprint(self.roots[0].document)
+
+    def fresh(self, at: Instant) -> bool:
+        """Whether there is a directory that has not expired and that the root still supports."""
+        return self.supported and self.directory is not None and at < self.directory.expires
+
+
+def first_contact(roots: Sequence[Trust], given: str, suites: Suites) -> MemberTrust:
+    """The member of this chain of roots, if version 1 has the fingerprint that a person gives.
+
+    Raises TrustError (top of this module), EnvelopeError ENVELOPE_MALFORMED.
+    """
+    if not roots or len(roots) > MAX_CHAIN:
+        raise _threshold("there is no root in it, or more than any member has")
+    check_fingerprint(roots[0].document, given)
+    return restore(roots, None, suites)
+
+
+def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> MemberTrust:
+    """What was accepted before, read again from the own store: signatures are checked, expiry is not.
+
+    Raises TrustError TRUST_THRESHOLD, EnvelopeError ENVELOPE_MALFORMED.
+    """
+    root = read_root(roots[0], suites)
+    if root.version != 1:
+        raise _threshold("the chain of roots does not start at version 1")
+    _need_root_signatures(roots[0], root, root, suites)
+    held = MemberTrust((roots[0],), root)
+    for following in roots[1:]:
+        held = accept_root(held, following, suites)
+    if directory is None:
+        return held
+    if signatures_by(directory, held.root.directory, suites):
+        return _replace_directory(held, directory, suites)
+    # Signed by a key that the latest root no longer names: it still says who its nodes are, so that its
+    # successor can be asked for, but counts as expired.
+    if not any(signatures_by(directory, read_root(r, suites).directory, suites) for r in roots):
+        raise _threshold(f"the directory of {held.member} was never signed by a directory key of its roots")
+    return replace(held, directory=read_directory(directory, suites), directory_signed=directory)
+
+
+def accept_root(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
+    """What holds after this root; ``held`` itself if it says nothing new. Rules: top of this module."""
+    root = read_root(trust, suites)
+    if root.member != held.member:
+        raise _not_theirs(root.member, held.member)
+    present = held.root.version
+    if root.version <= present:
+        return _root_again(held, trust, root, suites)
+    if root.version != present + 1 or present >= MAX_CHAIN:
+        raise _threshold(f"root {root.version} of {root.member} needs root {present + 1} first")
+    _need_root_signatures(trust, held.root, root, suites)
+    supported = (
+        held.supported
+        and held.directory_signed is not None
+        and signatures_by(held.directory_signed, root.directory, suites) > 0
+    )
+    return replace(held, roots=(*held.roots, trust), root=root, supported=supported)
+
+
+def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suites) -> MemberTrust:
+    """What holds after this directory; ``held`` itself if it says nothing new. Rules: top of this module."""
+    after = _replace_directory(held, trust, suites)
+    directory = after.directory
+    if directory is not None and directory.issued > at + MAX_AHEAD:
+        raise TrustError(
+            "CLOCK_SKEW",
+            f"the directory of {held.member} is dated {(directory.issued - at) // SECOND} s ahead of us",
+            hint="compare both clocks with a time server; the peer tries again",
+        )
+    if not after.fresh(at):
+        raise expired(held.member)
+    return after
+
+
+def expired(member: MemberCode) -> TrustError:
+    """TRUST_EXPIRED with one wording for all."""
+    return TrustError(
+        "TRUST_EXPIRED",
+        f"the directory of {member} that we hold has expired",
+        hint="all waits, and goes on by itself when the next one arrives; see `intelshare member list`",
+    )
+
+
+def unknown_member(member: MemberCode) -> TrustError:
+    """TRUST_FINGERPRINT for a member whose root was never compared by people."""
+    return TrustError(
+        "TRUST_FINGERPRINT",
+        f"{member} is not known here: its first root needs a fingerprint that two people compared",
+        hint="`intelshare member import FILE --fingerprint ...` with the words read out by the other side",
+    )
+
+
+def _root_again(held: MemberTrust, trust: Trust, root: RootDocument, suites: Suites) -> MemberTrust:
+    if held.roots[root.version - 1].document == trust.document:
+        if root.version == held.root.version:
+            return held
+        raise _rollback("root", root.version, held.root.version, held.member)
+    # Version 1 has no predecessor: only who could sign the one held can have signed another.
+    before = read_root(held.roots[max(root.version - 2, 0)], suites)
+    _need_root_signatures(trust, before, root, suites)
+    raise _fork("root", root.version, held.member)
+
+
+def _need_root_signatures(trust: Trust, before: RootDocument, root: RootDocument, suites: Suites) -> None:
+    for of, which in ((before, "the version before it"), (root, "its own")):
+        count = signatures_by(trust, of.keys, suites)
+        if count < of.threshold:
+            raise _threshold(
+                f"root {root.version} of {root.member} has {count} of {of.threshold} signatures of {which}"
+            )
+
+
+def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
+    directory = read_directory(trust, suites)
+    if directory.member != held.member:
+        raise _not_theirs(directory.member, held.member)
+    present = held.directory.version if held.directory is not None and held.supported else 0
+    if directory.version < present:
+        raise _rollback("directory", directory.version, present, held.member)
+    if not signatures_by(trust, held.root.directory, suites):
+        raise _threshold(f"the directory of {held.member} is not signed by a directory key of its root")
+    if directory.version == present and held.directory_signed is not None:
+        if trust.document != held.directory_signed.document:
+            raise _fork("directory", present, held.member)
+        return held
+    _check_within(held.root, directory, suites)
+    return replace(held, directory=directory, directory_signed=trust, supported=True)
+
+
+def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suites) -> None:
+    # The domain of each member is its own (TrustView), so no node is in two directories.
+    prefix, suffix = f"intelshare://{root.domain}/node/", f".{root.domain}"
+    for node in directory.nodes:
+        if not (node.uri.startswith(prefix) and node.dns.endswith(suffix)):
+            raise TrustError(
+                "NOT_AUTHORISED",
+                f"the directory of {root.member} names a node outside {root.domain}",
+                hint="a member vouches for its own domain only",
+            )
+    own = tuple(key for key in directory.keys if key.member == root.member)
+    check_keys("DirectoryDocument", own + root.keys + root.directory, suites)
+
+
+def _threshold(message: str) -> TrustError:
+    return TrustError(
+        "TRUST_THRESHOLD",
+        message,
+        hint="the member must send the documents in order, each signed by enough of its keys",
+    )
+
+
+def _rollback(what: str, version: int, present: int, member: MemberCode) -> TrustError:
+    return TrustError(
+        "TRUST_ROLLBACK",
+        f"{what} {version} of {member} is older than the one held, {present}",
+        hint="somebody serves an old copy, or the member was restored from a backup: ask its operator",
+    )
+
+
+def _fork(what: str, version: int, member: MemberCode) -> TrustError:
+    return TrustError(
+        "TRUST_FORK",
+        f"{member} has signed two contents for version {version} of its {what}",
+        hint="keep both as evidence and ask the member's operator; the first one stays in force",
+    )
+
+
+def _not_theirs(named: MemberCode, held: MemberCode) -> TrustError:
+    return TrustError("NOT_AUTHORISED", f"a document of {named} was given for {held}")

@@ -1,0 +1,376 @@
+"""Who may sign, dial and be sealed to now: one immutable value over all documents accepted.
+
+Every answer is a look-up; a new document makes a new view (``with_document``), which the shell swaps in after
+the commit that stored it. It answers what statement.verify asks (``TrustLookup``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final
+
+from intelshare.crypto.codec import decode
+from intelshare.crypto.pae import key_id
+from intelshare.crypto.records import KeyRecord, KeyUse, Trust, TrustType
+from intelshare.crypto.suites import Suites
+from intelshare.crypto.x509 import Leaf, Validity, check_issued, inspect
+from intelshare.errors import CryptoError, TrustError
+from intelshare.ids import Digest, KeyId, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.trust.documents import (
+    DirectoryDocument,
+    DirectoryNode,
+    Revocation,
+    Revoked,
+    read_directory,
+    read_root,
+)
+from intelshare.trust.rules import (
+    MemberTrust,
+    accept_directory,
+    accept_root,
+    expired,
+    first_contact,
+    restore,
+    unknown_member,
+)
+
+_MAX_LEAVES: Final = 4096
+"""Certificates remembered per view; only those that a member's authority issued get here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A node that a TLS certificate speaks for."""
+
+    member: MemberCode
+    node: DirectoryNode
+    leaf: Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a document changed."""
+
+    view: TrustView
+    member: MemberCode
+    changed: bool
+    """False: it was already held, nothing needs to be stored."""
+    warnings: tuple[str, ...] = ()
+    """For the operator; never a reason to refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    record: KeyRecord
+    revocation: Revocation | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustView:
+    """All members' documents accepted, the own included. Made by ``load``; changed into a new one."""
+
+    own: MemberCode
+    suites: Suites
+    members: Mapping[MemberCode, MemberTrust]
+    floor: int
+    """The lowest suite that the own directory accepts."""
+    _keys: Mapping[KeyId, _Key] = field(repr=False, compare=False)
+    _nodes: Mapping[str, tuple[MemberCode, DirectoryNode]] = field(repr=False, compare=False)
+    _revoked: Mapping[tuple[MemberCode, Revoked, bytes], Revocation] = field(repr=False, compare=False)
+    _leaves: dict[bytes, tuple[Leaf, Validity]] = field(repr=False, compare=False)
+    """Checked certificates of this view: 0.6 ms each, once."""
+
+    @classmethod
+    def load(cls, own: MemberCode, documents: Iterable[bytes], suites: Suites) -> TrustView:
+        """The view over the own store's documents (encoded ``Trust`` records, in any order).
+
+        Signatures are checked again, expiry is not. Raises TrustError, EnvelopeError ENVELOPE_MALFORMED for
+        a store that holds what was never accepted; TRUST_THRESHOLD if the own root is not there.
+        """
+        roots: dict[MemberCode, dict[int, Trust]] = {}
+        directories: dict[MemberCode, tuple[int, Trust]] = {}
+        for raw in documents:
+            trust = decode(Trust, raw)
+            if trust.type is TrustType.ROOT:
+                root = read_root(trust, suites)
+                roots.setdefault(root.member, {})[root.version] = trust
+            else:
+                directory = read_directory(trust, suites)
+                # The one of the latest issue: versions start anew when a root replaces the directory key.
+                if directory.issued >= directories.get(directory.member, (-1, trust))[0]:
+                    directories[directory.member] = (directory.issued, trust)
+        if own not in roots:
+            raise unknown_member(own)
+        members = {}
+        for member, chain in roots.items():
+            found = directories.get(member)
+            ordered = [chain[version] for version in sorted(chain)]
+            members[member] = restore(ordered, found[1] if found else None, suites)
+        return _view(own, suites, members)
+
+    def with_member(self, roots: Sequence[Trust], fingerprint: str) -> Change:
+        """First contact: the member of this chain, whose fingerprint two people compared.
+
+        For a member already known, version 1 must be the one held; later roots it did not have are taken.
+        Raises TrustError (rules.py), and NOT_AUTHORISED if its domain is another member's.
+        """
+        met = first_contact(roots, fingerprint, self.suites)
+        held = self.members.get(met.member)
+        if held is None:
+            return self._changed(met)
+        if held.roots[0].document != met.roots[0].document:
+            raise unknown_member(met.member)
+        after = held
+        for trust in met.roots[held.root.version :]:
+            after = accept_root(after, trust, self.suites)
+        return self._changed(after)
+
+    def with_document(self, trust: Trust, at: Instant, peer: MemberCode | None = None) -> Change:
+        """The view after a root or directory. ``peer``: who handed it over, if it came as a statement.
+
+        Raises TrustError NOT_AUTHORISED if it is not the peer's own, then the codes of rules.py in their
+        order; EnvelopeError ENVELOPE_MALFORMED. An error leaves everything as it is.
+        """
+        read = read_root if trust.type is TrustType.ROOT else read_directory
+        member = read(trust, self.suites).member
+        if peer is not None and member != peer:
+            raise TrustError(
+                "NOT_AUTHORISED",
+                f"{peer} hands over a document of {member}",
+                hint="a member hands over only its own statements",
+            )
+        held = self.members.get(member)
+        if held is None:
+            raise unknown_member(member)
+        if trust.type is TrustType.ROOT:
+            return self._changed(accept_root(held, trust, self.suites))
+        return self._changed(accept_directory(held, trust, at, self.suites))
+
+    def key_record(self, key_id: KeyId) -> KeyRecord | None:
+        """The record of this id in any member's documents held, of whatever use."""
+        known = self._keys.get(key_id)
+        return None if known is None else known.record
+
+    def revocation(self, key_id: KeyId) -> Revocation | None:
+        """The revocation of this key by its own member, if any."""
+        known = self._keys.get(key_id)
+        return None if known is None else known.revocation
+
+    def directory_fresh(self, member: MemberCode, at: Instant) -> bool:
+        """Whether that member's directory is there, supported by its root and not expired."""
+        held = self.members.get(member)
+        return held is not None and held.fresh(at)
+
+    def need_fresh(self, member: MemberCode, at: Instant) -> DirectoryDocument:
+        """That member's directory, to be acted upon. Raises TrustError TRUST_EXPIRED, TRUST_FINGERPRINT."""
+        held = self.members.get(member)
+        if held is None:
+            raise unknown_member(member)
+        if held.directory is None or not held.fresh(at):
+            raise expired(member)
+        return held.directory
+
+    def identify(self, certificate: bytes, at: Instant) -> Peer:
+        """The node that this TLS leaf (DER) speaks for, found by its exact URI: check 1 of attacks.md.
+
+        0.7 ms the first time, about 2 µs after that, so it can be asked at every message of an open stream.
+        Does not ask for freshness: a stale peer must be able to bring its successor. Raises TrustError
+        PEER_IDENTITY_INVALID, PEER_IDENTITY_MISMATCH, PEER_REVOKED.
+        """
+        checked = self._leaves.get(sha256(certificate).digest())
+        if checked is None or not checked[1].holds(at):
+            checked = self._check_leaf(certificate, at)
+        leaf = checked[0]
+        member, node = self._nodes[leaf.uri]
+        for what, subject in ((Revoked.NODE, leaf.uri.encode()), (Revoked.CERTIFICATE, leaf.digest)):
+            row = self._revoked.get((member, what, subject))
+            if row is not None and row.holds(at):
+                raise TrustError("PEER_REVOKED", f"{member} has revoked {leaf.uri} or its certificate")
+        return Peer(member, node, leaf)
+
+    def node(self, uri: NodeUri) -> tuple[MemberCode, DirectoryNode] | None:
+        """The member and directory entry of a node, by its exact URI."""
+        return self._nodes.get(uri)
+
+    def authorities(self, member: MemberCode) -> tuple[bytes, ...]:
+        """DER of the CAs that issue to that member's nodes: the only roots of a channel to it."""
+        held = self.members.get(member)
+        return () if held is None or held.directory is None else held.directory.authorities
+
+    def all_authorities(self) -> tuple[bytes, ...]:
+        """DER of the node CAs of all members: the roots of the peer port; ``identify`` checks its callers."""
+        return tuple(der for member in sorted(self.members) for der in self.authorities(member))
+
+    def keys_of(self, member: MemberCode, use: KeyUse, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
+        """That member's keys of one use that are valid and not revoked at ``at``, newest first."""
+        held = [
+            (identity, key.record)
+            for identity, key in self._keys.items()
+            if key.record.member == member
+            and key.record.use is use
+            and key.record.not_before <= at < key.record.not_after
+            and not (key.revocation is not None and key.revocation.holds(at))
+        ]
+        return tuple(sorted(held, key=lambda row: (row[1].not_before, row[0]), reverse=True))
+
+    def signing_key(self, node: NodeUri, suite: int, at: Instant) -> KeyId:
+        """The key with which this node signs statements now: the newest valid one of the suite.
+
+        Raises CryptoError SIGNER_NOT_VALID if there is none: rotate keys.
+        """
+        return self._signing_keys(node, suite, at)[0]
+
+    def hello_key(self, node: NodeUri, suite: int, at: Instant) -> KeyId:
+        """The key with which this node signs a hello: the *oldest* valid one of the suite.
+
+        A peer that was away while keys were rotated knows only that one, and could otherwise never be told
+        of the directory that names the new one. Raises CryptoError SIGNER_NOT_VALID.
+        """
+        return self._signing_keys(node, suite, at)[-1]
+
+    def suite_with(self, member: MemberCode) -> int:
+        """The highest suite that both directories list, at or above both floors.
+
+        Raises CryptoError SUITE_BELOW_FLOOR if there is none, TrustError TRUST_EXPIRED without a directory.
+        """
+        ours, theirs = self.members[self.own].directory, None
+        if member in self.members:
+            theirs = self.members[member].directory
+        if ours is None or theirs is None:
+            raise expired(member)
+        floor = max(ours.floor, theirs.floor)
+        common = [s for s in set(ours.suites) & set(theirs.suites) if s >= floor and s in self.suites]
+        if not common:
+            raise CryptoError(
+                "SUITE_BELOW_FLOOR",
+                f"no suite that we and {member} both know reaches both floors",
+                hint="compare `intelshare member list` on both sides: one must add a suite",
+            )
+        return max(common)
+
+    def sealing_key(self, member: MemberCode, suite: int, at: Instant) -> tuple[KeyId, KeyRecord]:
+        """The key to which releases for that member are sealed now: the newest valid one of the suite.
+
+        Raises TrustError TRUST_EXPIRED, TRUST_FINGERPRINT; CryptoError KEM_KEY_UNKNOWN.
+        """
+        self.need_fresh(member, at)
+        for row in self.keys_of(member, KeyUse.SEALING, at):
+            if row[1].suite == suite:
+                return row
+        raise CryptoError(
+            "KEM_KEY_UNKNOWN",
+            f"the directory of {member} names no sealing key of suite {suite} that is valid now",
+            hint="releases for it wait until its next directory names one",
+        )
+
+    def ratified(self, member: MemberCode) -> Mapping[str, Digest]:
+        """Treaty id -> text hash as that member's directory names them; empty without a directory."""
+        held = self.members.get(member)
+        rows = held.directory.ratified if held is not None and held.directory is not None else ()
+        return MappingProxyType({row.treaty: row.text for row in rows})
+
+    def _signing_keys(self, node: NodeUri, suite: int, at: Instant) -> list[KeyId]:
+        member = self._nodes[node][0] if node in self._nodes else self.own
+        usable = [
+            identity
+            for identity, record in self.keys_of(member, KeyUse.SIGNING, at)
+            if record.node == node and record.suite == suite
+        ]
+        if not usable:
+            raise CryptoError(
+                "SIGNER_NOT_VALID",
+                f"{node} has no signing key of suite {suite} that is valid now",
+                hint="`intelshare vault rotate` makes one and signs the directory that names it",
+            )
+        return usable
+
+    def _check_leaf(self, certificate: bytes, at: Instant) -> tuple[Leaf, Validity]:
+        leaf = inspect(certificate)
+        found = self._nodes.get(leaf.uri)
+        if found is None:
+            raise TrustError(
+                "PEER_IDENTITY_INVALID",
+                "the certificate names no node of any directory held",
+                hint="import the member, or exchange directories if the node is new",
+            )
+        member, node = found
+        if leaf.dns != node.dns:
+            raise TrustError(
+                "PEER_IDENTITY_MISMATCH", f"the certificate's DNS name is not the one of {node.uri}"
+            )
+        checked = leaf, check_issued(certificate, self.authorities(member), at)
+        while len(self._leaves) >= _MAX_LEAVES:
+            self._leaves.pop(next(iter(self._leaves)), None)
+        self._leaves[leaf.digest] = checked
+        return checked
+
+    def _changed(self, after: MemberTrust) -> Change:
+        if self.members.get(after.member) is after:
+            return Change(self, after.member, changed=False)
+        for other in self.members.values():
+            if other.member != after.member and other.root.domain == after.root.domain:
+                raise TrustError(
+                    "NOT_AUTHORISED",
+                    f"the root of {after.member} claims {after.root.domain}, the domain of {other.member}",
+                    hint="two members cannot share a domain: ask both operators whose it is",
+                )
+        view = _view(self.own, self.suites, {**self.members, after.member: after})
+        return Change(view, after.member, changed=True, warnings=_foreign_keys(after, self))
+
+
+def _view(own: MemberCode, suites: Suites, members: Mapping[MemberCode, MemberTrust]) -> TrustView:
+    keys: dict[KeyId, _Key] = {}
+    nodes: dict[str, tuple[MemberCode, DirectoryNode]] = {}
+    revoked: dict[tuple[MemberCode, Revoked, bytes], Revocation] = {}
+    for member, held in members.items():
+        directory = held.directory
+        for row in directory.revocations if directory is not None else ():
+            subject = (member, row.what, row.subject)
+            revoked[subject] = min(row, revoked.get(subject, row), key=_harshest)
+        for record in _records(held):
+            # Only the member named in a record can vouch for it: who lists another's key changes nothing.
+            if record.member == member:
+                identity = key_id(record)
+                keys[identity] = _Key(record, revoked.get((member, Revoked.KEY, identity)))
+        for node in directory.nodes if directory is not None else ():
+            nodes[node.uri] = (member, node)
+    mine = members[own].directory
+    return TrustView(
+        own=own,
+        suites=suites,
+        members=MappingProxyType(dict(members)),
+        floor=mine.floor if mine is not None else min(suites),
+        _keys=keys,
+        _nodes=nodes,
+        _revoked=revoked,
+        _leaves={},
+    )
+
+
+def _harshest(row: Revocation) -> tuple[bool, int]:
+    return not row.compromised, row.effective
+
+
+def _records(held: MemberTrust) -> tuple[KeyRecord, ...]:
+    listed = held.directory.keys if held.directory is not None else ()
+    return held.root.keys + held.root.directory + listed
+
+
+def _foreign_keys(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
+    owners = {
+        record.public: record.member
+        for held in view.members.values()
+        for record in _records(held)
+        if record.member == held.member != after.member
+    }
+    return tuple(
+        f"the directory of {after.member} lists a key of {record.member}"
+        if record.member != after.member
+        else f"the directory of {after.member} lists a key that is also one of {owners[record.public]}"
+        for record in _records(after)
+        if record.member != after.member or record.public in owners
+    )
