@@ -10,14 +10,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Any, Final
 
-from intelshare.crypto.codec import Count, Text, record
+from intelshare.crypto.codec import B32, U8, U16, U32, U64, Bytes32, Count, Text, record
 from intelshare.crypto.records import (
-    B32,
-    U8,
-    U16,
-    U32,
-    U64,
-    Bytes32,
     Citation,
     Digest32,
     IncarnationId,

@@ -32,6 +32,8 @@ class SubmissionRow:
     user: UserUri
     content: Digest
     md: ManifestDigest
+    sealed_answer: bytes
+    """The first answer, to be given again byte for byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class PairRow:
     decided_in: Incarnation
     decided_at: int
     """Incarnation and index of the log entry that holds the decision now in force."""
+    decision: Digest
+    """Hash of that entry: what a grant cites."""
+    gist: Digest
+    """What was decided, without when: the same at hand-over needs no second entry."""
     approved: str
     """Ids of the hold rows that a releasing officer approved; space between."""
     incarnation: Incarnation

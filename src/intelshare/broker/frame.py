@@ -1,0 +1,69 @@
+"""What travels on a link: statements of one signed batch for one peer, with what belongs to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intelshare.ids import LeafId, MemberCode
+from intelshare.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """One statement with its payload; grant and bodies only of a release."""
+
+    kind: int
+    nonce: bytes
+    data: bytes
+    proof: bytes
+    grant: bytes = b""
+    bodies: tuple[bytes, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in a frame."""
+        return 320 + len(self.data) + len(self.grant) + sum(map(len, self.bodies))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Self-contained for one peer: can be stored, resent, or carried in a file."""
+
+    batch: bytes
+    batch_key: bytes
+    """Empty when no statement is a release."""
+    statements: tuple[Carried, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A frame for a peer, with the digests of its statements in their order."""
+
+    peer: MemberCode
+    rank: int
+    """Of its most urgent statement: 0 is FLASH."""
+    frame: Frame
+    leaves: tuple[LeafId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What became of one statement: committed (no code), or the code of its rejection."""
+
+    digest: bytes
+    code: str
+    time: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers of a stream that are missing; both ends of a range included."""
+
+    origin: str
+    incarnation: int
+    missing: tuple[tuple[int, int], ...]
+
+
+def rank(precedence: int) -> int:
+    """The place of a precedence in every queue: 0 is FLASH, 3 is ROUTINE."""
+    return 4 - precedence

@@ -1,0 +1,347 @@
+"""Hand over: what is queued becomes releases, numbered, sealed and signed in one commit (c7, c8).
+
+For each recipient whose link has room, most urgent first:
+
+    1. its directory is fresh and names a sealing key      else all of it waits
+    2. the pair is decided again, now                      withheld, held, expired, or go on
+    3. the egress check, which shares no code with it      policy.check_egress
+    4. number, grant, release; one signature for all       envelope.seal
+
+Only after the commit does the first byte leave, and every retry is the same bytes (``resend``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from intelshare.audit.records import EntryType, HandOver, Stop
+from intelshare.broker.frame import Carried, Frame, Outbound
+from intelshare.broker.judge import Pair, banner_of, cited, gist_of, judge, record_of
+from intelshare.broker.node import Node
+from intelshare.broker.stored import Written, facts_of, read_secret, read_written, with_facts
+from intelshare.broker.tables import (
+    BATCH,
+    BATCH_KEY,
+    BULLETIN,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    PORTION,
+    STATEMENT,
+    BatchKeyRow,
+    OutgoingRow,
+    PairRow,
+    PendingRow,
+    StatementRow,
+)
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
+from intelshare.delivery import Cause, pair
+from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
+from intelshare.errors import CryptoError, DeliveryError, TrustError
+from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode, Sequence as Number
+from intelshare.instant import Instant
+from intelshare.labels import format_banner
+from intelshare.policy import check_egress
+from intelshare.ports import Plan, Random, View
+from intelshare.statement import MAX_LEAVES
+
+MAX_FRAME = 1 << 20
+"""Bytes of one frame."""
+
+_OVERHEAD = 8 * 1024
+"""Batch record, batch key and framing, kept free in every frame."""
+
+
+@dataclass(slots=True)
+class _Chosen:
+    row: PairRow
+    written: Written
+    decided: Pair
+    cleared: Cleared
+    size: int
+
+
+def handover(
+    node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
+) -> Plan[tuple[Outbound, ...]]:
+    """Seal what is ready for the peers that have room (bytes), at most 256 releases under one signature."""
+    tx = Transaction(node, view, now, random)
+    chosen: list[_Chosen] = []
+    written: dict[ManifestDigest, Written] = {}
+    share = max(1, MAX_LEAVES // max(1, len(rooms)))
+    for recipient in sorted(rooms):
+        try:
+            kem = node.trust.sealing_key(recipient, node.signer.suite.number, now)
+        except (TrustError, CryptoError):
+            continue  # what is queued waits for a directory; `status` shows it
+        room = rooms[recipient]
+        for row in view.find(PAIR, "ready", recipient, 1, limit=share):
+            if room <= 0:
+                break
+            one = _clear(tx, row, written, kem)
+            if one is not None:
+                chosen.append(one)
+                room -= one.size
+    if not chosen:
+        return tx.plan(())
+    tips = {one.row.recipient: _tip(node, view, one.row.recipient) for one in chosen}
+    sealed = seal([one.cleared for one in chosen], node.signer, now, random, tips=tips)
+    batch = tx.batch(sealed.batch)
+    for kem_id, key in sealed.batch_keys.items():
+        tx.put(BATCH_KEY, BatchKeyRow(batch, kem_id, key))
+    for recipient, tip in sealed.tips.items():
+        stored = view.get(OUTGOING, node.incarnation, recipient)
+        cancelled = stored.cancelled if stored is not None else b""
+        tx.put(OUTGOING, OutgoingRow(tip.incarnation, recipient, tip.last, tip.head, cancelled))
+    carried: dict[MemberCode, list[tuple[LeafId, Carried, int]]] = {}
+    for one, release in zip(chosen, sealed.releases, strict=True):
+        bodies = tuple([_body(one.written, granted.granted.slot) for granted in one.cleared.portions])
+        statement = release.statement
+        tx.queue(
+            StatementRow(
+                release.leaf, one.row.recipient, Kind.RELEASE, statement.nonce, statement.data,
+                statement.proof, batch, one.cleared.kem_id, release.grant, one.row.md,
+                bytes([portion.granted.slot for portion in one.cleared.portions]),
+                node.incarnation, release.release.sequence,
+            ),
+            one.row.rank,
+            one.size,
+        )  # fmt: skip
+        tx.log(
+            EntryType.HAND_OVER,
+            HandOver(
+                one.row.md, one.row.recipient, release.leaf, node.incarnation,
+                release.release.sequence, one.row.decision,
+            ),
+        )  # fmt: skip
+        tx.put(
+            PAIR,
+            with_facts(
+                one.row,
+                pair.hand_over(facts_of(one.row)),
+                now,
+                codes="",
+                incarnation=node.incarnation,
+                sequence=release.release.sequence,
+                leaf=release.leaf,
+            ),
+        )
+        carried.setdefault(one.row.recipient, []).append(
+            (
+                release.leaf,
+                Carried(Kind.RELEASE, statement.nonce, statement.data, statement.proof, release.grant, bodies),
+                one.row.rank,
+            )
+        )
+    keys = {one.row.recipient: sealed.batch_keys[one.cleared.kem_id] for one in chosen}
+    return tx.plan(
+        tuple(
+            [
+                frame
+                for peer, items in carried.items()
+                for frame in _frames(peer, sealed.batch, keys[peer], items)
+            ]
+        )
+    )
+
+
+def resend(
+    node: Node, view: View, peer: MemberCode, busy: Collection[LeafId], room: int
+) -> tuple[tuple[Outbound, ...], bool]:
+    """Stored statements for a peer that are unacknowledged and not on the way, most urgent first.
+
+    Whether more are left. What was stopped meanwhile is not among them: its pending row is gone.
+    """
+    del node
+    frames: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
+    rows = [
+        row for row in view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES) if row.leaf not in busy
+    ]
+    for taken, pending in enumerate(rows):
+        if room <= 0:
+            return _outbound(view, peer, frames), True
+        statement = view.get(STATEMENT, pending.leaf)
+        if statement is None:
+            continue
+        bodies = tuple(
+            [row.body for slot in statement.slots if (row := view.get(PORTION, statement.md, slot)) is not None]
+        )
+        frames.setdefault((statement.batch, statement.kem), []).append(
+            (
+                pending.leaf,
+                Carried(
+                    statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
+                ),
+                pending.rank,
+            )
+        )
+        room -= pending.size
+        if taken + 1 >= MAX_LEAVES:
+            return _outbound(view, peer, frames), True
+    return _outbound(view, peer, frames), False
+
+
+def first_ready(view: View, peer: MemberCode) -> int | None:
+    """Rank of the most urgent pair that is ready for this peer; None: there is none."""
+    rows = view.find(PAIR, "ready", peer, 1, limit=1)
+    return rows[0].rank if rows else None
+
+
+def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
+    """The most urgent unacknowledged statement for this peer."""
+    rows = view.find(PENDING, "peer", peer, limit=1)
+    return rows[0] if rows else None
+
+
+def _clear(
+    tx: Transaction, row: PairRow, known: dict[ManifestDigest, Written], kem: tuple[KeyId, KeyRecord]
+) -> _Chosen | None:
+    """Decide the pair again; None if it does not go, which is then written."""
+    node, now = tx.node, tx.now
+    written = known.get(row.md)
+    if written is None:
+        bulletin = tx.view.get(BULLETIN, row.md)
+        assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
+        written = known[row.md] = read_written(node, tx.view, bulletin)
+    if now >= min(written.row.expires, written.row.deliver_by):
+        _stop(tx, row, Cause.EXPIRED, ("EXPIRED",))
+        return None
+    decided = judge(
+        node,
+        written.decidable(),
+        row.recipient,
+        now,
+        valid_until=written.row.expires,
+        approvals=frozenset(row.approved.split()),
+    )
+    row = _note_decision(tx, row, decided)
+    if not decided.granted:
+        _stop(tx, row, Cause.WITHHELD, decided.codes)
+        return None
+    if decided.holds:
+        tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
+        return None
+    try:
+        cleared = _cleared(node, row, written, decided, now, kem)
+    except DeliveryError as stopped:
+        _stop(tx, row, Cause.WITHHELD, (stopped.code,))
+        return None
+    size = 2048 + sum(len(_body(written, judged.slot)) for judged in decided.granted)
+    return _Chosen(row, written, decided, cleared, size)
+
+
+def _cleared(
+    node: Node, row: PairRow, written: Written, decided: Pair, now: Instant, kem: tuple[KeyId, KeyRecord]
+) -> Cleared:
+    """The only maker of ``Cleared``: decided and passed by the egress check.
+
+    Raises DeliveryError POLICY_DENIED.
+    """
+    registry = node.world.registry
+    by_slot = {portion.slot: portion for portion in written.portions}
+    granted = decided.granted
+    for judged in granted:
+        check_egress(
+            format_banner(judged.label, registry),
+            row.recipient,
+            MemberCode(judged.decision.originator),
+            registry,
+            now,
+        )
+    return Cleared(
+        recipient=row.recipient,
+        kem_id=kem[0],
+        kem=kem[1],
+        manifest=written.row.manifest,
+        precedence=Precedence(written.row.precedence),
+        deliver_by=written.row.deliver_by,
+        portions=tuple(
+            [
+                ClearedPortion(
+                    Granted(judged.slot, cited(judged.decision.citations), judged.decision.obligations),
+                    read_secret(node, by_slot[judged.slot]),
+                    by_slot[judged.slot].body_digest,
+                )
+                for judged in granted
+            ]
+        ),
+        banner=banner_of(node, [judged.label for judged in granted], node.member, now),
+        decision=row.decision,
+    )
+
+
+def _note_decision(tx: Transaction, row: PairRow, decided: Pair) -> PairRow:
+    """Log the decision again where it differs from the one that is in force."""
+    gist = gist_of(decided)
+    if gist == row.gist:
+        return row
+    entry, place = tx.log(EntryType.DECISION, record_of(decided, row.md, tx.node.member, tx.now))
+    return replace(
+        row,
+        decided_in=tx.node.incarnation,
+        decided_at=place,
+        decision=entry,
+        gist=gist,
+        granted=len(decided.granted),
+        basis=decided.basis,
+    )
+
+
+def _stop(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
+    tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
+    tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
+
+
+def _tip(node: Node, view: View, recipient: MemberCode) -> Tip:
+    row = view.get(OUTGOING, node.incarnation, recipient)
+    if row is None:
+        return first_tip(node.uri, node.incarnation, recipient)
+    return Tip(row.incarnation, Number(row.last), row.head)
+
+
+def _body(written: Written, slot: int) -> bytes:
+    return next(portion.body for portion in written.portions if portion.slot == slot)
+
+
+def _frames(
+    peer: MemberCode, batch: bytes, batch_key: bytes, items: Sequence[tuple[LeafId, Carried, int]]
+) -> list[Outbound]:
+    """Statements of one batch as frames of at most 1 MiB, in their order."""
+    frames: list[Outbound] = []
+    part: list[tuple[LeafId, Carried, int]] = []
+    size = _OVERHEAD
+    for item in items:
+        if part and size + item[1].size > MAX_FRAME:
+            frames.append(_frame(peer, batch, batch_key, part))
+            part, size = [], _OVERHEAD
+        part.append(item)
+        size += item[1].size
+    if part:
+        frames.append(_frame(peer, batch, batch_key, part))
+    return frames
+
+
+def _frame(
+    peer: MemberCode, batch: bytes, batch_key: bytes, items: Sequence[tuple[LeafId, Carried, int]]
+) -> Outbound:
+    return Outbound(
+        peer,
+        min([rank for _, _, rank in items]),
+        Frame(batch, batch_key, tuple([carried for _, carried, _ in items])),
+        tuple([leaf for leaf, _, _ in items]),
+    )
+
+
+def _outbound(
+    view: View, peer: MemberCode, groups: Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
+) -> tuple[Outbound, ...]:
+    frames: list[Outbound] = []
+    for (batch, kem), items in groups.items():
+        record = view.get(BATCH, batch)
+        if record is None:
+            continue
+        key = view.get(BATCH_KEY, batch, kem) if kem else None
+        frames.extend(_frames(peer, record.record, key.sealed if key is not None else b"", items))
+    return tuple(frames)

@@ -1,0 +1,149 @@
+"""Reading back what the steps stored: drafts, secrets, decisions, facts; and finding a bulletin by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from intelshare.audit.records import DecisionMade
+from intelshare.broker.node import Node
+from intelshare.broker.tables import (
+    BULLETIN,
+    LOG,
+    PORTION,
+    BulletinRow,
+    PairRow,
+    PortionRow,
+)
+from intelshare.broker.transaction import Transaction, open_entry, open_secret
+from intelshare.bulletin import Draft
+from intelshare.crypto.codec import Count, decode, encode, record
+from intelshare.crypto.records import Portion
+from intelshare.delivery import BestReceipt, Cause, Facts, Stage
+from intelshare.errors import DeliveryError, StoreError
+from intelshare.ids import ManifestDigest
+from intelshare.instant import Instant
+from intelshare.labels import Label
+from intelshare.ports import View
+
+
+@record
+class _Heads:
+    """The portions of a draft without their content: what deciding again needs."""
+
+    portions: Annotated[tuple[Portion, ...], Count(1, 64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A stored bulletin of this member, in reading order. The portions have no content."""
+
+    row: BulletinRow
+    portions: tuple[PortionRow, ...]
+    heads: tuple[Portion, ...]
+    labels: tuple[Label, ...]
+
+    def decidable(self) -> list[tuple[int, Portion, Label]]:
+        """As ``judge`` takes it."""
+        return [
+            (row.slot, head, label)
+            for row, head, label in zip(self.portions, self.heads, self.labels, strict=True)
+        ]
+
+
+def seal_draft(tx: Transaction, md: ManifestDigest, draft: Draft) -> bytes:
+    """Labels, categories and flags of a draft, sealed for its bulletin row."""
+    heads = _Heads(tuple([replace(portion, content=b"") for portion in draft.portions]))
+    return tx.seal(BULLETIN.name, md, 0, encode(_Heads, heads))
+
+
+def read_written(node: Node, view: View, row: BulletinRow) -> Written:
+    """The bulletin with its portions. Raises StoreError RECORD_CORRUPT if one is missing."""
+    heads = decode(_Heads, open_secret(node, BULLETIN.name, row.md, 0, row.sealed_draft)).portions
+    portions = sorted(view.find(PORTION, "key", row.md), key=lambda portion: portion.position)
+    if len(portions) != len(heads):
+        raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} has lost a portion")
+    return Written(row, tuple(portions), heads, tuple([node.labels.read(head.label) for head in heads]))
+
+
+def read_secret(node: Node, row: PortionRow) -> bytes:
+    """The 32 bytes that open a portion. Raises DeliveryError NOT_FOUND once they are destroyed."""
+    if not row.sealed_secret:
+        raise DeliveryError("NOT_FOUND", "the keys of this portion were destroyed")
+    return open_secret(node, PORTION.name, row.md, row.slot, row.sealed_secret)
+
+
+def logged_decision(node: Node, view: View, row: PairRow) -> DecisionMade:
+    """The decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
+    entry = view.get(LOG, row.decided_in, row.decided_at)
+    if entry is None:
+        raise StoreError("RECORD_CORRUPT", "the log entry of a decision is missing")
+    return decode(DecisionMade, open_entry(node, entry).record)
+
+
+def find_bulletin(view: View, given: str) -> BulletinRow:
+    """The own bulletin whose id starts with these hexadecimal digits (at least 4).
+
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several start so).
+    """
+    low, high = id_range(given)
+    rows = [
+        row for row in view.find(BULLETIN, "bulletin", after=(low,), limit=2) if row.bulletin <= high
+    ]
+    return only_one(rows, given)
+
+
+def id_range(given: str) -> tuple[bytes, bytes]:
+    """The ids just below and last of those that start with these digits.
+
+    Raises DeliveryError NOT_FOUND for what is no id.
+    """
+    text = given.lower()
+    if not 4 <= len(text) <= 32 or not set(text) <= set("0123456789abcdef"):
+        raise not_found(given)
+    first = int(text.ljust(32, "0"), 16)
+    return (
+        (first - 1).to_bytes(16, "big") if first else b"",
+        int(text.ljust(32, "f"), 16).to_bytes(16, "big"),
+    )
+
+
+def only_one(rows: Sequence[Any], given: str) -> Any:
+    """The row, if there is exactly one. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    if not rows:
+        raise not_found(given)
+    if len(rows) > 1:
+        raise DeliveryError(
+            "INPUT_INVALID", f"several bulletins start with {given}", hint="give more digits of the id"
+        )
+    return rows[0]
+
+
+def not_found(given: str) -> DeliveryError:
+    """NOT_FOUND in one wording, whether there is none or the asker may not see it (attacks.md row 52)."""
+    return DeliveryError("NOT_FOUND", f"there is no bulletin {given}", hint="`intelshare inbox` lists yours")
+
+
+def facts_of(row: PairRow) -> Facts:
+    """The facts that a row stores."""
+    return Facts(Stage(row.stage), Cause(row.cause), BestReceipt(row.receipt), bool(row.conflict))
+
+
+def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> PairRow:
+    """The row with these facts; ``ready`` follows from them."""
+    return replace(
+        row,
+        stage=facts.stage,
+        cause=facts.cause,
+        receipt=facts.receipt,
+        conflict=int(facts.conflict),
+        ready=is_ready(facts),
+        changed=now,
+        **changes,
+    )
+
+
+def is_ready(facts: Facts) -> int:
+    """1 if hand-over may take the pair."""
+    return int(facts.stage is Stage.QUEUED and facts.cause is Cause.NONE)

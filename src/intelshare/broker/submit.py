@@ -1,0 +1,261 @@
+"""Submit: from a user's draft to durable pairs, in one transaction (crash points c2 to c5).
+
+    1. the user may send                                     register.need
+    2. this key was seen: the first answer, or ID_CONFLICT   promise P2
+    3. bounds; every label is read, and may be written now   TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
+    4. every portion is decided for every recipient
+    5. each portion is encrypted once                        envelope.encrypt_bulletin
+    6. bulletin, portions, pairs, decisions in the log       one plan
+
+OK is said after the commit and never before; all recipients are in it, or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from intelshare.audit.records import Approve, EntryType, LoggedPortion, Stop, Submit
+from intelshare.broker.frame import rank
+from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
+from intelshare.broker.node import Node
+from intelshare.broker.register import need_role
+from intelshare.broker.stored import facts_of, find_bulletin, is_ready, logged_decision, seal_draft, with_facts
+from intelshare.broker.tables import (
+    BULLETIN,
+    PAIR,
+    PORTION,
+    SUBMISSION,
+    BulletinRow,
+    PairRow,
+    PortionRow,
+    SubmissionRow,
+)
+from intelshare.broker.transaction import Transaction, open_secret
+from intelshare.bulletin import Draft, check_draft, content_digest
+from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
+from intelshare.crypto.records import Md32, Member
+from intelshare.delivery import Cause, Facts, Stage, pair, word
+from intelshare.envelope import encrypt_bulletin
+from intelshare.errors import DeliveryError
+from intelshare.ids import BulletinId, Incarnation, LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.labels import Label, format_portion, parse_label
+from intelshare.ports import Plan, Random, View
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A user's draft under the client's idempotency key (16 bytes)."""
+
+    user: UserUri
+    key: bytes
+    draft: Draft
+
+
+@record
+class SubmittedPair:
+    """One recipient: the word that is shown, and the decision behind it."""
+
+    recipient: Member
+    word: Text
+    portions: Annotated[tuple[LoggedPortion, ...], Count()]
+
+
+@record
+class Submitted:
+    """The answer: what was stored, or on a dry run (ids of zeros) what would be. Kept as its bytes."""
+
+    bulletin: Annotated[BulletinId, Fixed("16s", 16)]
+    md: Md32
+    banner: Text
+    marks: Annotated[tuple[Text, ...], Count()]
+    """Portion marks in reading order."""
+    pairs: Annotated[tuple[SubmittedPair, ...], Count()]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A releasing officer releases one held pair."""
+
+    user: UserUri
+    bulletin: str
+    recipient: MemberCode
+
+
+def submit(node: Node, view: View, submission: Submission, now: Instant, random: Random) -> Plan[Submitted]:
+    """Decide and store. Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE), LabelError."""
+    need_role(view, submission.user, "analyst", "releasing-officer")
+    draft = submission.draft
+    content = content_digest(check_draft(draft))
+    known = view.get(SUBMISSION, submission.key)
+    if known is not None:
+        return Plan((), _first_answer(node, known, submission, content))
+    labels = _labels(node, draft, now)
+    encrypted = encrypt_bulletin(
+        draft.portions,
+        node.member,
+        random,
+        created=now,
+        precedence=draft.precedence,
+        expires=draft.valid_until,
+    )
+    md = encrypted.md
+    slots = [portion.slot for portion in encrypted.portions]
+    decided = _decide(node, draft, labels, slots, now)
+    tx = Transaction(node, view, now, random)
+    tx.put(
+        BULLETIN,
+        BulletinRow(
+            md, encrypted.bulletin, submission.user, now, draft.precedence, draft.valid_until,
+            draft.deliver_by, encrypted.manifest, len(slots), seal_draft(tx, md, draft),
+        ),
+    )  # fmt: skip
+    for position, portion in enumerate(encrypted.portions):
+        sealed = tx.seal(PORTION.name, md, portion.slot, portion.secret)
+        tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest, sealed))
+    tx.log(EntryType.SUBMIT, Submit(md, submission.user, content))
+    for one in decided:
+        _store_pair(tx, one, md, draft)
+    answer = _answer(node, encrypted.bulletin, md, labels, decided, now)
+    sealed_answer = tx.seal(SUBMISSION.name, submission.key, 0, encode(Submitted, answer))
+    tx.put(SUBMISSION, SubmissionRow(submission.key, submission.user, content, md, sealed_answer))
+    return tx.plan(answer)
+
+
+def dry_run(node: Node, view: View, submission: Submission, now: Instant) -> Submitted:
+    """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
+    need_role(view, submission.user, "analyst", "releasing-officer")
+    draft = check_draft(submission.draft)
+    labels = _labels(node, draft, now)
+    decided = _decide(node, draft, labels, list(range(len(labels))), now)
+    return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
+
+
+def approve(node: Node, view: View, approval: Approval, now: Instant, random: Random) -> Plan[str]:
+    """Close the holds of a pair, by a second person; hand-over decides again. The word after it.
+
+    Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
+    """
+    need_role(view, approval.user, "releasing-officer")
+    bulletin = find_bulletin(view, approval.bulletin)
+    row = view.get(PAIR, bulletin.md, approval.recipient)
+    if row is None:
+        raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {approval.recipient}")
+    if bulletin.author == approval.user:
+        raise DeliveryError(
+            "NOT_AUTHORISED",
+            "a held bulletin is released by somebody else than its author",
+            hint="ask another releasing officer",
+        )
+    facts = facts_of(row)
+    if facts.stage is not Stage.HELD:
+        raise DeliveryError("INPUT_INVALID", f"the pair is {word(facts)}, not held")
+    logged = logged_decision(node, view, row)
+    holds = tuple(sorted({hold for portion in logged.portions for hold in portion.holds}))
+    tx = Transaction(node, view, now, random)
+    tx.log(EntryType.APPROVE, Approve(bulletin.md, approval.recipient, approval.user, holds))
+    approved = sorted({*row.approved.split(), *holds})
+    after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
+    tx.put(PAIR, after)
+    return tx.plan(word(facts_of(after)))
+
+
+def _facts(one: Pair) -> Facts:
+    if not one.granted:
+        return Facts(Stage.QUEUED, Cause.WITHHELD)
+    return Facts(Stage.HELD if one.holds else Stage.QUEUED)
+
+
+def _store_pair(tx: Transaction, one: Pair, md: ManifestDigest, draft: Draft) -> None:
+    node, now = tx.node, tx.now
+    entry, place = tx.log(EntryType.DECISION, record_of(one, md, node.member, now))
+    facts = _facts(one)
+    if facts.cause is not Cause.NONE:
+        tx.log(EntryType.STOP, Stop(md, one.recipient, facts.cause, one.codes))
+    tx.put(
+        PAIR,
+        PairRow(
+            md=md,
+            recipient=one.recipient,
+            ready=is_ready(facts),
+            rank=rank(draft.precedence),
+            created=now,
+            stage=facts.stage,
+            cause=facts.cause,
+            receipt=facts.receipt,
+            conflict=0,
+            codes=" ".join(one.codes if facts.cause is not Cause.NONE else one.holds),
+            changed=now,
+            granted=len(one.granted),
+            portions=len(one.portions),
+            basis=one.basis,
+            decided_in=node.incarnation,
+            decided_at=place,
+            decision=entry,
+            gist=gist_of(one),
+            approved="",
+            incarnation=Incarnation(0),
+            sequence=0,
+            leaf=LeafId(b""),
+        ),
+    )
+
+
+def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
+    return tuple(
+        [parse_label(portion.label, node.world.registry, at=now, use="write") for portion in draft.portions]
+    )
+
+
+def _decide(
+    node: Node, draft: Draft, labels: tuple[Label, ...], slots: list[int], now: Instant
+) -> list[Pair]:
+    unknown = [code for code in draft.to if code not in node.world.members]
+    if unknown:
+        raise DeliveryError(
+            "UNKNOWN_MEMBER",
+            f"{unknown[0]!r} is no member that this node knows",
+            hint="known are " + ", ".join(sorted(node.world.members)) + "; `intelshare member import` adds one",
+        )
+    portions = list(zip(slots, draft.portions, labels, strict=True))
+    return [
+        judge(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to
+    ]
+
+
+def _answer(
+    node: Node,
+    bulletin: BulletinId,
+    md: ManifestDigest,
+    labels: tuple[Label, ...],
+    decided: list[Pair],
+    now: Instant,
+) -> Submitted:
+    registry = node.world.registry
+    return Submitted(
+        bulletin,
+        md,
+        banner_of(node, labels, node.member, now),
+        tuple([format_portion(label, registry) for label in labels]),
+        tuple(
+            [
+                SubmittedPair(
+                    one.recipient, word(_facts(one)), record_of(one, md, node.member, now).portions
+                )
+                for one in decided
+            ]
+        ),
+    )
+
+
+def _first_answer(node: Node, known: SubmissionRow, submission: Submission, content: bytes) -> Submitted:
+    if known.content != content or known.user != submission.user:
+        raise DeliveryError(
+            "ID_CONFLICT",
+            "this idempotency key was used for another bulletin",
+            hint="nothing was stored; send again without --key",
+        )
+    return decode(
+        Submitted, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer)
+    )

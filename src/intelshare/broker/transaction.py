@@ -1,0 +1,199 @@
+"""The one way to write: rows, log entries and signed statements gathered into a plan.
+
+A step makes a ``Transaction``, puts what it wants, and returns ``plan(answer)``. Log entries are numbered
+and hashed into the tree here, statements are signed together and queued for their peers here, secrets are
+sealed at rest here: nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
+from intelshare.broker.frame import Carried, Frame, Outbound
+from intelshare.broker.node import Node
+from intelshare.broker.tables import (
+    BATCH,
+    LOG,
+    LOG_HEAD,
+    NODE,
+    PENDING,
+    STATEMENT,
+    BatchRow,
+    LogHeadRow,
+    LogRow,
+    NodeRow,
+    PendingRow,
+    StatementRow,
+)
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Kind
+from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.ids import Digest, Incarnation, KeyId, ManifestDigest, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View
+from intelshare.statement import NONCE_LENGTH, Leaf, sign_batch
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+SELF = "self"
+"""The one row of NODE."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToSay:
+    """A statement still to be signed, for one peer."""
+
+    peer: MemberCode
+    kind: Kind
+    data: bytes
+    rank: int
+
+
+class Transaction:
+    """What one step writes. Reads by key see it; ``view.find`` does not."""
+
+    def __init__(self, node: Node, view: View, now: Instant, random: Random) -> None:
+        self.node = node
+        self.view = view
+        self.now = now
+        self.random = random
+        self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
+        self._entries: list[tuple[EntryType, bytes, bytes]] = []
+        self._head: LogHeadRow | None = None
+
+    def get(self, table: Table[R], *key: Scalar) -> R | None:
+        """The row with this key, as it will be after the commit."""
+        write = self._rows.get((table.name, key))
+        if write is None:
+            return self.view.get(table, *key)
+        return write.row if isinstance(write, Put) else None
+
+    def put(self, table: Table[R], row: R) -> None:
+        """Insert or replace."""
+        self._rows[table.name, tuple([getattr(row, name) for name in table.key])] = Put(table, row)
+
+    def delete(self, table: Table[Any], *key: Scalar) -> None:
+        """Remove by key."""
+        self._rows[table.name, key] = Delete(table, key)
+
+    def seal(self, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
+        """Seal at rest for this table, row and slot."""
+        return seal_at_rest(
+            self.node.storage_key, self.random(24), plaintext, table=table, row=row, slot=slot
+        )
+
+    def log(self, type: EntryType, record: Any) -> tuple[Digest, int]:
+        """Append to this incarnation's log; its entry hash and its index."""
+        data = encode(record.__class__, record)
+        salt = self.random(32)
+        self._entries.append((type, salt, data))
+        place = self._log_head().size + len(self._entries) - 1
+        return entry_hash(type, self.now, salt, data), place
+
+    def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
+        """Sign statements (1 to 256) in one batch and queue them; what to send each peer after the commit."""
+        signed = sign_batch(
+            [Leaf(item.kind, self.random(NONCE_LENGTH), item.data) for item in statements],
+            self.node.signer,
+            self.now,
+            self.random,
+        )
+        batch = self.batch(signed.batch)
+        by_peer: dict[MemberCode, list[int]] = {}
+        for place, (item, statement, leaf) in enumerate(
+            zip(statements, signed.statements, signed.leaves, strict=True)
+        ):
+            self.queue(
+                StatementRow(
+                    leaf, item.peer, item.kind, statement.nonce, statement.data, statement.proof, batch,
+                    KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
+                ),
+                item.rank,
+                320 + len(statement.data),
+            )  # fmt: skip
+            by_peer.setdefault(item.peer, []).append(place)
+        outbound = []
+        for peer, places in by_peer.items():
+            carried = []
+            for place in places:
+                made = signed.statements[place]
+                carried.append(Carried(made.kind, made.nonce, made.data, made.proof))
+            outbound.append(
+                Outbound(
+                    peer,
+                    min(statements[place].rank for place in places),
+                    Frame(signed.batch, b"", tuple(carried)),
+                    tuple(signed.leaves[place] for place in places),
+                )
+            )
+        return outbound
+
+    def batch(self, record: bytes) -> Digest:
+        """Keep a batch record; its digest."""
+        digest = Digest(sha256(record))
+        self.put(BATCH, BatchRow(digest, record))
+        return digest
+
+    def queue(self, row: StatementRow, rank: int, size: int) -> None:
+        """Keep a statement that was signed, and its place among the unacknowledged."""
+        self.put(STATEMENT, row)
+        self.put(PENDING, PendingRow(row.leaf, row.peer, rank, self.now, size))
+
+    def plan(self, answer: A) -> Plan[A]:
+        """Everything that was put, as one plan."""
+        if self._entries:
+            self._append()
+        me = self.get(NODE, SELF)
+        if me is not None and self._rows and self.now > me.latest:
+            self.put(NODE, replace(me, latest=self.now))
+        return Plan(tuple(self._rows.values()), answer)
+
+    def begin_log(self, incarnation: Incarnation) -> None:
+        """Start an empty log for a new incarnation; entry 0 must follow."""
+        self._head = LogHeadRow(incarnation, self.now, 0, b"")
+
+    def _log_head(self) -> LogHeadRow:
+        if self._head is None:
+            head = self.view.get(LOG_HEAD, self.node.incarnation)
+            assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
+            self._head = head
+        return self._head
+
+    def _append(self) -> None:
+        row = self._log_head()
+        hashes = []
+        for offset, (type, salt, data) in enumerate(self._entries):
+            place = row.size + offset
+            hashed = entry_hash(type, self.now, salt, data)
+            hashes.append(hashed)
+            sealed = self.seal(LOG.name, log_key(row.incarnation, place), 0, encode(Sealed, Sealed(salt, data)))
+            self.put(LOG, LogRow(row.incarnation, place, type, self.now, hashed, sealed))
+        head = append(LogHead(row.incarnation, row.size, row.frontier), hashes)
+        self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
+
+
+def log_key(incarnation: int, place: int) -> bytes:
+    """The row id under which a log entry is sealed."""
+    return incarnation.to_bytes(8, "big") + place.to_bytes(8, "big")
+
+
+def open_entry(node: Node, row: LogRow) -> Sealed:
+    """Salt and record of a log row. Raises CryptoError OPEN_FAILED."""
+    return decode(
+        Sealed,
+        open_at_rest(
+            node.storage_key, row.sealed_entry, table=LOG.name, row=log_key(row.incarnation, row.place), slot=0
+        ),
+    )
+
+
+def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
+    """What ``Transaction.seal`` sealed. Raises CryptoError OPEN_FAILED."""
+    return open_at_rest(node.storage_key, sealed, table=table, row=row, slot=slot)
+
+

@@ -1,0 +1,62 @@
+"""A draft: the portions, for whom, how urgent and for how long; its bounds, and what makes two the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from intelshare.crypto.codec import Count, encode, record
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Member, Portion, Precedence, Time
+from intelshare.envelope import MAX_CONTENT, MAX_PORTIONS
+from intelshare.errors import DeliveryError
+from intelshare.ids import Digest
+
+MAX_RECIPIENTS: Final = 512
+
+
+@record
+class Draft:
+    """One bulletin to be. Encoded only to be compared: the same key with the same bytes is the same act."""
+
+    to: Annotated[tuple[Member, ...], Count()]
+    precedence: Precedence
+    valid_until: Time
+    """Half open; NEVER for no end."""
+    deliver_by: Time
+    """Half open; NEVER for no end."""
+    portions: Annotated[tuple[Portion, ...], Count()]
+    """In reading order; a title is a portion too."""
+
+
+def check_draft(draft: Draft) -> Draft:
+    """The draft, if it is within bounds.
+
+    Raises DeliveryError TOO_LARGE (more than 64 portions, 512 KiB of content or 512 recipients) or
+    INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice).
+    """
+    if len(draft.portions) > MAX_PORTIONS or len(draft.to) > MAX_RECIPIENTS:
+        raise DeliveryError(
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_RECIPIENTS} recipients",
+            hint="split it into several bulletins",
+        )
+    size = sum(len(portion.content) for portion in draft.portions)
+    if size > MAX_CONTENT:
+        raise DeliveryError(
+            "TOO_LARGE",
+            f"{size} bytes of content are more than {MAX_CONTENT}",
+            hint="split it into several bulletins",
+        )
+    if not draft.portions:
+        raise DeliveryError("INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title")
+    if not draft.to:
+        raise DeliveryError("INPUT_INVALID", "a bulletin needs a recipient", hint="name members with --to")
+    if len(set(draft.to)) != len(draft.to):
+        raise DeliveryError("INPUT_INVALID", "a recipient is named twice", hint="name each member once")
+    return draft
+
+
+def content_digest(draft: Draft) -> Digest:
+    """What makes two drafts the same. Never signed and never leaves the node."""
+    return Digest(sha256(encode(Draft, draft)))
