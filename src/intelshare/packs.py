@@ -11,7 +11,14 @@ from intelshare.labels import Registry, parse_registry
 @cache
 def builtin_registry() -> Registry:
     """The registry of the real states, groups and ladders (``labels/data/*.toml``). Read once."""
-    folder = files("intelshare.labels").joinpath("data")
-    return parse_registry(
-        {entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")}
-    )
+    return parse_registry(_texts("labels", "data"))
+
+
+def demo_treaties() -> dict[str, str]:
+    """The demo's treaty files, name to text, for ``parse_treaty``."""
+    return _texts("demo", "scenario", "treaties")
+
+
+def _texts(*folder: str) -> dict[str, str]:
+    entries = files("intelshare").joinpath(*folder).iterdir()
+    return {entry.name: entry.read_text("utf-8") for entry in entries if entry.name.endswith(".toml")}

@@ -34,6 +34,7 @@ _KEY = re.compile(r"\s{0,64}([A-Za-z0-9_\-]{1,256})\s{0,64}=\s{0,64}")
 _AT = re.compile(r" \(at line (\d{1,9}), column (\d{1,9})\)$")
 _DUPLICATE = ("Cannot overwrite", "Cannot declare", "Duplicate inline table key", "Cannot redefine")
 _RANGE = ("Invalid date or datetime",)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Source:
@@ -157,6 +158,15 @@ class Table:
         """A list of strings, or ``default`` where the field is absent."""
         return self.texts(name) if self.has(name) else self._absent(name, default)
 
+    def one_or_more(self, name: str) -> tuple[str, ...]:
+        """A string or a list of them that must be there and not be empty."""
+        value = self._required(name)
+        if isinstance(value, str):
+            return (self._text(name, value),)
+        if not value:
+            self.fail("FIELD_RANGE", "the list is empty", name)
+        return self.texts(name)
+
     def flag(self, name: str) -> bool:
         """A boolean; absent is false."""
         value = self._values.get(self._absent(name, name), False)
@@ -193,6 +203,10 @@ class Table:
         """A table; an absent one is empty."""
         value = self._values.get(self._absent(name, name), {})
         return self._table(name, (*self.path, name), value)
+
+    def must(self, name: str) -> Table:
+        """A table that must be there, even if it is empty."""
+        return self._table(name, (*self.path, name), self._required(name))
 
     def tables(self, name: str) -> list[Table]:
         """A list of tables; an absent one is empty."""
@@ -293,7 +307,18 @@ def _syntax(source: Source, message: str, text: str) -> PolicyFileError:
     if where is None:
         return PolicyFileError(code, message, place=source.at(text.count("\n") + 1, 1))
     place = source.at(int(where.group(1)), int(where.group(2)))
+    if code == "FILE_SYNTAX" and not all(map(_exists, _DATE.findall(place.excerpt or ""))):
+        # tomllib reads month 13 as a number with something strange after it.
+        return PolicyFileError("FIELD_RANGE", "no calendar has that date", place=place)
     return PolicyFileError(code, message[: where.start()], place=place)
+
+
+def _exists(day: str) -> bool:
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
 
 
 def guess(word: str, known: Iterable[str]) -> str | None:

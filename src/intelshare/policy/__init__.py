@@ -13,6 +13,7 @@ from intelshare.policy.decision import (
     Request,
 )
 from intelshare.policy.egress import check_egress
+from intelshare.policy.files import parse_overlay, parse_treaty
 from intelshare.policy.overlay import Overlay, Rule, When
 from intelshare.policy.reader import ReadDecision, ReadRequest, read_decision
 from intelshare.policy.snapshot import Snapshot
@@ -44,6 +45,8 @@ __all__ = [
     "check_egress",
     "compile_world",
     "decide",
+    "parse_overlay",
+    "parse_treaty",
     "read_decision",
     "text_hash",
 ]

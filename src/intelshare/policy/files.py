@@ -1,0 +1,317 @@
+"""Treaty and overlay files: TOML text in, values out, or the first error with its line and a hint.
+
+What a file may hold is in the policy guide ("Files"); codes are FILE_SYNTAX, FIELD_UNKNOWN,
+FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, TOO_LARGE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from intelshare.errors import Place
+from intelshare.instant import NEVER
+from intelshare.labels import (
+    ALWAYS,
+    BEGINNING,
+    Equivalence,
+    Interval,
+    Reference,
+    Registry,
+    interval,
+    when,
+)
+from intelshare.policy.overlay import Overlay, Rule, When
+from intelshare.policy.treaty import Kind, Party, Provision, Reservation, Treaty, text_hash
+from intelshare.tables import Table, guess, read_table
+
+MAX_PARTIES = 1000
+
+_PROVISION_FIELDS = ("article", "categories", "ceiling", "obligations", "from", "until", "reinstated")
+_ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def parse_treaty(text: str, source_name: str, registry: Registry) -> Treaty:
+    """The treaty that a file says. ``source_name`` is what errors and explanations call the file.
+
+    Raises PolicyFileError (see the module) at the first error.
+    """
+    top = read_table(text, source_name)
+    name = top.text("id")
+    if len(name) > 64 or not _ID_LETTERS.issuperset(name):
+        top.fail("FIELD_RANGE", "an id has up to 64 small letters, digits and hyphens", "id")
+    kind = top.choice("kind", Kind, [kind.value for kind in Kind])
+    in_force = top.instant("in_force")
+    terminated = top.instant_or("terminated", NEVER)
+    if terminated <= in_force:
+        top.fail("FIELD_RANGE", "it ends before it is in force", "terminated")
+    provisions = tuple(_provision(table, registry) for table in top.tables("provision"))
+    equivalence = _equivalence(top.tables("equivalence"), registry)
+    adopted = text_hash(name, kind, provisions, equivalence)
+    if top.text_or("text", adopted) != adopted:
+        top.fail("FIELD_RANGE", f"the text of this file has the hash {adopted}", "text")
+    treaty = Treaty(
+        id=name,
+        kind=kind,
+        in_force=in_force,
+        parties=_parties(top, registry, adopted),
+        provisions=provisions,
+        text=adopted,
+        equivalence=equivalence,
+        terminated=terminated,
+        title=top.text("title"),
+        source=top.text("source"),
+        adopted=top.instant_or("adopted", None),
+        place=_line(top, "id"),
+    )
+    top.close()
+    return treaty
+
+
+def parse_overlay(text: str, source_name: str, registry: Registry, member: str) -> Overlay:
+    """The overlay of ``member`` that a file says. Raises PolicyFileError at the first error."""
+    top = read_table(text, source_name)
+    if not registry.is_member(member):
+        top.fail("PARTY_UNKNOWN", f"{member!r} is not a member code", hint=guess(member, registry.states))
+    seen: set[str] = set()
+    overlay = Overlay(
+        member,
+        forbid=_rules(top, "forbid", registry, seen),
+        hold=_rules(top, "hold", registry, seen),
+        oblige=_rules(top, "oblige", registry, seen),
+        refuse=_rules(top, "refuse", registry, seen),
+    )
+    top.close()
+    return overlay
+
+
+# Parties.
+
+
+def _parties(top: Table, registry: Registry, text: str) -> tuple[Party, ...]:
+    tables = top.tables("party")
+    if len(tables) > MAX_PARTIES:
+        top.fail("TOO_LARGE", f"a treaty has at most {MAX_PARTIES} parties", "party")
+    seen: set[str] = set()
+    parties = []
+    for table in tables:
+        party = _party(table, registry, text)
+        if party.member in seen:
+            table.fail("DUPLICATE_KEY", f"{party.member} is a party twice", "member", value=party.member)
+        seen.add(party.member)
+        parties.append(party)
+    return tuple(parties)
+
+
+def _party(table: Table, registry: Registry, text: str) -> Party:
+    member = table.text("member")
+    _member(table, "member", member, registry)
+    ratified = table.instant_or("ratified", None)
+    in_force = _in_force(table)
+    if ratified is not None and in_force and in_force[0].start < ratified:
+        table.fail("FIELD_RANGE", "in force before it was ratified", "ratified")
+    party = Party(
+        member=member,
+        in_force=in_force,
+        text=table.text_or("text", text),
+        signed=table.instant_or("signed", None),
+        ratified=ratified,
+        notified=table.instant_or("notified", None),
+        suspended=_intervals(table, "suspended"),
+        reservations=tuple(_reservation(entry, registry) for entry in table.tables("reservations")),
+    )
+    table.close()
+    return party
+
+
+def _in_force(table: Table) -> tuple[Interval, ...]:
+    """``periods``, or the one of ``in_force`` and ``withdrawn``, or none."""
+    start, until = table.instant_or("in_force", None), table.instant_or("withdrawn", None)
+    periods = _intervals(table, "periods")
+    if start is None:
+        if until is not None:
+            table.fail("FIELD_RANGE", "it withdrew from what was never in force for it", "withdrawn")
+        return periods
+    if periods:
+        table.fail("FIELD_RANGE", "in_force and periods say the same: keep one", "periods")
+    if until is not None and until <= start:
+        table.fail("FIELD_RANGE", f"it withdrew before {when(start)}", "withdrawn")
+    return (interval(start, until),)
+
+
+def _intervals(table: Table, name: str) -> tuple[Interval, ...]:
+    found: list[Interval] = []
+    for entry in table.tables(name):
+        during = Interval(entry.instant("from"), entry.instant_or("until", NEVER))
+        entry.close()
+        if during.until <= during.start:
+            entry.fail("FIELD_RANGE", "the interval ends before it begins", "until")
+        if any(during.start < other.until and other.start < during.until for other in found):
+            entry.fail("INTERVAL_OVERLAP", f"two intervals of {name} overlap")
+        found.append(during)
+    return tuple(sorted(found))
+
+
+def _reservation(table: Table, registry: Registry) -> Reservation:
+    counterparties = table.texts_or("counterparties", None)
+    for code in counterparties or ():
+        _member(table, "counterparties", code, registry)
+    categories = table.texts_or("categories", None)
+    during = Interval(table.instant_or("from", BEGINNING), table.instant_or("until", NEVER))
+    if during.until <= during.start:
+        table.fail("FIELD_RANGE", "the reservation ends before it begins", "until")
+    reservation = Reservation(
+        categories=None if categories is None else frozenset(categories),
+        level_at_least=_level_or_none(table, "level_at_least", registry),
+        counterparties=None if counterparties is None else frozenset(counterparties),
+        during=ALWAYS if during == ALWAYS else during,
+    )
+    table.close()
+    return reservation
+
+
+# The text: provisions and equivalence.
+
+
+def _provision(table: Table, registry: Registry) -> Provision:
+    categories = table.texts("categories")
+    if not categories:
+        table.fail("FIELD_RANGE", "a provision without categories can never apply", "categories")
+    start = table.instant_or("from", BEGINNING)
+    until = table.instant_or("until", NEVER)
+    reinstated = table.instant_or("reinstated", NEVER)
+    if until <= start:
+        table.fail("FIELD_RANGE", "it ends before it begins", "until")
+    if reinstated < NEVER and (until == NEVER or reinstated < until):
+        table.fail("FIELD_RANGE", "only what has ended can be reinstated", "reinstated")
+    provision = Provision(
+        article=table.text("article"),
+        categories=frozenset(categories),
+        ceiling=_level(table, "ceiling", registry),
+        obligations=table.texts_or("obligations", ()),
+        start=start,
+        until=until,
+        reinstated=reinstated,
+        lines=tuple(
+            (name, place)
+            for name in ("", *_PROVISION_FIELDS)
+            if (not name or table.has(name)) and (place := _line(table, name)) is not None
+        ),
+    )
+    table.close()
+    return provision
+
+
+def _equivalence(tables: Iterable[Table], registry: Registry) -> tuple[Equivalence, ...]:
+    rows: list[Equivalence] = []
+    seen: set[tuple[str, str, str]] = set()
+    for table in tables:
+        origin, to = table.text("from"), table.text("to")
+        _member(table, "from", origin, registry)
+        _member(table, "to", to, registry)
+        level = _ladder_name(table, "level", origin, registry)
+        name = table.text("as")
+        if registry.level_names.get(to):
+            name = _ladder_name(table, "as", to, registry)
+        table.close()
+        if (origin, level, to) in seen:
+            table.fail("DUPLICATE_KEY", f"two rows say what {to} uses for {origin} {level}")
+        seen.add((origin, level, to))
+        rows.append(Equivalence(origin, level, to, name))
+    return tuple(rows)
+
+
+def _ladder_name(table: Table, name: str, authority: str, registry: Registry) -> str:
+    """The canonical name of a level, however the file writes it."""
+    word = table.text(name)
+    names = registry.level_names.get(authority, {"UNMARKED": "UNMARKED"})
+    canonical = names.get(word)
+    if canonical is None:
+        message = f"{authority} has no level {word!r}"
+        table.fail("FIELD_RANGE", message, name, guess(word, names) or _one_of(names.values()), word)
+    return canonical
+
+
+# Overlays.
+
+
+def _rules(top: Table, name: str, registry: Registry, seen: set[str]) -> tuple[Rule, ...]:
+    rules = []
+    for table in top.tables(name):
+        rule = Rule(
+            id=table.text("id"),
+            when=_when(table.must("when"), registry),
+            source=table.text("source"),
+            obligation=table.text("obligation") if name == "oblige" else None,
+            place=_line(table, ""),
+        )
+        table.close()
+        if rule.id in seen:
+            table.fail("DUPLICATE_KEY", f"two rules are called {rule.id!r}", "id", value=rule.id)
+        seen.add(rule.id)
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _when(table: Table, registry: Registry) -> When:
+    recipients = table.texts_or("to", None)
+    for code in recipients or ():
+        _member(table, "to", code, registry)
+    condition = When(
+        categories=_set(table.texts_or("categories", None)),
+        flags=_set(table.texts_or("flags", None)),
+        to=_set(recipients),
+        level_at_least=_level_or_none(table, "level_at_least", registry),
+        to_group=_groups(table, "to_group", registry),
+        not_to_group=_groups(table, "not_to_group", registry),
+    )
+    table.close()
+    return condition
+
+
+def _groups(table: Table, name: str, registry: Registry) -> tuple[str, ...] | None:
+    """A code or a list of them; an empty list says nothing that anybody can mean."""
+    if not table.has(name):
+        return table.texts_or(name, None)
+    codes = table.one_or_more(name)
+    for code in codes:
+        if code not in registry.groups:
+            hint = guess(code, registry.groups) or _one_of(registry.groups)
+            table.fail("PARTY_UNKNOWN", f"{code!r} is no group or organisation", name, hint, code)
+    return codes
+
+
+# Words.
+
+
+def _member(table: Table, name: str, code: str, registry: Registry) -> None:
+    if not registry.is_member(code):
+        hint = guess(code, (*registry.states, *registry.groups))
+        hint = hint or "expected ISO 3166-1 alpha-3 or a known organisation"
+        table.fail("PARTY_UNKNOWN", f"{code!r} is not a member code", name, hint, code)
+
+
+def _level(table: Table, name: str, registry: Registry) -> str:
+    """R0 to R4, or an organisation's level."""
+    word = table.text(name)
+    if word not in Reference.__members__ and word not in registry.organisation_levels:
+        message = f"{word!r} is neither R0 to R4 nor a level of an organisation"
+        hint = guess(word, (*Reference.__members__, *registry.organisation_levels))
+        table.fail("FIELD_RANGE", message, name, hint, word)
+    return word
+
+
+def _level_or_none(table: Table, name: str, registry: Registry) -> str | None:
+    return _level(table, name, registry) if table.has(name) else table.text_or(name, None)
+
+
+def _set(words: Sequence[str] | None) -> frozenset[str] | None:
+    return None if words is None else frozenset(words)
+
+
+def _one_of(words: Iterable[str]) -> str:
+    return "one of " + ", ".join(sorted(set(words)))
+
+
+def _line(table: Table, name: str) -> Place | None:
+    line = table.source.line((*table.path, name) if name else table.path)
+    return None if line is None else Place(table.source.name, line)

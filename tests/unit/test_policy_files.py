@@ -1,0 +1,193 @@
+"""Treaty and overlay files are read strictly: every wrong field has its code, line and hint."""
+
+import pytest
+
+from intelshare import instant
+from intelshare.errors import PolicyFileError
+from intelshare.labels import Equivalence, interval
+from intelshare.packs import builtin_registry, demo_treaties
+from intelshare.policy import Kind, parse_overlay, parse_treaty
+
+GOOD = """\
+id = "nordic"
+title = "Nordic Framework"
+kind = "regional"
+in_force = 2020-01-01
+source = "invented"
+
+[[party]]
+member = "SWE"
+in_force = 2020-01-01
+
+[[party]]
+member = "NOR"
+periods = [{ from = 2020-01-01, until = 2021-01-01 }, { from = 2022-01-01 }]
+suspended = [{ from = 2022-06-01, until = 2022-07-01 }]
+reservations = [{ categories = ["cyber"], level_at_least = "R3", counterparties = ["SWE"] }]
+
+[[provision]]
+article = "art. 1"
+categories = ["cyber"]
+ceiling = "NATO SECRET"
+"""
+
+
+def parse(text):
+    return parse_treaty(text, "treaties/nordic.toml", builtin_registry())
+
+
+def test_treaty_file_gives_the_whole_treaty():
+    treaty = parse(GOOD)
+    assert (treaty.id, treaty.kind, treaty.title) == ("nordic", Kind.REGIONAL, "Nordic Framework")
+    norway = treaty.parties[1]
+    day = instant.parse
+    assert norway.in_force == (
+        interval(day("2020-01-01"), day("2021-01-01")),
+        interval(day("2022-01-01"), None),
+    )
+    assert norway.text == treaty.text
+    assert treaty.provisions[0].place("ceiling").line == 20
+
+
+def test_text_hash_is_free_of_order_and_of_parties():
+    second = '[[provision]]\narticle = "art. 2"\ncategories = ["b", "a"]\nceiling = "R1"\n\n'
+    head, tail = GOOD.split("[[provision]]")
+    before = parse(f"{head}{second}[[provision]]{tail}")
+    after = parse(GOOD + second.replace('"b", "a"', '"a", "b"'))
+    without = parse(GOOD.replace('[[party]]\nmember = "SWE"\nin_force = 2020-01-01\n', "") + second)
+    assert before.text == after.text == without.text
+    assert before.text != parse(GOOD).text
+    assert before.text.startswith("sha256:")
+    assert len(before.text) == 71
+
+
+def test_stated_text_hash_must_be_that_of_the_file():
+    stated = parse(GOOD).text
+    assert parse(GOOD.replace("source =", f'text = "{stated}"\nsource =')).text == stated
+
+
+def test_wrong_party_is_shown_with_line_caret_and_hint():
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD.replace('"NOR"', '"NO"'))
+    error = caught.value
+    assert error.code == "PARTY_UNKNOWN"
+    place = error.place
+    assert (place.source, place.line, place.column, place.width) == ("treaties/nordic.toml", 12, 10, 4)
+    assert place.field == "party[1].member"
+    assert place.excerpt == 'member = "NO"'
+    assert "NOR" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line"),
+    [
+        ('kind = "regional"', 'kind = "regoinal"', "FIELD_RANGE", 3),
+        ('kind = "regional"', "kind = 3", "FIELD_TYPE", 3),
+        ('kind = "regional"', 'kind = "regional"\ncolour = 1', "FIELD_UNKNOWN", 4),
+        ('kind = "regional"', 'kind = "regional"\nkind = "regional"', "DUPLICATE_KEY", 4),
+        ('kind = "regional"', "kind =", "FILE_SYNTAX", 3),
+        ("in_force = 2020-01-01\nsource", "in_force = inf\nsource", "FIELD_RANGE", 4),
+        ("in_force = 2020-01-01\nsource", "in_force = 2020-13-01\nsource", "FIELD_RANGE", 4),
+        ("in_force = 2020-01-01\nsource", "in_force = 2020-01-01T00:00:00\nsource", "FIELD_TYPE", 4),
+        ("in_force = 2020-01-01\nsource", "source", "FIELD_RANGE", None),
+        ("2022-06-01, until", "2023-06-01, until", "FIELD_RANGE", 14),
+        ("{ from = 2022-01-01 }", "{ from = 2020-06-01 }", "INTERVAL_OVERLAP", 13),
+        ('member = "NOR"', 'member = "SWE"', "DUPLICATE_KEY", 12),
+        ('["SWE"]', '["SWEDEN"]', "PARTY_UNKNOWN", 15),
+        ('"R3"', '"R5"', "FIELD_RANGE", 15),
+        ("NATO SECRET", "NATO SECRTE", "FIELD_RANGE", 20),
+        ('["cyber"]\nceiling', "[]\nceiling", "FIELD_RANGE", 19),
+        ('["cyber"]\nceiling', '["cyber"]\nreinstated = 2021-01-01\nceiling', "FIELD_RANGE", 20),
+        ('title = "Nordic Framework"', f'title = "{"x" * 5000}"', "TOO_LARGE", 2),
+        ('source = "invented"', 'source = "invented"\ntext = "sha256:00"', "FIELD_RANGE", 6),
+        ('id = "nordic"', 'id = "../nordic"', "FIELD_RANGE", 1),
+    ],
+)
+def test_wrong_field_has_its_code_and_line(old, new, code, line):
+    assert old in GOOD
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD.replace(old, new, 1))
+    assert caught.value.code == code
+    assert caught.value.place.line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("\ufeff" + GOOD, "FILE_SYNTAX"),
+        (GOOD.replace("\n", "\r\n", 3), "FILE_SYNTAX"),
+        (GOOD + "#" * (1 << 20), "TOO_LARGE"),
+        ("x = " + "[" * 100_000, "TOO_LARGE"),
+        ("a." * 100_000 + "b = 1", "TOO_LARGE"),
+        ("x = " + "9" * 10_000, "FIELD_RANGE"),
+    ],
+)
+def test_hostile_file_is_refused_with_a_code(text, code):
+    with pytest.raises(PolicyFileError) as caught:
+        parse(text)
+    assert caught.value.code == code
+
+
+def test_windows_line_ends_are_read():
+    assert parse(GOOD.replace("\n", "\r\n")).text == parse(GOOD).text
+
+
+def test_two_rows_for_one_level_and_direction_are_an_error():
+    row = '[[equivalence]]\nfrom = "FRA"\nlevel = "SECRET"\nto = "KEN"\nas = "SECRET"\n'
+    assert parse(GOOD + row).equivalence == (Equivalence("FRA", "SECRET", "KEN", "SECRET"),)
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD + row + row)
+    assert caught.value.code == "DUPLICATE_KEY"
+
+
+def test_equivalence_row_names_a_level_of_the_ladder():
+    row = '[[equivalence]]\nfrom = "FRA"\nlevel = "SECRTE"\nto = "KEN"\nas = "SECRET"\n'
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD + row)
+    assert caught.value.code == "FIELD_RANGE"
+    assert "SECRET" in caught.value.hint
+
+
+OVERLAY = """\
+[[forbid]]
+id = "DEU-personal-data"
+source = "BDSG sec. 78"
+when = { flags = ["personal-data"], not_to_group = "EU" }
+
+[[oblige]]
+id = "DEU-log"
+source = "example"
+when = {}
+obligation = "log-access"
+"""
+
+
+def test_overlay_file_gives_the_whole_overlay():
+    overlay = parse_overlay(OVERLAY, "deu.toml", builtin_registry(), "DEU")
+    assert overlay.forbid[0].when.not_to_group == ("EU",)
+    assert overlay.forbid[0].place.line == 1
+    assert overlay.oblige[0].obligation == "log-access"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ('"EU"', '"UE"', "PARTY_UNKNOWN"),
+        ('"EU"', "[]", "FIELD_RANGE"),
+        ("flags", "flag", "FIELD_UNKNOWN"),
+        ("when = {}\n", "", "FIELD_RANGE"),
+        ('obligation = "log-access"\n', "", "FIELD_RANGE"),
+        ("DEU-log", "DEU-personal-data", "DUPLICATE_KEY"),
+        ('source = "example"', "", "FIELD_RANGE"),
+        ("[[oblige]]", "[[obliege]]", "FIELD_UNKNOWN"),
+    ],
+)
+def test_wrong_overlay_has_its_code(old, new, code):
+    with pytest.raises(PolicyFileError) as caught:
+        parse_overlay(OVERLAY.replace(old, new, 1), "deu.toml", builtin_registry(), "DEU")
+    assert caught.value.code == code
+
+
+def test_demo_treaties_are_read():
+    treaties = [parse_treaty(text, name, builtin_registry()) for name, text in demo_treaties().items()]
+    assert sorted(treaty.id for treaty in treaties) == ["demo-climate", "gsa-fra-usa"]
