@@ -1,1 +1,17 @@
 """The wire: generated messages, the strict scan of what a peer sends, and conversion to core values."""
+
+from intelshare.wire.conversion import acks_message, frame_message, gap_message, hello_message
+from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, Acks, Hello, Message, read_message
+
+__all__ = [
+    "MAX_MESSAGE",
+    "MAX_STATEMENTS",
+    "Acks",
+    "Hello",
+    "Message",
+    "acks_message",
+    "frame_message",
+    "gap_message",
+    "hello_message",
+    "read_message",
+]

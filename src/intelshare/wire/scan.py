@@ -1,0 +1,210 @@
+"""Reads what a peer sends, strictly and in one pass over the bytes: check 2 of attacks.md.
+
+protobuf's own parser is not asked: it makes an object of every empty sub-message (4 MiB of them cost 80 MiB),
+and takes duplicates, unknown fields and non-minimal numbers without complaint. Here every field is counted
+before anything is made of it, the depth is that of ``peer.proto`` and no other, and what is accepted protobuf
+reads alike (a test holds that). Nothing here is believed: statements stay opaque until they are verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from intelshare.broker.frame import Ack, Carried, Frame, Gap
+from intelshare.delivery.stream import MAX_ASKED
+from intelshare.errors import EnvelopeError
+from intelshare.instant import Instant
+
+MAX_MESSAGE: Final = 1 << 20
+MAX_STATEMENTS: Final = 256
+MAX_BODIES: Final = 64
+
+_VARINT: Final = 0
+_FIXED64: Final = 1
+_BYTES: Final = 2
+_TEXT: Final = 3
+_MESSAGE: Final = 4
+_WIRE_TYPE: Final = {_VARINT: 0, _FIXED64: 1, _BYTES: 2, _TEXT: 2, _MESSAGE: 2}
+
+_U32: Final = 2**32 - 1
+_U64: Final = 2**64 - 1
+_TEXT_LIMIT: Final = 1024
+"""Bytes of a code or a URI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """One message of the hello, still to be verified."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acks:
+    """What became of the statements of one frame."""
+
+    acks: tuple[Ack, ...]
+
+
+Message = Hello | Frame | Acks | Gap
+
+
+def read_message(raw: bytes) -> Message:
+    """The one message in these bytes.
+
+    Raises EnvelopeError TOO_LARGE over 1 MiB, ENVELOPE_MALFORMED for anything that ``peer.proto`` does not
+    allow: another field, a count above its bound, a scalar twice, a number in more bytes than it needs.
+    """
+    if len(raw) > MAX_MESSAGE:
+        raise EnvelopeError("TOO_LARGE", f"a message of {len(raw)} bytes; the bound is {MAX_MESSAGE}")
+    hello, frame, acks, gaps = _fields(raw, 0, len(raw), _LINK_MESSAGE)
+    if (hello is not None) + (frame is not None) + (acks is not None) + (gaps is not None) != 1:
+        raise _malformed("a message holds exactly one body")
+    if frame is not None:
+        return _frame(raw, *frame)
+    if acks is not None:
+        return _acks(raw, *acks)
+    if gaps is not None:
+        return _gaps(raw, *gaps)
+    return Hello(hello)
+
+
+def _frame(raw: bytes, at: int, end: int) -> Frame:
+    batch, key, spans = _fields(raw, at, end, _FRAME)
+    if not spans:
+        raise _malformed("a frame without a statement")
+    statements = []
+    for start, stop in spans:
+        kind, nonce, data, proof, grant, bodies = _fields(raw, start, stop, _STATEMENT)
+        if (kind or 0) > _U32:
+            raise _malformed("a kind of more than 32 bits")
+        statements.append(
+            Carried(kind or 0, nonce or b"", data or b"", proof or b"", grant or b"", tuple(bodies))
+        )
+    return Frame(batch or b"", key or b"", tuple(statements))
+
+
+def _acks(raw: bytes, at: int, end: int) -> Acks:
+    time, spans = _fields(raw, at, end, _ACKS)
+    if not spans:
+        raise _malformed("no acknowledgement in it")
+    acks = []
+    for start, stop in spans:
+        digest, code = _fields(raw, start, stop, _ACK)
+        if digest is None or len(digest) != 32:
+            raise _malformed("a digest is not 32 bytes")
+        acks.append(Ack(digest, code or "", Instant(time or 0)))
+    return Acks(tuple(acks))
+
+
+def _gaps(raw: bytes, at: int, end: int) -> Gap:
+    origin, incarnation, spans = _fields(raw, at, end, _GAPS)
+    missing = []
+    for start, stop in spans:
+        first, last = _fields(raw, start, stop, _RANGE)
+        if not 0 < (first or 0) <= (last or 0):
+            raise _malformed("a range of numbers that is none")
+        missing.append((first, last))
+    if not missing:
+        raise _malformed("a gap request without a range")
+    return Gap(origin or "", incarnation or 0, tuple(missing))
+
+
+class _Row(NamedTuple):
+    slot: int
+    type: int
+    limit: int
+    """Most occurrences of a repeated field; 0: a scalar."""
+
+
+class _Shape(NamedTuple):
+    rows: Mapping[int, _Row]
+    """By the first byte of a field, which is its whole tag: no message of ours has 16 fields."""
+    repeated: tuple[int, ...]
+    width: int
+
+
+def _shape(*fields: tuple[int, int]) -> _Shape:
+    """The fields 1.. of a message: type, and the most occurrences if it is repeated."""
+    rows = {
+        (number << 3) | _WIRE_TYPE[type_]: _Row(number - 1, type_, limit)
+        for number, (type_, limit) in enumerate(fields, 1)
+    }
+    return _Shape(rows, tuple(i for i, (_, limit) in enumerate(fields) if limit), len(fields))
+
+
+_LINK_MESSAGE: Final = _shape((_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0))
+_FRAME: Final = _shape((_BYTES, 0), (_BYTES, 0), (_MESSAGE, MAX_STATEMENTS))
+_STATEMENT: Final = _shape(
+    (_VARINT, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, MAX_BODIES)
+)
+_ACKS: Final = _shape((_VARINT, 0), (_MESSAGE, MAX_STATEMENTS))
+_ACK: Final = _shape((_BYTES, 0), (_TEXT, 0))
+_GAPS: Final = _shape((_TEXT, 0), (_FIXED64, 0), (_MESSAGE, MAX_ASKED))
+_RANGE: Final = _shape((_VARINT, 0), (_VARINT, 0))
+
+
+def _fields(raw: bytes, at: int, end: int, shape: _Shape) -> list[Any]:
+    """Values by field; of a sub-message its span. One loop for all: this is where a link's time goes."""
+    rows = shape.rows
+    values: list[Any] = [None] * shape.width
+    for slot in shape.repeated:
+        values[slot] = []
+    while at < end:
+        row = rows.get(raw[at])
+        if row is None:
+            raise _malformed("a field that it cannot have")
+        slot, type_, limit = row
+        at += 1
+        if type_ == _FIXED64:
+            number, at = int.from_bytes(raw[at : at + 8], "little"), at + 8
+        elif at < end and raw[at] < 0x80:
+            number, at = raw[at], at + 1
+        else:
+            number, at = _varint(raw, at, end)
+        value: Any = number
+        if type_ >= _BYTES:
+            start, at = at, at + number
+            value = (start, at) if type_ == _MESSAGE else raw[start:at]
+        if at > end:
+            raise _malformed("it ends in the middle of a field")
+        if type_ == _TEXT:
+            value = _text(value)
+        if limit:
+            values[slot].append(value)
+            if len(values[slot]) > limit:
+                raise _malformed(f"a repeated field more than {limit} times")
+        elif values[slot] is not None:
+            raise _malformed("a field twice")
+        else:
+            values[slot] = value
+    return values
+
+
+def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value > _U64 or (byte == 0 and shift):
+                break
+            return value, at
+        shift += 7
+    raise _malformed("a number that is cut, too long, or in more bytes than it needs")
+
+
+def _text(value: bytes) -> str:
+    if len(value) > _TEXT_LIMIT:
+        raise _malformed("a text that is too long")
+    try:
+        return value.decode("utf-8", "strict")
+    except UnicodeDecodeError:
+        raise _malformed("a text that is not UTF-8") from None
+
+
+def _malformed(why: str) -> EnvelopeError:
+    return EnvelopeError("ENVELOPE_MALFORMED", f"a link message cannot be read: {why}")
