@@ -1,0 +1,1 @@
+"""The simulator: the real broker steps over virtual time, network and disk."""
