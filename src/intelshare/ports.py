@@ -7,9 +7,14 @@ says which fields are the key and which orders can be asked for, and a step's wh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from intelshare.crypto.suites import Signer
+    from intelshare.envelope import SealingKeyHeld
+    from intelshare.ids import KeyId
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -127,3 +132,22 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Finish the running commit and release everything. Idempotent."""
+
+
+class Vault(Protocol):
+    """Private keys, wherever they live: what it gives can sign and open, and never shows a secret.
+
+    The exception is the storage key, because everything at rest passes under it.
+    """
+
+    def signer(self, key_id: KeyId) -> Signer:
+        """The signer of a signing, directory or root key. Raises VaultError NOT_FOUND."""
+
+    def sealing_keys(self) -> Mapping[KeyId, SealingKeyHeld]:
+        """All sealing keys that can still open, for ``envelope.Opener``."""
+
+    def retired(self) -> Collection[KeyId]:
+        """Ids of sealing keys that were ours and are destroyed."""
+
+    def storage_key(self) -> bytes:
+        """The 32 bytes for ``crypto.rest``. Raises VaultError NOT_FOUND."""

@@ -1,0 +1,38 @@
+"""The vault: private keys, the storage key and the authorities' keys in one encrypted file."""
+
+from intelshare.crypto.stretch import DEVELOPMENT, STANDARD, Stretching
+from intelshare.vault.file import (
+    NODE_AUTHORITY,
+    NODE_LEAF,
+    USER_AUTHORITY,
+    FileVault,
+    HeldKey,
+    create_vault,
+    open_vault,
+)
+from intelshare.vault.passphrase import (
+    passphrase_from_descriptor,
+    passphrase_from_file,
+    passphrase_from_prompt,
+)
+from intelshare.vault.private import check_private, make_private_folder, read_private, write_private
+
+__all__ = [
+    "DEVELOPMENT",
+    "NODE_AUTHORITY",
+    "NODE_LEAF",
+    "STANDARD",
+    "USER_AUTHORITY",
+    "FileVault",
+    "HeldKey",
+    "Stretching",
+    "check_private",
+    "create_vault",
+    "make_private_folder",
+    "open_vault",
+    "passphrase_from_descriptor",
+    "passphrase_from_file",
+    "passphrase_from_prompt",
+    "read_private",
+    "write_private",
+]

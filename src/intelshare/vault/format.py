@@ -1,0 +1,209 @@
+"""The vault file's bytes, without I/O (docs/format.md, "Vault file").
+
+The file ends with its own SHA-256, so that damage is told from a wrong passphrase before any work is done:
+whatever the checksum does not fit is KEYSTORE_CORRUPT, and an intact file that does not open is
+KEYSTORE_PASSWORD. Whoever changes the file and its checksum finds that ``seal`` binds the header and all
+entries in their order under the passphrase's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Annotated, Final
+
+from intelshare.crypto.codec import (
+    B16,
+    B32,
+    U32,
+    Bytes16,
+    Count,
+    Fixed,
+    decode,
+    encode,
+    only,
+    record,
+)
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.rest import NONCE_LENGTH, open_at_rest, seal_at_rest
+from intelshare.crypto.stretch import (
+    CEILING,
+    DEVELOPMENT,
+    SALT_LENGTH,
+    STANDARD,
+    Stretching,
+    stretch,
+)
+from intelshare.crypto.suites import Random
+from intelshare.errors import CryptoError, EnvelopeError, VaultError
+
+MAX_FILE: Final = 16 * 1024 * 1024
+_MAGIC: Final = b"intelshare vault"
+_TABLE: Final = "vault"
+_SEAL_SLOT: Final = 0
+_ENTRY_SLOT: Final = 1
+
+
+class EntryKind(IntEnum):
+    """What an entry holds."""
+
+    KEY = 1
+    """A key record and its secret."""
+    CERTIFIED = 2
+    """A certificate (DER) and its private key (PKCS #8, PEM)."""
+    STORAGE = 3
+    """The 32 bytes under which everything at rest is encrypted."""
+    RETIRED = 4
+    """A key record whose secret was destroyed."""
+
+
+@record
+class Entry:
+    """One secret and what it is for. Never logged: ``Entry`` values have no readable form but their kind."""
+
+    kind: EntryKind
+    name: B16
+    """Key id, or a word: "node-authority"."""
+    public: B32
+    secret: B16
+
+    def __repr__(self) -> str:
+        return f"Entry({self.kind.name})"
+
+
+@record
+class _Header:
+    magic: Bytes16
+    version: Annotated[int, only(1, "H")]
+    passes: U32
+    memory: U32
+    salt: Annotated[bytes, Fixed(f"{SALT_LENGTH}s", SALT_LENGTH)]
+
+
+@record
+class _SealedEntry:
+    id: Bytes16
+    sealed: B32
+
+
+@record
+class _Body:
+    header: _Header
+    seal: B16
+    entries: Annotated[tuple[_SealedEntry, ...], Count(0, 4096)]
+
+
+@record
+class _Entries:
+    entries: Annotated[tuple[_SealedEntry, ...], Count(0, 4096)]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open vault: the key of its passphrase and what it holds."""
+
+    header: _Header = field(repr=False)
+    key: bytes = field(repr=False)
+    entries: tuple[tuple[_SealedEntry, Entry], ...] = field(repr=False)
+
+    @property
+    def stretching(self) -> Stretching:
+        """How the passphrase is stretched."""
+        return Stretching(self.header.passes, self.header.memory)
+
+
+def new_vault(
+    passphrase: bytes, entries: Iterable[Entry], cost: Stretching, random: Random
+) -> tuple[bytes, Opened]:
+    """The bytes of a new vault, and it, open."""
+    header = _Header(_MAGIC, 1, cost.passes, cost.memory, random(SALT_LENGTH))
+    empty = Opened(header, stretch(passphrase, header.salt, cost), ())
+    return changed_vault(empty, entries, random)
+
+
+def changed_vault(vault: Opened, entries: Iterable[Entry], random: Random) -> tuple[bytes, Opened]:
+    """The bytes of the vault with exactly these entries. Those it had keep their ciphertext."""
+    kept = {entry: sealed for sealed, entry in vault.entries}
+    after: list[tuple[_SealedEntry, Entry]] = []
+    for entry in entries:
+        sealed = kept.get(entry)
+        if sealed is None:
+            identity, nonce = random(16), random(NONCE_LENGTH)
+            text = encode(Entry, entry)
+            sealed = _SealedEntry(
+                identity, seal_at_rest(vault.key, nonce, text, table=_TABLE, row=identity, slot=_ENTRY_SLOT)
+            )
+        after.append((sealed, entry))
+    rows = tuple(sealed for sealed, _ in after)
+    seal = seal_at_rest(
+        vault.key,
+        random(NONCE_LENGTH),
+        _digest(rows),
+        table=_TABLE,
+        row=encode(_Header, vault.header),
+        slot=_SEAL_SLOT,
+    )
+    body = encode(_Body, _Body(vault.header, seal, rows))
+    return body + sha256(body), Opened(vault.header, vault.key, tuple(after))
+
+
+def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Opened:
+    """The vault in these bytes.
+
+    Raises VaultError KEYSTORE_CORRUPT (damaged, or asks for less work than is safe), KEYSTORE_PASSWORD.
+    """
+    body = _read_body(data)
+    cost = Stretching(body.header.passes, body.header.memory)
+    if not (cost.at_least(DEVELOPMENT) and CEILING.at_least(cost)):
+        raise _corrupt("its passphrase is stretched by parameters that no vault has")
+    if not (allow_development or cost.at_least(STANDARD)):
+        raise VaultError(
+            "KEYSTORE_CORRUPT",
+            "this is a development vault: its passphrase is stretched too little to guard real keys",
+            hint="make a real one with `intelshare init`, or start with development settings",
+        )
+    key = stretch(passphrase, body.header.salt, cost)
+    try:
+        bound = open_at_rest(key, body.seal, table=_TABLE, row=encode(_Header, body.header), slot=_SEAL_SLOT)
+    except CryptoError:
+        raise VaultError(
+            "KEYSTORE_PASSWORD",
+            "the passphrase does not open the vault",
+            hint="check which passphrase file or prompt was used; the file itself is intact",
+        ) from None
+    if bound != _digest(body.entries):
+        raise _corrupt("its entries are not those that were written")
+    try:
+        entries = tuple(
+            (row, decode(Entry, open_at_rest(key, row.sealed, table=_TABLE, row=row.id, slot=_ENTRY_SLOT)))
+            for row in body.entries
+        )
+    except (CryptoError, EnvelopeError):
+        raise _corrupt("one of its entries does not open") from None
+    return Opened(body.header, key, entries)
+
+
+def _read_body(data: bytes) -> _Body:
+    body, checksum = data[:-32], data[-32:]
+    if sha256(body) != checksum:
+        raise _corrupt("it is cut off or damaged")
+    try:
+        read = decode(_Body, body)
+    except EnvelopeError:
+        raise _corrupt("it does not have the layout of a vault") from None
+    if read.header.magic != _MAGIC:
+        raise _corrupt("it is not a vault file")
+    return read
+
+
+def _digest(rows: tuple[_SealedEntry, ...]) -> bytes:
+    return sha256(encode(_Entries, _Entries(rows)))
+
+
+def _corrupt(why: str) -> VaultError:
+    return VaultError(
+        "KEYSTORE_CORRUPT",
+        f"the vault file cannot be used: {why}",
+        hint="restore it from its backup; no key was loaded",
+    )

@@ -1,0 +1,56 @@
+"""Where a passphrase comes from: a private file, an inherited descriptor or a prompt. Never an argument or
+the environment, which others can read."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import Final
+
+from intelshare.errors import Place, VaultError
+from intelshare.vault.private import read_private
+
+MAX_PASSPHRASE: Final = 1024
+"""Bytes."""
+
+MIN_PASSPHRASE: Final = 12
+"""Bytes of a new passphrase of a vault that is not for development."""
+
+
+def passphrase_from_file(path: Path) -> bytes:
+    """The first line of a 0600 file. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD."""
+    try:
+        text = read_private(path, VaultError, "KEYSTORE_PERMISSIONS", MAX_PASSPHRASE + 2)
+    except FileNotFoundError:
+        raise VaultError("KEYSTORE_PASSWORD", "there is no passphrase file", place=Place(str(path))) from None
+    return _first_line(text)
+
+
+def passphrase_from_descriptor(descriptor: int) -> bytes:
+    """The first line of an open file descriptor (a pipe of a service manager), which is closed.
+
+    Raises VaultError KEYSTORE_PASSWORD.
+    """
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return _first_line(file.read(MAX_PASSPHRASE + 3))
+    except OSError:
+        raise VaultError("KEYSTORE_PASSWORD", f"descriptor {descriptor} cannot be read") from None
+
+
+def passphrase_from_prompt(*, new: bool) -> bytes:
+    """What a person types without echo; twice for a new one. Raises VaultError KEYSTORE_PASSWORD."""
+    first = getpass.getpass("New passphrase of the vault: " if new else "Passphrase of the vault: ").encode()
+    if new and getpass.getpass("The same again: ").encode() != first:
+        raise VaultError("KEYSTORE_PASSWORD", "the two passphrases differ")
+    return _first_line(first)
+
+
+def _first_line(text: bytes) -> bytes:
+    line = text.split(b"\n", 1)[0].removesuffix(b"\r")
+    if not 0 < len(line) <= MAX_PASSPHRASE:
+        raise VaultError(
+            "KEYSTORE_PASSWORD", f"the passphrase is empty or has more than {MAX_PASSPHRASE} bytes"
+        )
+    return line
