@@ -24,6 +24,7 @@ from intelshare.broker.tables import (
     BATCH,
     BATCH_KEY,
     BULLETIN,
+    NODE,
     OUTGOING,
     PAIR,
     PENDING,
@@ -35,7 +36,7 @@ from intelshare.broker.tables import (
     PendingRow,
     StatementRow,
 )
-from intelshare.broker.transaction import Transaction
+from intelshare.broker.transaction import SELF, Transaction
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
@@ -49,6 +50,9 @@ from intelshare.statement import MAX_LEAVES
 
 MAX_FRAME = 1 << 20
 """Bytes of one frame."""
+
+_SMALLEST = 1536
+"""Bytes below which no release with its payload stays."""
 
 _OVERHEAD = 8 * 1024
 """Batch record, batch key and framing, kept free in every frame."""
@@ -77,7 +81,7 @@ def handover(
         except (TrustError, CryptoError):
             continue  # what is queued waits for a directory; `status` shows it
         room = rooms[recipient]
-        for row in view.find(PAIR, "ready", recipient, 1, limit=share):
+        for row in view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
             if room <= 0:
                 break
             one = _clear(tx, row, written, kem)
@@ -92,9 +96,7 @@ def handover(
     for kem_id, key in sealed.batch_keys.items():
         tx.put(BATCH_KEY, BatchKeyRow(batch, kem_id, key))
     for recipient, tip in sealed.tips.items():
-        stored = view.get(OUTGOING, node.incarnation, recipient)
-        cancelled = stored.cancelled if stored is not None else b""
-        tx.put(OUTGOING, OutgoingRow(tip.incarnation, recipient, tip.last, tip.head, cancelled))
+        tx.put(OUTGOING, outgoing(tx, recipient, tip))
     carried: dict[MemberCode, list[tuple[LeafId, Carried, int]]] = {}
     for one, release in zip(chosen, sealed.releases, strict=True):
         bodies = tuple([_body(one.written, granted.granted.slot) for granted in one.cleared.portions])
@@ -292,6 +294,16 @@ def _note_decision(tx: Transaction, row: PairRow, decided: Pair) -> PairRow:
 def _stop(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
     tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
     tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
+
+
+def outgoing(tx: Transaction, recipient: MemberCode, tip: Tip) -> OutgoingRow:
+    """The stream's row with this tip; what was cancelled in it stays so."""
+    stored = tx.get(OUTGOING, tip.incarnation, recipient)
+    if stored is not None:
+        return replace(stored, last=tip.last, head=tip.head)
+    me = tx.get(NODE, SELF)
+    began = me.began if me is not None else tx.now
+    return OutgoingRow(tip.incarnation, recipient, -began, tip.last, tip.head, b"")
 
 
 def _tip(node: Node, view: View, recipient: MemberCode) -> Tip:

@@ -7,13 +7,13 @@ before any later step (``Store.perform(..., then=...)``), so that memory never r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
 from intelshare.labels import LabelReader
-from intelshare.policy import World
+from intelshare.policy import World, compile_world
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import TrustView
 
@@ -40,3 +40,22 @@ class Node:
     roots: VerifiedRoots
     """Batches whose signatures held: a memory that changes no outcome."""
     version: str = "0"
+
+
+def with_trust(node: Node, trust: TrustView) -> Node:
+    """The node after a document was accepted: its members and the treaty texts they ratified follow from it.
+
+    Two members are bound by a treaty only if their directories name the same text (TEXT_MISMATCH).
+    """
+    world = node.world
+    texts = {
+        member: {treaty: f"sha256:{text.hex()}" for treaty, text in trust.ratified(member).items()}
+        for member in trust.members
+    }
+    return replace(
+        node,
+        trust=trust,
+        world=compile_world(
+            world.registry, trust.members, world.treaties, world.overlays.values(), texts
+        ),
+    )

@@ -107,7 +107,7 @@ def submit(node: Node, view: View, submission: Submission, now: Instant, random:
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, encrypted.bulletin, submission.user, now, draft.precedence, draft.valid_until,
+            md, encrypted.bulletin, submission.user, now, -now, draft.precedence, draft.valid_until,
             draft.deliver_by, encrypted.manifest, len(slots), seal_draft(tx, md, draft),
         ),
     )  # fmt: skip

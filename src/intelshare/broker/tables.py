@@ -44,6 +44,8 @@ class BulletinRow:
     bulletin: BulletinId
     author: UserUri
     created: Instant
+    newest: int
+    """Minus ``created``: an index over it gives the newest first."""
     precedence: int
     expires: Instant
     deliver_by: Instant
@@ -158,6 +160,8 @@ class OutgoingRow:
 
     incarnation: Incarnation
     recipient: MemberCode
+    newest: int
+    """Minus the instant at which the incarnation began: an index over it gives the newest first."""
     last: int
     head: LeafId
     cancelled: bytes
@@ -213,6 +217,8 @@ class InboxRow:
     leaf: LeafId
     created: Instant
     received: Instant
+    newest: int
+    """Minus ``received``: an index over it gives the newest first."""
     expires: Instant
     precedence: int
     sequence: int
@@ -294,12 +300,15 @@ class NodeRow:
 
     name: str
     incarnation: Incarnation
+    previous: Incarnation
+    """0: there was none."""
+    began: Instant
     latest: Instant
 
 
 SUBMISSION = Table("submission", SubmissionRow, ("key",))
 BULLETIN = Table(
-    "bulletin", BulletinRow, ("md",), {"created": ("created",), "bulletin": ("bulletin",)}
+    "bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)}
 )
 PORTION = Table("portion", PortionRow, ("md", "slot"))
 PAIR = Table(
@@ -314,7 +323,7 @@ STATEMENT = Table(
 PENDING = Table("pending", PendingRow, ("leaf",), {"peer": ("peer", "rank", "place")})
 BATCH = Table("batch", BatchRow, ("batch",))
 BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"))
-OUTGOING = Table("outgoing", OutgoingRow, ("incarnation", "recipient"))
+OUTGOING = Table("outgoing", OutgoingRow, ("incarnation", "recipient"), {"newest": ("recipient", "newest")})
 INCOMING = Table("incoming", IncomingRow, ("origin", "incarnation"), {"member": ("member",)})
 RECEIVED = Table(
     "received", ReceivedRow, ("member", "leaf"), {"number": ("origin", "incarnation", "kind", "sequence")}
@@ -323,7 +332,7 @@ INBOX = Table(
     "inbox",
     InboxRow,
     ("md",),
-    {"received": ("received",), "bulletin": ("originator", "bulletin"), "leaf": ("leaf",)},
+    {"newest": ("newest",), "bulletin": ("originator", "bulletin"), "id": ("bulletin",)},
 )
 READER = Table("reader", ReaderRow, ("user", "md"))
 LOG = Table("log", LogRow, ("incarnation", "place"))

@@ -65,6 +65,7 @@ class Transaction:
         self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
         self._entries: list[tuple[EntryType, bytes, bytes]] = []
         self._head: LogHeadRow | None = None
+        self._batches: dict[bytes, Digest] = {}
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this key, as it will be after the commit."""
@@ -135,8 +136,10 @@ class Transaction:
 
     def batch(self, record: bytes) -> Digest:
         """Keep a batch record; its digest."""
-        digest = Digest(sha256(record))
-        self.put(BATCH, BatchRow(digest, record))
+        digest = self._batches.get(record)
+        if digest is None:
+            digest = self._batches[record] = Digest(sha256(record))
+            self.put(BATCH, BatchRow(digest, record))
         return digest
 
     def queue(self, row: StatementRow, rank: int, size: int) -> None:

@@ -1,0 +1,186 @@
+"""Hello: an incarnation begins, two nodes tell each other where their streams stand, and ask for what is missing.
+
+    begin        a new incarnation: its id and log entry 0 are durable before it signs anything (c6)
+    greet        what this node says of itself when a link opens
+    meet         what the peer said: its incarnation, its streams, the documents that it lacks
+    acknowledge  what the peer has committed is not sent again
+    fill         the peer asks for numbers that it has not seen
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intelshare.audit.log import LogHead, root
+from intelshare.audit.records import EntryType, Start
+from intelshare.broker.frame import Ack, Gap, Outbound
+from intelshare.broker.node import Node
+from intelshare.broker.streams import gap_of, take_head
+from intelshare.broker.tables import (
+    INCOMING,
+    LOG_HEAD,
+    NODE,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    STATEMENT,
+    NodeRow,
+    OutgoingRow,
+    PendingRow,
+)
+from intelshare.broker.transaction import SELF, ToSay, Transaction
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import Cancelled, Kind, StreamHead, Trust
+from intelshare.delivery import Cause, Ranges
+from intelshare.envelope import stream_start
+from intelshare.ids import Incarnation, LeafId, MemberCode
+from intelshare.ids import Sequence as Number
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
+
+MAX_HEADS = 64
+
+MAX_FILL = 1024
+"""Numbers that one gap request brings back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a hello led to."""
+
+    gaps: tuple[Gap, ...]
+    outbound: tuple[Outbound, ...]
+    """Documents that the peer lacks."""
+    forgot: int
+    """How many numbers the peer no longer knows that it gave: amnesia, to be shown."""
+
+
+def begin(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
+    """Start the incarnation that ``node`` names; the log before it is committed to in entry 0."""
+    tx = Transaction(node, view, now, random)
+    me = view.get(NODE, SELF)
+    previous, size, before = Incarnation(0), 0, bytes(32)
+    if me is not None:
+        previous = me.incarnation
+        head = view.get(LOG_HEAD, previous)
+        if head is not None:
+            size, before = head.size, root(LogHead(head.incarnation, head.size, head.frontier))
+    tx.begin_log(node.incarnation)
+    tx.put(
+        NODE,
+        NodeRow(SELF, node.incarnation, previous, now, max(now, me.latest if me is not None else now)),
+    )
+    tx.log(EntryType.START, Start(node.version, previous, size, before))
+    return tx.plan(node.incarnation)
+
+
+def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayload:
+    """What to say to a peer: documents held, and how far each stream to it has gone."""
+    me = view.get(NODE, SELF)
+    previous = me.previous if me is not None else Incarnation(0)
+    rows = view.find(OUTGOING, "newest", peer, limit=MAX_HEADS)
+    heads = [_head(row, peer, previous if row.incarnation == node.incarnation else Incarnation(0)) for row in rows]
+    if not any(row.incarnation == node.incarnation for row in rows):
+        start = stream_start(node.uri, node.incarnation, peer)
+        heads.insert(0, StreamHead(peer, node.incarnation, previous, Number(0), start, ()))
+    versions = []
+    for member in (node.member, peer):
+        held = node.trust.members.get(member)
+        if held is not None:
+            directory = held.directory.version if held.directory is not None else 0
+            versions.append(DocumentVersions(member, held.root.version, directory))
+    return HelloPayload(
+        now, tuple(sorted(node.suites)), tuple(versions), node.incarnation, tuple(heads[:MAX_HEADS]), ()
+    )
+
+
+def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[Met]:
+    """Take in what a peer's hello says. Raises DeliveryError SEQUENCE_FORK."""
+    tx = Transaction(node, view, now, random)
+    forgot = 0
+    for head in peer.payload.heads:
+        if head.to == node.member:
+            forgot += take_head(tx, peer.member, peer.node, head)
+    gaps = []
+    for row in view.find(INCOMING, "member", peer.member):
+        gap = gap_of(tx, row.origin, row.incarnation) if row.origin == peer.node else None
+        if gap is not None:
+            gaps.append(gap)
+    for head in peer.payload.heads:
+        gap = gap_of(tx, peer.node, head.incarnation)
+        if gap is not None and gap not in gaps:
+            gaps.append(gap)
+    lacking = _lacking(node, peer.payload)
+    outbound = tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking]) if lacking else []
+    return tx.plan(Met(tuple(gaps), tuple(outbound), forgot))
+
+
+def announce(node: Node, view: View, peers: Sequence[MemberCode], now: Instant, random: Random) -> Plan[
+    tuple[Outbound, ...]
+]:
+    """Tell peers the own directory now in force, after it was renewed."""
+    tx = Transaction(node, view, now, random)
+    signed = node.trust.members[node.member].directory_signed
+    if signed is None or not peers:
+        return tx.plan(())
+    data = encode(Trust, signed)
+    return tx.plan(tuple(tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])))
+
+
+def acknowledge(node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random) -> Plan[
+    tuple[Ack, ...]
+]:
+    """Forget what the peer has committed; the acknowledgements, for the link's window."""
+    tx = Transaction(node, view, now, random)
+    for ack in acks:
+        if not ack.code and len(ack.digest) == 32:
+            row = view.get(PENDING, ack.digest)
+            if row is not None and row.peer == peer:
+                tx.delete(PENDING, ack.digest)
+    return tx.plan(tuple(acks))
+
+
+def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random) -> Plan[bool]:
+    """Queue the asked numbers of an own stream to this peer again, as the bytes they have.
+
+    Whether there was any. Numbers of pairs that were stopped stay unsent; another member's are unknown here.
+    """
+    tx = Transaction(node, view, now, random)
+    queued = 0
+    if gap.origin != node.uri:
+        return tx.plan(False)
+    for first, last in gap.missing:
+        after = (max(first - 1, 0),)
+        for row in view.find(
+            STATEMENT, "number", peer, Kind.RELEASE, gap.incarnation, after=after, limit=MAX_FILL - queued
+        ):
+            if row.sequence > last or queued >= MAX_FILL:
+                break
+            stopped = view.get(PAIR, row.md, peer)
+            if stopped is None or stopped.cause != Cause.NONE or view.get(PENDING, row.leaf) is not None:
+                continue
+            size = 320 + len(row.data) + len(row.grant)
+            tx.put(PENDING, PendingRow(row.leaf, peer, stopped.rank, now, size))
+            queued += 1
+    return tx.plan(queued > 0)
+
+
+def _head(row: OutgoingRow, peer: MemberCode, previous: Incarnation) -> StreamHead:
+    cancelled = tuple([Cancelled(Number(a), Number(b)) for a, b in Ranges.unpack(row.cancelled).spans])
+    return StreamHead(peer, row.incarnation, previous, Number(row.last), LeafId(row.head), cancelled)
+
+
+def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:
+    """Own documents that the peer says it does not hold: roots in order, then the directory."""
+    own = node.trust.members[node.member]
+    theirs = next((row for row in payload.documents if row.member == node.member), None)
+    if theirs is None:
+        return []
+    lacking = [encode(Trust, root) for root in own.roots[theirs.root :]]
+    if own.directory is not None and own.directory_signed is not None and own.directory.version > theirs.directory:
+        lacking.append(encode(Trust, own.directory_signed))
+    return lacking
+
+

@@ -1,0 +1,184 @@
+"""What people ask for: inbox, outbox, why, holes, the state of the queues. Reads only; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from intelshare.audit.records import DecisionMade
+from intelshare.broker.judge import banner_of
+from intelshare.broker.node import Node
+from intelshare.broker.read import Shown, show
+from intelshare.broker.register import need_role
+from intelshare.broker.stored import facts_of, find_bulletin, logged_decision, read_secret, read_written
+from intelshare.broker.streams import missing
+from intelshare.broker.tables import (
+    BULLETIN,
+    INBOX,
+    INCOMING,
+    LOG,
+    PAIR,
+    PENDING,
+    READER,
+    BulletinRow,
+    InboxRow,
+    PairRow,
+)
+from intelshare.delivery import word
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError
+from intelshare.ids import Digest, MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.labels import format_portion
+from intelshare.ports import View
+
+PAGE = 256
+"""Rows looked at in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxFilter:
+    """Which bulletins to list; empty fields do not filter."""
+
+    unread: bool = False
+    sender: str = ""
+    category: str = ""
+    since: Instant = Instant(0)
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class InboxLine:
+    """One bulletin as its reader sees it."""
+
+    shown: Shown
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairLine:
+    """One recipient of an own bulletin."""
+
+    row: PairRow
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLine:
+    """One own bulletin with all its recipients."""
+
+    row: BulletinRow
+    banner: str
+    title: str
+    pairs: tuple[PairLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The decision of one pair with the log entry that holds it."""
+
+    pair: PairLine
+    decision: DecisionMade
+    marks: tuple[str, ...]
+    place: int
+    entry: Digest
+
+
+def inbox(node: Node, view: View, user: UserUri, wanted: InboxFilter, now: Instant) -> list[InboxLine]:
+    """Newest first: what this reader may see and asks for."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    found: list[InboxLine] = []
+    for row in _newest(view):
+        if row.received < wanted.since or len(found) >= wanted.limit:
+            break
+        if now >= row.expires or (wanted.sender and row.originator != wanted.sender):
+            continue
+        was_read = view.get(READER, user, row.md) is not None
+        if wanted.unread and was_read:
+            continue
+        shown = show(node, view, row, reader, now)
+        if shown is None:
+            continue
+        if wanted.category and all(p.portion.category != wanted.category for p in shown.portions):
+            continue
+        found.append(InboxLine(shown, was_read))
+    return found
+
+
+def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[tuple[MemberCode, int, int]]:
+    """(originator, first, last) of every range of numbers that has not come."""
+    return [
+        (row.member, first, last)
+        for member in members
+        for row in view.find(INCOMING, "member", member)
+        for first, last in missing(row).spans
+    ]
+
+
+def outbox(node: Node, view: View, user: UserUri, given: str, limit: int, held: bool, now: Instant) -> list[OutboxLine]:
+    """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
+
+    Titles and labels are shown only to who may send (analysts, releasing officers). Raises DeliveryError.
+    """
+    need_role(view, user, "analyst", "releasing-officer")
+    if given:
+        return [_outbox_line(node, view, find_bulletin(view, given), now)]
+    lines: list[OutboxLine] = []
+    after: tuple[int, ...] = ()
+    while len(lines) < limit:
+        rows = view.find(BULLETIN, "newest", after=after, limit=PAGE)
+        for row in rows:
+            line = _outbox_line(node, view, row, now)
+            if not held or any(pair.word == "held" for pair in line.pairs):
+                lines.append(line)
+        if len(rows) < PAGE:
+            break
+        after = (rows[-1].newest,)
+    return lines[:limit]
+
+
+def why(node: Node, view: View, user: UserUri, given: str, recipient: MemberCode) -> Why:
+    """The decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
+    need_role(view, user, "analyst", "releasing-officer")
+    bulletin = find_bulletin(view, given)
+    row = view.get(PAIR, bulletin.md, recipient)
+    if row is None:
+        raise DeliveryError(
+            "NOT_FOUND", f"the bulletin was not sent to {recipient}", hint="`intelshare outbox ID` lists whom"
+        )
+    entry = view.get(LOG, row.decided_in, row.decided_at)
+    labels = read_written(node, view, bulletin).labels
+    return Why(
+        PairLine(row, word(facts_of(row))),
+        logged_decision(node, view, row),
+        tuple(format_portion(label, node.world.registry) for label in labels),
+        row.decided_at,
+        entry.leaf if entry is not None else Digest(b""),
+    )
+
+
+def queued(view: View, member: MemberCode) -> tuple[int, int]:
+    """(pairs ready for hand-over, statements unacknowledged) for one peer."""
+    return view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member)
+
+
+def _newest(view: View) -> Iterator[InboxRow]:
+    after: tuple[int, ...] = ()
+    while True:
+        rows = view.find(INBOX, "newest", after=after, limit=PAGE)
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = (rows[-1].newest,)
+
+
+def _outbox_line(node: Node, view: View, row: BulletinRow, now: Instant) -> OutboxLine:
+    written = read_written(node, view, row)
+    title = ""
+    for portion, head in zip(written.portions, written.heads, strict=True):
+        if head.kind == 2:
+            opened = reopen(row.manifest, portion.slot, read_secret(node, portion), portion.body)
+            title = opened.portion.content.decode("utf-8", "replace")
+            break
+    pairs = tuple(PairLine(pair, word(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
+    return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs)

@@ -1,0 +1,230 @@
+"""Receive: a frame from a peer becomes inbox rows and receipts, in one transaction (c10 to c12).
+
+The order of attacks.md ("Order of checks"), the first that fails gives the code:
+
+    1      TLS identity: the shell, before any of this
+    2      lengths and kind                                                         rejected
+    3      digest known: DUPLICATE, the stored receipt again
+    4, 5   batch, signer, both signatures, proof              statement.verify      rejected
+    then by kind: ``release`` (here, checks 6 to 15), ``receipt``, ``stream head``, ``trust``
+
+Rejected: nothing stored but bounded evidence; the peer is told the code and tries again. Refused: authentic
+and for us, so a signed receipt carries the code. Receipts of a frame are signed together and leave after
+the commit that holds what they say (promise P5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from intelshare.audit.records import EntryType, Received, Rejected
+from intelshare.broker import release
+from intelshare.broker.frame import Ack, Carried, Frame, Gap, Outbound
+from intelshare.broker.inbound import Inbound, Refusal, known_row
+from intelshare.broker.node import Node, with_trust
+from intelshare.broker.receipt import receipt
+from intelshare.broker.register import keep_document
+from intelshare.broker.streams import gaps, stream_head
+from intelshare.broker.tables import EVIDENCE, PENDING, RECEIVED, STATEMENT, EvidenceRow, PendingRow
+from intelshare.broker.transaction import ToSay, Transaction
+from intelshare.crypto.codec import decode, encode, malformed
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus, Trust
+from intelshare.envelope import Opener
+from intelshare.errors import IntelshareError
+from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.statement import Statement, Verified, leaf_id, parse_statement, prove, read_batch, verify
+
+MAX_EVIDENCE = 10_000
+"""Rejected statements kept; the oldest give way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame from an identified peer node."""
+
+    member: MemberCode
+    uri: NodeUri
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What may be said and done after the commit."""
+
+    acks: tuple[Ack, ...]
+    outbound: tuple[Outbound, ...]
+    """Receipts for this peer, ready to send."""
+    again: bool
+    """Stored receipts were queued again: load them with ``resend``."""
+    gaps: tuple[Gap, ...]
+    """What to ask this peer for."""
+    node: Node | None
+    """The node from now on, if a trust document changed it."""
+    accepted: int
+    ready: frozenset[MemberCode]
+    """Peers for which a pair is ready again."""
+
+
+def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+    """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code."""
+    tx = Transaction(node, view, now, random)
+    inbound = Inbound(tx, arrival.member, arrival.uri, arrival.frame.batch_key, Opener(node.sealing, node.retired))
+    acks: list[Ack] = []
+    again = False
+    state = _State(node)
+    try:
+        batch = read_batch(arrival.frame.batch)
+    except IntelshareError as bad:
+        for carried in arrival.frame.statements:
+            acks.append(_reject(tx, arrival, carried, bad.code))
+        return tx.plan(Taken(tuple(acks), (), False, (), None, 0, frozenset()))
+    for carried in arrival.frame.statements:
+        try:
+            statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
+            leaf = leaf_id(statement.kind, statement.nonce, statement.data)
+            known = tx.get(RECEIVED, arrival.member, leaf)
+            if known is not None:
+                again |= _say_again(tx, known.receipt)
+                acks.append(Ack(leaf, "", now))
+                continue
+            if statement.kind is Kind.TRUST:
+                _trust(inbound, state, statement, prove(statement, batch), batch.raw)
+            else:
+                verified = verify(
+                    statement,
+                    batch,
+                    arrival.member,
+                    now,
+                    trust=state.node.trust,
+                    suites=node.suites,
+                    roots=node.roots,
+                )
+                _STEPS.get(verified.statement.kind, _not_yet)(inbound, verified, carried)
+            acks.append(Ack(leaf, "", now))
+        except IntelshareError as bad:
+            acks.append(_reject(tx, arrival, carried, bad.code))
+    outbound = _answer(tx, inbound)
+    return tx.plan(
+        Taken(
+            tuple(acks),
+            tuple(outbound),
+            again,
+            tuple(gaps(tx, inbound)),
+            state.node if state.node is not node else None,
+            inbound.accepted,
+            frozenset(inbound.ready),
+        )
+    )
+
+
+@dataclass(slots=True)
+class _State:
+    """The node as the trust documents of this very frame have made it."""
+
+    node: Node = field()
+
+
+def _not_yet(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    raise malformed("Statement", f"this version takes no {verified.statement.kind.name} statements")
+
+
+def _release(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    try:
+        release.accept(inbound, verified, carried)
+    except Refusal as refused:
+        _refuse(inbound, verified, refused)
+
+
+_STEPS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
+    Kind.RELEASE: _release,
+    Kind.RECEIPT: receipt,
+    Kind.STREAM_HEAD: stream_head,
+}
+
+
+def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
+    tx = inbound.tx
+    tx.put(
+        RECEIVED,
+        replace(known_row(inbound, verified, refused.peek), code=" ".join(refused.codes)),
+    )
+    tx.log(
+        EntryType.RECEIVED,
+        Received(
+            inbound.member, Kind.RELEASE, verified.leaf, Digest(refused.md or bytes(32)), refused.codes
+        ),
+    )
+    inbound.receipts.append((verified.leaf, ReceiptStatus.REFUSED, refused.codes, 0))
+
+
+def _trust(inbound: Inbound, state: _State, statement: Statement, leaf: LeafId, batch: bytes) -> None:
+    """A peer's own document: it proves itself (checks 4 and the signatures of 5 do not apply)."""
+    tx = inbound.tx
+    trust = decode(Trust, statement.data)
+    change = state.node.trust.with_document(trust, tx.now, inbound.member)
+    if change.changed:
+        state.node = with_trust(state.node, change.view)
+        keep_document(tx, inbound.member, trust, change)
+    tx.put(RECEIVED, known_row(inbound, None, None, statement=statement, leaf=leaf, batch=batch))
+
+
+def _answer(tx: Transaction, inbound: Inbound) -> list[Outbound]:
+    """Sign all receipts of the frame together, and note at each statement which receipt answers it."""
+    if not inbound.receipts:
+        return []
+    outbound = tx.say(
+        [
+            ToSay(
+                inbound.member,
+                Kind.RECEIPT,
+                encode(Receipt, Receipt(inbound.member, leaf, status, codes, tx.now)),
+                rank,
+            )
+            for leaf, status, codes, rank in inbound.receipts
+        ]
+    )
+    for (leaf, *_), receipt_leaf in zip(inbound.receipts, outbound[0].leaves, strict=True):
+        row = tx.get(RECEIVED, inbound.member, leaf)
+        if row is not None:
+            tx.put(RECEIVED, replace(row, receipt=receipt_leaf))
+    return outbound
+
+
+def _say_again(tx: Transaction, leaf: LeafId) -> bool:
+    """Queue a stored receipt again, as the bytes it has (promise P4)."""
+    if not leaf or tx.get(PENDING, leaf) is not None:
+        return bool(leaf)
+    row = tx.get(STATEMENT, leaf)
+    if row is None:
+        return False
+    tx.put(PENDING, PendingRow(leaf, row.peer, 0, tx.now, 320 + len(row.data)))
+    return True
+
+
+def _reject(tx: Transaction, arrival: Arrival, carried: Carried, code: str) -> Ack:
+    """Bounded evidence, one log entry per digest and code, and the code for the peer."""
+    leaf = sha256_leaf(carried)
+    key = Digest(sha256(leaf + code.encode()))
+    known = tx.get(EVIDENCE, key)
+    if known is not None:
+        tx.put(EVIDENCE, replace(known, times=known.times + 1))
+    else:
+        if tx.view.count(EVIDENCE, "key") >= MAX_EVIDENCE:
+            for oldest in tx.view.find(EVIDENCE, "first", limit=1):
+                tx.delete(EVIDENCE, oldest.digest)
+        tx.put(EVIDENCE, EvidenceRow(key, arrival.member, code, tx.now, 1, carried.data[:4096]))
+        tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
+    return Ack(leaf, code, tx.now)
+
+
+def sha256_leaf(carried: Carried) -> bytes:
+    """The digest by which a statement is acknowledged, also one that is malformed."""
+    try:
+        statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
+    except IntelshareError:
+        return sha256(carried.nonce + carried.data + carried.proof)
+    return leaf_id(statement.kind, statement.nonce, statement.data)

@@ -1,0 +1,209 @@
+"""Accept one release: checks 6 to 15 of attacks.md, in their order.
+
+    6   for this member, from the signing key's own node   rejected
+    7   the whole record                                   refused
+    8   what came beside it is what was signed             rejected
+    9   incarnation, number, neighbours; cancelled         rejected; refused
+    10  deliver-by                                         refused
+    11  batch key and grant                                refused
+    12  claims and manifest; the same bulletin as before   refused
+    13  bodies, commitments, records, labels, banner       refused
+    14  the own policy; the citations                      refused
+    15  inbox, receipt, log: one plan                      accepted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from intelshare.audit.records import EntryType, Received
+from intelshare.broker.frame import Carried, rank
+from intelshare.broker.inbound import Inbound, Refusal, known_row
+from intelshare.broker.judge import Pair, cited, judge
+from intelshare.broker.streams import number
+from intelshare.broker.tables import INBOX, PORTION, RECEIVED, InboxRow, PortionRow
+from intelshare.crypto.records import Citation, ReceiptStatus, Release, ReleasePeek
+from intelshare.envelope import (
+    Claimed,
+    Opened,
+    Payload,
+    VerifiedPortion,
+    body_digest,
+    check_deliver_by,
+    check_same_bulletin,
+    match_payload,
+    open_bodies,
+    open_grant,
+    peek,
+    read_claims,
+    read_release,
+)
+from intelshare.errors import CryptoError, EnvelopeError, LabelError
+from intelshare.ids import Digest
+from intelshare.instant import Instant
+from intelshare.labels import Label, level_reference
+from intelshare.policy import Outcome
+from intelshare.statement import Verified, verify_evidence
+
+_JUDGED_UNKNOWN = frozenset(("UNKNOWN_MEMBER", "UNKNOWN_LEVEL"))
+"""Label errors that are the policy's to give (attacks.md row 16): old or foreign codes, not bad grammar."""
+
+
+def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Accept the release, or raise ``Refusal`` (a receipt says so) or IntelshareError (rejected)."""
+    tx = inbound.tx
+    node, now = tx.node, tx.now
+    start = peek(verified, node.member)
+    payload = Payload(inbound.batch_key, carried.grant, carried.bodies)
+    unreadable: Refusal | None = None
+    try:
+        release = read_release(verified)
+        match_payload(release, payload)
+    except EnvelopeError as bad:
+        if bad.code == "SEALED_HASH_MISMATCH":
+            raise
+        unreadable = Refusal((bad.code,), start)
+    voided = number(inbound, verified.leaf, start)
+    if unreadable is not None:
+        raise unreadable
+    if voided:
+        raise Refusal(("VOIDED",), start)
+    claimed: Claimed | None = None
+    try:
+        check_deliver_by(release, now)
+        grant = open_grant(verified, release, payload, inbound.opener)
+        claimed = read_claims(
+            verified,
+            release,
+            payload,
+            grant,
+            now,
+            prove_consent=partial(verify_evidence, trust=node.trust, suites=node.suites, roots=node.roots),
+        )
+        bulletin = (claimed.manifest.originator, claimed.manifest.bulletin)
+        known = tx.view.find(INBOX, "bulletin", *bulletin, limit=1)
+        check_same_bulletin(claimed, known[0].md if known else None)
+        opened = open_bodies(claimed, payload)
+        labels = _labels(inbound, opened.portions)
+        _check_banner(inbound, claimed, labels)
+        pair = _decide(inbound, verified, opened, labels)
+    except (EnvelopeError, CryptoError) as bad:
+        raise Refusal((bad.code,), start, claimed.md if claimed is not None else None) from None
+    except _Denied as denied:
+        raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
+    _store(inbound, verified, release, start, payload, opened, pair)
+
+
+class _Denied(Exception):  # noqa: N818 - the codes of a refusal on their way to ``accept``
+    def __init__(self, *codes: str) -> None:
+        super().__init__(*codes)
+        self.codes = codes
+
+
+def _labels(inbound: Inbound, portions: Sequence[VerifiedPortion]) -> list[Label]:
+    read = inbound.tx.node.labels.read
+    labels = []
+    for verified in portions:
+        try:
+            labels.append(read(verified.portion.label))
+        except LabelError as bad:
+            if bad.code in _JUDGED_UNKNOWN:
+                raise _Denied("POLICY_DENIED", bad.code) from None
+            raise _Denied("LABEL_INVALID") from None
+    return labels
+
+
+def _check_banner(inbound: Inbound, claimed: Claimed, labels: Sequence[Label]) -> None:
+    node, now = inbound.tx.node, inbound.tx.now
+    registry = node.world.registry
+    try:
+        banner = level_reference(node.labels.read(claimed.claims.banner), registry, now)
+    except LabelError:
+        raise _Denied("BANNER_MISMATCH") from None
+    highest = [level for label in labels if (level := level_reference(label, registry, now)) is not None]
+    if banner is None or (highest and banner < max(highest)):
+        raise _Denied("BANNER_MISMATCH")
+
+
+def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> Pair:
+    """Check 14: the own law and world now, and the citations now and when it was signed."""
+    node, now = inbound.tx.node, inbound.tx.now
+    claims = opened.claimed.claims
+    signed_at = verified.batch.record.signed_at
+    pair = _judge_at(inbound, opened, labels, now)
+    if node.world.at(signed_at) is not node.world.at(now):
+        _check_citations(claims.granted, _judge_at(inbound, opened, labels, signed_at))
+    _check_citations(claims.granted, pair)
+    return pair
+
+
+def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> Pair:
+    node = inbound.tx.node
+    manifest = opened.claimed.manifest
+    pair = judge(
+        node,
+        [
+            (verified.slot, verified.portion, label)
+            for verified, label in zip(opened.portions, labels, strict=True)
+        ],
+        node.member,
+        at,
+        valid_until=manifest.expires,
+        sender=inbound.member,
+        originator=manifest.originator,
+        consents=_consents(opened, at),
+        released=True,
+    )
+    if any(portion.decision.outcome is Outcome.DENY for portion in pair.portions):
+        raise _Denied("POLICY_DENIED", *pair.codes)
+    return pair
+
+
+def _consents(opened: Opened, at: Instant) -> frozenset[str]:
+    granted = {granted.slot for granted in opened.claimed.claims.granted}
+    return frozenset(
+        consent.recipient
+        for consent in opened.claimed.consents
+        if at < consent.until and granted <= set(consent.slots)
+    )
+
+
+def _check_citations(granted: Sequence[object], pair: Pair) -> None:
+    for given, judged in zip(granted, pair.portions, strict=True):
+        citations: tuple[Citation, ...] = given.citations  # type: ignore[attr-defined]
+        if set(citations) != set(cited(judged.decision.citations)):
+            raise _Denied("TREATY_MISMATCH")
+
+
+def _store(
+    inbound: Inbound,
+    verified: Verified,
+    release: Release,
+    start: ReleasePeek,
+    payload: Payload,
+    opened: Opened,
+    pair: Pair,
+) -> None:
+    """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
+    tx = inbound.tx
+    claimed = opened.claimed
+    md, manifest = claimed.md, claimed.manifest
+    if tx.get(INBOX, md) is None:
+        for position, (portion, secret, body) in enumerate(
+            zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
+        ):
+            sealed = tx.seal(PORTION.name, md, portion.slot, secret)
+            tx.put(PORTION, PortionRow(md, portion.slot, position, body, body_digest(body), sealed))
+        tx.put(
+            INBOX,
+            InboxRow(
+                md, manifest.bulletin, manifest.originator, inbound.member, verified.leaf, manifest.created,
+                tx.now, -tx.now, manifest.expires, manifest.precedence, release.sequence, len(opened.portions),
+                tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
+            ),
+        )  # fmt: skip
+        inbound.accepted += 1
+    tx.put(RECEIVED, known_row(inbound, verified, start))
+    tx.log(EntryType.RECEIVED, Received(inbound.member, verified.statement.kind, verified.leaf, Digest(md), ()))
+    inbound.receipts.append((verified.leaf, ReceiptStatus.ACCEPTED, (), rank(release.precedence)))
