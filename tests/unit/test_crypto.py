@@ -1,0 +1,183 @@
+"""Domains, key derivation, suites, and encryption at rest."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+import intelshare
+from envelope_world import FRA, make_key, make_signer, make_world, stream_of, text_portion
+from intelshare.crypto.pae import Domain, kdf, key_id, pae
+from intelshare.crypto.records import KeyUse
+from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.crypto.suites import SUITE_1, Context, Suite, verify_signature
+from intelshare.errors import CryptoError
+from intelshare.sim.standin import STANDIN_SUITE
+
+SOURCE = Path(intelshare.__file__).parent
+SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, STANDIN_SUITE], ids=lambda suite: suite.name)
+
+
+def uses_of(owner: str) -> dict[str, list[str]]:
+    """Where ``owner.NAME`` is written in the source, by NAME."""
+    found = defaultdict(list)
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Attribute(value=ast.Name(id=name), attr=attr) if name == owner:
+                    found[attr].append(f"{path.relative_to(SOURCE)}:{node.lineno}")
+    return found
+
+
+def test_each_domain_is_used_by_one_construction_only() -> None:
+    twice = {name: places for name, places in uses_of("Domain").items() if len(places) > 1}
+    assert not twice
+
+
+def test_only_hand_over_clears_a_bulletin_for_a_recipient() -> None:
+    makers = {
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Cleared"
+    }
+    assert makers <= {"broker/handover.py"}
+
+
+def test_only_crypto_imports_cryptography_and_nacl() -> None:
+    importers = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if {name.split(".")[0] for name in names} & {"cryptography", "nacl"}:
+                importers.add(path.relative_to(SOURCE).parts[0])
+    assert importers == {"crypto"}
+
+
+def test_pae_of_different_parts_never_shares_bytes() -> None:
+    made = [pae(Domain.BODY), pae(Domain.BODY, b""), pae(Domain.BODY, b"", b""), pae(Domain.BODY, b"ab", b"")]
+    made += [pae(Domain.BODY, b"a", b"b"), pae(Domain.BODY, b"", b"ab"), pae(Domain.LEAF, b"a", b"b")]
+    made += [pae(Domain.SEALED, *[b"x"] * count) for count in (14, 15, 16, 17, 300)]
+    assert len(set(made)) == len(made)
+    assert pae(Domain.SEALED, *[b"x"] * 300).startswith(b"intelshare/v1" + (301).to_bytes(8, "big"))
+    assert pae(Domain.BODY, bytes(5000))[-5008:-5000] == (5000).to_bytes(8, "big")
+
+
+def test_kdf_is_hkdf_expand() -> None:
+    key = stream_of("prk")(32)
+    expected = HKDFExpand(hashes.SHA256(), 32, pae(Domain.BODY_KEY, b"a", b"bc")).derive(key)
+    assert kdf(key, Domain.BODY_KEY, b"a", b"bc") == expected
+
+
+@SUITES_TRIED
+def test_keys_signatures_and_seals_have_the_lengths_of_their_suite(suite: Suite) -> None:
+    for use in KeyUse:
+        record, known_as, secret = make_key("lengths", FRA, use, suite)
+        assert len(record.public) == suite.public_length(use)
+        assert known_as == key_id(record)
+        assert make_key("lengths", FRA, use, suite)[2] == secret, (
+            "all of a key comes from the randomness given"
+        )
+    signer = make_signer("lengths", FRA, suite=suite)
+    signature = signer.sign(b"message", Context.BATCH)
+    assert len(signature) == suite.signature == 64 + 3309
+    verify_signature(suite, signer.record.public, Context.BATCH, b"message", signature)
+
+
+@SUITES_TRIED
+def test_sealed_key_opens_under_its_own_info_only(suite: Suite) -> None:
+    record, _, secret = make_key("seal", FRA, KeyUse.SEALING, suite)
+    sealed = suite.seal(record.public, b"info", bytes(32))
+    assert len(sealed) == suite.encapsulation + 32 == 1168
+    key = suite.load_sealing(secret)
+    assert key.open(b"info", sealed) == bytes(32)
+    for info, spoilt in (
+        (b"other", sealed),
+        (b"info", sealed[:-1]),
+        (b"info", b""),
+        (b"info", sealed + b"x"),
+    ):
+        with pytest.raises(CryptoError) as caught:
+            key.open(info, spoilt)
+        assert caught.value.code == "OPEN_FAILED"
+
+
+@SUITES_TRIED
+@pytest.mark.parametrize("change", ["message", "context", "key", "first half", "second half", "length"])
+def test_signature_holds_for_nothing_else(suite: Suite, change: str) -> None:
+    signer, other = make_signer("one", FRA, suite=suite), make_signer("two", FRA, suite=suite)
+    signature = signer.sign(b"message", Context.BATCH)
+    public = other.record.public if change == "key" else signer.record.public
+    spoilt = {
+        "first half": bytes(64) + signature[64:],
+        "second half": signature[:64] + bytes(3309),
+        "length": signature[:-1],
+    }.get(change, signature)
+    with pytest.raises(CryptoError) as caught:
+        verify_signature(
+            suite,
+            public,
+            Context.ROOT if change == "context" else Context.BATCH,
+            b"other" if change == "message" else b"message",
+            spoilt,
+        )
+    assert caught.value.code == "SIGNATURE_INVALID"
+
+
+def test_ed25519_forgery_under_a_small_order_key_is_refused() -> None:
+    signer = make_signer("small", FRA)
+    signature = signer.sign(b"message", Context.BATCH)
+    identity = b"\x01" + bytes(31)
+    forged = identity + bytes(32) + signature[64:]
+    with pytest.raises(CryptoError) as caught:
+        verify_signature(SUITE_1, identity + signer.record.public[32:], Context.BATCH, b"message", forged)
+    assert caught.value.code == "SIGNATURE_INVALID"
+
+
+@pytest.mark.parametrize("use", [KeyUse.SIGNING, KeyUse.SEALING])
+def test_secret_of_a_wrong_length_is_a_damaged_vault(use: KeyUse) -> None:
+    load = SUITE_1.load_sealing if use is KeyUse.SEALING else SUITE_1.load_signing
+    with pytest.raises(CryptoError) as caught:
+        load(bytes(SUITE_1.secret_length(use) - 1))
+    assert caught.value.code == "KEYSTORE_CORRUPT"
+
+
+def test_public_sealing_key_of_small_order_is_refused() -> None:
+    record, _, _ = make_key("low", FRA, KeyUse.SEALING)
+    with pytest.raises(CryptoError) as caught:
+        SUITE_1.seal(record.public[:1184] + bytes(32), b"info", bytes(32))
+    assert caught.value.code == "KEM_KEY_UNKNOWN"
+
+
+def test_stored_row_opens_only_in_its_own_place() -> None:
+    key, nonce = stream_of("rest")(32), stream_of("nonce")(24)
+    sealed = seal_at_rest(key, nonce, b"secret", table="secrets", row=b"1", slot=0)
+    assert open_at_rest(key, sealed, table="secrets", row=b"1", slot=0) == b"secret"
+    places = [("claims", b"1", 0), ("secrets", b"2", 0), ("secrets", b"1", 1)]
+    spoilt = [(key, sealed, *place) for place in places]
+    spoilt += [(bytes(32), sealed, "secrets", b"1", 0), (key, sealed[:-1], "secrets", b"1", 0)]
+    spoilt += [(key, b"short", "secrets", b"1", 0)]
+    for storage_key, data, table, row, slot in spoilt:
+        with pytest.raises(CryptoError) as caught:
+            open_at_rest(storage_key, data, table=table, row=row, slot=slot)
+        assert caught.value.code == "OPEN_FAILED"
+
+
+def test_same_seed_gives_the_same_bytes_under_the_stand_in_suite() -> None:
+    first, second = (make_world(STANDIN_SUITE) for _ in range(2))
+    bulletins = [world.encrypt(text_portion("x")) for world in (first, second)]
+    sealed = [w.seal(w.clear(b)) for w, b in zip((first, second), bulletins, strict=True)]
+    assert sealed[0] == sealed[1]
+
+
+def test_secrets_are_not_shown_by_repr() -> None:
+    world = make_world(STANDIN_SUITE)
+    bulletin = world.encrypt(text_portion("x"))
+    shown = repr((bulletin, world.clear(bulletin), make_signer("repr", FRA)))
+    assert repr(bulletin.portions[0].secret)[2:-1] not in shown

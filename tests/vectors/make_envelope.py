@@ -1,0 +1,193 @@
+"""Make tests/vectors/envelope.json anew: ``python tests/vectors/make_envelope.py``.
+
+All randomness comes from one stated seed, but for ML-DSA signatures and HPKE encapsulations, which the
+library draws itself: the vectors carry those bytes to be verified and opened. Only run it when the format
+changes, and that is a new version of the format.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from envelope_world import FRA, NOW, USA, make_key, make_signer, make_world, stream_of, text_portion
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import Domain, kdf, pae, sha256
+from intelshare.crypto.records import (
+    Claims,
+    KeyRecord,
+    KeyUse,
+    Kind,
+    Manifest,
+    Portion,
+    Receipt,
+    ReceiptStatus,
+)
+from intelshare.envelope.construct import batch_key_info, body_key, commitment, grant_key
+from intelshare.envelope.padding import PORTION_FLOOR, pad, padded_length
+from intelshare.statement import Leaf, leaf_id, sign_batch
+
+PATH = Path(__file__).with_name("envelope.json")
+SEED = "vectors"
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON: bytes in hex, enums by name, integers over 2^53 as text."""
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, int) and value >= 2**53:
+        return str(value)
+    return value
+
+
+def pae_vectors() -> list[dict[str, Any]]:
+    cases = [(Domain.BODY, []), (Domain.BODY, [b""]), (Domain.LEAF, [b"\x01", bytes(16), b"abc"])]
+    return [
+        {"domain": domain.value.decode(), "parts": [p.hex() for p in parts], "pae": pae(domain, *parts).hex()}
+        for domain, parts in cases
+    ]
+
+
+def key_vectors() -> list[dict[str, Any]]:
+    made = []
+    for use in KeyUse:
+        record, known_as, secret = make_key(SEED, FRA, use)
+        made.append(
+            {
+                "secret": secret.hex(),
+                "record": plain(record),
+                "bytes": encode(KeyRecord, record).hex(),
+                "key_id": known_as.hex(),
+            }
+        )
+    return made
+
+
+def batch_vector(leaves: list[Leaf]) -> dict[str, Any]:
+    signer = make_signer(SEED, FRA)
+    signed = sign_batch(leaves, signer, NOW, stream_of(f"{SEED}/batch"))
+    return {
+        "signer": encode(KeyRecord, signer.record).hex(),
+        "batch": signed.batch.hex(),
+        "statements": [
+            {
+                "kind": told.kind.name,
+                "nonce": told.nonce.hex(),
+                "data": told.data.hex(),
+                "leaf_id": leaf.hex(),
+                "proof": told.proof.hex(),
+            }
+            for told, leaf in zip(signed.statements, signed.leaves, strict=True)
+        ],
+    }
+
+
+def receipt_leaf(number: int) -> Leaf:
+    receipt = Receipt(USA, leaf_id(Kind.RELEASE, bytes(16), bytes([number])), ReceiptStatus.ACCEPTED, (), NOW)
+    return Leaf(Kind.RECEIPT, stream_of(f"{SEED}/nonce/{number}")(16), encode(Receipt, receipt))
+
+
+def release_vector() -> dict[str, Any]:
+    world = make_world(seed=SEED)
+    portions = (text_portion("Drought in the north.", "(S//REL TO USA)"), text_portion("Title", "(U)"))
+    bulletin = world.encrypt(*portions)
+    batch = world.seal(world.clear(bulletin))
+    (sealed,) = batch.releases
+    kem_secret = make_key(f"{SEED}/USA", USA, KeyUse.SEALING)[2]
+    release = sealed.release
+    info = batch_key_info(1, world.signer.key_id, release.origin, USA, world.kem_id)
+    batch_key = world.opener_keys[world.kem_id].key.open(info, batch.batch_keys[world.kem_id])
+    cleared = sealed.cleared
+    claims = Claims(
+        bulletin.manifest,
+        USA,
+        tuple(portion.granted for portion in cleared.portions),
+        cleared.banner,
+        cleared.supersedes,
+        cleared.reply,
+        cleared.decision,
+        cleared.consents,
+    )
+    secrets = b"".join(portion.secret for portion in bulletin.portions)
+    stream = (release.origin, release.incarnation, release.recipient)
+    return {
+        "signer": encode(KeyRecord, world.signer.record).hex(),
+        "kem": {
+            "record": encode(KeyRecord, world.kem).hex(),
+            "key_id": world.kem_id.hex(),
+            "secret": kem_secret.hex(),
+        },
+        "manifest": {
+            "record": plain(decode(Manifest, bulletin.manifest)),
+            "bytes": bulletin.manifest.hex(),
+            "md": bulletin.md.hex(),
+        },
+        "portions": [
+            {
+                "record": plain(portion),
+                "padded": pad(encode(Portion, portion), PORTION_FLOOR).hex(),
+                "slot": made.slot,
+                "secret": made.secret.hex(),
+                "salt": kdf(
+                    made.secret, Domain.PORTION_SALT, bulletin.bulletin, made.slot.to_bytes(4, "big")
+                ).hex(),
+                "commitment": commitment(
+                    made.secret, bulletin.bulletin, made.slot, pad(encode(Portion, portion), PORTION_FLOOR)
+                ).hex(),
+                "body_key": body_key(made.secret, bulletin.md, made.slot).hex(),
+                "body": made.body.hex(),
+            }
+            for portion, made in zip(portions, bulletin.portions, strict=True)
+        ],
+        "batch_key": {
+            "info": info.hex(),
+            "sealed": batch.batch_keys[world.kem_id].hex(),
+            "opened": batch_key.hex(),
+        },
+        "grant": {
+            "claims": plain(claims),
+            "claims_bytes": encode(Claims, claims).hex(),
+            "secrets_digest": sha256(secrets).hex(),
+            "key": grant_key(batch_key, 1, stream, release.sequence, sealed.statement.nonce).hex(),
+            "ciphertext": sealed.grant.hex(),
+        },
+        "release": {
+            "record": plain(release),
+            "bytes": sealed.statement.data.hex(),
+            "nonce": sealed.statement.nonce.hex(),
+            "leaf_id": sealed.leaf.hex(),
+            "proof": sealed.statement.proof.hex(),
+            "batch": batch.batch.hex(),
+        },
+    }
+
+
+def main() -> None:
+    lengths = [0, 256, 257, 1000, 1023, 1024, 1025, 2100, 70_000]
+    vectors = {
+        "seed": SEED,
+        "at": NOW,
+        "pae": pae_vectors(),
+        "padding": [[n, padded_length(n, 256), padded_length(n, 1024)] for n in lengths],
+        "keys": key_vectors(),
+        "batch_of_1": batch_vector([receipt_leaf(1)]),
+        "batch_of_3": batch_vector([receipt_leaf(n) for n in (1, 2, 3)]),
+        "release": release_vector(),
+    }
+    PATH.write_text(json.dumps(vectors, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
