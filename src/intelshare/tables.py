@@ -174,6 +174,13 @@ class Table:
             self.fail("FIELD_TYPE", "true or false is expected", name)
         return value
 
+    def integer_or(self, name: str, default: int) -> int:
+        """A whole number, or ``default`` where the field is absent."""
+        value = self._values.get(self._absent(name, name), default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.fail("FIELD_TYPE", "a whole number is expected", name)
+        return value
+
     def choice(self, name: str, make: Callable[[str], T], words: Iterable[str]) -> T:
         """One of a closed set of words, made into a value. FIELD_RANGE with a guess."""
         word = self.text(name)
@@ -323,5 +330,8 @@ def _exists(day: str) -> bool:
 
 def guess(word: str, known: Iterable[str]) -> str | None:
     """``did you mean "..."?`` for the closest known word, if one is close."""
-    close = get_close_matches(word[:64], list(known), n=1, cutoff=0.5)
+    words = sorted(known)
+    # Of three-letter codes too many are close: those that begin alike are what people mean.
+    alike = [other for other in words if len(word) <= 4 and len(other) <= 4 and other.startswith(word[:2])]
+    close = (alike if len(word) > 1 else []) or get_close_matches(word[:64], words, n=1, cutoff=0.5)
     return f'did you mean "{close[0]}"?' if close else None

@@ -79,7 +79,7 @@ class Ladder:
 
     def at(self, at: Instant) -> LadderRow:
         """The row that holds at the instant."""
-        return next(row for row in reversed(self.rows) if row.interval.start <= at)
+        return next((row for row in reversed(self.rows) if row.interval.start <= at), self.rows[0])
 
     def read(self, name: str, at: Instant | None) -> Level | None:
         """The level of the last row at or before ``at`` that has the name; of any row if ``at`` is None."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal, NoReturn
 
 from intelshare.errors import LabelError, Place
@@ -27,6 +26,7 @@ from intelshare.labels.label import (
 )
 from intelshare.labels.ladders import JOINT
 from intelshare.labels.registry import Registry, fold
+from intelshare.tables import guess
 
 MAX_LABEL_BYTES = 4096
 
@@ -179,7 +179,8 @@ class _Parser:
         draft.owners = tuple(sorted(owners))
 
     def _prose(self, draft: _Draft, block: _Span) -> None:
-        codes = self._codes(block.start + self._raw_find(block, _PROSE) + len(_PROSE), block.end, block)
+        start = block.start + fold(self._text[block.start : block.end]).find("RELEASABLE")
+        codes = self._codes(self._after(start, "RELEASABLE", "TO"), block.end, block)
         if draft.authority is not None and draft.authority not in codes:
             codes.append(draft.authority)
         draft.releasable, draft.releasable_span = codes, block
@@ -204,11 +205,11 @@ class _Parser:
             hint = (
                 "nothing follows a TLP word"
                 if draft.tlp is not None
-                else _guess(piece.folded, (*_CONTROL_TEXTS, "REL TO"))
+                else guess(piece.folded, (*_CONTROL_TEXTS, "REL TO"))
             )
             self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control", piece, hint)
         if listed:
-            codes = self._codes(piece.start + len("REL TO"), piece.end, piece)
+            codes = self._codes(self._after(piece.start, "REL", "TO"), piece.end, piece)
             if draft.releasable is not None:
                 self._fail("DUPLICATE_CONTROL", "REL TO stands twice", piece, "join the two lists")
             draft.releasable, draft.releasable_span = codes, piece
@@ -241,7 +242,7 @@ class _Parser:
     def _tlp(self, word: str, span: _Span) -> str:
         tlp = _TLP_TEXTS.get(word)
         if tlp is None:
-            hint = _guess(word, _TLP_TEXTS) or "one of " + ", ".join(TLP_WORDS)
+            hint = guess(word, _TLP_TEXTS) or "one of " + ", ".join(TLP_WORDS)
             self._fail("UNKNOWN_LEVEL", f"TLP has no {word!r}", span, hint)
         return tlp
 
@@ -292,9 +293,13 @@ class _Parser:
             yield self._span(start, found)
             start = found + len(separator)
 
-    def _raw_find(self, span: _Span, words: str) -> int:
-        """Where folded words begin in the raw span; spaces may be runs there."""
-        return fold(self._text[span.start : span.end]).find(words)
+    def _after(self, start: int, *words: str) -> int:
+        """Where the text goes on after these words, which begin at ``start``; spaces may be runs."""
+        for word in words:
+            while self._text[start] == " ":
+                start += 1
+            start += len(word)
+        return start
 
     def _find(self, span: _Span, word: str) -> _Span:
         """The last place of a word in a span."""
@@ -310,12 +315,12 @@ class _Parser:
     # Errors.
 
     def _unknown_level(self, block: _Span, names: Iterable[str]) -> NoReturn:
-        hint = _guess(block.folded, names) or _guess(block.folded, self._registry.organisation_levels)
+        hint = guess(block.folded, names) or guess(block.folded, self._registry.organisation_levels)
         self._fail("UNKNOWN_LEVEL", f"no level is called {block.folded!r} here", block, hint)
 
     def _unknown_code(self, span: _Span, known: Iterable[str], expected: str) -> NoReturn:
         message = f"{span.folded!r} is not {expected}"
-        self._fail("UNKNOWN_MEMBER", message, span, _guess(span.folded, known))
+        self._fail("UNKNOWN_MEMBER", message, span, guess(span.folded, known))
 
     def _fail(self, code: str, message: str, span: _Span, hint: str | None = None) -> NoReturn:
         place = _place(self._text, span.start, span.end - span.start)
@@ -326,11 +331,6 @@ def _tlp_word(span: _Span) -> str | None:
     """The word after ``TLP:``, or None if the piece is no TLP marking."""
     head, colon, word = span.folded.partition(":")
     return word.strip(" ") if colon and head.strip(" ") == "TLP" else None
-
-
-def _guess(word: str, known: Iterable[str]) -> str | None:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else None
 
 
 def _place(text: str, start: int, width: int) -> Place:

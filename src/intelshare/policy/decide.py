@@ -6,7 +6,7 @@ evaluated in this order, and a denial carries the codes of all that deny:
 1. the bulletin's state                       6. classified, releasability not stated
 2. whatever is unknown                        7. TLP:RED names its recipients
 3. law of originator and sender               8. consent of the originator (third-party rule)
-4. NOFORN                                     9. the treaty test (``treaty_test``)
+4. NOFORN                                     9. the treaty test (``permits``)
 5. releasability                             10. law of the recipient
 
 Rules 4 to 9 are not asked when information returns to its originator or is unrestricted.
@@ -29,8 +29,8 @@ from intelshare.policy.decision import (
     Request,
 )
 from intelshare.policy.overlay import Overlay, Rule
+from intelshare.policy.permits import Tested
 from intelshare.policy.snapshot import LabelFacts, Snapshot
-from intelshare.policy.treaty_test import Tested
 from intelshare.policy.world import World
 
 _NO_LAW = Overlay("")
@@ -262,5 +262,6 @@ def _matches(case: _Case, rule: Rule) -> bool:
 
 
 def _of_rules(code: Code, rules: list[Rule]) -> Reason:
+    rules = sorted(rules, key=lambda rule: rule.id)
     detail = ", ".join(f"{rule.id} ({rule.source})" if rule.source else rule.id for rule in rules)
     return Reason(code, detail, rules[0].place, tuple(rule.id for rule in rules))

@@ -25,6 +25,9 @@ def check_egress(text: str, recipient: str, originator: str, registry: Registry,
 
 
 def _reaches(text: str, recipient: str, registry: Registry, at: Instant) -> bool:
+    group = registry.groups.get(recipient)
+    if group is not None and not group.organisation:
+        return False
     listed = ""
     named = False
     words: list[str] = []

@@ -16,6 +16,7 @@ from intelshare.labels import (
     NOFORN,
     ORCON,
     RED,
+    RELIDO,
     TLP_WORDS,
     Equivalence,
     Label,
@@ -27,8 +28,8 @@ from intelshare.labels import (
     reach,
 )
 from intelshare.policy.overlay import Overlay, When
+from intelshare.policy.permits import Tested, Tester
 from intelshare.policy.treaty import ANY_CATEGORY, Treaty, reference_of
-from intelshare.policy.treaty_test import Tested, Tester
 
 _BOUND = 8192
 """Entries of a memo; full, it forgets all. Foreign labels and categories cannot grow it further."""
@@ -175,7 +176,7 @@ def _facts(label: Label, registry: Registry, at: Instant) -> LabelFacts:
         named=named_itself(label, registry),
         unrestricted=known_reference == Reference.R0
         and not own.stated
-        and not label.controls
+        and not set(label.controls) - {RELIDO}
         and label.tlp in (None, CLEAR),
         obligations=_obligations(label),
         originator=_originator(label, registry),

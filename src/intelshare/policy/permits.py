@@ -131,7 +131,7 @@ class Tester:
             for reservation in party.reservations
         )
         stops: list[tuple[Provision, Code | None, str]] = []
-        for provision in treaty.provisions:
+        for provision in sorted(treaty.provisions, key=_article):
             ceiling = reference_of(provision.ceiling, self._registry, self._at)
             code: Code | None = None
             detail = ""
@@ -165,6 +165,11 @@ class Tester:
             return True
         least = reference_of(reservation.level_at_least, self._registry, self._at)
         return least is None or reference >= least
+
+
+def _article(provision: Provision) -> tuple[str, str]:
+    """An order that does not depend on the file's."""
+    return (provision.article, provision.ceiling)
 
 
 def _basis_order(treaty: Treaty) -> tuple[int, int, int, str]:
