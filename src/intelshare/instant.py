@@ -12,6 +12,9 @@ from typing import NewType
 
 Instant = NewType("Instant", int)
 
+EPOCH = Instant(0)
+"""1970-01-01T00:00Z."""
+
 NEVER = Instant(2**64 - 1)
 """The u64 that stands for "no end" (docs/format.md, Codec)."""
 

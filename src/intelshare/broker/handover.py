@@ -41,7 +41,8 @@ from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
 from intelshare.errors import CryptoError, DeliveryError, TrustError
-from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode, Sequence as Number
+from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode
+from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
 from intelshare.labels import format_banner
 from intelshare.policy import check_egress
@@ -133,7 +134,9 @@ def handover(
         carried.setdefault(one.row.recipient, []).append(
             (
                 release.leaf,
-                Carried(Kind.RELEASE, statement.nonce, statement.data, statement.proof, release.grant, bodies),
+                Carried(
+                    Kind.RELEASE, statement.nonce, statement.data, statement.proof, release.grant, bodies
+                ),
                 one.row.rank,
             )
         )
@@ -168,7 +171,11 @@ def resend(
         if statement is None:
             continue
         bodies = tuple(
-            [row.body for slot in statement.slots if (row := view.get(PORTION, statement.md, slot)) is not None]
+            [
+                row.body
+                for slot in statement.slots
+                if (row := view.get(PORTION, statement.md, slot)) is not None
+            ]
         )
         frames.setdefault((statement.batch, statement.kem), []).append(
             (

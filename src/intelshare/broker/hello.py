@@ -1,10 +1,10 @@
-"""Hello: an incarnation begins, two nodes tell each other where their streams stand, and ask for what is missing.
+"""Hello: an incarnation begins, two nodes tell where their streams stand, and ask for what is missing.
 
-    begin        a new incarnation: its id and log entry 0 are durable before it signs anything (c6)
-    greet        what this node says of itself when a link opens
-    meet         what the peer said: its incarnation, its streams, the documents that it lacks
-    acknowledge  what the peer has committed is not sent again
-    fill         the peer asks for numbers that it has not seen
+begin        a new incarnation: its id and log entry 0 are durable before it signs anything (c6)
+greet        what this node says of itself when a link opens
+meet         what the peer said: its incarnation, its streams, the documents that it lacks
+acknowledge  what the peer has committed is not sent again
+fill         the peer asks for numbers that it has not seen
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayloa
     me = view.get(NODE, SELF)
     previous = me.previous if me is not None else Incarnation(0)
     rows = view.find(OUTGOING, "newest", peer, limit=MAX_HEADS)
-    heads = [_head(row, peer, previous if row.incarnation == node.incarnation else Incarnation(0)) for row in rows]
+    heads = [
+        _head(row, peer, previous if row.incarnation == node.incarnation else Incarnation(0)) for row in rows
+    ]
     if not any(row.incarnation == node.incarnation for row in rows):
         start = stream_start(node.uri, node.incarnation, peer)
         heads.insert(0, StreamHead(peer, node.incarnation, previous, Number(0), start, ()))
@@ -117,9 +119,9 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
     return tx.plan(Met(tuple(gaps), tuple(outbound), forgot))
 
 
-def announce(node: Node, view: View, peers: Sequence[MemberCode], now: Instant, random: Random) -> Plan[
-    tuple[Outbound, ...]
-]:
+def announce(
+    node: Node, view: View, peers: Sequence[MemberCode], now: Instant, random: Random
+) -> Plan[tuple[Outbound, ...]]:
     """Tell peers the own directory now in force, after it was renewed."""
     tx = Transaction(node, view, now, random)
     signed = node.trust.members[node.member].directory_signed
@@ -129,9 +131,9 @@ def announce(node: Node, view: View, peers: Sequence[MemberCode], now: Instant, 
     return tx.plan(tuple(tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])))
 
 
-def acknowledge(node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random) -> Plan[
-    tuple[Ack, ...]
-]:
+def acknowledge(
+    node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random
+) -> Plan[tuple[Ack, ...]]:
     """Forget what the peer has committed; the acknowledgements, for the link's window."""
     tx = Transaction(node, view, now, random)
     for ack in acks:
@@ -179,8 +181,10 @@ def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:
     if theirs is None:
         return []
     lacking = [encode(Trust, root) for root in own.roots[theirs.root :]]
-    if own.directory is not None and own.directory_signed is not None and own.directory.version > theirs.directory:
+    if (
+        own.directory is not None
+        and own.directory_signed is not None
+        and own.directory.version > theirs.directory
+    ):
         lacking.append(encode(Trust, own.directory_signed))
     return lacking
-
-

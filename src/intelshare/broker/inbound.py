@@ -1,4 +1,4 @@
-"""What the steps of receiving share: the transaction, who the peer is, and what its frame has brought so far."""
+"""What the steps of receiving share: the transaction, the peer, and what its frame has brought so far."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, Node
 from intelshare.statement import Statement, Verified
 
 
-class Refusal(Exception):  # noqa: N818 - not an error of ours: the value that ends a release's checks
+class Refusal(Exception):
     """A release is authentic and for us, and not accepted: the codes go into a signed receipt."""
 
     def __init__(self, codes: tuple[str, ...], peek: ReleasePeek, md: ManifestDigest | None = None) -> None:
@@ -52,7 +52,8 @@ def known_row(
     """The row by which a statement is known for ever. Keeps its batch record too."""
     if verified is not None:
         statement, leaf, batch = verified.statement, verified.leaf, verified.batch.raw
-    assert statement is not None and leaf is not None  # noqa: S101 - one of both ways of calling it
+    assert statement is not None  # noqa: S101 - one of both ways of calling it
+    assert leaf is not None  # noqa: S101
     return ReceivedRow(
         inbound.member,
         leaf,
@@ -69,5 +70,3 @@ def known_row(
         peek.sequence if peek is not None else 0,
         peek.prev if peek is not None else LeafId(b""),
     )
-
-

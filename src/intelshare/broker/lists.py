@@ -28,7 +28,7 @@ from intelshare.delivery import word
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, MemberCode, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, Instant
 from intelshare.labels import format_portion
 from intelshare.ports import View
 
@@ -43,7 +43,7 @@ class InboxFilter:
     unread: bool = False
     sender: str = ""
     category: str = ""
-    since: Instant = Instant(0)
+    since: Instant = EPOCH
     limit: int = 50
 
 
@@ -115,7 +115,9 @@ def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[
     ]
 
 
-def outbox(node: Node, view: View, user: UserUri, given: str, limit: int, held: bool, now: Instant) -> list[OutboxLine]:
+def outbox(
+    node: Node, view: View, user: UserUri, given: str, limit: int, held: bool, now: Instant
+) -> list[OutboxLine]:
     """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
 
     Titles and labels are shown only to who may send (analysts, releasing officers). Raises DeliveryError.

@@ -48,14 +48,12 @@ def with_trust(node: Node, trust: TrustView) -> Node:
     Two members are bound by a treaty only if their directories name the same text (TEXT_MISMATCH).
     """
     world = node.world
-    texts = {
+    texts: dict[str, dict[str, str]] = {
         member: {treaty: f"sha256:{text.hex()}" for treaty, text in trust.ratified(member).items()}
         for member in trust.members
     }
     return replace(
         node,
         trust=trust,
-        world=compile_world(
-            world.registry, trust.members, world.treaties, world.overlays.values(), texts
-        ),
+        world=compile_world(world.registry, trust.members, world.treaties, world.overlays.values(), texts),
     )

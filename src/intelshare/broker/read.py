@@ -1,6 +1,6 @@
 """Read: an own user opens what clearance, need to know and nationality allow, and the log says so.
 
-What a reader may not open does not exist for it: no title, count or id of it is told (attacks.md rows 51, 52).
+What a reader may not open does not exist for it: no title, count or id (attacks.md rows 51, 52).
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def read(node: Node, view: View, reading: Reading, now: Instant, random: Random)
     user = need_role(view, reading.user, "analyst", "releasing-officer")
     low, high = id_range(reading.bulletin)
     rows = [row for row in _by_id(view, low, high) if now < row.expires]
-    visible = [shown for row in rows if (shown := show(node, view, row, user, now)) is not None]
-    shown: Shown = only_one(visible, reading.bulletin)
+    visible = [one for row in rows if (one := show(node, view, row, user, now)) is not None]
+    shown = only_one(visible, reading.bulletin)
     row = shown.row
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
@@ -111,7 +111,9 @@ def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> 
             shown.append(_shown(node, row, stored, portion, label, one, now))
     if not shown:
         return None
-    return Shown(row, banner_of(node, [portion.label for portion in shown], row.originator, now), tuple(shown))
+    return Shown(
+        row, banner_of(node, [portion.label for portion in shown], row.originator, now), tuple(shown)
+    )
 
 
 def _may_read(
@@ -134,7 +136,13 @@ def _may_read(
 
 
 def _shown(
-    node: Node, row: InboxRow, stored: PortionRow, portion: Portion, label: Label, granted: Granted, now: Instant
+    node: Node,
+    row: InboxRow,
+    stored: PortionRow,
+    portion: Portion,
+    label: Label,
+    granted: Granted,
+    now: Instant,
 ) -> ShownPortion:
     own = decide(
         node.world,
@@ -167,4 +175,3 @@ def _by_id(view: View, low: bytes, high: bytes) -> Sequence[InboxRow]:
 
 def _position(row: PortionRow) -> int:
     return row.position
-

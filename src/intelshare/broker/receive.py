@@ -72,7 +72,9 @@ class Taken:
 def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
     """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code."""
     tx = Transaction(node, view, now, random)
-    inbound = Inbound(tx, arrival.member, arrival.uri, arrival.frame.batch_key, Opener(node.sealing, node.retired))
+    inbound = Inbound(
+        tx, arrival.member, arrival.uri, arrival.frame.batch_key, Opener(node.sealing, node.retired)
+    )
     acks: list[Ack] = []
     again = False
     state = _State(node)
@@ -129,6 +131,7 @@ class _State:
 
 
 def _not_yet(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    del inbound, carried
     raise malformed("Statement", f"this version takes no {verified.statement.kind.name} statements")
 
 
@@ -154,9 +157,7 @@ def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
     )
     tx.log(
         EntryType.RECEIVED,
-        Received(
-            inbound.member, Kind.RELEASE, verified.leaf, Digest(refused.md or bytes(32)), refused.codes
-        ),
+        Received(inbound.member, Kind.RELEASE, verified.leaf, Digest(refused.md or bytes(32)), refused.codes),
     )
     inbound.receipts.append((verified.leaf, ReceiptStatus.REFUSED, refused.codes, 0))
 

@@ -71,15 +71,17 @@ def set_user(node: Node, view: View, event: SetUser, now: Instant, random: Rando
         raise DeliveryError("INPUT_INVALID", f"{row.role!r} is no role", hint="one of " + ", ".join(Role))
     registry = node.world.registry
     levels = {f"R{n}" for n in range(5)}
-    if row.clearance and row.clearance not in levels:
-        if registry.ladder(node.member).read(row.clearance, now) is None:
-            raise DeliveryError(
-                "INPUT_INVALID",
-                f"{row.clearance!r} is no level of {node.member}",
-                hint="a level of your own ladder, or R0 to R4",
-            )
+    known = row.clearance in levels or registry.ladder(node.member).read(row.clearance, now) is not None
+    if row.clearance and not known:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"{row.clearance!r} is no level of {node.member}",
+            hint="a level of your own ladder, or R0 to R4",
+        )
     if row.nationality and not registry.is_state(row.nationality):
-        raise DeliveryError("INPUT_INVALID", f"{row.nationality!r} is no state", hint="ISO 3166-1 alpha-3, as FRA")
+        raise DeliveryError(
+            "INPUT_INVALID", f"{row.nationality!r} is no state", hint="ISO 3166-1 alpha-3, as FRA"
+        )
     tx = Transaction(node, view, now, random)
     change = "revoked" if row.revoked else f"{row.role} {row.clearance} {row.nationality} {row.categories}"
     tx.log(EntryType.REGISTER, Register(event.by, row.user, change))
@@ -87,7 +89,9 @@ def set_user(node: Node, view: View, event: SetUser, now: Instant, random: Rando
     return tx.plan(row)
 
 
-def revoke_user(node: Node, view: View, by: UserUri, user: UserUri, now: Instant, random: Random) -> Plan[UserRow]:
+def revoke_user(
+    node: Node, view: View, by: UserUri, user: UserUri, now: Instant, random: Random
+) -> Plan[UserRow]:
     """Take a user's access away, at once. Raises DeliveryError NOT_FOUND."""
     row = view.get(USER, user)
     if row is None:
@@ -133,7 +137,8 @@ def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Cha
             tx.delete(TRUST, member, trust.type, old.version)
     else:
         version = 1 + next(
-            (place for place, root in enumerate(held.roots) if root.document == trust.document), len(held.roots)
+            (place for place, root in enumerate(held.roots) if root.document == trust.document),
+            len(held.roots),
         )
     record = encode(Trust, trust)
     tx.put(TRUST, TrustRow(member, trust.type, version, record))

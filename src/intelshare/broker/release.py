@@ -1,15 +1,15 @@
 """Accept one release: checks 6 to 15 of attacks.md, in their order.
 
-    6   for this member, from the signing key's own node   rejected
-    7   the whole record                                   refused
-    8   what came beside it is what was signed             rejected
-    9   incarnation, number, neighbours; cancelled         rejected; refused
-    10  deliver-by                                         refused
-    11  batch key and grant                                refused
-    12  claims and manifest; the same bulletin as before   refused
-    13  bodies, commitments, records, labels, banner       refused
-    14  the own policy; the citations                      refused
-    15  inbox, receipt, log: one plan                      accepted
+6   for this member, from the signing key's own node   rejected
+7   the whole record                                   refused
+8   what came beside it is what was signed             rejected
+9   incarnation, number, neighbours; cancelled         rejected; refused
+10  deliver-by                                         refused
+11  batch key and grant                                refused
+12  claims and manifest; the same bulletin as before   refused
+13  bodies, commitments, records, labels, banner       refused
+14  the own policy; the citations                      refused
+15  inbox, receipt, log: one plan                      accepted
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         opened = open_bodies(claimed, payload)
         labels = _labels(inbound, opened.portions)
         _check_banner(inbound, claimed, labels)
-        pair = _decide(inbound, verified, opened, labels)
+        _decide(inbound, verified, opened, labels)
     except (EnvelopeError, CryptoError) as bad:
         raise Refusal((bad.code,), start, claimed.md if claimed is not None else None) from None
     except _Denied as denied:
         raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
-    _store(inbound, verified, release, start, payload, opened, pair)
+    _store(inbound, verified, release, start, payload, opened)
 
 
-class _Denied(Exception):  # noqa: N818 - the codes of a refusal on their way to ``accept``
+class _Denied(Exception):
     def __init__(self, *codes: str) -> None:
         super().__init__(*codes)
         self.codes = codes
@@ -126,7 +126,7 @@ def _check_banner(inbound: Inbound, claimed: Claimed, labels: Sequence[Label]) -
         raise _Denied("BANNER_MISMATCH")
 
 
-def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> Pair:
+def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> None:
     """Check 14: the own law and world now, and the citations now and when it was signed."""
     node, now = inbound.tx.node, inbound.tx.now
     claims = opened.claimed.claims
@@ -135,7 +135,6 @@ def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequen
     if node.world.at(signed_at) is not node.world.at(now):
         _check_citations(claims.granted, _judge_at(inbound, opened, labels, signed_at))
     _check_citations(claims.granted, pair)
-    return pair
 
 
 def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> Pair:
@@ -183,7 +182,6 @@ def _store(
     start: ReleasePeek,
     payload: Payload,
     opened: Opened,
-    pair: Pair,
 ) -> None:
     """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
     tx = inbound.tx
@@ -199,11 +197,14 @@ def _store(
             INBOX,
             InboxRow(
                 md, manifest.bulletin, manifest.originator, inbound.member, verified.leaf, manifest.created,
-                tx.now, -tx.now, manifest.expires, manifest.precedence, release.sequence, len(opened.portions),
+                tx.now, -tx.now, manifest.expires, manifest.precedence, release.sequence,
+                len(opened.portions),
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),
         )  # fmt: skip
         inbound.accepted += 1
     tx.put(RECEIVED, known_row(inbound, verified, start))
-    tx.log(EntryType.RECEIVED, Received(inbound.member, verified.statement.kind, verified.leaf, Digest(md), ()))
+    tx.log(
+        EntryType.RECEIVED, Received(inbound.member, verified.statement.kind, verified.leaf, Digest(md), ())
+    )
     inbound.receipts.append((verified.leaf, ReceiptStatus.ACCEPTED, (), rank(release.precedence)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from intelshare.audit.records import DecisionMade
 from intelshare.broker.node import Node
@@ -26,6 +26,8 @@ from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 from intelshare.labels import Label
 from intelshare.ports import View
+
+R = TypeVar("R")
 
 
 @record
@@ -88,9 +90,7 @@ def find_bulletin(view: View, given: str) -> BulletinRow:
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (several start so).
     """
     low, high = id_range(given)
-    rows = [
-        row for row in view.find(BULLETIN, "bulletin", after=(low,), limit=2) if row.bulletin <= high
-    ]
+    rows = [row for row in view.find(BULLETIN, "bulletin", after=(low,), limit=2) if row.bulletin <= high]
     return only_one(rows, given)
 
 
@@ -109,7 +109,7 @@ def id_range(given: str) -> tuple[bytes, bytes]:
     )
 
 
-def only_one(rows: Sequence[Any], given: str) -> Any:
+def only_one(rows: Sequence[R], given: str) -> R:
     """The row, if there is exactly one. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
     if not rows:
         raise not_found(given)

@@ -39,7 +39,9 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
         key = (start.origin, start.incarnation, place)
         if key in inbound.numbers:
             return inbound.numbers[key]
-        found = tx.view.find(RECEIVED, "number", start.origin, start.incarnation, Kind.RELEASE, place, limit=1)
+        found = tx.view.find(
+            RECEIVED, "number", start.origin, start.incarnation, Kind.RELEASE, place, limit=1
+        )
         return (found[0].leaf, found[0].prev) if found else None
 
     try:
@@ -53,7 +55,9 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
         inbound.streams.add((start.origin, start.incarnation))
     tx.put(
         INCOMING,
-        replace(row, last=after.last, head=after.head, holes=after.holes.pack(), cancelled=after.cancelled.pack()),
+        replace(
+            row, last=after.last, head=after.head, holes=after.holes.pack(), cancelled=after.cancelled.pack()
+        ),
     )
     return judged is Judged.VOIDED
 
@@ -90,9 +94,7 @@ def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: Stream
         raise DeliveryError("SEQUENCE_FORK", "the head names another release for a number that is held")
     tx.put(
         INCOMING,
-        replace(
-            row, cancelled=cancelled.pack(), holes=holes.pack(), announced=max(row.announced, head.last)
-        ),
+        replace(row, cancelled=cancelled.pack(), holes=holes.pack(), announced=max(row.announced, head.last)),
     )
     return max(0, row.last - head.last)
 

@@ -20,7 +20,14 @@ from intelshare.broker.frame import rank
 from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
-from intelshare.broker.stored import facts_of, find_bulletin, is_ready, logged_decision, seal_draft, with_facts
+from intelshare.broker.stored import (
+    facts_of,
+    find_bulletin,
+    is_ready,
+    logged_decision,
+    seal_draft,
+    with_facts,
+)
 from intelshare.broker.tables import (
     BULLETIN,
     PAIR,
@@ -216,12 +223,12 @@ def _decide(
         raise DeliveryError(
             "UNKNOWN_MEMBER",
             f"{unknown[0]!r} is no member that this node knows",
-            hint="known are " + ", ".join(sorted(node.world.members)) + "; `intelshare member import` adds one",
+            hint="known are "
+            + ", ".join(sorted(node.world.members))
+            + "; `intelshare member import` adds one",
         )
     portions = list(zip(slots, draft.portions, labels, strict=True))
-    return [
-        judge(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to
-    ]
+    return [judge(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to]
 
 
 def _answer(
@@ -240,9 +247,7 @@ def _answer(
         tuple([format_portion(label, registry) for label in labels]),
         tuple(
             [
-                SubmittedPair(
-                    one.recipient, word(_facts(one)), record_of(one, md, node.member, now).portions
-                )
+                SubmittedPair(one.recipient, word(_facts(one)), record_of(one, md, node.member, now).portions)
                 for one in decided
             ]
         ),
@@ -256,6 +261,4 @@ def _first_answer(node: Node, known: SubmissionRow, submission: Submission, cont
             "this idempotency key was used for another bulletin",
             hint="nothing was stored; send again without --key",
         )
-    return decode(
-        Submitted, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer)
-    )
+    return decode(Submitted, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer))

@@ -307,15 +307,17 @@ class NodeRow:
 
 
 SUBMISSION = Table("submission", SubmissionRow, ("key",))
-BULLETIN = Table(
-    "bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)}
-)
+BULLETIN = Table("bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)})
 PORTION = Table("portion", PortionRow, ("md", "slot"))
 PAIR = Table(
     "pair",
     PairRow,
     ("md", "recipient"),
-    {"ready": ("recipient", "ready", "rank", "created"), "leaf": ("leaf",), "stage": ("stage", "cause", "created")},
+    {
+        "ready": ("recipient", "ready", "rank", "created"),
+        "leaf": ("leaf",),
+        "stage": ("stage", "cause", "created"),
+    },
 )
 STATEMENT = Table(
     "statement", StatementRow, ("leaf",), {"number": ("peer", "kind", "incarnation", "sequence")}

@@ -24,7 +24,6 @@ from intelshare.broker.tables import (
     BatchRow,
     LogHeadRow,
     LogRow,
-    NodeRow,
     PendingRow,
     StatementRow,
 )
@@ -88,13 +87,13 @@ class Transaction:
             self.node.storage_key, self.random(24), plaintext, table=table, row=row, slot=slot
         )
 
-    def log(self, type: EntryType, record: Any) -> tuple[Digest, int]:
+    def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
         """Append to this incarnation's log; its entry hash and its index."""
         data = encode(record.__class__, record)
         salt = self.random(32)
-        self._entries.append((type, salt, data))
+        self._entries.append((kind, salt, data))
         place = self._log_head().size + len(self._entries) - 1
-        return entry_hash(type, self.now, salt, data), place
+        return entry_hash(kind, self.now, salt, data), place
 
     def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
         """Sign statements (1 to 256) in one batch and queue them; what to send each peer after the commit."""
@@ -170,12 +169,14 @@ class Transaction:
     def _append(self) -> None:
         row = self._log_head()
         hashes = []
-        for offset, (type, salt, data) in enumerate(self._entries):
+        for offset, (kind, salt, data) in enumerate(self._entries):
             place = row.size + offset
-            hashed = entry_hash(type, self.now, salt, data)
+            hashed = entry_hash(kind, self.now, salt, data)
             hashes.append(hashed)
-            sealed = self.seal(LOG.name, log_key(row.incarnation, place), 0, encode(Sealed, Sealed(salt, data)))
-            self.put(LOG, LogRow(row.incarnation, place, type, self.now, hashed, sealed))
+            sealed = self.seal(
+                LOG.name, log_key(row.incarnation, place), 0, encode(Sealed, Sealed(salt, data))
+            )
+            self.put(LOG, LogRow(row.incarnation, place, kind, self.now, hashed, sealed))
         head = append(LogHead(row.incarnation, row.size, row.frontier), hashes)
         self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
 
@@ -190,7 +191,11 @@ def open_entry(node: Node, row: LogRow) -> Sealed:
     return decode(
         Sealed,
         open_at_rest(
-            node.storage_key, row.sealed_entry, table=LOG.name, row=log_key(row.incarnation, row.place), slot=0
+            node.storage_key,
+            row.sealed_entry,
+            table=LOG.name,
+            row=log_key(row.incarnation, row.place),
+            slot=0,
         ),
     )
 
@@ -198,5 +203,3 @@ def open_entry(node: Node, row: LogRow) -> Sealed:
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
     """What ``Transaction.seal`` sealed. Raises CryptoError OPEN_FAILED."""
     return open_at_rest(node.storage_key, sealed, table=table, row=row, slot=slot)
-
-

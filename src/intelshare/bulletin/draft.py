@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 from intelshare.crypto.codec import Count, encode, record
@@ -49,7 +48,9 @@ def check_draft(draft: Draft) -> Draft:
             hint="split it into several bulletins",
         )
     if not draft.portions:
-        raise DeliveryError("INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title")
+        raise DeliveryError(
+            "INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title"
+        )
     if not draft.to:
         raise DeliveryError("INPUT_INVALID", "a bulletin needs a recipient", hint="name members with --to")
     if len(set(draft.to)) != len(draft.to):

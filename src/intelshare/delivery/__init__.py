@@ -4,7 +4,7 @@ What may happen to a pair is in ``pair``, what may be numbered and asked for in 
 a link at once in ``link``; nothing here knows what a bulletin says.
 """
 
-from intelshare.delivery.link import LinkQueue, Offer
+from intelshare.delivery.link import LinkQueue
 from intelshare.delivery.pair import BestReceipt, Cause, Facts, Stage, word
 from intelshare.delivery.retry import Backoff
 from intelshare.delivery.stream import Incoming, Judged, Ranges, arrive
@@ -17,7 +17,6 @@ __all__ = [
     "Incoming",
     "Judged",
     "LinkQueue",
-    "Offer",
     "Ranges",
     "Stage",
     "arrive",

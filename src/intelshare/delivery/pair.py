@@ -79,9 +79,7 @@ _STAGE_WORDS = {
 }
 """Stage -> (word without a stop cause, word with one; None: the cause itself)."""
 
-WORDS = frozenset(
-    {*_CAUSE_WORDS.values(), *_RECEIPT_WORDS.values(), "queued", "held", "sent", "in doubt"}
-)
+WORDS = frozenset({*_CAUSE_WORDS.values(), *_RECEIPT_WORDS.values(), "queued", "held", "sent", "in doubt"})
 
 
 def word(facts: Facts) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.instant import HOUR, MINUTE, SECOND, Instant
+from intelshare.instant import EPOCH, HOUR, MINUTE, SECOND, Instant
 from intelshare.ports import Random
 
 FIRST: Final = SECOND // 2
@@ -19,7 +19,7 @@ class Backoff:
     """How often something failed since the last contact."""
 
     attempts: int = 0
-    contact: Instant = Instant(0)
+    contact: Instant = EPOCH
     """When the other side was last heard."""
 
     def failed(self) -> Backoff:

@@ -49,9 +49,8 @@ class Ranges:
         """Without this range."""
         kept: list[tuple[int, int]] = []
         for low, high in self.spans:
-            kept.extend(
-                part for part in ((low, min(high, first - 1)), (max(low, last + 1), high)) if part[0] <= part[1]
-            )
+            parts = ((low, min(high, first - 1)), (max(low, last + 1), high))
+            kept.extend(part for part in parts if part[0] <= part[1])
         return Ranges(tuple(kept))
 
     def pack(self) -> bytes:
@@ -61,7 +60,7 @@ class Ranges:
     @staticmethod
     def unpack(data: bytes) -> Ranges:
         """As it was packed."""
-        return Ranges(tuple(_RANGE.iter_unpack(data)))  # type: ignore[arg-type]
+        return Ranges(tuple(_RANGE.iter_unpack(data)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ CREATE TABLE submission (
     "user" TEXT NOT NULL,
     "content" BLOB NOT NULL,
     "md" BLOB NOT NULL,
+    "sealed_answer" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("key")
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE bulletin (
     "md" BLOB NOT NULL,
     "bulletin" BLOB NOT NULL,
     "author" TEXT NOT NULL,
     "created" INTEGER NOT NULL,
+    "newest" INTEGER NOT NULL,
     "precedence" INTEGER NOT NULL,
     "expires" INTEGER NOT NULL,
     "deliver_by" INTEGER NOT NULL,
@@ -23,7 +25,7 @@ CREATE TABLE bulletin (
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md")
 ) STRICT;
-CREATE INDEX bulletin_created ON bulletin ("created");
+CREATE INDEX bulletin_newest ON bulletin ("newest");
 CREATE INDEX bulletin_bulletin ON bulletin ("bulletin");
 
 CREATE TABLE portion (
@@ -54,6 +56,8 @@ CREATE TABLE pair (
     "basis" TEXT NOT NULL,
     "decided_in" INTEGER NOT NULL,
     "decided_at" INTEGER NOT NULL,
+    "decision" BLOB NOT NULL,
+    "gist" BLOB NOT NULL,
     "approved" TEXT NOT NULL,
     "incarnation" INTEGER NOT NULL,
     "sequence" INTEGER NOT NULL,
@@ -113,12 +117,14 @@ CREATE TABLE batch_key (
 CREATE TABLE outgoing (
     "incarnation" INTEGER NOT NULL,
     "recipient" TEXT NOT NULL,
+    "newest" INTEGER NOT NULL,
     "last" INTEGER NOT NULL,
     "head" BLOB NOT NULL,
     "cancelled" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("incarnation", "recipient")
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX outgoing_newest ON outgoing ("recipient", "newest");
 
 CREATE TABLE incoming (
     "origin" TEXT NOT NULL,
@@ -163,6 +169,7 @@ CREATE TABLE inbox (
     "leaf" BLOB NOT NULL,
     "created" INTEGER NOT NULL,
     "received" INTEGER NOT NULL,
+    "newest" INTEGER NOT NULL,
     "expires" INTEGER NOT NULL,
     "precedence" INTEGER NOT NULL,
     "sequence" INTEGER NOT NULL,
@@ -171,9 +178,9 @@ CREATE TABLE inbox (
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md")
 ) STRICT;
-CREATE INDEX inbox_received ON inbox ("received");
+CREATE INDEX inbox_newest ON inbox ("newest");
 CREATE INDEX inbox_bulletin ON inbox ("originator", "bulletin");
-CREATE INDEX inbox_leaf ON inbox ("leaf");
+CREATE INDEX inbox_id ON inbox ("bulletin");
 
 CREATE TABLE reader (
     "user" TEXT NOT NULL,
@@ -240,6 +247,8 @@ CREATE INDEX evidence_first ON evidence ("first");
 CREATE TABLE node (
     "name" TEXT NOT NULL,
     "incarnation" INTEGER NOT NULL,
+    "previous" INTEGER NOT NULL,
+    "began" INTEGER NOT NULL,
     "latest" INTEGER NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("name")
