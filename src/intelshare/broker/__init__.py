@@ -1,0 +1,15 @@
+"""THE LINE: the life of a bulletin, one file a step, without I/O. Read them in this order:
+
+    submit     an analyst's draft is decided, encrypted and queued          -> OK, after the commit
+    handover   links have room: decided again, numbered, sealed, signed     -> frames, after the commit
+    receive    a peer's frame: verified before it is parsed                 -> acknowledgements, receipts
+    release    one release: opened, decided under the own law, accepted
+    receipt    the recipient's signed word joins the pair at the sender
+    read       a reader opens what it may
+    hello      an incarnation begins; two nodes meet; what is missing is asked for
+    streams    numbers, neighbours, holes
+
+A step is ``step(node, view, event, now, random) -> Plan``: what to write, and the answer that may be given
+when that is durable. The asyncio shell (``node/``) and the simulator (``sim/``) carry out the same plans
+and decide nothing.
+"""
