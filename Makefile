@@ -1,0 +1,43 @@
+# The door to every chore. PY is the environment that `make env` makes.
+PY ?= .venv/bin/python
+
+.PHONY: env lock lint types imports test check proto bench bench-envelope sim demo clean
+
+env:            ## environment for development, from the lock
+	python3 -m venv .venv
+	.venv/bin/pip install -q --require-hashes -r requirements.lock
+	.venv/bin/pip install -q --no-deps -e .
+
+lock:           ## pin every dependency with its hashes (needs uv)
+	uv pip compile --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+
+lint:           ## format and lint
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types:          ## mypy --strict
+	$(PY) -m mypy
+
+imports:        ## rooms import one way
+	$(PY) -m importlinter.cli lint-imports
+
+test:           ## what the README calls
+	$(PY) -m pytest
+
+check: lint types imports test   ## all that CI checks
+
+proto:          ## regenerate src/intelshare/wire/v1 from proto/
+	$(PY) bench/../proto/generate.py
+
+bench:          ## releases per second end to end, beside JetStream and a floor
+	$(PY) -m bench.releases
+
+bench-envelope: ## microseconds per release of the envelope alone
+	$(PY) -m bench.envelope
+
+sim:            ## a thousand seeds of the simulator
+	$(PY) -m intelshare sim --seeds 1..1000
+
+demo:           ## the demo, without pauses
+	$(PY) -m intelshare demo --no-pause

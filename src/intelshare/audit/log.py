@@ -1,0 +1,68 @@
+"""One RFC 6962 tree per incarnation, as the compact range that appending needs.
+
+``frontier`` holds the roots of the maximal complete subtrees, largest first, 32 bytes each: as many as
+``size`` has one bits (RFC 9162, 2.1; transparency-dev "compact ranges").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intelshare.crypto.pae import Domain, digest, u64
+from intelshare.ids import Digest, Incarnation
+from intelshare.instant import Instant
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+"""Root of a log without entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """A log as far as it has grown."""
+
+    incarnation: Incarnation
+    size: int
+    frontier: bytes
+
+
+def entry_hash(kind: int, at: Instant, salt: bytes, record: bytes) -> Digest:
+    """What an entry is known by; the salt (32 random bytes) keeps its content from being guessed."""
+    return digest(Domain.LOG_ENTRY, bytes([kind]), u64(at), salt, record)
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """The tree's leaf of an entry hash."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The inner node over two subtrees."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def append(head: LogHead, entries: Sequence[bytes]) -> LogHead:
+    """The log with these entry hashes at its end."""
+    peaks = [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)]
+    size = head.size
+    for entry in entries:
+        node = leaf_hash(entry)
+        carry = size
+        while carry & 1:
+            node = node_hash(peaks.pop(), node)
+            carry >>= 1
+        peaks.append(node)
+        size += 1
+    return LogHead(head.incarnation, size, b"".join(peaks))
+
+
+def root(head: LogHead) -> bytes:
+    """The Merkle tree hash over all entries: 32 bytes."""
+    peaks = [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)]
+    if not peaks:
+        return EMPTY_ROOT
+    whole = peaks.pop()
+    while peaks:
+        whole = node_hash(peaks.pop(), whole)
+    return whole
