@@ -1,0 +1,134 @@
+"""A few clear builders: members with keys, nodes in a world of two treaties, users, drafts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from intelshare import instant
+from intelshare.broker.hello import begin
+from intelshare.broker.node import Node, with_trust
+from intelshare.broker.register import SetUser, set_user
+from intelshare.broker.tables import UserRow
+from intelshare.bulletin import Draft
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import KeyUse, Portion, PortionKind, Precedence, Trust
+from intelshare.crypto.suites import SUITE_1, Suite, load_signer
+from intelshare.envelope import SealingKeyHeld
+from intelshare.ids import Incarnation, MemberCode, UserUri
+from intelshare.instant import NEVER, Instant
+from intelshare.labels import LabelReader
+from intelshare.packs import builtin_registry, demo_treaties
+from intelshare.policy import Treaty, compile_world, parse_treaty
+from intelshare.statement import VerifiedRoots
+from intelshare.trust import Founded, Founding, Ratified, TrustView, found, renew_directory, user_uri
+
+
+NOW = instant.parse("2026-11-24T12:00:00Z")
+
+
+def seeded(seed: str) -> Callable[[int], bytes]:
+    """Random bytes that a seed gives."""
+    state = {"n": 0}
+
+    def random(count: int) -> bytes:
+        state["n"] += 1
+        return hashlib.shake_256(f"{seed}/{state['n']}".encode()).digest(count)
+
+    return random
+
+
+def treaties() -> tuple[Treaty, ...]:
+    """gsa-fra-usa and demo-climate, as the demo has them."""
+    registry = builtin_registry()
+    return tuple(parse_treaty(text, name, registry) for name, text in demo_treaties().items())
+
+
+@dataclass
+class Member:
+    """One member's node over a store, driven step by step: ``do`` commits, as the shell would."""
+
+    node: Node
+    store: Any
+
+    def do(self, step: Callable[..., Any], *args: Any, at: Instant = NOW, seed: str = "step") -> Any:
+        """Run ``step(node, view, *args, at, random)``, commit, and give the answer."""
+        random = seeded(f"{self.node.member}/{seed}/{self.store.commits}")
+        durable = self.store.perform_now(lambda view: step(self.node, view, *args, at, random))
+        return durable.value
+
+    def ask(self, query: Callable[..., Any], *args: Any) -> Any:
+        """Run ``query(node, view, *args)`` over what is committed."""
+        return self.store.query(lambda view: query(self.node, view, *args))
+
+
+def federation(
+    codes: Sequence[str], store: Callable[[], Any], *, suite: Suite = SUITE_1, at: Instant = NOW
+) -> dict[str, Member]:
+    """Members that know each other, have ratified both treaties, and have begun an incarnation.
+
+    Each has the analyst ``a`` (cleared for everything), the releasing officer ``r`` and the operator ``o``.
+    """
+    registry = builtin_registry()
+    files = treaties()
+    ratified = [Ratified(t.id, bytes.fromhex(t.text.removeprefix("sha256:"))) for t in files]
+    founded: dict[str, Founded] = {}
+    documents: list[bytes] = []
+    for code in codes:
+        made = found(Founding(MemberCode(code), code.title(), "one"), at, seeded(code), suite)
+        key = next(key for key in made.keys if key.record.use is KeyUse.DIRECTORY)
+        signer = load_signer(suite, key.record, key.key_id, key.secret)
+        view = TrustView.load(
+            MemberCode(code), [encode(Trust, made.root), encode(Trust, made.directory)], {suite.number: suite}
+        )
+        directory = view.members[MemberCode(code)].directory
+        assert directory is not None
+        renewed = renew_directory(directory, signer, at, ratified=ratified)
+        documents += [encode(Trust, made.root), encode(Trust, renewed)]
+        founded[code] = made
+    members = {}
+    for code in codes:
+        made = founded[code]
+        secrets = {key.record.use: key for key in made.keys}
+        signing, sealing = secrets[KeyUse.SIGNING], secrets[KeyUse.SEALING]
+        node = Node(
+            member=MemberCode(code),
+            uri=made.node.uri,
+            incarnation=Incarnation(int.from_bytes(seeded(code)(7), "big") + 1),
+            signer=load_signer(suite, signing.record, signing.key_id, signing.secret),
+            sealing={sealing.key_id: SealingKeyHeld(sealing.record, suite.load_sealing(sealing.secret))},
+            retired=frozenset(),
+            storage_key=made.storage_key,
+            trust=TrustView.load(MemberCode(code), documents, {suite.number: suite}),
+            world=compile_world(registry, codes, files),
+            suites={suite.number: suite},
+            labels=LabelReader(registry),
+            roots=VerifiedRoots(),
+        )
+        member = Member(with_trust(node, node.trust), store())
+        member.do(begin, at=at)
+        for name, role in (("a", "analyst"), ("r", "releasing-officer"), ("o", "operator")):
+            row = UserRow(user(code, name), name, role, "R4", code if len(code) == 3 else "FRA", "*", 0)
+            member.do(set_user, SetUser(user(code, "o"), row), at=at)
+        members[code] = member
+    return members
+
+
+def user(member: str, name: str) -> UserUri:
+    """The URI of a user of a member."""
+    return user_uri(f"{member.lower()}.intelshare.internal", name)
+
+
+def text(label: str, content: str = "text", *, category: str = "cyber", **changes: Any) -> Portion:
+    """A text portion."""
+    portion = Portion(PortionKind.TEXT, label, category, (), "", "text/plain", content.encode())
+    return replace(portion, **changes)
+
+
+def draft(*portions: Portion, to: Sequence[str], precedence: Precedence = Precedence.ROUTINE) -> Draft:
+    """A draft without an end."""
+    return Draft(tuple(MemberCode(code) for code in to), precedence, NEVER, NEVER, portions)
+
+
