@@ -108,4 +108,4 @@ def key_id(record: KeyRecord) -> KeyId:
 
 def digest(domain: Domain, *parts: bytes) -> Digest:
     """H over the PAE of these parts."""
-    return Digest(sha256(pae(domain, *parts)))
+    return Digest(hashlib.sha256(pae(domain, *parts)).digest())

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from hmac import compare_digest
 from typing import Final
 
 from intelshare.crypto.aead import open_once
@@ -304,7 +303,7 @@ def _open_all(
         for slot, secret, body in zip(slots, secrets, bodies, strict=True)
     ]
     for slot, secret, data in zip(slots, secrets, padded, strict=True):
-        if not compare_digest(commitment(secret, manifest.bulletin, slot, data), manifest.commitments[slot]):
+        if commitment(secret, manifest.bulletin, slot, data) != manifest.commitments[slot]:
             raise _commitment_mismatch("a portion differs from what the originator committed to")
     portions = []
     for slot, data in zip(slots, padded, strict=True):

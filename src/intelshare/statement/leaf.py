@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
 from intelshare.crypto.codec import malformed
-from intelshare.crypto.pae import Domain, pae, sha256
+from intelshare.crypto.pae import Domain, pae
 from intelshare.crypto.records import PROOF_LENGTH, Kind
 from intelshare.ids import LeafId
 
@@ -37,7 +38,7 @@ class Statement:
 
 def leaf_id(kind: Kind, nonce: bytes, data: bytes) -> LeafId:
     """The digest of a statement. The kind is inside, so that none can pass as another."""
-    return LeafId(sha256(b"\x00" + pae(Domain.LEAF, _KIND_BYTES[kind], nonce, data)))
+    return LeafId(hashlib.sha256(b"\x00" + pae(Domain.LEAF, _KIND_BYTES[kind], nonce, data)).digest())
 
 
 def parse_statement(kind: int, nonce: bytes, data: bytes, proof: bytes) -> Statement:
