@@ -166,9 +166,13 @@ def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) 
         chain = verifier.verify(x509.load_der_x509_certificate(certificate), []).chain
     except (VerificationError, ValueError):
         raise _mismatch() from None
-    return Validity(
+    valid = Validity(
         max(of(c.not_valid_before_utc) for c in chain), min(of(c.not_valid_after_utc) for c in chain)
     )
+    # X.509 counts the last second in; every interval of ours is half open.
+    if not valid.holds(at):
+        raise _mismatch()
+    return valid
 
 
 def is_authority(certificate: bytes) -> bool:

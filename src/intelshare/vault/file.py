@@ -84,7 +84,7 @@ class FileVault:
                 return CertifiedKey(entry.public, entry.secret)
         raise VaultError("NOT_FOUND", f"the vault has no {name}", place=Place(str(self._path)))
 
-    def keys(self) -> tuple[HeldKey, ...]:
+    def held_keys(self) -> tuple[HeldKey, ...]:
         """Every key of the vault without its secret."""
         return tuple(
             HeldKey(KeyId(entry.name), decode(KeyRecord, entry.public), entry.kind is EntryKind.RETIRED)

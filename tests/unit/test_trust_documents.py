@@ -1,0 +1,491 @@
+"""What may replace what, and who may sign now (rows 30, 60, 61, 62, 91, 97 of attacks.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from envelope_world import stream_of
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import key_id
+from intelshare.crypto.records import KeyRecord, KeyUse, Kind, Trust
+from intelshare.crypto.suites import SUITE_1, SUITES
+from intelshare.errors import IntelshareError
+from intelshare.ids import NodeUri
+from intelshare.instant import DAY, HOUR, MINUTE, Instant
+from intelshare.statement import Leaf, VerifiedRoots, read_batch, sign_batch, verify
+from intelshare.trust import (
+    DirectoryDocument,
+    DirectoryNode,
+    Ratified,
+    RootDocument,
+    TrustView,
+    due,
+    fingerprint,
+    new_key,
+    read_member_file,
+    renew_directory,
+    renew_root,
+    sign_directory,
+    sign_root,
+    write_member_file,
+)
+from intelshare.trust.documents import Revocation, Revoked, Why
+from intelshare.trust.keys import (
+    SEALING_GRACE,
+    SEALING_OVERLAP,
+    SEALING_PERIOD,
+    SIGNING_LIFETIME,
+    SIGNING_OVERLAP,
+)
+from trust_world import NOW, TestMember, documents, member, signer, view_of
+
+
+@pytest.fixture(scope="module")
+def fra() -> TestMember:
+    return member("FRA")
+
+
+@pytest.fixture(scope="module")
+def deu() -> TestMember:
+    return member("DEU", root_keys=3, threshold=2)
+
+
+def refused(act: Callable[[], object]) -> str:
+    with pytest.raises(IntelshareError) as error:
+        act()
+    assert error.value.message
+    return error.value.code
+
+
+# --- First contact -----------------------------------------------------------------------------------
+
+
+def test_a_member_file_is_imported_by_its_fingerprint_however_it_is_typed(
+    fra: TestMember, deu: TestMember
+) -> None:
+    text = write_member_file(view_of(deu).members[deu.code])
+    read = read_member_file(text.encode(), "deu.json")
+    assert (read.member, read.fingerprint) == ("DEU", deu.fingerprint)
+    assert read.directory is not None
+    typed = deu.fingerprint.lower().replace("-", "  ").replace("0", "o").replace("1", "l")
+    view = view_of(fra).with_member(read.roots, typed).view
+    change = view.with_document(read.directory, NOW)
+    assert change.changed
+    assert change.view.need_fresh(deu.code, NOW) == deu.directory
+
+
+def test_row_60_a_swapped_member_file_is_not_imported(fra: TestMember, deu: TestMember) -> None:
+    impostor = member("DEU", seed="impostor")
+    view = view_of(fra)
+    for given in (deu.fingerprint, deu.fingerprint[:20], ""):
+        assert refused(lambda g=given: view.with_member((impostor.founded.root,), g)) == "TRUST_FINGERPRINT"
+    assert view.members.keys() == {"FRA"}
+
+
+def test_row_60_a_member_already_known_cannot_be_replaced_by_another_first_root(
+    fra: TestMember, deu: TestMember
+) -> None:
+    impostor = member("DEU", seed="impostor")
+    view = view_of(fra, deu)
+    assert (
+        refused(lambda: view.with_member((impostor.founded.root,), impostor.fingerprint))
+        == "TRUST_FINGERPRINT"
+    )
+
+
+def test_documents_of_a_member_never_met_wait_for_first_contact(fra: TestMember, deu: TestMember) -> None:
+    view = view_of(fra)
+    for document in (deu.founded.root, deu.founded.directory):
+        assert refused(lambda d=document: view.with_document(d, NOW)) == "TRUST_FINGERPRINT"
+
+
+def test_two_members_cannot_claim_one_domain(fra: TestMember, deu: TestMember) -> None:
+    ita = member("ITA")
+    greedy = sign_root(replace(ita.root, domain=deu.root.domain), [signer(k) for k in ita.founded.root_keys])
+    view = view_of(fra, deu)
+    assert refused(lambda: view.with_member((greedy,), fingerprint(greedy.document))) == "NOT_AUTHORISED"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[:-40],
+        lambda text: text.replace('"DEU"', '"ITA"'),
+        lambda text: text.replace("intelshare/member/1", "intelshare/member/2"),
+        lambda text: text.replace('"name"', '"nmae"'),
+        lambda _: '{"schema": ' + "[" * 100_000,
+        lambda _: "",
+        lambda text: text.replace('"roots": [', '"roots": ["AAAA",'),
+    ],
+)
+def test_what_is_not_a_member_file_is_said_to_be_none(spoil: Callable[[str], str], deu: TestMember) -> None:
+    text = spoil(write_member_file(view_of(deu).members[deu.code]))
+    assert refused(lambda: read_member_file(text.encode(), "x.json")) == "INPUT_INVALID"
+    assert refused(lambda: read_member_file(b" " * (8 * 1024 * 1024 + 1), "x.json")) == "TOO_LARGE"
+
+
+# --- Directories -------------------------------------------------------------------------------------
+
+
+def test_row_30_an_expired_directory_heals_when_its_successor_arrives(
+    fra: TestMember, deu: TestMember
+) -> None:
+    view = view_of(fra, deu)
+    late = Instant(NOW + 7 * DAY)
+    assert view.directory_fresh(deu.code, Instant(late - 1))
+    assert not view.directory_fresh(deu.code, late)
+    assert refused(lambda: view.sealing_key(deu.code, 1, late)) == "TRUST_EXPIRED"
+    assert view.key_record(deu.key(KeyUse.SIGNING).key_id) is not None
+    healed = view.with_document(deu.renewed(late), late, deu.code).view
+    assert healed.need_fresh(deu.code, late).version == 2
+    assert healed.sealing_key(deu.code, 1, late)[0] == deu.key(KeyUse.SEALING).key_id
+
+
+def test_row_61_an_older_directory_is_a_rollback_also_after_a_restart(
+    fra: TestMember, deu: TestMember
+) -> None:
+    second = deu.renewed(Instant(NOW + HOUR))
+    view = view_of(fra, deu).with_document(second, Instant(NOW + HOUR)).view
+    reloaded = TrustView.load(fra.code, [*documents(fra, deu), encode(Trust, second)], SUITES)
+    for held in (view, reloaded):
+        assert held.members[deu.code].directory == view.members[deu.code].directory
+        assert refused(lambda h=held: h.with_document(deu.founded.directory, NOW)) == "TRUST_ROLLBACK"
+
+
+def test_row_61_an_expired_directory_is_not_accepted(fra: TestMember, deu: TestMember) -> None:
+    view = view_of(fra, deu)
+    second = deu.renewed(Instant(NOW + HOUR))
+    late = Instant(NOW + HOUR + 7 * DAY)
+    assert refused(lambda: view.with_document(second, late)) == "TRUST_EXPIRED"
+
+
+def test_a_directory_from_the_future_waits(fra: TestMember, deu: TestMember) -> None:
+    early = deu.renewed(Instant(NOW + 10 * MINUTE))
+    view = view_of(fra, deu)
+    assert refused(lambda: view.with_document(early, NOW)) == "CLOCK_SKEW"
+    assert view.with_document(early, Instant(NOW + 6 * MINUTE)).changed
+
+
+def test_two_directories_of_one_version_are_a_fork_and_the_first_stays(
+    fra: TestMember, deu: TestMember
+) -> None:
+    view = view_of(fra, deu)
+    other = sign_directory(
+        replace(deu.directory, ratified=(Ratified("x", bytes(32)),)),  # type: ignore[arg-type]
+        deu.signer(KeyUse.DIRECTORY),
+    )
+    assert refused(lambda: view.with_document(other, NOW)) == "TRUST_FORK"
+    again = sign_directory(deu.directory, deu.signer(KeyUse.DIRECTORY))
+    assert not view.with_document(again, NOW).changed
+
+
+def test_row_62_a_directory_not_signed_by_the_roots_directory_key_is_refused(
+    fra: TestMember, deu: TestMember
+) -> None:
+    view = view_of(fra, deu)
+    genuine = deu.renewed(NOW)
+    one = genuine.signatures[0]
+    flipped = replace(one, signature=one.signature[:-1] + bytes([one.signature[-1] ^ 1]))
+    for bad in (
+        renew_directory(deu.directory, fra.signer(KeyUse.DIRECTORY), NOW),
+        renew_directory(deu.directory, deu.signer(KeyUse.SIGNING), NOW),
+        renew_directory(deu.directory, signer(deu.founded.root_keys[0]), NOW),
+        replace(genuine, signatures=()),
+        replace(genuine, signatures=(flipped,)),
+        replace(genuine, document=genuine.document.replace(b"one.deu", b"two.deu")),
+    ):
+        assert refused(lambda b=bad: view.with_document(b, NOW)) == "TRUST_THRESHOLD"
+
+
+def test_a_peer_hands_over_only_its_own_documents(fra: TestMember, deu: TestMember) -> None:
+    view = view_of(fra, deu)
+    assert refused(lambda: view.with_document(deu.renewed(NOW), NOW, fra.code)) == "NOT_AUTHORISED"
+
+
+def test_a_member_vouches_for_nodes_of_its_own_domain_only(fra: TestMember, deu: TestMember) -> None:
+    view = view_of(fra, deu)
+    for node in (
+        fra.founded.node,
+        replace(deu.founded.node, dns="one.fra.intelshare.internal"),
+    ):
+        theft = deu.renewed(NOW, nodes=[node])
+        assert refused(lambda t=theft: view.with_document(t, NOW)) == "NOT_AUTHORISED"
+
+
+def test_row_97_listing_anothers_key_is_accepted_with_a_warning_and_harms_nobody(
+    fra: TestMember, deu: TestMember
+) -> None:
+    ita = member("ITA")
+    stolen = deu.key(KeyUse.SIGNING).record
+    claimed = replace(stolen, member=ita.code, node=ita.founded.node.uri)
+    view = view_of(fra, deu, ita)
+    for record in (stolen, claimed):
+        revoke = [Revocation(Revoked.KEY, key_id(stolen), Why.COMPROMISED, NOW)]
+        change = view.with_document(ita.renewed(NOW, add_keys=[record], revoke=revoke), NOW)
+        assert change.changed
+        assert len(change.warnings) == 1
+        assert "DEU" in change.warnings[0]
+        assert change.view.key_record(key_id(stolen)) == stolen
+        assert change.view.revocation(key_id(stolen)) is None
+        signed = statement_by(deu, KeyUse.SIGNING)
+        verify(*signed, deu.code, NOW, trust=change.view, suites=SUITES, roots=VerifiedRoots())
+
+
+# --- Who may sign ------------------------------------------------------------------------------------
+
+
+def statement_by(of: TestMember, use: KeyUse):  # type: ignore[no-untyped-def]
+    leaf = Leaf(Kind.RECEIPT, bytes(16), b"opaque here")
+    batch = sign_batch([leaf], of.signer(use), NOW, stream_of("batch"))
+    return batch.statements[0], read_batch(batch.batch)
+
+
+def test_row_91_a_directory_key_may_not_sign_statements(fra: TestMember, deu: TestMember) -> None:
+    view = view_of(fra, deu)
+    statement, batch = statement_by(deu, KeyUse.DIRECTORY)
+    act = lambda: verify(statement, batch, deu.code, NOW, trust=view, suites=SUITES, roots=VerifiedRoots())  # noqa: E731
+    assert refused(act) == "SIGNER_NOT_AUTHORISED"
+
+
+def test_row_7_a_rotated_key_counts_before_its_end_and_a_compromised_one_never(
+    fra: TestMember, deu: TestMember
+) -> None:
+    key = deu.key(KeyUse.SIGNING).key_id
+    statement, batch = statement_by(deu, KeyUse.SIGNING)
+
+    def check(why: Why, effective: Instant) -> None:
+        change = deu.renewed(NOW, revoke=[Revocation(Revoked.KEY, key, why, effective)])
+        view = view_of(fra, deu).with_document(change, NOW).view
+        verify(statement, batch, deu.code, NOW, trust=view, suites=SUITES, roots=VerifiedRoots())
+
+    check(Why.ROTATED, Instant(NOW + 1))
+    assert refused(lambda: check(Why.ROTATED, NOW)) == "SIGNER_REVOKED"
+    assert refused(lambda: check(Why.COMPROMISED, Instant(NOW + DAY))) == "SIGNER_REVOKED"
+
+
+def test_statements_are_signed_with_the_newest_key_and_hellos_with_the_oldest(deu: TestMember) -> None:
+    at = Instant(NOW + DAY)
+    node = deu.founded.node.uri
+    added = new_key(SUITE_1, KeyUse.SIGNING, deu.code, at, stream_of("second"), node=node)
+    view = view_of(deu).with_document(deu.renewed(at, add_keys=[added.record]), at).view
+    assert view.signing_key(node, 1, at) == added.key_id
+    assert view.hello_key(node, 1, at) == deu.key(KeyUse.SIGNING).key_id
+    assert (
+        refused(lambda: view.signing_key(node, 1, Instant(NOW + 2 * SIGNING_LIFETIME))) == "SIGNER_NOT_VALID"
+    )
+
+
+def test_what_both_directories_allow_decides_the_suite(fra: TestMember, deu: TestMember) -> None:
+    view = view_of(fra, deu)
+    assert view.suite_with(deu.code) == 1
+    strict = sign_directory(
+        replace(deu.directory, version=2, suites=(2,), floor=2), deu.signer(KeyUse.DIRECTORY)
+    )
+    view = view.with_document(strict, NOW).view
+    assert refused(lambda: view.suite_with(deu.code)) == "SUITE_BELOW_FLOOR"
+
+
+def test_ratified_texts_are_what_the_directory_names(fra: TestMember, deu: TestMember) -> None:
+    row = Ratified("demo-climate", bytes(range(32)))  # type: ignore[arg-type]
+    view = view_of(fra, deu).with_document(deu.renewed(NOW, ratified=[row]), NOW).view
+    assert dict(view.ratified(deu.code)) == {"demo-climate": row.text}
+    assert dict(view.ratified(fra.code)) == {}
+
+
+# --- Roots -------------------------------------------------------------------------------------------
+
+
+def new_root_keys(count: int, seed: str):  # type: ignore[no-untyped-def]
+    random = stream_of(seed)
+    return [new_key(SUITE_1, KeyUse.ROOT, member("DEU").code, NOW, random) for _ in range(count)]
+
+
+def test_a_root_signed_by_a_threshold_of_old_and_new_keys_is_accepted(
+    fra: TestMember, deu: TestMember
+) -> None:
+    fresh = new_root_keys(2, "fresh")
+    signers = [signer(k) for k in (*deu.founded.root_keys[:2], *fresh)]
+    second = renew_root(deu.root, signers, keys=[k.record for k in fresh], threshold=2)
+    change = view_of(fra, deu).with_document(second, NOW, deu.code)
+    assert change.view.members[deu.code].root.version == 2
+    assert change.view.directory_fresh(deu.code, NOW)
+    assert change.view.members[deu.code].fingerprint == deu.fingerprint
+    stored = [*documents(fra, deu), encode(Trust, second)]
+    assert TrustView.load(fra.code, reversed(stored), SUITES).members == change.view.members
+
+
+def test_row_62_a_root_signed_by_new_or_old_keys_only_is_refused(fra: TestMember, deu: TestMember) -> None:
+    fresh = new_root_keys(2, "fresh")
+    records = [k.record for k in fresh]
+    old = [signer(k) for k in deu.founded.root_keys]
+    new = [signer(k) for k in fresh]
+    view = view_of(fra, deu)
+    for signers in (new, old, [*new, old[0]], [*old, new[0]], [*new, old[0], old[0]], []):
+        bad = renew_root(deu.root, signers, keys=records, threshold=2)
+        assert refused(lambda b=bad: view.with_document(b, NOW)) == "TRUST_THRESHOLD"
+    assert view.members[deu.code].root.version == 1
+
+
+def test_row_61_an_older_root_is_a_rollback_and_another_of_its_version_a_fork(
+    fra: TestMember, deu: TestMember
+) -> None:
+    signers = [signer(k) for k in deu.founded.root_keys]
+    second = renew_root(deu.root, signers)
+    view = view_of(fra, deu).with_document(second, NOW).view
+    assert not view.with_document(second, NOW).changed
+    assert refused(lambda: view.with_document(deu.founded.root, NOW)) == "TRUST_ROLLBACK"
+    for version in (1, 2):
+        other = replace(deu.root, version=version, name="Another")
+        assert refused(lambda o=other: view.with_document(sign_root(o, signers), NOW)) == "TRUST_FORK"
+        unsigned = sign_root(other, signers[:1])
+        assert refused(lambda u=unsigned: view.with_document(u, NOW)) == "TRUST_THRESHOLD"
+    gap = sign_root(replace(deu.root, version=4), signers)
+    assert refused(lambda: view.with_document(gap, NOW)) == "TRUST_THRESHOLD"
+
+
+def test_a_new_directory_key_ends_the_old_directory_and_undoes_a_fast_forward(
+    fra: TestMember, deu: TestMember
+) -> None:
+    stolen = sign_directory(replace(deu.directory, version=2**64 - 1), deu.signer(KeyUse.DIRECTORY))
+    view = view_of(fra, deu).with_document(stolen, NOW).view
+    key = new_key(SUITE_1, KeyUse.DIRECTORY, deu.code, NOW, stream_of("directory 2"))
+    second = renew_root(deu.root, [signer(k) for k in deu.founded.root_keys], directory=[key.record])
+    view = view.with_document(second, NOW).view
+    assert refused(lambda: view.need_fresh(deu.code, NOW)) == "TRUST_EXPIRED"
+    assert view.identify(deu.founded.node_leaf.certificate, NOW).member == deu.code
+    stored = [*documents(fra), *map(lambda d: encode(Trust, d), (deu.founded.root, second, stolen))]  # noqa: C417
+    assert TrustView.load(fra.code, stored, SUITES).members == view.members
+    assert refused(lambda: view.with_document(stolen, NOW)) == "TRUST_THRESHOLD"
+    healed = renew_directory(deu.directory, signer(key), Instant(NOW + 1))
+    view = view.with_document(healed, Instant(NOW + 1)).view
+    assert view.need_fresh(deu.code, NOW).version == 2
+    stored.append(encode(Trust, healed))
+    assert TrustView.load(fra.code, stored, SUITES).members == view.members
+
+
+def test_a_store_without_the_own_root_or_with_a_broken_chain_is_not_loaded(
+    fra: TestMember, deu: TestMember
+) -> None:
+    assert refused(lambda: TrustView.load(fra.code, documents(deu), SUITES)) == "TRUST_FINGERPRINT"
+    orphan = sign_root(replace(fra.root, version=2), [signer(k) for k in fra.founded.root_keys])
+    assert refused(lambda: TrustView.load(fra.code, [encode(Trust, orphan)], SUITES)) == "TRUST_THRESHOLD"
+
+
+# --- Well-formedness ---------------------------------------------------------------------------------
+
+
+def short(key: KeyRecord) -> KeyRecord:
+    return replace(key, public=key.public[:-1])
+
+
+BAD_ROOTS: dict[str, Callable[[RootDocument], RootDocument]] = {
+    "threshold 0": lambda r: replace(r, threshold=0),
+    "threshold above the keys": lambda r: replace(r, threshold=4),
+    "version 0": lambda r: replace(r, version=0),
+    "domain with a slash": lambda r: replace(r, domain="deu/x"),
+    "domain in capitals": lambda r: replace(r, domain="DEU.example"),
+    "empty domain": lambda r: replace(r, domain=""),
+    "name with an escape": lambda r: replace(r, name="Deu\x1b[2J"),
+    "member that is a path": lambda r: replace(r, member="../X"),
+    "a key twice": lambda r: replace(r, keys=(r.keys[0], r.keys[0])),
+    "a component key twice": lambda r: replace(
+        r, keys=(r.keys[0], replace(r.keys[1], public=r.keys[0].public[:32] + r.keys[1].public[32:]))
+    ),
+    "a root key as directory key": lambda r: replace(
+        r, directory=(replace(r.keys[0], use=KeyUse.DIRECTORY),)
+    ),
+    "key of another use": lambda r: replace(r, keys=(replace(r.keys[0], use=KeyUse.SIGNING),), threshold=1),
+    "key of another member": lambda r: replace(r, keys=(replace(r.keys[0], member="ITA"),), threshold=1),
+    "short key": lambda r: replace(r, keys=(short(r.keys[0]),), threshold=1),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROOTS)
+def test_a_root_that_breaks_its_own_rules_is_malformed(case: str, fra: TestMember, deu: TestMember) -> None:
+    bad = sign_root(
+        replace(BAD_ROOTS[case](deu.root), version=0 if case == "version 0" else 2),
+        [signer(k) for k in deu.founded.root_keys],
+    )
+    assert refused(lambda: view_of(fra, deu).with_document(bad, NOW)) == "ENVELOPE_MALFORMED"
+
+
+BAD_DIRECTORIES: dict[str, Callable[[DirectoryDocument], DirectoryDocument]] = {
+    "longer than 7 days": lambda d: replace(d, expires=Instant(d.issued + 7 * DAY + 1)),
+    "no life at all": lambda d: replace(d, expires=d.issued),
+    "floor above its suites": lambda d: replace(d, floor=2),
+    "one URI twice": lambda d: replace(d, nodes=(d.nodes[0], replace(d.nodes[0], dns="x.deu.example"))),
+    "one DNS name twice": lambda d: replace(
+        d, nodes=(d.nodes[0], replace(d.nodes[0], uri=d.nodes[0].uri + "2"))
+    ),
+    "a node name with a space": lambda d: replace(
+        d, nodes=(DirectoryNode(NodeUri(d.nodes[0].uri + " "), d.nodes[0].dns, ()),)
+    ),
+    "one treaty twice": lambda d: replace(d, ratified=(Ratified("x", bytes(32)),) * 2),  # type: ignore[arg-type]
+    "authority that is none": lambda d: replace(d, authorities=(b"\x30\x00",)),
+    "root key listed": lambda d: replace(d, keys=(replace(d.keys[0], use=KeyUse.ROOT, node=NodeUri("")),)),
+    "signing key of no node": lambda d: replace(d, keys=(replace(d.keys[0], node=NodeUri("")),)),
+    "sealing key of a node": lambda d: replace(d, keys=(replace(d.keys[1], node=d.nodes[0].uri),)),
+    "a key twice": lambda d: replace(d, keys=(d.keys[0], d.keys[0])),
+    "short key": lambda d: replace(d, keys=(short(d.keys[1]),)),
+    "revocation of half a key": lambda d: replace(
+        d, revocations=(Revocation(Revoked.KEY, bytes(16), Why.ROTATED, NOW),)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DIRECTORIES)
+def test_a_directory_that_breaks_its_own_rules_is_malformed(
+    case: str, fra: TestMember, deu: TestMember
+) -> None:
+    bad = sign_directory(
+        replace(BAD_DIRECTORIES[case](deu.directory), version=2), deu.signer(KeyUse.DIRECTORY)
+    )
+    assert refused(lambda: view_of(fra, deu).with_document(bad, NOW)) == "ENVELOPE_MALFORMED"
+
+
+def test_a_component_of_a_root_key_cannot_stand_in_the_directory(fra: TestMember, deu: TestMember) -> None:
+    root_key = deu.founded.root_keys[0].record
+    reused = replace(root_key, use=KeyUse.SIGNING, node=deu.founded.node.uri)
+    bad = deu.renewed(NOW, add_keys=[reused])
+    assert refused(lambda: view_of(fra, deu).with_document(bad, NOW)) == "ENVELOPE_MALFORMED"
+
+
+# --- Renewal and rotation ----------------------------------------------------------------------------
+
+
+def test_nothing_is_due_at_the_start_and_a_directory_at_half_its_life(deu: TestMember) -> None:
+    node = deu.founded.node.uri
+    first = due(deu.directory, node, NOW)
+    assert (first.directory, first.sealing, first.signing, first.retired) == (False, False, False, ())
+    half = Instant(NOW + 7 * DAY // 2)
+    assert due(deu.directory, node, half).directory
+    assert not due(deu.directory, node, Instant(half - 1)).directory
+
+
+def test_sealing_keys_change_weekly_overlap_and_are_destroyed_when_nothing_can_arrive(
+    deu: TestMember,
+) -> None:
+    node, old = deu.founded.node.uri, deu.key(KeyUse.SEALING)
+    week = Instant(NOW + SEALING_PERIOD)
+    assert due(deu.directory, node, week).sealing
+    fresh = new_key(SUITE_1, KeyUse.SEALING, deu.code, week, stream_of("week 2"))
+    rotated = decode(DirectoryDocument, deu.renewed(week, add_keys=[fresh.record]).document)
+    assert not due(rotated, node, week).sealing
+    view = view_of(deu).with_document(deu.renewed(week, add_keys=[fresh.record]), week).view
+    assert view.sealing_key(deu.code, 1, week)[0] == fresh.key_id
+    assert old.record.not_after == week + SEALING_OVERLAP
+    gone = Instant(old.record.not_after + SEALING_GRACE)
+    assert due(rotated, node, Instant(gone - 1)).retired == ()
+    assert due(rotated, node, gone).retired == (old.key_id,)
+    after = renew_directory(rotated, deu.signer(KeyUse.DIRECTORY), gone, drop_keys=[old.key_id])
+    assert old.record not in decode(DirectoryDocument, after.document).keys
+
+
+def test_a_signing_key_is_succeeded_long_before_it_ends(deu: TestMember) -> None:
+    node = deu.founded.node.uri
+    at = Instant(NOW + SIGNING_LIFETIME - SIGNING_OVERLAP)
+    assert due(deu.directory, node, at).signing
+    assert not due(deu.directory, node, Instant(at - 1)).signing

@@ -1,0 +1,302 @@
+"""The vault: what opens it, what it never shows, and how damage is told apart (rows 56, 57 of attacks.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from envelope_world import stream_of
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import KeyUse
+from intelshare.crypto.suites import SUITE_1, SUITES, Context, verify_signature
+from intelshare.errors import IntelshareError, StoreError
+from intelshare.ports import Vault
+from intelshare.trust import Founded, new_key
+from intelshare.vault import (
+    DEVELOPMENT,
+    NODE_AUTHORITY,
+    NODE_LEAF,
+    STANDARD,
+    USER_AUTHORITY,
+    FileVault,
+    Stretching,
+    check_private,
+    create_vault,
+    make_private_folder,
+    open_vault,
+    passphrase_from_descriptor,
+    passphrase_from_file,
+    passphrase_from_prompt,
+    write_private,
+)
+from intelshare.vault import format as layout
+from trust_world import NOW, member
+
+PASSPHRASE = b"six random words are easier"
+
+
+@pytest.fixture(scope="module")
+def founded() -> Founded:
+    return member("FRA").founded
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "vault" / "keys.vault"
+
+
+def create(path: Path, founded: Founded, cost: Stretching = DEVELOPMENT) -> FileVault:
+    return create_vault(
+        path,
+        PASSPHRASE,
+        keys=founded.keys,
+        certified={
+            NODE_AUTHORITY: founded.node_authority,
+            USER_AUTHORITY: founded.user_authority,
+            NODE_LEAF: founded.node_leaf,
+        },
+        storage_key=founded.storage_key,
+        suites=SUITES,
+        random=os.urandom,
+        cost=cost,
+    )
+
+
+def reopen(path: Path, passphrase: bytes = PASSPHRASE, *, allow_development: bool = True) -> FileVault:
+    return open_vault(path, passphrase, suites=SUITES, random=os.urandom, allow_development=allow_development)
+
+
+def refused(act: Callable[[], object]) -> str:
+    with pytest.raises(IntelshareError) as error:
+        act()
+    return error.value.code
+
+
+def test_what_was_put_in_is_there_after_reopening(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    vault: Vault = reopen(path)
+    directory, signing, sealing = founded.keys
+    for key in (directory, signing):
+        signed = vault.signer(key.key_id).sign(b"message", Context.HELLO)
+        verify_signature(SUITE_1, key.record.public, Context.HELLO, b"message", signed)
+    box = SUITE_1.seal(sealing.record.public, b"info", b"k" * 32)
+    assert vault.sealing_keys()[sealing.key_id].key.open(b"info", box) == b"k" * 32
+    assert vault.storage_key() == founded.storage_key
+    file = reopen(path)
+    assert file.certified(NODE_AUTHORITY) == founded.node_authority
+    assert file.certified(USER_AUTHORITY) == founded.user_authority
+    assert file.certified(NODE_LEAF) == founded.node_leaf
+    assert {k.key_id for k in file.held_keys()} == {k.key_id for k in founded.keys}
+
+
+def test_a_standard_vault_costs_what_the_design_says_and_opens_without_permission(
+    path: Path, founded: Founded
+) -> None:
+    assert (STANDARD.passes, STANDARD.memory) == (3, 256 * 1024)
+    create(path, founded, STANDARD)
+    assert reopen(path, allow_development=False).stretching == STANDARD
+
+
+def test_a_development_vault_opens_only_where_development_is_allowed(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    assert refused(lambda: reopen(path, allow_development=False)) == "KEYSTORE_CORRUPT"
+
+
+def test_a_short_passphrase_makes_no_real_vault(path: Path, founded: Founded) -> None:
+    act = lambda: create_vault(  # noqa: E731
+        path, b"short", keys=(), certified={}, storage_key=None, suites=SUITES, random=os.urandom
+    )
+    assert refused(act) == "KEYSTORE_PASSWORD"
+    assert not path.exists()
+
+
+def test_a_vault_is_never_written_over_another(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    before = path.read_bytes()
+    assert refused(lambda: create(path, founded)) == "ID_CONFLICT"
+    assert path.read_bytes() == before
+
+
+def test_row_56_looser_modes_are_refused_with_the_chmod_to_run(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    for target, mode, good in ((path, 0o644, 0o600), (path.parent, 0o750, 0o700)):
+        target.chmod(mode)
+        with pytest.raises(IntelshareError) as error:
+            reopen(path)
+        assert error.value.code == "KEYSTORE_PERMISSIONS"
+        assert error.value.hint == f"chmod {good:o} {target}"
+        target.chmod(good)
+    reopen(path)
+
+
+def test_row_56_a_link_or_fifo_in_place_of_the_vault_is_refused(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    moved = path.with_name("moved")
+    path.rename(moved)
+    path.symlink_to(moved)
+    assert refused(lambda: reopen(path)) == "KEYSTORE_PERMISSIONS"
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert refused(lambda: reopen(path)) == "KEYSTORE_PERMISSIONS"
+    path.unlink()
+    assert refused(lambda: reopen(path)) == "NOT_FOUND"
+
+
+def test_row_56_a_wrong_passphrase_is_not_called_damage(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    for wrong in (b"wrong passphrase", PASSPHRASE + b" ", b""):
+        assert refused(lambda w=wrong: reopen(path, w)) == "KEYSTORE_PASSWORD"
+
+
+def test_row_56_damage_is_not_called_a_wrong_passphrase(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    whole = path.read_bytes()
+    places = [*range(0, 60, 3), len(whole) // 2, len(whole) - 40, len(whole) - 1]
+    damaged = [whole[:cut] for cut in (0, 1, 31, 32, 64, len(whole) // 2, len(whole) - 1)]
+    damaged += [whole[:p] + bytes([whole[p] ^ 1]) + whole[p + 1 :] for p in places]
+    damaged.append(whole + b"\0")
+    for data in damaged:
+        write_private(path, data)
+        assert refused(lambda: reopen(path)) == "KEYSTORE_CORRUPT"
+    write_private(path, whole)
+    reopen(path)
+
+
+def resealed(body: bytes) -> bytes:
+    return body + hashlib.sha256(body).digest()
+
+
+def test_a_forger_who_fixes_the_checksum_gains_nothing(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    body = path.read_bytes()[:-32]
+    passes, memory = slice(18, 22), slice(22, 26)
+    for place, value, code in (
+        (memory, (4 * 1024).to_bytes(4), "KEYSTORE_CORRUPT"),
+        (memory, (0xFFFFFFFF).to_bytes(4), "KEYSTORE_CORRUPT"),
+        (passes, (0).to_bytes(4), "KEYSTORE_CORRUPT"),
+        (passes, (2).to_bytes(4), "KEYSTORE_PASSWORD"),
+    ):
+        forged = bytearray(body)
+        forged[place] = value
+        write_private(path, resealed(bytes(forged)))
+        assert refused(lambda: reopen(path)) == code
+
+
+def test_no_entry_can_be_removed_or_moved(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    whole = path.read_bytes()
+    body = decode(layout._Body, whole[:-32])
+    for entries in (body.entries[:-1], body.entries[::-1], ()):
+        forged = encode(layout._Body, layout._Body(body.header, body.seal, entries))
+        write_private(path, resealed(forged))
+        assert refused(lambda: reopen(path)) == "KEYSTORE_CORRUPT"
+
+
+def test_a_new_key_is_durable_and_the_others_keep_their_ciphertext(path: Path, founded: Founded) -> None:
+    vault = create(path, founded)
+    before = path.read_bytes()
+    fresh = new_key(SUITE_1, KeyUse.SEALING, member("FRA").code, NOW, stream_of("fresh"))
+    vault.put([fresh])
+    assert fresh.key_id in reopen(path).sealing_keys()
+    assert before[200:2000] in path.read_bytes()
+
+
+def test_a_renewed_leaf_replaces_the_old_one(path: Path, founded: Founded) -> None:
+    vault = create(path, founded)
+    vault.put(certified={NODE_LEAF: founded.user_authority})
+    assert reopen(path).certified(NODE_LEAF) == founded.user_authority
+    assert reopen(path).certified(NODE_AUTHORITY) == founded.node_authority
+
+
+def test_a_retired_key_opens_nothing_for_ever_and_is_remembered(path: Path, founded: Founded) -> None:
+    vault = create(path, founded)
+    key = founded.keys[2]
+    vault.retire([key.key_id, b"unknown"])  # type: ignore[list-item]
+    for each in (vault, reopen(path)):
+        assert key.key_id not in each.sealing_keys()
+        assert each.retired() == {key.key_id}
+    assert [k.retired for k in reopen(path).held_keys()] == [False, False, True]
+
+
+def test_a_changed_passphrase_opens_and_the_old_one_does_not(path: Path, founded: Founded) -> None:
+    create(path, founded).change_passphrase(b"another long passphrase", DEVELOPMENT)
+    assert refused(lambda: reopen(path)) == "KEYSTORE_PASSWORD"
+    assert reopen(path, b"another long passphrase").storage_key() == founded.storage_key
+
+
+def test_nothing_secret_is_in_the_file_or_in_what_is_printed(path: Path, founded: Founded) -> None:
+    vault = create(path, founded)
+    data = path.read_bytes()
+    shown = repr(founded) + repr(vault.__dict__) + repr(vault.held_keys())
+    for secret in (PASSPHRASE, founded.storage_key, *(k.secret for k in founded.keys)):
+        assert secret not in data
+        assert secret[:16] not in data
+        assert repr(secret)[2:30] not in shown
+        assert secret.hex() not in shown
+    assert b"PRIVATE KEY" not in data
+
+
+def test_row_57_umask_000_still_makes_0700_and_0600(path: Path, founded: Founded) -> None:
+    before = os.umask(0)
+    try:
+        create(path, founded).retire([])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_row_57_a_data_folder_with_looser_modes_is_named_with_the_chmod(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    make_private_folder(folder)
+    check_private(folder, StoreError, "DATA_PERMISSIONS")
+    folder.chmod(0o755)
+    with pytest.raises(StoreError) as error:
+        check_private(folder, StoreError, "DATA_PERMISSIONS")
+    assert (error.value.code, error.value.hint) == ("DATA_PERMISSIONS", f"chmod 700 {folder}")
+
+
+def test_a_write_that_fails_leaves_the_old_vault(
+    path: Path, founded: Founded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = create(path, founded)
+    before = path.read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        vault.retire([founded.keys[2].key_id])
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert founded.keys[2].key_id in vault.sealing_keys()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    reopen(path)
+
+
+def test_passphrases_come_from_private_files_descriptors_and_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "passphrase"
+    write_private(file, PASSPHRASE + b"\r\nsecond line\n")
+    assert passphrase_from_file(file) == PASSPHRASE
+    file.chmod(0o640)
+    assert refused(lambda: passphrase_from_file(file)) == "KEYSTORE_PERMISSIONS"
+    assert refused(lambda: passphrase_from_file(tmp_path / "none")) == "KEYSTORE_PASSWORD"
+    reader, writer = os.pipe()
+    os.write(writer, PASSPHRASE + b"\n")
+    os.close(writer)
+    assert passphrase_from_descriptor(reader) == PASSPHRASE
+    assert refused(lambda: passphrase_from_descriptor(reader)) == "KEYSTORE_PASSWORD"
+    answers = iter(["one", "two", "same", "same", ""])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
+    assert refused(lambda: passphrase_from_prompt(new=True)) == "KEYSTORE_PASSWORD"
+    assert passphrase_from_prompt(new=True) == b"same"
+    assert refused(lambda: passphrase_from_prompt(new=False)) == "KEYSTORE_PASSWORD"
