@@ -1,0 +1,61 @@
+"""The data folder: private to its owner, and one node at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from intelshare.errors import StoreError
+
+
+@dataclass(slots=True)
+class Locked:
+    """A data folder that is ours until ``release``, or until the process ends, however it ends."""
+
+    path: Path
+    _descriptor: int
+
+    def release(self) -> None:
+        """Let it go. Idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def lock(folder: Path) -> Locked:
+    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (with the holder's process id)."""
+    check_private(folder)
+    path = folder / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StoreError(
+            "DATA_LOCKED",
+            f"process {holder} is using {folder}",
+            hint="`intelshare node status` asks it; stop it, or use another folder",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return Locked(folder, descriptor)
+
+
+def check_private(folder: Path) -> None:
+    """Return if nobody else may look into the folder. Raises StoreError DATA_PERMISSIONS, NOT_FOUND."""
+    if not folder.is_dir():
+        raise StoreError(
+            "NOT_FOUND",
+            f"{folder} is no data folder",
+            hint="`intelshare init MEMBER --data FOLDER` makes one",
+        )
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise StoreError(
+            "DATA_PERMISSIONS",
+            f"{folder} has mode {mode:04o}: others can look into it",
+            hint=f"chmod 700 {folder}",
+        )

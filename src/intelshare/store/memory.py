@@ -1,0 +1,135 @@
+"""The store in memory: the same contract, deterministic, without threads. For tests and the simulator."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from intelshare.ports import Delete, Durable, Plan, Put, Scalar, Table, View, durable_after_commit
+from intelshare.store.layout import Layout, layout, stored
+
+R = TypeVar("R")
+A = TypeVar("A")
+
+_Key = tuple[Scalar, ...]
+
+
+class _Top:
+    """Sorts after every value."""
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+
+_TOP: Any = _Top()
+
+
+class _Rows:
+    """One table: rows by key, and each index as a sorted list of (index fields, key fields)."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.layout: Layout = layout(table)
+        self.rows: dict[_Key, Any] = {}
+        self.orders = {name: self.layout.order(name) for name in ("key", *table.indexes)}
+        self.indexes: dict[str, list[_Key]] = {name: [] for name in self.orders}
+        self.key_at = {
+            name: tuple(order.index(field) for field in table.key) for name, order in self.orders.items()
+        }
+
+    def put(self, row: Any) -> None:
+        key = self.layout.key(row)
+        self.remove(key)
+        self.rows[key] = row
+        for name, order in self.orders.items():
+            insort(self.indexes[name], tuple([stored(getattr(row, field)) for field in order]))
+
+    def remove(self, key: _Key) -> None:
+        old = self.rows.pop(key, None)
+        if old is None:
+            return
+        for name, order in self.orders.items():
+            index = self.indexes[name]
+            del index[bisect_left(index, tuple([stored(getattr(old, field)) for field in order]))]
+
+    def span(
+        self, index: str, prefix: Sequence[Scalar], after: Sequence[Scalar]
+    ) -> tuple[list[_Key], int, int]:
+        entries = self.indexes[index]
+        start = (*prefix, *after, _TOP) if after else tuple(prefix)
+        low = bisect_right(entries, start) if after else bisect_left(entries, start)
+        return entries, low, bisect_right(entries, (*prefix, _TOP))
+
+
+class MemoryStore:
+    """Rows in dictionaries. ``commits`` counts the plans that were applied."""
+
+    def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
+        self._tables: dict[str, _Rows] = {}
+        self.commits = 0
+        for plan in plans:
+            self.apply(plan)
+
+    def get(self, table: Table[R], *key: Scalar) -> R | None:
+        """See ports.View."""
+        row: R | None = self._rows(table).rows.get(tuple(map(stored, key)))
+        return row
+
+    def find(
+        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
+    ) -> list[R]:
+        """See ports.View."""
+        rows = self._rows(table)
+        entries, low, high = rows.span(index, tuple(map(stored, prefix)), tuple(map(stored, after)))
+        places = rows.key_at[index]
+        return [
+            rows.rows[tuple([entry[place] for place in places])]
+            for entry in entries[low : min(high, low + limit)]
+        ]
+
+    def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
+        """See ports.View."""
+        _, low, high = self._rows(table).span(index, tuple(map(stored, prefix)), ())
+        return max(0, high - low)
+
+    def apply(self, plan: Plan[Any]) -> None:
+        """Carry out a plan's writes."""
+        for write in plan.writes:
+            rows = self._rows(write.table)
+            if isinstance(write, Put):
+                rows.put(write.row)
+            elif isinstance(write, Delete):
+                rows.remove(tuple(map(stored, write.key)))
+        self.commits += 1
+
+    def perform_now(
+        self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
+    ) -> Durable[A]:
+        """``perform`` without an event loop."""
+        plan = step(self)
+        self.apply(plan)
+        if then is not None:
+            then(plan.answer)
+        return durable_after_commit(plan.answer)
+
+    async def perform(
+        self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
+    ) -> Durable[A]:
+        """See ports.Store."""
+        return self.perform_now(step, then)
+
+    def query(self, question: Callable[[View], A]) -> A:
+        """See ports.Store."""
+        return question(self)
+
+    def close(self) -> None:
+        """See ports.Store."""
+
+    def _rows(self, table: Table[Any]) -> _Rows:
+        rows = self._tables.get(table.name)
+        if rows is None:
+            rows = self._tables[table.name] = _Rows(table)
+        return rows

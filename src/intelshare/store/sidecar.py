@@ -1,0 +1,76 @@
+"""The small memory outside the database that notices when the database forgot (promises.md 1.1).
+
+It holds the last own checkpoint and whether the node stopped cleanly. It may lag behind the database,
+never lead it; after a clean stop the two are equal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from intelshare.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """The last own checkpoint, and the mark of a clean stop."""
+
+    incarnation: int
+    size: int
+    root: str
+    """Hexadecimal."""
+    clean: bool
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """What the file says; None if there is none. Raises StoreError STORE_FORGOT if it cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        return Sidecar(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            "STORE_FORGOT",
+            f"{path.name} cannot be read: {error}",
+            hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+        ) from None
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Replace the file, durably: old or new after a crash, never half."""
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, json.dumps(asdict(sidecar)).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def compare(sidecar: Sidecar | None, incarnation: int, size: int, root: bytes) -> None:
+    """Return if the database's newest log is not behind what the sidecar remembers.
+
+    Raises StoreError STORE_FORGOT with what is missing; the node starts only on the operator's word.
+    """
+    if sidecar is None:
+        return
+    same = sidecar.incarnation == incarnation
+    if same and (size > sidecar.size and not sidecar.clean):
+        return
+    if same and size == sidecar.size and root.hex() == sidecar.root:
+        return
+    missing = f"{sidecar.size - size} log entries" if same and size < sidecar.size else "a whole incarnation"
+    raise StoreError(
+        "STORE_FORGOT",
+        f"the database has lost {missing}: restored from a backup, or damaged",
+        hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+    )
