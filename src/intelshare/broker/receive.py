@@ -216,7 +216,7 @@ def _reject(tx: Transaction, arrival: Arrival, carried: Carried, code: str) -> A
     else:
         if tx.view.count(EVIDENCE, "key") >= MAX_EVIDENCE:
             for oldest in tx.view.find(EVIDENCE, "first", limit=1):
-                tx.delete(EVIDENCE, oldest.digest)
+                tx.delete(EVIDENCE, oldest.evidence)
         tx.put(EVIDENCE, EvidenceRow(key, arrival.member, code, tx.now, 1, carried.data[:4096]))
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
     return Ack(leaf, code, tx.now)

@@ -286,7 +286,7 @@ class UserRow:
 class EvidenceRow:
     """A rejected or contradictory statement: bounded, for the operator."""
 
-    digest: Digest
+    evidence: Digest
     member: MemberCode
     code: str
     first: Instant
@@ -341,7 +341,7 @@ LOG = Table("log", LogRow, ("incarnation", "place"))
 LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)})
 TRUST = Table("trust", TrustRow, ("member", "type", "version"))
 USER = Table("user", UserRow, ("user",))
-EVIDENCE = Table("evidence", EvidenceRow, ("digest",), {"first": ("first",)})
+EVIDENCE = Table("evidence", EvidenceRow, ("evidence",), {"first": ("first",)})
 NODE = Table("node", NodeRow, ("name",))
 
 TABLES: tuple[Table[Any], ...] = (

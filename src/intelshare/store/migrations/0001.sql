@@ -233,14 +233,14 @@ CREATE TABLE user (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE evidence (
-    "digest" BLOB NOT NULL,
+    "evidence" BLOB NOT NULL,
     "member" TEXT NOT NULL,
     "code" TEXT NOT NULL,
     "first" INTEGER NOT NULL,
     "times" INTEGER NOT NULL,
     "frame" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
-    PRIMARY KEY ("digest")
+    PRIMARY KEY ("evidence")
 ) STRICT;
 CREATE INDEX evidence_first ON evidence ("first");
 
