@@ -107,6 +107,10 @@ class Durable(Generic[A_co]):
             raise TypeError("only a store's commit makes a Durable value")
         self.value: A_co = value
 
+    def part(self, pick: Callable[[A_co], A]) -> Durable[A]:
+        """A part of the answer is as durable as the whole."""
+        return Durable(pick(self.value), _MADE_BY_COMMIT)
+
 
 def durable_after_commit(value: A) -> Durable[A]:
     """For store adapters, after their commit returned; a test holds that nobody else imports it."""

@@ -1,0 +1,53 @@
+"""Who may call what: one row for every RPC of both ports. No row, no call; a test walks the descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from intelshare.errors import TrustError
+
+PEER: Final = "peer"
+"""A node of a member, on the peer port."""
+
+ANALYST: Final = "analyst"
+OFFICER: Final = "releasing-officer"
+OPERATOR: Final = "operator"
+AUDITOR: Final = "auditor"
+
+ROLES: Final = frozenset((ANALYST, OFFICER, OPERATOR, AUDITOR))
+"""What the register may say of a user."""
+
+_WRITERS: Final = frozenset((ANALYST, OFFICER))
+_OVERSEERS: Final = frozenset((OPERATOR, AUDITOR))
+
+MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
+    "/intelshare.v1.Peer/Link": frozenset((PEER,)),
+    "/intelshare.v1.Bulletins/Submit": _WRITERS,
+    "/intelshare.v1.Bulletins/DryRun": _WRITERS,
+    "/intelshare.v1.Bulletins/Inbox": _WRITERS,
+    "/intelshare.v1.Bulletins/Read": _WRITERS,
+    "/intelshare.v1.Bulletins/Outbox": _WRITERS,
+    "/intelshare.v1.Bulletins/Approve": frozenset((OFFICER,)),
+    "/intelshare.v1.Bulletins/Why": _WRITERS | {AUDITOR},
+    "/intelshare.v1.Bulletins/WhoAmI": ROLES,
+    "/intelshare.v1.Operations/Status": ROLES,
+    "/intelshare.v1.Operations/AddUser": frozenset((OPERATOR,)),
+    "/intelshare.v1.Operations/ListUsers": _OVERSEERS,
+    "/intelshare.v1.Operations/RevokeUser": frozenset((OPERATOR,)),
+    "/intelshare.v1.Operations/ExportMember": frozenset((OPERATOR,)),
+    "/intelshare.v1.Operations/ImportMember": frozenset((OPERATOR,)),
+    "/intelshare.v1.Operations/ListMembers": ROLES,
+    "/intelshare.v1.Operations/VerifyAudit": _OVERSEERS,
+    "/grpc.health.v1.Health/Check": ROLES | {PEER},
+}
+
+
+def check_may_call(method: str, who: str) -> None:
+    """Raises TrustError NOT_AUTHORISED unless the table lets ``who`` (a role, or PEER) call this method."""
+    if who not in MAY_CALL.get(method, ()):
+        raise TrustError(
+            "NOT_AUTHORISED",
+            f"{'a' if who == PEER else 'the role'} {who} may not call {method.rpartition('/')[2]}",
+            hint="`intelshare whoami` shows your role; an operator changes it with `intelshare user add`",
+        )

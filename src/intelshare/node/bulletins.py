@@ -1,0 +1,277 @@
+"""The Bulletins service: what analysts ask of their node, as steps and questions of the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from intelshare.audit.records import LoggedPortion
+from intelshare.broker import lists
+from intelshare.broker.read import Opened, Reading, read
+from intelshare.broker.register import need_user
+from intelshare.broker.submit import Approval, Submission, Submitted, approve, dry_run, submit
+from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
+from intelshare.crypto.records import Portion, PortionKind, Precedence
+from intelshare.delivery import BestReceipt
+from intelshare.envelope import MAX_PORTIONS
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode
+from intelshare.instant import NEVER, Instant
+from intelshare.node.door import Answer, UserCaller
+from intelshare.node.links import Links
+from intelshare.node.shell import Shell
+from intelshare.wire.v1 import user_pb2 as pb
+
+KEY_LENGTH = 16
+MAX_LISTED = 500
+DEFAULT_LISTED = 50
+
+_OUTCOMES = {1: "allow", 2: "hold", 3: "deny"}
+
+
+def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
+    """Method name -> answer."""
+
+    async def submit_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
+        done = await shell.step(submit, _submission(caller, request))
+        for pair in done.value.pairs:
+            if pair.word == "queued":
+                links.pump.wake(pair.recipient)
+        return _submitted(done.value)
+
+    async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
+        submission = _submission(caller, request)
+        answer = shell.store.query(lambda view: dry_run(shell.node, view, submission, shell.now()))
+        response = _submitted(answer)
+        response.bulletin = b""
+        return response
+
+    async def inbox(caller: UserCaller, request: pb.InboxRequest) -> pb.InboxResponse:
+        wanted = lists.InboxFilter(
+            unread=request.unread,
+            sender=getattr(request, "from"),
+            category=request.category,
+            since=Instant(request.since),
+            limit=_limit(request.limit),
+        )
+        lines = shell.store.query(
+            lambda view: lists.inbox(shell.node, view, caller.user, wanted, shell.now())
+        )
+        members = sorted(shell.node.trust.members)
+        holes = shell.store.query(lambda view: lists.holes(view, members))
+        return pb.InboxResponse(
+            entries=[_inbox_entry(line) for line in lines],
+            holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
+        )
+
+    async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
+        opened = await shell.step(read, Reading(caller.user, request.id))
+        for link in links.by_member().values():
+            link.hand(opened.part(_receipts))
+        return _read(opened.value)
+
+    async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
+        limit = _limit(request.limit)
+        lines = shell.store.query(
+            lambda view: lists.outbox(
+                shell.node, view, caller.user, request.id, limit, request.held, shell.now()
+            )
+        )
+        return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines])
+
+    async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
+        recipient = MemberCode(request.recipient)
+        done = await shell.step(approve, Approval(caller.user, request.id, recipient))
+        links.pump.wake(recipient)
+        return pb.ApproveResponse(word=done.value)
+
+    async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
+        recipient = MemberCode(request.recipient)
+        answer = shell.store.query(
+            lambda view: lists.why(shell.node, view, caller.user, request.id, recipient)
+        )
+        return pb.WhyResponse(
+            decision=pb.PairDecision(
+                recipient=recipient, word=answer.pair.word, portions=_portions(answer.decision.portions)
+            ),
+            decided_at=answer.decision.at,
+            log_index=answer.place,
+            log_entry=answer.entry,
+            marks=answer.marks,
+        )
+
+    async def who_am_i(caller: UserCaller, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
+        row = shell.store.query(lambda view: need_user(view, caller.user))
+        return pb.WhoAmIResponse(
+            user=row.user,
+            member=shell.node.member,
+            role=row.role,
+            clearance=row.clearance,
+            nationality=row.nationality,
+            categories=row.categories.split(),
+            node=shell.node.uri,
+        )
+
+    return {
+        "Submit": submit_,
+        "DryRun": dry_run_,
+        "Inbox": inbox,
+        "Read": read_,
+        "Outbox": outbox,
+        "Approve": approve_,
+        "Why": why,
+        "WhoAmI": who_am_i,
+    }
+
+
+def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
+    # Before anything is made of them: 10^5 empty portions fit into the bytes of one request.
+    if len(request.portions) > MAX_PORTIONS or len(request.to) > MAX_RECIPIENTS:
+        raise DeliveryError(
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_RECIPIENTS} recipients",
+            hint="split it into several bulletins",
+        )
+    if len(request.key) != KEY_LENGTH:
+        raise DeliveryError("INPUT_INVALID", f"the idempotency key has {len(request.key)} bytes, not 16")
+    try:
+        precedence = Precedence(request.precedence)
+        kinds = [PortionKind(portion.kind) for portion in request.portions]
+    except ValueError as error:
+        raise DeliveryError("INPUT_INVALID", str(error)) from None
+    return Submission(
+        caller.user,
+        request.key,
+        Draft(
+            tuple([MemberCode(code) for code in request.to]),
+            precedence,
+            Instant(request.valid_until or NEVER),
+            Instant(request.deliver_by or NEVER),
+            tuple(
+                [
+                    Portion(kind, p.label, p.category, tuple(p.flags), p.grade, p.media, p.content)
+                    for kind, p in zip(kinds, request.portions, strict=True)
+                ]
+            ),
+        ),
+    )
+
+
+def _submitted(answer: Submitted) -> pb.SubmitResponse:
+    return pb.SubmitResponse(
+        bulletin=answer.bulletin,
+        banner=answer.banner,
+        pairs=[
+            pb.PairDecision(recipient=pair.recipient, word=pair.word, portions=_portions(pair.portions))
+            for pair in answer.pairs
+        ],
+        portion_banners=answer.marks,
+    )
+
+
+def _portions(portions: Iterable[LoggedPortion]) -> list[pb.PortionDecision]:
+    return [
+        pb.PortionDecision(
+            position=portion.position,
+            outcome=_OUTCOMES[portion.outcome],
+            basis=portion.basis,
+            articles=[citation.article for citation in portion.citations],
+            obligations=portion.obligations,
+            reasons=[
+                pb.Reason(code=reason.code, detail=reason.detail, place=reason.place)
+                for reason in portion.reasons
+            ],
+            holds=portion.holds,
+        )
+        for portion in portions
+    ]
+
+
+def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
+    row = line.shown.row
+    return pb.InboxEntry(
+        bulletin=row.bulletin,
+        originator=row.originator,
+        sequence=row.sequence,
+        precedence=row.precedence,
+        received_at=row.received,
+        created_at=row.created,
+        banner=line.shown.banner,
+        title=line.shown.title,
+        portions=len(line.shown.portions),
+        read=line.read,
+    )
+
+
+def _read(opened: Opened) -> pb.ReadResponse:
+    shown = opened.shown
+    row = shown.row
+    return pb.ReadResponse(
+        bulletin=row.bulletin,
+        originator=row.originator,
+        precedence=row.precedence,
+        created_at=row.created,
+        received_at=row.received,
+        valid_until=row.expires,
+        banner=shown.banner,
+        portions=[
+            pb.ReadPortion(
+                portion=_portion(one.portion), mark=one.mark, basis=one.basis, obligations=one.obligations
+            )
+            for one in shown.portions
+        ],
+        release=row.leaf,
+        sequence=row.sequence,
+    )
+
+
+def _portion(portion: Portion) -> pb.Portion:
+    return pb.Portion(
+        kind=portion.kind,
+        label=portion.label,
+        category=portion.category,
+        flags=portion.flags,
+        grade=portion.grade,
+        media=portion.media,
+        content=portion.content,
+    )
+
+
+def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
+    row = line.row
+    return pb.OutboxEntry(
+        bulletin=row.bulletin,
+        precedence=row.precedence,
+        created_at=row.created,
+        banner=line.banner,
+        title=line.title,
+        author=row.author,
+        pairs=[
+            pb.OutboxPair(
+                recipient=pair.row.recipient,
+                word=pair.word,
+                changed_at=pair.row.changed,
+                codes=pair.row.codes.split(),
+                granted=pair.row.granted,
+                portions=pair.row.portions,
+                basis=pair.row.basis,
+                sequence=pair.row.sequence,
+                took=_took(pair),
+            )
+            for pair in line.pairs
+        ],
+    )
+
+
+def _took(pair: lists.PairLine) -> int:
+    if pair.row.receipt == BestReceipt.NONE:
+        return 0
+    return max(1, pair.row.changed - pair.row.created)
+
+
+def _receipts(opened: Opened) -> Any:
+    return opened.outbound
+
+
+def _limit(asked: int) -> int:
+    return min(asked or DEFAULT_LISTED, MAX_LISTED)

@@ -1,0 +1,105 @@
+"""One outgoing connection to a peer node: to an address of its signed directory, under its member's CAs."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import grpc
+
+from intelshare.crypto.x509 import inspect, to_pem
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode
+from intelshare.node.link import Stream
+from intelshare.node.shell import Shell
+from intelshare.trust import Channel
+from intelshare.trust.documents import DirectoryNode, Endpoint
+from intelshare.vault import NODE_LEAF
+from intelshare.wire import MAX_MESSAGE
+
+METHOD: Final = "/intelshare.v1.Peer/Link"
+
+SLACK: Final = 64 * 1024
+"""What gRPC lets through above 1 MiB, so that the scan and not the transport says TOO_LARGE."""
+
+KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+@asynccontextmanager
+async def dial(
+    shell: Shell, member: MemberCode, node: DirectoryNode
+) -> AsyncIterator[tuple[Stream, Channel]]:
+    """A stream to this node, and what the hello binds it to. Closed at the end, also when cancelled.
+
+    Raises DeliveryError ADDRESS_FORBIDDEN, OSError if no name resolves, grpc.aio.AioRpcError later.
+    """
+    trust = shell.node.trust
+    leaf = shell.vault.certified(NODE_LEAF)
+    credentials = grpc.ssl_channel_credentials(
+        to_pem(trust.authorities(member)), leaf.key, to_pem((leaf.certificate,))
+    )
+    options: list[tuple[str, Any]] = [
+        *KEEPALIVE,
+        ("grpc.default_authority", node.dns),
+        ("grpc.max_receive_message_length", MAX_MESSAGE + SLACK),
+        ("grpc.max_send_message_length", -1),
+        # Each link its own connection: a renewed leaf must not find the old one in a pool.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.enable_retries", 0),
+    ]
+    failed: Exception = OSError("no endpoint")
+    for endpoint in node.endpoints:
+        try:
+            target = await _address(endpoint, allow_loopback=shell.settings.allow_loopback_peers)
+        except (OSError, DeliveryError) as error:
+            failed = error
+            continue
+        channel = grpc.aio.secure_channel(target, credentials, options=options)
+        call = channel.stream_stream(METHOD)()
+        try:
+            try:
+                await call.wait_for_connection()
+            except grpc.aio.AioRpcError as error:
+                failed = error
+                continue
+            yield call, Channel(shell.node.uri, node.uri, inspect(leaf.certificate).digest)
+            return
+        finally:
+            call.cancel()
+            await channel.close()
+    raise failed
+
+
+async def _address(endpoint: Endpoint, *, allow_loopback: bool) -> str:
+    """A target that gRPC does not resolve again: what was checked is what is dialled."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    for family, _, _, _, where in found:
+        host, port = str(where[0]), endpoint.port
+        address = ipaddress.ip_address(host)
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if _forbidden(address, allow_loopback=allow_loopback):
+            raise DeliveryError(
+                "ADDRESS_FORBIDDEN",
+                f"{endpoint.host} is {address}, where no peer can be",
+                hint="allow_loopback_peers = true in node.toml allows peers on this machine",
+            )
+        return f"ipv6:[{host}]:{port}" if family == socket.AF_INET6 else f"ipv4:{host}:{port}"
+    raise OSError(f"{endpoint.host} has no address")
+
+
+def _forbidden(address: ipaddress.IPv4Address | ipaddress.IPv6Address, *, allow_loopback: bool) -> bool:
+    if address.is_loopback:
+        return not allow_loopback
+    return address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved

@@ -1,0 +1,211 @@
+"""The one door of both ports: who is calling, may they, and every error to its code.
+
+Nothing of a request is parsed before its caller was identified (check 1 of attacks.md) and the table of
+``authorisation`` lets it through. A method without a row is not served at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from intelshare.broker.register import need_user
+from intelshare.crypto import x509
+from intelshare.errors import IntelshareError, StoreError, TrustError
+from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.node.authorisation import MAY_CALL, PEER, check_may_call
+from intelshare.node.events import Event
+from intelshare.node.refusal import INTERNAL, refuse
+from intelshare.node.shell import Shell
+
+Context = Any
+"""``grpc.aio.ServicerContext``: grpcio has no types."""
+
+_FLOOR_VERSION: Final = b"TLSv1.3"
+_FLOOR_GROUP: Final = b"X25519MLKEM768"
+_MAX_LEAVES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UserCaller:
+    """An own user, as the register has it now."""
+
+    user: UserUri
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCaller:
+    """A node of a member, by its TLS leaf."""
+
+    member: MemberCode
+    node: NodeUri
+    certificate: bytes
+    """DER: asked about again at every message."""
+    leaf: bytes
+    """SHA-256 of it: what Hello is bound to."""
+    role: str = PEER
+
+
+Caller = UserCaller | PeerCaller
+Identify = Callable[[Context], Caller]
+Answer = Callable[[Any, Any], Awaitable[Any]]
+
+
+def peer_identity(shell: Shell) -> Identify:
+    """Who calls on the peer port: TLS floor, exact look-up, the member's own authority, revocation."""
+
+    def identify(context: Context) -> Caller:
+        tls = context.auth_context()
+        version = tls.get("ssl_tls_version", [b""])[0]
+        group = tls.get("ssl_negotiated_key_exchange_group", [b""])[0]
+        if version != _FLOOR_VERSION or group != _FLOOR_GROUP:
+            raise TrustError("TRANSPORT_FLOOR", "the peer port needs TLS 1.3 with X25519MLKEM768")
+        certificate = _certificate(tls)
+        peer = shell.node.trust.identify(certificate, shell.clock.now())
+        return PeerCaller(peer.member, peer.node.uri, certificate, peer.leaf.digest)
+
+    return identify
+
+
+def user_identity(shell: Shell) -> Identify:
+    """Who calls on the user port: a leaf of the own user authority that names a user of the register."""
+    checked: dict[bytes, tuple[str, x509.Validity]] = {}
+
+    def identify(context: Context) -> Caller:
+        certificate = _certificate(context.auth_context())
+        now = shell.clock.now()
+        known = checked.get(certificate)
+        if known is None or not known[1].holds(now):
+            leaf = x509.inspect(certificate)
+            known = leaf.uri, x509.check_issued(certificate, (shell.user_authority,), now)
+            if len(checked) >= _MAX_LEAVES:
+                checked.clear()
+            checked[certificate] = known
+        user = UserUri(known[0])
+        return UserCaller(user, shell.store.query(lambda view: need_user(view, user)).role)
+
+    return identify
+
+
+def _certificate(tls: Mapping[str, Any]) -> bytes:
+    pem = tls.get("x509_pem_cert")
+    if not pem:
+        raise TrustError("PEER_IDENTITY_INVALID", "there is no client certificate")
+    return x509.from_pem(pem[0])
+
+
+def unary_handlers(
+    shell: Shell, service: ServiceDescriptor, answers: Mapping[str, Answer], identify: Identify
+) -> grpc.GenericRpcHandler:
+    """Handlers for the methods of a service that have an answer; the others are not served."""
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            _unary(
+                shell,
+                f"/{service.full_name}/{method.name}",
+                GetMessageClass(method.input_type),
+                answers[method.name],
+                identify,
+            ),
+            request_deserializer=None,
+            response_serializer=_serialise,
+        )
+        for method in service.methods
+        if method.name in answers
+    }
+    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+def _unary(
+    shell: Shell, method: str, request_type: type[Message], answer: Answer, identify: Identify
+) -> Callable[[bytes, Context], Awaitable[Message]]:
+    _need_row(method)
+
+    async def serve(raw: bytes, context: Context) -> Message:
+        caller: Caller | None = None
+        try:
+            caller = identify(context)
+            check_may_call(method, caller.role)
+            request = request_type.FromString(raw)
+            answered: Message = await answer(caller, request)
+            return answered
+        except DecodeError:
+            await turn_away(shell, context, caller, method, _unreadable())
+        except IntelshareError as error:
+            await turn_away(shell, context, caller, method, error)
+        except Exception as defect:
+            shell.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
+            await turn_away(shell, context, caller, method, _defect(), cause=defect)
+
+    return serve
+
+
+def stream_handler(
+    shell: Shell,
+    method: str,
+    serve_stream: Callable[[PeerCaller, Context], Awaitable[None]],
+    identify: Identify,
+) -> grpc.GenericRpcHandler:
+    """Handler for the peer link: raw bytes both ways."""
+    _need_row(method)
+
+    async def serve(_: object, context: Context) -> None:
+        caller: Caller | None = None
+        try:
+            caller = identify(context)
+            check_may_call(method, caller.role)
+            assert isinstance(caller, PeerCaller)  # noqa: S101 - only peer_identity is used on this port
+            await serve_stream(caller, context)
+        except IntelshareError as error:
+            await turn_away(shell, context, caller, method, error)
+
+    service, _, name = method[1:].partition("/")
+    handler = grpc.stream_stream_rpc_method_handler(serve, None, None)
+    return grpc.method_handlers_generic_handler(service, {name: handler})
+
+
+async def turn_away(
+    shell: Shell,
+    context: Context,
+    caller: Caller | None,
+    method: str,
+    error: IntelshareError,
+    *,
+    cause: BaseException | None = None,
+) -> NoReturn:
+    """Log the refusal and end the call with its code; details go to own users only."""
+    shell.log.info(
+        Event.CALL_REFUSED,
+        code=error.code,
+        method=method,
+        user=caller.user if isinstance(caller, UserCaller) else None,
+        peer=caller.node if isinstance(caller, PeerCaller) else None,
+    )
+    shell.noticed(cause if isinstance(cause, StoreError) else error)
+    await refuse(context, error, detailed=isinstance(caller, UserCaller))
+
+
+def _need_row(method: str) -> None:
+    if method not in MAY_CALL:
+        raise LookupError(f"{method} has no row in the authorisation table")
+
+
+def _serialise(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _unreadable() -> IntelshareError:
+    return TrustError("INPUT_INVALID", "the request cannot be read", hint="client and node differ in version")
+
+
+def _defect() -> IntelshareError:
+    return TrustError(
+        INTERNAL, "the node failed at this request", hint="its log says where; please report it"
+    )

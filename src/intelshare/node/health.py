@@ -1,0 +1,50 @@
+"""Whether the node serves: SERVING while no code stands against it; the same word for health and status."""
+
+from __future__ import annotations
+
+import asyncio
+
+from grpc_health.v1 import health_pb2
+
+from intelshare.errors import DeliveryError
+from intelshare.node.events import Event, Logger
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """The codes that stand against serving (promise P17)."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._codes: set[str] = set()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Why it does not serve; empty: it does."""
+        return tuple(sorted(self._codes))
+
+    @property
+    def word(self) -> str:
+        """SERVING or NOT_SERVING."""
+        return "NOT_SERVING" if self._codes else "SERVING"
+
+    def set(self, code: str) -> None:
+        """This code stands against serving."""
+        if code not in self._codes:
+            self._codes.add(code)
+            self._log.warning(Event.NOT_SERVING, code=code)
+
+    def clear(self, code: str) -> None:
+        """This code does not stand against serving any more."""
+        if code in self._codes:
+            self._codes.remove(code)
+            self._log.info(Event.SERVING, code=code)
+
+    async def check(self, _: object, request: health_pb2.HealthCheckRequest) -> object:
+        """gRPC health, for the whole node only. Raises DeliveryError NOT_FOUND for any other service."""
+        if request.service:
+            raise DeliveryError("NOT_FOUND", f"{request.service!r} has no health of its own")
+        await asyncio.sleep(0)
+        return health_pb2.HealthCheckResponse(status=_NOT_SERVING if self._codes else _SERVING)

@@ -1,0 +1,243 @@
+"""All links of a node: one per peer node, dialled by either side, given up never.
+
+Of two links dialled at once the one dialled by the member whose code sorts first stays; otherwise a new link
+ends the old one before its hello is answered: whoever dials anew knows that the old one is dead, even if this
+side cannot know it yet (half-open). Every peer has its own loop and its own backoff.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random as _jitter
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import grpc
+
+from intelshare.delivery import Backoff
+from intelshare.errors import DeliveryError, IntelshareError, TrustError
+from intelshare.ids import MemberCode, NodeUri
+from intelshare.instant import SECOND, Instant
+from intelshare.node.dial import dial
+from intelshare.node.door import Context, PeerCaller
+from intelshare.node.events import Event
+from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
+from intelshare.node.link import Link, Stream
+from intelshare.node.pump import Pump
+from intelshare.node.shell import Shell
+from intelshare.trust import Channel, PeerHello
+from intelshare.trust.documents import DirectoryNode
+
+MAX_STREAMS: Final = 4
+"""Streams of one peer node at once, those in their hello included."""
+
+
+class Links:
+    """Open links, by peer node; and the loops that dial."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._open: dict[NodeUri, Link] = {}
+        self._dialling: dict[NodeUri, asyncio.Task[None]] = {}
+        self._keepers: dict[NodeUri, asyncio.Task[None]] = {}
+        self._errors: dict[NodeUri, str] = {}
+        self._streams: Counter[NodeUri] = Counter()
+        self._changed: dict[NodeUri, asyncio.Event] = {}
+        self.pump = Pump(shell, self.by_member)
+        shell.on_trust.append(self.trust_changed)
+
+    def by_member(self) -> Mapping[MemberCode, Link]:
+        """The link over which each member is served now: the newest."""
+        return {link.member: link for link in self._open.values()}
+
+    def state(self, node: NodeUri) -> tuple[str, str]:
+        """(linked, dialling or waiting; the last error's code) of a peer node."""
+        link = self._open.get(node)
+        if link is not None:
+            return "linked", link.last_error
+        return ("dialling" if node in self._dialling else "waiting"), self._errors.get(node, "")
+
+    def link(self, node: NodeUri) -> Link | None:
+        """The open link to a peer node."""
+        return self._open.get(node)
+
+    def trust_changed(self) -> None:
+        """Dial new nodes, end what must not go on, and try again what had waited for a document."""
+        for link in list(self._open.values()):
+            link.check()
+        self.dial_all()
+        for member in self.by_member():
+            self.pump.wake(member)
+
+    def dial_all(self) -> None:
+        """Keep a loop for every peer node that this node dials."""
+        trust, settings = self._shell.node.trust, self._shell.settings
+        for member, held in trust.members.items():
+            if member == settings.member or held.directory is None or not settings.dials(member):
+                continue
+            for node in held.directory.nodes:
+                if node.uri not in self._keepers:
+                    self._keepers[node.uri] = asyncio.create_task(self._keep(member, node.uri))
+
+    def tick(self) -> None:
+        """Once a second: ask for holes again, end links whose certificate has expired."""
+        for link in list(self._open.values()):
+            link.check()
+            link.ask_again()
+
+    async def close(self) -> None:
+        """End all links and loops."""
+        tasks = [*self._keepers.values(), *self._dialling.values()]
+        for link in list(self._open.values()):
+            link.end()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def serve(self, caller: PeerCaller, context: Context) -> None:
+        """The peer port's Link call. Raises the error that ends it."""
+        self._streams[caller.node] += 1
+        try:
+            if self._streams[caller.node] > MAX_STREAMS:
+                raise DeliveryError("RATE", f"more than {MAX_STREAMS} links at once")
+            self._make_way(caller)
+            channel = Channel(caller.node, self._shell.node.uri, caller.leaf)
+            peer, met = await greet_as_acceptor(self._shell, context, channel, caller.member)
+            self._make_way(caller)
+
+            def check() -> None:
+                self._shell.node.trust.identify(caller.certificate, self._shell.now())
+
+            link = self._link(peer, context, check, dialled=False)
+            link.hand(met.part(lambda m: m.outbound))
+            link.ask(met.value.gaps)
+            await self._run(link)
+        except TimeoutError:
+            raise DeliveryError("RATE", f"no hello within {DEADLINE:.0f} s") from None
+        finally:
+            self._streams[caller.node] -= 1
+
+    def _make_way(self, caller: PeerCaller) -> None:
+        """Decide between this call and what there is; raises if what there is stays."""
+        ours_first = self._shell.node.member < caller.member
+        dialling, link = self._dialling.get(caller.node), self._open.get(caller.node)
+        at_once = dialling is not None or (
+            link is not None and link.dialled and self._shell.now() - link.since < DEADLINE * SECOND
+        )
+        if at_once and ours_first:
+            raise DeliveryError("RATE", "both dialled at once, and ours stays")
+        if dialling is not None:
+            dialling.cancel()
+        if link is not None:
+            link.end()
+
+    async def _keep(self, member: MemberCode, node: NodeUri) -> None:
+        """Dial one peer node for ever: whenever there is no link, with backoff."""
+        backoff = Backoff(contact=self._shell.now())
+        changed = self._changed.setdefault(node, asyncio.Event())
+        # Not all at once after a start.
+        await asyncio.sleep(_jitter.random() * 0.05)  # noqa: S311 - no secret
+        while True:
+            changed.clear()
+            listed = self._shell.node.trust.node(node)
+            if node in self._open or listed is None or not listed[1].endpoints:
+                backoff = backoff.heard(self._shell.now())
+                await changed.wait()
+                continue
+            task = asyncio.create_task(self._dial(member, listed[1]))
+            self._dialling[node] = task
+            await asyncio.wait([task])
+            self._dialling.pop(node, None)
+            if not task.cancelled() and task.exception() is None:
+                backoff = backoff.heard(self._shell.now())
+                continue
+            if not task.cancelled():
+                self._note(node, task.exception())
+            backoff = backoff.failed()
+            delay = backoff.delay(self._shell.now(), self._shell.random) / SECOND
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), delay)
+
+    def _note(self, node: NodeUri, error: BaseException | None) -> None:
+        code = error.code if isinstance(error, IntelshareError) else type(error).__name__
+        if isinstance(error, grpc.aio.AioRpcError):
+            said = dict(error.trailing_metadata() or ())
+            code = str(said.get("intelshare-code", error.code().name))
+        self._errors[node] = code
+        self._shell.log.info(Event.DIAL_FAILED, peer=node, code=code)
+
+    async def _dial(self, member: MemberCode, node: DirectoryNode) -> None:
+        """One attempt, and the link while it lasts. Raises what made it fail before the link was open."""
+        opened = False
+        try:
+            async with dial(self._shell, member, node) as (stream, channel):
+                peer, met = await greet_as_dialler(self._shell, stream, channel)
+
+                def check() -> None:
+                    self._check_listed(peer)
+
+                link = self._link(peer, stream, check, dialled=True)
+                opened = True
+                self._dialling.pop(node.uri, None)
+                link.hand(met.part(lambda m: m.outbound))
+                link.ask(met.value.gaps)
+                await self._run(link)
+        except (IntelshareError, grpc.aio.AioRpcError, OSError) as error:
+            if not opened:
+                raise
+            self._note(node.uri, error)
+
+    def _check_listed(self, peer: PeerHello) -> None:
+        trust, now = self._shell.node.trust, self._shell.now()
+        listed = trust.node(peer.node)
+        revoked = trust.revocation(peer.key)
+        if listed is None or listed[0] != peer.member or (revoked is not None and revoked.holds(now)):
+            raise TrustError("PEER_REVOKED", f"{peer.node} is not in its member's directory any more")
+
+    def _link(self, peer: PeerHello, stream: Stream, check: object, *, dialled: bool) -> Link:
+        link = Link(
+            self._shell,
+            peer,
+            stream,
+            check=check,  # type: ignore[arg-type]
+            wake=self.pump.wake,
+            dialled=dialled,
+        )
+        old = self._open.pop(peer.node, None)
+        if old is not None:
+            old.end()
+        self._open[peer.node] = link
+        self._errors.pop(peer.node, None)
+        self._tell(peer.node)
+        return link
+
+    async def _run(self, link: Link) -> None:
+        log = self._shell.log.bind(peer=link.node)
+        log.info(
+            Event.LINK_OPENED, role="dialler" if link.dialled else "acceptor", clock_offset_us=link.offset
+        )
+        self.pump.wake(link.member)
+        try:
+            await link.run()
+        except IntelshareError as error:
+            log.warning(Event.LINK_CLOSED, code=error.code)
+            self._shell.noticed(error)
+            raise
+        else:
+            log.info(Event.LINK_CLOSED)
+        finally:
+            if self._open.get(link.node) is link:
+                del self._open[link.node]
+            self._tell(link.node)
+
+    def _tell(self, node: NodeUri) -> None:
+        changed = self._changed.get(node)
+        if changed is not None:
+            changed.set()
+
+
+def until(at: Instant, now: Instant) -> float:
+    """Seconds until an instant; 0 if it is past."""
+    return max(0.0, (at - now) / SECOND)

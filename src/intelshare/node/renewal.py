@@ -1,0 +1,139 @@
+"""What a node renews by itself: its directory at half life, its TLS leaf, its sealing and signing keys.
+
+Order of a rotation: new key durable in the vault, directory that names it signed and durable, then sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from intelshare.broker.hello import announce
+from intelshare.broker.node import Node, with_trust
+from intelshare.broker.register import keep_document
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.records import KeyUse, Trust
+from intelshare.crypto.suites import Signer
+from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity
+from intelshare.errors import VaultError
+from intelshare.ids import Digest
+from intelshare.instant import Instant
+from intelshare.node.events import Event
+from intelshare.node.links import Links
+from intelshare.node.shell import Shell
+from intelshare.ports import Plan, Random, View
+from intelshare.trust import DirectoryNode, Endpoint, Ratified, due, new_key, renew_directory
+from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD
+
+
+def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Node]:
+    """Take in an own document; the node from now on. Raises TrustError (trust/rules.py)."""
+    change = node.trust.with_document(trust, now)
+    tx = Transaction(node, view, now, random)
+    if change.changed:
+        keep_document(tx, change.member, trust, change)
+    return tx.plan(with_trust(node, change.view))
+
+
+async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> bool:
+    """Renew what is due; whether there is a new directory. ``endpoints``: where this node listens now."""
+    _renew_leaf(shell)
+    now, node = shell.now(), shell.node
+    held = node.trust.members[node.member]
+    directory = held.directory
+    if directory is None:
+        raise VaultError("NOT_FOUND", "the own directory is not in the store", hint="restore a backup")
+    nodes = tuple(_listed(row, shell, endpoints) for row in directory.nodes)
+    ratified = _ratified(node)
+    what = due(directory, node.uri, now)
+    rotated = what.sealing or what.signing or what.retired
+    if not (rotated or what.directory or nodes != directory.nodes or ratified != directory.ratified):
+        return False
+    suite = node.signer.suite
+    keys = [
+        new_key(suite, use, node.member, now, shell.random, node=node.uri if use is KeyUse.SIGNING else None)
+        for use, wanted in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing))
+        if wanted
+    ]
+    if keys:
+        shell.vault.put(keys)
+    signed = renew_directory(
+        directory,
+        _directory_signer(shell),
+        now,
+        add_keys=[key.record for key in keys],
+        drop_keys=what.retired,
+        nodes=nodes,
+        ratified=ratified,
+    )
+    await shell.step(adopt, signed, then=shell.swap)
+    if rotated:
+        shell.vault.retire(what.retired)
+        shell.swap(
+            replace(
+                shell.node,
+                sealing=shell.vault.sealing_keys(),
+                retired=frozenset(shell.vault.retired()),
+                signer=shell.vault.signer(shell.node.trust.signing_key(node.uri, suite.number, now)),
+            )
+        )
+    shell.log.info(Event.DIRECTORY_RENEWED)
+    return True
+
+
+async def renew_and_tell(shell: Shell, links: Links) -> None:
+    """Renew what is due, and hand a new directory to every peer."""
+    if await renew(shell):
+        members = sorted(m for m in shell.node.trust.members if m != shell.node.member)
+        said = await shell.step(announce, members)
+        for link in links.by_member().values():
+            link.hand(said)
+
+
+def _renew_leaf(shell: Shell) -> None:
+    now = shell.now()
+    leaf = shell.vault.certified(NODE_LEAF)
+    valid = validity(leaf.certificate)
+    if now < valid.start + (valid.end - valid.start) // 2:
+        return
+    listed = shell.node.trust.node(shell.node.uri)
+    if listed is None:
+        return
+    lifetime = NODE_LIFETIME if shell.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
+    issued = issue_node(
+        shell.vault.certified(NODE_AUTHORITY),
+        shell.node.uri,
+        listed[1].dns,
+        now,
+        shell.random,
+        lifetime=lifetime,
+    )
+    shell.vault.put(certified={NODE_LEAF: issued})
+    shell.log.info(Event.LEAF_RENEWED)
+
+
+def _listed(row: DirectoryNode, shell: Shell, endpoints: tuple[Endpoint, ...] | None) -> DirectoryNode:
+    if row.uri != shell.node.uri or endpoints is None:
+        return row
+    return replace(row, endpoints=endpoints)
+
+
+def _ratified(node: Node) -> tuple[Ratified, ...]:
+    """The texts by which the member is bound: those of the treaty files that name it as a party."""
+    return tuple(
+        Ratified(treaty.id, Digest(bytes.fromhex(treaty.text.removeprefix("sha256:"))))
+        for treaty in node.world.treaties
+        if any(party.member == node.member for party in treaty.parties)
+    )
+
+
+def _directory_signer(shell: Shell) -> Signer:
+    named = shell.node.trust.members[shell.node.member].root.directory
+    held = {key.record: key.key_id for key in shell.vault.held_keys() if not key.retired}
+    for record in named:
+        if record in held:
+            return shell.vault.signer(held[record])
+    raise VaultError(
+        "NOT_FOUND",
+        "the vault has no directory key that the own root names",
+        hint="the directory cannot be renewed here; restore the vault",
+    )

@@ -1,0 +1,329 @@
+"""A node from start to stop: what is opened in which order, what goes on beside the calls, how it ends.
+
+Start: lock and store, vault, what the disk remembers (sidecar), trust, world, a new incarnation (c6), ports,
+the directory that names them, links. Stop: no new calls, links end, the running commit is finished, and only
+then the clean-stop mark. A disk error ends it at once, without the mark, with a code other than 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from intelshare import __version__
+from intelshare.broker.hello import begin
+from intelshare.broker.node import Node, with_trust
+from intelshare.broker.register import documents
+from intelshare.broker.tables import NODE, TABLES
+from intelshare.broker.transaction import SELF
+from intelshare.crypto.suites import SUITES
+from intelshare.crypto.x509 import to_pem
+from intelshare.errors import ConfigError, IntelshareError, StoreError
+from intelshare.ids import Incarnation, NodeUri
+from intelshare.instant import Instant
+from intelshare.labels import LabelReader
+from intelshare.node.bulletins import bulletins
+from intelshare.node.clock import Clock
+from intelshare.node.events import Event, Logger, make_logger
+from intelshare.node.folder import Folder
+from intelshare.node.links import Links
+from intelshare.node.operations import operations
+from intelshare.node.renewal import renew, renew_and_tell
+from intelshare.node.servers import Ports, open_ports
+from intelshare.node.settings import Settings, read_settings
+from intelshare.node.shell import Shell
+from intelshare.node.sidecar import check_memory, standing
+from intelshare.packs import builtin_registry
+from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
+from intelshare.ports import Store
+from intelshare.statement import VerifiedRoots
+from intelshare.store.folder import Locked, lock
+from intelshare.store.sidecar import Sidecar, write_sidecar
+from intelshare.store.sqlite import open_store
+from intelshare.trust import Endpoint, TrustView
+from intelshare.vault import (
+    NODE_AUTHORITY,
+    USER_AUTHORITY,
+    FileVault,
+    make_private_folder,
+    open_vault,
+    write_private,
+)
+
+RENEWAL_EVERY: Final = 60
+"""Seconds between looks at what is due."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """``run.json``: where the running node is found."""
+
+    pid: int
+    host: str
+    user_port: int
+    peer_port: int
+    node: str
+    incarnation: str
+
+
+class RunningNode:
+    """A node that serves. Made by ``start_node``; must be stopped."""
+
+    def __init__(self, shell: Shell, links: Links, ports: Ports, locked: Locked) -> None:
+        self._locked = locked
+        self.shell = shell
+        self.links = links
+        self.ports = ports
+        self._remembered: Sidecar | None = None
+        self._tasks = [asyncio.create_task(links.pump.run()), asyncio.create_task(self._keep_house())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    @property
+    def user_port(self) -> int:
+        """Where own users call."""
+        return self.ports.user_port
+
+    @property
+    def peer_port(self) -> int:
+        """Where peers call."""
+        return self.ports.peer_port
+
+    async def failed(self) -> IntelshareError:
+        """Wait until the node must end by itself; the reason."""
+        return await asyncio.shield(self.shell.failed)
+
+    async def stop(self) -> None:
+        """End everything in order. The clean-stop mark is the last thing, and only after no failure."""
+        shell = self.shell
+        shell.log.info(Event.STOPPING)
+        shell.health.set("STOPPING")
+        await self.links.close()
+        await self.ports.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        shell.folder.running.unlink(missing_ok=True)
+        if not shell.failed.done():
+            self._remember(clean=True)
+        shell.store.close()
+        self._locked.release()
+        shell.log.info(Event.STOPPED)
+
+    def _remember(self, *, clean: bool = False) -> None:
+        shell = self.shell
+        now = shell.store.query(lambda view: standing(view, shell.incarnation, clean=clean))
+        if now != self._remembered:
+            write_sidecar(shell.folder.sidecar, now)
+            self._remembered = now
+
+    async def _keep_house(self) -> None:
+        shell, looked = self.shell, 0
+        while True:
+            await asyncio.sleep(1)
+            self.links.tick()
+            await asyncio.to_thread(self._remember)
+            looked += 1
+            if looked >= RENEWAL_EVERY:
+                looked = 0
+                try:
+                    await renew_and_tell(shell, self.links)
+                except IntelshareError as error:
+                    shell.noticed(error)
+                    shell.log.error(Event.RENEWAL_FAILED, code=error.code)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.shell.log.error(Event.DEFECT, exception=type(error).__name__)
+            if not self.shell.failed.done():
+                known = isinstance(error, IntelshareError)
+                self.shell.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]
+
+
+async def start_node(
+    root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
+) -> RunningNode:
+    """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
+
+    ``passphrase`` is called after what needs none was checked.
+    """
+    folder = Folder(root)
+    locked = lock(root)
+    store: Store | None = None
+    try:
+        settings = read_settings(folder.settings)
+        world = read_world(folder, settings)
+        vault = open_vault(
+            folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
+        )
+        store = open_store(folder.database, TABLES)
+        if not accept_loss:
+            store.query(lambda view: check_memory(folder.sidecar, view))
+        shell = _shell(folder, settings, store, vault, world, log)
+        return await _serve(shell, locked)
+    except BaseException:
+        if store is not None:
+            store.close()
+        locked.release()
+        raise
+
+
+def _shell(
+    folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, log: Logger
+) -> Shell:
+    me = store.query(lambda view: view.get(NODE, SELF))
+    clock = Clock(me.latest if me is not None else Instant(0))
+    node = _node(settings, store, vault, world, clock.now())
+    # The mark of a clean stop goes before anything can be signed under a new incarnation (c6).
+    previous = me.incarnation if me is not None else Incarnation(0)
+    write_sidecar(folder.sidecar, store.query(lambda view: standing(view, previous)))
+    return Shell(
+        folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
+    )
+
+
+async def _serve(shell: Shell, locked: Locked) -> RunningNode:
+    await shell.step(begin)
+    links = Links(shell)
+    folder, settings, node = shell.folder, shell.settings, shell.node
+    ports = await open_ports(
+        shell,
+        links,
+        (("Bulletins", bulletins(shell, links)), ("Operations", operations(shell, links))),
+        last_peer_port=_last_peer_port(shell),
+        last_user_port=_last_user_port(folder),
+    )
+    await renew(shell, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
+    _write_public(folder, shell.vault)
+    running = Running(
+        os.getpid(), settings.host, ports.user_port, ports.peer_port, node.uri, f"{node.incarnation:016x}"
+    )
+    write_private(folder.running, msgspec.json.encode(running))
+    links.dial_all()
+    shell.log.info(
+        Event.STARTED,
+        node=node.uri,
+        peer_port=ports.peer_port,
+        user_port=ports.user_port,
+        incarnation=running.incarnation,
+        pid=running.pid,
+        version=__version__,
+    )
+    return RunningNode(shell, links, ports, locked)
+
+
+def read_world(folder: Folder, settings: Settings) -> World:
+    """Treaties and own overlays of the folder. Raises PolicyFileError with file and line."""
+    registry = builtin_registry()
+    treaties = [
+        parse_treaty(path.read_text("utf-8"), path.name, registry)
+        for path in sorted(folder.treaties.glob("*.toml"))
+        if not path.name.endswith("_test.toml")
+    ]
+    overlays = [
+        parse_overlay(path.read_text("utf-8"), path.name, registry, settings.member)
+        for path in sorted(folder.overlays.glob("*.toml"))
+    ]
+    return compile_world(registry, (settings.member,), treaties, overlays)
+
+
+def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:
+    stored = store.query(documents)
+    if not stored:
+        raise ConfigError(
+            "NOT_FOUND",
+            "the store holds no documents of the own member",
+            hint="`intelshare init` makes them; or restore a backup",
+        )
+    trust = TrustView.load(settings.member, stored, SUITES)
+    suite = min(SUITES)
+    incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
+    signer = vault.signer(trust.signing_key(settings.node, suite, now))
+    return with_trust(
+        Node(
+            member=settings.member,
+            uri=NodeUri(settings.node),
+            incarnation=incarnation,
+            signer=signer,
+            sealing=vault.sealing_keys(),
+            retired=frozenset(vault.retired()),
+            storage_key=vault.storage_key(),
+            trust=trust,
+            world=world,
+            suites=SUITES,
+            labels=LabelReader(world.registry),
+            roots=VerifiedRoots(),
+            version=__version__,
+        ),
+        trust,
+    )
+
+
+def _write_public(folder: Folder, vault: FileVault) -> None:
+    """Certificates in clear, for people and tools; nothing reads them back."""
+    make_private_folder(folder.tls)
+    for name in (NODE_AUTHORITY, USER_AUTHORITY):
+        pem = to_pem((vault.certified(name).certificate,))
+        write_private(folder.tls / f"{name}.pem", pem)
+
+
+def _last_peer_port(shell: Shell) -> int:
+    """The peer port that the directory names: peers that were away can still dial it."""
+    listed = shell.node.trust.node(shell.node.uri)
+    return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
+
+
+def _last_user_port(folder: Folder) -> int:
+    try:
+        return msgspec.json.decode(folder.running.read_bytes(), type=Running).user_port
+    except (OSError, msgspec.MsgspecError):
+        return 0
+
+
+def run_node(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool = False) -> int:
+    """Run a node in this process until SIGTERM or SIGINT; the exit code. Logs to standard error.
+
+    Raises what ``start_node`` raises.
+    """
+    os.umask(0o077)
+    _keep_out_of_core_dumps()
+    return asyncio.run(_run(root, passphrase, accept_loss=accept_loss))
+
+
+async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool) -> int:
+    log = make_logger(sys.stderr)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    node = await start_node(root, passphrase, log, accept_loss=accept_loss)
+    failed = asyncio.create_task(node.failed())
+    stopped = asyncio.create_task(asked.wait())
+    await asyncio.wait((failed, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if failed.done():
+        error = failed.result()
+        log.critical(Event.FATAL, code=error.code)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(node.stop(), 5)
+        return 1
+    failed.cancel()
+    await node.stop()
+    return 0
+
+
+def _keep_out_of_core_dumps() -> None:
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

@@ -1,0 +1,102 @@
+"""``node.toml``: who this node is, where it listens, whom it dials. Read strictly, errors have their line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from intelshare.errors import ConfigError, PolicyFileError
+from intelshare.ids import MemberCode, NodeUri
+from intelshare.tables import Table, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decides. Everything else is in signed documents or the store."""
+
+    member: MemberCode
+    node: NodeUri
+    host: str = "127.0.0.1"
+    """Address on which both ports listen."""
+    peer_port: int = 0
+    """0: the one of the last start if it is free, else any free port."""
+    user_port: int = 0
+    advertise: str = ""
+    """Name or address that peers dial; empty: ``host``. In the signed directory."""
+    allow_loopback_peers: bool = False
+    """For one machine only: the demo and ``init --dev``."""
+    dial: bool = True
+    """Whether this node dials peers at all."""
+    dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
+    """Exceptions, by member."""
+
+    def dials(self, member: MemberCode) -> bool:
+        """Whether this node dials that member's nodes."""
+        return self.dial_member.get(member, self.dial)
+
+
+def write_settings(settings: Settings) -> str:
+    """The text of a ``node.toml`` that says exactly this."""
+    lines = [
+        "# Who this node is. Keys are in vault/, treaties in treaties/, own rules in overlays/.",
+        f'member = "{settings.member}"',
+        f'node = "{settings.node}"',
+        "",
+        "[listen]",
+        f'host = "{settings.host}"',
+        "# 0: the port of the last start if it is free, else any free one; run.json has the real ones.",
+        f"peer_port = {settings.peer_port}",
+        f"user_port = {settings.user_port}",
+        "# What peers dial, if it is not the host above:",
+        f'advertise = "{settings.advertise}"' if settings.advertise else '# advertise = "node.example"',
+        "",
+        "[peers]",
+        "# true only where several members share one machine.",
+        f"allow_loopback_peers = {str(settings.allow_loopback_peers).lower()}",
+        "# false: this node is behind a firewall that lets peers call in, or it is never to dial.",
+        f"dial = {str(settings.dial).lower()}",
+    ]
+    for member, dial in sorted(settings.dial_member.items()):
+        lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
+    return "\n".join(lines) + "\n"
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a file. Raises ConfigError NOT_FOUND, FILE_SYNTAX, FIELD_* with the line."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError("NOT_FOUND", f"there is no {path}", hint="`intelshare init` writes it") from None
+    except UnicodeDecodeError:
+        raise ConfigError("FILE_SYNTAX", f"{path} is not UTF-8") from None
+    try:
+        return _read(read_table(text, str(path)))
+    except PolicyFileError as error:
+        raise ConfigError(error.code, error.message, place=error.place, hint=error.hint) from None
+
+
+def _read(top: Table) -> Settings:
+    listen, peers = top.table("listen"), top.table("peers")
+    members = peers.tables("member")
+    settings = Settings(
+        member=MemberCode(top.text("member")),
+        node=NodeUri(top.text("node")),
+        host=listen.text_or("host", "127.0.0.1"),
+        peer_port=_port(listen, "peer_port"),
+        user_port=_port(listen, "user_port"),
+        advertise=listen.text_or("advertise", ""),
+        allow_loopback_peers=peers.flag("allow_loopback_peers"),
+        dial=not peers.has("dial") or peers.flag("dial"),
+        dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
+    )
+    for table in (*members, peers, listen, top):
+        table.close()
+    return settings
+
+
+def _port(listen: Table, name: str) -> int:
+    port = listen.integer_or(name, 0)
+    if not 0 <= port <= 65535:
+        listen.fail("FIELD_RANGE", "a port is 0 to 65535", name, value=port)
+    return port

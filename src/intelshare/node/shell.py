@@ -1,0 +1,117 @@
+"""What every part of a running node shares: the value of the node, its store, its clock, its health.
+
+Steps of the broker are carried out here and nowhere else: in the store's writer, on the node as it is at
+that moment, and with what they change swapped in right after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from intelshare.broker.node import Node
+from intelshare.errors import IntelshareError, StoreError
+from intelshare.ids import Incarnation
+from intelshare.instant import Instant
+from intelshare.node.clock import Clock
+from intelshare.node.events import Event, Logger
+from intelshare.node.folder import Folder
+from intelshare.node.health import Health
+from intelshare.node.settings import Settings
+from intelshare.ports import Durable, Plan, Random, Store, View
+from intelshare.vault import FileVault
+
+A = TypeVar("A")
+
+
+class Shell:
+    """One running node, without its ports and links."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        settings: Settings,
+        store: Store,
+        vault: FileVault,
+        node: Node,
+        clock: Clock,
+        log: Logger,
+        user_authority: bytes,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.store = store
+        self.vault = vault
+        self.node = node
+        self.clock = clock
+        self.log = log
+        self.user_authority = user_authority
+        """DER of the CA that issues to own users."""
+        self.random: Random = os.urandom
+        self.started = clock.now()
+        self.health = Health(log)
+        self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
+        """Done when the process must stop answering and exit non-zero."""
+        self.on_trust: list[Callable[[], None]] = []
+        """Called in the loop after the trust documents held have changed."""
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Of this start."""
+        return self.node.incarnation
+
+    async def step(
+        self,
+        step: Callable[..., Plan[A]],
+        *event: object,
+        then: Callable[[A], None] | None = None,
+    ) -> Durable[A]:
+        """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError."""
+        return await self._perform(
+            lambda view: step(self.node, view, *event, self.clock.now(), self.random), then
+        )
+
+    def swap(self, node: Node) -> None:
+        """From now on the node is this one. Called by the writer, between a commit and the next step."""
+        changed = node.trust is not self.node.trust
+        self.node = node
+        if changed:
+            self._loop.call_soon_threadsafe(self._trust_changed)
+
+    def now(self) -> Instant:
+        """Wall time."""
+        return self.clock.now()
+
+    def noticed(self, error: BaseException) -> None:
+        """Draw the consequences of an error for the whole node (promise P17)."""
+        if not isinstance(error, StoreError):
+            return
+        if error.code == "DISK_FULL":
+            self.health.set("DISK_FULL")
+        elif error.code == "DISK_ERROR" and not self.failed.done():
+            self.health.set("DISK_ERROR")
+            self.failed.set_result(error)
+
+    def certificates_failed(self, error: Exception) -> None:
+        """The certificates for new connections cannot be read. Called in a thread of gRPC."""
+        code = error.code if isinstance(error, IntelshareError) else "INTERNAL"
+        self._loop.call_soon_threadsafe(self.health.set, code)
+
+    async def _perform(self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None) -> Durable[A]:
+        if self.failed.done():
+            raise self.failed.result()
+        try:
+            durable = await self.store.perform(step, then)
+        except StoreError as error:
+            self.noticed(error)
+            raise
+        self.health.clear("DISK_FULL")
+        return durable
+
+    def _trust_changed(self) -> None:
+        self.log.info(Event.TRUST_CHANGED)
+        for call in self.on_trust:
+            call()

@@ -1,0 +1,34 @@
+"""Where the log stands, as the sidecar outside the database remembers it (promises.md 1.1, store/sidecar)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from intelshare.audit import LogHead, root
+from intelshare.broker.tables import LOG_HEAD, NODE
+from intelshare.broker.transaction import SELF
+from intelshare.ids import Incarnation
+from intelshare.ports import View
+from intelshare.store.sidecar import Sidecar, compare, read_sidecar
+
+
+def standing(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
+    """Size and root of this incarnation's log in the database; of nothing if there is none."""
+    row = view.get(LOG_HEAD, incarnation)
+    if row is None:
+        return Sidecar(0, 0, "", clean)
+    return Sidecar(
+        row.incarnation, row.size, root(LogHead(row.incarnation, row.size, row.frontier)).hex(), clean
+    )
+
+
+def check_memory(path: Path, view: View) -> None:
+    """Compare the sidecar with the database. Raises StoreError STORE_FORGOT with what is missing."""
+    remembered = read_sidecar(path)
+    if remembered is None or not remembered.incarnation:
+        return
+    # The log that it speaks of, not the newest: a crash may have come right after a new one began.
+    found = standing(view, Incarnation(remembered.incarnation))
+    if remembered.clean and (me := view.get(NODE, SELF)) is not None:
+        found = standing(view, me.incarnation)
+    compare(remembered, found.incarnation, found.size, bytes.fromhex(found.root))

@@ -1,0 +1,148 @@
+"""Real nodes over real folders, sockets and certificates, in this process; and clients as any user has."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from intelshare.broker.tables import TABLES, UserRow
+from intelshare.crypto.suites import SUITES
+from intelshare.crypto.x509 import CertifiedKey, issue_user, to_pem
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.node.establish import first_rows, make_folder
+from intelshare.node.events import make_logger
+from intelshare.node.folder import Folder
+from intelshare.node.run import RunningNode, start_node
+from intelshare.node.settings import Settings
+from intelshare.packs import demo_treaties
+from intelshare.store.sqlite import open_store
+from intelshare.trust import Founded, Founding, found, user_uri
+from intelshare.vault import DEVELOPMENT
+from intelshare.wire.v1 import user_pb2 as pb
+from intelshare.wire.v1 import user_pb2_grpc as services
+
+PASSPHRASE = b"a passphrase for tests"
+
+ROLES = {"a": "analyst", "r": "releasing-officer", "o": "operator", "u": "auditor"}
+
+
+def now() -> Instant:
+    return Instant(time.time_ns() // 1000)
+
+
+@dataclass
+class Site:
+    """One member's data folder, and its node while it runs."""
+
+    code: str
+    root: Path
+    founded: Founded
+    log: io.StringIO = field(default_factory=io.StringIO)
+    node: RunningNode | None = None
+
+    @property
+    def running(self) -> RunningNode:
+        assert self.node is not None
+        return self.node
+
+    async def start(self, **options: Any) -> RunningNode:
+        self.node = await start_node(self.root, lambda: PASSPHRASE, make_logger(self.log), **options)
+        return self.node
+
+    async def stop(self) -> None:
+        if self.node is not None:
+            await self.node.stop()
+            self.node = None
+
+    def user_uri(self, name: str) -> str:
+        return user_uri(f"{self.code.lower()}.intelshare.internal", name)
+
+    def leaf(self, name: str) -> CertifiedKey:
+        return issue_user(self.founded.user_authority, self.user_uri(name), now(), os.urandom)
+
+    @asynccontextmanager
+    async def client(self, name: str) -> AsyncIterator[Client]:
+        async with self.channel(self.leaf(name), self.running.user_port) as channel:
+            yield Client(channel)
+
+    def channel(self, leaf: CertifiedKey | None, port: int) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(
+            to_pem((self.founded.node_authority.certificate,)),
+            leaf.key if leaf else None,
+            to_pem((leaf.certificate,)) if leaf else None,
+        )
+        options = (("grpc.default_authority", self.founded.node.dns), ("grpc.use_local_subchannel_pool", 1))
+        return grpc.aio.secure_channel(f"ipv4:127.0.0.1:{port}", credentials, options=options)
+
+
+class Client:
+    """The stubs of both services."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.bulletins: Any = services.BulletinsStub(channel)
+        self.operations: Any = services.OperationsStub(channel)
+
+    async def send(self, to: Sequence[str], text: str, *, label: str, precedence: int = 1) -> pb.SubmitResponse:
+        portion = pb.Portion(kind=1, label=label, category="cyber", media="text/plain", content=text.encode())
+        request = pb.SubmitRequest(key=os.urandom(16), to=to, precedence=precedence, portions=[portion])
+        answer: pb.SubmitResponse = await self.bulletins.Submit(request)
+        return answer
+
+
+def make_site(code: str, root: Path, **settings: Any) -> Site:
+    """A data folder with an analyst, a releasing officer, an operator and an auditor."""
+    founded = found(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
+    site = Site(code, root, founded)
+    wanted = replace(
+        Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings
+    )
+    folder = Folder(root)
+    make_folder(
+        folder, wanted, founded, PASSPHRASE, suites=SUITES, random=os.urandom, cost=DEVELOPMENT
+    )
+    for name, text in demo_treaties().items():
+        (folder.treaties / name).write_text(text)
+    users = [
+        UserRow(site.user_uri(name), name, role, "R4", code, "*", 0)  # type: ignore[arg-type]
+        for name, role in ROLES.items()
+    ]
+    store = open_store(folder.database, TABLES)
+    try:
+        asyncio.run(store.perform(lambda view: first_rows(wanted, founded, users)))
+    finally:
+        store.close()
+    return site
+
+
+async def introduce(one: Site, other: Site) -> None:
+    """Both import each other's member file, with the fingerprint that people compared."""
+    for giver, taker in ((one, other), (other, one)):
+        async with giver.client("o") as client:
+            said = await client.operations.ExportMember(pb.ExportMemberRequest())
+        async with taker.client("o") as client:
+            await client.operations.ImportMember(
+                pb.ImportMemberRequest(text=said.text, fingerprint=said.fingerprint)
+            )
+
+
+async def until(condition: Any, seconds: float = 10.0) -> Any:
+    """Wait until a condition (a function, may be async) is true; its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < end, "did not come true in time"
+        await asyncio.sleep(0.02)
