@@ -1,39 +1,58 @@
 """Encryption at rest: XChaCha20-Poly1305 bound to the row that holds the bytes (docs/format.md, "At rest").
 
 The caller passes the vault's storage key and a random nonce; the nonce is stored in front.
+
+libsodium is called directly, as PyNaCl's own wrapper calls it: ten rows are sealed for each release, and the
+wrapper spends 6 of its 8 µs on building messages of errors that do not occur. Lengths are checked here.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from nacl import bindings as sodium
-from nacl.exceptions import CryptoError as SodiumError
+import nacl.bindings  # noqa: F401 - initialises libsodium
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 
 from intelshare.crypto.pae import Domain, pae, u32
 from intelshare.crypto.suites import open_failed
 
 NONCE_LENGTH: Final = 24
 KEY_LENGTH: Final = 32
+_TAG_LENGTH: Final = 16
 
 
 def seal_at_rest(key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row: bytes, slot: int) -> bytes:
     """nonce ‖ ciphertext ‖ tag, which opens only for this table, row and slot.
 
-    ``nonce`` is 24 random bytes, never used before under this key; 24 + 16 bytes are added.
+    ``nonce`` is 24 random bytes, never used before under this key; 24 + 16 bytes are added. Raises ValueError
+    for a key or nonce of another length.
     """
+    if len(key) != KEY_LENGTH or len(nonce) != NONCE_LENGTH:
+        raise ValueError("encryption at rest takes a key of 32 and a nonce of 24 bytes")
     bound = _bound(table, row, slot)
-    return nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, bound, nonce, key)
+    sealed = ffi.new("unsigned char[]", len(plaintext) + _TAG_LENGTH)
+    failed = lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
+        sealed, ffi.NULL, plaintext, len(plaintext), bound, len(bound), ffi.NULL, nonce, key
+    )
+    if failed:
+        raise ValueError("libsodium refused to encrypt")
+    return nonce + bytes(ffi.buffer(sealed))
 
 
 def open_at_rest(key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int) -> bytes:
     """The plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another key."""
-    try:
-        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            sealed[NONCE_LENGTH:], _bound(table, row, slot), sealed[:NONCE_LENGTH], key
-        )
-    except (SodiumError, ValueError):
-        raise open_failed(f"a row of {table}") from None
+    length = len(sealed) - NONCE_LENGTH - _TAG_LENGTH
+    if len(key) != KEY_LENGTH or length < 0:
+        raise open_failed(f"a row of {table}")
+    bound = _bound(table, row, slot)
+    plaintext = ffi.new("unsigned char[]", max(length, 1))
+    failed = lib.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        plaintext, ffi.NULL, ffi.NULL, sealed[NONCE_LENGTH:], length + _TAG_LENGTH, bound, len(bound),
+        sealed[:NONCE_LENGTH], key,
+    )  # fmt: skip
+    if failed:
+        raise open_failed(f"a row of {table}")
+    return bytes(ffi.buffer(plaintext, length))
 
 
 def _bound(table: str, row: bytes, slot: int) -> bytes:
