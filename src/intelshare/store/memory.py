@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from intelshare.ports import Delete, Durable, Plan, Put, Scalar, Table, View, durable_after_commit
-from intelshare.store.layout import Layout, layout, stored
+from intelshare.store.layout import Layout, stored
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -32,35 +32,40 @@ class _Rows:
     """One table: rows by key, and each index as a sorted list of (index fields, key fields)."""
 
     def __init__(self, table: Table[Any]) -> None:
-        self.layout: Layout = layout(table)
+        self.layout = Layout(table)
         self.rows: dict[_Key, Any] = {}
-        self.orders = {name: self.layout.order(name) for name in ("key", *table.indexes)}
-        self.indexes: dict[str, list[_Key]] = {name: [] for name in self.orders}
-        self.key_at = {
-            name: tuple(order.index(field) for field in table.key) for name, order in self.orders.items()
-        }
+        self.indexes: dict[str, list[_Key]] = {}
+        self._entries: list[tuple[list[_Key], Callable[[Any], _Key]]] = []
+        self.key_at: dict[str, tuple[int, ...]] = {}
+        for name in ("key", *table.indexes):
+            order = self.layout.order(name)
+            self.indexes[name] = []
+            self._entries.append((self.indexes[name], self.layout.stored_fields(order)))
+            self.key_at[name] = tuple(order.index(field) for field in table.key)
 
-    def put(self, row: Any) -> None:
-        key = self.layout.key(row)
-        self.remove(key)
+    def put(self, key: _Key, row: Any) -> None:
+        old = self.rows.get(key)
         self.rows[key] = row
-        for name, order in self.orders.items():
-            insort(self.indexes[name], tuple([stored(getattr(row, field)) for field in order]))
+        for index, entry in self._entries:
+            new = entry(row)
+            if old is not None:
+                before = entry(old)
+                if before == new:
+                    continue
+                del index[bisect_left(index, before)]
+            insort(index, new)
 
     def remove(self, key: _Key) -> None:
         old = self.rows.pop(key, None)
-        if old is None:
-            return
-        for name, order in self.orders.items():
-            index = self.indexes[name]
-            del index[bisect_left(index, tuple([stored(getattr(old, field)) for field in order]))]
+        if old is not None:
+            for index, entry in self._entries:
+                del index[bisect_left(index, entry(old))]
 
     def span(
         self, index: str, prefix: Sequence[Scalar], after: Sequence[Scalar]
     ) -> tuple[list[_Key], int, int]:
         entries = self.indexes[index]
-        start = (*prefix, *after, _TOP) if after else tuple(prefix)
-        low = bisect_right(entries, start) if after else bisect_left(entries, start)
+        low = bisect_right(entries, (*prefix, *after, _TOP)) if after else bisect_left(entries, tuple(prefix))
         return entries, low, bisect_right(entries, (*prefix, _TOP))
 
 
@@ -93,16 +98,23 @@ class MemoryStore:
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""
         _, low, high = self._rows(table).span(index, tuple(map(stored, prefix)), ())
-        return max(0, high - low)
+        return high - low
 
     def apply(self, plan: Plan[Any]) -> None:
-        """Carry out a plan's writes."""
+        """Carry out all of a plan's writes, or raise TypeError and carry out none."""
+        writes: list[tuple[_Rows, _Key, Any]] = []
         for write in plan.writes:
             rows = self._rows(write.table)
             if isinstance(write, Put):
-                rows.put(write.row)
+                rows.layout.check(write.row)
+                writes.append((rows, rows.layout.stored_key(write.row), write.row))
             elif isinstance(write, Delete):
-                rows.remove(tuple(map(stored, write.key)))
+                writes.append((rows, rows.layout.check_key(write.key), None))
+        for rows, key, row in writes:
+            if row is None:
+                rows.remove(key)
+            else:
+                rows.put(key, row)
         self.commits += 1
 
     def perform_now(

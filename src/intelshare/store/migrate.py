@@ -1,14 +1,23 @@
-"""The schema of a database file: made, or brought up to date one numbered step at a time, or refused."""
+"""The schema of a database file: made, or brought up to date by numbered steps, or refused."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Final
 
 import apsw
 
 from intelshare.errors import StoreError
+from intelshare.ports import Table
+from intelshare.store.layout import Layout
+
+_TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
+
+_RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
 
 
 def migrations() -> list[str]:
@@ -21,38 +30,119 @@ def migrations() -> list[str]:
     ]
 
 
-def migrate(path: Path) -> None:
+def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
     """Bring the file to the newest schema; an existing one is copied beside it first (``.before-N``).
 
-    Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT.
+    All steps are one transaction: after a crash the file has the old schema or the new one, and the copy is
+    whole or absent. Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
-    steps = migrations()
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    connection = apsw.Connection(str(path))
+    steps = migrations() if steps is None else steps
     try:
-        version = int(connection.pragma("user_version"))
-        if version > len(steps):
-            raise StoreError(
-                "SCHEMA_NEWER",
-                f"{path.name} has schema {version}, this version knows {len(steps)}",
-                hint="run the version that wrote it, or restore the copy made before its upgrade",
-            )
-        if 0 < version < len(steps):
-            connection.execute("VACUUM INTO ?", (str(path.with_suffix(f".before-{len(steps)}")),))
-        for number, sql in enumerate(steps[version:], start=version + 1):
-            connection.execute(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version = {number}; COMMIT")
-    except apsw.NotADBError:
+        with contextlib.suppress(FileExistsError):
+            _make_private(path)
+        connection = apsw.Connection(str(path))
+        try:
+            _migrate(connection, path, steps)
+        finally:
+            connection.close()
+    except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreError(
-            "RECORD_CORRUPT",
-            f"{path.name} is no database, or its beginning is damaged",
-            hint="restore the data folder from its backup; peers hand over again what it lacks",
+            "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=_RESTORE
         ) from None
-    except apsw.CorruptError as error:
+    except apsw.FullError:
         raise StoreError(
-            "RECORD_CORRUPT",
-            f"{path.name} is damaged: {error}",
-            hint="restore the data folder from its backup; peers hand over again what it lacks",
+            "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
         ) from None
+    except (apsw.Error, OSError) as error:
+        raise StoreError(
+            "DISK_ERROR", f"{path} cannot be opened: {error}", hint="check the disk, then start again"
+        ) from None
+
+
+def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> None:
+    connection.set_busy_timeout(10_000)
+    version = int(connection.pragma("user_version"))
+    if version > len(steps):
+        raise StoreError(
+            "SCHEMA_NEWER",
+            f"{path.name} has schema {version}, this version knows {len(steps)}",
+            hint="run the version that wrote it, or restore the copy made before its upgrade",
+        )
+    if version == len(steps):
+        return
+    if version:
+        _copy(connection, path.with_suffix(f".before-{len(steps)}"))
+    sql = "\n".join(steps[version:])
+    connection.execute(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {len(steps)};\nCOMMIT;")
+
+
+def _copy(connection: apsw.Connection, target: Path) -> None:
+    temporary = target.with_name(f"{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    _make_private(temporary)
+    connection.execute("VACUUM INTO ?", (str(temporary),))
+    _sync(temporary, os.O_RDWR)
+    temporary.replace(target)
+    _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _make_private(path: Path) -> None:
+    """An empty file that only its owner can use, whatever the umask; SQLite gives its WAL the same mode."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:
+    """What in the schema of this file is not as the tables declare it; empty if all is."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+        declared = {table.name for table in tables}
+        wrong = [f"table {name} is not declared" for name in sorted(found - declared)]
+        wrong += [f"table {name} is missing" for name in sorted(declared - found)]
+        for table in tables:
+            if table.name in found:
+                wrong += [f"{table.name}: {text}" for text in _table_differences(connection, table)]
+        return wrong
     finally:
         connection.close()
+
+
+def _table_differences(connection: apsw.Connection, table: Table[Any]) -> list[str]:
+    layout = Layout(table)
+    expected = {name: (_TYPES[layout.kinds[name]], 1) for name in table.columns()} | {"digest": ("BLOB", 1)}
+    columns = list(
+        connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table.name,))
+    )
+    found = {name: (kind, notnull) for name, kind, notnull, _ in columns}
+    key = tuple(name for name, _, _, pk in sorted(columns, key=lambda column: column[3]) if pk)
+    wrong = [] if found == expected else [f"columns {found}, declared {expected}"]
+    wrong += [] if key == table.key else [f"key {key}, declared {table.key}"]
+    indexes = dict(
+        connection.execute("SELECT name, origin FROM pragma_index_list(?) WHERE origin = 'c'", (table.name,))
+    )
+    named = {f"{table.name}_{name}": fields for name, fields in table.indexes.items()}
+    wrong += [f"index {name} is not declared" for name in sorted(indexes.keys() - named.keys())]
+    for name, fields in named.items():
+        of = tuple(
+            column
+            for (column,) in connection.execute(
+                'SELECT name FROM pragma_index_xinfo(?) WHERE "key" ORDER BY seqno', (name,)
+            )
+        )
+        if of[: len(fields)] != fields:
+            wrong.append(f"index {name} over {of}, declared {fields}")
+    return wrong

@@ -1,13 +1,19 @@
 """The store of a node: SQLite through apsw, durable at every commit, one writer, many steps a commit.
 
-Steps wait in a queue; the writer thread takes all that wait, runs them one after the other inside one
-transaction, commits with fsync (WAL, synchronous=FULL), and only then answers any of them. So public-key
-work in one step overlaps with the callers of the next, and an fsync is shared by all that came meanwhile.
+Steps wait in a queue; the writer thread runs all that wait, one after the other, inside one transaction,
+commits with fsync (WAL, synchronous=FULL), and only then answers any of them. So public-key work in one step
+overlaps with the callers of the next, and an fsync is shared by all that came meanwhile. What a group wrote
+waits in memory (``_Writing``) until something has to search for it or the group ends: rows that many steps
+replace, such as the head of the log, are written once.
+
+SQLite checkpoints by itself inside COMMIT, and ignores the errors of that. After a failed fsync a second one
+"succeeds" (facts.md), so this store checkpoints by itself, after the answers are out, and stops at an error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,14 +25,33 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Delete, Durable, Plan, Put, Scalar, Table, View, durable_after_commit
-from intelshare.store.layout import Layout, layout, stored
+from intelshare.store.layout import stored
 from intelshare.store.migrate import migrate
+from intelshare.store.statements import Statements
 
 R = TypeVar("R")
 A = TypeVar("A")
 
 MAX_GROUP: Final = 256
 """Steps that share one commit."""
+
+MAX_WRITES: Final = 4096
+"""Writes after which a group ends, so that a commit stays short and its memory bounded."""
+
+CHECKPOINT_PAGES: Final = 4000
+"""Pages of the WAL (16 MiB) after which they are copied into the database."""
+
+WRITER_CACHE: Final = 32 << 10
+READER_CACHE: Final = 4 << 10
+"""KiB of pages that a connection keeps in memory."""
+
+SCRUB_ROWS: Final = 500
+"""Rows read at a time by ``scrub``, so that it never holds the WAL for long."""
+
+_RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
+
+_DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
+"""What reading a damaged page or text raises, before any digest can be looked at."""
 
 
 @dataclass(slots=True)
@@ -39,69 +64,110 @@ class _Job:
     error: BaseException | None = None
 
 
-class _Sql:
-    """The statements of one table."""
+class _Reading:
+    """Committed rows over one connection; every one is checked against its digest."""
 
-    def __init__(self, table: Table[Any]) -> None:
-        self.layout: Layout = layout(table)
-        self.columns = ", ".join(f'"{name}"' for name in (*self.layout.columns, "digest"))
-        marks = ", ".join("?" * (len(self.layout.columns) + 1))
-        self.put = f"INSERT OR REPLACE INTO {table.name} ({self.columns}) VALUES ({marks})"  # noqa: S608
-        where = " AND ".join(f'"{name}" = ?' for name in table.key)
-        self.get = f"SELECT {self.columns} FROM {table.name} WHERE {where}"  # noqa: S608
-        self.delete = f"DELETE FROM {table.name} WHERE {where}"  # noqa: S608
-        self._finds: dict[tuple[str, int, int], str] = {}
-
-    def where(self, index: str, prefix: int, after: int) -> str:
-        order = self.layout.order(index)
-        terms = [f'"{name}" = ?' for name in order[:prefix]]
-        if after:
-            names = ", ".join(f'"{name}"' for name in order[prefix : prefix + after])
-            terms.append(f"({names}) > ({', '.join('?' * after)})")
-        return f" WHERE {' AND '.join(terms)}" if terms else ""
-
-    def find(self, index: str, prefix: int, after: int) -> str:
-        sql = self._finds.get((index, prefix, after))
-        if sql is None:
-            order = ", ".join(f'"{name}"' for name in self.layout.order(index)[prefix:])
-            sql = f"SELECT {self.columns} FROM {self.layout.table.name}{self.where(index, prefix, after)}"  # noqa: S608
-            sql += f" ORDER BY {order} LIMIT ?" if order else " LIMIT ?"
-            self._finds[index, prefix, after] = sql
-        return sql
-
-
-class _View:
-    """Rows over one connection; every one is checked against its digest."""
-
-    def __init__(self, connection: apsw.Connection, sql: Mapping[str, _Sql]) -> None:
+    def __init__(self, connection: apsw.Connection, tables: Mapping[str, Statements]) -> None:
+        self.connection = connection
         self._execute = connection.execute
-        self._sql = sql
+        self._tables = tables
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
-        sql = self._sql[table.name]
-        for row in self._execute(sql.get, tuple(map(stored, key))):
-            return self._checked(sql.layout, row)  # type: ignore[no-any-return]
-        return None
+        sql = self._tables[table.name]
+        try:
+            found = self._execute(sql.get, tuple(map(stored, key))).fetchall()
+        except _DAMAGE:
+            raise sql.layout.corrupt(key) from None
+        return sql.layout.decode(found[0]) if found else None
 
     def find(
         self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
     ) -> list[R]:
-        sql = self._sql[table.name]
+        sql = self._tables[table.name]
         values = (*map(stored, prefix), *map(stored, after), limit)
-        rows = self._execute(sql.find(index, len(prefix), len(after)), values)
-        return [self._checked(sql.layout, row) for row in rows]
+        try:
+            found = self._execute(sql.find(index, len(prefix), len(after)), values).fetchall()
+        except _DAMAGE:
+            raise sql.layout.corrupt(prefix) from None
+        return list(map(sql.layout.decode, found))
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
-        sql = self._sql[table.name]
-        where = sql.where(index, len(prefix), 0)
-        found = self._execute(f"SELECT count(*) FROM {table.name}{where}", tuple(map(stored, prefix)))  # noqa: S608
-        return int(next(found)[0])
+        sql = self._tables[table.name]
+        try:
+            found = self._execute(sql.count(index, len(prefix)), tuple(map(stored, prefix))).fetchall()
+        except _DAMAGE:
+            raise sql.layout.corrupt(prefix) from None
+        return int(found[0][0])  # type: ignore[arg-type]
 
-    def _checked(self, of: Layout, row: tuple[Any, ...]) -> Any:
-        values = row[:-1]
-        if of.digest(values) != row[-1]:
-            raise of.corrupt([values[of.columns.index(name)] for name in of.table.key])
-        return of.make(values)
+
+class _Writing(_Reading):
+    """Rows as they are inside the running transaction, and what it has not yet told SQLite."""
+
+    def __init__(self, connection: apsw.Connection, tables: Mapping[str, Statements]) -> None:
+        super().__init__(connection, tables)
+        self._waiting: dict[str, dict[tuple[Scalar, ...], tuple[Any, tuple[Any, ...]] | None]] = {
+            name: {} for name in tables
+        }
+        """By table and key as stored: the row and its values, or None where it is deleted."""
+        self.writes = 0
+
+    def get(self, table: Table[R], *key: Scalar) -> R | None:
+        waiting = self._waiting[table.name]
+        if waiting:
+            place = tuple(map(stored, key))
+            if place in waiting:
+                found = waiting[place]
+                return found[0] if found is not None else None
+        return super().get(table, *key)
+
+    def find(
+        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
+    ) -> list[R]:
+        self._tell(table.name)
+        return super().find(table, index, *prefix, after=after, limit=limit)
+
+    def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
+        self._tell(table.name)
+        return super().count(table, index, *prefix)
+
+    def take(self, plan: Plan[Any]) -> None:
+        """Take all writes of a plan, or raise and take none."""
+        taken: list[tuple[str, tuple[Scalar, ...], tuple[Any, tuple[Any, ...]] | None]] = []
+        for write in plan.writes:
+            layout = self._tables[write.table.name].layout
+            if isinstance(write, Put):
+                values = layout.encode(write.row)
+                taken.append((write.table.name, layout.key(values), (write.row, values)))
+            elif isinstance(write, Delete):
+                taken.append((write.table.name, layout.check_key(write.key), None))
+        for name, key, entry in taken:
+            self._waiting[name][key] = entry
+        self.writes += len(taken)
+
+    def tell(self) -> None:
+        """Hand everything to SQLite."""
+        for name in self._waiting:
+            self._tell(name)
+        self.writes = 0
+
+    def forget(self) -> None:
+        """Drop what waits: the transaction is rolled back."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+        self.writes = 0
+
+    def _tell(self, name: str) -> None:
+        waiting = self._waiting[name]
+        if not waiting:
+            return
+        sql = self._tables[name]
+        put = [entry[1] for entry in waiting.values() if entry is not None]
+        gone = [key for key, entry in waiting.items() if entry is None]
+        if put:
+            self.connection.executemany(sql.put, put)
+        if gone:
+            self.connection.executemany(sql.delete, gone)
+        waiting.clear()
 
 
 class SqliteStore:
@@ -110,17 +176,19 @@ class SqliteStore:
     def __init__(
         self, path: Path, tables: Sequence[Table[Any]], on_failure: Callable[[StoreError], None]
     ) -> None:
-        """``on_failure`` is called from the writer once an I/O error makes going on unsafe (P17)."""
-        self._sql = {table.name: _Sql(table) for table in tables}
-        self._writer = _connect(path)
-        self._reader = _connect(path)
-        self._reader.pragma("query_only", True)
-        self._view = _View(self._writer, self._sql)
-        self._query_view = _View(self._reader, self._sql)
-        self._reading = threading.Lock()
+        """``on_failure`` is called, in any thread, once an I/O error makes going on unsafe (P17)."""
+        self._path = path
+        self._statements = {table.name: Statements(table) for table in tables}
+        self._view = _Writing(_connect(path, WRITER_CACHE), self._statements)
+        self._writer = self._view.connection
+        self._writer.set_wal_hook(self._committed)
+        self._wal_pages, self._checkpoint_at = 0, CHECKPOINT_PAGES
+        self._readers: list[_Reading] = []
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._failed: StoreError | None = None
+        self._failing = threading.Lock()
         self._on_failure = on_failure
+        self._closing = self._closed = False
         self.commits = 0
         """Transactions committed, to see how many steps share one."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -129,109 +197,169 @@ class SqliteStore:
     async def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
-        """See ports.Store."""
+        """See ports.Store. Raises RuntimeError after ``close``."""
         if self._failed is not None:
             raise self._failed
+        if self._closed:
+            raise RuntimeError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
         self._jobs.put(_Job(step, then, loop, future))
         return await future
 
     def query(self, question: Callable[[View], A]) -> A:
-        """See ports.Store."""
-        with self._reading:
-            return question(self._query_view)
+        """See ports.Store. One snapshot for the whole question; long ones do not hold up others."""
+        if self._failed is not None:
+            raise self._failed
+        if self._closed:
+            raise RuntimeError("the store is closed")
+        try:
+            reading = self._readers.pop()
+        except IndexError:
+            reading = self._new_reading()
+        try:
+            reading.connection.execute("BEGIN")
+            try:
+                return question(reading)
+            finally:
+                reading.connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise self._fail(error) from error
+        finally:
+            self._readers.append(reading)
 
     def scrub(self) -> Iterator[StoreError]:
-        """Walk all rows; one RECORD_CORRUPT for each that does not match its digest."""
-        with self._reading:
-            for sql in self._sql.values():
-                of = sql.layout
-                for row in self._reader.execute(f"SELECT {sql.columns} FROM {of.table.name}"):  # noqa: S608
-                    if of.digest(row[:-1]) != row[-1]:
-                        yield of.corrupt([row[of.columns.index(name)] for name in of.table.key])
+        """Walk all rows; a RECORD_CORRUPT for each that is not as it was written, then for damaged pages."""
+        reading = self._new_reading()
+        try:
+            for sql in self._statements.values():
+                yield from _scrub_table(reading.connection, sql)
+            for (said,) in reading.connection.execute("PRAGMA integrity_check(100)"):
+                if said != "ok":
+                    yield StoreError("RECORD_CORRUPT", f"{self._path.name} is damaged: {said}", hint=_RESTORE)
+        finally:
+            reading.connection.close()
 
     def close(self) -> None:
         """See ports.Store."""
+        self._closed = True
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
-        self._reader.close()
-        self._writer.close()
+        while self._readers:
+            self._readers.pop().connection.close()
+        with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
+            if self._failed is not None:
+                # A checkpoint now could seem to succeed, and remove the WAL that holds what was promised.
+                self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._writer.close()
+
+    def _new_reading(self) -> _Reading:
+        connection = _connect(self._path, READER_CACHE)
+        connection.pragma("query_only", True)
+        return _Reading(connection, self._statements)
 
     def _run(self) -> None:
-        while True:
+        while not self._closing:
             job = self._jobs.get()
             if job is None:
                 return
             group = [job]
-            last = False
-            while len(group) < MAX_GROUP and group[-1].then is None:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    last = True
-                    break
-                group.append(following)
-            self._perform(group)
+            self._perform(group, self._next)
             _resolve(group)
-            if last:
-                return
+            self._checkpoint()
 
-    def _perform(self, group: Sequence[_Job]) -> None:
+    def _next(self) -> _Job | None:
+        """A job that waits already."""
+        try:
+            job = self._jobs.get_nowait()
+        except queue.Empty:
+            return None
+        self._closing = job is None
+        return job
+
+    def _perform(self, group: list[_Job], more: Callable[[], _Job | None]) -> None:
+        """Run the job in ``group``, and those that ``more`` gives, in one transaction."""
         if self._failed is not None:
-            for job in group:
-                job.error = self._failed
+            group[0].error = self._failed
             return
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            for job in group:
-                try:
-                    plan = job.step(self._view)
-                except Exception as error:  # the caller's own, and nothing was written
-                    job.error = error
-                    continue
-                self._apply(plan)
-                job.answer = plan.answer
+            job: _Job | None = group[0]
+            while job is not None:
+                self._run_step(job)
+                full = len(group) >= MAX_GROUP or self._view.writes >= MAX_WRITES
+                job = None if full or job.then is not None else more()
+                if job is not None:
+                    group.append(job)
+            self._view.tell()
             self._writer.execute("COMMIT")
             self.commits += 1
-        except apsw.Error as error:
+            last = group[-1]
+            if last.then is not None and last.error is None:
+                last.then(last.answer)
+        except BaseException as error:  # a thread that dies silently would leave every caller waiting
             self._undo(group, error)
-            return
-        for job in group:
-            if job.then is not None and job.error is None:
-                job.then(job.answer)
 
-    def _apply(self, plan: Plan[Any]) -> None:
-        execute = self._writer.execute
-        for write in plan.writes:
-            sql = self._sql[write.table.name]
-            if isinstance(write, Put):
-                values = sql.layout.values(write.row)
-                execute(sql.put, (*values, sql.layout.digest(values)))
-            elif isinstance(write, Delete):
-                execute(sql.delete, tuple(map(stored, write.key)))
-
-    def _undo(self, group: Sequence[_Job], error: apsw.Error) -> None:
-        """Nothing of the group happened. A full disk recovers by itself; after all else the process stops."""
-        if not self._writer.get_autocommit():
-            self._writer.execute("ROLLBACK")
-        if isinstance(error, apsw.FullError):
-            failure = StoreError(
-                "DISK_FULL", "the disk of the data folder is full", hint="make room; it goes on by itself"
-            )
+    def _run_step(self, job: _Job) -> None:
+        try:
+            plan = job.step(self._view)
+            self._view.take(plan)
+        except apsw.Error:
+            raise
+        except Exception as error:
+            job.error = error  # the caller's own: nothing of its plan was taken
         else:
-            failure = StoreError(
+            job.answer = plan.answer
+
+    def _undo(self, group: list[_Job], error: BaseException) -> None:
+        """Nothing of the group happened. A full disk recovers by itself; after all else the process stops."""
+        self._view.forget()
+        if self._writer.in_transaction:
+            with contextlib.suppress(apsw.Error):
+                self._writer.execute("ROLLBACK")
+        if not _is_full(error):
+            failure = self._fail(error)
+            for job in group:
+                job.error = failure
+        elif len(group) > 1:  # what is small, such as a receipt, may still fit
+            for job in group:
+                job.answer = job.error = None
+                self._perform([job], lambda: None)
+        else:
+            group[0].error = StoreError(
+                "DISK_FULL",
+                f"the disk of {self._path.parent} is full",
+                hint="make room; it goes on by itself",
+            )
+
+    def _fail(self, error: BaseException) -> StoreError:
+        with self._failing:
+            first = self._failed is None
+            failure = self._failed = self._failed or StoreError(
                 "DISK_ERROR",
-                f"the database could not be written: {error}",
+                f"{self._path.name} could not be written or read: {error!r}",
                 hint="the node stops; check the disk, then start it again",
             )
-            self._failed = failure
+        if first:
             self._on_failure(failure)
-        for job in group:
-            job.error = failure
+        return failure
+
+    def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
+        if pages < self._wal_pages:  # the WAL began anew
+            self._checkpoint_at = CHECKPOINT_PAGES
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        if self._wal_pages < self._checkpoint_at or self._failed is not None:
+            return
+        self._checkpoint_at = self._wal_pages + CHECKPOINT_PAGES
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            if not _is_full(error) and not isinstance(error, apsw.BusyError):
+                self._fail(error)
 
 
 def open_store(
@@ -239,21 +367,48 @@ def open_store(
 ) -> SqliteStore:
     """Open the database, made or migrated first.
 
-    Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT (no database of ours), DISK_FULL.
+    Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT (no database of ours), DISK_FULL, DISK_ERROR.
     """
     migrate(path)
     return SqliteStore(path, tables, on_failure)
 
 
-def _connect(path: Path) -> apsw.Connection:
+def _connect(path: Path, cache: int) -> apsw.Connection:
     connection = apsw.Connection(str(path), statementcachesize=256)
     connection.set_busy_timeout(10_000)
     connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", "FULL")
     connection.pragma("secure_delete", True)
-    connection.pragma("wal_autocheckpoint", 4000)
-    connection.pragma("cache_size", -32_768)
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("journal_size_limit", 64 << 20)
+    connection.pragma("cache_size", -cache)
     return connection
+
+
+def _is_full(error: BaseException) -> bool:
+    """No room: also what SQLite says when the WAL's index cannot grow, which touches no written data."""
+    return isinstance(error, apsw.FullError) or (
+        isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    )
+
+
+def _scrub_table(connection: apsw.Connection, sql: Statements) -> Iterator[StoreError]:
+    layout = sql.layout
+    after: tuple[Any, ...] = ()
+    while True:
+        try:
+            rows = connection.execute(sql.find("key", 0, len(after)), (*after, SCRUB_ROWS)).fetchall()
+        except _DAMAGE:
+            yield layout.corrupt(after)
+            return
+        for row in rows:
+            try:
+                layout.decode(row)
+            except StoreError as error:
+                yield error
+        if len(rows) < SCRUB_ROWS:
+            return
+        after = layout.key(rows[-1])
 
 
 def _resolve(group: Sequence[_Job]) -> None:
@@ -262,10 +417,8 @@ def _resolve(group: Sequence[_Job]) -> None:
     for job in group:
         loops.setdefault(job.loop, []).append(job)
     for loop, jobs in loops.items():
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(_settle, jobs)
-        except RuntimeError:
-            continue  # the loop was closed: nobody waits any more
 
 
 def _settle(jobs: Sequence[_Job]) -> None:
