@@ -1,0 +1,159 @@
+"""Planted bugs: small interpositions between the simulator and the broker. They show that the checks see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from intelshare.broker.frame import Outbound
+from intelshare.broker.node import Node
+from intelshare.broker.receive import Arrival, Taken
+from intelshare.broker.tables import NODE, RECEIVED, STATEMENT
+from intelshare.broker.transaction import SELF, ToSay, Transaction
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Kind, Receipt
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.sim.steps import STEPS, Step, Steps
+from intelshare.statement import Leaf, sign_batch
+
+
+def _honest(view: View, drawn: int) -> int:
+    del view
+    return drawn
+
+
+@dataclass(frozen=True)
+class Bug:
+    """What is different from the honest node."""
+
+    name: str = ""
+    seen_by: tuple[str, ...] = ()
+    """Invariants, of which one must fail."""
+    steps: Steps = field(default_factory=lambda: STEPS)
+    early: frozenset[str] = frozenset()
+    """Steps whose answers leave before the fsync."""
+    incarnation: Callable[[View, int], int] = _honest
+    """(disk, drawn id) -> the id of the next incarnation."""
+
+
+NONE = Bug()
+
+
+class _Blind:
+    """A view in which no statement of a peer was ever received."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def get(self, table: Any, *key: Any) -> Any:
+        """Nothing of RECEIVED."""
+        return None if table is RECEIVED else self._view.get(table, *key)
+
+    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
+        """Nothing of RECEIVED."""
+        return [] if table is RECEIVED else self._view.find(table, *args, **kwargs)
+
+    def count(self, table: Any, *args: Any) -> int:
+        """As it is."""
+        return self._view.count(table, *args)
+
+
+def _no_duplicate_check(receive: Step) -> Step:
+    def step(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+        return receive(node, _Blind(view), arrival, now, random)
+
+    return step
+
+
+def _sealed_again(resend: Step) -> Step:
+    """What is sent again is signed again: under its number, but with another nonce."""
+
+    def step(
+        node: Node, view: View, peer: Any, busy: Any, room: int, now: Instant, random: Random
+    ) -> Plan[tuple[tuple[Outbound, ...], bool]]:
+        frames, more = resend(node, view, peer, busy, room, now, random).answer
+        return Plan((), (tuple(_sign_again(node, frame, now, random) for frame in frames), more))
+
+    return step
+
+
+def _sign_again(node: Node, outbound: Outbound, now: Instant, random: Random) -> Outbound:
+    leaves = [Leaf(Kind(c.kind), random(16), c.data) for c in outbound.frame.statements]
+    signed = sign_batch(leaves, node.signer, now, random)
+    statements = tuple(
+        replace(carried, nonce=made.nonce, proof=made.proof)
+        for carried, made in zip(outbound.frame.statements, signed.statements, strict=True)
+    )
+    return replace(
+        outbound,
+        frame=replace(outbound.frame, batch=signed.batch, statements=statements),
+        leaves=signed.leaves,
+    )
+
+
+def _receipt_again(receive: Step) -> Step:
+    """A known release is answered by a new receipt, not by the stored one."""
+
+    def step(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+        plan: Plan[Taken] = receive(node, view, arrival, now, random)
+        said = []
+        for ack in plan.answer.acks:
+            known = view.get(RECEIVED, arrival.member, ack.digest)
+            stored = view.get(STATEMENT, known.receipt) if known is not None and known.receipt else None
+            if stored is not None:
+                again = replace(decode(Receipt, stored.data), decided_at=now)
+                said.append(ToSay(arrival.member, Kind.RECEIPT, encode(Receipt, again), 0))
+        if not said:
+            return plan
+        tx = Transaction(node, view, now, random)
+        outbound = tx.say(said)
+        writes = (*plan.writes, *tx.plan(None).writes)
+        return Plan(writes, replace(plan.answer, outbound=(*plan.answer.outbound, *outbound), again=False))
+
+    return step
+
+
+def _all_acknowledged(receive: Step) -> Step:
+    """If one statement of a frame is rejected, the whole frame is acknowledged."""
+
+    def step(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+        plan: Plan[Taken] = receive(node, view, arrival, now, random)
+        acks = tuple(replace(ack, code="") for ack in plan.answer.acks)
+        return Plan(plan.writes, replace(plan.answer, acks=acks))
+
+    return step
+
+
+def _late_is_known(receive: Step) -> Step:
+    """A number below the highest taken is believed to be known."""
+
+    def step(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+        return receive(node, view, arrival, now, random)
+
+    return step
+
+
+def _counter(view: View, drawn: int) -> int:
+    """One more than the incarnation in the database."""
+    me = view.get(NODE, SELF)
+    return me.incarnation + 1 if me is not None else drawn >> 1
+
+
+def _with(name: str, wrap: Callable[[Step], Step]) -> Steps:
+    return {**STEPS, name: wrap(STEPS[name])}
+
+
+BUGS: Mapping[str, Bug] = {
+    bug.name: bug
+    for bug in (
+        Bug("ok-before-fsync", ("I1",), early=frozenset(("submit",))),
+        Bug("receipt-before-fsync", ("I2", "I3"), early=frozenset(("receive",))),
+        Bug("no-duplicate-check", ("I2",), _with("receive", _no_duplicate_check)),
+        Bug("sealed-again-on-retry", ("I5",), _with("resend", _sealed_again)),
+        Bug("receipt-signed-again", ("I2",), _with("receive", _receipt_again)),
+        Bug("incarnation-from-counter", ("I5",), incarnation=_counter),
+        Bug("whole-batch-acknowledged", ("I3", "I9"), _with("receive", _all_acknowledged)),
+    )
+}

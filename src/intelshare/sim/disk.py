@@ -1,0 +1,69 @@
+"""A disk at the level of transactions: what a crash leaves is a prefix of what was not yet synced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from intelshare.broker.tables import TABLES
+from intelshare.ports import Delete, Plan, Put, View
+from intelshare.store.memory import MemoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    undo: Plan[None]
+    effect: Callable[[], None]
+
+
+class Disk:
+    """Rows as the running process sees them, and how to go back to what is durable."""
+
+    def __init__(self, rows: Plan[None]) -> None:
+        """``rows`` are durable from the beginning."""
+        self._store = MemoryStore([rows])
+        self._unsynced: list[_Commit] = []
+
+    @property
+    def view(self) -> View:
+        """What the writer sees: everything applied, synced or not."""
+        return self._store
+
+    @property
+    def unsynced(self) -> int:
+        """How many commits a crash may take back."""
+        return len(self._unsynced)
+
+    def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
+        """Carry out a plan; ``effect`` may happen once it is synced."""
+        undo: list[Put | Delete] = []
+        for write in plan.writes:
+            table = write.table
+            key = tuple(getattr(write.row, name) for name in table.key) if isinstance(write, Put) else write.key
+            old = self._store.get(table, *key)
+            undo.append(Delete(table, key) if old is None else Put(table, old))
+        self._store.apply(plan)
+        self._unsynced.append(_Commit(Plan(tuple(reversed(undo)), None), effect))
+
+    def sync(self, count: int) -> list[Callable[[], None]]:
+        """The first ``count`` commits are durable; their effects, in order."""
+        done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
+        return [commit.effect for commit in done]
+
+    def crash(self, keep: int) -> None:
+        """Loss of power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
+        for commit in reversed(self._unsynced[keep:]):
+            self._store.apply(commit.undo)
+        self._unsynced = []
+
+    def copy(self) -> Plan[None]:
+        """All durable rows: a snapshot of the disk."""
+        copy = MemoryStore([self._rows(self._store)])
+        for commit in reversed(self._unsynced):
+            copy.apply(commit.undo)
+        return self._rows(copy)
+
+    @staticmethod
+    def _rows(store: MemoryStore) -> Plan[None]:
+        return Plan(tuple(Put(t, row) for t in TABLES for row in store.find(t, "key", limit=1 << 30)), None)

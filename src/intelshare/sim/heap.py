@@ -1,0 +1,74 @@
+"""Virtual time: one heap of (time, tie, event), and the hash of all that happened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from intelshare.errors import IntelshareError
+from intelshare.instant import SECOND
+
+STORM = 20_000
+"""Events within one virtual millisecond that nothing but a loop without progress makes."""
+
+
+class Violation(Exception):
+    """An invariant does not hold: its name, and what was found."""
+
+    def __init__(self, invariant: str, what: str) -> None:
+        super().__init__(f"{invariant}: {what}")
+        self.invariant = invariant
+        self.what = what
+
+
+class Heap:
+    """Runs events in the order of their times; of one time in the order in which they were made."""
+
+    def __init__(self, keep: bool = False) -> None:
+        """``keep``: the trace is kept as lines too, for people."""
+        self.now = 0
+        self.events = 0
+        self.lines: list[str] | None = [] if keep else None
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._made = 0
+        self._trace = hashlib.blake2b(digest_size=16)
+        self._storm = (0, 0)
+
+    def after(self, delay: int, event: Callable[[], None]) -> None:
+        """Let ``event`` happen ``delay`` microseconds from now."""
+        self._made += 1
+        heappush(self._heap, (self.now + max(0, delay), self._made, event))
+
+    def note(self, *words: str | int, data: bytes = b"") -> None:
+        """Put something that happened into the trace."""
+        line = f"{self.now} {' '.join(map(str, words))}"
+        self._trace.update(f"{line} {len(data)}\n".encode())
+        self._trace.update(data)
+        if self.lines is not None:
+            digest = hashlib.blake2b(data, digest_size=4).hexdigest() if data else ""
+            self.lines.append(f"{self.now / SECOND:12.6f} {line.partition(' ')[2]} {digest}".rstrip())
+
+    def trace(self) -> str:
+        """The hash of everything noted."""
+        return self._trace.hexdigest()
+
+    def run(self, until: int) -> None:
+        """Run what happens before ``until``; the time is then ``until``. Raises Violation, also for a defect."""
+        while self._heap and self._heap[0][0] <= until:
+            self.now, _, event = heappop(self._heap)
+            self.events += 1
+            began, made = self._storm
+            if self.now - began > 1000:
+                self._storm = (self.now, 1)
+            else:
+                self._storm = (began, made + 1)
+                if made > STORM:
+                    raise Violation("I9", "events without end at one instant: somebody spins")
+            try:
+                event()
+            except IntelshareError as error:
+                raise Violation("defect", f"{error.code}: {error}") from error
+            except (AssertionError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as bug:
+                raise Violation("defect", f"{type(bug).__name__}: {bug}") from bug
+        self.now = until

@@ -1,0 +1,156 @@
+"""The network between nodes: messages in order within a link, late, lost, twice, cut, reset."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Protocol
+
+from intelshare.sim.chance import stream
+from intelshare.sim.heap import Heap
+from intelshare.sim.plan import Fault, FaultPlan
+
+
+class End(Protocol):
+    """One side of a link, in one process."""
+
+    name: str
+
+    def arrived(self, message: bytes) -> None:
+        """A message of the other side."""
+
+    def broken(self) -> None:
+        """This side has noticed that the link is gone. May be said more than once."""
+
+
+class Wire:
+    """One connection of two processes. Either direction can be dead without anybody knowing."""
+
+    def __init__(self, network: Network, dialler: End, acceptor: End) -> None:
+        self.network = network
+        self.ends = {dialler.name: dialler, acceptor.name: acceptor}
+        self._dead: dict[str, bool] = dict.fromkeys(self.ends, False)
+        self._last: dict[str, int] = dict.fromkeys(self.ends, 0)
+        self._flying: dict[str, list[int]] = {name: [] for name in self.ends}
+        self._spared: dict[int, None] = {}
+        self._made = 0
+
+    def other(self, name: str) -> str:
+        """The name of the other side."""
+        return next(end for end in self.ends if end != name)
+
+    def send(self, sender: str, message: bytes) -> None:
+        """Send one message; whether it arrives nobody knows."""
+        network, receiver = self.network, self.other(sender)
+        self.network.passes(self, sender, receiver, message)
+        if self._dead[sender] or network.is_cut(sender, receiver):
+            return
+        at = max(self._last[sender], network.heap.now + network.way(sender, receiver))
+        self._last[sender] = at
+        self._made += 1
+        number = self._made
+        self._flying[sender].append(number)
+        network.heap.after(at - network.heap.now, lambda: self._deliver(sender, receiver, number, message))
+
+    def _deliver(self, sender: str, receiver: str, number: int, message: bytes) -> None:
+        if number in self._flying[sender]:
+            self._flying[sender].remove(number)
+        if self._dead[sender] and number not in self._spared:
+            return
+        self.network.heap.note("arrives", sender, receiver, data=message)
+        self.ends[receiver].arrived(message)
+
+    def silence(self, sender: str) -> None:
+        """Nothing that ``sender`` has on the way, or sends from now on, arrives; both notice later."""
+        self._dead[sender] = True
+        for end in self.ends.values():
+            self.network.heap.after(self.network.notice(), end.broken)
+
+    def reset(self, spare: int) -> None:
+        """Cut off at once, noticed within a message's time; the first ``spare`` on each way still arrive."""
+        for name, flying in self._flying.items():
+            self._dead[name] = True
+            self._spared.update(dict.fromkeys(flying[:spare]))
+        for name, end in self.ends.items():
+            self.network.heap.after(self.network.way(self.other(name), name), end.broken)
+
+
+class Network:
+    """All links, and what the plan does to them."""
+
+    def __init__(self, plan: FaultPlan, heap: Heap) -> None:
+        self.heap = heap
+        self._knobs = plan.knobs
+        self._chance = {
+            (a, b): stream(plan.seed, "network", a, b) for a in plan.members() for b in plan.members() if a != b
+        }
+        self._notices = stream(plan.seed, "notices")
+        self._sent: Counter[tuple[str, str]] = Counter()
+        self._cut: Counter[tuple[str, str]] = Counter()
+        self._numbered: dict[tuple[str, str, int], list[Fault]] = defaultdict(list)
+        for fault in plan.faults:
+            if fault.kind in {"lose", "repeat"}:
+                self._numbered[fault.node, fault.peer, fault.number].append(fault)
+        self.wires: dict[tuple[str, str], Wire] = {}
+        """The newest of each pair, by (dialler, acceptor)."""
+        self.repeated: Callable[[str, str, bytes], None] = lambda sender, receiver, message: None
+        """Called when a message comes once more, from nowhere."""
+
+    def way(self, sender: str, receiver: str) -> int:
+        """Microseconds that a message takes now."""
+        chance = self._chance[sender, receiver]
+        return self._knobs.delay + chance.randrange(self._knobs.jitter + 1)
+
+    def notice(self) -> int:
+        """Microseconds until somebody notices a silent link."""
+        return self._knobs.silence // 4 + self._notices.randrange(self._knobs.silence)
+
+    def open(self, dialler: End, acceptor: End) -> Wire:
+        """A new connection."""
+        wire = self.wires[dialler.name, acceptor.name] = Wire(self, dialler, acceptor)
+        return wire
+
+    def passes(self, wire: Wire, sender: str, receiver: str, message: bytes) -> None:
+        """Count a message, and do to it what the plan says."""
+        self._sent[sender, receiver] += 1
+        if self.heap.now > self._knobs.lasts:
+            return
+        for fault in self._numbered.get((sender, receiver, self._sent[sender, receiver]), ()):
+            self.heap.note(fault.kind, sender, receiver)
+            if fault.kind == "lose":
+                wire.silence(sender)
+            else:
+                self.heap.after(
+                    self._knobs.delay + fault.lasts, lambda: self.repeated(sender, receiver, message)
+                )
+
+    def is_cut(self, sender: str, receiver: str) -> bool:
+        """Whether nothing gets from here to there now."""
+        return self._cut[sender, receiver] > 0
+
+    def cut(self, fault: Fault) -> None:
+        """Cut two nodes off, for the fault's time; links between them fall silent."""
+        ways = [(fault.node, fault.peer), (fault.peer, fault.node)][: 1 if fault.window == "one-way" else 2]
+        self._cut.update(ways)
+        for wire in self._between(fault.node, fault.peer):
+            for sender, _ in ways:
+                wire.silence(sender)
+        self.heap.after(fault.lasts, lambda: self._cut.subtract(ways))
+
+    def heal(self) -> None:
+        """No cut any more."""
+        self._cut.clear()
+
+    def reset(self, fault: Fault) -> None:
+        """Reset the link of two nodes."""
+        for wire in self._between(fault.node, fault.peer):
+            wire.reset(fault.keep)
+
+    def crashed(self, name: str) -> None:
+        """A process is gone: what it has on the way arrives, its peers notice some time."""
+        for pair, wire in self.wires.items():
+            if name in pair:
+                self.heap.after(self.notice(), wire.ends[wire.other(name)].broken)
+
+    def _between(self, a: str, b: str) -> list[Wire]:
+        return [wire for pair in ((a, b), (b, a)) if (wire := self.wires.get(pair)) is not None]

@@ -1,0 +1,133 @@
+"""One run of a plan: faults for a time, then none and everybody up, until all is quiet; then the checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from intelshare.instant import MINUTE, SECOND
+from intelshare.ports import Plan
+from intelshare.sim.bugs import NONE, Bug
+from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.machine import Machine
+from intelshare.sim.network import Network
+from intelshare.sim.oracle import Oracle
+from intelshare.sim.plan import Fault, FaultPlan
+from intelshare.sim.users import schedule
+from intelshare.wire import read_message
+from intelshare.broker.frame import Frame
+from intelshare.ids import MemberCode
+
+SETTLE = 30 * MINUTE
+"""Virtual time within which everything must be delivered once faults are over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run. ``violation`` is None if everything held."""
+
+    plan: FaultPlan
+    violation: Violation | None
+    trace: str
+    events: int
+    virtual: int
+    words: Counter[str]
+    counts: Counter[str]
+    lines: tuple[str, ...]
+
+
+def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result:
+    """Run a plan to its end, or to the first violation."""
+    heap = Heap(keep_trace)
+    oracle = Oracle(heap)
+    network = Network(plan, heap)
+    machines = {
+        name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()
+    }
+    for machine in machines.values():
+        machine.others = machines
+        machine.start()
+    network.repeated = _Repeats(machines)
+    schedule(plan, machines, heap, oracle)
+    for fault in plan.faults:
+        _schedule(fault, plan, machines, network, heap)
+    violation = None
+    try:
+        heap.run(plan.knobs.lasts)
+        network.heal()
+        for machine in machines.values():
+            machine.ahead(0)
+            machine.start()
+        deadline = heap.now + SETTLE
+        while heap.now < deadline:
+            heap.run(heap.now + SECOND)
+            if all(m.process is not None for m in machines.values()) and oracle.quiet(machines):
+                break
+        oracle.finish(machines)
+    except Violation as found:
+        violation = found
+    return Result(
+        plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
+        tuple(heap.lines or ()),
+    )  # fmt: skip
+
+
+class _Repeats:
+    """Brings a frame to its receiver once more."""
+
+    def __init__(self, machines: dict[str, Machine]) -> None:
+        self._machines = machines
+
+    def __call__(self, sender: str, receiver: str, message: bytes) -> None:
+        process = self._machines[receiver].process
+        link = process.links.get(MemberCode(sender)) if process is not None else None
+        if link is not None and link.open and message != b"opening":
+            frame = read_message(message)
+            if isinstance(frame, Frame):
+                link.repeated(frame)
+
+
+def _schedule(
+    fault: Fault, plan: FaultPlan, machines: dict[str, Machine], network: Network, heap: Heap
+) -> None:
+    machine = machines[fault.node]
+    match fault.kind:
+        case "crash" if not fault.number:
+            heap.after(
+                fault.at,
+                lambda: machine.crash(fault.keep, fault.lasts) if machine.process is not None else None,
+            )
+        case "cut":
+            heap.after(fault.at, lambda: network.cut(fault))
+        case "reset":
+            heap.after(fault.at, lambda: network.reset(fault))
+        case "clock":
+            heap.after(fault.at, lambda: machine.ahead(fault.by))
+            heap.after(fault.at + fault.lasts, lambda: machine.ahead(0))
+        case "restore":
+            taken = max(0, fault.at - fault.by)
+            snapshots: list[Plan[None]] = []
+            heap.after(taken, lambda: snapshots.append(machine.disk.copy()))
+            heap.after(fault.at, lambda: machine.restore(snapshots[0], taken, fault.lasts))
+        case _:
+            pass  # crashes in commits, loss and repetition are counted where they happen
+
+
+def shrink(plan: FaultPlan, bug: Bug, violation: Violation, budget: int = 400) -> FaultPlan:
+    """The plan with entries deleted as long as the same invariant fails: big pieces first."""
+    for name in ("faults", "acts"):
+        entries = list(getattr(plan, name))
+        size = max(1, len(entries) // 2)
+        while entries and size:
+            start = 0
+            while start < len(entries) and budget > 0:
+                fewer = entries[:start] + entries[start + size :]
+                budget -= 1
+                tried = replace(plan, **{name: tuple(fewer)})
+                found = run(tried, bug).violation
+                if found is not None and found.invariant == violation.invariant:
+                    entries, plan = fewer, tried
+                else:
+                    start += size
+            size //= 2
+    return plan
