@@ -73,7 +73,8 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
     if version:
         _copy(connection, path.with_suffix(f".before-{len(steps)}"))
     sql = "\n".join(steps[version:])
-    connection.execute(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {len(steps)};\nCOMMIT;")
+    script = f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {len(steps)};\nCOMMIT;"
+    connection.execute(script).fetchall()  # a statement that gives rows would stop it half way
 
 
 def _copy(connection: apsw.Connection, target: Path) -> None:

@@ -3,8 +3,8 @@
 Steps wait in a queue; the writer thread runs all that wait, one after the other, inside one transaction,
 commits with fsync (WAL, synchronous=FULL), and only then answers any of them. So public-key work in one step
 overlaps with the callers of the next, and an fsync is shared by all that came meanwhile. What a group wrote
-waits in memory (``_Writing``) until something has to search for it or the group ends: rows that many steps
-replace, such as the head of the log, are written once.
+waits in memory (``views.Writing``) until something has to search for it or the group ends: rows that many
+steps replace, such as the head of the log, are written once.
 
 SQLite checkpoints by itself inside COMMIT, and ignores the errors of that. After a failed fsync a second one
 "succeeds" (facts.md), so this store checkpoints by itself, after the answers are out, and stops at an error.
@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,12 +24,11 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from intelshare.errors import StoreError
-from intelshare.ports import Delete, Durable, Plan, Put, Scalar, Table, View, durable_after_commit
-from intelshare.store.layout import stored
+from intelshare.ports import Durable, Plan, Table, View, durable_after_commit
 from intelshare.store.migrate import migrate
 from intelshare.store.statements import Statements
+from intelshare.store.views import DAMAGE, Reading, Writing
 
-R = TypeVar("R")
 A = TypeVar("A")
 
 MAX_GROUP: Final = 256
@@ -50,9 +49,6 @@ SCRUB_ROWS: Final = 500
 
 _RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
 
-_DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
-"""What reading a damaged page or text raises, before any digest can be looked at."""
-
 
 @dataclass(slots=True)
 class _Job:
@@ -64,112 +60,6 @@ class _Job:
     error: BaseException | None = None
 
 
-class _Reading:
-    """Committed rows over one connection; every one is checked against its digest."""
-
-    def __init__(self, connection: apsw.Connection, tables: Mapping[str, Statements]) -> None:
-        self.connection = connection
-        self._execute = connection.execute
-        self._tables = tables
-
-    def get(self, table: Table[R], *key: Scalar) -> R | None:
-        sql = self._tables[table.name]
-        try:
-            found = self._execute(sql.get, tuple(map(stored, key))).fetchall()
-        except _DAMAGE:
-            raise sql.layout.corrupt(key) from None
-        return sql.layout.decode(found[0]) if found else None
-
-    def find(
-        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
-    ) -> list[R]:
-        sql = self._tables[table.name]
-        values = (*map(stored, prefix), *map(stored, after), limit)
-        try:
-            found = self._execute(sql.find(index, len(prefix), len(after)), values).fetchall()
-        except _DAMAGE:
-            raise sql.layout.corrupt(prefix) from None
-        return list(map(sql.layout.decode, found))
-
-    def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
-        sql = self._tables[table.name]
-        try:
-            found = self._execute(sql.count(index, len(prefix)), tuple(map(stored, prefix))).fetchall()
-        except _DAMAGE:
-            raise sql.layout.corrupt(prefix) from None
-        return int(found[0][0])  # type: ignore[arg-type]
-
-
-class _Writing(_Reading):
-    """Rows as they are inside the running transaction, and what it has not yet told SQLite."""
-
-    def __init__(self, connection: apsw.Connection, tables: Mapping[str, Statements]) -> None:
-        super().__init__(connection, tables)
-        self._waiting: dict[str, dict[tuple[Scalar, ...], tuple[Any, tuple[Any, ...]] | None]] = {
-            name: {} for name in tables
-        }
-        """By table and key as stored: the row and its values, or None where it is deleted."""
-        self.writes = 0
-
-    def get(self, table: Table[R], *key: Scalar) -> R | None:
-        waiting = self._waiting[table.name]
-        if waiting:
-            place = tuple(map(stored, key))
-            if place in waiting:
-                found = waiting[place]
-                return found[0] if found is not None else None
-        return super().get(table, *key)
-
-    def find(
-        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
-    ) -> list[R]:
-        self._tell(table.name)
-        return super().find(table, index, *prefix, after=after, limit=limit)
-
-    def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
-        self._tell(table.name)
-        return super().count(table, index, *prefix)
-
-    def take(self, plan: Plan[Any]) -> None:
-        """Take all writes of a plan, or raise and take none."""
-        taken: list[tuple[str, tuple[Scalar, ...], tuple[Any, tuple[Any, ...]] | None]] = []
-        for write in plan.writes:
-            layout = self._tables[write.table.name].layout
-            if isinstance(write, Put):
-                values = layout.encode(write.row)
-                taken.append((write.table.name, layout.key(values), (write.row, values)))
-            elif isinstance(write, Delete):
-                taken.append((write.table.name, layout.check_key(write.key), None))
-        for name, key, entry in taken:
-            self._waiting[name][key] = entry
-        self.writes += len(taken)
-
-    def tell(self) -> None:
-        """Hand everything to SQLite."""
-        for name in self._waiting:
-            self._tell(name)
-        self.writes = 0
-
-    def forget(self) -> None:
-        """Drop what waits: the transaction is rolled back."""
-        for waiting in self._waiting.values():
-            waiting.clear()
-        self.writes = 0
-
-    def _tell(self, name: str) -> None:
-        waiting = self._waiting[name]
-        if not waiting:
-            return
-        sql = self._tables[name]
-        put = [entry[1] for entry in waiting.values() if entry is not None]
-        gone = [key for key, entry in waiting.items() if entry is None]
-        if put:
-            self.connection.executemany(sql.put, put)
-        if gone:
-            self.connection.executemany(sql.delete, gone)
-        waiting.clear()
-
-
 class SqliteStore:
     """One database file. Made by ``open_store``; close it."""
 
@@ -179,11 +69,11 @@ class SqliteStore:
         """``on_failure`` is called, in any thread, once an I/O error makes going on unsafe (P17)."""
         self._path = path
         self._statements = {table.name: Statements(table) for table in tables}
-        self._view = _Writing(_connect(path, WRITER_CACHE), self._statements)
+        self._view = Writing(_connect(path, WRITER_CACHE), self._statements)
         self._writer = self._view.connection
         self._writer.set_wal_hook(self._committed)
         self._wal_pages, self._checkpoint_at = 0, CHECKPOINT_PAGES
-        self._readers: list[_Reading] = []
+        self._readers: list[Reading] = []
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._failed: StoreError | None = None
         self._failing = threading.Lock()
@@ -234,9 +124,8 @@ class SqliteStore:
         try:
             for sql in self._statements.values():
                 yield from _scrub_table(reading.connection, sql)
-            for (said,) in reading.connection.execute("PRAGMA integrity_check(100)"):
-                if said != "ok":
-                    yield StoreError("RECORD_CORRUPT", f"{self._path.name} is damaged: {said}", hint=_RESTORE)
+            for said in _integrity(reading.connection):
+                yield StoreError("RECORD_CORRUPT", f"{self._path.name} is damaged: {said}", hint=_RESTORE)
         finally:
             reading.connection.close()
 
@@ -254,10 +143,10 @@ class SqliteStore:
                 self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._writer.close()
 
-    def _new_reading(self) -> _Reading:
+    def _new_reading(self) -> Reading:
         connection = _connect(self._path, READER_CACHE)
         connection.pragma("query_only", True)
-        return _Reading(connection, self._statements)
+        return Reading(connection, self._statements)
 
     def _run(self) -> None:
         while not self._closing:
@@ -398,7 +287,7 @@ def _scrub_table(connection: apsw.Connection, sql: Statements) -> Iterator[Store
     while True:
         try:
             rows = connection.execute(sql.find("key", 0, len(after)), (*after, SCRUB_ROWS)).fetchall()
-        except _DAMAGE:
+        except DAMAGE:
             yield layout.corrupt(after)
             return
         for row in rows:
@@ -409,6 +298,14 @@ def _scrub_table(connection: apsw.Connection, sql: Statements) -> Iterator[Store
         if len(rows) < SCRUB_ROWS:
             return
         after = layout.key(rows[-1])
+
+
+def _integrity(connection: apsw.Connection) -> list[str]:
+    try:
+        found = connection.execute("PRAGMA integrity_check(100)").fetchall()
+    except apsw.CorruptError as error:
+        return [str(error)]
+    return [str(said) for (said,) in found if said != "ok"]
 
 
 def _resolve(group: Sequence[_Job]) -> None:

@@ -1,0 +1,349 @@
+"""What the embedded store promises besides the port: rot named, disks full or broken, upgrades, kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from intelshare.broker.tables import TABLES as BROKER_TABLES
+from intelshare.errors import StoreError
+from intelshare.ports import Plan, Put, View
+from intelshare.store.migrate import differences, migrate
+from intelshare.store.sqlite import SqliteStore, open_store
+from store_tables import SCHEMA, TABLES, TALLY, THING, Tally, thing
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    migrate(tmp_path / "store.db", [SCHEMA])
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(path, TABLES, lambda _: None)
+    yield opened
+    opened.close()
+
+
+def put(*rows: Any) -> Callable[[View], Plan[None]]:
+    return lambda _: Plan(tuple(Put(TALLY if isinstance(row, Tally) else THING, row) for row in rows), None)
+
+
+def damage(path: Path, sql: str, *values: Any) -> None:
+    """What rot does, through a second connection."""
+    other = apsw.Connection(str(path))
+    other.execute(sql, values)
+    assert other.changes() == 1
+    other.close()
+
+
+async def _filled(path: Path, count: int = 3) -> None:
+    store = SqliteStore(path, TABLES, lambda _: None)
+    await store.perform(put(*(thing("a", part, body=b"body" * 10) for part in range(count))))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "body = X'626f64'",
+        "due = due + 1",
+        "owner = -1",
+        "digest = zeroblob(16)",
+        "digest = X''",
+    ],
+)
+async def test_a_record_that_is_not_as_it_was_written_is_named_and_never_served(
+    store: SqliteStore, path: Path, change: str
+) -> None:
+    await store.perform(put(thing("a", 1), thing("a", 2, body=b"body"), thing("a", 3)))
+    damage(path, f"UPDATE thing SET {change} WHERE part = 2")  # noqa: S608
+    for ask in (lambda view: view.get(THING, "a", 2), lambda view: view.find(THING, "key", "a")):
+        with pytest.raises(StoreError, match=r"thing.*a, 2") as raised:
+            store.query(ask)
+        assert raised.value.code == "RECORD_CORRUPT"
+    assert store.query(lambda view: view.get(THING, "a", 1)) == thing("a", 1)
+    with pytest.raises(StoreError, match="RECORD_CORRUPT"):
+        await store.perform(lambda view: Plan((), view.get(THING, "a", 2)))
+    await store.perform(put(thing("a", 4)))
+    assert [error.code for error in store.scrub()] == ["RECORD_CORRUPT"]
+
+
+async def test_a_record_moved_under_another_key_is_named(store: SqliteStore, path: Path) -> None:
+    await store.perform(put(thing("a", 1)))
+    damage(path, "UPDATE thing SET name = 'b'")
+    with pytest.raises(StoreError, match="RECORD_CORRUPT"):
+        store.query(lambda view: view.get(THING, "b", 1))
+
+
+async def test_scrub_finds_every_flipped_bit_of_a_body(path: Path) -> None:
+    await _filled(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"bodybody")
+    for bit in range(0, 8 * 40, 7):
+        flipped = bytearray(data)
+        flipped[at + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        store = SqliteStore(path, TABLES, lambda _: None)
+        assert [error.code for error in store.scrub()] == ["RECORD_CORRUPT"]
+        store.close()
+
+
+async def test_scrub_names_a_damaged_page_and_goes_on(path: Path) -> None:
+    await _filled(path, 400)
+    store = SqliteStore(path, TABLES, lambda _: None)
+    await store.perform(put(Tally("good", 1), Tally("bad", 2)))
+    store.close()
+    damage(path, "UPDATE tally SET value = 3 WHERE name = 'bad'")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"bodybody") // 4096 * 4096
+    data[at : at + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    store = SqliteStore(path, TABLES, lambda _: None)
+    found = [error.message for error in store.scrub()]
+    store.close()
+    assert any("thing" in message for message in found)
+    assert any("tally" in message and "bad" in message for message in found)
+
+
+async def test_many_steps_share_one_commit(store: SqliteStore) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold(_: View) -> Plan[None]:
+        held.set()
+        release.wait(10)
+        return Plan((), None)
+
+    waiting = [asyncio.ensure_future(store.perform(hold))]
+    await asyncio.to_thread(held.wait, 10)
+    waiting += [asyncio.ensure_future(store.perform(put(thing("a", part)))) for part in range(100)]
+    await asyncio.sleep(0)
+    before = store.commits
+    release.set()
+    await asyncio.gather(*waiting)
+    assert store.commits - before == 1
+
+
+async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteStore) -> None:
+    await store.perform(put(Tally("n", 1)))
+    asked, go_on = threading.Event(), threading.Event()
+
+    def question(view: View) -> tuple[Any, Any]:
+        first = view.get(TALLY, "n")
+        asked.set()
+        go_on.wait(10)
+        return first, view.get(TALLY, "n")
+
+    slow = asyncio.ensure_future(asyncio.to_thread(store.query, question))
+    await asyncio.to_thread(asked.wait, 10)
+    await store.perform(put(Tally("n", 2)))
+    assert store.query(lambda view: view.get(TALLY, "n")) == Tally("n", 2)
+    go_on.set()
+    assert await slow == (Tally("n", 1), Tally("n", 1))
+
+
+async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_by_itself(store: SqliteStore) -> None:
+    await store.perform(put(thing("a")))
+    pages = store._writer.pragma("page_count")
+    store._writer.pragma("max_page_count", pages + 2)
+    big, small, bigger = await asyncio.gather(
+        store.perform(put(thing("big", body=bytes(100_000)))),
+        store.perform(put(thing("small"))),
+        store.perform(put(thing("bigger", body=bytes(200_000)))),
+        return_exceptions=True,
+    )
+    assert isinstance(big, StoreError)
+    assert isinstance(bigger, StoreError)
+    assert big.code == bigger.code == "DISK_FULL"
+    assert not isinstance(small, BaseException)
+    assert [row.name for row in store.query(lambda view: view.find(THING, "key"))] == ["a", "small"]
+    store._writer.pragma("max_page_count", 1 << 30)
+    await store.perform(put(thing("big", body=bytes(100_000))))
+    assert store.query(lambda view: view.count(THING, "key")) == 3
+
+
+async def test_after_an_io_error_the_store_answers_nothing_any_more(path: Path) -> None:
+    failures: list[StoreError] = []
+    store = SqliteStore(path, TABLES, failures.append)
+    await store.perform(put(thing("a")))
+
+    def broken(_: View) -> Plan[None]:
+        raise apsw.IOError("disk I/O error")
+
+    results = await asyncio.gather(
+        store.perform(put(thing("b"))),
+        store.perform(broken),
+        store.perform(put(thing("c"))),
+        return_exceptions=True,
+    )
+    assert all(isinstance(result, StoreError) and result.code == "DISK_ERROR" for result in results)
+    for refused in (lambda: store.query(lambda view: view.get(THING, "a", 0)),):
+        with pytest.raises(StoreError, match="DISK_ERROR"):
+            refused()
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        await store.perform(put(thing("d")))
+    assert [error.code for error in failures] == ["DISK_ERROR"]
+    store.close()
+    again = SqliteStore(path, TABLES, lambda _: None)
+    assert [row.name for row in again.query(lambda view: view.find(THING, "key"))] == ["a"]
+    again.close()
+
+
+async def test_when_memory_cannot_follow_the_commit_the_store_stops(store: SqliteStore) -> None:
+    def then(_: None) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        await store.perform(put(thing("a")), then)
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        await store.perform(put(thing("b")))
+
+
+async def test_a_caller_that_gave_up_does_not_disturb_the_others(store: SqliteStore) -> None:
+    first = asyncio.ensure_future(store.perform(put(thing("a"))))
+    await asyncio.sleep(0)
+    first.cancel()
+    await store.perform(put(thing("b")))
+    assert store.query(lambda view: view.count(THING, "key")) == 2
+
+
+async def test_the_wal_stays_bounded_under_load(store: SqliteStore, path: Path) -> None:
+    for part in range(40):
+        await store.perform(put(thing("a", part, body=os.urandom(1_000_000))))
+    assert path.with_name("store.db-wal").stat().st_size < 40_000_000
+
+
+async def test_a_closed_store_refuses_instead_of_waiting_for_ever(store: SqliteStore) -> None:
+    store.close()
+    with pytest.raises(RuntimeError):
+        await store.perform(put(thing("a")))
+    with pytest.raises(RuntimeError):
+        store.query(lambda _: None)
+
+
+def test_the_schema_is_what_the_broker_declares(tmp_path: Path) -> None:
+    migrate(tmp_path / "store.db")
+    assert differences(tmp_path / "store.db", BROKER_TABLES) == []
+
+
+def test_a_schema_that_differs_from_its_tables_is_noticed(tmp_path: Path) -> None:
+    wrong = SCHEMA.replace("rank INTEGER", "rank TEXT").replace("(owner,", "(part,").replace("tally", "tale")
+    migrate(tmp_path / "store.db", [wrong])
+    found = "\n".join(differences(tmp_path / "store.db", TABLES))
+    for part in (
+        "table tale is not declared",
+        "table tally is missing",
+        "thing: columns",
+        "index thing_owner",
+    ):
+        assert part in found
+
+
+def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    migrate(tmp_path / "store.db", [SCHEMA, "SELECT 1;"])
+    with pytest.raises(StoreError, match="SCHEMA_NEWER") as raised:
+        migrate(tmp_path / "store.db", [SCHEMA])
+    assert raised.value.hint
+
+
+async def test_an_upgrade_keeps_a_private_copy_of_what_was(path: Path) -> None:
+    await _filled(path)
+    old_umask = os.umask(0)
+    try:
+        migrate(path, [SCHEMA, "CREATE TABLE more (a TEXT) STRICT;"])
+    finally:
+        os.umask(old_umask)
+    assert {file.name for file in path.parent.iterdir()} == {"store.db", "store.before-2"}
+    copy = path.with_name("store.before-2")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert differences(copy, TABLES) == []
+    assert differences(path, TABLES) == ["table more is not declared"]
+
+
+async def test_an_upgrade_that_fails_leaves_the_old_schema_and_can_be_repeated(path: Path) -> None:
+    await _filled(path)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="DISK_ERROR"):
+            migrate(path, [SCHEMA, "CREATE TABLE more (a TEXT) STRICT;", "CREATE NONSENSE;"])
+        assert differences(path, TABLES) == []
+    migrate(path, [SCHEMA, "CREATE TABLE more (a TEXT) STRICT;", "DROP TABLE more;"])
+    assert differences(path, TABLES) == []
+    assert apsw.Connection(str(path)).pragma("user_version") == 3
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 30, None])
+async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes | None) -> None:
+    await _filled(path, 400)
+    path.write_bytes(content or path.read_bytes()[:9000])
+    with pytest.raises(StoreError, match="RECORD_CORRUPT") as raised:
+        open_store(path, TABLES)
+    assert raised.value.hint
+
+
+async def test_files_are_private_under_any_umask(tmp_path: Path) -> None:
+    old_umask = os.umask(0)
+    try:
+        migrate(tmp_path / "store.db", [SCHEMA])
+        store = SqliteStore(tmp_path / "store.db", TABLES, lambda _: None)
+        await store.perform(put(thing("a")))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        store.close()
+    finally:
+        os.umask(old_umask)
+    assert modes == dict.fromkeys(("store.db", "store.db-wal", "store.db-shm"), 0o600)
+
+
+_CHILD = """
+import asyncio, sys
+from pathlib import Path
+from intelshare.ports import Plan, Put
+from intelshare.store.sqlite import SqliteStore
+from store_tables import TABLES, THING, thing
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]), TABLES, lambda _: None)
+    async def write(part):
+        await store.perform(lambda _: Plan((Put(THING, thing("a", part, body=bytes(500))),), None))
+        print(part, flush=True)
+    for start in range(0, 1 << 30, 20):
+        await asyncio.gather(*(write(part) for part in range(start, start + 20)))
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
+    acknowledged: set[int] = set()
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[1]), *sys.path))},
+        text=True,
+    )
+    assert child.stdout is not None
+    for line in child.stdout:
+        acknowledged.add(int(line))
+        if len(acknowledged) >= 500:
+            child.send_signal(signal.SIGKILL)
+            break
+    acknowledged |= {int(line) for line in child.stdout if line.endswith("\n")}
+    child.stdout.close()
+    child.wait()
+    store = SqliteStore(path, TABLES, lambda _: None)
+    kept = {row.part for row in store.query(lambda view: view.find(THING, "key", limit=1 << 30))}
+    findings = list(store.scrub())
+    store.close()
+    assert acknowledged <= kept
+    assert findings == []

@@ -1,0 +1,223 @@
+"""One suite over the Store port: what a store promises, whichever it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intelshare.ports import Delete, Durable, Plan, Put, Store, View
+from intelshare.store.memory import MemoryStore
+from intelshare.store.migrate import migrate
+from intelshare.store.sqlite import SqliteStore
+from store_tables import SCHEMA, TABLES, TALLY, THING, Tally, thing
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    path = tmp_path / "store.db"
+    migrate(path, [SCHEMA])
+    opened = SqliteStore(path, TABLES, lambda _: None)
+    yield opened
+    opened.close()
+
+
+def put(*rows: Any) -> Callable[[View], Plan[None]]:
+    """A step that writes rows."""
+    tables = {Tally: TALLY}
+    return lambda _: Plan(tuple(Put(tables.get(type(row), THING), row) for row in rows), None)
+
+
+def names(store: Store, *args: Any, **options: Any) -> list[str]:
+    return store.query(lambda view: [f"{row.name}{row.part}" for row in view.find(THING, *args, **options)])
+
+
+async def test_a_row_comes_back_as_it_was_put(store: Store) -> None:
+    row = thing("Zürich\0 🜁", 2**63 - 1, owner=2**64 - 1, due=2**63, rank=-5, body=bytes(range(256)))
+    await store.perform(put(row))
+    assert store.query(lambda view: view.get(THING, row.name, row.part)) == row
+    assert store.query(lambda view: view.find(THING, "owner", 2**64 - 1)) == [row]
+    assert store.query(lambda view: view.get(THING, row.name, 1)) is None
+
+
+async def test_a_put_replaces_and_moves_the_row_in_every_order(store: Store) -> None:
+    await store.perform(put(thing("a", due=5), thing("b", due=6)))
+    await store.perform(put(thing("a", due=7)))
+    assert names(store, "due", 0) == ["b0", "a0"]
+    assert store.query(lambda view: view.count(THING, "key")) == 2
+
+
+async def test_a_deleted_row_is_gone_from_every_order_and_absent_ones_do_no_harm(store: Store) -> None:
+    await store.perform(put(thing("a"), thing("b")))
+    await store.perform(lambda _: Plan((Delete(THING, ("a", 0)), Delete(THING, ("nobody", 0))), None))
+    assert names(store, "key") == names(store, "due") == names(store, "owner") == ["b0"]
+
+
+async def test_writes_of_a_plan_count_in_their_order(store: Store) -> None:
+    await store.perform(
+        lambda _: Plan((Put(THING, thing("a")), Delete(THING, ("a", 0)), Put(THING, thing("b"))), None)
+    )
+    assert names(store, "key") == ["b0"]
+    await store.perform(lambda _: Plan((Delete(THING, ("b", 0)), Put(THING, thing("b", rank=3))), None))
+    assert names(store, "due", 3) == ["b0"]
+
+
+async def test_find_is_ordered_by_the_rest_of_the_index_then_key(store: Store) -> None:
+    await store.perform(
+        put(
+            thing("b", due=2),
+            thing("a", 2, due=2),
+            thing("a", 1, due=2),
+            thing("z", due=1),
+            thing("c", rank=1),
+        )
+    )
+    assert names(store, "due", 0) == ["z0", "a1", "a2", "b0"]
+    assert names(store, "due") == ["z0", "a1", "a2", "b0", "c0"]
+    assert names(store, "due", 0, 2, "a", 1) == ["a1"]
+    assert names(store, "key", "a") == ["a1", "a2"]
+    assert store.query(lambda view: view.count(THING, "due", 0, 2)) == 3
+    assert store.query(lambda view: view.count(THING, "due", 9)) == 0
+
+
+async def test_after_gives_only_what_is_strictly_greater_in_as_many_fields_as_named(store: Store) -> None:
+    await store.perform(
+        put(*(thing(name, due=due) for name, due in (("a", 1), ("b", 1), ("c", 2), ("d", 3))))
+    )
+    assert names(store, "due", 0, after=(1,)) == ["c0", "d0"]
+    assert names(store, "due", 0, after=(1, "a")) == ["b0", "c0", "d0"]
+    assert names(store, "due", after=(0, 1, "a"), limit=1) == ["b0"]
+    assert names(store, "due", 0, after=(3,)) == []
+    assert names(store, "due", 0, limit=2) == ["a0", "b0"]
+    assert names(store, "due", 0, limit=0) == []
+
+
+async def test_never_sorts_first_and_after_zero_leaves_it_out(store: Store) -> None:
+    await store.perform(put(thing("never", due=2**64 - 1), thing("soon", due=1)))
+    assert names(store, "due", 0) == ["never0", "soon0"]
+    assert names(store, "due", 0, after=(0,)) == ["soon0"]
+
+
+async def test_a_step_sees_what_the_steps_before_it_in_one_group_wrote(store: Store) -> None:
+    def count(view: View) -> Plan[tuple[int, int, int]]:
+        tally = view.get(TALLY, "n")
+        value = tally.value + 1 if tally is not None else 1
+        row = thing("t", value, due=value)
+        seen = view.find(THING, "due", 0)
+        return Plan(
+            (Put(TALLY, Tally("n", value)), Put(THING, row)), (value, len(seen), view.count(THING, "key"))
+        )
+
+    answers = await asyncio.gather(*(store.perform(count) for _ in range(50)))
+    assert [answer.value for answer in answers] == [(n + 1, n, n) for n in range(50)]
+
+
+async def test_a_step_sees_what_was_deleted_before_it_in_one_group(store: Store) -> None:
+    await store.perform(put(thing("a"), thing("b")))
+    gone = store.perform(lambda _: Plan((Delete(THING, ("a", 0)),), None))
+    seen = store.perform(lambda view: Plan((), (view.get(THING, "a", 0), view.find(THING, "key"))))
+    _, found = await asyncio.gather(gone, seen)
+    assert found.value == (None, [thing("b")])
+
+
+async def test_a_step_that_raises_changes_nothing_and_fails_alone(store: Store) -> None:
+    def bad(_: View) -> Plan[None]:
+        raise LookupError("mine")
+
+    before, failed, after = await asyncio.gather(
+        store.perform(put(thing("a"))),
+        store.perform(bad),
+        store.perform(put(thing("b"))),
+        return_exceptions=True,
+    )
+    assert isinstance(failed, LookupError)
+    assert isinstance(before, Durable)
+    assert isinstance(after, Durable)
+    assert names(store, "key") == ["a0", "b0"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        thing("x", due=-1),
+        thing("x", owner=2**64),
+        thing("x", 2**63),
+        thing("x", rank=2**63),
+        thing(b"x"),  # type: ignore[arg-type]
+        thing("x", body="text"),  # type: ignore[arg-type]
+        thing("x", rank=1.5),  # type: ignore[arg-type]
+        thing("x", body=None),  # type: ignore[arg-type]
+        thing("\ud800"),
+    ],
+)
+async def test_a_plan_with_a_row_that_cannot_be_stored_is_not_stored_at_all(store: Store, wrong: Any) -> None:
+    first, second, third = await asyncio.gather(
+        store.perform(put(thing("a"))),
+        store.perform(put(thing("b"), wrong, thing("c"))),
+        store.perform(put(thing("d"))),
+        return_exceptions=True,
+    )
+    assert isinstance(second, TypeError)
+    assert isinstance(first, Durable)
+    assert isinstance(third, Durable)
+    assert names(store, "key") == ["a0", "d0"]
+
+
+@pytest.mark.parametrize("key", [("a",), ("a", "0"), (b"a", 0), ("a", 2**65)])
+async def test_a_plan_with_a_key_of_no_row_is_not_carried_out(store: Store, key: tuple[Any, ...]) -> None:
+    await store.perform(put(thing("a")))
+    with pytest.raises(TypeError):
+        await store.perform(lambda _: Plan((Delete(THING, ("a", 0)), Delete(THING, key)), None))
+    assert names(store, "key") == ["a0"]
+
+
+async def test_then_runs_after_the_commit_and_before_any_later_step(store: Store) -> None:
+    order: list[str] = []
+
+    def step(name: str) -> Callable[[View], Plan[str]]:
+        def run(_: View) -> Plan[str]:
+            order.append(f"step {name}")
+            return Plan((Put(THING, thing(name)),), name)
+
+        return run
+
+    def then(name: str) -> None:
+        order.append(f"then {name}")
+        order.extend(f"durable {found}" for found in names(store, "key"))
+
+    await asyncio.gather(store.perform(step("a")), store.perform(step("b"), then), store.perform(step("c")))
+    assert order == ["step a", "step b", "then b", "durable a0", "durable b0", "step c"]
+
+
+async def test_then_does_not_run_for_a_step_that_raised(store: Store) -> None:
+    ran: list[None] = []
+    with pytest.raises(TypeError):
+        await store.perform(put(thing("x", due=-1)), ran.append)
+    assert ran == []
+
+
+async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store) -> None:
+    def bad(_: View) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError):
+        store.query(bad)
+    await store.perform(put(thing("a")))
+    assert names(store, "key") == ["a0"]
+
+
+async def test_close_can_be_called_twice(store: Store) -> None:
+    await store.perform(put(thing("a")))
+    store.close()
+    store.close()
+
+
+def test_only_a_commit_makes_a_durable_value() -> None:
+    with pytest.raises(TypeError):
+        Durable("a", object())
