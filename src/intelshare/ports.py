@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -26,6 +28,25 @@ Random = Callable[[int], bytes]
 Scalar = int | str | bytes
 
 
+def _tuple_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda row: (get(row),)
+
+
+@cache
+def _fields_of(row: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    names = tuple(f.name for f in fields(row))
+    return names, _tuple_of(names)
+
+
+def changed(row: R, **changes: Any) -> R:
+    """The row with other values in some fields: ``dataclasses.replace`` at a third of its cost."""
+    kind: Any = row.__class__
+    names, values = _fields_of(kind)
+    made: R = kind(**{**dict(zip(names, values(row), strict=True)), **changes})
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Table(Generic[R]):
     """A kind of row: its dataclass, the fields of its key, and the orders in which it can be read.
@@ -38,6 +59,12 @@ class Table(Generic[R]):
     row: type[R]
     key: tuple[str, ...]
     indexes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    key_of: Callable[[R], tuple[Scalar, ...]] = field(init=False, repr=False, compare=False)
+    """The key of a row."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key_of", _tuple_of(self.key))
 
     def columns(self) -> tuple[str, ...]:
         """Names of all fields, in the order of the dataclass."""

@@ -10,7 +10,19 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Any, Final
 
-from intelshare.crypto.codec import B32, U8, U16, U32, U64, Bytes32, Count, Text, record
+from intelshare.crypto.codec import (
+    B32,
+    U8,
+    U16,
+    U32,
+    U64,
+    Bytes32,
+    Count,
+    Encoded,
+    Text,
+    kept,
+    record,
+)
 from intelshare.crypto.records import (
     Citation,
     Digest32,
@@ -70,11 +82,9 @@ class LoggedReason:
 
 
 @record
-class LoggedPortion:
-    """The decision on one portion for one recipient."""
+class LoggedDecision:
+    """What was decided, whichever portion it is of."""
 
-    position: U16
-    slot: U16
     outcome: U8
     """1 allow, 2 hold, 3 deny."""
     basis: Text
@@ -82,6 +92,16 @@ class LoggedPortion:
     obligations: Annotated[tuple[Text, ...], Count()]
     holds: Annotated[tuple[Text, ...], Count()]
     reasons: Annotated[tuple[LoggedReason, ...], Count()]
+
+
+@record
+class LoggedPortion:
+    """The decision on one portion for one recipient."""
+
+    position: U16
+    slot: U16
+    decision: Annotated[Encoded[LoggedDecision], kept(LoggedDecision)]
+    """With its bytes: many portions have the same, and each is logged, compared and answered with."""
 
 
 @record

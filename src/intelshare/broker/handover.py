@@ -13,11 +13,11 @@ Only after the commit does the first byte leave, and every retry is the same byt
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, HandOver, Stop
 from intelshare.broker.frame import Carried, Frame, Outbound
-from intelshare.broker.judge import Pair, banner_of, cited, gist_of, judge, record_of
+from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
 from intelshare.broker.node import Node
 from intelshare.broker.stored import Written, facts_of, read_secret, read_written, with_facts
 from intelshare.broker.tables import (
@@ -44,9 +44,9 @@ from intelshare.errors import CryptoError, DeliveryError, TrustError
 from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
-from intelshare.labels import format_banner
+from intelshare.labels import Label, format_banner
 from intelshare.policy import check_egress
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import MAX_LEAVES
 
 MAX_FRAME = 1 << 20
@@ -248,17 +248,10 @@ def _cleared(
 
     Raises DeliveryError POLICY_DENIED.
     """
-    registry = node.world.registry
     by_slot = {portion.slot: portion for portion in written.portions}
     granted = decided.granted
     for judged in granted:
-        check_egress(
-            format_banner(judged.label, registry),
-            row.recipient,
-            MemberCode(judged.decision.originator),
-            registry,
-            now,
-        )
+        _check_egress(node, judged.label, row.recipient, judged.ruling.decision.originator, now)
     return Cleared(
         recipient=row.recipient,
         kem_id=kem[0],
@@ -269,7 +262,7 @@ def _cleared(
         portions=tuple(
             [
                 ClearedPortion(
-                    Granted(judged.slot, cited(judged.decision.citations), judged.decision.obligations),
+                    Granted(judged.slot, judged.ruling.cited, judged.ruling.decision.obligations),
                     read_secret(node, by_slot[judged.slot]),
                     by_slot[judged.slot].body_digest,
                 )
@@ -281,13 +274,24 @@ def _cleared(
     )
 
 
+def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: str, now: Instant) -> None:
+    """Raises DeliveryError POLICY_DENIED, every time."""
+    registry = node.world.registry
+
+    def passed() -> bool:
+        check_egress(format_banner(label, registry), recipient, originator, registry, now)
+        return True
+
+    node.world.at(now).remember((check_egress, label, recipient, originator), passed)
+
+
 def _note_decision(tx: Transaction, row: PairRow, decided: Pair) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
     gist = gist_of(decided)
     if gist == row.gist:
         return row
     entry, place = tx.log(EntryType.DECISION, record_of(decided, row.md, tx.node.member, tx.now))
-    return replace(
+    return changed(
         row,
         decided_in=tx.node.incarnation,
         decided_at=place,
@@ -307,7 +311,7 @@ def outgoing(tx: Transaction, recipient: MemberCode, tip: Tip) -> OutgoingRow:
     """The stream's row with this tip; what was cancelled in it stays so."""
     stored = tx.get(OUTGOING, tip.incarnation, recipient)
     if stored is not None:
-        return replace(stored, last=tip.last, head=tip.head)
+        return changed(stored, last=tip.last, head=tip.head)
     me = tx.get(NODE, SELF)
     began = me.began if me is not None else tx.now
     return OutgoingRow(tip.incarnation, recipient, -began, tip.last, tip.head, b"")

@@ -1,7 +1,8 @@
 """One bulletin for one recipient: every portion decided, and what that makes of the pair.
 
 Submit, hand-over and receive all decide through here, so that a pair is judged the same way whenever it
-is asked about (promise P9).
+is asked about (promise P9). Between two changes of the world the same question has the same answer, which the
+world's snapshot remembers.
 """
 
 from __future__ import annotations
@@ -9,29 +10,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intelshare.audit.records import DecisionMade, LoggedPortion, LoggedReason
+from intelshare.audit.records import DecisionMade, LoggedDecision, LoggedPortion, LoggedReason
 from intelshare.broker.node import Node
-from intelshare.crypto.codec import encode
+from intelshare.crypto.codec import Encoded, encode, encoded
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Citation as CitedText
-from intelshare.crypto.records import Portion
+from intelshare.crypto.records import Citation, Portion
 from intelshare.errors import Place
 from intelshare.ids import Digest, ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_banner, rollup
-from intelshare.policy import Citation, Decision, Outcome, Request, decide
+from intelshare.policy import Decision, Outcome, Request, decide
 
 OUTCOMES = {Outcome.ALLOW: 1, Outcome.HOLD: 2, Outcome.DENY: 3}
+
+_NOBODY = ManifestDigest(bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A decision, and the words in which a grant and the log carry it."""
+
+    decision: Decision
+    cited: tuple[Citation, ...]
+    logged: Encoded[LoggedDecision]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A portion's place, its label, and the decision."""
+    """A portion's slot and label, and the ruling."""
 
-    position: int
     slot: int
     label: Label
-    decision: Decision
+    ruling: Ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +50,24 @@ class Pair:
 
     recipient: MemberCode
     portions: tuple[Judged, ...]
-
-    @property
-    def granted(self) -> tuple[Judged, ...]:
-        """The portions that nothing denies; may be under a hold."""
-        return tuple(p for p in self.portions if p.decision.outcome is not Outcome.DENY)
+    granted: tuple[Judged, ...]
+    """The portions that nothing denies; may be under a hold."""
+    logged: tuple[LoggedPortion, ...]
 
     @property
     def holds(self) -> tuple[str, ...]:
         """Ids of all open hold rows: any of them holds the whole pair."""
-        return tuple(sorted({hold for p in self.portions for hold in p.decision.holds}))
+        return tuple(sorted({hold for p in self.portions for hold in p.ruling.decision.holds}))
 
     @property
     def codes(self) -> tuple[str, ...]:
         """Reason codes of all that is denied, each once."""
-        return tuple(dict.fromkeys(code for p in self.portions for code in p.decision.codes))
+        return tuple(dict.fromkeys(code for p in self.portions for code in p.ruling.decision.codes))
 
     @property
     def basis(self) -> str:
         """The basis of the first granted portion; empty if none is."""
-        return next((p.decision.basis or "" for p in self.granted), "")
+        return self.granted[0].ruling.decision.basis or "" if self.granted else ""
 
 
 def judge(
@@ -76,65 +84,82 @@ def judge(
     released: bool = False,
 ) -> Pair:
     """Decide (slot, portion, label) in reading order at ``at`` in the node's present world."""
+    world, sender = node.world, sender or node.member
     until = None if valid_until == NEVER else valid_until
-    return Pair(
-        recipient,
-        tuple(
-            [
-                Judged(
-                    position,
-                    slot,
-                    label,
-                    decide(
-                        node.world,
-                        Request(
-                            label=label,
-                            category=portion.category,
-                            at=at,
-                            sender=sender or node.member,
-                            recipient=recipient,
-                            originator=originator,
-                            flags=frozenset(portion.flags),
-                            consents=consents,
-                            approvals=approvals,
-                            released=released,
-                            valid_until=until,
-                        ),
+    # A request's instant counts by its stretch of time and by whether the bulletin has expired.
+    expired = at >= valid_until
+    snapshot = world.at(at)
+    judged = []
+    for slot, portion, label in portions:
+        flags = frozenset(portion.flags)
+
+        def make(
+            label: Label = label, category: str = portion.category, flags: frozenset[str] = flags
+        ) -> Ruling:
+            return _ruling(
+                decide(
+                    world,
+                    Request(
+                        label=label,
+                        category=category,
+                        at=at,
+                        sender=sender,
+                        recipient=recipient,
+                        originator=originator,
+                        flags=flags,
+                        consents=consents,
+                        approvals=approvals,
+                        released=released,
+                        valid_until=until,
                     ),
                 )
-                for position, (slot, portion, label) in enumerate(portions)
-            ]
-        ),
+            )
+
+        key = (
+            decide, label, portion.category, flags, sender, recipient, originator, consents, approvals,
+            released, expired,
+        )  # fmt: skip
+        judged.append(Judged(slot, label, snapshot.remember(key, make)))
+    return Pair(
+        recipient,
+        tuple(judged),
+        tuple([one for one in judged if one.ruling.decision.outcome is not Outcome.DENY]),
+        tuple([LoggedPortion(place, one.slot, one.ruling.logged) for place, one in enumerate(judged)]),
     )
 
 
 def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: Instant) -> str:
     """The banner of these portions in the originator's ladder. Raises LabelError."""
-    return format_banner(rollup(originator, at, labels, node.world.registry), node.world.registry)
+    known = tuple(labels)
+    registry = node.world.registry
+    return node.world.at(at).remember(
+        (rollup, originator, known),
+        lambda: format_banner(rollup(originator, at, known, registry), registry),
+    )
 
 
 def record_of(pair: Pair, md: ManifestDigest, sender: MemberCode, at: Instant) -> DecisionMade:
     """The decision as it is logged, explanation and all."""
-    return DecisionMade(md, sender, pair.recipient, at, tuple([_logged(p) for p in pair.portions]))
+    return DecisionMade(md, sender, pair.recipient, at, pair.logged)
 
 
-def cited(citations: Sequence[Citation]) -> tuple[CitedText, ...]:
-    """Citations as a grant carries them."""
-    return tuple([CitedText(c.treaty, Digest(c.digest), c.article) for c in citations])
+def gist_of(pair: Pair) -> Digest:
+    """What was decided, without when: two decisions of one gist need one log entry."""
+    return Digest(sha256(encode(DecisionMade, record_of(pair, _NOBODY, MemberCode(""), Instant(0)))))
 
 
-def _logged(judged: Judged) -> LoggedPortion:
-    decision = judged.decision
-    return LoggedPortion(
-        judged.position,
-        judged.slot,
+def _ruling(decision: Decision) -> Ruling:
+    cited = tuple([Citation(c.treaty, Digest(c.digest), c.article) for c in decision.citations])
+    reasons = tuple([LoggedReason(r.code.value, r.detail, place_text(r.place)) for r in decision.reasons])
+    logged = LoggedDecision(
         OUTCOMES[decision.outcome],
         decision.basis or "",
-        cited(decision.citations),
+        cited,
         decision.obligations,
         decision.holds,
-        tuple([LoggedReason(r.code.value, r.detail, place_text(r.place)) for r in decision.reasons]),
+        reasons,
     )
+    return Ruling(decision, cited, encoded(LoggedDecision, logged))
 
 
 def place_text(place: Place | None) -> str:
@@ -142,9 +167,3 @@ def place_text(place: Place | None) -> str:
     if place is None:
         return ""
     return place.source if place.line is None else f"{place.source}:{place.line}"
-
-
-def gist_of(pair: Pair) -> Digest:
-    """What was decided, without when: two decisions of one gist need one log entry."""
-    made = record_of(pair, ManifestDigest(bytes(32)), MemberCode(""), Instant(0))
-    return Digest(sha256(encode(DecisionMade, made)))

@@ -16,7 +16,7 @@ the commit that holds what they say (promise P5).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from intelshare.audit.records import EntryType, Received, Rejected
 from intelshare.broker import release
@@ -35,7 +35,7 @@ from intelshare.envelope import Opener
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Statement, Verified, leaf_id, parse_statement, prove, read_batch, verify
 
 MAX_EVIDENCE = 10_000
@@ -153,7 +153,7 @@ def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
     tx = inbound.tx
     tx.put(
         RECEIVED,
-        replace(known_row(inbound, verified, refused.peek), code=" ".join(refused.codes)),
+        changed(known_row(inbound, verified, refused.peek), code=" ".join(refused.codes)),
     )
     tx.log(
         EntryType.RECEIVED,
@@ -191,7 +191,7 @@ def _answer(tx: Transaction, inbound: Inbound) -> list[Outbound]:
     for (leaf, *_), receipt_leaf in zip(inbound.receipts, outbound[0].leaves, strict=True):
         row = tx.get(RECEIVED, inbound.member, leaf)
         if row is not None:
-            tx.put(RECEIVED, replace(row, receipt=receipt_leaf))
+            tx.put(RECEIVED, changed(row, receipt=receipt_leaf))
     return outbound
 
 
@@ -212,7 +212,7 @@ def _reject(tx: Transaction, arrival: Arrival, carried: Carried, code: str) -> A
     key = Digest(sha256(leaf + code.encode()))
     known = tx.get(EVIDENCE, key)
     if known is not None:
-        tx.put(EVIDENCE, replace(known, times=known.times + 1))
+        tx.put(EVIDENCE, changed(known, times=known.times + 1))
     else:
         if tx.view.count(EVIDENCE, "key") >= MAX_EVIDENCE:
             for oldest in tx.view.find(EVIDENCE, "first", limit=1):

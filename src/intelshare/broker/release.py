@@ -20,10 +20,10 @@ from functools import partial
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.frame import Carried, rank
 from intelshare.broker.inbound import Inbound, Refusal, known_row
-from intelshare.broker.judge import Pair, cited, judge
+from intelshare.broker.judge import Pair, judge
 from intelshare.broker.streams import number
 from intelshare.broker.tables import INBOX, PORTION, RECEIVED, InboxRow, PortionRow
-from intelshare.crypto.records import Citation, ReceiptStatus, Release, ReleasePeek
+from intelshare.crypto.records import Granted, ReceiptStatus, Release, ReleasePeek
 from intelshare.envelope import (
     Claimed,
     Opened,
@@ -43,7 +43,6 @@ from intelshare.errors import CryptoError, EnvelopeError, LabelError
 from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.labels import Label, level_reference
-from intelshare.policy import Outcome
 from intelshare.statement import Verified, verify_evidence
 
 _JUDGED_UNKNOWN = frozenset(("UNKNOWN_MEMBER", "UNKNOWN_LEVEL"))
@@ -154,7 +153,7 @@ def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Ins
         consents=_consents(opened, at),
         released=True,
     )
-    if any(portion.decision.outcome is Outcome.DENY for portion in pair.portions):
+    if len(pair.granted) < len(pair.portions):
         raise _Denied("POLICY_DENIED", *pair.codes)
     return pair
 
@@ -168,10 +167,10 @@ def _consents(opened: Opened, at: Instant) -> frozenset[str]:
     )
 
 
-def _check_citations(granted: Sequence[object], pair: Pair) -> None:
+def _check_citations(granted: Sequence[Granted], pair: Pair) -> None:
     for given, judged in zip(granted, pair.portions, strict=True):
-        citations: tuple[Citation, ...] = given.citations  # type: ignore[attr-defined]
-        if set(citations) != set(cited(judged.decision.citations)):
+        own = judged.ruling.cited
+        if given.citations != own and set(given.citations) != set(own):
             raise _Denied("TREATY_MISMATCH")
 
 

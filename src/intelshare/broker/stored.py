@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from intelshare.audit.records import DecisionMade
@@ -25,7 +25,7 @@ from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 from intelshare.labels import Label
-from intelshare.ports import View
+from intelshare.ports import View, changed
 
 R = TypeVar("R")
 
@@ -56,7 +56,9 @@ class Written:
 
 def seal_draft(tx: Transaction, md: ManifestDigest, draft: Draft) -> bytes:
     """Labels, categories and flags of a draft, sealed for its bulletin row."""
-    heads = _Heads(tuple([replace(portion, content=b"") for portion in draft.portions]))
+    heads = _Heads(
+        tuple([Portion(p.kind, p.label, p.category, p.flags, p.grade, p.media, b"") for p in draft.portions])
+    )
     return tx.seal(BULLETIN.name, md, 0, encode(_Heads, heads))
 
 
@@ -132,7 +134,7 @@ def facts_of(row: PairRow) -> Facts:
 
 def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> PairRow:
     """The row with these facts; ``ready`` follows from them."""
-    return replace(
+    return changed(
         row,
         stage=facts.stage,
         cause=facts.cause,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from intelshare.broker.frame import Carried, Gap
 from intelshare.broker.inbound import Inbound, known_row
@@ -15,6 +14,7 @@ from intelshare.delivery.stream import MAX_ASKED
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, EnvelopeError
 from intelshare.ids import Incarnation, LeafId, MemberCode, NodeUri
+from intelshare.ports import changed
 from intelshare.statement import Verified
 
 MAX_SKIP = 1 << 20
@@ -48,14 +48,14 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
         judged, after = arrive(_stream(row), start.sequence, leaf, start.prev, held)
     except DeliveryError as fork:
         if fork.code == "SEQUENCE_FORK":
-            tx.put(INCOMING, replace(row, frozen=1))
+            tx.put(INCOMING, changed(row, frozen=1))
         raise
     inbound.numbers[start.origin, start.incarnation, start.sequence] = (leaf, start.prev)
     if after.holes.spans:
         inbound.streams.add((start.origin, start.incarnation))
     tx.put(
         INCOMING,
-        replace(
+        changed(
             row, last=after.last, head=after.head, holes=after.holes.pack(), cancelled=after.cancelled.pack()
         ),
     )
@@ -90,11 +90,11 @@ def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: Stream
         cancelled = cancelled.add(span.first, span.last)
         holes = holes.remove(span.first, span.last)
     if head.last == row.last and row.last and head.head != row.head:
-        tx.put(INCOMING, replace(row, frozen=1))
+        tx.put(INCOMING, changed(row, frozen=1))
         raise DeliveryError("SEQUENCE_FORK", "the head names another release for a number that is held")
     tx.put(
         INCOMING,
-        replace(row, cancelled=cancelled.pack(), holes=holes.pack(), announced=max(row.announced, head.last)),
+        changed(row, cancelled=cancelled.pack(), holes=holes.pack(), announced=max(row.announced, head.last)),
     )
     return max(0, row.last - head.last)
 

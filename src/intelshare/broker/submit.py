@@ -159,7 +159,7 @@ def approve(node: Node, view: View, approval: Approval, now: Instant, random: Ra
     if facts.stage is not Stage.HELD:
         raise DeliveryError("INPUT_INVALID", f"the pair is {word(facts)}, not held")
     logged = logged_decision(node, view, row)
-    holds = tuple(sorted({hold for portion in logged.portions for hold in portion.holds}))
+    holds = tuple(sorted({hold for portion in logged.portions for hold in portion.decision.value.holds}))
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.APPROVE, Approve(bulletin.md, approval.recipient, approval.user, holds))
     approved = sorted({*row.approved.split(), *holds})
@@ -210,8 +210,18 @@ def _store_pair(tx: Transaction, one: Pair, md: ManifestDigest, draft: Draft) ->
 
 
 def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
-    return tuple(
-        [parse_label(portion.label, node.world.registry, at=now, use="write") for portion in draft.portions]
+    return tuple([_label(node, portion.label, now) for portion in draft.portions])
+
+
+def _label(node: Node, text: str, now: Instant) -> Label:
+    return node.world.at(now).remember(
+        (parse_label, text), lambda: parse_label(text, node.world.registry, at=now, use="write")
+    )
+
+
+def _mark(node: Node, label: Label, now: Instant) -> str:
+    return node.world.at(now).remember(
+        (format_portion, label), lambda: format_portion(label, node.world.registry)
     )
 
 
@@ -239,18 +249,12 @@ def _answer(
     decided: list[Pair],
     now: Instant,
 ) -> Submitted:
-    registry = node.world.registry
     return Submitted(
         bulletin,
         md,
         banner_of(node, labels, node.member, now),
-        tuple([format_portion(label, registry) for label in labels]),
-        tuple(
-            [
-                SubmittedPair(one.recipient, word(_facts(one)), record_of(one, md, node.member, now).portions)
-                for one in decided
-            ]
-        ),
+        tuple([_mark(node, label, now) for label in labels]),
+        tuple([SubmittedPair(one.recipient, word(_facts(one)), one.logged) for one in decided]),
     )
 
 

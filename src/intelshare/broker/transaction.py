@@ -8,7 +8,7 @@ sealed at rest here: nowhere else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
@@ -33,7 +33,7 @@ from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.ids import Digest, Incarnation, KeyId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View
+from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
 from intelshare.statement import NONCE_LENGTH, Leaf, sign_batch
 
 A = TypeVar("A")
@@ -62,7 +62,7 @@ class Transaction:
         self.now = now
         self.random = random
         self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
-        self._entries: list[tuple[EntryType, bytes, bytes]] = []
+        self._entries: list[Digest] = []
         self._head: LogHeadRow | None = None
         self._batches: dict[bytes, Digest] = {}
 
@@ -75,7 +75,7 @@ class Transaction:
 
     def put(self, table: Table[R], row: R) -> None:
         """Insert or replace."""
-        self._rows[table.name, tuple([getattr(row, name) for name in table.key])] = Put(table, row)
+        self._rows[table.name, table.key_of(row)] = Put(table, row)
 
     def delete(self, table: Table[Any], *key: Scalar) -> None:
         """Remove by key."""
@@ -89,11 +89,13 @@ class Transaction:
 
     def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
         """Append to this incarnation's log; its entry hash and its index."""
-        data = encode(record.__class__, record)
-        salt = self.random(32)
-        self._entries.append((kind, salt, data))
-        place = self._log_head().size + len(self._entries) - 1
-        return entry_hash(kind, self.now, salt, data), place
+        head, data, salt = self._log_head(), encode(record.__class__, record), self.random(32)
+        place = head.size + len(self._entries)
+        entry = entry_hash(kind, self.now, salt, data)
+        sealed = self.seal(LOG.name, log_key(head.incarnation, place), 0, encode(Sealed, Sealed(salt, data)))
+        self.put(LOG, LogRow(head.incarnation, place, kind, self.now, entry, sealed))
+        self._entries.append(entry)
+        return entry, place
 
     def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
         """Sign statements (1 to 256) in one batch and queue them; what to send each peer after the commit."""
@@ -149,10 +151,13 @@ class Transaction:
     def plan(self, answer: A) -> Plan[A]:
         """Everything that was put, as one plan."""
         if self._entries:
-            self._append()
-        me = self.get(NODE, SELF)
-        if me is not None and self._rows and self.now > me.latest:
-            self.put(NODE, replace(me, latest=self.now))
+            row = self._log_head()
+            head = append(LogHead(row.incarnation, row.size, row.frontier), self._entries)
+            self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
+        if self._rows:
+            me = self.get(NODE, SELF)
+            if me is not None and self.now > me.latest:
+                self.put(NODE, changed(me, latest=self.now))
         return Plan(tuple(self._rows.values()), answer)
 
     def begin_log(self, incarnation: Incarnation) -> None:
@@ -165,20 +170,6 @@ class Transaction:
             assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
             self._head = head
         return self._head
-
-    def _append(self) -> None:
-        row = self._log_head()
-        hashes = []
-        for offset, (kind, salt, data) in enumerate(self._entries):
-            place = row.size + offset
-            hashed = entry_hash(kind, self.now, salt, data)
-            hashes.append(hashed)
-            sealed = self.seal(
-                LOG.name, log_key(row.incarnation, place), 0, encode(Sealed, Sealed(salt, data))
-            )
-            self.put(LOG, LogRow(row.incarnation, place, kind, self.now, hashed, sealed))
-        head = append(LogHead(row.incarnation, row.size, row.frontier), hashes)
-        self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
 
 
 def log_key(incarnation: int, place: int) -> bytes:

@@ -26,7 +26,17 @@ from enum import IntEnum
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated, Any, Final, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from intelshare.errors import EnvelopeError
 
@@ -177,6 +187,34 @@ def _list_of_variable(item: Variable, bounds: Count) -> Variable:
             at = item.read(data, at, items)
         values.append(tuple(items))
         return at
+
+    return Variable(write, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[T]):
+    """A record with its bytes, for one that is written again and again. ``encoded`` makes it."""
+
+    value: T
+    data: bytes
+
+
+def encoded(kind: type[T], value: T) -> Encoded[T]:
+    """The record with its bytes. Raises EnvelopeError ENVELOPE_MALFORMED as ``encode``."""
+    return Encoded(value, encode(kind, value))
+
+
+def kept(kind: type[Any]) -> Variable:
+    """The codec of an ``Encoded`` record: the bytes of the record itself."""
+
+    def write(value: Encoded[Any], out: list[bytes]) -> None:
+        out.append(value.data)
+
+    def read(data: bytes, at: int, values: list[Any]) -> int:
+        found: list[Any] = []
+        end: int = kind.__record__.read(data, at, found)
+        values.append(Encoded(found[0], data[at:end]))
+        return end
 
     return Variable(write, read)
 

@@ -6,7 +6,7 @@ recall replaces it after hand-over), receipts are joined, a number is never give
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -94,17 +94,17 @@ def word(facts: Facts) -> str:
 
 def approve(facts: Facts) -> Facts:
     """A releasing officer closed the hold. Changes nothing that is not held."""
-    return replace(facts, stage=Stage.QUEUED) if facts.stage is Stage.HELD else facts
+    return _at(Stage.QUEUED, facts) if facts.stage is Stage.HELD else facts
 
 
 def hold(facts: Facts) -> Facts:
     """Decided again at hand-over: a hold is open."""
-    return replace(facts, stage=Stage.HELD) if facts.stage is Stage.QUEUED else facts
+    return _at(Stage.HELD, facts) if facts.stage is Stage.QUEUED else facts
 
 
 def hand_over(facts: Facts) -> Facts:
     """Numbered, sealed and marked."""
-    return replace(facts, stage=Stage.HANDED_OVER)
+    return _at(Stage.HANDED_OVER, facts)
 
 
 def stop(facts: Facts, cause: Cause) -> Facts:
@@ -114,12 +114,12 @@ def stop(facts: Facts, cause: Cause) -> Facts:
     replaces = cause is Cause.RECALLED and facts.stage >= Stage.HANDED_OVER
     if facts.cause is not Cause.NONE and not replaces:
         return facts
-    return replace(facts, cause=cause)
+    return Facts(facts.stage, cause, facts.receipt, facts.conflict)
 
 
 def cancelled(facts: Facts) -> Facts:
     """The recipient acknowledged that the number is void."""
-    return replace(facts, stage=Stage.CANCELLED) if facts.stage is Stage.HANDED_OVER else facts
+    return _at(Stage.CANCELLED, facts) if facts.stage is Stage.HANDED_OVER else facts
 
 
 def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts:
@@ -127,7 +127,11 @@ def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts
     if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes):
         return cancelled(facts)
     if receipt is BestReceipt.REFUSED and REQUEUING.intersection(codes):
-        return replace(facts, stage=Stage.QUEUED) if facts.receipt is BestReceipt.NONE else facts
+        return _at(Stage.QUEUED, facts) if facts.receipt is BestReceipt.NONE else facts
     pair = {facts.receipt, receipt}
     conflict = facts.conflict or (BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED)
-    return replace(facts, receipt=max(facts.receipt, receipt), conflict=conflict)
+    return Facts(facts.stage, facts.cause, max(facts.receipt, receipt), conflict)
+
+
+def _at(stage: Stage, facts: Facts) -> Facts:
+    return Facts(stage, facts.cause, facts.receipt, facts.conflict)

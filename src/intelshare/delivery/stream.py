@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -98,9 +98,10 @@ def arrive(
     if number == stream.last + 1:
         if prev != stream.head and stream.head:
             raise _fork(number, "it names another release as the one before it")
-        after = replace(stream, last=number, head=leaf)
+        after = Incoming(number, leaf, stream.holes, stream.cancelled)
     elif number > stream.last:
-        after = replace(stream, last=number, head=leaf, holes=stream.holes.add(stream.last + 1, number - 1))
+        holes = stream.holes.add(stream.last + 1, number - 1)
+        after = Incoming(number, leaf, holes, stream.cancelled)
         if len(after.holes.spans) > MAX_RANGES:
             raise DeliveryError("RATE", f"more than {MAX_RANGES} holes in one stream")
     else:
@@ -109,7 +110,8 @@ def arrive(
         before, behind = held(number - 1), held(number + 1)
         if (before is not None and before[0] != prev) or (behind is not None and behind[1] != leaf):
             raise _fork(number, "its neighbours name other releases")
-        after = replace(stream, holes=stream.holes.remove(number, number))
+        holes = stream.holes.remove(number, number)
+        after = Incoming(stream.last, stream.head, holes, stream.cancelled)
     if number in stream.cancelled:
         return Judged.VOIDED, after
     return Judged.FITS, after

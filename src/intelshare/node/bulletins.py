@@ -173,17 +173,18 @@ def _portions(portions: Iterable[LoggedPortion]) -> list[pb.PortionDecision]:
     return [
         pb.PortionDecision(
             position=portion.position,
-            outcome=_OUTCOMES[portion.outcome],
-            basis=portion.basis,
-            articles=[citation.article for citation in portion.citations],
-            obligations=portion.obligations,
+            outcome=_OUTCOMES[decision.outcome],
+            basis=decision.basis,
+            articles=[citation.article for citation in decision.citations],
+            obligations=decision.obligations,
             reasons=[
                 pb.Reason(code=reason.code, detail=reason.detail, place=reason.place)
-                for reason in portion.reasons
+                for reason in decision.reasons
             ],
-            holds=portion.holds,
+            holds=decision.holds,
         )
         for portion in portions
+        for decision in (portion.decision.value,)
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from intelshare.instant import Instant
 from intelshare.labels import (
@@ -31,8 +32,10 @@ from intelshare.policy.overlay import Overlay, When
 from intelshare.policy.permits import Tested, Tester
 from intelshare.policy.treaty import ANY_CATEGORY, Treaty, reference_of
 
+T = TypeVar("T")
+
 _BOUND = 8192
-"""Entries of a memo; full, it forgets all. Foreign labels and categories cannot grow it further."""
+"""Entries of the memo; full, it forgets all. Foreign labels and categories cannot grow it further."""
 
 NO_ONWARD_RELEASE = "no-onward-release"
 _CONTROL_OBLIGATIONS = {ORCON: NO_ONWARD_RELEASE, DISPLAY_ONLY: "display-only"}
@@ -66,7 +69,7 @@ class LabelFacts:
 
 
 class Snapshot:
-    """``World.at`` makes it. Memos are bounded; nothing else changes after it is made."""
+    """``World.at`` makes it. Its memo is bounded; nothing else changes after it is made."""
 
     def __init__(
         self,
@@ -84,31 +87,32 @@ class Snapshot:
         self.at = at
         self._expansions = {code: registry.expand(code, at) for code in registry.groups}
         self._tester = Tester(registry, treaties, texts, at)
-        self._facts: dict[Label, LabelFacts] = {}
-        self._tested: dict[tuple[str, str, str | None, Reference, str], Tested] = {}
+        self._known: dict[Hashable, Any] = {}
+
+    def remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives for this key, made once. Labels mean the same throughout a snapshot.
+
+        The key is a tuple that begins with the function and names everything that the outcome depends on
+        besides the snapshot. What ``make`` raises is not remembered.
+        """
+        found: T | None = self._known.get(key)
+        if found is None:
+            found = make()
+            if len(self._known) >= _BOUND:
+                self._known.clear()
+            self._known[key] = found
+        return found
 
     def facts(self, label: Label) -> LabelFacts:
         """What the label means at this instant."""
-        facts = self._facts.get(label)
-        if facts is None:
-            facts = _facts(label, self.registry, self.at)
-            if len(self._facts) >= _BOUND:
-                self._facts.clear()
-            self._facts[label] = facts
-        return facts
+        return self.remember((_facts, label), lambda: _facts(label, self.registry, self.at))
 
     def treaty_test(
         self, originator: str, recipient: str, authority: str | None, reference: Reference, category: str
     ) -> Tested:
         """What the treaties between the two say of information of that level and category."""
         key = (originator, recipient, authority, reference, category)
-        tested = self._tested.get(key)
-        if tested is None:
-            tested = self._tester.test(*key)
-            if len(self._tested) >= _BOUND:
-                self._tested.clear()
-            self._tested[key] = tested
-        return tested
+        return self.remember((Tester, *key), lambda: self._tester.test(*key))
 
     def equivalence(self, treaty: str | None, member: str) -> tuple[Equivalence, ...]:
         """The equivalence rows of a treaty that lists the member; none of any other."""

@@ -1,0 +1,153 @@
+"""Microseconds per release of each step of the line, one thread, beside what the store adds to it.
+
+python -m bench.line [--store memory|sqlite] [--batch 64] [--rounds 10] [--profile STEP]
+
+Two members in one process, no sockets: submit one by one, hand over, receive and join receipts a batch at a
+time. "step" is the pure step alone; "commit" is what writing its plan costs besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import os
+import pstats
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from builders import NOW, Member, draft, federation, text, user
+from intelshare.broker.handover import handover
+from intelshare.broker.hello import acknowledge, greet, meet
+from intelshare.broker.receive import Arrival, receive
+from intelshare.broker.submit import Submission, submit
+from intelshare.broker.tables import TABLES
+from intelshare.ids import MemberCode
+from intelshare.ports import Plan, View
+from intelshare.store.memory import MemoryStore
+from intelshare.store.sqlite import SqliteStore, open_store
+from intelshare.trust import PeerHello
+
+FRA, USA = MemberCode("FRA"), MemberCode("USA")
+BODY = os.urandom(1024).hex()
+
+
+class Waiting:
+    """A SQLite store that is driven without an event loop of the caller."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.loop = asyncio.new_event_loop()
+        self.query = store.query
+        self.perform = store.perform
+
+    @property
+    def commits(self) -> int:
+        return self.store.commits
+
+    def perform_now(self, step: Callable[[View], Plan[Any]]) -> Any:
+        return self.loop.run_until_complete(self.store.perform(step))
+
+
+class Costs:
+    """Seconds spent in each step and in all of its transactions."""
+
+    def __init__(self, profiled: str) -> None:
+        self.steps: dict[str, float] = {}
+        self.wholes: dict[str, float] = {}
+        self.profiled = profiled
+        self.profile = cProfile.Profile()
+
+    def clear(self) -> None:
+        self.steps.clear()
+        self.wholes.clear()
+
+    def step(self, name: str, node: Any, step: Callable[..., Plan[Any]], *args: Any) -> Callable[[View], Any]:
+        def run(view: View) -> Plan[Any]:
+            if self.profiled == name:
+                self.profile.enable()
+            start = time.perf_counter()
+            plan = step(node, view, *args, NOW, os.urandom)
+            self.steps[name] = self.steps.get(name, 0) + time.perf_counter() - start
+            if self.profiled == name:
+                self.profile.disable()
+            return plan
+
+        return run
+
+    def do(
+        self, name: str, member: Member, step: Callable[..., Plan[Any]], *events: tuple[Any, ...]
+    ) -> list[Any]:
+        """All events of one step, in as few commits as the store makes of them."""
+        steps = [self.step(name, member.node, step, *event) for event in events]
+        start = time.perf_counter()
+        if isinstance(member.store, Waiting):
+            found = member.store.loop.run_until_complete(_all(member.store, steps))
+        else:
+            found = [member.store.perform_now(one) for one in steps]
+        self.wholes[name] = self.wholes.get(name, 0) + time.perf_counter() - start
+        return [one.value for one in found]
+
+
+async def _all(store: Waiting, steps: list[Callable[[View], Any]]) -> list[Any]:
+    return await asyncio.gather(*[store.perform(step) for step in steps])
+
+
+def line(costs: Costs, fra: Member, usa: Member, batch: int) -> None:
+    """``batch`` bulletins from submit to the receipt at the sender."""
+    bulletin = draft(text("//FRA SECRET//REL TO FRA, USA", BODY), to=["USA"])
+    author = user("FRA", "a")
+    costs.do("submit", fra, submit, *[(Submission(author, os.urandom(16), bulletin),) for _ in range(batch)])
+    (frames,) = costs.do("handover", fra, handover, ({USA: 1 << 24},))
+    for out in frames:
+        (taken,) = costs.do("receive", usa, receive, (Arrival(FRA, fra.node.uri, out.frame),))
+        assert taken.accepted == len(out.leaves)
+        costs.do("acknowledge", fra, acknowledge, (USA, taken.acks))
+        for back in taken.outbound:
+            (joined,) = costs.do("receipt", fra, receive, (Arrival(USA, usa.node.uri, back.frame),))
+            costs.do("acknowledge", usa, acknowledge, (FRA, joined.acks))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--store", choices=("memory", "sqlite"), default="memory")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--profile", default="")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        made: list[Waiting] = []
+
+        def sqlite() -> Waiting:
+            made.append(Waiting(open_store(Path(folder) / f"{len(made)}.db", TABLES)))
+            return made[-1]
+
+        members = federation([FRA, USA], MemoryStore if options.store == "memory" else sqlite)
+        fra, usa = members[FRA], members[USA]
+        hello = fra.ask(greet, USA, NOW)
+        usa.do(meet, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
+        costs = Costs(options.profile)
+        for _ in range(2):
+            line(costs, fra, usa, options.batch)
+        costs.clear()
+        for _ in range(options.rounds):
+            line(costs, fra, usa, options.batch)
+        for store in made:
+            store.store.close()
+    releases = options.rounds * options.batch
+    print(f"{'step':>17} µs{'commit':>10} µs   per release, {options.store}, batches of {options.batch}")
+    for name, whole in costs.wholes.items():
+        step = costs.steps[name]
+        print(f"{name:<12}{step / releases * 1e6:>8.1f}{(whole - step) / releases * 1e6:>13.1f}")
+    if options.profile:
+        pstats.Stats(costs.profile).sort_stats("tottime").print_stats(32)
+
+
+if __name__ == "__main__":
+    main()
