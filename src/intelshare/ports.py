@@ -51,8 +51,8 @@ def changed(row: R, **changes: Any) -> R:
 class Table(Generic[R]):
     """A kind of row: its dataclass, the fields of its key, and the orders in which it can be read.
 
-    Integers are stored in 64 bits; a u64 of 2^63 and more keeps its value but sorts first, so
-    only equality may be asked of such a field.
+    Integers are stored in 64 bits. A field that is an Incarnation, Instant or Sequence is a u64: 2^63 and
+    more keep their value but sort first, so ``after=(0,)`` leaves out NEVER. Any other is a signed 64-bit.
     """
 
     name: str
@@ -86,7 +86,8 @@ class View(Protocol):
         """Rows whose first index fields equal ``prefix``, in the order of the rest of the index, then key.
 
         ``index`` is a name of ``table.indexes`` or "key". ``after``: values for the index fields that
-        follow the prefix (as many as given); only rows strictly greater in those are returned.
+        follow the prefix, then the key's (as many as given); only rows strictly greater in those are
+        returned.
         """
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
@@ -152,9 +153,11 @@ class Store(Protocol):
     ) -> Awaitable[Durable[A]]:
         """Run ``step`` in the writer, apply its plan, commit durably, then resolve.
 
-        Steps run one after the other; several may share one commit. A step that raises changes nothing
-        and its error is the caller's alone. ``then`` runs right after the commit and before any later
-        step: with it, what the core holds in memory (world, trust) never differs from what is durable.
+        Steps run one after the other; several may share one commit. A step that raises, or whose plan holds
+        a row that cannot be stored (TypeError), changes nothing and its error is the caller's alone. On a
+        full disk a step may be run again: it must do nothing but return a plan. ``then`` runs right after the
+        commit and before any later step: with it, what the core holds in memory (world, trust) never differs
+        from what is durable; if it raises, the store stops with DISK_ERROR.
         Raises StoreError DISK_FULL (nothing changed, try again later), DISK_ERROR (stop the process).
         """
 

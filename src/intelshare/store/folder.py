@@ -28,7 +28,12 @@ def lock(folder: Path) -> Locked:
     """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (with the holder's process id)."""
     check_private(folder)
     path = folder / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StoreError(
+            "DATA_PERMISSIONS", f"the lock cannot be opened: {error}", hint=f"remove {path} if it is a link"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -42,7 +42,8 @@ def read_sidecar(path: Path) -> Sidecar | None:
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Replace the file, durably: old or new after a crash, never half."""
     temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
     try:
         os.write(descriptor, json.dumps(asdict(sidecar)).encode())
         os.fsync(descriptor)

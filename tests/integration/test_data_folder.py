@@ -1,0 +1,141 @@
+"""One node per data folder, private to its owner, and the small memory that notices what the disk forgot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from intelshare.errors import StoreError
+from intelshare.store.folder import lock
+from intelshare.store.sidecar import Sidecar, compare, read_sidecar, write_sidecar
+
+ROOT = bytes(range(32))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "data"
+    made.mkdir(mode=0o700)
+    return made
+
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from intelshare.store.folder import lock
+held = lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_process_is_told_who_holds_the_folder_and_a_dead_one_holds_nothing(folder: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", _HOLDER, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StoreError, match=f"process {holder.pid} ") as raised:
+        lock(folder)
+    assert raised.value.code == "DATA_LOCKED"
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    assert (folder / "lock").exists()
+    lock(folder).release()
+
+
+def test_a_second_node_in_the_same_process_is_refused_too(folder: Path) -> None:
+    held = lock(folder)
+    with pytest.raises(StoreError, match=f"process {os.getpid()} "):
+        lock(folder)
+    held.release()
+    held.release()
+    lock(folder).release()
+
+
+def test_a_lock_left_by_a_recycled_process_id_does_not_block(folder: Path) -> None:
+    (folder / "lock").write_text(f"{os.getppid()} and more text than a process id has\n")
+    lock(folder).release()
+    assert (folder / "lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
+def test_a_folder_that_others_can_look_into_is_refused_with_the_chmod(folder: Path, mode: int) -> None:
+    folder.chmod(mode)
+    with pytest.raises(StoreError, match="DATA_PERMISSIONS") as raised:
+        lock(folder)
+    assert raised.value.hint == f"chmod 700 {folder}"
+    assert list(folder.iterdir()) == []
+
+
+def test_the_lock_is_private_under_any_umask_and_follows_no_link(folder: Path) -> None:
+    old_umask = os.umask(0)
+    try:
+        lock(folder).release()
+    finally:
+        os.umask(old_umask)
+    assert stat.S_IMODE((folder / "lock").stat().st_mode) == 0o600
+    (folder / "lock").unlink()
+    (folder / "lock").symlink_to(folder / "elsewhere")
+    with pytest.raises(StoreError, match="DATA_PERMISSIONS"):
+        lock(folder)
+    assert not (folder / "elsewhere").exists()
+
+
+def test_the_sidecar_is_replaced_whole_and_private(folder: Path) -> None:
+    path = folder / "sidecar"
+    assert read_sidecar(path) is None
+    old_umask = os.umask(0)
+    try:
+        for size in (1, 2):
+            write_sidecar(path, Sidecar(7, size, ROOT.hex(), clean=size == 2))
+    finally:
+        os.umask(old_umask)
+    assert read_sidecar(path) == Sidecar(7, 2, ROOT.hex(), clean=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in folder.iterdir()] == ["sidecar"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"incarnation": 1}', b"\xff\xfe", b"7"])
+def test_a_sidecar_that_cannot_be_read_is_never_taken_for_none(folder: Path, content: bytes) -> None:
+    (folder / "sidecar").write_bytes(content)
+    with pytest.raises(StoreError, match="STORE_FORGOT"):
+        read_sidecar(folder / "sidecar")
+
+
+@pytest.mark.parametrize(
+    ("clean", "incarnation", "size", "root", "forgot"),
+    [
+        (False, 7, 10, ROOT, False),
+        (True, 7, 10, ROOT, False),
+        (False, 7, 11, bytes(32), False),  # it lags: a crash within a second of a commit
+        (True, 7, 11, bytes(32), True),
+        (False, 7, 9, ROOT, True),
+        (True, 7, 9, ROOT, True),
+        (False, 7, 10, bytes(32), True),
+        (True, 7, 10, bytes(32), True),
+        (False, 6, 10, ROOT, True),
+        (True, 6, 99, ROOT, True),
+        (False, 0, 0, b"", True),
+    ],
+)
+def test_the_database_may_lead_the_sidecar_but_never_lag(
+    clean: bool, incarnation: int, size: int, root: bytes, forgot: bool
+) -> None:
+    remembered = Sidecar(7, 10, ROOT.hex(), clean)
+    if not forgot:
+        compare(remembered, incarnation, size, root)
+        return
+    with pytest.raises(StoreError, match="STORE_FORGOT") as raised:
+        compare(remembered, incarnation, size, root)
+    assert raised.value.hint
+
+
+def test_what_is_missing_is_counted() -> None:
+    with pytest.raises(StoreError, match="3 log entries"):
+        compare(Sidecar(7, 10, ROOT.hex(), clean=False), 7, 7, ROOT)
