@@ -32,7 +32,8 @@ class LinkQueue:
     """The store may hold unacknowledged statements that are not on the way."""
     _flying: dict[LeafId, int] = field(default_factory=dict)
     _bytes: int = 0
-    _later: dict[LeafId, tuple[Instant, Backoff]] = field(default_factory=dict)
+    _later: dict[LeafId, Instant] = field(default_factory=dict)
+    _backoffs: dict[LeafId, Backoff] = field(default_factory=dict)
     _acked: int = 0
     _since: Instant = EPOCH
     _window: int = MIN_WINDOW
@@ -48,7 +49,7 @@ class LinkQueue:
 
     def busy(self, now: Instant) -> frozenset[LeafId]:
         """Statements that must not be sent again now: on the way, or rejected and not yet due."""
-        return frozenset(self._flying).union(leaf for leaf, (at, _) in self._later.items() if at > now)
+        return frozenset(self._flying).union(leaf for leaf, at in self._later.items() if at > now)
 
     def sent(self, leaves: Iterable[tuple[LeafId, int]]) -> None:
         """These statements, with their sizes in bytes, are on the way."""
@@ -61,6 +62,7 @@ class LinkQueue:
         """The peer has committed it, or it is not to be sent any more. Widens the window to what flows."""
         size = self._flying.pop(leaf, 0)
         self._later.pop(leaf, None)
+        self._backoffs.pop(leaf, None)
         self._bytes -= size
         if now - self._since > MEASURED_OVER:
             self._window = min(MAX_WINDOW, max(MIN_WINDOW, 2 * self._acked))
@@ -69,14 +71,18 @@ class LinkQueue:
         self._window = min(MAX_WINDOW, max(self._window, 2 * self._acked))
 
     def rejected(self, leaf: LeafId, now: Instant, random: Random) -> None:
-        """The peer did not take it: to be tried again, each time later."""
-        self._bytes -= self._flying.pop(leaf, 0)
-        _, backoff = self._later.get(leaf, (now, Backoff(contact=now)))
-        backoff = backoff.failed()
-        self._later[leaf] = (Instant(now + backoff.delay(now, random)), backoff)
+        """The peer did not take it: to be tried again, each time later. Nothing if it is not on the way."""
+        size = self._flying.pop(leaf, None)
+        if size is None:
+            return
+        self._bytes -= size
+        backoff = self._backoffs[leaf] = self._backoffs.get(leaf, Backoff(contact=now)).failed()
+        self._later[leaf] = Instant(now + backoff.delay(now, random))
 
     def due(self, now: Instant) -> Instant | None:
         """Let what is due be sent again (``more``); when the next is due, None if nothing waits."""
-        waiting = [(leaf, at) for leaf, (at, _) in self._later.items() if leaf not in self._flying]
-        self.more = self.more or any(at <= now for _, at in waiting)
-        return min((at for _, at in waiting if at > now), default=None)
+        for leaf in [leaf for leaf, at in self._later.items() if at <= now]:
+            # Once only: the store may have it no longer, and must not be asked for ever.
+            del self._later[leaf]
+            self.more = True
+        return min(self._later.values(), default=None)

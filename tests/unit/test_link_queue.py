@@ -1,0 +1,60 @@
+"""What one link holds: a window, and what is to be tried again."""
+
+from intelshare.delivery import LinkQueue
+from intelshare.ids import LeafId
+from intelshare.instant import MINUTE, SECOND, Instant
+
+NOW = Instant(1_800_000_000 * SECOND)
+LEAF = LeafId(b"\x01" * 32)
+
+
+def most(count):
+    """Random bytes that make every delay the longest."""
+    return (SECOND // 2).to_bytes(count, "big")
+
+
+def rejected():
+    queue = LinkQueue()
+    queue.sent([(LEAF, 100)])
+    queue.more = False
+    queue.rejected(LEAF, NOW, most)
+    return queue
+
+
+def test_a_rejected_statement_is_tried_again_when_it_is_due():
+    queue = rejected()
+    due = queue.due(NOW)
+    assert due == NOW + SECOND // 2
+    assert LEAF in queue.busy(NOW)
+    assert not queue.more
+    assert queue.due(due) is None
+    assert queue.more
+    assert LEAF not in queue.busy(due)
+
+
+def test_what_was_settled_elsewhere_meanwhile_is_asked_for_once_and_not_for_ever():
+    queue = rejected()
+    later = Instant(NOW + MINUTE)
+    queue.due(later)
+    queue.more = False  # the store was asked, and has it no longer
+    assert queue.due(later) is None
+    assert not queue.more
+
+
+def test_each_rejection_waits_longer_than_the_one_before():
+    queue, now, waits = rejected(), NOW, []
+    for _ in range(3):
+        now = Instant(queue.due(now))
+        queue.due(now)
+        queue.sent([(LEAF, 100)])
+        queue.rejected(LEAF, now, lambda count: b"\x00" * (count - 4) + b"\xff" * 4)
+        waits.append(queue.due(now) - now)
+    assert waits[0] < waits[1] < waits[2]
+
+
+def test_codes_for_what_was_never_sent_cost_nothing():
+    queue = LinkQueue(more=False)
+    for number in range(1000):
+        queue.rejected(LeafId(number.to_bytes(32, "big")), NOW, most)
+    assert queue.due(NOW) is None
+    assert not queue.busy(NOW)
