@@ -80,6 +80,8 @@ def _sealed_again(resend: Step) -> Step:
 
 
 def _sign_again(node: Node, outbound: Outbound, now: Instant, random: Random) -> Outbound:
+    if outbound.frame.statements[0].kind != Kind.RELEASE:
+        return outbound
     leaves = [Leaf(Kind(c.kind), random(16), c.data) for c in outbound.frame.statements]
     signed = sign_batch(leaves, node.signer, now, random)
     statements = tuple(

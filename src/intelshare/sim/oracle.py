@@ -150,7 +150,7 @@ class Oracle:
         return not any(
             machine.disk.unsynced
             or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
-            or any(machine.disk.view.count(INCOMING, "member", peer) and _holes(machine.disk.view, peer) for peer in machines)
+            or any(_holes(machine.disk.view, peer) for peer, other in machines.items() if not other.forgets)
             or self._pending(machine, machines)
             for machine in machines.values()
         )
@@ -246,8 +246,6 @@ class Oracle:
         """I3 and I9 of one pair."""
         shown = word(facts_of(row))
         self.words[shown] += 1
-        if shown not in _SETTLED:
-            raise Violation("I9", f"{sender.name} to {recipient.name}: {row.md.hex()[:8]} is still {shown}")
         view, me = recipient.disk.view, MemberCode(sender.name)
         answer: ReceivedRow | None = view.get(RECEIVED, me, row.leaf) if row.leaf else None
         has = view.get(INBOX, row.md) is not None
@@ -258,6 +256,8 @@ class Oracle:
             )
         if row.receipt == BestReceipt.REFUSED and not recipient.forgets and (answer is None or not answer.code):
             raise Violation("I3", f"{sender.name} shows refused, {recipient.name} never refused it")
+        if shown not in _SETTLED:
+            raise Violation("I9", f"{sender.name} to {recipient.name}: {row.md.hex()[:8]} is still {shown}")
 
 
 def _rows(view: View, table: Table[Row]) -> Iterable[Row]:

@@ -61,7 +61,7 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         deadline = heap.now + SETTLE
         while heap.now < deadline:
             heap.run(heap.now + SECOND)
-            if all(m.process is not None for m in machines.values()) and oracle.quiet(machines):
+            if _linked(machines) and oracle.quiet(machines):
                 break
         oracle.finish(machines)
     except Violation as found:
@@ -70,6 +70,19 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
         tuple(heap.lines or ()),
     )  # fmt: skip
+
+
+def _linked(machines: dict[str, Machine]) -> bool:
+    """Whether every two nodes have a link that both know to be open: only then has each learnt what it lacks."""
+    for name, machine in machines.items():
+        links = machine.process.links if machine.process is not None else {}
+        for other in machines.values():
+            mine = links.get(MemberCode(other.name))
+            theirs = other.process.links.get(MemberCode(name)) if other.process is not None else None
+            open_both = mine is not None and theirs is not None and mine.open and theirs.open
+            if other is not machine and not (open_both and mine.wire is theirs.wire):  # type: ignore[union-attr]
+                return False
+    return True
 
 
 class _Repeats:
