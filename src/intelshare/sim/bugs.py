@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from intelshare.broker.frame import Outbound
+from intelshare.broker.frame import Ack, Carried, Outbound
 from intelshare.broker.node import Node
 from intelshare.broker.receive import Arrival, Taken
-from intelshare.broker.tables import NODE, RECEIVED, STATEMENT
+from intelshare.broker.tables import INCOMING, NODE, OUTGOING, PAIR, RECEIVED, STATEMENT
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Kind, Receipt
+from intelshare.crypto.records import Kind, Receipt, Release
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Put, Random, View
 from intelshare.sim.steps import STEPS, Step, Steps
-from intelshare.statement import Leaf, sign_batch
+from intelshare.statement import Leaf, leaf_id, sign_batch
 
 
 def _honest(view: View, drawn: int) -> int:
@@ -132,7 +132,41 @@ def _late_is_known(receive: Step) -> Step:
     """A number below the highest taken is believed to be known."""
 
     def step(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
-        return receive(node, view, arrival, now, random)
+        late: list[Ack] = []
+        kept: list[Carried] = []
+        for carried in arrival.frame.statements:
+            if carried.kind == Kind.RELEASE and _is_late(view, decode(Release, carried.data)):
+                late.append(Ack(leaf_id(Kind.RELEASE, carried.nonce, carried.data), "", now))
+            else:
+                kept.append(carried)
+        if not kept:
+            return Plan((), Taken(tuple(late), (), False, (), None, 0, frozenset()))
+        frame = replace(arrival.frame, statements=tuple(kept))
+        plan: Plan[Taken] = receive(node, view, replace(arrival, frame=frame), now, random)
+        return Plan(plan.writes, replace(plan.answer, acks=(*plan.answer.acks, *late)))
+
+    return step
+
+
+def _is_late(view: View, release: Release) -> bool:
+    stream = view.get(INCOMING, release.origin, release.incarnation)
+    return stream is not None and release.sequence < stream.last
+
+
+def _number_at_queueing(handover: Step) -> Step:
+    """A number is given to what then does not go: it was given when the pair was queued."""
+
+    def step(node: Node, view: View, rooms: Any, now: Instant, random: Random) -> Plan[tuple[Outbound, ...]]:
+        plan: Plan[tuple[Outbound, ...]] = handover(node, view, rooms, now, random)
+        puts = [write for write in plan.writes if isinstance(write, Put)]
+        tips = {put.row.recipient: put.row for put in puts if put.table is OUTGOING}
+        for put in puts:
+            if put.table is PAIR and put.row.cause:
+                peer = put.row.recipient
+                tip = tips.get(peer) or view.get(OUTGOING, node.incarnation, peer)
+                if tip is not None:
+                    tips[peer] = replace(tip, last=tip.last + 1)
+        return Plan((*plan.writes, *(Put(OUTGOING, row) for row in tips.values())), plan.answer)
 
     return step
 
@@ -156,6 +190,8 @@ BUGS: Mapping[str, Bug] = {
         Bug("sealed-again-on-retry", ("I5",), _with("resend", _sealed_again)),
         Bug("receipt-signed-again", ("I2",), _with("receive", _receipt_again)),
         Bug("incarnation-from-counter", ("I5",), incarnation=_counter),
+        Bug("late-number-is-known", ("I9",), _with("receive", _late_is_known)),
+        Bug("number-at-queueing", ("I5", "I9"), _with("handover", _number_at_queueing)),
         Bug("whole-batch-acknowledged", ("I3", "I9"), _with("receive", _all_acknowledged)),
     )
 }

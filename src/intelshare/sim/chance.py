@@ -9,4 +9,4 @@ from random import Random as Stream
 def stream(seed: int, *names: str) -> Stream:
     """The stream of this name. Depends on nothing but its arguments: no global state, no PYTHONHASHSEED."""
     digest = hashlib.sha256("/".join((str(seed), *names)).encode()).digest()
-    return Stream(int.from_bytes(digest, "big"))
+    return Stream(int.from_bytes(digest, "big"))  # noqa: S311 - to be repeated is its purpose

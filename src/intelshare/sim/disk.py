@@ -40,7 +40,9 @@ class Disk:
         undo: list[Put | Delete] = []
         for write in plan.writes:
             table = write.table
-            key = tuple(getattr(write.row, name) for name in table.key) if isinstance(write, Put) else write.key
+            key = (
+                tuple(getattr(write.row, name) for name in table.key) if isinstance(write, Put) else write.key
+            )
             old = self._store.get(table, *key)
             undo.append(Delete(table, key) if old is None else Put(table, old))
         self._store.apply(plan)

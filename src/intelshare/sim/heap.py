@@ -12,6 +12,8 @@ from intelshare.instant import SECOND
 STORM = 20_000
 """Events within one virtual millisecond that nothing but a loop without progress makes."""
 
+_DEFECTS = (AssertionError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+
 
 class Violation(Exception):
     """An invariant does not hold: its name, and what was found."""
@@ -54,7 +56,7 @@ class Heap:
         return self._trace.hexdigest()
 
     def run(self, until: int) -> None:
-        """Run what happens before ``until``; the time is then ``until``. Raises Violation, also for a defect."""
+        """Run what happens before ``until``; the time is then ``until``. Raises Violation."""
         while self._heap and self._heap[0][0] <= until:
             self.now, _, event = heappop(self._heap)
             self.events += 1
@@ -69,6 +71,13 @@ class Heap:
                 event()
             except IntelshareError as error:
                 raise Violation("defect", f"{error.code}: {error}") from error
-            except (AssertionError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as bug:
+            except (
+                AssertionError,
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+            ) as bug:
                 raise Violation("defect", f"{type(bug).__name__}: {bug}") from bug
         self.now = until

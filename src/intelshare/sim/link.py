@@ -85,8 +85,8 @@ class Link:
             raise AssertionError("a link begins with a hello")
         self._met = True
         process, payload = self._process, decode(HelloPayload, said.payload)
-        node = next(iter(process.node.trust.members[self.peer].directory.nodes))  # type: ignore[union-attr]
-        peer = PeerHello(self.peer, node.uri, process.node.signer.key_id, payload, payload.time - process.now())
+        node, key = process.uri_of(self.peer), process.node.signer.key_id
+        peer = PeerHello(self.peer, node, key, payload, payload.time - process.now())
         process.perform("meet", peer, then=self._opened, refused=self._refused)
 
     def _opened(self, met: Met) -> None:
@@ -140,7 +140,10 @@ class Link:
         for outbound in said:
             if outbound.peer == self.peer:
                 self.queue.sent(
-                    [(leaf, c.size) for leaf, c in zip(outbound.leaves, outbound.frame.statements, strict=True)]
+                    [
+                        (leaf, c.size)
+                        for leaf, c in zip(outbound.leaves, outbound.frame.statements, strict=True)
+                    ]
                 )
                 self._process.oracle.sent(self._process, outbound)
                 self._send(frame_message(outbound.frame))

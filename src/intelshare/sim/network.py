@@ -78,11 +78,15 @@ class Wire:
 class Network:
     """All links, and what the plan does to them."""
 
-    def __init__(self, plan: FaultPlan, heap: Heap) -> None:
+    def __init__(self, plan: FaultPlan, heap: Heap, repeated: Callable[[str, str, bytes], None]) -> None:
+        """``repeated(sender, receiver, message)`` is called when a message comes once more, from nowhere."""
         self.heap = heap
         self._knobs = plan.knobs
         self._chance = {
-            (a, b): stream(plan.seed, "network", a, b) for a in plan.members() for b in plan.members() if a != b
+            (a, b): stream(plan.seed, "network", a, b)
+            for a in plan.members()
+            for b in plan.members()
+            if a != b
         }
         self._notices = stream(plan.seed, "notices")
         self._sent: Counter[tuple[str, str]] = Counter()
@@ -93,8 +97,7 @@ class Network:
                 self._numbered[fault.node, fault.peer, fault.number].append(fault)
         self.wires: dict[tuple[str, str], Wire] = {}
         """The newest of each pair, by (dialler, acceptor)."""
-        self.repeated: Callable[[str, str, bytes], None] = lambda sender, receiver, message: None
-        """Called when a message comes once more, from nowhere."""
+        self._repeated = repeated
 
     def way(self, sender: str, receiver: str) -> int:
         """Microseconds that a message takes now."""
@@ -121,7 +124,7 @@ class Network:
                 wire.silence(sender)
             else:
                 self.heap.after(
-                    self._knobs.delay + fault.lasts, lambda: self.repeated(sender, receiver, message)
+                    self._knobs.delay + fault.lasts, lambda: self._repeated(sender, receiver, message)
                 )
 
     def is_cut(self, sender: str, receiver: str) -> bool:

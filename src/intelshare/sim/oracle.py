@@ -178,12 +178,14 @@ class Oracle:
             self._check_promises(machine)
             self._check_log(machine)
             self._check_inbox(machine)
-            self._check_streams(machine, machines)
+            self._check_streams(machine)
         for machine in machines.values():
             for row in _rows(machine.disk.view, PAIR):
                 self._check_pair(machine, machines[row.recipient], row)
         if not self.quiet(machines):
-            raise Violation("I9", "faults are over, and not everything has been delivered: " + _left(machines))
+            raise Violation(
+                "I9", "faults are over, and not everything has been delivered: " + _left(machines)
+            )
 
     def _check_log(self, machine: Machine) -> None:
         view = machine.disk.view
@@ -209,8 +211,8 @@ class Oracle:
                 if not received.codes:
                     logged[received.leaf] += 1
                     manifests[received.leaf] = received.subject
-        for row in _rows(view, INBOX):
-            if row.leaf not in known:
+        for shown in _rows(view, INBOX):
+            if shown.leaf not in known:
                 raise Violation("I2", f"{machine.name} shows what it never accepted")
         for row in accepted:
             if logged[row.leaf] != 1:
@@ -220,7 +222,7 @@ class Oracle:
             if not row.receipt or view.get(STATEMENT, row.receipt) is None:
                 raise Violation("I2", f"{machine.name} accepted without a receipt")
 
-    def _check_streams(self, machine: Machine, machines: Mapping[str, Machine]) -> None:
+    def _check_streams(self, machine: Machine) -> None:
         """I5 on the disk."""
         view = machine.disk.view
         for stream in _rows(view, OUTGOING):
@@ -240,7 +242,6 @@ class Oracle:
             for number in range(1, incoming.last + 1):
                 if (number in held) == (number in missing(incoming)):
                     raise Violation("I5", f"{machine.name}: number {number} of {incoming.member} is nowhere")
-        del machines
 
     def _check_pair(self, sender: Machine, recipient: Machine, row: PairRow) -> None:
         """I3 and I9 of one pair."""
@@ -254,7 +255,11 @@ class Oracle:
             raise Violation(
                 "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
             )
-        if row.receipt == BestReceipt.REFUSED and not recipient.forgets and (answer is None or not answer.code):
+        if (
+            row.receipt == BestReceipt.REFUSED
+            and not recipient.forgets
+            and (answer is None or not answer.code)
+        ):
             raise Violation("I3", f"{sender.name} shows refused, {recipient.name} never refused it")
         if shown not in _SETTLED:
             raise Violation("I9", f"{sender.name} to {recipient.name}: {row.md.hex()[:8]} is still {shown}")
@@ -273,7 +278,13 @@ def _left(machines: Mapping[str, Machine]) -> str:
     for name, machine in machines.items():
         view = machine.disk.view
         for peer in machines:
-            counts = (view.count(PAIR, "ready", peer, 1), view.count(PENDING, "peer", peer), _holes(view, peer))
+            counts = (
+                view.count(PAIR, "ready", peer, 1),
+                view.count(PENDING, "peer", peer),
+                _holes(view, peer),
+            )
             if any(counts):
-                left.append(f"{name} to {peer}: {counts[0]} ready, {counts[1]} unacknowledged, holes {counts[2]}")
+                left.append(
+                    f"{name} to {peer}: {counts[0]} ready, {counts[1]} unacknowledged, holes {counts[2]}"
+                )
     return "; ".join(left) or "commits without end"

@@ -61,8 +61,9 @@ class Act:
 class Fault:
     """Something that goes wrong.
 
-    crash    node at ``at``; or, if ``number``, in its ``number``-th sync: ``window`` "before" its end, keeping
-             ``keep`` of the commits, or "after" it, when ``keep`` of the effects have happened. Down for ``lasts``
+    crash    node at ``at``; or, if ``number``, in its ``number``-th sync: ``window`` "before" its end,
+             keeping ``keep`` of the commits, or "after" it, when ``keep`` of the effects have happened.
+             Down for ``lasts``
     cut      node and peer for ``lasts``; ``window`` "one-way": only what node sends is lost
     reset    the link of node and peer; ``keep`` messages on the way still arrive
     lose     the ``number``-th message of node to peer: the link is silent from then on
@@ -188,6 +189,7 @@ def _two(chance: Stream, members: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _crashes_in_commits(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    del knobs
     rate = chance.choice((0.01, 0.03, 0.1))
     return [
         Fault(
@@ -243,6 +245,7 @@ def _resets(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
 
 
 def _losses(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    del knobs
     rate = chance.choice((0.005, 0.02))
     return [
         Fault("lose", member, peer, number=number)
@@ -255,6 +258,7 @@ def _losses(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
 
 
 def _repeats(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    del knobs
     rate = chance.choice((0.02, 0.2))
     return [
         Fault("repeat", member, peer, number=number, lasts=chance.choice((1_000, SECOND, 30 * SECOND)))

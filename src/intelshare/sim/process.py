@@ -29,7 +29,9 @@ _SMALLEST = 1536
 class Process:
     """Dies whole: nothing that it began goes on after a crash."""
 
-    def __init__(self, machine: Machine, node: Node, network: Network, oracle: Oracle, random: Random) -> None:
+    def __init__(
+        self, machine: Machine, node: Node, network: Network, oracle: Oracle, random: Random
+    ) -> None:
         self.name = machine.name
         self.heap = machine.heap
         self.node = node
@@ -69,7 +71,7 @@ class Process:
         then: Callable[[Any], None],
         refused: Callable[[IntelshareError], None] | None = None,
     ) -> None:
-        """Run a step now; ``then`` with its answer once it is durable. Without ``refused`` it must not raise."""
+        """Run a step now; ``then`` with its answer once it is durable. Without ``refused`` none may raise."""
         if not self.alive:
             return
         machine = self._machine

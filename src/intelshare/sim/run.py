@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from intelshare.broker.frame import Frame
+from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.ports import Plan
 from intelshare.sim.bugs import NONE, Bug
@@ -15,8 +17,6 @@ from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.users import schedule
 from intelshare.wire import read_message
-from intelshare.broker.frame import Frame
-from intelshare.ids import MemberCode
 
 SETTLE = 30 * MINUTE
 """Virtual time within which everything must be delivered once faults are over."""
@@ -40,17 +40,15 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
     """Run a plan to its end, or to the first violation."""
     heap = Heap(keep_trace)
     oracle = Oracle(heap)
-    network = Network(plan, heap)
-    machines = {
-        name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()
-    }
+    machines: dict[str, Machine] = {}
+    network = Network(plan, heap, _Repeats(machines))
+    machines |= {name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()}
     for machine in machines.values():
         machine.others = machines
         machine.start()
-    network.repeated = _Repeats(machines)
     schedule(plan, machines, heap, oracle)
     for fault in plan.faults:
-        _schedule(fault, plan, machines, network, heap)
+        _schedule(fault, machines, network, heap)
     violation = None
     try:
         heap.run(plan.knobs.lasts)
@@ -73,7 +71,7 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
 
 
 def _linked(machines: dict[str, Machine]) -> bool:
-    """Whether every two nodes have a link that both know to be open: only then has each learnt what it lacks."""
+    """Whether every two nodes have a link that both hold open: only then has each learnt what it lacks."""
     for name, machine in machines.items():
         links = machine.process.links if machine.process is not None else {}
         for other in machines.values():
@@ -100,9 +98,7 @@ class _Repeats:
                 link.repeated(frame)
 
 
-def _schedule(
-    fault: Fault, plan: FaultPlan, machines: dict[str, Machine], network: Network, heap: Heap
-) -> None:
+def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap) -> None:
     machine = machines[fault.node]
     match fault.kind:
         case "crash" if not fault.number:
@@ -124,23 +120,3 @@ def _schedule(
             heap.after(fault.at, lambda: machine.restore(snapshots[0], taken, fault.lasts))
         case _:
             pass  # crashes in commits, loss and repetition are counted where they happen
-
-
-def shrink(plan: FaultPlan, bug: Bug, violation: Violation, budget: int = 400) -> FaultPlan:
-    """The plan with entries deleted as long as the same invariant fails: big pieces first."""
-    for name in ("faults", "acts"):
-        entries = list(getattr(plan, name))
-        size = max(1, len(entries) // 2)
-        while entries and size:
-            start = 0
-            while start < len(entries) and budget > 0:
-                fewer = entries[:start] + entries[start + size :]
-                budget -= 1
-                tried = replace(plan, **{name: tuple(fewer)})
-                found = run(tried, bug).violation
-                if found is not None and found.invariant == violation.invariant:
-                    entries, plan = fewer, tried
-                else:
-                    start += size
-            size //= 2
-    return plan

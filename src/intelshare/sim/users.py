@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intelshare.broker.read import Opened, Reading, read
+from intelshare.broker.read import Opened, Reading
 from intelshare.broker.submit import Approval, Submission, Submitted
 from intelshare.broker.tables import BULLETIN, INBOX, PAIR
 from intelshare.delivery import Cause, Stage

@@ -1,8 +1,7 @@
-"""Who takes part in a simulation: founded members, their law, what is on their disks at first, what they write."""
+"""Who takes part: founded members, their law, what is on their disks at first, what they write."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 from intelshare import instant
@@ -13,7 +12,7 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Portion, PortionKind, Precedence, Trust, TrustType
 from intelshare.crypto.suites import SUITE_1, Suite, load_signer
 from intelshare.envelope import SealingKeyHeld
-from intelshare.ids import Incarnation, MemberCode, UserUri
+from intelshare.ids import Digest, Incarnation, MemberCode, UserUri
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.labels import LabelReader
 from intelshare.packs import builtin_registry
@@ -79,9 +78,7 @@ _PORTIONS = (
 def _law(member: str) -> World:
     registry = builtin_registry()
     overlay = parse_overlay(_OVERLAYS[member], f"{member.lower()}.toml", registry, member)
-    return compile_world(
-        registry, _PARTIES, [parse_treaty(_ACCORD, "sim-accord.toml", registry)], [overlay]
-    )
+    return compile_world(registry, _PARTIES, [parse_treaty(_ACCORD, "sim-accord.toml", registry)], [overlay])
 
 
 @lru_cache(maxsize=8)
@@ -99,7 +96,7 @@ def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, Tr
         if key.record.use is KeyUse.DIRECTORY
     )
     treaty = parse_treaty(_ACCORD, "sim-accord.toml", builtin_registry())
-    ratified = [Ratified(treaty.id, bytes.fromhex(treaty.text.removeprefix("sha256:")))]
+    ratified = [Ratified(treaty.id, Digest(bytes.fromhex(treaty.text.removeprefix("sha256:"))))]
     suites = {suite.number: suite}
     code = MemberCode(member)
     rows = [TrustRow(code, TrustType.ROOT, 1, encode(Trust, made.root))]
@@ -190,8 +187,8 @@ def _portion(
     codes = [act.node, *sorted(to)] if released else [act.node]
     name = _LEVELS[act.node][level]
     banner = name if act.node == "USA" else f"//{act.node} {name}"
-    label = f"{banner}//NOFORN" if not released and act.node == "USA" else f"{banner}//REL TO {', '.join(codes)}"
-    content = f"{act.node} {act.at} ".encode().ljust(act.size, b".")
-    return replace(
-        Portion(PortionKind.TEXT, label, category, (), "", "text/plain", content), flags=tuple(flags)
+    label = (
+        f"{banner}//NOFORN" if not released and act.node == "USA" else f"{banner}//REL TO {', '.join(codes)}"
     )
+    content = f"{act.node} {act.at} ".encode().ljust(act.size, b".")
+    return Portion(PortionKind.TEXT, label, category, flags, "", "text/plain", content)

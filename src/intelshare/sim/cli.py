@@ -1,0 +1,147 @@
+"""``intelshare sim``: seeds, one plan from a file, planted bugs, and the table of what is found."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from intelshare.sim.plan import FaultPlan
+
+_SLOW = 30
+"""Without --jobs, as many seeds as are worth a second process."""
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(0), help="Run one seed, and print its plan and trace hash.")
+@click.option("--seeds", metavar="A..B", help="Run all seeds from A to B.")
+@click.option(
+    "--plan", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Run this plan, as printed."
+)
+@click.option("--bug", metavar="NAME", help="Plant a bug: the run should fail.")
+@click.option("--table", "as_table", is_flag=True, help="Plant every bug in turn; print what is found.")
+@click.option("--trace", is_flag=True, help="Print everything that happens.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes; else one per processor.")
+def sim(
+    seed: int | None,
+    seeds: str | None,
+    plan: Path | None,
+    bug: str | None,
+    as_table: bool,
+    trace: bool,
+    jobs: int | None,
+) -> None:
+    """Run the broker's own steps over virtual time, network and disk, with faults drawn from a seed.
+
+    Exits 1 when an invariant fails. A failing plan is shrunk and written to sim-SEED.json.
+    """
+    from intelshare.sim.bugs import BUGS
+
+    if bug is not None and bug not in BUGS:
+        raise click.UsageError(f"there is no bug {bug!r}; there are {', '.join(BUGS)}")
+    if (seed is not None) + (seeds is not None) > 1 or (as_table and (bug or plan)):
+        raise click.UsageError("these options do not go together")
+    if as_table or seeds is not None:
+        chosen = _range(seeds or "1..500")
+        jobs = jobs or (os.cpu_count() or 1 if len(chosen) > _SLOW else 1)
+        if as_table:
+            _print_table(chosen, jobs)
+        else:
+            _run_many(chosen, bug or "", jobs)
+        return
+    from intelshare.sim.plan import draw, from_json
+
+    if plan is not None:
+        try:
+            drawn = from_json(plan.read_text("utf-8"))
+        except (ValueError, TypeError, KeyError) as error:
+            raise click.UsageError(f"{plan}: this is no plan: {error}") from None
+    else:
+        drawn = draw(1 if seed is None else seed)
+    _run_one(drawn, bug or "", trace=trace, shrunk=plan is not None)
+
+
+def _range(text: str) -> range:
+    match = re.fullmatch(r"(\d+)\.\.(\d+)", text)
+    if match is None or int(match[2]) < int(match[1]):
+        raise click.UsageError(f"{text!r} is no range of seeds; write 1..500")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
+    from intelshare.sim.bugs import BUGS, NONE
+    from intelshare.sim.plan import to_json
+    from intelshare.sim.run import run
+
+    click.echo(to_json(plan), nl=False)
+    result = run(plan, BUGS.get(bug, NONE), keep_trace=trace)
+    for line in result.lines:
+        click.echo(line)
+    words = ", ".join(f"{count} {word}" for word, count in sorted(result.words.items()))
+    click.echo(f"trace {result.trace}; {result.events} events; {words}")
+    if result.violation is None:
+        click.echo(f"seed {plan.seed}: everything holds")
+        return
+    click.echo(f"seed {plan.seed}: {result.violation}")
+    if not shrunk:
+        _shrink(plan, bug)
+    sys.exit(1)
+
+
+def _run_many(seeds: range, bug: str, jobs: int) -> None:
+    from intelshare.sim.many import outcomes
+    from intelshare.sim.plan import draw
+
+    began, virtual, failed = time.monotonic(), 0, []
+    for out in outcomes(seeds, bug, jobs):
+        virtual += out.virtual
+        if out.invariant:
+            failed.append(out)
+            click.echo(f"seed {out.seed}: {out.invariant}: {out.what}")
+    took = time.monotonic() - began
+    click.echo(
+        f"{len(seeds)} seeds, {len(failed)} failures; {virtual / 3_600_000_000:.1f} h of virtual time "
+        f"in {took:.1f} s ({len(seeds) / took:.1f} seeds/s)"
+    )
+    if failed:
+        _shrink(draw(failed[0].seed), bug)
+        sys.exit(1)
+
+
+def _shrink(plan: FaultPlan, bug: str) -> None:
+    from intelshare.sim.bugs import BUGS, NONE
+    from intelshare.sim.plan import to_json
+    from intelshare.sim.run import run
+    from intelshare.sim.shrink import shrink
+
+    planted = BUGS.get(bug, NONE)
+    violation = run(plan, planted).violation
+    if violation is None:
+        return
+    small = shrink(plan, planted, violation)
+    path = Path(f"sim-{plan.seed}.json")
+    path.write_text(to_json(small), "utf-8")
+    entries = f"{len(small.acts)} of {len(plan.acts)} acts, {len(small.faults)} of {len(plan.faults)} faults"
+    click.echo(f"shrunk to {entries}; again: intelshare sim --seed {plan.seed} --plan {path}" + _planted(bug))
+
+
+def _planted(bug: str) -> str:
+    return f" --bug {bug}" if bug else ""
+
+
+def _print_table(seeds: range, jobs: int) -> None:
+    from intelshare.sim.many import table
+
+    click.echo(f"| bug | seen by | first seed | share of {len(seeds)} seeds |\n|---|---|---|---|")
+    missed = False
+    for found in table(seeds, jobs):
+        missed = missed or found.first is None
+        click.echo(f"| {found.bug} | {found.seen_by} | {found.first or 'none'} | {found.share:.0%} |")
+    if missed:
+        sys.exit(1)

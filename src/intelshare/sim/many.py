@@ -1,0 +1,71 @@
+"""Many seeds: in how many does something fail, first where; and the same for every planted bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from intelshare.sim.bugs import BUGS, NONE
+from intelshare.sim.plan import draw
+from intelshare.sim.run import Result, run
+
+_AT_ONCE = 10
+"""Seeds that a worker takes at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one seed came to."""
+
+    seed: int
+    invariant: str
+    """Empty: everything held."""
+    what: str
+    trace: str
+    virtual: int
+    """Microseconds of virtual time."""
+
+
+def outcome(seed: int, bug: str = "") -> Outcome:
+    """Draw and run one seed."""
+    return outcome_of(run(draw(seed), BUGS.get(bug, NONE)))
+
+
+def outcome_of(result: Result) -> Outcome:
+    """The summary of a result."""
+    found = result.violation
+    invariant, what = (found.invariant, found.what) if found is not None else ("", "")
+    return Outcome(result.plan.seed, invariant, what, result.trace, result.virtual)
+
+
+def outcomes(seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Outcome]:
+    """Of all these seeds, in their order, in ``jobs`` processes."""
+    if jobs == 1:
+        yield from map(partial(outcome, bug=bug), seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(partial(outcome, bug=bug), seeds, chunksize=_AT_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How one planted bug fared."""
+
+    bug: str
+    seen_by: str
+    first: int | None
+    share: float
+
+
+def table(seeds: Sequence[int], jobs: int = 1) -> Iterator[Found]:
+    """Every planted bug over these seeds: seen only where an invariant that should see it fails."""
+    for bug in BUGS.values():
+        failed = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
+        yield Found(
+            bug.name,
+            ", ".join(sorted({out.invariant for out in failed})),
+            failed[0].seed if failed else None,
+            len(failed) / len(seeds),
+        )
