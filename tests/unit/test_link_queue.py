@@ -1,6 +1,10 @@
 """What one link holds: a window, and what is to be tried again."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from intelshare.delivery import LinkQueue
+from intelshare.delivery.link import MAX_WINDOW, MIN_WINDOW
 from intelshare.ids import LeafId
 from intelshare.instant import MINUTE, SECOND, Instant
 
@@ -58,3 +62,56 @@ def test_codes_for_what_was_never_sent_cost_nothing():
         queue.rejected(LeafId(number.to_bytes(32, "big")), NOW, most)
     assert queue.due(NOW) is None
     assert not queue.busy(NOW)
+
+
+def test_the_window_starts_at_four_small_frames_and_closes_when_nobody_answers():
+    queue = LinkQueue()
+    assert queue.room() == MIN_WINDOW
+    queue.sent([(LEAF, MIN_WINDOW)])
+    assert queue.room() == 0
+    assert queue.unacknowledged == 1
+
+
+def test_what_is_sent_again_counts_once():
+    queue = LinkQueue()
+    queue.sent([(LEAF, 100)])
+    queue.sent([(LEAF, 100)])
+    assert queue.room() == MIN_WINDOW - 100
+    queue.acknowledged(LEAF, NOW)
+    queue.acknowledged(LEAF, NOW)
+    assert queue.unacknowledged == 0
+    assert queue.room() >= MIN_WINDOW
+
+
+@given(st.lists(st.tuples(st.sampled_from(["sent", "acknowledged", "rejected"]), st.integers(0, 9))))
+def test_the_window_is_within_its_bounds_and_counts_what_is_on_the_way(steps):
+    queue, flying, now = LinkQueue(), {}, NOW
+    for step, number in steps:
+        leaf, size, now = LeafId(bytes([number]) * 32), 200_000 * number, Instant(now + SECOND // 8)
+        if step == "sent":
+            queue.sent([(leaf, size)])
+            flying[leaf] = size
+        elif step == "acknowledged":
+            queue.acknowledged(leaf, now)
+            flying.pop(leaf, None)
+        else:
+            queue.rejected(leaf, now, most)
+            flying.pop(leaf, None)
+        assert queue.unacknowledged == len(flying)
+        assert MIN_WINDOW <= queue.room() + sum(flying.values()) <= MAX_WINDOW
+        assert flying.keys() <= queue.busy(now)
+
+
+def test_the_window_widens_with_what_flows_and_narrows_when_it_stops():
+    queue, now = LinkQueue(), NOW
+    for number in range(40):
+        leaf = LeafId(number.to_bytes(32, "big"))
+        queue.sent([(leaf, 100_000)])
+        queue.acknowledged(leaf, now)
+    assert queue.room() == MAX_WINDOW
+    for number in range(3):
+        now = Instant(now + SECOND)
+        leaf = LeafId(number.to_bytes(32, "big"))
+        queue.sent([(leaf, 10)])
+        queue.acknowledged(leaf, now)
+    assert queue.room() == MIN_WINDOW

@@ -148,4 +148,5 @@ def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> Pair
 
 def is_ready(facts: Facts) -> int:
     """1 if hand-over may take the pair."""
-    return int(facts.stage is Stage.QUEUED and facts.cause is Cause.NONE)
+    open_ = facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE
+    return int(facts.stage is Stage.QUEUED and open_)

@@ -10,7 +10,7 @@ from intelshare.broker.tables import INCOMING, RECEIVED, IncomingRow
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.records import Kind, ReleasePeek, StreamHead
 from intelshare.delivery import Incoming, Judged, Ranges, arrive
-from intelshare.delivery.stream import MAX_ASKED
+from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, EnvelopeError
 from intelshare.ids import Incarnation, LeafId, MemberCode, NodeUri
@@ -24,7 +24,7 @@ MAX_SKIP = 1 << 20
 def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
     """Take a release's number into its stream; whether it was cancelled (VOIDED).
 
-    Raises DeliveryError INCARNATION_UNKNOWN, SEQUENCE_FORK (the stream is frozen by this).
+    Raises DeliveryError INCARNATION_UNKNOWN, RATE, SEQUENCE_FORK (the stream is frozen by this).
     """
     tx = inbound.tx
     row = tx.get(INCOMING, start.origin, start.incarnation)
@@ -36,6 +36,8 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
         )
 
     def held(place: int) -> tuple[LeafId, LeafId] | None:
+        if place == 0:
+            return stream_start(start.origin, start.incarnation, tx.node.member), LeafId(b"")
         key = (start.origin, start.incarnation, place)
         if key in inbound.numbers:
             return inbound.numbers[key]
@@ -76,7 +78,8 @@ def stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: StreamHead) -> int:
     """Learn that an incarnation exists and how far it has gone; how many numbers the peer forgot (0: none).
 
-    Raises DeliveryError SEQUENCE_FORK when it names another release for a number that is held.
+    Raises DeliveryError RATE, SEQUENCE_FORK when it names another release for a number that is held (the
+    stream is frozen by this).
     """
     row = tx.get(INCOMING, origin, head.incarnation)
     if row is None:
@@ -89,6 +92,8 @@ def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: Stream
     for span in head.cancelled:
         cancelled = cancelled.add(span.first, span.last)
         holes = holes.remove(span.first, span.last)
+    if len(cancelled.spans) > MAX_RANGES:
+        raise DeliveryError("RATE", f"more than {MAX_RANGES} cancelled ranges in one stream")
     if head.last == row.last and row.last and head.head != row.head:
         tx.put(INCOMING, changed(row, frozen=1))
         raise DeliveryError("SEQUENCE_FORK", "the head names another release for a number that is held")

@@ -108,8 +108,9 @@ def hand_over(facts: Facts) -> Facts:
 
 
 def stop(facts: Facts, cause: Cause) -> Facts:
-    """Denial, expiry, recall or giving up: set once, never after a receipt; a recall replaces the rest."""
-    if facts.receipt is not BestReceipt.NONE:
+    """Denial, expiry, recall or giving up: set once. After hand-over a recall replaces the rest, and it alone
+    is still noted once there is a receipt."""
+    if facts.receipt is not BestReceipt.NONE and cause is not Cause.RECALLED:
         return facts
     replaces = cause is Cause.RECALLED and facts.stage >= Stage.HANDED_OVER
     if facts.cause is not Cause.NONE and not replaces:

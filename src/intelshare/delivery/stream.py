@@ -47,6 +47,8 @@ class Ranges:
 
     def remove(self, first: int, last: int) -> Ranges:
         """Without this range."""
+        if last < first:
+            return self
         kept: list[tuple[int, int]] = []
         for low, high in self.spans:
             parts = ((low, min(high, first - 1)), (max(low, last + 1), high))
@@ -90,8 +92,9 @@ def arrive(
 ) -> tuple[Judged, Incoming]:
     """Judge release ``number`` (check 9) and say how the stream stands after it.
 
-    ``held(n)`` gives (leaf, prev) of a number that is held, else None. Raises DeliveryError SEQUENCE_FORK
-    for a second content, or a neighbour that does not fit; the caller then freezes the stream.
+    ``held(n)`` gives (leaf, prev) of a number that is held, else None; of 0, which no release has, the
+    stream's start. Raises DeliveryError SEQUENCE_FORK for a second content, or a neighbour that does not fit
+    (the caller then freezes the stream); RATE for more holes than are kept.
     """
     if stream.frozen:
         raise _fork(number, "the stream is frozen since an earlier contradiction")
@@ -102,8 +105,6 @@ def arrive(
     elif number > stream.last:
         holes = stream.holes.add(stream.last + 1, number - 1)
         after = Incoming(number, leaf, holes, stream.cancelled)
-        if len(after.holes.spans) > MAX_RANGES:
-            raise DeliveryError("RATE", f"more than {MAX_RANGES} holes in one stream")
     else:
         if held(number) is not None:
             raise _fork(number, "another release has this number")
@@ -112,6 +113,8 @@ def arrive(
             raise _fork(number, "its neighbours name other releases")
         holes = stream.holes.remove(number, number)
         after = Incoming(stream.last, stream.head, holes, stream.cancelled)
+    if len(after.holes.spans) > MAX_RANGES:
+        raise DeliveryError("RATE", f"more than {MAX_RANGES} holes in one stream")
     if number in stream.cancelled:
         return Judged.VOIDED, after
     return Judged.FITS, after
