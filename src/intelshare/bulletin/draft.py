@@ -13,6 +13,9 @@ from intelshare.ids import Digest
 
 MAX_RECIPIENTS: Final = 512
 
+MAX_MARKS: Final = 4096
+"""Bytes of a portion's label, category, flags, grade and media type together."""
+
 
 @record
 class Draft:
@@ -31,8 +34,8 @@ class Draft:
 def check_draft(draft: Draft) -> Draft:
     """The draft, if it is within bounds.
 
-    Raises DeliveryError TOO_LARGE (more than 64 portions, 512 KiB of content or 512 recipients) or
-    INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice).
+    Raises DeliveryError TOO_LARGE (more than 64 portions, 512 KiB of content, 4 KiB of marks at one portion or
+    512 recipients) or INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice).
     """
     if len(draft.portions) > MAX_PORTIONS or len(draft.to) > MAX_RECIPIENTS:
         raise DeliveryError(
@@ -47,6 +50,14 @@ def check_draft(draft: Draft) -> Draft:
             f"{size} bytes of content are more than {MAX_CONTENT}",
             hint="split it into several bulletins",
         )
+    for place, portion in enumerate(draft.portions, 1):
+        marks = (portion.label, portion.category, *portion.flags, portion.grade, portion.media)
+        if sum([len(mark.encode("utf-8", "replace")) for mark in marks]) > MAX_MARKS:
+            raise DeliveryError(
+                "TOO_LARGE",
+                f"label, category and flags of portion {place} are more than {MAX_MARKS} bytes",
+                hint="a label is one line, as `//FRA SECRET//REL TO FRA, USA`",
+            )
     if not draft.portions:
         raise DeliveryError(
             "INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title"

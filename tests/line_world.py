@@ -1,0 +1,226 @@
+"""Members that have met and release to each other over the real steps, and a malicious FRA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW, Member, draft, federation, seeded, text, user
+from intelshare.audit.records import EntryType
+from intelshare.broker.frame import Carried, Frame, Outbound
+from intelshare.broker.handover import handover
+from intelshare.broker.hello import greet, meet
+from intelshare.broker.node import Node
+from intelshare.broker.receive import Arrival, Taken, receive
+from intelshare.broker.submit import Submission, Submitted, submit
+from intelshare.broker.tables import LOG, PAIR, PairRow
+from intelshare.broker.transaction import open_entry
+from intelshare.bulletin import Draft
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Citation, Granted, Kind, Portion, Precedence, Receipt
+from intelshare.envelope import Cleared, ClearedPortion, Tip, encrypt_bulletin, first_tip, seal
+from intelshare.errors import IntelshareError
+from intelshare.ids import Digest, MemberCode
+from intelshare.instant import HOUR, NEVER, Instant
+from intelshare.policy import World, compile_world, parse_overlay
+from intelshare.statement import Leaf, sign_batch
+from intelshare.store.memory import MemoryStore
+from intelshare.trust import PeerHello
+
+ROOM = 1 << 20
+LATER = Instant(NOW + HOUR)
+TO_BOTH = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
+TO_USA = "//FRA SECRET//REL TO FRA, USA"
+
+
+def met(codes: Sequence[str] = ("FRA", "USA", "KEN"), store: Callable[[], Any] = MemoryStore) -> Any:
+    """Members whose nodes have all said hello to each other."""
+    members = federation(codes, store)
+    for one in members.values():
+        for other in members.values():
+            if one is not other:
+                say_hello(one, other)
+    return members
+
+
+def say_hello(one: Member, other: Member, at: Instant = NOW) -> Any:
+    """``one`` tells ``other`` where its streams stand."""
+    payload = one.ask(greet, other.node.member, at)
+    node = one.node
+    return other.do(meet, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), at=at)
+
+
+def with_law(member: Member, overlay: str) -> None:
+    """Give a member's node an overlay of its own."""
+    member.node = replace(member.node, world=world_with(member.node, overlay))
+
+
+def world_with(node: Node, overlay: str = "", *, without: Sequence[str] = ()) -> World:
+    """The node's world with an overlay of its member, and without some treaties."""
+    old = node.world
+    own = parse_overlay(overlay, "own.toml", old.registry, node.member)
+    treaties = [treaty for treaty in old.treaties if treaty.id not in without]
+    return compile_world(old.registry, old.members, treaties, [own], old.texts)
+
+
+def send(member: Member, given: Draft, key: str = "key", at: Instant = NOW, by: str = "a") -> Submitted:
+    """Submit as the analyst."""
+    submission = Submission(user(member.node.member, by), key.encode().ljust(16, b"."), given)
+    answer: Submitted = member.do(submit, submission, at=at)
+    return answer
+
+
+def hand_over(member: Member, *to: str, at: Instant = NOW, room: int = ROOM) -> tuple[Outbound, ...]:
+    """What leaves for these peers."""
+    frames: tuple[Outbound, ...] = member.do(handover, {MemberCode(code): room for code in to}, at=at)
+    return frames
+
+
+def arrive(at_member: Member, sender: Member, frame: Frame, at: Instant = NOW) -> Taken:
+    """The frame comes over the sender's link."""
+    arrival = Arrival(sender.node.member, sender.node.uri, frame)
+    taken: Taken = at_member.do(receive, arrival, at=at)
+    return taken
+
+
+def released(members: Any, label: str = TO_USA, to: str = "USA", **changes: Any) -> Frame:
+    """One honest release of FRA to a peer."""
+    send(members["FRA"], replace(draft(text(label), to=[to]), **changes))
+    return hand_over(members["FRA"], to)[0].frame
+
+
+def codes(taken: Taken) -> list[str]:
+    """The code of each acknowledgement; empty: committed."""
+    return [ack.code for ack in taken.acks]
+
+
+def said(taken: Taken) -> list[tuple[str, tuple[str, ...]]]:
+    """Status and codes of the receipts that answer the frame."""
+    receipts = [
+        decode(Receipt, carried.data) for outbound in taken.outbound for carried in outbound.frame.statements
+    ]
+    return [(receipt.status.name, receipt.codes) for receipt in receipts]
+
+
+def only(frame: Frame, **changes: Any) -> Frame:
+    """The frame with its one statement changed."""
+    (carried,) = frame.statements
+    return replace(frame, statements=(replace(carried, **changes),))
+
+
+def rows(member: Member, table: Any, index: str = "key", *prefix: Any) -> list[Any]:
+    """All rows of a table."""
+    found: list[Any] = member.store.query(lambda view: view.find(table, index, *prefix, limit=100_000))
+    return found
+
+
+def pair_of(member: Member, recipient: str = "USA", number: int = 0) -> PairRow:
+    """A pair of the member's, by the order of its keys."""
+    found: PairRow = [row for row in rows(member, PAIR) if row.recipient == recipient][number]
+    return found
+
+
+def log_of(member: Member) -> list[EntryType]:
+    """The types of all entries of the present log."""
+    return [EntryType(row.type) for row in rows(member, LOG, "key", member.node.incarnation)]
+
+
+def entries(member: Member, kind: EntryType, record: type[Any]) -> list[Any]:
+    """All entries of one type, opened."""
+    return [
+        decode(record, open_entry(member.node, row).record) for row in rows(member, LOG) if row.type == kind
+    ]
+
+
+def refused(member: Member, run: Callable[[], Any]) -> IntelshareError:
+    """The error that ``run`` raises; nothing of the member's store changes."""
+    before = everything(member)
+    with pytest.raises(IntelshareError) as caught:
+        run()
+    assert everything(member) == before
+    return caught.value
+
+
+def everything(member: Member) -> Any:
+    """All rows."""
+    from intelshare.broker.tables import TABLES
+
+    return {table.name: rows(member, table) for table in TABLES}
+
+
+class Forger:
+    """FRA with its genuine keys and none of its scruples: seals to USA whatever it is told to."""
+
+    def __init__(self, members: Any, to: str = "USA", signer: str = "FRA") -> None:
+        self.members, self.to = members, MemberCode(to)
+        self.node = members[signer].node
+        self.tip = first_tip(self.node.uri, self.node.incarnation, self.to)
+
+    def frame(
+        self,
+        *portions: Portion,
+        cite: str | None = "gsa-fra-usa",
+        article: str = "art. 4",
+        text_hash: bytes | None = None,
+        banner: str = "//FRA TRÈS SECRET",
+        originator: str | None = None,
+        tip: Tip | None = None,
+        seed: str = "",
+        precedence: Precedence = Precedence.ROUTINE,
+        deliver_by: Instant = NEVER,
+        expires: Instant = NEVER,
+        at: Instant = NOW,
+        obligations: tuple[str, ...] = (),
+        bulletin_seed: str = "",
+    ) -> Frame:
+        """One release, sealed and signed at ``at``."""
+        random = seeded(f"forger/{seed}/{self.tip.last}")
+        own = MemberCode(originator or self.node.member)
+        made = encrypt_bulletin(
+            portions or (text(TO_USA),),
+            own,
+            seeded(bulletin_seed) if bulletin_seed else random,
+            created=NOW,
+            precedence=precedence,
+            expires=expires,
+        )
+        citations: tuple[Citation, ...] = ()
+        if cite is not None:
+            real = bytes.fromhex(self.node.world.texts["FRA"][cite].removeprefix("sha256:"))
+            citations = (Citation(cite, Digest(text_hash or real), article),)
+        kem_id, kem = self.node.trust.sealing_key(self.to, self.node.signer.suite.number, NOW)
+        cleared = Cleared(
+            self.to, kem_id, kem, made.manifest, precedence, deliver_by,
+            tuple(
+                ClearedPortion(Granted(p.slot, citations, obligations), p.secret, p.digest)
+                for p in made.portions
+            ),
+            banner,
+            Digest(bytes(32)),
+        )  # fmt: skip
+        sealed = seal([cleared], self.node.signer, at, random, tips={self.to: tip or self.tip})
+        if tip is None:
+            self.tip = sealed.tips[self.to]
+        release = sealed.releases[0]
+        carried = Carried(
+            Kind.RELEASE,
+            release.statement.nonce,
+            release.statement.data,
+            release.statement.proof,
+            release.grant,
+            tuple(p.body for p in made.portions),
+        )
+        return Frame(sealed.batch, sealed.batch_keys[kem_id], (carried,))
+
+
+def signed(member: Member, kind: Kind, record: Any, at: Instant = NOW, seed: str = "signed") -> Frame:
+    """A genuine statement of a member, whatever it says."""
+    data = record if isinstance(record, bytes) else encode(record.__class__, record)
+    random = seeded(seed + data.hex()[:64])
+    batch = sign_batch([Leaf(kind, random(16), data)], member.node.signer, at, random)
+    statement = batch.statements[0]
+    carried = Carried(statement.kind, statement.nonce, statement.data, statement.proof)
+    return Frame(batch.batch, b"", (carried,))
