@@ -77,6 +77,8 @@ def handover(
     written: dict[ManifestDigest, Written] = {}
     share = max(1, MAX_LEAVES // max(1, len(rooms)))
     for recipient in sorted(rooms):
+        if len(chosen) + share > MAX_LEAVES:
+            break
         try:
             kem = node.trust.sealing_key(recipient, node.signer.suite.number, now)
         except (TrustError, CryptoError):
@@ -157,26 +159,19 @@ def resend(
 ) -> tuple[tuple[Outbound, ...], bool]:
     """Stored statements for a peer that are unacknowledged and not on the way, most urgent first.
 
-    Whether more are left. What was stopped meanwhile is not among them: its pending row is gone.
+    Whether more are left. Releases of pairs that were stopped meanwhile are not among them (promise P9).
     """
     del node
     frames: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
-    rows = [
-        row for row in view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES) if row.leaf not in busy
-    ]
-    for taken, pending in enumerate(rows):
+    waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
+    for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
             return _outbound(view, peer, frames), True
         statement = view.get(STATEMENT, pending.leaf)
-        if statement is None:
+        if statement is None or _is_stopped(view, statement):
             continue
-        bodies = tuple(
-            [
-                row.body
-                for slot in statement.slots
-                if (row := view.get(PORTION, statement.md, slot)) is not None
-            ]
-        )
+        portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
+        bodies = tuple([portion.body for portion in portions if portion is not None])
         frames.setdefault((statement.batch, statement.kem), []).append(
             (
                 pending.leaf,
@@ -190,6 +185,13 @@ def resend(
         if taken + 1 >= MAX_LEAVES:
             return _outbound(view, peer, frames), True
     return _outbound(view, peer, frames), False
+
+
+def _is_stopped(view: View, statement: StatementRow) -> bool:
+    if statement.kind != Kind.RELEASE:
+        return False
+    row = view.get(PAIR, statement.md, statement.peer)
+    return row is None or row.cause != Cause.NONE
 
 
 def first_ready(view: View, peer: MemberCode) -> int | None:

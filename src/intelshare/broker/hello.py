@@ -27,7 +27,6 @@ from intelshare.broker.tables import (
     STATEMENT,
     NodeRow,
     OutgoingRow,
-    PendingRow,
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import encode
@@ -164,7 +163,7 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             if stopped is None or stopped.cause != Cause.NONE or view.get(PENDING, row.leaf) is not None:
                 continue
             size = 320 + len(row.data) + len(row.grant)
-            tx.put(PENDING, PendingRow(row.leaf, peer, stopped.rank, now, size))
+            tx.queue_again(row.leaf, peer, stopped.rank, size)
             queued += 1
     return tx.plan(queued > 0)
 

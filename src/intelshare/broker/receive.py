@@ -26,7 +26,7 @@ from intelshare.broker.node import Node, with_trust
 from intelshare.broker.receipt import receipt
 from intelshare.broker.register import keep_document
 from intelshare.broker.streams import gaps, stream_head
-from intelshare.broker.tables import EVIDENCE, PENDING, RECEIVED, STATEMENT, EvidenceRow, PendingRow
+from intelshare.broker.tables import EVIDENCE, PENDING, RECEIVED, STATEMENT, EvidenceRow
 from intelshare.broker.transaction import ToSay, Transaction
 from intelshare.crypto.codec import decode, encode, malformed
 from intelshare.crypto.pae import sha256
@@ -202,7 +202,7 @@ def _say_again(tx: Transaction, leaf: LeafId) -> bool:
     row = tx.get(STATEMENT, leaf)
     if row is None:
         return False
-    tx.put(PENDING, PendingRow(leaf, row.peer, 0, tx.now, 320 + len(row.data)))
+    tx.queue_again(leaf, row.peer, 0, 320 + len(row.data))
     return True
 
 

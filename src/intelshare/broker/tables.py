@@ -133,7 +133,7 @@ class PendingRow:
     peer: MemberCode
     rank: int
     place: int
-    """Order within the rank: when it was signed."""
+    """Order within the rank: when it was queued, in microseconds since 1970, and its place in that step."""
     size: int
 
 

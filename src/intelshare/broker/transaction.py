@@ -31,7 +31,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
-from intelshare.ids import Digest, Incarnation, KeyId, ManifestDigest, MemberCode
+from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
 from intelshare.statement import NONCE_LENGTH, Leaf, sign_batch
@@ -65,6 +65,7 @@ class Transaction:
         self._entries: list[Digest] = []
         self._head: LogHeadRow | None = None
         self._batches: dict[bytes, Digest] = {}
+        self._queued = 0
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this key, as it will be after the commit."""
@@ -146,7 +147,13 @@ class Transaction:
     def queue(self, row: StatementRow, rank: int, size: int) -> None:
         """Keep a statement that was signed, and its place among the unacknowledged."""
         self.put(STATEMENT, row)
-        self.put(PENDING, PendingRow(row.leaf, row.peer, rank, self.now, size))
+        self.queue_again(row.leaf, row.peer, rank, size)
+
+    def queue_again(self, leaf: LeafId, peer: MemberCode, rank: int, size: int) -> None:
+        """Put a stored statement among the unacknowledged, behind those of its rank that are there."""
+        # What one step queues keeps its order: else a resent batch arrives shuffled, and looks full of holes.
+        self.put(PENDING, PendingRow(leaf, peer, rank, self.now + self._queued, size))
+        self._queued += 1
 
     def plan(self, answer: A) -> Plan[A]:
         """Everything that was put, as one plan."""
