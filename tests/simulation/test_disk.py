@@ -1,0 +1,51 @@
+"""The simulated disk: a crash keeps a prefix of what was not yet synced."""
+
+import pytest
+
+from intelshare.broker.tables import READER, ReaderRow
+from intelshare.ids import ManifestDigest, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Delete, Plan, Put
+from intelshare.sim.disk import Disk
+
+USER, MD = UserUri("intelshare://fra.intelshare.internal/user/a"), ManifestDigest(b"\x01" * 32)
+
+
+def written(at):
+    return Plan((Put(READER, ReaderRow(USER, MD, Instant(at))),), None)
+
+
+def shown(disk):
+    row = disk.view.get(READER, USER, MD)
+    return row.at if row is not None else None
+
+
+def disk():
+    """1 is durable; 2, a deletion, and 3 are not."""
+    made = Disk(written(1))
+    for plan in (written(2), Plan((Delete(READER, (USER, MD)),), None), written(3)):
+        made.apply(plan, lambda: None)
+    return made
+
+
+@pytest.mark.parametrize(("keep", "left"), [(0, 1), (1, 2), (2, None), (3, 3)])
+def test_a_crash_keeps_a_prefix(keep, left):
+    made = disk()
+    assert shown(made) == 3
+    made.crash(keep)
+    assert shown(made) == left
+    assert made.unsynced == 0
+
+
+def test_what_was_synced_survives_and_its_effects_happen_in_order():
+    made, happened = Disk(Plan((), None)), []
+    for at in (1, 2, 3):
+        made.apply(written(at), lambda at=at: happened.append(at))
+    for effect in made.sync(2):
+        effect()
+    made.crash(0)
+    assert (happened, shown(made)) == ([1, 2], 2)
+
+
+def test_a_snapshot_holds_what_is_durable_and_nothing_else():
+    assert shown(Disk(disk().copy())) == 1
