@@ -1,0 +1,189 @@
+"""A member on the stage: its data folder, the process of its node, and its people at their terminals."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TextIO, TypeVar, cast
+
+from intelshare.client import Client, read_profile
+from intelshare.demo.interrupt import undisturbed
+from intelshare.demo.scenario import Analyst, Scenario
+from intelshare.errors import ConfigError, Place
+
+T = TypeVar("T")
+
+PATIENCE: Final = 15.0
+"""Seconds after which something that should have happened counts as failed."""
+
+_LOOK: Final = 0.02
+_GRACE: Final = 5.0
+"""Seconds that a node has to stop by itself."""
+
+
+@dataclass(slots=True)
+class Site:
+    """One member. Its node must be stopped, whatever happens."""
+
+    code: str
+    folder: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def log(self) -> Path:
+        """What the node says on standard error, beside the data folder."""
+        return self.folder.with_name(f"{self.code}.log")
+
+    def profile(self, name: str) -> Path:
+        """The profile folder of one of its users."""
+        return self.folder / "users" / name
+
+    @contextlib.contextmanager
+    def client(self, name: str) -> Iterator[Client]:
+        """The connection of one of its users."""
+        with Client(read_profile(self.profile(name))) as client:
+            yield client
+
+    def start(self) -> None:
+        """Start the node; returns before it serves."""
+        words = [sys.executable, "-m", "intelshare", "node", "run", "--folder", str(self.folder)]
+        with self.log.open("ab") as log, undisturbed():
+            # In this process group: a terminal that goes away takes the nodes with it.
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder.parent
+            )
+
+    def serving(self) -> None:
+        """Wait until the node that was started serves. Raises ConfigError NODE_UNREACHABLE, TIMED_OUT."""
+        until(self._serves, f"{self.code}'s node to serve")
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, no clean-up."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def ended(self) -> None:
+        """Wait until the node that was told to stop has, and end it if it does not."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def _serves(self) -> bool:
+        process = self.process
+        if process is None or process.poll() is not None:
+            raise ConfigError(
+                "NODE_UNREACHABLE",
+                f"the node of {self.code} ended by itself",
+                place=Place(str(self.log)),
+                hint=_last_line(self.log),
+            )
+        try:
+            running = json.loads((self.folder / "run.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return False
+        # The file of a node that was killed is still there.
+        return bool(running.get("pid") == process.pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All of them, and the scenario that they play."""
+
+    folder: Path
+    scenario: Scenario
+    sites: Mapping[str, Site]
+
+    @contextlib.contextmanager
+    def client(self, analyst: Analyst) -> Iterator[Client]:
+        """The connection of an analyst."""
+        with self.sites[analyst.member].client(analyst.name) as client:
+            yield client
+
+    def profile(self, analyst: Analyst) -> str:
+        """The profile folder of an analyst, for ``--as``."""
+        return str(self.sites[analyst.member].profile(analyst.name))
+
+
+def stop_all(sites: Iterable[Site]) -> None:
+    """End every node, all at once."""
+    running = [site for site in sites if site.process is not None]
+    for site in running:
+        if site.process is not None:
+            site.process.terminate()
+    for site in running:
+        site.ended()
+
+
+def until(condition: Callable[[], T], what: str) -> T:
+    """Wait until something is true; its value. Raises ConfigError TIMED_OUT."""
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise ConfigError(
+                "TIMED_OUT", f"waited {PATIENCE:g} s for {what}", hint="is this machine very busy?"
+            )
+        time.sleep(_LOOK)
+    return value
+
+
+def command(*words: str, out: TextIO | None = None) -> str:
+    """Run a command of ``intelshare`` as if it were typed; what it printed, unless ``out`` was to get it.
+
+    Raises IntelshareError as the command does, and ConfigError USAGE if it ends with another code than 0.
+    """
+    from intelshare.cli.app import root
+
+    kept = io.StringIO()
+    with contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
+        ended = root.main(list(words), prog_name="intelshare", standalone_mode=False, obj={"json": False})
+    if ended:
+        raise ConfigError("USAGE", f"`intelshare {' '.join(words[:2])} ...` ended with {int(ended)}")
+    return kept.getvalue()
+
+
+def report(*words: str) -> dict[str, Any]:
+    """The one document that a command prints with ``--json``. Raises as ``command`` does."""
+    document: dict[str, Any] = json.loads(command(*words, "--json"))
+    return document
+
+
+def indented(stream: TextIO, margin: str = "   ") -> TextIO:
+    """The same stream, with a margin before every line."""
+    return cast(TextIO, _Indented(stream, margin))
+
+
+class _Indented(io.TextIOBase):
+    def __init__(self, stream: TextIO, margin: str) -> None:
+        self._stream = stream
+        self._margin = margin
+        self._fresh = True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self._stream.write(self._margin + line if self._fresh and line.strip() else line)
+            self._fresh = line.endswith("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def _last_line(path: Path) -> str | None:
+    lines = path.read_text("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else None
