@@ -31,6 +31,8 @@ from intelshare.vault import DEVELOPMENT
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
+LABEL = "//FRA S//REL TO FRA, USA"
+
 PASSPHRASE = b"a passphrase for tests"
 
 ROLES = {"a": "analyst", "r": "releasing-officer", "o": "operator", "u": "auditor"}
@@ -92,7 +94,9 @@ class Client:
         self.bulletins: Any = services.BulletinsStub(channel)
         self.operations: Any = services.OperationsStub(channel)
 
-    async def send(self, to: Sequence[str], text: str, *, label: str, precedence: int = 1) -> pb.SubmitResponse:
+    async def send(
+        self, to: Sequence[str], text: str, *, label: str = LABEL, precedence: int = 1
+    ) -> pb.SubmitResponse:
         portion = pb.Portion(kind=1, label=label, category="cyber", media="text/plain", content=text.encode())
         request = pb.SubmitRequest(key=os.urandom(16), to=to, precedence=precedence, portions=[portion])
         answer: pb.SubmitResponse = await self.bulletins.Submit(request)
@@ -118,10 +122,22 @@ def make_site(code: str, root: Path, **settings: Any) -> Site:
     ]
     store = open_store(folder.database, TABLES)
     try:
-        asyncio.run(store.perform(lambda view: first_rows(wanted, founded, users)))
+        asyncio.run(store.perform(lambda _: first_rows(wanted, founded, users)))
     finally:
         store.close()
     return site
+
+
+def code_of(error: grpc.aio.AioRpcError) -> str:
+    """The code of ours that a call ended with; the gRPC status where none of ours ran."""
+    return str(dict(error.trailing_metadata() or ()).get("intelshare-code", error.code().name))
+
+
+async def word(site: Site, bulletin: bytes, recipient: str) -> str:
+    """What ``outbox`` shows of one pair."""
+    async with site.client("a") as client:
+        answer = await client.bulletins.Outbox(pb.OutboxRequest(id=bulletin.hex()))
+    return next(pair.word for pair in answer.entries[0].pairs if pair.recipient == recipient)
 
 
 async def introduce(one: Site, other: Site) -> None:

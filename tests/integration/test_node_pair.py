@@ -1,55 +1,147 @@
-"""Two real nodes: from submit to the signed receipt, over the link and back."""
+"""Two real nodes: from submit to the signed receipt over the link, through kills, restarts and refusals."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from intelshare.node.run import RunningNode
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import Site, introduce, make_site, until
-
-LABEL = "CONFIDENTIEL DEFENSE//REL TO FRA, USA"
+from node_world import Site, introduce, make_site, until, word
 
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
-    import asyncio
-
-    sites = [
-        await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")
-    ]
+    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
     try:
-        for site in sites:
-            await site.start()
-        await introduce(*sites)
-        yield sites[0], sites[1]
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        yield fra, usa
     finally:
-        for site in sites:
-            await site.stop()
+        await fra.stop()
+        await usa.stop()
 
 
-async def word(site: Site, bulletin: bytes, recipient: str) -> str:
+async def accepted(site: Site, bulletin: bytes) -> None:
+    async def now() -> bool:
+        return await word(site, bulletin, "USA") == "accepted"
+
+    await until(now)
+
+
+async def inbox(site: Site) -> list[pb.InboxEntry]:
     async with site.client("a") as client:
-        answer = await client.bulletins.Outbox(pb.OutboxRequest(id=bulletin.hex()))
-        return next(p.word for p in answer.entries[0].pairs if p.recipient == recipient)
+        return list((await client.bulletins.Inbox(pb.InboxRequest(limit=500))).entries)
 
 
-async def test_a_bulletin_is_accepted_by_the_recipient_and_its_receipt_comes_back(
+async def test_a_bulletin_is_accepted_read_and_its_receipt_comes_back(pair: tuple[Site, Site]) -> None:
+    fra, usa = pair
+    async with fra.client("a") as analyst:
+        sent = await analyst.send(["USA"], "hello")
+    assert [p.word for p in sent.pairs] == ["queued"]
+    await accepted(fra, sent.bulletin)
+    assert [entry.bulletin for entry in await inbox(usa)] == [sent.bulletin]
+    async with usa.client("a") as reader:
+        read = await reader.bulletins.Read(pb.ReadRequest(id=sent.bulletin.hex()))
+    assert [portion.portion.content for portion in read.portions] == [b"hello"]
+
+
+async def test_what_is_sent_while_the_recipient_is_away_arrives_once_and_flash_first(
     pair: tuple[Site, Site],
 ) -> None:
     fra, usa = pair
+    await usa.stop()
     async with fra.client("a") as analyst:
-        sent = await analyst.send(["USA"], "hello", label=LABEL)
-    assert [p.word for p in sent.pairs] == ["queued"], sent
-    await until(lambda: _is(fra, sent.bulletin, "accepted"))
-    async with usa.client("a") as reader:
-        inbox = await reader.bulletins.Inbox(pb.InboxRequest())
-        assert [e.bulletin for e in inbox.entries] == [sent.bulletin]
-        read = await reader.bulletins.Read(pb.ReadRequest(id=sent.bulletin.hex()))
-        assert [p.portion.content for p in read.portions] == [b"hello"]
+        for number in range(20):
+            await analyst.send(["USA"], f"routine {number}")
+        flash = await analyst.send(["USA"], "flash", precedence=4)
+    await usa.start()
+    await accepted(fra, flash.bulletin)
+    await until(lambda: _holds(usa, 21))
+    entries = await inbox(usa)
+    assert len({entry.bulletin for entry in entries}) == 21
+    first = min(entries, key=lambda entry: entry.sequence)
+    assert first.bulletin == flash.bulletin
 
 
-async def _is(site: Site, bulletin: bytes, wanted: str) -> bool:
-    return await word(site, bulletin, "USA") == wanted
+async def test_a_restarted_sender_goes_on_in_a_new_incarnation(pair: tuple[Site, Site]) -> None:
+    fra, usa = pair
+    async with fra.client("a") as analyst:
+        before = await analyst.send(["USA"], "before")
+    await accepted(fra, before.bulletin)
+    port = fra.running.peer_port
+    await fra.stop()
+    await fra.start()
+    assert fra.running.peer_port == port, "peers that were away would dial the old one"
+    async with fra.client("a") as analyst:
+        after = await analyst.send(["USA"], "after")
+    await accepted(fra, after.bulletin)
+    assert [entry.sequence for entry in await inbox(usa)] == [1, 1]
+
+
+async def test_many_bulletins_at_once_arrive_each_once(pair: tuple[Site, Site]) -> None:
+    fra, usa = pair
+    async with fra.client("a") as analyst:
+        sent = await asyncio.gather(*[analyst.send(["USA"], f"bulletin {n}") for n in range(200)])
+    await until(lambda: _holds(usa, 200), 30)
+    entries = await inbox(usa)
+    assert {entry.bulletin for entry in entries} == {answer.bulletin for answer in sent}
+    assert sorted(entry.sequence for entry in entries) == list(range(1, 201))
+
+
+async def test_one_link_stays_when_both_sides_dial(pair: tuple[Site, Site]) -> None:
+    fra, usa = pair
+    await until(lambda: _linked(fra.running) and _linked(usa.running))
+    await asyncio.sleep(0.5)
+    assert _linked(fra.running)
+    assert _linked(usa.running)
+    assert fra.log.getvalue().count("link.opened") <= 3
+
+
+async def test_a_peer_that_is_revoked_loses_its_open_link_within_5_seconds(pair: tuple[Site, Site]) -> None:
+    fra, usa = pair
+    await until(lambda: _linked(fra.running) and _linked(usa.running))
+    await _revoke_own_node(usa)
+    await until(lambda: "PEER_REVOKED" in fra.log.getvalue(), 5)
+    await until(lambda: not _linked(fra.running), 5)
+
+
+async def test_the_log_of_both_verifies(pair: tuple[Site, Site]) -> None:
+    fra, _ = pair
+    async with fra.client("a") as analyst:
+        sent = await analyst.send(["USA"], "hello")
+    await accepted(fra, sent.bulletin)
+    for site in pair:
+        async with site.client("u") as auditor:
+            said = await auditor.operations.VerifyAudit(pb.VerifyAuditRequest())
+        assert not said.findings
+        assert said.logs[0].size > 2
+
+
+async def _holds(site: Site, count: int) -> bool:
+    return len(await inbox(site)) == count
+
+
+def _linked(node: RunningNode) -> bool:
+    return bool(node.links.by_member())
+
+
+async def _revoke_own_node(site: Site) -> None:
+    """The member says that its node no longer counts, and its node tells the peers."""
+    from intelshare.broker.hello import announce
+    from intelshare.node.renewal import adopt, directory_signer
+    from intelshare.trust import Revocation, Revoked, Why, renew_directory
+
+    shell = site.running.shell
+    directory = shell.node.trust.members[shell.node.member].directory
+    assert directory is not None
+    revocation = Revocation(Revoked.NODE, shell.node.uri.encode(), Why.COMPROMISED, shell.now())
+    signed = renew_directory(directory, directory_signer(shell), shell.now(), revoke=[revocation])
+    await shell.step(adopt, signed, then=shell.swap)
+    said = await shell.step(announce, ["FRA"])
+    for link in site.running.links.by_member().values():
+        link.hand(said)

@@ -29,7 +29,7 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Bulletins/Read": _WRITERS,
     "/intelshare.v1.Bulletins/Outbox": _WRITERS,
     "/intelshare.v1.Bulletins/Approve": frozenset((OFFICER,)),
-    "/intelshare.v1.Bulletins/Why": _WRITERS | {AUDITOR},
+    "/intelshare.v1.Bulletins/Why": _WRITERS,
     "/intelshare.v1.Bulletins/WhoAmI": ROLES,
     "/intelshare.v1.Operations/Status": ROLES,
     "/intelshare.v1.Operations/AddUser": frozenset((OPERATOR,)),

@@ -19,7 +19,7 @@ import grpc
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import SECOND
 from intelshare.node.dial import dial
 from intelshare.node.door import Context, PeerCaller
 from intelshare.node.events import Event
@@ -41,6 +41,7 @@ class Links:
         self._shell = shell
         self._open: dict[NodeUri, Link] = {}
         self._dialling: dict[NodeUri, asyncio.Task[None]] = {}
+        self._dials: set[asyncio.Task[None]] = set()
         self._keepers: dict[NodeUri, asyncio.Task[None]] = {}
         self._errors: dict[NodeUri, str] = {}
         self._streams: Counter[NodeUri] = Counter()
@@ -68,6 +69,8 @@ class Links:
         for link in list(self._open.values()):
             link.check()
         self.dial_all()
+        for changed in self._changed.values():
+            changed.set()
         for member in self.by_member():
             self.pump.wake(member)
 
@@ -89,7 +92,7 @@ class Links:
 
     async def close(self) -> None:
         """End all links and loops."""
-        tasks = [*self._keepers.values(), *self._dialling.values()]
+        tasks = [*self._keepers.values(), *self._dials]
         for link in list(self._open.values()):
             link.end()
         for task in tasks:
@@ -148,6 +151,8 @@ class Links:
                 continue
             task = asyncio.create_task(self._dial(member, listed[1]))
             self._dialling[node] = task
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
             await asyncio.wait([task])
             self._dialling.pop(node, None)
             if not task.cancelled() and task.exception() is None:
@@ -171,6 +176,7 @@ class Links:
     async def _dial(self, member: MemberCode, node: DirectoryNode) -> None:
         """One attempt, and the link while it lasts. Raises what made it fail before the link was open."""
         opened = False
+        self._shell.node.trust.need_node(node.uri, self._shell.now())
         try:
             async with dial(self._shell, member, node) as (stream, channel):
                 peer, met = await greet_as_dialler(self._shell, stream, channel)
@@ -191,10 +197,10 @@ class Links:
 
     def _check_listed(self, peer: PeerHello) -> None:
         trust, now = self._shell.node.trust, self._shell.now()
-        listed = trust.node(peer.node)
+        member, _ = trust.need_node(peer.node, now)
         revoked = trust.revocation(peer.key)
-        if listed is None or listed[0] != peer.member or (revoked is not None and revoked.holds(now)):
-            raise TrustError("PEER_REVOKED", f"{peer.node} is not in its member's directory any more")
+        if member != peer.member or (revoked is not None and revoked.holds(now)):
+            raise TrustError("PEER_REVOKED", f"the key that signed the hello of {peer.node} was revoked")
 
     def _link(self, peer: PeerHello, stream: Stream, check: object, *, dialled: bool) -> Link:
         link = Link(
@@ -237,7 +243,3 @@ class Links:
         if changed is not None:
             changed.set()
 
-
-def until(at: Instant, now: Instant) -> float:
-    """Seconds until an instant; 0 if it is past."""
-    return max(0.0, (at - now) / SECOND)

@@ -58,7 +58,7 @@ async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> 
         shell.vault.put(keys)
     signed = renew_directory(
         directory,
-        _directory_signer(shell),
+        directory_signer(shell),
         now,
         add_keys=[key.record for key in keys],
         drop_keys=what.retired,
@@ -126,7 +126,8 @@ def _ratified(node: Node) -> tuple[Ratified, ...]:
     )
 
 
-def _directory_signer(shell: Shell) -> Signer:
+def directory_signer(shell: Shell) -> Signer:
+    """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
     named = shell.node.trust.members[shell.node.member].root.directory
     held = {key.record: key.key_id for key in shell.vault.held_keys() if not key.retired}
     for record in named:

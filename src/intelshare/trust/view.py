@@ -196,6 +196,19 @@ class TrustView:
         """The member and directory entry of a node, by its exact URI."""
         return self._nodes.get(uri)
 
+    def need_node(self, uri: NodeUri, at: Instant) -> tuple[MemberCode, DirectoryNode]:
+        """The member and directory entry of a node that may be dialled and listened to.
+
+        Raises TrustError PEER_IDENTITY_INVALID, PEER_REVOKED.
+        """
+        found = self._nodes.get(uri)
+        if found is None:
+            raise TrustError("PEER_IDENTITY_INVALID", f"{uri} is in no directory held")
+        row = self._revoked.get((found[0], Revoked.NODE, uri.encode()))
+        if row is not None and row.holds(at):
+            raise TrustError("PEER_REVOKED", f"{found[0]} has revoked {uri}")
+        return found
+
     def authorities(self, member: MemberCode) -> tuple[bytes, ...]:
         """DER of the CAs that issue to that member's nodes: the only roots of a channel to it."""
         held = self.members.get(member)

@@ -1,0 +1,267 @@
+"""Who gets through the two doors of a real node: attacks.md rows 22-28 and 95, the authorisation table."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
+
+from intelshare.crypto.x509 import CertifiedKey, issue_node, issue_user, make_authority
+from intelshare.errors import TrustError
+from intelshare.instant import HOUR, MINUTE, Instant
+from intelshare.node.authorisation import MAY_CALL, PEER, ROLES
+from intelshare.node.door import peer_identity, unary_handlers
+from intelshare.trust import open_hello
+from intelshare.wire import hello_message, read_message
+from intelshare.wire.v1 import peer_pb2
+from intelshare.wire.v1 import user_pb2 as pb
+from node_world import ROLES as USERS
+from node_world import Site, code_of, introduce, make_site, now
+
+LINK = "/intelshare.v1.Peer/Link"
+REFUSED = ("UNAVAILABLE", "UNAUTHENTICATED")
+
+USER_METHODS = {
+    f"/{service.full_name}/{method.name}": (
+        GetMessageClass(method.input_type),
+        GetMessageClass(method.output_type),
+    )
+    for service in pb.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+
+
+@pytest.fixture
+async def sites(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
+    """FRA knows USA and runs; USA does not run any more."""
+    fra, usa = [
+        await asyncio.to_thread(make_site, code, tmp_path / code, dial=False) for code in ("FRA", "USA")
+    ]
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        await usa.stop()
+        yield fra, usa
+    finally:
+        await fra.stop()
+
+
+async def call(site: Site, leaf: CertifiedKey | None, method: str, request: Any = None) -> str:
+    """The code with which a call on the user port ends; empty if it is answered."""
+    request_type, _ = USER_METHODS[method]
+    async with site.channel(leaf, site.running.user_port) as channel:
+        try:
+            await channel.unary_unary(method)((request or request_type()).SerializeToString(), timeout=5)
+        except grpc.aio.AioRpcError as error:
+            return code_of(error)
+    return ""
+
+
+async def link(site: Site, leaf: CertifiedKey, *messages: bytes) -> str:
+    """The code with which a link ends after these messages; an answered hello is "hello"."""
+    async with site.channel(leaf, site.running.peer_port) as channel:
+        stream = channel.stream_stream(LINK)()
+        try:
+            for message in messages:
+                await stream.write(message)
+            raw = await asyncio.wait_for(stream.read(), 10)
+            if raw is grpc.aio.EOF:
+                return (await stream.code()).name
+            read_message(raw)
+            return "hello"
+        except grpc.aio.AioRpcError as error:
+            return code_of(error)
+
+
+def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
+    ours = {
+        f"/{service.full_name}/{method.name}"
+        for file in (peer_pb2, pb)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert set(MAY_CALL) == ours | {"/grpc.health.v1.Health/Check"}
+    assert {role for roles in MAY_CALL.values() for role in roles} == ROLES | {PEER}
+
+
+def test_a_method_without_a_row_cannot_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intelshare.node.door.MAY_CALL", {})
+    service = pb.DESCRIPTOR.services_by_name["Operations"]
+    with pytest.raises(LookupError, match="no row"):
+        unary_handlers(None, service, {"Status": lambda *_: None}, None)  # type: ignore
+
+
+async def test_each_role_may_call_what_the_table_says_and_nothing_else(sites: tuple[Site, Site]) -> None:
+    fra, _ = sites
+    for name, role in USERS.items():
+        leaf = fra.leaf(name)
+        for method in USER_METHODS:
+            code = await call(fra, leaf, method)
+            assert (code == "NOT_AUTHORISED") == (role not in MAY_CALL[method]), (role, method, code)
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        pytest.param(lambda _fra, _usa: None, id="anonymous"),
+        pytest.param(lambda _fra, usa: usa.leaf("a"), id="user of another member"),
+        pytest.param(lambda fra, _usa: fra.founded.node_leaf, id="own node"),
+        pytest.param(lambda _fra, usa: usa.founded.node_leaf, id="peer node"),
+        pytest.param(lambda fra, _usa: expired(fra), id="expired"),
+        pytest.param(lambda fra, _usa: early(fra), id="not yet valid"),
+        pytest.param(lambda fra, _usa: unknown_authority(fra), id="unknown authority"),
+    ],
+)
+async def test_tls_refuses_on_the_user_port_and_no_rpc_runs(
+    sites: tuple[Site, Site], leaf: Callable[[Site, Site], CertifiedKey | None]
+) -> None:
+    fra, usa = sites
+    for method in ("/intelshare.v1.Bulletins/WhoAmI", "/intelshare.v1.Operations/Status"):
+        assert await call(fra, leaf(fra, usa), method) in REFUSED
+    assert "call.refused" not in fra.log.getvalue()
+
+
+async def test_a_certificate_that_names_no_user_of_the_register_may_call_nothing(
+    sites: tuple[Site, Site],
+) -> None:
+    fra, _ = sites
+    node_uri = issue_user(fra.founded.user_authority, fra.founded.node.uri, now(), os.urandom)
+    for leaf in (fra.leaf("nobody"), node_uri):
+        for method in USER_METHODS:
+            assert await call(fra, leaf, method) == "NOT_AUTHORISED", method
+
+
+async def test_a_revoked_user_may_call_nothing_from_the_next_call_on(sites: tuple[Site, Site]) -> None:
+    fra, _ = sites
+    leaf = fra.leaf("a")
+    assert await call(fra, leaf, "/intelshare.v1.Bulletins/WhoAmI") == ""
+    async with fra.client("o") as operator:
+        await operator.operations.RevokeUser(pb.RevokeUserRequest(name="a"))
+    for method in USER_METHODS:
+        assert await call(fra, leaf, method) == "NOT_AUTHORISED", method
+
+
+async def test_an_added_user_can_call_with_the_certificate_given_once(sites: tuple[Site, Site]) -> None:
+    fra, _ = sites
+    async with fra.client("o") as operator:
+        user = pb.User(name="m.durand", role="analyst", clearance="R4", nationality="FRA")
+        given = await operator.operations.AddUser(pb.AddUserRequest(user=user))
+    credentials = grpc.ssl_channel_credentials(
+        given.node_authority_pem, given.private_key_pem, given.certificate_pem
+    )
+    options = (("grpc.default_authority", fra.founded.node.dns),)
+    target = f"ipv4:127.0.0.1:{fra.running.user_port}"
+    async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
+        raw = await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"")
+    assert pb.WhoAmIResponse.FromString(raw).user == fra.user_uri("m.durand")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "M.Durand", ".x", "x" * 65, "a\u202eb", "a b"])
+async def test_an_unsafe_user_name_is_refused(sites: tuple[Site, Site], name: str) -> None:
+    fra, _ = sites
+    request = pb.AddUserRequest(user=pb.User(name=name, role="analyst"))
+    assert await call(fra, fra.leaf("o"), "/intelshare.v1.Operations/AddUser", request) == "UNSAFE_NAME"
+
+
+async def test_health_answers_those_who_are_known_and_tells_others_nothing(sites: tuple[Site, Site]) -> None:
+    fra, usa = sites
+    method = "/grpc.health.v1.Health/Check"
+    ask = health_pb2.HealthCheckRequest().SerializeToString()
+    for leaf, port in (
+        (fra.leaf("a"), fra.running.user_port),
+        (usa.founded.node_leaf, fra.running.peer_port),
+    ):
+        async with fra.channel(leaf, port) as channel:
+            raw = await channel.unary_unary(method)(ask, timeout=5)
+        assert health_pb2.HealthCheckResponse.FromString(raw).status == health_pb2.HealthCheckResponse.SERVING
+    for leaf_, port in (
+        (None, fra.running.user_port),
+        (None, fra.running.peer_port),
+        (fra.leaf("nobody"), fra.running.user_port),
+    ):
+        async with fra.channel(leaf_, port) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(method)(ask, timeout=5)
+        assert code_of(caught.value) in (*REFUSED, "NOT_AUTHORISED")
+
+
+async def test_the_peer_port_takes_only_nodes_of_a_directory_under_their_own_authority(
+    sites: tuple[Site, Site],
+) -> None:
+    fra, usa = sites
+    ours, theirs = fra.founded.node_authority, usa.founded.node_authority
+    node = usa.founded.node
+    hello = hello_message(open_hello(os.urandom)[0])
+    assert await link(fra, usa.founded.node_leaf, hello) == "hello"
+    # Row 22: FRA's authority vouches for a node of USA; TLS lets it pass.
+    vouched = issue_node(ours, node.uri, node.dns, now(), os.urandom)
+    assert await link(fra, vouched, hello) == "PEER_IDENTITY_MISMATCH"
+    # Rows 25, 26: in no directory, in another case, a user's URI.
+    for uri in (node.uri + "/", node.uri.upper(), node.uri + "%2f", usa.user_uri("a")):
+        stranger = issue_node(theirs, uri, node.dns, now(), os.urandom)
+        assert await link(fra, stranger, hello) == "PEER_IDENTITY_INVALID", uri
+    # Row 26: a user's certificate on the peer port.
+    assert await link(fra, usa.leaf("a"), hello) in REFUSED
+    assert await link(fra, fra.leaf("a"), hello) in REFUSED
+
+
+async def test_a_hello_of_another_connection_or_of_nobody_is_refused(sites: tuple[Site, Site]) -> None:
+    fra, usa = sites
+    leaf = usa.founded.node_leaf
+    opening = hello_message(open_hello(os.urandom)[0])
+    assert await link(fra, leaf, hello_message(b"nonsense")) == "ENVELOPE_MALFORMED"
+    assert await link(fra, leaf, b"\x12\x00") == "ENVELOPE_MALFORMED"
+    # Row 95: what FRA said comes back to it, as if we had said it.
+    async with fra.channel(leaf, fra.running.peer_port) as channel:
+        stream = channel.stream_stream(LINK)()
+        await stream.write(opening)
+        await stream.write(await stream.read())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+    # The nonce of another side is in it: found out before the key is looked at.
+    assert code_of(caught.value) in ("PEER_IDENTITY_MISMATCH", "SIGNATURE_INVALID")
+
+
+async def test_a_link_without_a_hello_is_cut(
+    sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelshare.node.greeting.DEADLINE", 0.3)
+    fra, usa = sites
+    assert await link(fra, usa.founded.node_leaf) == "RATE"
+
+
+@pytest.mark.parametrize(
+    ("version", "group"), [(b"TLSv1.2", b"X25519MLKEM768"), (b"TLSv1.3", b"X25519"), (b"", b"")]
+)
+def test_below_the_floor_the_peer_port_takes_nobody(version: bytes, group: bytes) -> None:
+    tls = {"ssl_tls_version": [version], "ssl_negotiated_key_exchange_group": [group]}
+    context = SimpleNamespace(auth_context=lambda: tls)
+    with pytest.raises(TrustError) as caught:
+        peer_identity(None)(context)  # type: ignore[arg-type]
+    assert caught.value.code == "TRANSPORT_FLOOR"
+
+
+def expired(site: Site) -> CertifiedKey:
+    at = Instant(now() - 2 * HOUR)
+    return issue_user(site.founded.user_authority, site.user_uri("a"), at, os.urandom, lifetime=HOUR)
+
+
+def early(site: Site) -> CertifiedKey:
+    at = Instant(now() + 30 * MINUTE)
+    return issue_user(site.founded.user_authority, site.user_uri("a"), at, os.urandom)
+
+
+def unknown_authority(site: Site) -> CertifiedKey:
+    authority = make_authority("FRA users", now(), os.urandom)
+    return issue_user(authority, site.user_uri("a"), now(), os.urandom)
+
+

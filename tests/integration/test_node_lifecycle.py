@@ -1,0 +1,180 @@
+"""A node as a process: start, stop, kill -9, a second one, wrong files; what it says and leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from intelshare.errors import IntelshareError
+from intelshare.node.events import make_logger
+from intelshare.node.folder import Folder
+from intelshare.node.run import start_node
+from intelshare.node.settings import read_settings, write_settings
+from node_world import PASSPHRASE, Site, make_site, until
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from intelshare.node.run import run_node
+sys.exit(run_node(Path(sys.argv[1]), lambda: sys.argv[2].encode()))
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site("FRA", tmp_path / "FRA", dial=False)
+
+
+@pytest.fixture
+def process(site: Site) -> Iterator[subprocess.Popen[bytes]]:
+    started = spawn(site)
+    yield started
+    started.kill()
+    started.wait()
+
+
+def spawn(site: Site) -> subprocess.Popen[bytes]:
+    with (site.root / "node.log").open("ab") as log:
+        command = [sys.executable, "-c", PROGRAM, str(site.root), PASSPHRASE.decode()]
+        return subprocess.Popen(command, stderr=log)
+
+
+async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, object]:
+    def read() -> dict[str, object] | None:
+        assert process.poll() is None, (site.root / "node.log").read_text()
+        try:
+            found: dict[str, object] = json.loads((site.root / "run.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if found["pid"] == process.pid else None
+
+    found: dict[str, object] = await until(read, 20)
+    return found
+
+
+def sidecar(site: Site) -> dict[str, object]:
+    found: dict[str, object] = json.loads((site.root / "sidecar").read_bytes())
+    return found
+
+
+async def refused(site: Site, passphrase: bytes = PASSPHRASE) -> IntelshareError:
+    with pytest.raises(IntelshareError) as caught:
+        await start_node(site.root, lambda: passphrase, make_logger(site.log))
+    return caught.value
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_the_node_cleanly(
+    site: Site, process: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
+    await running(site, process)
+    assert (site.root / "run.json").stat().st_mode & 0o777 == 0o600
+    process.send_signal(number)
+    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert not (site.root / "run.json").exists()
+    assert sidecar(site)["clean"] is True
+
+
+async def test_after_a_kill_the_next_start_just_works(site: Site, process: subprocess.Popen[bytes]) -> None:
+    first = await running(site, process)
+    process.kill()
+    await asyncio.to_thread(process.wait)
+    assert sidecar(site)["clean"] is False
+    node = await site.start()
+    try:
+        assert f"{node.shell.incarnation:016x}" != first["incarnation"]
+        assert node.user_port == first["user_port"], "clients that knew the port find the node again"
+    finally:
+        await site.stop()
+
+
+async def test_a_second_node_on_the_folder_is_refused_and_names_the_first(
+    site: Site, process: subprocess.Popen[bytes]
+) -> None:
+    await running(site, process)
+    error = await refused(site)
+    assert error.code == "DATA_LOCKED"
+    assert str(process.pid) in error.message
+
+
+async def test_a_port_in_use_is_said_with_its_setting(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        folder = Folder(site.root)
+        text = folder.settings.read_text()
+        port = taken.getsockname()[1]
+        folder.settings.write_text(text.replace("user_port = 0", f"user_port = {port}"))
+        error = await refused(site)
+    assert error.code == "PORT_IN_USE"
+    assert str(port) in error.message
+    assert "user_port" in str(error.hint)
+
+
+async def test_wrong_passphrase_is_refused_and_the_folder_stays_free(site: Site) -> None:
+    assert (await refused(site, b"another passphrase")).code == "KEYSTORE_PASSWORD"
+    await site.start()
+    await site.stop()
+
+
+async def test_others_may_not_look_into_the_folder(site: Site) -> None:
+    site.root.chmod(0o755)
+    error = await refused(site)
+    assert error.code == "DATA_PERMISSIONS"
+    assert error.hint == f"chmod 700 {site.root}"
+
+
+async def test_a_bad_treaty_file_stops_the_start_with_its_line(site: Site) -> None:
+    (site.root / "treaties" / "bad.toml").write_text('id = "bad"\nkind = "nonsense"\n')
+    error = await refused(site)
+    assert error.code == "FIELD_RANGE"
+    assert error.place is not None
+    assert (error.place.source, error.place.line) == ("bad.toml", 2)
+
+
+async def test_a_database_that_forgot_is_noticed_and_started_only_on_the_operators_word(site: Site) -> None:
+    await site.start()
+    await site.stop()
+    for name in ("intelshare.db", "intelshare.db-wal", "intelshare.db-shm"):
+        (site.root / name).unlink(missing_ok=True)
+    fresh = make_site("FRA", site.root.parent / "other", dial=False)
+    os.replace(fresh.root / "intelshare.db", site.root / "intelshare.db")
+    (site.root / "vault" / "keys").unlink()
+    os.replace(fresh.root / "vault" / "keys", site.root / "vault" / "keys")
+    assert (await refused(site)).code == "STORE_FORGOT"
+    await site.start(accept_loss=True)
+    await site.stop()
+
+
+def test_settings_are_read_as_they_were_written(site: Site) -> None:
+    settings = read_settings(site.root / "node.toml")
+    assert not settings.dial
+    assert settings.allow_loopback_peers
+    (site.root / "again.toml").write_text(write_settings(settings))
+    assert read_settings(site.root / "again.toml") == settings
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("user_port = 70000", "FIELD_RANGE"),
+        ('user_port = "1"', "FIELD_TYPE"),
+        ("unknown = 1", "FIELD_UNKNOWN"),
+        ("user_port = ", "FILE_SYNTAX"),
+    ],
+)
+def test_a_wrong_setting_has_its_code_and_line(site: Site, line: str, code: str) -> None:
+    path = site.root / "node.toml"
+    path.write_text(path.read_text().replace("user_port = 0", line))
+    with pytest.raises(IntelshareError) as caught:
+        read_settings(path)
+    assert caught.value.code == code
+    assert caught.value.place is not None
+    assert caught.value.place.line == path.read_text().split("\n").index(line) + 1
