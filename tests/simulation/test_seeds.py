@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_every_invariant_holds(first):
     assert not failed, "; ".join(
         f"intelshare sim --seed {out.seed}: {out.invariant}: {out.what}" for out in failed
     )
+
+
+def test_the_seeds_take_the_rows_of_the_table_of_pairs_that_exist_so_far():
+    words, counts = Counter(), Counter()
+    for seed in range(1, 41):
+        out = outcome(seed)
+        words += out.words
+        counts += out.counts
+    assert {"withheld", "held", "expired", "refused", "accepted", "read"} <= set(words)
+    assert {"ok", "crash", "restore", "rejected CLOCK_SKEW"} <= set(counts)
 
 
 def test_one_seed_of_fifty_has_the_real_suite():

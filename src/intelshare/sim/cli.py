@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,8 +84,7 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
     result = run(plan, BUGS.get(bug, NONE), keep_trace=trace)
     for line in result.lines:
         click.echo(line)
-    words = ", ".join(f"{count} {word}" for word, count in sorted(result.words.items()))
-    click.echo(f"trace {result.trace}; {result.events} events; {words}")
+    click.echo(f"trace {result.trace}; {result.events} events; pairs: {_counted(result.words)}")
     if result.violation is None:
         click.echo(f"seed {plan.seed}: everything holds")
         return
@@ -99,12 +99,18 @@ def _run_many(seeds: range, bug: str, jobs: int) -> None:
     from intelshare.sim.plan import draw
 
     began, virtual, failed = time.monotonic(), 0, []
+    words: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for out in outcomes(seeds, bug, jobs):
         virtual += out.virtual
+        words += out.words
+        counts += out.counts
         if out.invariant:
             failed.append(out)
             click.echo(f"seed {out.seed}: {out.invariant}: {out.what}")
     took = time.monotonic() - began
+    click.echo("pairs: " + _counted(words))
+    click.echo("events: " + _counted(counts))
     click.echo(
         f"{len(seeds)} seeds, {len(failed)} failures; {virtual / 3_600_000_000:.1f} h of virtual time "
         f"in {took:.1f} s ({len(seeds) / took:.1f} seeds/s)"
@@ -112,6 +118,10 @@ def _run_many(seeds: range, bug: str, jobs: int) -> None:
     if failed:
         _shrink(draw(failed[0].seed), bug)
         sys.exit(1)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
 
 
 def _shrink(plan: FaultPlan, bug: str) -> None:

@@ -153,6 +153,7 @@ class Link:
         for ack in acks:
             if ack.code:
                 process.heap.note("rejected", self.peer, self.name, ack.code)
+                process.oracle.rejected(ack.code)
                 self.queue.rejected(LeafId(ack.digest), now, process.random)
             else:
                 self.queue.acknowledged(LeafId(ack.digest), now)

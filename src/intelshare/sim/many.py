@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ class Outcome:
     trace: str
     virtual: int
     """Microseconds of virtual time."""
+    words: Counter[str]
+    """How pairs ended."""
+    counts: Counter[str]
+    """What happened: OKs, frames, crashes, restores, rejections by code."""
 
 
 def outcome(seed: int, bug: str = "") -> Outcome:
@@ -37,7 +42,9 @@ def outcome_of(result: Result) -> Outcome:
     """The summary of a result."""
     found = result.violation
     invariant, what = (found.invariant, found.what) if found is not None else ("", "")
-    return Outcome(result.plan.seed, invariant, what, result.trace, result.virtual)
+    return Outcome(
+        result.plan.seed, invariant, what, result.trace, result.virtual, result.words, result.counts
+    )
 
 
 def outcomes(seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Outcome]:
