@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from intelshare.audit.log import LogHead, root
-from intelshare.audit.records import EntryType, Start
+from intelshare.audit.records import EntryType, Rejected, Start
 from intelshare.broker.frame import Ack, Gap, Outbound
 from intelshare.broker.node import Node
 from intelshare.broker.streams import gap_of, take_head
@@ -30,10 +30,12 @@ from intelshare.broker.tables import (
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import encode
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Cancelled, Kind, StreamHead, Trust
 from intelshare.delivery import Cause, Ranges
 from intelshare.envelope import stream_start
-from intelshare.ids import Incarnation, LeafId, MemberCode
+from intelshare.errors import DeliveryError
+from intelshare.ids import Digest, Incarnation, LeafId, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
@@ -98,12 +100,17 @@ def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayloa
 
 
 def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[Met]:
-    """Take in what a peer's hello says. Raises DeliveryError SEQUENCE_FORK."""
+    """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
+    the peer's other streams go on (promise P11)."""
     tx = Transaction(node, view, now, random)
     forgot = 0
     for head in peer.payload.heads:
         if head.to == node.member:
-            forgot += take_head(tx, peer.member, peer.node, head)
+            try:
+                forgot += take_head(tx, peer.member, peer.node, head)
+            except DeliveryError as bad:
+                digest = Digest(sha256(encode(StreamHead, head)))
+                tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
     gaps = []
     for row in view.find(INCOMING, "member", peer.member):
         gap = gap_of(tx, row.origin, row.incarnation) if row.origin == peer.node else None

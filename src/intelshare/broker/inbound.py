@@ -8,7 +8,7 @@ from intelshare.broker.tables import ReceivedRow
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.records import ReceiptStatus, ReleasePeek
 from intelshare.envelope import Opener
-from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri
+from intelshare.ids import BulletinId, Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri
 from intelshare.statement import Statement, Verified
 
 
@@ -35,6 +35,8 @@ class Inbound:
     """(statement, status, codes, rank) to be signed when the frame is through."""
     numbers: dict[tuple[NodeUri, Incarnation, int], tuple[LeafId, LeafId]] = field(default_factory=dict)
     """(leaf, prev) of the numbers that this frame has brought."""
+    bulletins: dict[tuple[MemberCode, BulletinId], ManifestDigest] = field(default_factory=dict)
+    """By originator and id, those that this frame has brought."""
     streams: set[tuple[NodeUri, Incarnation]] = field(default_factory=set)
     accepted: int = 0
     ready: set[MemberCode] = field(default_factory=set)

@@ -33,8 +33,11 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         raise DeliveryError("RECEIPT_UNKNOWN", f"{inbound.member} answers a release that it was not handed")
     row = tx.get(PAIR, statement.md, inbound.member)
     if row is not None and row.leaf == said.leaf:
-        facts = pair.receive(facts_of(row), _RECEIPTS[said.status], said.codes)
-        tx.put(PAIR, with_facts(row, facts, tx.now, codes=" ".join(said.codes)))
+        before = facts_of(row)
+        facts = pair.receive(before, _RECEIPTS[said.status], said.codes)
+        if facts != before:
+            codes = row.codes if facts.receipt is before.receipt else " ".join(said.codes)
+            tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
         if is_ready(facts):
             inbound.ready.add(inbound.member)
     tx.delete(PENDING, said.leaf)

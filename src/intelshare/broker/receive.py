@@ -16,7 +16,7 @@ the commit that holds what they say (promise P5).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, Received, Rejected
 from intelshare.broker import release
@@ -77,12 +77,12 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
     )
     acks: list[Ack] = []
     again = False
-    state = _State(node)
     try:
         batch = read_batch(arrival.frame.batch)
     except IntelshareError as bad:
         for carried in arrival.frame.statements:
             acks.append(_reject(tx, arrival, carried, bad.code))
+        _trim_evidence(tx)
         return tx.plan(Taken(tuple(acks), (), False, (), None, 0, frozenset()))
     for carried in arrival.frame.statements:
         try:
@@ -94,14 +94,14 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
                 acks.append(Ack(leaf, "", now))
                 continue
             if statement.kind is Kind.TRUST:
-                _trust(inbound, state, statement, prove(statement, batch), batch.raw)
+                _trust(inbound, statement, prove(statement, batch), batch.raw)
             else:
                 verified = verify(
                     statement,
                     batch,
                     arrival.member,
                     now,
-                    trust=state.node.trust,
+                    trust=tx.node.trust,
                     suites=node.suites,
                     roots=node.roots,
                 )
@@ -109,6 +109,7 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
             acks.append(Ack(leaf, "", now))
         except IntelshareError as bad:
             acks.append(_reject(tx, arrival, carried, bad.code))
+    _trim_evidence(tx)
     outbound = _answer(tx, inbound)
     return tx.plan(
         Taken(
@@ -116,18 +117,11 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
             tuple(outbound),
             again,
             tuple(gaps(tx, inbound)),
-            state.node if state.node is not node else None,
+            tx.node if tx.node is not node else None,
             inbound.accepted,
             frozenset(inbound.ready),
         )
     )
-
-
-@dataclass(slots=True)
-class _State:
-    """The node as the trust documents of this very frame have made it."""
-
-    node: Node = field()
 
 
 def _not_yet(inbound: Inbound, verified: Verified, carried: Carried) -> None:
@@ -162,13 +156,16 @@ def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
     inbound.receipts.append((verified.leaf, ReceiptStatus.REFUSED, refused.codes, 0))
 
 
-def _trust(inbound: Inbound, state: _State, statement: Statement, leaf: LeafId, batch: bytes) -> None:
-    """A peer's own document: it proves itself (checks 4 and the signatures of 5 do not apply)."""
+def _trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes) -> None:
+    """A peer's own document: it proves itself (checks 4 and the signatures of 5 do not apply).
+
+    It counts from the next statement of the same frame on.
+    """
     tx = inbound.tx
     trust = decode(Trust, statement.data)
-    change = state.node.trust.with_document(trust, tx.now, inbound.member)
+    change = tx.node.trust.with_document(trust, tx.now, inbound.member)
     if change.changed:
-        state.node = with_trust(state.node, change.view)
+        tx.node = with_trust(tx.node, change.view)
         keep_document(tx, inbound.member, trust, change)
     tx.put(RECEIVED, known_row(inbound, None, None, statement=statement, leaf=leaf, batch=batch))
 
@@ -214,12 +211,18 @@ def _reject(tx: Transaction, arrival: Arrival, carried: Carried, code: str) -> A
     if known is not None:
         tx.put(EVIDENCE, changed(known, times=known.times + 1))
     else:
-        if tx.view.count(EVIDENCE, "key") >= MAX_EVIDENCE:
-            for oldest in tx.view.find(EVIDENCE, "first", limit=1):
-                tx.delete(EVIDENCE, oldest.evidence)
         tx.put(EVIDENCE, EvidenceRow(key, arrival.member, code, tx.now, 1, carried.data[:4096]))
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
     return Ack(leaf, code, tx.now)
+
+
+def _trim_evidence(tx: Transaction) -> None:
+    """Let the oldest evidence give way to what this frame has added."""
+    added = tx.added(EVIDENCE)
+    if added:
+        excess = tx.view.count(EVIDENCE, "key") + added - MAX_EVIDENCE
+        for oldest in tx.view.find(EVIDENCE, "first", limit=max(0, excess)):
+            tx.delete(EVIDENCE, oldest.evidence)
 
 
 def sha256_leaf(carried: Carried) -> bytes:

@@ -40,7 +40,7 @@ from intelshare.envelope import (
     read_release,
 )
 from intelshare.errors import CryptoError, EnvelopeError, LabelError
-from intelshare.ids import Digest
+from intelshare.ids import BulletinId, Digest, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.labels import Label, level_reference
 from intelshare.statement import Verified, verify_evidence
@@ -81,8 +81,7 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             prove_consent=partial(verify_evidence, trust=node.trust, suites=node.suites, roots=node.roots),
         )
         bulletin = (claimed.manifest.originator, claimed.manifest.bulletin)
-        known = tx.view.find(INBOX, "bulletin", *bulletin, limit=1)
-        check_same_bulletin(claimed, known[0].md if known else None)
+        check_same_bulletin(claimed, _held(inbound, *bulletin))
         opened = open_bodies(claimed, payload)
         labels = _labels(inbound, opened.portions)
         _check_banner(inbound, claimed, labels)
@@ -92,6 +91,13 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     except _Denied as denied:
         raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
     _store(inbound, verified, release, start, payload, opened)
+
+
+def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> ManifestDigest | None:
+    if (originator, bulletin) in inbound.bulletins:
+        return inbound.bulletins[originator, bulletin]
+    known = inbound.tx.view.find(INBOX, "bulletin", originator, bulletin, limit=1)
+    return known[0].md if known else None
 
 
 class _Denied(Exception):
@@ -201,6 +207,7 @@ def _store(
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),
         )  # fmt: skip
+        inbound.bulletins[manifest.originator, manifest.bulletin] = md
         inbound.accepted += 1
     tx.put(RECEIVED, known_row(inbound, verified, start))
     tx.log(

@@ -78,6 +78,8 @@ def stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: StreamHead) -> int:
     """Learn that an incarnation exists and how far it has gone; how many numbers the peer forgot (0: none).
 
+    Of a frozen stream nothing is learnt.
+
     Raises DeliveryError RATE, SEQUENCE_FORK when it names another release for a number that is held (the
     stream is frozen by this).
     """
@@ -85,6 +87,8 @@ def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: Stream
     if row is None:
         begin = stream_start(origin, head.incarnation, tx.node.member)
         row = IncomingRow(origin, head.incarnation, member, 0, begin, b"", b"", 0, 0)
+    if row.frozen:
+        return 0
     if head.last > row.last + MAX_SKIP:
         raise DeliveryError("RATE", f"the head is more than {MAX_SKIP} numbers ahead")
     cancelled = Ranges.unpack(row.cancelled)

@@ -82,6 +82,13 @@ class Transaction:
         """Remove by key."""
         self._rows[table.name, key] = Delete(table, key)
 
+    def added(self, table: Table[Any]) -> int:
+        """How many rows of a table were put that are not stored yet."""
+        keys = [
+            key for (name, key), write in self._rows.items() if name == table.name and isinstance(write, Put)
+        ]
+        return sum(self.view.get(table, *key) is None for key in keys)
+
     def seal(self, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
         """Seal at rest for this table, row and slot."""
         return seal_at_rest(
