@@ -155,6 +155,19 @@ async def start_node(
 
     ``passphrase`` is called after what needs none was checked.
     """
+    shell, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
+    try:
+        return await _serve(shell, locked)
+    except BaseException:
+        shell.store.close()
+        locked.release()
+        raise
+
+
+def open_folder(
+    root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
+) -> tuple[Shell, Locked]:
+    """Everything of a data folder that needs no port, locked. Call it in the loop; raises as ``start_node``."""
     folder = Folder(root)
     locked = lock(root)
     store: Store | None = None
@@ -167,8 +180,7 @@ async def start_node(
         store = open_store(folder.database, TABLES)
         if not accept_loss:
             store.query(lambda view: check_memory(folder.sidecar, view))
-        shell = _shell(folder, settings, store, vault, world, log)
-        return await _serve(shell, locked)
+        return _shell(folder, settings, store, vault, world, log), locked
     except BaseException:
         if store is not None:
             store.close()
@@ -288,6 +300,11 @@ def _last_user_port(folder: Folder) -> int:
         return 0
 
 
+_SWITCH: Final = 0.001
+"""Seconds after which a waiting thread gets the interpreter. The store's writer gives it up at every call of
+SQLite; at Python's 5 ms each of these would wait that long for a busy loop (docs/performance.md)."""
+
+
 def run_node(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool = False) -> int:
     """Run a node in this process until SIGTERM or SIGINT; the exit code. Logs to standard error.
 
@@ -295,6 +312,7 @@ def run_node(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool =
     """
     os.umask(0o077)
     _keep_out_of_core_dumps()
+    sys.setswitchinterval(_SWITCH)
     return asyncio.run(_run(root, passphrase, accept_loss=accept_loss))
 
 

@@ -1,0 +1,102 @@
+"""The root command: finds commands lazily, runs one, and turns its end into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from intelshare.cli.codes import Exit, exit_of
+from intelshare.cli.commands import COMMANDS
+from intelshare.cli.output import print_error
+from intelshare.errors import IntelshareError, Place
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when one of them runs; its help needs the table alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises UsageError with a near name for a command that does not exist."""
+        if args and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else "; `intelshare --help` lists all"
+            ctx.fail(f'there is no command "{args[0]}"{hint}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Commands by section."""
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
+                )
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+def root() -> None:
+    """Share intelligence between sovereign members: each portion, for each recipient, under an article."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. Prints errors itself and raises nothing."""
+    session: dict[str, bool] = {"json": False}
+    try:
+        ended = root.main(list(arguments), prog_name="intelshare", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+    except IntelshareError as error:
+        print_error(error, as_json=session["json"])
+        return exit_of(error.code)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "intelshare"
+        hint = f"{where} --help"
+        print_error(
+            IntelshareError("USAGE", error.format_message(), place=Place(where), hint=hint),
+            as_json="--json" in arguments,
+        )
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        print_error(IntelshareError("INPUT_INVALID", error.format_message()), as_json=session["json"])
+        return Exit.FAILED
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; nothing more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:
+        if os.environ.get("INTELSHARE_DEBUG"):
+            raise
+        message = f"{type(error).__name__}: {error}"
+        hint = "set INTELSHARE_DEBUG=1 and run it again to see where"
+        print_error(IntelshareError("INTERNAL", message, hint=hint), as_json=session["json"])
+        return Exit.FAILED
+    return ended if isinstance(ended, int) else Exit.DONE
+
+
+def main() -> NoReturn:
+    """Entry point of the ``intelshare`` script."""
+    sys.exit(run(sys.argv[1:]))

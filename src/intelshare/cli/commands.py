@@ -1,0 +1,39 @@
+"""Every command: its section, where it is, and its one line in ``--help``. Read without importing any."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One command of the root."""
+
+    section: str
+    target: str
+    """``module:attribute`` of a click command."""
+    help: str
+
+
+_HERE = "intelshare.cli."
+
+COMMANDS: dict[str, Entry] = {
+    "send": Entry("Analyst", _HERE + "sending:send", "Send a bulletin to members."),
+    "inbox": Entry("Analyst", _HERE + "reading:inbox", "List what was received."),
+    "read": Entry("Analyst", _HERE + "reading:read", "Open a bulletin."),
+    "outbox": Entry("Analyst", _HERE + "outgoing:outbox", "List what was sent; release what is held."),
+    "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
+    "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
+    "init": Entry("Operator", _HERE + "founding:init", "Found a member and its first node."),
+    "node": Entry("Operator", _HERE + "running:node", "Run a node; show its state."),
+    "user": Entry("Operator", _HERE + "users:user", "Add, list and revoke users."),
+    "member": Entry("Operator", _HERE + "members:member", "Exchange trust with other members."),
+    "audit": Entry("Operator", _HERE + "auditing:audit", "Verify the log."),
+    "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Three nodes on this machine, one scenario."),
+    "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run the simulator."),
+    "status": Entry("Everyone", _HERE + "running:status", "Health, links and queues of the own node."),
+    "whoami": Entry("Everyone", _HERE + "about:whoami", "Who the node takes you for."),
+    "errors": Entry("Everyone", _HERE + "about:errors", "Explain a code, without a node."),
+    "help": Entry("Everyone", _HERE + "about:help_", "Explain a topic: exit-codes."),
+    "completion": Entry("Everyone", _HERE + "about:completion", "Print the completion script of a shell."),
+    "version": Entry("Everyone", _HERE + "about:version", "Print the version."),
+}

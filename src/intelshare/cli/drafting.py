@@ -1,0 +1,151 @@
+"""From files and options to the request that is sent: portions with labels, recipients, times."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import DAY, HOUR, MINUTE, NEVER, Instant
+from intelshare.text import safe_name
+
+if TYPE_CHECKING:
+    from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_PORTIONS = 64
+MAX_CONTENT = 512 * 1024
+TEXT, TITLE, FILE, STIX = 1, 2, 3, 4
+
+_TEXT_SUFFIXES = frozenset(("", ".txt", ".md"))
+_SPANS = {"m": MINUTE, "h": HOUR, "d": DAY}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One portion before it has a label: what it is and what it holds."""
+
+    kind: int
+    media: str
+    content: bytes
+
+
+def read_piece(path: str) -> Piece:
+    """A file, or ``-`` for standard input.
+
+    Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME (a name that recipients would have to refuse),
+    INPUT_INVALID (a text that is not UTF-8).
+    """
+    if path == "-":
+        return _text(sys.stdin.buffer.read(MAX_CONTENT + 1), "standard input")
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_CONTENT + 1)
+    except OSError as error:
+        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(path)) from None
+    name = Path(path).name
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if ".stix" in suffixes:
+        return Piece(STIX, "application/stix+json;version=2.1", _bounded(content, path))
+    if (suffixes[-1] if suffixes else "") in _TEXT_SUFFIXES:
+        return _text(content, path)
+    import mimetypes
+
+    media = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Piece(FILE, f"{media}; name={safe_name(name, source=path)}", _bounded(content, path))
+
+
+def title_piece(title: str) -> Piece:
+    """A title. Raises ConfigError INPUT_INVALID for one of several lines."""
+    if "\n" in title or not title.strip():
+        raise ConfigError("INPUT_INVALID", "a title is one line of text", place=Place("--title"))
+    return Piece(TITLE, "text/plain", title.encode())
+
+
+def split_portion(text: str) -> tuple[str, str]:
+    """``FILE:LABEL``. Raises ConfigError INPUT_INVALID."""
+    path, colon, label = text.partition(":")
+    if not (path and colon and label):
+        raise ConfigError(
+            "INPUT_INVALID",
+            "a portion needs a file and its label",
+            place=Place("--portion", 1, 1, excerpt=text, width=max(len(text), 1)),
+            hint='for example --portion annex.txt:"//FRA SECRET//REL TO FRA, USA"',
+        )
+    return path, label
+
+
+def recipients(given: tuple[str, ...]) -> list[str]:
+    """``--to USA,KEN --to NATO``: each code once, in order. Raises ConfigError INPUT_INVALID."""
+    codes = [code.strip().upper() for text in given for code in text.split(",") if code.strip()]
+    if not codes:
+        raise ConfigError("INPUT_INVALID", "a bulletin needs a recipient", place=Place("--to"))
+    return list(dict.fromkeys(codes))
+
+
+def until(text: str | None, now: Instant) -> Instant:
+    """A date, a time with offset, or a span such as 36h; NEVER for none. Raises ConfigError INPUT_INVALID."""
+    if text is None:
+        return NEVER
+    from intelshare.instant import parse
+
+    try:
+        if text[-1:] in _SPANS and text[:-1].isascii() and text[:-1].isdigit() and len(text) < 6:
+            return Instant(now + int(text[:-1]) * _SPANS[text[-1]])
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(
+            "INPUT_INVALID",
+            f"not a time: {error}",
+            place=Place("--valid-until", 1, 1, excerpt=text, width=max(len(text), 1)),
+            hint="2026-12-24, 2026-12-24T18:00:00+01:00, 90m, 36h or 7d",
+        ) from None
+
+
+def portion(piece: Piece, label: str, *, category: str, flags: tuple[str, ...], grade: str) -> pb.Portion:
+    """The wire's portion."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    return pb.Portion(
+        kind=piece.kind,
+        label=label,
+        category=category,
+        flags=flags,
+        grade=grade,
+        media=piece.media,
+        content=piece.content,
+    )
+
+
+def check_size(pieces: list[Piece]) -> None:
+    """Raises ConfigError TOO_LARGE."""
+    if len(pieces) > MAX_PORTIONS or sum(len(piece.content) for piece in pieces) > MAX_CONTENT:
+        raise ConfigError(
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_CONTENT} bytes of content",
+            hint="split it into several bulletins",
+        )
+
+
+def _text(content: bytes, source: str) -> Piece:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "INPUT_INVALID",
+            f"this text is not UTF-8 (byte {error.start})",
+            place=Place(source),
+            hint="give it another suffix than .txt to send it as a file",
+        ) from None
+    if not content.strip():
+        raise ConfigError("INPUT_INVALID", "there is no text", place=Place(source))
+    return Piece(TEXT, "text/plain", _bounded(content, source))
+
+
+def _bounded(content: bytes, source: str) -> bytes:
+    if len(content) > MAX_CONTENT:
+        raise ConfigError(
+            "TOO_LARGE", f"a bulletin has at most {MAX_CONTENT} bytes of content", place=Place(source)
+        )
+    return content

@@ -1,0 +1,138 @@
+"""``outbox`` and ``why``: what became of what was sent, and why a recipient got what it got."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.options import printing, talking
+from intelshare.cli.output import Out
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.instant import Instant
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_ASKED = 20
+"""Remembered bulletins that one ``outbox`` asks the node about when its list does not hold them."""
+
+
+class _Outbox(click.Group):
+    """``outbox`` lists, ``outbox ID`` shows one, ``outbox approve ID`` acts."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """What is no command is an id."""
+        if args and args[0] not in self.commands:
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Outbox, invoke_without_command=True, subcommand_metavar="[ID | approve ID --member M]")
+@click.option("--held", is_flag=True, help="Only what waits for a releasing officer.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@printing
+@click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder.")
+@click.pass_context
+def outbox(context: click.Context, out: Out, held: bool, limit: int, profile: str | None) -> None:
+    """List what your member has sent, or show the bulletin whose id begins with ID."""
+    from intelshare.cli.options import connect
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import outbox_table
+
+    if context.invoked_subcommand is not None:
+        return
+    with connect(profile) as client:
+        found = client.outbox(held=held, limit=limit)
+        out.document("outbox", plain(found))
+        if found.entries:
+            out.table(outbox_table(found.entries))
+        else:
+            out.note("nothing here")
+        if not held:
+            _name_forgotten(client, found, out)
+
+
+@outbox.command()
+@click.argument("bulletin", metavar="ID")
+@printing
+@talking
+def show(client: Client, out: Out, bulletin: str) -> None:
+    """Show one bulletin with the state of each recipient."""
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import pair_table, precedence, short_time
+
+    entry = _only(client.outbox(bulletin).entries)
+    out.document("outbox-entry", plain(entry))
+    out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
+    about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
+    out.line("  ".join(part for part in (about, entry.title) if part))
+    out.table(pair_table(entry))
+
+
+@outbox.command()
+@click.argument("bulletin", metavar="ID")
+@click.option("--member", required=True, metavar="CODE", help="The recipient whose pair is released.")
+@printing
+@talking
+def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
+    """Release the held pair of a bulletin and a recipient: releasing officers, and never the author."""
+    word = client.approve(bulletin, member.upper())
+    out.document("approval", {"recipient": member.upper(), "word": word})
+    out.line(f"{member.upper()} {word}")
+
+
+@click.command()
+@click.argument("bulletin", metavar="ID")
+@click.option("--member", required=True, metavar="CODE", help="The recipient.")
+@printing
+@talking
+def why(client: Client, out: Out, bulletin: str, member: str) -> None:
+    """Explain the decision for one recipient: every portion, rule by rule, with article, file and line."""
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import explanation, short_time
+
+    found = client.why(bulletin, member.upper())
+    out.document("why", plain(found))
+    for line in explanation([found.decision], found.marks):
+        out.line(line)
+    out.line(f"decided {short_time(found.decided_at)}, log entry {found.log_index}")
+
+
+def _only(entries: object) -> pb.OutboxEntry:
+    found: list[pb.OutboxEntry] = list(entries)  # type: ignore[call-overload]
+    if not found:
+        raise DeliveryError(
+            "NOT_FOUND", "your member sent no bulletin with such an id", hint="intelshare outbox"
+        )
+    return found[0]
+
+
+def _name_forgotten(client: Client, found: pb.OutboxResponse, out: Out) -> None:
+    """Name what the node once confirmed and no longer knows: the third memory of promises.md 1.1."""
+    from intelshare.client import show_key, spooled
+
+    listed = {entry.bulletin.hex() for entry in found.entries}
+    asked = 0
+    for entry in spooled(client.profile.spool, Instant(time.time_ns() // 1000)):
+        if not entry.bulletin:
+            out.note(f"no answer is known for key {show_key(entry.key)}: send it again with --key")
+        elif entry.bulletin not in listed and asked < MAX_ASKED:
+            asked += 1
+            if not _known(client, entry.bulletin):
+                out.note(
+                    f"the node confirmed bulletin {entry.bulletin} and no longer knows it: tell an operator"
+                )
+
+
+def _known(client: Client, bulletin: str) -> bool:
+    try:
+        return bool(client.outbox(bulletin).entries)
+    except IntelshareError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        return False

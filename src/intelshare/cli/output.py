@@ -1,0 +1,170 @@
+"""What a command prints: documents and tables on stdout, everything else on stderr.
+
+A table is drawn by rich on a terminal and aligned plainly where it is piped; with ``--json`` one document
+with a ``schema`` member is all that stands on stdout. Foreign text becomes visible here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from intelshare.errors import IntelshareError, Place
+from intelshare.text import visible, width
+
+MAX_EXCERPT = 160
+
+WORD_STYLES = {
+    "released": "green",
+    "accepted": "green",
+    "read": "green",
+    "held": "yellow",
+    "queued": "yellow",
+    "sent": "yellow",
+    "in doubt": "yellow",
+    "withheld": "red",
+    "refused": "red",
+    "expired": "red",
+    "undeliverable": "red",
+    "FLASH": "bold",
+}
+"""Colour only repeats what the word says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column names and rows of cells; an empty cell repeats nothing."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """How one command was asked to print."""
+
+    json: bool = False
+    quiet: bool = False
+
+    def document(self, schema: str, content: Mapping[str, Any]) -> None:
+        """With ``--json``: the one document of this command."""
+        if self.json:
+            document = {"schema": f"intelshare/{schema}/1", **content}
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+    def table(self, table: Table, *, indent: int = 0) -> None:
+        """Without ``--json``: a table."""
+        if not self.json:
+            draw(table, sys.stdout, indent=indent)
+
+    def line(self, text: str = "") -> None:
+        """Without ``--json``: a line that is the answer itself."""
+        if not self.json:
+            sys.stdout.write(visible(text) + "\n")
+
+    def block(self, text: str) -> None:
+        """Without ``--json``: foreign text of several lines."""
+        if not self.json:
+            sys.stdout.write(visible(text, lines=True).rstrip("\n") + "\n")
+
+    def note(self, text: str) -> None:
+        """Beside the answer, on stderr; nothing with ``--quiet``."""
+        if not self.quiet:
+            sys.stderr.write(visible(text) + "\n")
+
+
+def draw(table: Table, stream: TextIO, *, indent: int = 0) -> None:
+    """A table on a stream, by rich if it is a terminal."""
+    if stream.isatty():
+        _draw_rich(table, stream, indent)
+        return
+    for line in align([table.columns, *table.rows]):
+        stream.write(" " * indent + line + "\n")
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with aligned columns, two spaces between, nothing trailing."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    columns = max((len(row) for row in shown), default=0)
+    widths = [max(width(row[n]) if n < len(row) else 0 for row in shown) for n in range(columns)]
+    return [
+        "  ".join(cell + " " * (widths[n] - width(cell)) for n, cell in enumerate(row)).rstrip()
+        for row in shown
+    ]
+
+
+def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in table.columns:
+        drawn.add_column(Text(column), overflow="fold")
+    for row in table.rows:
+        # A Text is never read as markup: a title "[link=...]" stays a title.
+        drawn.add_row(*(Text(visible(cell), style=WORD_STYLES.get(cell, "")) for cell in row))
+    Console(file=stream, no_color="NO_COLOR" in os.environ, highlight=False).print(
+        Padding(drawn, (0, 0, 0, indent))
+    )
+
+
+def print_error(error: IntelshareError, *, as_json: bool) -> None:
+    """What, where, what next, on stderr; with ``--json`` also the one document on stdout."""
+    sys.stderr.write("\n".join(error_lines(error)) + "\n")
+    if as_json:
+        content = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "place": _plain(error.place),
+        }
+        Out(json=True).document("error", content)
+
+
+def error_lines(error: IntelshareError) -> list[str]:
+    """The three parts, with the caret under the place."""
+    lines = [f"error[{error.code}]: {visible(error.message)}"]
+    place = error.place
+    if place is not None:
+        number = "" if place.line is None else str(place.line)
+        where = ":".join(str(part) for part in (place.source, place.line, place.column) if part is not None)
+        field = f"   {visible(place.field)}" if place.field else ""
+        lines.append(f"  --> {visible(where)}{field}")
+        if place.excerpt is not None:
+            lines += _excerpt(place, place.excerpt, number)
+    if error.hint:
+        lines.append(f"hint: {visible(error.hint)}")
+    return lines
+
+
+def _excerpt(place: Place, excerpt: str, number: str) -> list[str]:
+    start = (place.column or 1) - 1
+    # A long line is shown from shortly before the place.
+    cut = max(0, start - MAX_EXCERPT // 2) if len(excerpt) > MAX_EXCERPT else 0
+    head = visible(excerpt[cut:start])
+    marked = visible(excerpt[start : start + min(place.width, MAX_EXCERPT)])
+    tail = visible(excerpt[start + place.width : cut + MAX_EXCERPT])
+    margin = " " * max(len(number), 2)
+    lines = [f" {number:>{len(margin)}} | {head}{marked}{tail}"]
+    if place.column is not None:
+        lines.append(f" {margin} | {' ' * width(head)}{'^' * max(width(marked), 1)}")
+    return lines
+
+
+def _plain(place: Place | None) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    return {
+        "source": place.source,
+        "line": place.line,
+        "column": place.column,
+        "field": place.field,
+        "excerpt": place.excerpt,
+        "width": place.width,
+    }

@@ -1,0 +1,68 @@
+"""``node run``, ``node status`` and ``status``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intelshare.cli.codes import Exit
+from intelshare.cli.options import folder_option, on_folder, passphrase, printing, talking
+from intelshare.cli.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.standing import Passphrase, Standing
+    from intelshare.client import Client
+
+
+@click.group()
+def node() -> None:
+    """Run a node; show its state."""
+
+
+@node.command()
+@folder_option
+@passphrase
+@click.option(
+    "--accept-loss", is_flag=True, help="Start although the database holds less than it held (STORE_FORGOT)."
+)
+def run(folder: Path, passphrase: Passphrase, accept_loss: bool) -> int:
+    """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C). Logs to standard error."""
+    from intelshare.node.run import run_node
+
+    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss)
+
+
+@node.command("status")
+@printing
+@on_folder
+def node_status(node: Standing, out: Out) -> int:
+    """Show health, links and queues of the node of a data folder."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    return _show(node.ask("Status", pb.StatusRequest()), out)
+
+
+@click.command()
+@printing
+@talking
+def status(client: Client, out: Out) -> int:
+    """Show health, links and queues of your node."""
+    return _show(client.status(), out)
+
+
+def _show(found: Any, out: Out) -> int:
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import peer_table, short_time
+
+    out.document("status", plain(found))
+    out.line(f"{found.member}  {found.node}")
+    codes = f" ({', '.join(found.codes)})" if found.codes else ""
+    out.line(f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}")
+    out.line(f"incarnation {found.incarnation:016x}  log entries {found.log_size}")
+    if found.peers:
+        out.table(peer_table(found.peers))
+    else:
+        out.note("no other member is known: intelshare member import")
+    return Exit.DONE if found.health == "SERVING" else Exit.FAILED

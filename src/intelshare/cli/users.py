@@ -1,0 +1,150 @@
+"""``user``: who may use the own node, and the profile folder that each of them gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.options import on_folder, printing
+from intelshare.cli.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.standing import Standing
+
+
+@click.group()
+def user() -> None:
+    """Add, list and revoke users of the own node."""
+
+
+@user.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["analyst", "releasing-officer", "operator", "auditor"]),
+    default="analyst",
+    show_default=True,
+)
+@click.option("--clearance", default="", help="A level of the member's own ladder, or R0 to R4.")
+@click.option("--nationality", default="", metavar="CODE", help="The user's own; else the member's.")
+@click.option("--category", "categories", multiple=True, help="Need to know; repeatable; * for all.")
+@click.option(
+    "--address", default="", metavar="HOST:PORT", help="Where the user will call, if not on this machine."
+)
+@click.option(
+    "--out", "target", type=click.Path(path_type=Path), help="The new profile folder; else FOLDER/users/NAME."
+)
+@printing
+@on_folder
+def add(
+    node: Standing,
+    out: Out,
+    name: str,
+    role: str,
+    clearance: str,
+    nationality: str,
+    categories: tuple[str, ...],
+    address: str,
+    target: Path | None,
+) -> None:
+    """Register NAME (small letters, as m.durand) and write a profile folder with certificate and key."""
+    import os
+
+    from intelshare.client import Profile, write_profile
+    from intelshare.errors import ConfigError, Place
+    from intelshare.node.settings import read_settings
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    folder = target or node.folder / "users" / name
+    if folder.exists():
+        raise ConfigError(
+            "ID_CONFLICT",
+            "there is a profile folder already",
+            place=Place(str(folder)),
+            hint="remove it if the user is to get a new certificate, or name another with --out",
+        )
+    settings = read_settings(node.folder / "node.toml")
+    made = node.operate(
+        "AddUser",
+        pb.AddUserRequest(
+            user=pb.User(
+                name=name,
+                role=role,
+                clearance=clearance,
+                nationality=nationality or _state(settings.member),
+                categories=categories,
+            )
+        ),
+    )
+    profile = Profile(
+        folder,
+        settings.member,
+        name,
+        address,
+        "" if address else os.path.relpath(node.folder.resolve(), folder.resolve()),
+        _server_name(settings.node),
+    )
+    write_profile(
+        profile, certificate=made.certificate_pem, key=made.private_key_pem, authority=made.node_authority_pem
+    )
+    out.document("user", {"user": made.user.uri, "role": role, "profile": str(folder)})
+    out.line(f"{made.user.uri}  {role}")
+    out.line(f"profile {folder}")
+    out.note(f"try: intelshare whoami --as {folder}")
+
+
+@user.command("list")
+@printing
+@on_folder
+def list_(node: Standing, out: Out) -> None:
+    """List the register."""
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import user_table
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("ListUsers", pb.ListUsersRequest())
+    out.document("users", plain(found))
+    out.table(user_table(found.users))
+
+
+@user.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def revoke(node: Standing, out: Out, name: str, yes: bool) -> None:
+    """Take NAME's access away, at once. The entry stays in the register."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    confirm(f"{name} will not be able to read or send anything from now on. Go on?", yes=yes)
+    node.operate("RevokeUser", pb.RevokeUserRequest(name=name))
+    out.document("revoked", {"name": name})
+    out.line(f"{name} revoked")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone; never guess. Raises ConfigError USAGE where nobody can answer."""
+    import sys
+
+    from intelshare.errors import ConfigError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("USAGE", "this asks, and there is nobody to ask", hint="--yes if you are sure")
+    click.confirm(question, abort=True, err=True)
+
+
+def _state(member: str) -> str:
+    """The member if it is a state: an organisation's people have a nationality that must be given."""
+    from intelshare.packs import builtin_registry
+
+    return member if builtin_registry().is_state(member) else ""
+
+
+def _server_name(node: str) -> str:
+    """The DNS name in the node's certificate: ``intelshare://D/node/N`` is ``N.D`` (trust.found)."""
+    domain, _, name = node.removeprefix("intelshare://").partition("/node/")
+    return f"{name}.{domain}"

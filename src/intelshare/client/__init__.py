@@ -1,0 +1,42 @@
+"""The Python client library: profiles, the connection to the own node, and the spool of what was sent.
+
+``Client`` is imported on first use: grpc takes 70 ms that a command which does not talk need not wait for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from intelshare.client.profile import Profile, find_profile, read_profile, running_address, write_profile
+from intelshare.client.spool import Spooled, answered, forget, new_key, parse_key, remember, show_key, spooled
+
+if TYPE_CHECKING:
+    from intelshare.client.connection import Client, content_digest
+
+__all__ = [
+    "Client",
+    "Profile",
+    "Spooled",
+    "answered",
+    "content_digest",
+    "find_profile",
+    "forget",
+    "new_key",
+    "parse_key",
+    "read_profile",
+    "remember",
+    "running_address",
+    "show_key",
+    "spooled",
+    "write_profile",
+]
+
+_LAZY = ("Client", "content_digest")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from intelshare.client import connection
+
+        return getattr(connection, name)
+    raise AttributeError(name)
