@@ -99,11 +99,4 @@ async def make_pair(folder: Path) -> tuple[NodeProcess, NodeProcess]:
 if __name__ == "__main__":
     from intelshare.node.run import run_node
 
-    if profile := os.environ.get("BENCH_PROFILE"):
-        import cProfile
-
-        with cProfile.Profile() as found:
-            code = run_node(Path(sys.argv[1]), lambda: PASSPHRASE)
-        found.dump_stats(f"{profile}.{Path(sys.argv[1]).name}")
-        sys.exit(code)
     sys.exit(run_node(Path(sys.argv[1]), lambda: PASSPHRASE))

@@ -33,6 +33,9 @@ from intelshare.wire.v1 import user_pb2_grpc as services
 
 PATIENCE = 120.0
 
+POLL = 0.02
+"""Seconds between two counts of receipts: more often would cost the nodes the processor that they share."""
+
 
 class Load:
     """Submits over one channel, many calls at once."""
@@ -73,7 +76,7 @@ async def whole(load: Load, receipts: Receipts, count: int, in_flight: int) -> f
             calls.add(call)
             call.add_done_callback(calls.discard)
             started += 1
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(POLL)
         done = receipts.count() - before
         if time.perf_counter() - start > PATIENCE:
             raise SystemExit(f"only {done} of {count} receipts in {PATIENCE:.0f} s")
@@ -85,7 +88,7 @@ async def until(condition: Callable[[], bool]) -> None:
     while not condition():
         if time.monotonic() > end:
             raise SystemExit("the nodes did not finish in time")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(POLL)
 
 
 async def ours(folder: Path, count: int, size: int, in_flight: int) -> dict[str, Any]:

@@ -57,7 +57,8 @@ class Pair:
     @property
     def holds(self) -> tuple[str, ...]:
         """Ids of all open hold rows: any of them holds the whole pair."""
-        return tuple(sorted({hold for p in self.portions for hold in p.ruling.decision.holds}))
+        found = [hold for p in self.portions for hold in p.ruling.decision.holds]
+        return tuple(sorted(set(found))) if found else ()
 
     @property
     def codes(self) -> tuple[str, ...]:
