@@ -162,26 +162,63 @@ class Forger:
     def frame(
         self,
         *portions: Portion,
+        tip: Tip | None = None,
+        seed: str = "",
+        at: Instant = NOW,
+        **what: Any,
+    ) -> Frame:
+        """One release, sealed and signed at ``at``; ``what`` as ``_clear`` takes it."""
+        return self.together([portions], tip=tip, seed=seed, at=at, **what)
+
+    def together(
+        self,
+        bulletins: Sequence[Sequence[Portion]],
+        *,
+        tip: Tip | None = None,
+        seed: str = "",
+        at: Instant = NOW,
+        **what: Any,
+    ) -> Frame:
+        """Several releases of one batch in one frame."""
+        random = seeded(f"forger/{seed}/{self.tip.last}")
+        made = [self._clear(portions or (text(TO_USA),), random, **what) for portions in bulletins]
+        sealed = seal(
+            [cleared for cleared, _ in made], self.node.signer, at, random, tips={self.to: tip or self.tip}
+        )
+        if tip is None:
+            self.tip = sealed.tips[self.to]
+        carried = [
+            Carried(
+                Kind.RELEASE,
+                release.statement.nonce,
+                release.statement.data,
+                release.statement.proof,
+                release.grant,
+                bodies,
+            )
+            for release, (_, bodies) in zip(sealed.releases, made, strict=True)
+        ]
+        return Frame(sealed.batch, sealed.batch_keys[made[0][0].kem_id], tuple(carried))
+
+    def _clear(
+        self,
+        portions: Sequence[Portion],
+        random: Callable[[int], bytes],
+        *,
         cite: str | None = "gsa-fra-usa",
         article: str = "art. 4",
         text_hash: bytes | None = None,
         banner: str = "//FRA TRÈS SECRET",
         originator: str | None = None,
-        tip: Tip | None = None,
-        seed: str = "",
         precedence: Precedence = Precedence.ROUTINE,
         deliver_by: Instant = NEVER,
         expires: Instant = NEVER,
-        at: Instant = NOW,
-        obligations: tuple[str, ...] = (),
         bulletin_seed: str = "",
-    ) -> Frame:
-        """One release, sealed and signed at ``at``."""
-        random = seeded(f"forger/{seed}/{self.tip.last}")
-        own = MemberCode(originator or self.node.member)
+    ) -> tuple[Cleared, tuple[bytes, ...]]:
+        """Cleared without having been decided, and its bodies; one ``bulletin_seed`` is one bulletin id."""
         made = encrypt_bulletin(
-            portions or (text(TO_USA),),
-            own,
+            portions,
+            MemberCode(originator or self.node.member),
             seeded(bulletin_seed) if bulletin_seed else random,
             created=NOW,
             precedence=precedence,
@@ -195,25 +232,12 @@ class Forger:
         cleared = Cleared(
             self.to, kem_id, kem, made.manifest, precedence, deliver_by,
             tuple(
-                ClearedPortion(Granted(p.slot, citations, obligations), p.secret, p.digest)
-                for p in made.portions
+                ClearedPortion(Granted(p.slot, citations, ()), p.secret, p.digest) for p in made.portions
             ),
             banner,
             Digest(bytes(32)),
         )  # fmt: skip
-        sealed = seal([cleared], self.node.signer, at, random, tips={self.to: tip or self.tip})
-        if tip is None:
-            self.tip = sealed.tips[self.to]
-        release = sealed.releases[0]
-        carried = Carried(
-            Kind.RELEASE,
-            release.statement.nonce,
-            release.statement.data,
-            release.statement.proof,
-            release.grant,
-            tuple(p.body for p in made.portions),
-        )
-        return Frame(sealed.batch, sealed.batch_keys[kem_id], (carried,))
+        return cleared, tuple(p.body for p in made.portions)
 
 
 def signed(member: Member, kind: Kind, record: Any, at: Instant = NOW, seed: str = "signed") -> Frame:
