@@ -1,0 +1,1 @@
+"""The node: one asyncio process that carries out the plans of ``broker`` and decides nothing itself."""
