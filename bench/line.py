@@ -1,9 +1,9 @@
 """Microseconds per release of each step of the line, one thread, beside what the store adds to it.
 
-python -m bench.line [--store memory|sqlite] [--batch 64] [--rounds 10] [--profile STEP]
+python -m bench.line [--store memory|sqlite] [--batch 64] [--rounds 20] [--profile STEP]
 
 Two members in one process, no sockets: submit one by one, hand over, receive and join receipts a batch at a
-time. "step" is the pure step alone; "commit" is what writing its plan costs besides.
+time. "step" is the pure step alone; "commit" is what writing its plan costs besides. The best of all rounds.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", choices=("memory", "sqlite"), default="memory")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--profile", default="")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -133,18 +133,19 @@ def main() -> None:
         hello = fra.ask(greet, USA, NOW)
         usa.do(meet, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
         costs = Costs(options.profile)
-        for _ in range(2):
-            line(costs, fra, usa, options.batch)
-        costs.clear()
+        line(costs, fra, usa, options.batch)
+        best: dict[str, tuple[float, float]] = {}
         for _ in range(options.rounds):
+            costs.clear()
             line(costs, fra, usa, options.batch)
+            for name, step in costs.steps.items():
+                known = best.get(name, (1e9, 1e9))
+                best[name] = min(known[0], step), min(known[1], costs.wholes[name] - step)
         for store in made:
             store.store.close()
-    releases = options.rounds * options.batch
     print(f"{'step':>17} µs{'commit':>10} µs   per release, {options.store}, batches of {options.batch}")
-    for name, whole in costs.wholes.items():
-        step = costs.steps[name]
-        print(f"{name:<12}{step / releases * 1e6:>8.1f}{(whole - step) / releases * 1e6:>13.1f}")
+    for name, (step, commit) in best.items():
+        print(f"{name:<12}{step / options.batch * 1e6:>8.1f}{commit / options.batch * 1e6:>13.1f}")
     if options.profile:
         pstats.Stats(costs.profile).sort_stats("tottime").print_stats(32)
 

@@ -85,8 +85,7 @@ def only(value: int, form: str) -> Fixed:
 
 def _write_text(value: str, out: list[bytes]) -> None:
     raw = value.encode()
-    out.append(_U16.pack(len(raw)))
-    out.append(raw)
+    out += (_LENGTHS[len(raw)] if len(raw) < 256 else _U16.pack(len(raw)), raw)
 
 
 def _read_text(data: bytes, at: int, values: list[Any]) -> int:
@@ -116,6 +115,8 @@ def _blob(prefix: struct.Struct) -> Variable:
 
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
+_LENGTHS: Final = tuple(_U16.pack(length) for length in range(256))
+"""Of nearly all texts and lists, made once."""
 
 U8 = Annotated[int, Fixed("B")]
 U16 = Annotated[int, Fixed("H")]
@@ -173,8 +174,9 @@ def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
 
 def _list_of_variable(item: Variable, bounds: Count) -> Variable:
     def write(values: tuple[Any, ...], out: list[bytes]) -> None:
-        bounds.check(len(values))
-        out.append(_U16.pack(len(values)))
+        count = len(values)
+        bounds.check(count)
+        out.append(_LENGTHS[count] if count < 256 else _U16.pack(count))
         for value in values:
             item.write(value, out)
 
