@@ -10,7 +10,15 @@ from intelshare.broker.judge import banner_of
 from intelshare.broker.node import Node
 from intelshare.broker.read import Shown, show
 from intelshare.broker.register import need_role
-from intelshare.broker.stored import facts_of, find_bulletin, logged_decision, read_secret, read_written
+from intelshare.broker.stored import (
+    Written,
+    facts_of,
+    find_bulletin,
+    logged_decision,
+    may_see,
+    read_secret,
+    read_written,
+)
 from intelshare.broker.streams import missing
 from intelshare.broker.tables import (
     BULLETIN,
@@ -24,13 +32,14 @@ from intelshare.broker.tables import (
     InboxRow,
     PairRow,
 )
+from intelshare.crypto.records import PortionKind
 from intelshare.delivery import word
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, MemberCode, UserUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.labels import format_portion
-from intelshare.ports import View
+from intelshare.ports import Scalar, View
 
 PAGE = 256
 """Rows looked at in one go."""
@@ -120,40 +129,42 @@ def outbox(
 ) -> list[OutboxLine]:
     """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
 
-    Titles and labels are shown only to who may send (analysts, releasing officers). Raises DeliveryError.
+    Those that the user wrote or is cleared for. Raises DeliveryError.
     """
-    need_role(view, user, "analyst", "releasing-officer")
+    reader = need_role(view, user, "analyst", "releasing-officer")
     if given:
-        return [_outbox_line(node, view, find_bulletin(view, given), now)]
+        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), now)]
     lines: list[OutboxLine] = []
-    after: tuple[int, ...] = ()
+    after: tuple[Scalar, ...] = ()
     while len(lines) < limit:
         rows = view.find(BULLETIN, "newest", after=after, limit=PAGE)
         for row in rows:
-            line = _outbox_line(node, view, row, now)
+            written = read_written(node, view, row)
+            if not may_see(node, written, reader, now):
+                continue
+            line = _outbox_line(node, view, written, now)
             if not held or any(pair.word == "held" for pair in line.pairs):
                 lines.append(line)
         if len(rows) < PAGE:
             break
-        after = (rows[-1].newest,)
+        after = (rows[-1].newest, rows[-1].md)
     return lines[:limit]
 
 
-def why(node: Node, view: View, user: UserUri, given: str, recipient: MemberCode) -> Why:
+def why(node: Node, view: View, user: UserUri, given: str, recipient: MemberCode, now: Instant) -> Why:
     """The decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
-    need_role(view, user, "analyst", "releasing-officer")
-    bulletin = find_bulletin(view, given)
-    row = view.get(PAIR, bulletin.md, recipient)
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    written = find_bulletin(node, view, given, reader, now)
+    row = view.get(PAIR, written.row.md, recipient)
     if row is None:
         raise DeliveryError(
             "NOT_FOUND", f"the bulletin was not sent to {recipient}", hint="`intelshare outbox ID` lists whom"
         )
     entry = view.get(LOG, row.decided_in, row.decided_at)
-    labels = read_written(node, view, bulletin).labels
     return Why(
         PairLine(row, word(facts_of(row))),
         logged_decision(node, view, row),
-        tuple(format_portion(label, node.world.registry) for label in labels),
+        tuple(format_portion(label, node.world.registry) for label in written.labels),
         row.decided_at,
         entry.leaf if entry is not None else Digest(b""),
     )
@@ -165,20 +176,20 @@ def queued(view: View, member: MemberCode) -> tuple[int, int]:
 
 
 def _newest(view: View) -> Iterator[InboxRow]:
-    after: tuple[int, ...] = ()
+    after: tuple[Scalar, ...] = ()
     while True:
         rows = view.find(INBOX, "newest", after=after, limit=PAGE)
         yield from rows
         if len(rows) < PAGE:
             return
-        after = (rows[-1].newest,)
+        after = (rows[-1].newest, rows[-1].md)
 
 
-def _outbox_line(node: Node, view: View, row: BulletinRow, now: Instant) -> OutboxLine:
-    written = read_written(node, view, row)
+def _outbox_line(node: Node, view: View, written: Written, now: Instant) -> OutboxLine:
+    row = written.row
     title = ""
     for portion, head in zip(written.portions, written.heads, strict=True):
-        if head.kind == 2:
+        if head.kind == PortionKind.TITLE:
             opened = reopen(row.manifest, portion.slot, read_secret(node, portion), portion.body)
             title = opened.portion.content.decode("utf-8", "replace")
             break

@@ -18,7 +18,7 @@ from intelshare.broker.stored import id_range, only_one, read_secret
 from intelshare.broker.tables import INBOX, PORTION, READER, InboxRow, PortionRow, ReaderRow, UserRow
 from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Claims, Granted, Kind, Portion, Receipt, ReceiptStatus
+from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
 from intelshare.ids import UserUri
 from intelshare.instant import NEVER, Instant
@@ -64,7 +64,7 @@ class Shown:
     def title(self) -> str:
         """The title, if the reader may see it."""
         for shown in self.portions:
-            if shown.portion.kind == 2:
+            if shown.portion.kind == PortionKind.TITLE:
                 return shown.portion.content.decode("utf-8", "replace")
         return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from intelshare.audit.records import DecisionMade
 from intelshare.broker.node import Node
@@ -15,6 +15,7 @@ from intelshare.broker.tables import (
     BulletinRow,
     PairRow,
     PortionRow,
+    UserRow,
 )
 from intelshare.broker.transaction import Transaction, open_entry, open_secret
 from intelshare.bulletin import Draft
@@ -25,9 +26,13 @@ from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 from intelshare.labels import Label
+from intelshare.policy import ReadRequest, read_decision
 from intelshare.ports import View, changed
 
 R = TypeVar("R")
+
+MAX_ALIKE: Final = 256
+"""Bulletins looked at whose ids start alike."""
 
 
 @record
@@ -86,14 +91,37 @@ def logged_decision(node: Node, view: View, row: PairRow) -> DecisionMade:
     return decode(DecisionMade, open_entry(node, entry).record)
 
 
-def find_bulletin(view: View, given: str) -> BulletinRow:
-    """The own bulletin whose id starts with these hexadecimal digits (at least 4).
+def find_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant) -> Written:
+    """The own bulletin whose id starts with these hexadecimal digits (at least 4), if the user may see it.
 
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (several start so).
     """
     low, high = id_range(given)
-    rows = [row for row in view.find(BULLETIN, "bulletin", after=(low,), limit=2) if row.bulletin <= high]
-    return only_one(rows, given)
+    rows = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ALIKE)
+    found = [read_written(node, view, row) for row in rows if row.bulletin <= high]
+    return only_one([written for written in found if may_see(node, written, user, now)], given)
+
+
+def may_see(node: Node, written: Written, user: UserRow, now: Instant) -> bool:
+    """Whether an own user may see an own bulletin: its author, and who is cleared for all of it.
+
+    For anybody else it does not exist (attacks.md row 51).
+    """
+    return written.row.author == user.user or all(
+        read_decision(
+            node.world,
+            ReadRequest(
+                label=label,
+                category=head.category,
+                at=now,
+                member=node.member,
+                clearance=user.clearance or None,
+                nationality=user.nationality,
+                categories=frozenset(user.categories.split()),
+            ),
+        ).allowed
+        for head, label in zip(written.heads, written.labels, strict=True)
+    )
 
 
 def id_range(given: str) -> tuple[bytes, bytes]:

@@ -144,8 +144,8 @@ def approve(node: Node, view: View, approval: Approval, now: Instant, random: Ra
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
     """
-    need_role(view, approval.user, "releasing-officer")
-    bulletin = find_bulletin(view, approval.bulletin)
+    officer = need_role(view, approval.user, "releasing-officer")
+    bulletin = find_bulletin(node, view, approval.bulletin, officer, now).row
     row = view.get(PAIR, bulletin.md, approval.recipient)
     if row is None:
         raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {approval.recipient}")

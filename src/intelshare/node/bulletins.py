@@ -88,7 +88,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
         recipient = MemberCode(request.recipient)
         answer = shell.store.query(
-            lambda view: lists.why(shell.node, view, caller.user, request.id, recipient)
+            lambda view: lists.why(shell.node, view, caller.user, request.id, recipient, shell.now())
         )
         return pb.WhyResponse(
             decision=pb.PairDecision(
