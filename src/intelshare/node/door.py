@@ -15,7 +15,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from intelshare.broker.register import need_user
 from intelshare.crypto import x509
 from intelshare.errors import IntelshareError, StoreError, TrustError
 from intelshare.ids import MemberCode, NodeUri, UserUri
@@ -67,7 +66,7 @@ def peer_identity(shell: Shell) -> Identify:
         group = tls.get("ssl_negotiated_key_exchange_group", [b""])[0]
         if version != _FLOOR_VERSION or group != _FLOOR_GROUP:
             raise TrustError("TRANSPORT_FLOOR", "the peer port needs TLS 1.3 with X25519MLKEM768")
-        certificate = _certificate(tls)
+        certificate = x509.from_pem(_pem(tls))
         peer = shell.node.trust.identify(certificate, shell.clock.now())
         return PeerCaller(peer.member, peer.node.uri, certificate, peer.leaf.digest)
 
@@ -76,29 +75,30 @@ def peer_identity(shell: Shell) -> Identify:
 
 def user_identity(shell: Shell) -> Identify:
     """Who calls on the user port: a leaf of the own user authority that names a user of the register."""
-    checked: dict[bytes, tuple[str, x509.Validity]] = {}
+    checked: dict[bytes, tuple[UserUri, x509.Validity]] = {}
 
     def identify(context: Context) -> Caller:
-        certificate = _certificate(context.auth_context())
+        pem = _pem(context.auth_context())
         now = shell.clock.now()
-        known = checked.get(certificate)
+        known = checked.get(pem)
         if known is None or not known[1].holds(now):
+            certificate = x509.from_pem(pem)
             leaf = x509.inspect(certificate)
-            known = leaf.uri, x509.check_issued(certificate, (shell.user_authority,), now)
+            known = UserUri(leaf.uri), x509.check_issued(certificate, (shell.user_authority,), now)
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
-            checked[certificate] = known
-        user = UserUri(known[0])
-        return UserCaller(user, shell.store.query(lambda view: need_user(view, user)).role)
+            checked[pem] = known
+        return UserCaller(known[0], shell.role_of(known[0]))
 
     return identify
 
 
-def _certificate(tls: Mapping[str, Any]) -> bytes:
+def _pem(tls: Mapping[str, Any]) -> bytes:
     pem = tls.get("x509_pem_cert")
     if not pem:
         raise TrustError("PEER_IDENTITY_INVALID", "there is no client certificate")
-    return x509.from_pem(pem[0])
+    found: bytes = pem[0]
+    return found
 
 
 def unary_handlers(

@@ -27,7 +27,7 @@ class Event(StrEnum):
     CALL_REFUSED = "call.refused"
     LINK_OPENED = "link.opened"
     LINK_CLOSED = "link.closed"
-    LINK_REFUSED = "link.refused"
+    PEER_FORGOT = "link.peer_forgot"
     DIAL_FAILED = "link.dial_failed"
     REJECTED_BY_PEER = "statement.rejected_by_peer"
     FRAME_REJECTED = "frame.rejected"
@@ -35,7 +35,6 @@ class Event(StrEnum):
     LEAF_RENEWED = "trust.leaf_renewed"
     RENEWAL_FAILED = "trust.renewal_failed"
     TRUST_CHANGED = "trust.changed"
-    WORLD_KEPT = "policy.world_kept"
 
 
 FIELDS: Final = frozenset(

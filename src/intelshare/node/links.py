@@ -16,6 +16,7 @@ from typing import Final
 
 import grpc
 
+from intelshare.broker.hello import Met
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode, NodeUri
@@ -27,6 +28,7 @@ from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_diall
 from intelshare.node.link import Link, Stream
 from intelshare.node.pump import Pump
 from intelshare.node.shell import Shell
+from intelshare.ports import Durable
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
 
@@ -86,6 +88,7 @@ class Links:
 
     def tick(self) -> None:
         """Once a second: ask for holes again, end links whose certificate has expired."""
+        self.pump.clock_is_right()
         for link in list(self._open.values()):
             link.check()
             link.ask_again()
@@ -114,8 +117,7 @@ class Links:
                 self._shell.node.trust.identify(caller.certificate, self._shell.now())
 
             link = self._link(peer, context, check, dialled=False)
-            link.hand(met.part(lambda m: m.outbound))
-            link.ask(met.value.gaps)
+            self._meet(link, met)
             await self._run(link)
         except TimeoutError:
             raise DeliveryError("RATE", f"no hello within {DEADLINE:.0f} s") from None
@@ -149,17 +151,19 @@ class Links:
                 backoff = backoff.heard(self._shell.now())
                 await changed.wait()
                 continue
+            began = self._shell.now()
             task = asyncio.create_task(self._dial(member, listed[1]))
             self._dialling[node] = task
             self._dials.add(task)
             task.add_done_callback(self._dials.discard)
             await asyncio.wait([task])
             self._dialling.pop(node, None)
-            if not task.cancelled() and task.exception() is None:
+            failed = None if task.cancelled() else task.exception()
+            if failed is not None:
+                self._note(node, failed)
+            # A link that ends as soon as it is open is a failure too: never a loop without a pause.
+            if self._shell.now() - began > DEADLINE * SECOND and failed is None:
                 backoff = backoff.heard(self._shell.now())
-                continue
-            if not task.cancelled():
-                self._note(node, task.exception())
             backoff = backoff.failed()
             delay = backoff.delay(self._shell.now(), self._shell.random) / SECOND
             with contextlib.suppress(TimeoutError):
@@ -187,8 +191,7 @@ class Links:
                 link = self._link(peer, stream, check, dialled=True)
                 opened = True
                 self._dialling.pop(node.uri, None)
-                link.hand(met.part(lambda m: m.outbound))
-                link.ask(met.value.gaps)
+                self._meet(link, met)
                 await self._run(link)
         except (IntelshareError, grpc.aio.AioRpcError, OSError) as error:
             if not opened:
@@ -237,6 +240,13 @@ class Links:
             if self._open.get(link.node) is link:
                 del self._open[link.node]
             self._tell(link.node)
+
+    def _meet(self, link: Link, met: Durable[Met]) -> None:
+        """Carry out what the hello led to."""
+        link.hand(met.part(lambda m: m.outbound))
+        link.ask(met.value.gaps)
+        if met.value.forgot:
+            self._shell.log.warning(Event.PEER_FORGOT, peer=link.node, count=met.value.forgot)
 
     def _tell(self, node: NodeUri) -> None:
         changed = self._changed.get(node)

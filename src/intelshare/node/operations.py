@@ -62,6 +62,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
             0,
         )
         done = await shell.step(set_user, SetUser(caller.user, row))
+        shell.register_changed()
         # A development vault makes a development member: its users need not come back every day.
         lifetime = USER_LIFETIME if shell.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
         issued = issue_user(
@@ -79,6 +80,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def revoke(caller: UserCaller, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
         await shell.step(revoke_user, caller.user, _user(shell, request.name))
+        shell.register_changed()
         return pb.RevokeUserResponse()
 
     async def export_member(_: UserCaller, __: pb.ExportMemberRequest) -> pb.ExportMemberResponse:

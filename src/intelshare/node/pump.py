@@ -38,6 +38,14 @@ class Pump:
             self._ready[member] = -1
         self._wake.set()
 
+    def clock_is_right(self) -> bool:
+        """Whether anything may be released (promise P10); health shows it."""
+        if self._shell.clock.wrong():
+            self._shell.health.set("CLOCK")
+            return False
+        self._shell.health.clear("CLOCK")
+        return True
+
     async def run(self) -> None:
         """Until cancelled. Errors of the store are the shell's business; the pump goes on when woken."""
         while True:
@@ -57,10 +65,8 @@ class Pump:
     async def _once(self) -> bool:
         """One round; whether another may bring more."""
         links, now = self._links(), self._shell.now()
-        if self._shell.clock.wrong():
-            self._shell.health.set("CLOCK")
+        if not self.clock_is_right():
             return False
-        self._shell.health.clear("CLOCK")
         rooms, again = {}, []
         for member, link in links.items():
             link.queue.due(now)

@@ -167,7 +167,7 @@ async def start_node(
 def open_folder(
     root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
 ) -> tuple[Shell, Locked]:
-    """Everything of a data folder that needs no port, locked. Call it in the loop; raises as ``start_node``."""
+    """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
     folder = Folder(root)
     locked = lock(root)
     store: Store | None = None
