@@ -29,7 +29,7 @@ _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
     # Two nodes must never share a port without noticing.
     ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 5_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 3),
     ("grpc.max_receive_message_length", MAX_MESSAGE + SLACK),
     ("grpc.max_send_message_length", -1),
