@@ -55,7 +55,7 @@ def check_private(folder: Path) -> None:
         raise StoreError(
             "NOT_FOUND",
             f"{folder} is no data folder",
-            hint="`intelshare init MEMBER --data FOLDER` makes one",
+            hint="`intelshare init MEMBER FOLDER` makes one",
         )
     mode = folder.stat().st_mode & 0o777
     if mode & 0o077:
