@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from intelshare.ids import UserUri
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
-    from intelshare.trust import Founded
+    from intelshare.trust import Founded, Founding
 
 OPERATOR = "operator"
 ROOT_VAULT = "root-keys"
@@ -63,43 +63,70 @@ def init(
     Makes the root (in a vault of its own, which then belongs off this machine), the directory, the
     authorities for nodes and users, the node's vault and database, and one user: an operator.
     """
-    from intelshare.crypto.suites import SUITES
-    from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, USER_LIFETIME, issue_user
     from intelshare.ids import MemberCode
-    from intelshare.node.establish import make_folder
-    from intelshare.node.folder import Folder
-    from intelshare.node.settings import Settings
-    from intelshare.trust import Founding, fingerprint, found, user_uri
-    from intelshare.vault import DEVELOPMENT, STANDARD, create_vault, make_private_folder
+    from intelshare.trust import Founding, fingerprint
 
     code = member.upper()
-    country = _name_of(code)
+    plan = Founding(MemberCode(code), _name_of(code), safe_name(name, source="--node"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError("ID_CONFLICT", "something is there already", place=Place(str(folder)))
     secret = _new_passphrase(passphrase, dev=dev)
+    listen = {"host": host, "advertise": advertise, "peer_port": peer_port, "user_port": user_port}
+    founded = _make(folder, plan, secret, listen, dev=dev)
+    if dev:
+        _development(folder, secret, given=passphrase.given)
+    print_ = fingerprint(founded.root.document)
+    out.document(
+        "founded",
+        {"member": code, "node": founded.node.uri, "folder": str(folder), "fingerprint": print_, "dev": dev},
+    )
+    out.line(f"{code} {plan.name}: {founded.node.uri}")
+    out.line(f"fingerprint {print_}")
+    if not dev:
+        out.note(f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now")
+    out.note(f"next: intelshare node run --folder {folder}")
+
+
+def _make(folder: Path, plan: Founding, secret: bytes, listen: dict[str, Any], *, dev: bool) -> Founded:
+    """The whole folder, or nothing: made beside and renamed into place."""
+    import asyncio
+    import shutil
+    import tempfile
+
+    from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user
+    from intelshare.node.folder import Folder
+    from intelshare.node.settings import Settings
+    from intelshare.trust import found, user_uri
+
     now = Instant(time.time_ns() // 1000)
+    founded = found(replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan, now, os.urandom)
+    settings = Settings(plan.member, founded.node.uri, allow_loopback_peers=dev, **listen)
+    uri = user_uri(plan.domain, OPERATOR)
+    lifetime = DEVELOPMENT_LIFETIME if dev else USER_LIFETIME
+    issued = issue_user(founded.user_authority, uri, now, os.urandom, lifetime=lifetime)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _vaults(Folder(beside), settings, founded, secret, dev=dev)
+        asyncio.run(_first_rows(Folder(beside), settings, founded, uri))
+        _operator_profile(Folder(beside), settings, founded, issued)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return founded
+
+
+def _vaults(target: Folder, settings: Settings, founded: Founded, secret: bytes, *, dev: bool) -> None:
+    """The node's vault with node.toml, and the root's own."""
+    from intelshare.crypto.suites import SUITES
+    from intelshare.node.establish import make_folder
+    from intelshare.vault import DEVELOPMENT, STANDARD, create_vault
+
     cost = DEVELOPMENT if dev else STANDARD
-    plan = Founding(
-        MemberCode(code),
-        country,
-        safe_name(name, source="--node"),
-        leaf_lifetime=DEVELOPMENT_LIFETIME if dev else NODE_LIFETIME,
-    )
-    founded = found(plan, now, os.urandom)
-    settings = Settings(
-        plan.member,
-        founded.node.uri,
-        host=host,
-        peer_port=peer_port,
-        user_port=user_port,
-        advertise=advertise,
-        allow_loopback_peers=dev,
-    )
-    target = Folder(folder)
     make_folder(target, settings, founded, secret, suites=SUITES, random=os.urandom, cost=cost)
-    make_private_folder(folder / ROOT_VAULT)
     create_vault(
-        folder / ROOT_VAULT / "vault",
+        target.root / ROOT_VAULT / "vault",
         secret,
         keys=founded.root_keys,
         certified={},
@@ -108,24 +135,6 @@ def init(
         random=os.urandom,
         cost=cost,
     )
-    if dev:
-        _development(folder, secret, given=passphrase.given)
-    uri = user_uri(plan.domain, OPERATOR)
-    issued = issue_user(
-        founded.user_authority, uri, now, os.urandom, lifetime=DEVELOPMENT_LIFETIME if dev else USER_LIFETIME
-    )
-    asyncio.run(_first_rows(target, settings, founded, uri))
-    _operator_profile(target, settings, founded, issued)
-    print_ = fingerprint(founded.root.document)
-    out.document(
-        "founded",
-        {"member": code, "node": founded.node.uri, "folder": str(folder), "fingerprint": print_, "dev": dev},
-    )
-    out.line(f"{code} {country}: {founded.node.uri}")
-    out.line(f"fingerprint {print_}")
-    if not dev:
-        out.note(f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now")
-    out.note(f"next: intelshare node run --folder {folder}")
 
 
 def _name_of(code: str) -> str:

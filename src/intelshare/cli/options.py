@@ -67,9 +67,13 @@ def connect(profile: str | None) -> Client:
     """The client of the profile that holds here. Raises ConfigError."""
     import os
 
-    from intelshare.client import Client, find_profile
+    from intelshare.client import find_profile
 
-    return Client(find_profile(profile, os.environ, Path.cwd()))
+    found = find_profile(profile, os.environ, Path.cwd())
+    # Only now: a wrong profile is said without waiting for grpc.
+    from intelshare.client import Client
+
+    return Client(found)
 
 
 def on_folder(function: F) -> F:

@@ -92,7 +92,11 @@ class Client:
 
     def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """The decision that ``submit`` would make now. Nothing is stored."""
-        answer: pb.SubmitResponse = self._call(self._bulletins.DryRun, request)
+        asked = pb.SubmitRequest()
+        asked.CopyFrom(request)
+        # The form is that of a submission; nothing is stored under this key.
+        asked.key = request.key or bytes(16)
+        answer: pb.SubmitResponse = self._call(self._bulletins.DryRun, asked)
         return answer
 
     def inbox(

@@ -151,7 +151,7 @@ def address_of(profile: Profile) -> str:
     """``host:port`` of the user port. Raises ConfigError NODE_UNREACHABLE if the node is not running."""
     if profile.address:
         return profile.address
-    return running_address(profile.folder / profile.node_folder)
+    return running_address((profile.folder / profile.node_folder).resolve())
 
 
 def running_address(node_folder: Path) -> str:

@@ -1,0 +1,57 @@
+"""What others sent is written to new files only, all or none (attack 66)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from intelshare.cli.files import write_new
+from intelshare.errors import ConfigError
+
+
+def test_files_are_new_and_private(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        paths = write_new(tmp_path / "out", {"1-text.txt": b"a", "2-report.pdf": b"b"})
+    finally:
+        os.umask(old)
+    assert [path.read_bytes() for path in paths] == [b"a", b"b"]
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("planted", ["symlink", "hard link", "pipe", "file", "dangling"])
+def test_nothing_is_written_through_or_over_what_was_planted(tmp_path: Path, planted: str) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    target = folder / "2-b"
+    match planted:
+        case "symlink":
+            target.symlink_to(outside)
+        case "hard link":
+            target.hardlink_to(outside)
+        case "pipe":
+            os.mkfifo(target)
+        case "file":
+            target.write_bytes(b"mine")
+        case "dangling":
+            target.symlink_to(tmp_path / "created")
+    with pytest.raises(ConfigError) as caught:
+        write_new(folder, {"1-a": b"x", "2-b": b"y"})
+    assert caught.value.code == "UNSAFE_NAME"
+    assert outside.read_bytes() == b"precious"
+    assert not (tmp_path / "created").exists()
+    assert [path.name for path in folder.iterdir()] == ["2-b"]
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError) as caught:
+        write_new(tmp_path / "out", {"1-a": b"x"})
+    assert caught.value.code == "UNSAFE_NAME"
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -1,0 +1,53 @@
+"""Help and a failing command start fast: a list of what they must not load, not a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    *("grpc", "google.protobuf", "rich", "cryptography", "nacl", "apsw", "tomlkit", "structlog"),
+    *("msgspec", "asyncio", "intelshare.node", "intelshare.store", "intelshare.broker"),
+    *("intelshare.vault", "intelshare.crypto", "intelshare.trust", "intelshare.wire"),
+)
+
+PROBE = """
+import sys
+from intelshare.cli import run
+code = run(sys.argv[1:])
+loaded = [name for name in {heavy!r} if name in sys.modules]
+assert not loaded, loaded
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["send", "--help"], 0),
+        (["inbox", "--help"], 0),
+        (["outbox", "--help"], 0),
+        (["init", "--help"], 0),
+        (["node", "--help"], 0),
+        (["node", "run", "--help"], 0),
+        (["user", "add", "--help"], 0),
+        (["member", "import", "--help"], 0),
+        (["audit", "verify", "--help"], 0),
+        (["sim", "--help"], 0),
+        (["version"], 0),
+        (["errors", "NOFORN"], 0),
+        (["errors", "NO_SUCH_CODE"], 8),
+        (["label", "parse", "//FRA SECRTE"], 2),
+        (["no-such-command"], 2),
+        (["read"], 2),
+        (["inbox", "--as", "/nowhere"], 8),
+    ],
+)
+def test_nothing_heavy_is_loaded_by(words: list[str], code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(heavy=HEAVY), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr

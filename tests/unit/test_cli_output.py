@@ -1,0 +1,120 @@
+"""Errors have three parts and a caret; tables align; JSON stands alone on stdout."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from intelshare.cli import run
+from intelshare.cli.output import Out, Table, draw, error_lines
+from intelshare.errors import ConfigError, Place, PolicyFileError
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_error_says_what_where_and_what_next_with_a_caret() -> None:
+    place = Place("treaties/nordic.toml", 14, 10, "party[1].member", 'member = "NO"', 4)
+    error = PolicyFileError(
+        "PARTY_UNKNOWN", 'party "NO" is not a member code', place=place, hint='did you mean "NOR"?'
+    )
+    assert error_lines(error) == [
+        'error[PARTY_UNKNOWN]: party "NO" is not a member code',
+        "  --> treaties/nordic.toml:14:10   party[1].member",
+        ' 14 | member = "NO"',
+        "    |          ^^^^",
+        'hint: did you mean "NOR"?',
+    ]
+
+
+def test_the_caret_stands_under_the_place_behind_escapes_and_wide_letters() -> None:
+    lines = error_lines(ConfigError("X", "bad", place=Place("f", 1, 4, excerpt="極\x1b bad", width=3)))
+    assert lines[2] == "  1 | 極\\x1b bad"
+    assert lines[3] == "    |        ^^^"
+
+
+def test_an_error_in_a_line_of_a_megabyte_shows_the_place_only() -> None:
+    excerpt = "x" * 500_000 + "BAD" + "x" * 500_000
+    lines = error_lines(ConfigError("X", "bad", place=Place("f", 1, 500_001, excerpt=excerpt, width=3)))
+    assert len(lines[2]) < 200
+    assert lines[2][lines[3].index("^") :].startswith("BAD")
+
+
+def test_foreign_text_in_an_error_is_visible() -> None:
+    lines = error_lines(ConfigError("X", "\x1b]0;owned\x07", place=Place("\u202ef"), hint="\x9b"))
+    assert not [c for c in "".join(lines) if ord(c) < 32 or c in "\x9b\u202e"]
+
+
+def test_a_piped_table_is_aligned_text_without_trailing_spaces() -> None:
+    stream = io.StringIO()
+    draw(Table(("id", "title"), [("a", "極\x1b"), ("bbb", "")]), stream, indent=2)
+    assert stream.getvalue() == "  id   title\n  a    極\\x1b\n  bbb\n"
+
+
+def test_a_title_that_looks_like_markup_is_text_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    draw(Table(("title",), [("[/x] [link=http://evil] \x1b[31m",)]), stream)
+    assert "[/x] [link=http://evil] \\x1b[31m" in stream.getvalue()
+
+
+def test_no_color_means_no_escape_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    draw(Table(("state",), [("withheld",)]), stream)
+    assert "\x1b[3" not in stream.getvalue()
+
+
+def test_json_is_one_document_with_a_schema_and_byte_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Out(json=True)
+    out.table(Table(("a",), [("b",)]))
+    out.line("not shown")
+    out.note("beside it")
+    out.document("thing", {"title": "\x1b\u202e[/x]"})
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"schema": "intelshare/thing/1", "title": "\x1b\u202e[/x]"}
+    assert "\x1b" not in told.out
+    assert told.err == "beside it\n"
+
+
+def test_quiet_says_nothing_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    Out(quiet=True).note("hush")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_failing_command_with_json_gives_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "parse", "//FRA SECRTE", "--json"]) == 2
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["schema"] == "intelshare/error/1"
+    assert document["code"] == "UNKNOWN_LEVEL"
+    assert document["place"]["column"] == 3
+    assert told.err.startswith("error[UNKNOWN_LEVEL]")
+
+
+def test_a_wrong_command_line_is_an_error_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["reed", "x"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error[USAGE]")
+    assert 'did you mean "read"?' in told
+
+
+def test_a_defect_shows_no_trace_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("\x1bbroken")
+
+    monkeypatch.setattr("intelshare.cli.labelling.moment", broken)
+    assert run(["label", "parse", "S"]) == 1
+    told = capsys.readouterr().err
+    assert "error[INTERNAL]" in told
+    assert "Traceback" not in told
+    assert "\x1b" not in told

@@ -1,0 +1,74 @@
+"""Which node, as whom: where a profile is found, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intelshare.client import Profile, find_profile, read_profile, write_profile
+from intelshare.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    target = tmp_path / "m.durand"
+    profile = Profile(target, "FRA", "m.durand", "127.0.0.1:1", "", "paris-1.fra.intelshare.internal")
+    write_profile(profile, certificate=b"c", key=b"k", authority=b"a")
+    return target
+
+
+def test_a_profile_is_read_as_it_was_written(folder: Path) -> None:
+    profile = read_profile(folder)
+    assert (profile.member, profile.user, profile.address) == ("FRA", "m.durand", "127.0.0.1:1")
+    assert profile.key.read_bytes() == b"k"
+    assert profile.key.stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_flag_wins_over_the_environment_over_the_file_over_xdg(folder: Path, tmp_path: Path) -> None:
+    here = tmp_path / "work" / "deep"
+    here.mkdir(parents=True)
+    (tmp_path / "work" / ".intelshare.toml").write_text('profile = "../m.durand"\n')
+    config = tmp_path / "config"
+    (config / "intelshare").mkdir(parents=True)
+    assert find_profile(str(folder), {"INTELSHARE_PROFILE": "/nowhere"}, here).user == "m.durand"
+    assert find_profile(None, {"INTELSHARE_PROFILE": str(folder)}, Path("/")).user == "m.durand"
+    assert find_profile(None, {}, here).user == "m.durand"
+    folder.rename(config / "intelshare2")
+    (config / "intelshare").rmdir()
+    (config / "intelshare2").rename(config / "intelshare")
+    assert find_profile(None, {"XDG_CONFIG_HOME": str(config)}, Path("/")).user == "m.durand"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("member = ", "FILE_SYNTAX"),
+        ('member = "FRA"\nuser = "a"\nserver_name = "s"\naddress = "x:1"\nport = 1', "FIELD_UNKNOWN"),
+        ("member = 1", "FIELD_TYPE"),
+        ('member = "FRA"\nuser = "a"\nserver_name = "s"', "FIELD_TYPE"),
+    ],
+)
+def test_a_wrong_profile_has_code_and_place(folder: Path, text: str, code: str) -> None:
+    (folder / "profile.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_profile(folder)
+    assert caught.value.code == code
+    assert caught.value.place is not None
+    assert "profile.toml" in caught.value.place.source
+
+
+def test_a_key_that_others_can_read_is_refused_with_the_chmod(folder: Path) -> None:
+    (folder / "key.pem").chmod(0o644)
+    with pytest.raises(ConfigError) as caught:
+        read_profile(folder)
+    assert caught.value.code == "DATA_PERMISSIONS"
+    assert caught.value.hint == f"chmod 600 {folder / 'key.pem'}"
+
+
+def test_no_profile_at_all_says_where_they_come_from(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_profile(None, {"HOME": str(tmp_path)}, Path("/"))
+    assert caught.value.code == "NOT_FOUND"
+    assert "user add" in (caught.value.hint or "")
