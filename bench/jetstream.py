@@ -8,7 +8,8 @@ import os
 import time
 from multiprocessing.connection import Connection
 
-ADDRESS = "nats://127.0.0.1:4222"
+ADDRESS = ("127.0.0.1", 4222)
+_URL = "nats://{}:{}".format(*ADDRESS)
 
 
 def jetstream(count: int, size: int, in_flight: int) -> tuple[float, str] | None:
@@ -26,7 +27,10 @@ async def _measure(count: int, size: int, in_flight: int) -> tuple[float, str]:
     import nats
     from nats.js.api import StorageType, StreamConfig
 
-    client = await nats.connect(ADDRESS, connect_timeout=2, allow_reconnect=False, max_reconnect_attempts=0)
+    # nats-py tries again and again where nobody listens; a socket says so at once.
+    _, probe = await asyncio.wait_for(asyncio.open_connection(*ADDRESS), 2)
+    probe.close()
+    client = await nats.connect(_URL)
     name = f"BENCH{os.getpid()}"
     stream = client.jetstream(timeout=30, publish_async_max_pending=in_flight)
     await stream.add_stream(StreamConfig(name, subjects=[name], storage=StorageType.FILE, num_replicas=1))
@@ -46,7 +50,9 @@ async def _measure(count: int, size: int, in_flight: int) -> tuple[float, str]:
         start = time.perf_counter()
         await asyncio.gather(*[publish() for _ in range(in_flight)])
         await asyncio.to_thread(mine.recv)
-        return count / (time.perf_counter() - start), str(client.connected_server_version)
+        return count / (time.perf_counter() - start), str(client.connected_server_version).removeprefix(
+            "<nats server v"
+        ).rstrip(">")
     finally:
         await stream.delete_stream(name)
         await client.close()
@@ -60,7 +66,7 @@ def _consumer(name: str, count: int, pipe: Connection) -> None:
 async def _consume(name: str, count: int, pipe: Connection) -> None:
     import nats
 
-    client = await nats.connect(ADDRESS)
+    client = await nats.connect(_URL)
     pulled = await client.jetstream().pull_subscribe(name, "bench")
     pipe.send("ready")
     seen = 0

@@ -160,7 +160,7 @@ def show(found: dict[str, Any]) -> None:
         ("intelshare, hand-over to receipt (backlog)", found["drain"]),
         ("intelshare, submit RPC to OK", found["submit"]),
         ("floor: gRPC + SQLite FULL, no crypto, no policy", found["floor"]),
-        (f"JetStream {found['nats_version'] or ''} (plaintext, default fsync)", found["jetstream"]),
+        (f"JetStream {found['nats_version']} (plaintext, default fsync)", found["jetstream"]),
     ]
     head = f"releases of {found['size']} B, {found['in_flight']} in flight"
     print(f"{head:<50}{'per s':>9}{'/ JetStream':>13}{'/ floor':>9}")
@@ -172,9 +172,8 @@ def show(found: dict[str, Any]) -> None:
     for name, spent in found["cpu_us"].items():
         print(f"  processor, {name:<37}{spent:>9,.0f} µs a release")
     if found["jetstream"] is None:
-        print(
-            f"\nNO NATS SERVER AT {ADDRESS}: NOTHING TO COMPARE WITH. Start `nats-server -js` and run again."
-        )
+        print("\nNO NATS SERVER AT {}:{}: NOTHING TO COMPARE WITH.".format(*ADDRESS))
+        print("Start `nats-server -js` and run again.")
 
 
 def main() -> int:
