@@ -1,0 +1,162 @@
+"""The demo as a user runs it: what it shows, how it ends when something differs, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+DEMO = ("-m", "intelshare", "demo", "--no-pause")
+BOUND = 90
+"""Seconds; the promise of 20 is for a machine that does nothing else."""
+
+SHOWN = (
+    r"  ok  3 members, 3 nodes, 6 analysts +\d+\.\d s",
+    r"  ok  members exchanged roots and directories, 2 treaties ratified +\d+\.\d s",
+    r"  ok  links FRA-USA, FRA-KEN, USA-KEN: TLS 1\.3, X25519MLKEM768 +\d+\.\d s",
+    r'1/3 m\.durand \(FRA\) sends "Phishing kit against grid operators", FLASH, two portions',
+    r"   USA +2 of 2 +released +gsa-fra-usa art\. 4 +accepted +\d+ ms",
+    r"   KEN +1 of 2 +released +demo-climate art\. 2 +accepted +\d+ ms",
+    r"    +withheld +EXCEEDS_CEILING: SECRET > RESTRICTED +\(demo-climate\.toml:11\)",
+    r"2/3 the same bulletin, as KEN reads it: one portion, signatures valid, nothing about the other",
+    r"   Phishing kit against grid operators\.",
+    r"3/3 USA's node is killed \(SIGKILL\) while bulletins are on the way, and comes back",
+    r"   killed when \d+ of 40 were accepted: \d+ on the way, \d+ wait, 25 of them sent since",
+    r"   started again: 65 of 65 accepted, .* after its start",
+    r"  ok  3 audit logs verified, \d+ entries +\d+\.\d s",
+    r"  ok  every scene as expected +\d+\.\d s",
+)
+
+BROKEN = """
+import sys
+from dataclasses import replace
+from intelshare.demo import CLIMATE, Expected, play
+usa, ken = CLIMATE.expected
+wrong = replace(ken, portions=(ken.portions[0], ken.portions[0]))
+sys.exit(play(replace(CLIMATE, expected=(usa, wrong)), keep=None, pause=0))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Where the demo puts its temporary folder, and nothing else does."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    return folder
+
+
+def started(home: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(home)},
+        start_new_session=True,
+    )
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines that name this folder, from /proc."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if str(home) in line:
+            found.append(line)
+    return found
+
+
+def assert_nothing_is_left(home: Path) -> None:
+    assert not processes_of(home)
+    assert not list(home.iterdir())
+
+
+def test_every_scene_is_as_expected_and_nothing_is_left_behind(home: Path) -> None:
+    demo = started(home, *DEMO)
+    out, err = demo.communicate(timeout=BOUND)
+    assert demo.returncode == 0, err
+    assert not err
+    place = 0
+    for line in SHOWN:
+        found = re.compile(f"^{line}$", re.MULTILINE).search(out, place)
+        assert found, f"{line} is not in\n{out[place:]}"
+        place = found.end()
+    arrived = re.findall(r"^   \*  [0-9a-f]{8}  FRA   (\w+)", out, re.MULTILINE)
+    assert arrived == ["FLASH"] * 5 + ["ROUTINE"] * 3
+    assert "BLUE HERON" not in out
+    assert_nothing_is_left(home)
+
+
+def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
+    demo = started(home, "-c", BROKEN)
+    out, err = demo.communicate(timeout=BOUND)
+    assert demo.returncode == 1
+    assert err == (
+        "scene 1 differs: portion 2 for KEN: withheld EXCEEDS_CEILING: SECRET > RESTRICTED "
+        "(demo-climate.toml:11) instead of released demo-climate art. 2\n"
+    )
+    assert "2/3" not in out
+    assert_nothing_is_left(home)
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "intelshare demo:"),
+        (signal.SIGINT, "3/3 "),
+        (signal.SIGTERM, "2/3 "),
+        (signal.SIGHUP, "  ok  3 members"),
+    ],
+)
+def test_interrupted_at_any_moment_it_leaves_nothing_behind(
+    home: Path, number: signal.Signals, moment: str
+) -> None:
+    demo = started(home, *DEMO)
+    assert demo.stdout
+    for line in demo.stdout:
+        if line.startswith(moment):
+            break
+    time.sleep(0.3)
+    demo.send_signal(number)
+    _, err = demo.communicate(timeout=BOUND)
+    assert demo.returncode == 130
+    assert err.strip() == "interrupted"
+    assert_nothing_is_left(home)
+
+
+def test_kept_folders_can_be_played_on_with_by_hand(home: Path) -> None:
+    folder = home / "play"
+    demo = started(home, *DEMO, "--keep", str(folder))
+    out, err = demo.communicate(timeout=BOUND)
+    assert demo.returncode == 0, err
+    assert not processes_of(home)
+    told = [line.split()[1:] for line in out.splitlines() if line.startswith("  intelshare ")]
+    run = next(words for words in told if words[:2] == ["node", "run"] and words[-1].endswith("KEN"))
+    inbox = next(words for words in told if words[0] == "inbox")
+    node = started(home, "-m", "intelshare", *run)
+    try:
+        assert node.stderr
+        for line in node.stderr:
+            if "node.started" in line:
+                break
+        listed = started(home, "-m", "intelshare", *inbox, "--limit", "100")
+        table, err = listed.communicate(timeout=BOUND)
+        assert listed.returncode == 0, err
+        assert table.count("FLASH") == 6
+    finally:
+        node.terminate()
+        node.communicate(timeout=BOUND)
+    again = started(home, *DEMO, "--keep", str(folder))
+    out, err = again.communicate(timeout=BOUND)
+    assert again.returncode == 9
+    assert "something is there already" in err
