@@ -69,8 +69,9 @@ class Wire:
     def reset(self, spare: int) -> None:
         """Cut off at once, noticed within a message's time; the first ``spare`` on each way still arrive."""
         for name, flying in self._flying.items():
+            if not self._dead[name]:
+                self._spared.update(dict.fromkeys(flying[:spare]))
             self._dead[name] = True
-            self._spared.update(dict.fromkeys(flying[:spare]))
         for name, end in self.ends.items():
             self.network.heap.after(self.network.way(self.other(name), name), end.broken)
 

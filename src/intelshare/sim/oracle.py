@@ -154,7 +154,7 @@ class Oracle:
         return not any(
             machine.disk.unsynced
             or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
-            or any(_holes(machine.disk.view, peer) for peer, other in machines.items() if not other.forgets)
+            or any(_lacks(machine, other) for other in machines.values())
             or self._pending(machine, machines)
             for machine in machines.values()
         )
@@ -274,6 +274,17 @@ class Oracle:
 
 def _rows(view: View, table: Table[Row]) -> Iterable[Row]:
     return view.find(table, "key", limit=_ALL)
+
+
+def _lacks(machine: Machine, other: Machine) -> bool:
+    """Whether numbers of a peer are missing that it can still send: an amnesiac one may have lost them."""
+    for row in machine.disk.view.find(INCOMING, "member", other.name):
+        for first, last in missing(row).spans:
+            stream = (machine.name, Kind.RELEASE, row.incarnation)
+            found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=1)
+            if not other.forgets or (found and found[0].sequence <= last):
+                return True
+    return False
 
 
 def _holes(view: View, peer: str) -> bool:
