@@ -47,7 +47,7 @@ def test_the_flag_wins_over_the_environment_over_the_file_over_xdg(folder: Path,
         ("member = ", "FILE_SYNTAX"),
         ('member = "FRA"\nuser = "a"\nserver_name = "s"\naddress = "x:1"\nport = 1', "FIELD_UNKNOWN"),
         ("member = 1", "FIELD_TYPE"),
-        ('member = "FRA"\nuser = "a"\nserver_name = "s"', "FIELD_TYPE"),
+        ('member = "FRA"\nuser = "a"\nserver_name = "s"', "FIELD_RANGE"),
     ],
 )
 def test_a_wrong_profile_has_code_and_place(folder: Path, text: str, code: str) -> None:

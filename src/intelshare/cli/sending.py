@@ -72,7 +72,7 @@ _GRADES = "ABCDEF", "123456"
 @printing
 @talking
 def send(client: Client, out: Out, **given: Any) -> int:
-    """Send FILE (or standard input) and further portions to members.
+    """Send FILE and further portions to members; - is standard input, also where nothing else is named.
 
     Each portion is decided for each recipient; what may not go is withheld, and the table says why.
     """
@@ -128,6 +128,13 @@ def _pieces(given: dict[str, Any], now: Instant) -> list[tuple[Any, str]]:
     file = given["file"]
     if file is None and not given["portions"] and not sys.stdin.isatty():
         file = "-"
+    if given["label"] and file is None and (given["title"] is None or given["title_label"]):
+        raise ConfigError(
+            "INPUT_INVALID",
+            "there is nothing that this labels",
+            place=Place("--label"),
+            hint="name the file, or - to send what comes on standard input too",
+        )
     pieces: list[tuple[Any, str]] = []
     if given["title"] is not None:
         own = given["title_label"]

@@ -132,7 +132,7 @@ def read_profile(folder: Path) -> Profile:
             raise ConfigError("FIELD_TYPE", f"{name} must be a text", place=Place(str(path), field=name))
     for name in ("member", "user", "server_name"):
         if not table.get(name):
-            raise ConfigError("FIELD_TYPE", f"{name} is missing", place=Place(str(path), field=name))
+            raise ConfigError("FIELD_RANGE", f"{name} is missing", place=Place(str(path), field=name))
     profile = Profile(
         folder=folder,
         member=table["member"],
@@ -142,7 +142,7 @@ def read_profile(folder: Path) -> Profile:
         server_name=table["server_name"],
     )
     if not (profile.address or profile.node_folder):
-        raise ConfigError("FIELD_TYPE", "address is missing", place=Place(str(path), field="address"))
+        raise ConfigError("FIELD_RANGE", "address is missing", place=Place(str(path), field="address"))
     _check_key(profile.key)
     return profile
 
