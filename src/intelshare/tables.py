@@ -27,6 +27,8 @@ MAX_KEY_DOTS = 32
 """Dots before an equals sign: tomllib takes quadratic time over them."""
 
 Path = tuple[str | int, ...]
+_GONE = object()
+"""Stands where an item was taken out of a list, so that the others keep their places."""
 T = TypeVar("T")
 
 _HEADER = re.compile(r"\s{0,64}(\[{1,2})\s{0,64}([A-Za-z0-9_\-.]{1,256})\s{0,64}\]{1,2}")
@@ -158,6 +160,11 @@ class Table:
         """A list of strings, or ``default`` where the field is absent."""
         return self.texts(name) if self.has(name) else self._absent(name, default)
 
+    def rows(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """A list of lists of strings that must be there."""
+        rows = [self._list(name, row) for row in self._list(name, self._required(name))]
+        return tuple(tuple(self._text(name, cell) for cell in row) for row in rows)
+
     def one_or_more(self, name: str) -> tuple[str, ...]:
         """A string or a list of them that must be there and not be empty."""
         value = self._required(name)
@@ -218,7 +225,15 @@ class Table:
     def tables(self, name: str) -> list[Table]:
         """A list of tables; an absent one is empty."""
         value = self._list(name, self._values.get(self._absent(name, name), []))
-        return [self._table(name, (*self.path, name, index), item) for index, item in enumerate(value)]
+        return [
+            self._table(name, (*self.path, name, index), item)
+            for index, item in enumerate(value)
+            if item is not _GONE
+        ]
+
+    def with_value(self, path: Path, value: object) -> Table:
+        """A copy in which the field or row at ``path`` (of this top table) is another; None: taken out."""
+        return Table(self.source, self.path, _changed(self._values, path, value))
 
     def close(self) -> None:
         """Raises FIELD_UNKNOWN for the first field that nobody asked for."""
@@ -238,7 +253,7 @@ class Table:
     def _required(self, name: str) -> Any:
         self._asked.add(name)
         if name not in self._values:
-            self.fail("FIELD_RANGE", f"the field {name!r} is missing", hint=f"add {name} = ...")
+            self.fail("FIELD_RANGE", f"the field {name!r} is missing", name, f"add {name} = ...")
         return self._values[name]
 
     def _absent(self, name: str, default: T) -> T:
@@ -267,6 +282,21 @@ class Table:
         if not isinstance(value, dict):
             self.fail("FIELD_TYPE", "a table is expected", name)
         return Table(self.source, path, value)
+
+
+def _changed(node: Any, path: Path, value: object) -> Any:
+    """``node`` with another value at ``path``; what the path does not lead to stays as it is."""
+    step, rest = path[0], path[1:]
+    if isinstance(node, list) and isinstance(step, int) and step < len(node):
+        changed = _changed(node[step], rest, value) if rest else _GONE if value is None else value
+        return [*node[:step], changed, *node[step + 1 :]]
+    if not isinstance(node, Mapping) or not isinstance(step, str):
+        return node
+    if rest:
+        return {**node, step: _changed(node[step], rest, value)} if step in node else node
+    if value is None:
+        return {name: item for name, item in node.items() if name != step}
+    return {**node, step: value}
 
 
 def read_table(text: str, name: str) -> Table:

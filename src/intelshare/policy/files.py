@@ -35,7 +35,11 @@ def parse_treaty(text: str, source_name: str, registry: Registry) -> Treaty:
 
     Raises PolicyFileError (see the module) at the first error.
     """
-    top = read_table(text, source_name)
+    return read_treaty(read_table(text, source_name), registry)
+
+
+def read_treaty(top: Table, registry: Registry) -> Treaty:
+    """The treaty of a file's top table. Raises PolicyFileError at the first error."""
     name = top.text("id")
     if len(name) > 64 or not _ID_LETTERS.issuperset(name):
         top.fail("FIELD_RANGE", "an id has up to 64 small letters, digits and hyphens", "id")
@@ -69,7 +73,11 @@ def parse_treaty(text: str, source_name: str, registry: Registry) -> Treaty:
 
 def parse_overlay(text: str, source_name: str, registry: Registry, member: str) -> Overlay:
     """The overlay of ``member`` that a file says. Raises PolicyFileError at the first error."""
-    top = read_table(text, source_name)
+    return read_overlay(read_table(text, source_name), registry, member)
+
+
+def read_overlay(top: Table, registry: Registry, member: str) -> Overlay:
+    """The overlay of a file's top table. Raises PolicyFileError at the first error."""
     if not registry.is_member(member):
         top.fail("PARTY_UNKNOWN", f"{member!r} is not a member code", hint=guess(member, registry.states))
     seen: set[str] = set()

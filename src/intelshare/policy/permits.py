@@ -213,7 +213,7 @@ def _lifecycle(
     at: Instant,
 ) -> tuple[Code, str] | None:
     """The first of the six that holds for the treaty or either party, with the particulars."""
-    stops = [stop for party in parties if (stop := _party_stop(party, at)) is not None]
+    stops = [stop for party in parties if (stop := party_stop(party, at)) is not None]
     if at < treaty.in_force:
         stops.append((Code.NOT_YET_IN_FORCE, f"{treaty.id} is in force from {when(treaty.in_force)}"))
     if at >= treaty.terminated:
@@ -227,7 +227,7 @@ def _lifecycle(
     return min(stops, key=lambda stop: _FURTHER[stop[0]], default=None)
 
 
-def _party_stop(party: Party, at: Instant) -> tuple[Code, str] | None:
+def party_stop(party: Party, at: Instant) -> tuple[Code, str] | None:
     """Why the party is not active at ``at``; None if it is."""
     if held(party.in_force, at):
         since = [interval.start for interval in party.suspended if interval.holds(at)]

@@ -1,5 +1,39 @@
 """Tools for whoever writes policy or checks an implementation. Pure: text in, values out."""
 
+from intelshare.policy_tools.cases import Case, Suite, read_suite
+from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty
 from intelshare.policy_tools.conformance import Mismatch, conform
+from intelshare.policy_tools.coverage import Coverage, Point, cover
+from intelshare.policy_tools.gather import gather
+from intelshare.policy_tools.mutation import Mutant, survivors
+from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
+from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
 
-__all__ = ["Mismatch", "conform"]
+__all__ = [
+    "Bench",
+    "Case",
+    "Coverage",
+    "Mismatch",
+    "Mutant",
+    "Point",
+    "Result",
+    "Severity",
+    "Suite",
+    "Trial",
+    "as_json",
+    "check_overlay",
+    "check_treaties",
+    "check_treaty",
+    "conform",
+    "cover",
+    "failed",
+    "gather",
+    "github",
+    "junit",
+    "of_error",
+    "read_suite",
+    "result_of",
+    "sarif",
+    "survivors",
+    "try_case",
+]

@@ -1,0 +1,136 @@
+"""What tests reach: articles, parties, lifecycle states, and both outcomes of every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from intelshare.errors import Place
+from intelshare.instant import NEVER, Instant
+from intelshare.policy import Code, Overlay, Treaty, World
+from intelshare.policy.permits import party_stop
+from intelshare.policy_tools.trial import Trial
+
+IN_FORCE = "IN_FORCE"
+_STATES = (
+    Code.NOT_RATIFIED,
+    Code.NOT_YET_IN_FORCE,
+    Code.SUSPENDED,
+    Code.WITHDRAWN,
+    Code.TERMINATED,
+)
+_RANK = {code: rank for rank, code in enumerate(_STATES)}
+_ACTIVE = len(_RANK)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """One thing that a test can reach: ``kind`` is article, party, state or rule."""
+
+    kind: str
+    owner: str
+    """The treaty's id, or the member of the overlay."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """All points, those reached, and where each stands."""
+
+    points: frozenset[Point]
+    reached: frozenset[Point]
+    places: dict[Point, Place]
+
+    @property
+    def missing(self) -> list[Point]:
+        """What no test reaches, sorted."""
+        return sorted(self.points - self.reached)
+
+    @property
+    def percent(self) -> int:
+        """Of all points, rounded down; 100 of none."""
+        return 100 if not self.points else 100 * len(self.points & self.reached) // len(self.points)
+
+    def of(self, kind: str) -> tuple[int, int]:
+        """Reached and all points of one kind."""
+        points = {point for point in self.points if point.kind == kind}
+        return len(points & self.reached), len(points)
+
+
+def cover(
+    treaties: Iterable[Treaty], overlays: Iterable[Overlay], tried: Iterable[tuple[World, Trial]]
+) -> Coverage:
+    """What the trials, each with the world it was decided in, reach of these treaties and overlays."""
+    points: dict[Point, Place | None] = {}
+    for treaty in {treaty.id: treaty for treaty in treaties}.values():
+        points |= dict(_treaty_points(treaty))
+    for overlay in overlays:
+        for rule in (*overlay.forbid, *overlay.hold, *overlay.oblige, *overlay.refuse):
+            for side in ("matches", "does not match"):
+                points[Point("rule", overlay.member, f"{rule.id} {side}")] = rule.place
+    reached: set[Point] = set()
+    for world, trial in tried:
+        reached |= set(_reached(world, trial))
+    places = {point: place for point, place in points.items() if place is not None}
+    return Coverage(frozenset(points), frozenset(reached & points.keys()), places)
+
+
+def _treaty_points(treaty: Treaty) -> Iterator[tuple[Point, Place | None]]:
+    for provision in treaty.provisions:
+        place = provision.place("")
+        yield Point("article", treaty.id, provision.article), place
+        for side in ("lets through", "stops"):
+            yield Point("rule", treaty.id, f"{provision.article} {side}"), place
+    for party in treaty.parties:
+        yield Point("party", treaty.id, party.member), treaty.place
+    for state in _reachable(treaty):
+        yield Point("state", treaty.id, state), treaty.place
+
+
+def _reachable(treaty: Treaty) -> Iterator[str]:
+    """The states in which some pair of parties can find the treaty, one after the other in time."""
+    bounds = {treaty.in_force, treaty.terminated}
+    for party in treaty.parties:
+        bounds |= {bound for span in (*party.in_force, *party.suspended) for bound in span}
+        bounds |= set() if party.ratified is None else {party.ratified}
+    instants = sorted(bounds - {NEVER})
+    found: set[str] = set()
+    for at in [Instant(instants[0] - 1), *instants]:
+        own = [stop[0] for party in treaty.parties if (stop := party_stop(party, at)) is not None]
+        ranks = [_RANK[code] for code in own] + [_ACTIVE] * (len(treaty.parties) - len(own))
+        if at < treaty.in_force:
+            ranks = [min(rank, _RANK[Code.NOT_YET_IN_FORCE]) for rank in ranks]
+        if at >= treaty.terminated:
+            ranks = [min(rank, _RANK[Code.TERMINATED]) for rank in ranks]
+        # A pair finds it in the earlier of its two states, so the latest single one is never found.
+        for rank in sorted(ranks)[:-1]:
+            found.add(IN_FORCE if rank == _ACTIVE else _STATES[rank].value)
+    yield from sorted(found)
+
+
+def _reached(world: World, trial: Trial) -> Iterator[Point]:
+    decision, request = trial.decision, trial.case.request
+    for citation in decision.citations:
+        yield Point("article", citation.treaty, citation.article)
+        yield Point("rule", citation.treaty, f"{citation.article} lets through")
+    for finding in decision.findings:
+        for member in (decision.originator, request.recipient):
+            yield Point("party", finding.treaty, member)
+        stopped = finding.code in _RANK
+        state = finding.code.value if stopped and finding.code is not None else IN_FORCE
+        yield Point("state", finding.treaty, state)
+        if finding.article is not None and finding.code is not None:
+            yield Point("rule", finding.treaty, f"{finding.article} stops")
+    snapshot = world.at(request.at)
+    reference = snapshot.facts(request.label).reference
+    for member, names in (
+        (decision.originator, ("forbid", "hold", "oblige")),
+        (request.sender, ("forbid", "hold")),
+        (request.recipient, ("refuse",)),
+    ):
+        law = world.overlays.get(member)
+        for rule in [] if law is None else [rule for name in names for rule in getattr(law, name)]:
+            matched = snapshot.matches(
+                rule.when, request.recipient, request.category, request.flags, reference
+            )
+            yield Point("rule", member, f"{rule.id} {'matches' if matched else 'does not match'}")

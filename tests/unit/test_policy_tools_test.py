@@ -1,0 +1,155 @@
+"""Policy tests fail for the wrong reason, count what they reach, and notice every mutant."""
+
+import json
+from pathlib import Path
+from xml.etree.ElementTree import fromstring
+
+import pytest
+
+import intelshare
+from intelshare.cli.app import run
+
+TREATIES = Path(intelshare.__file__).parent / "demo" / "scenario" / "treaties"
+
+CASE = """
+[[case]]
+name = "to Kenya"
+at = 2026-11-24
+from = "FRA"
+to = "KEN"
+label = "//FRA SECRET//REL TO FRA, KEN"
+category = "cyber"
+"""
+WORLD = '[world]\ntreaties = ["treaties/demo-climate.toml"]\n'
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder with the demo's treaty and a way to run one test file."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "treaties"
+    folder.mkdir()
+    (folder / "demo-climate.toml").write_text((TREATIES / "demo-climate.toml").read_text())
+
+    def test(text, *options):
+        (folder / "a_test.toml").write_text(text)
+        return run(["policy", "test", "treaties", *options])
+
+    return test
+
+
+def test_demo_treaties_are_covered_and_every_mutant_is_caught(capsys):
+    assert run(["policy", "test", str(TREATIES), "--coverage", "--threshold", "100", "--mutate"]) == 0
+    out = capsys.readouterr().out
+    assert "coverage: 100 %  (articles 2/2, parties 5/5" in out
+    assert "mutants: 24 of 24 caught" in out
+
+
+def test_denial_for_the_wrong_reason_fails(repository, capsys):
+    assert repository(WORLD + CASE + 'expect = "deny"\nreason = "EXCEEDS_CEILING"\n') == 0
+    assert repository(WORLD + CASE + 'expect = "deny"\nreason = "NO_TREATY"\n') == 1
+    out = capsys.readouterr().out
+    assert "denied for the wrong reason: expected NO_TREATY, got EXCEEDS_CEILING" in out
+    assert "demo-climate.toml:11" in out
+
+
+def test_denial_without_a_reason_is_a_warning(repository, capsys):
+    assert repository(WORLD + CASE + 'expect = "deny"\n') == 0
+    out = capsys.readouterr().out
+    assert "warning[CASE_WITHOUT_REASON]" in out
+    assert "1 cases, 0 failures, 1 warnings" in out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'expect = "allow"\n',
+        'expect = "deny"\nreasons = ["NOFORN"]\n',
+        'expect = "deny"\nreason = "EXCEEDS_CEILING"\nas = "RESTRICTED"\n',
+    ],
+)
+def test_every_expectation_can_fail(repository, wrong):
+    assert repository(WORLD + CASE + wrong) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", ['basis = "another"', 'article = "art. 9"', "obligations = []", 'holds = ["X"]']
+)
+def test_every_expectation_of_a_grant_can_fail(repository, wrong):
+    granted = CASE.replace("FRA SECRET", "FRA DIFFUSION RESTREINTE") + 'expect = "allow"\n'
+    assert repository(WORLD + granted) == 0
+    assert repository(WORLD + granted + wrong + "\n") == 1
+
+
+def test_matrix_is_one_case_a_cell(repository, capsys):
+    matrix = """
+[[matrix]]
+name = "warnings"
+at = 2026-11-24
+from = "FRA"
+category = "cyber"
+label = "//FRA {level}//REL TO FRA, {to}"
+to = ["USA", "KEN"]
+levels = ["DIFFUSION RESTREINTE", "SECRET"]
+expect = [["allow", "allow"], ["EXCEEDS_CEILING", "CELL"]]
+"""
+    assert repository(WORLD + matrix.replace("CELL", "EXCEEDS_CEILING")) == 0
+    assert "4 cases, 0 failures" in capsys.readouterr().out
+    assert repository(WORLD + matrix.replace("CELL", "NOFORN")) == 1
+    assert "warnings: SECRET to KEN" in capsys.readouterr().out
+    assert repository(WORLD + matrix.replace('"CELL"', '"NOFORN", "allow"')) == 1
+    assert "error[FIELD_RANGE]" in capsys.readouterr().out
+
+
+def test_overlay_of_the_world_is_asked_and_its_rules_are_covered(repository, tmp_path, capsys):
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "fra.toml").write_text(
+        '[[forbid]]\nid = "FRA-x"\nsource = "s"\nwhen = { flags = ["personal-data"] }\n'
+    )
+    world = WORLD + 'overlays = ["overlays/fra.toml"]\n'
+    denied = CASE + 'flags = ["personal-data"]\nexpect = "deny"\nreason = "NATIONAL_LAW_FORBIDS"\n'
+    assert repository(world + denied, "--coverage") == 0
+    assert "not reached: rule FRA FRA-x does not match   (" in capsys.readouterr().out
+
+
+def test_untested_rule_is_a_living_mutant(repository, capsys):
+    assert repository(WORLD + CASE + 'expect = "deny"\nreason = "EXCEEDS_CEILING"\n', "--mutate") == 1
+    out = capsys.readouterr().out
+    assert "error[MUTANT_LIVES]: demo-climate: art. 2 category climate-disaster dropped" in out
+
+
+def test_options_choose_stop_and_report(repository, tmp_path, capsys):
+    bad = CASE + 'expect = "allow"\n'
+    text = WORLD + bad + bad.replace("to Kenya", "again")
+    assert repository(text, "--fail-fast", "--junit", "r.xml") == 1
+    assert "1 cases, 1 failures" in capsys.readouterr().out
+    suite = fromstring((tmp_path / "r.xml").read_text())[0]  # noqa: S314
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    assert repository(text, "-k", "AGAIN", "--format", "json") == 1
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert (result["name"], result["code"]) == ("again", "CASE_FAILED")
+    assert repository(text, "-k", "nothing") == 1
+    assert "NO_CASES" in capsys.readouterr().out
+
+
+def test_case_without_time_is_judged_as_of(repository):
+    undated = CASE.replace("at = 2026-11-24\n", "").replace("FRA SECRET", "FRA DIFFUSION RESTREINTE")
+    text = WORLD + undated + 'expect = "deny"\nreason = "NOT_RATIFIED"\n'
+    assert repository(text, "--as-of", "2023-01-01") == 0
+    assert repository(text, "--as-of", "2026-01-01") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (WORLD + CASE + 'expect = "alow"\n', "FIELD_RANGE"),
+        (WORLD + CASE + 'expect = "allow"\nreason = "NOFORN"\n', "FIELD_RANGE"),
+        (WORLD + CASE.replace('"KEN"\n', '"KNE"\n') + 'expect = "allow"\n', "PARTY_UNKNOWN"),
+        (WORLD + CASE.replace("FRA SECRET", "FRA SECRTE") + 'expect = "allow"\n', "UNKNOWN_LEVEL"),
+        (WORLD.replace("demo", "dmeo") + CASE + 'expect = "allow"\n', "NOT_FOUND"),
+        (CASE + 'expect = "allow"\n', "FIELD_RANGE"),
+    ],
+)
+def test_wrong_test_file_fails_with_a_code(repository, text, code, capsys):
+    assert repository(text) == 1
+    assert f"error[{code}]" in capsys.readouterr().out
