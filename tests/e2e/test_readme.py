@@ -1,11 +1,9 @@
-"""The README is true: its walk is run line by line, and what it links to is there."""
+"""Every line of the README does what it says."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,47 +12,48 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_your_own_first_bulletin_can_be_sent_line_by_line(tmp_path: Path) -> None:
-    block = README.split("## Your own first bulletin")[1].split("```bash\n")[1].split("```")[0]
-    assert "node run" in block
-    bin_folder = Path(sys.executable).parent
-    env = {
-        "PATH": f"{bin_folder}:{os.environ['PATH']}",
-        "HOME": str(tmp_path),
-        "LANG": "C.UTF-8",
-    }
-    assert shutil.which("intelshare", path=env["PATH"])
-    # -m: job control, so that the walk's `kill %1 %2` means what it means at a prompt.
-    walk = subprocess.Popen(
-        ["bash", "-emc", block + "\nwait"],
+def section(title: str) -> str:
+    """The text below a heading."""
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def blocks(text: str) -> list[str]:
+    """The shell code in it."""
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
+def test_own_first_bulletin_as_it_is_written(tmp_path: Path) -> None:
+    script = "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
+    script += "".join(blocks(section("Your own first bulletin")))
+    done = subprocess.run(
+        ["bash", "-c", script],
         cwd=tmp_path,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
-        start_new_session=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={
+            "HOME": str(tmp_path),
+            "LANG": "C.UTF-8",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
     )
-    try:
-        out, err = walk.communicate(timeout=90)
-    finally:
-        for folder in ("fra", "ken"):
-            running = tmp_path / folder / "run.json"
-            if running.exists() and (found := re.search(r'"pid":\s*(\d+)', running.read_text())):
-                os.kill(int(found[1]), signal.SIGKILL)
-    assert walk.returncode == 0, out + err
-    assert re.search(r"KEN +2 of 2 +released +demo-climate art\. 2 +accepted", out), out
-    assert "Drought expected in the north" in out
-    assert "every entry is what its tree says" in out
-    assert "Traceback" not in err
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^USA +1 of 2 +released +gsa-fra-usa art\. 4 +accepted", done.stdout, re.MULTILINE)
+    assert "withheld  NOT_RELEASABLE_TO" in done.stdout
+    assert "Phishing kit against grid operators." in done.stdout
+    assert "BLUE HERON" not in done.stdout
+    assert "every entry is what its tree says" in done.stdout
 
 
-def test_every_link_leads_to_a_file_that_is_there() -> None:
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def test_try_and_test_stand_alone_and_only_use_what_the_package_declares() -> None:
+    (try_it,) = blocks(section("Try it"))
+    (test_it,) = blocks(section("Test it"))
+    assert try_it == "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/intelshare demo\n"
+    assert test_it == "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest\n"
 
 
-def test_it_fits_on_two_screens() -> None:
-    assert len(README.splitlines()) <= 110
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target

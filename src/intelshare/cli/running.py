@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ import click
 from intelshare.cli.codes import Exit
 from intelshare.cli.options import folder_option, on_folder, passphrase, printing, talking
 from intelshare.cli.output import Out
+from intelshare.errors import ConfigError
 
 if TYPE_CHECKING:
     from intelshare.cli.standing import Passphrase, Standing
     from intelshare.client import Client
+
+_POLL = 0.1
 
 
 @click.group()
@@ -35,13 +39,24 @@ def run(folder: Path, passphrase: Passphrase, accept_loss: bool) -> int:
 
 
 @node.command("status")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to wait until it serves.")
 @printing
 @on_folder
-def node_status(node: Standing, out: Out) -> int:
+def node_status(node: Standing, out: Out, wait: float) -> int:
     """Show health, links and queues of the node of a data folder."""
     from intelshare.wire.v1 import user_pb2 as pb
 
-    return _show(node.ask("Status", pb.StatusRequest()), out)
+    end = time.monotonic() + wait
+    while True:
+        try:
+            found = node.ask("Status", pb.StatusRequest())
+        except ConfigError as error:
+            if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
+                raise
+        else:
+            if found.health == "SERVING" or time.monotonic() > end:
+                return _show(found, out)
+        time.sleep(_POLL)
 
 
 @click.command()
