@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal end the demo in one way, and never between a process and its record."""
+"""Ctrl-C, SIGTERM and a closed terminal end the demo in one way, never between a process and its record."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario
 from intelshare.demo.scenes import scenes, spelled
 from intelshare.demo.stage import Site, Stage, command, report, stop_all, until
-from intelshare.errors import ConfigError, Place
+from intelshare.errors import ConfigError, IntelshareError, Place
 
 _WIDTH = 68
 """Column at which times stand."""
@@ -38,7 +38,10 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
         _link(stage)
         for number, scene in enumerate(parts := scenes(scenario), 1):
             _print(f"\n{number}/{len(parts)} {scene.title}")
-            differences = scene.play(stage)
+            try:
+                differences = scene.play(stage)
+            except IntelshareError as error:
+                differences = [f"{error.code}: {error.message}"]
             if differences:
                 for difference in differences:
                     sys.stderr.write(f"scene {number} differs: {difference}\n")

@@ -56,7 +56,7 @@ def scenes(scenario: Scenario) -> tuple[Scene, ...]:
             reading,
         ),
         Scene(
-            f"{dead}'s node is killed (SIGKILL) while bulletins are on the way; it comes back and gets them all",
+            f"{dead}'s node is killed (SIGKILL) while bulletins are on the way, and comes back",
             crash,
         ),
     )
@@ -135,9 +135,10 @@ def crash(stage: Stage) -> list[str]:
             sent[client.submit(_bulletin(scenario, number, precedence)).bulletin] = precedence
         words = _words(client, scenario.crashing)
         waiting = {bulletin for bulletin in sent if words.get(bulletin) == "queued"}
+        on_the_way = _count(words, "sent", sent)
         _say(
-            f"killed when {before} of {burst.before} were accepted; {_count(words, 'sent', sent)} on the way; "
-            f"with {burst.total - burst.before} more, {len(waiting)} wait"
+            f"killed when {before} of {burst.before} were accepted: {on_the_way} on the way, "
+            f"{len(waiting)} wait, {burst.total - burst.before} of them sent since"
         )
         with stage.sites[scenario.author.member].client("operator") as operator:
             draw(peer_table(operator.status().peers), sys.stdout, indent=3)
