@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,17 +145,15 @@ def _benches(files: Files, shelf: Shelf) -> tuple[list[Bench], list[Result]]:
     return benches, results
 
 
-def _trials(benches: list[Bench], words: str | None) -> list[tuple[World, Trial]]:
+def _trials(benches: list[Bench], words: str | None) -> Iterator[tuple[World, Trial]]:
     from intelshare.packs import builtin_registry
     from intelshare.policy_tools import try_case
 
-    worlds = [(bench, bench.world(builtin_registry())) for bench in benches]
-    return [
-        (world, try_case(world, case))
-        for bench, world in worlds
-        for case in bench.suite.cases
-        if words is None or words.lower() in case.name.lower()
-    ]
+    for bench in benches:
+        world = bench.world(builtin_registry())
+        for case in bench.suite.cases:
+            if words is None or words.lower() in case.name.lower():
+                yield world, try_case(world, case)
 
 
 def _coverage(files: Files, shelf: Shelf, benches: list[Bench], tried: list[tuple[World, Trial]]) -> Coverage:
