@@ -8,6 +8,7 @@
     read       a reader opens what it may
     hello      an incarnation begins; two nodes meet; what is missing is asked for
     streams    numbers, neighbours, holes
+    end        what is over stops by itself, and its number is cancelled
 
 A step is ``step(node, view, event, now, random) -> Plan``: what to write, and the answer that may be given
 when that is durable. The asyncio shell (``node/``) and the simulator (``sim/``) carry out the same plans

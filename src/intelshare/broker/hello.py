@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
+from intelshare.broker.end import head_acknowledged, head_of
 from intelshare.broker.frame import Ack, Gap, Outbound
 from intelshare.broker.node import Node
 from intelshare.broker.streams import gap_of, take_head
@@ -26,16 +27,15 @@ from intelshare.broker.tables import (
     PENDING,
     STATEMENT,
     NodeRow,
-    OutgoingRow,
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Cancelled, Kind, StreamHead, Trust
-from intelshare.delivery import Cause, Ranges
+from intelshare.crypto.records import Kind, StreamHead, Trust
+from intelshare.delivery import Cause
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
-from intelshare.ids import Digest, Incarnation, LeafId, MemberCode
+from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
@@ -83,7 +83,7 @@ def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayloa
     previous = me.previous if me is not None else Incarnation(0)
     rows = view.find(OUTGOING, "newest", peer, limit=MAX_HEADS)
     heads = [
-        _head(row, peer, previous if row.incarnation == node.incarnation else Incarnation(0)) for row in rows
+        head_of(row, previous if row.incarnation == node.incarnation else Incarnation(0)) for row in rows
     ]
     if not any(row.incarnation == node.incarnation for row in rows):
         start = stream_start(node.uri, node.incarnation, peer)
@@ -147,6 +147,9 @@ def acknowledge(
             row = view.get(PENDING, ack.digest)
             if row is not None and row.peer == peer:
                 tx.delete(PENDING, ack.digest)
+                said = view.get(STATEMENT, ack.digest)
+                if said is not None and said.kind == Kind.STREAM_HEAD:
+                    head_acknowledged(tx, peer, said.data)
     return tx.plan(tuple(acks))
 
 
@@ -173,11 +176,6 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             tx.queue_again(row.leaf, peer, stopped.rank, size)
             queued += 1
     return tx.plan(queued > 0)
-
-
-def _head(row: OutgoingRow, peer: MemberCode, previous: Incarnation) -> StreamHead:
-    cancelled = tuple([Cancelled(Number(a), Number(b)) for a, b in Ranges.unpack(row.cancelled).spans])
-    return StreamHead(peer, row.incarnation, previous, Number(row.last), LeafId(row.head), cancelled)
 
 
 def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:

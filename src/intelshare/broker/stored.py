@@ -169,12 +169,17 @@ def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> Pair
         receipt=facts.receipt,
         conflict=int(facts.conflict),
         ready=is_ready(facts),
+        open=is_open(facts),
         changed=now,
         **changes,
     )
 
 
+def is_open(facts: Facts) -> int:
+    """1 if the pair can still end by itself."""
+    return int(facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE)
+
+
 def is_ready(facts: Facts) -> int:
     """1 if hand-over may take the pair."""
-    open_ = facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE
-    return int(facts.stage is Stage.QUEUED and open_)
+    return int(facts.stage is Stage.QUEUED and is_open(facts))

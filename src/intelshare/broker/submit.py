@@ -23,6 +23,7 @@ from intelshare.broker.register import need_role
 from intelshare.broker.stored import (
     facts_of,
     find_bulletin,
+    is_open,
     is_ready,
     logged_decision,
     seal_draft,
@@ -187,6 +188,8 @@ def _store_pair(tx: Transaction, one: Pair, md: ManifestDigest, draft: Draft) ->
             recipient=one.recipient,
             ready=is_ready(facts),
             rank=rank(draft.precedence),
+            open=is_open(facts),
+            due=min(draft.valid_until, draft.deliver_by),
             created=now,
             stage=facts.stage,
             cause=facts.cause,

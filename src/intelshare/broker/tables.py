@@ -77,6 +77,10 @@ class PairRow:
     ready: int
     """1: hand-over may take it. Derived from the facts, kept for the index."""
     rank: int
+    open: int
+    """1: it can still end by itself: not stopped, and no receipt yet. Derived, kept for the index."""
+    due: Instant
+    """When it ends by itself: the sooner of valid-until and deliver-by."""
     created: Instant
     stage: int
     cause: int
@@ -315,6 +319,7 @@ PAIR = Table(
     ("md", "recipient"),
     {
         "ready": ("recipient", "ready", "rank", "created"),
+        "due": ("open", "due"),
         "leaf": ("leaf",),
         "stage": ("stage", "cause", "created"),
     },

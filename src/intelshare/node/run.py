@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from intelshare import __version__
+from intelshare.broker.end import anything_over, expire
 from intelshare.broker.hello import begin
 from intelshare.broker.node import Node, with_trust
 from intelshare.broker.register import documents
@@ -130,6 +131,7 @@ class RunningNode:
         while True:
             await asyncio.sleep(1)
             self.links.tick()
+            await self._end_what_is_over()
             await asyncio.to_thread(self._remember)
             looked += 1
             if looked >= RENEWAL_EVERY:
@@ -139,6 +141,19 @@ class RunningNode:
                 except IntelshareError as error:
                     shell.noticed(error)
                     shell.log.error(Event.RENEWAL_FAILED, code=error.code)
+
+    async def _end_what_is_over(self) -> None:
+        shell = self.shell
+        now = shell.now()
+        if shell.clock.wrong() or not shell.store.query(lambda view: anything_over(view, now)):
+            return
+        ended = await shell.step(expire)
+        links = self.links.by_member()
+        for member, leaf in ended.value.leaves:
+            if member in links:
+                links[member].queue.acknowledged(leaf, now)
+        for link in links.values():
+            link.hand(ended.part(lambda what: what.outbound))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -42,7 +42,7 @@ from intelshare.broker.tables import (
 from intelshare.broker.transaction import open_entry
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus, Release
-from intelshare.delivery import BestReceipt, word
+from intelshare.delivery import BestReceipt, Ranges, word
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.ports import Table, View
 from intelshare.sim.heap import Heap, Violation
@@ -243,8 +243,10 @@ class Oracle:
                 for row in view.find(RECEIVED, "number", incoming.origin, incoming.incarnation, limit=_ALL)
                 if row.kind == Kind.RELEASE
             }
+            cancelled, holes = Ranges.unpack(incoming.cancelled), missing(incoming)
             for number in range(1, incoming.last + 1):
-                if (number in held) == (number in missing(incoming)):
+                known = (number in held) + (number in holes)
+                if known != 1 and not (known == 0 and number in cancelled):
                     raise Violation("I5", f"{machine.name}: number {number} of {incoming.member} is nowhere")
 
     def _check_pair(self, sender: Machine, recipient: Machine, row: PairRow) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.end import Ended, anything_over
 from intelshare.broker.frame import Frame, Outbound
 from intelshare.broker.handover import first_pending, first_ready
 from intelshare.broker.lists import queued
@@ -13,7 +14,7 @@ from intelshare.broker.receive import Arrival, Taken
 from intelshare.delivery import Backoff
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Random, View
 from intelshare.sim.link import Link
 from intelshare.sim.network import Network
@@ -21,6 +22,8 @@ from intelshare.sim.network import Network
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
     from intelshare.sim.oracle import Oracle
+
+_HOUSEKEEPING = 10 * SECOND
 
 _SMALLEST = 1536
 """As hand-over counts: so much room is one release."""
@@ -104,6 +107,21 @@ class Process:
             if self.name < peer:
                 self._backoffs[peer] = Backoff(contact=self.now())
                 self._dial(peer)
+        self.heap.after(_HOUSEKEEPING, self._keep_house)
+
+    def _keep_house(self) -> None:
+        """What is over ends by itself."""
+        if not self.alive:
+            return
+        self.heap.after(_HOUSEKEEPING, self._keep_house)
+        if anything_over(self.view, self.now()):
+            self.perform("expire", then=self._ended)
+
+    def _ended(self, ended: Ended) -> None:
+        for peer, leaf in ended.leaves:
+            if peer in self.links:
+                self.links[peer].queue.acknowledged(leaf, self.now())
+        self.say(ended.outbound)
 
     def _dial(self, peer: str) -> None:
         if not self.alive:

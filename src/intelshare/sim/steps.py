@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from intelshare.broker import hello
+from intelshare.broker.end import expire
 from intelshare.broker.frame import Outbound
 from intelshare.broker.handover import handover, resend
 from intelshare.broker.node import Node
@@ -47,4 +48,5 @@ STEPS: Steps = {
     "meet": hello.meet,
     "acknowledge": hello.acknowledge,
     "fill": hello.fill,
+    "expire": expire,
 }

@@ -44,6 +44,8 @@ CREATE TABLE pair (
     "recipient" TEXT NOT NULL,
     "ready" INTEGER NOT NULL,
     "rank" INTEGER NOT NULL,
+    "open" INTEGER NOT NULL,
+    "due" INTEGER NOT NULL,
     "created" INTEGER NOT NULL,
     "stage" INTEGER NOT NULL,
     "cause" INTEGER NOT NULL,
@@ -66,6 +68,7 @@ CREATE TABLE pair (
     PRIMARY KEY ("md", "recipient")
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pair_ready ON pair ("recipient", "ready", "rank", "created");
+CREATE INDEX pair_due ON pair ("open", "due");
 CREATE INDEX pair_leaf ON pair ("leaf");
 CREATE INDEX pair_stage ON pair ("stage", "cause", "created");
 

@@ -1,0 +1,111 @@
+"""End: pairs whose time is over stop by themselves, whether they still wait or are on the way (promise P8).
+
+A pair that was handed over and has no receipt is not sent again: its number is cancelled in a stream head,
+and the pair is in doubt until that head is acknowledged or the recipient's signed word arrives (promise P9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from intelshare.audit.records import EntryType, Stop
+from intelshare.broker.frame import Outbound
+from intelshare.broker.node import Node
+from intelshare.broker.stored import facts_of, with_facts
+from intelshare.broker.tables import NODE, OUTGOING, PAIR, PENDING, STATEMENT, OutgoingRow, PairRow
+from intelshare.broker.transaction import SELF, ToSay, Transaction
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Cancelled, Kind, StreamHead
+from intelshare.delivery import Cause, Ranges, Stage, pair
+from intelshare.ids import Incarnation, LeafId, MemberCode
+from intelshare.ids import Sequence as Number
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+
+MAX_ENDED = 256
+"""Pairs that one step ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What has ended, and what to tell the peers."""
+
+    leaves: tuple[tuple[MemberCode, LeafId], ...]
+    """Releases that must not be sent again."""
+    outbound: tuple[Outbound, ...]
+
+
+def anything_over(view: View, now: Instant) -> bool:
+    """Whether ``expire`` has something to do."""
+    # After 0: NEVER sorts first.
+    found = view.find(PAIR, "due", 1, after=(0,), limit=1)
+    return bool(found) and found[0].due <= now
+
+
+def expire(node: Node, view: View, now: Instant, random: Random) -> Plan[Ended]:
+    """Stop the pairs whose valid-until or deliver-by has passed."""
+    tx = Transaction(node, view, now, random)
+    found = view.find(PAIR, "due", 1, after=(0,), limit=MAX_ENDED)
+    over = [row for row in found if row.due <= now]
+    ended = stop(tx, over, Cause.EXPIRED, ("EXPIRED",))
+    return tx.plan(Ended(*ended))
+
+
+def stop(
+    tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[str, ...]
+) -> tuple[tuple[tuple[MemberCode, LeafId], ...], tuple[Outbound, ...]]:
+    """Stop pairs, and cancel the numbers of those that were handed over: one head per stream says it."""
+    leaves: list[tuple[MemberCode, LeafId]] = []
+    streams: dict[tuple[Incarnation, MemberCode], int] = {}
+    for row in rows:
+        tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
+        tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
+        if row.stage == Stage.HANDED_OVER:
+            tx.delete(PENDING, row.leaf)
+            leaves.append((row.recipient, row.leaf))
+            key = (row.incarnation, row.recipient)
+            streams[key] = min(row.rank, streams.get(key, row.rank))
+            _cancel(tx, row)
+    heads = [
+        ToSay(recipient, Kind.STREAM_HEAD, encode(StreamHead, _head(tx, incarnation, recipient)), rank)
+        for (incarnation, recipient), rank in streams.items()
+    ]
+    return tuple(leaves), tuple(tx.say(heads)) if heads else ()
+
+
+def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:
+    """Where an own stream stands, as its recipient is told."""
+    cancelled = tuple([Cancelled(Number(a), Number(b)) for a, b in Ranges.unpack(row.cancelled).spans])
+    return StreamHead(row.recipient, row.incarnation, previous, Number(row.last), row.head, cancelled)
+
+
+def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:
+    """The peer knows which numbers are cancelled: their pairs are in doubt no more."""
+    head = decode(StreamHead, data)
+    for span in head.cancelled:
+        for row in tx.view.find(
+            STATEMENT, "number", peer, Kind.RELEASE, head.incarnation, after=(span.first - 1,)
+        ):
+            if row.sequence > span.last:
+                break
+            stored = tx.get(PAIR, row.md, peer)
+            if stored is not None and stored.leaf == row.leaf and stored.cause != Cause.NONE:
+                facts = facts_of(stored)
+                after = pair.cancelled(facts)
+                if after != facts:
+                    tx.put(PAIR, with_facts(stored, after, tx.now))
+
+
+def _cancel(tx: Transaction, row: PairRow) -> None:
+    stream = tx.get(OUTGOING, row.incarnation, row.recipient)
+    assert stream is not None  # noqa: S101 - the row numbers this very pair
+    cancelled = Ranges.unpack(stream.cancelled).add(row.sequence, row.sequence)
+    tx.put(OUTGOING, changed(stream, cancelled=cancelled.pack()))
+
+
+def _head(tx: Transaction, incarnation: Incarnation, recipient: MemberCode) -> StreamHead:
+    stream, me = tx.get(OUTGOING, incarnation, recipient), tx.get(NODE, SELF)
+    assert stream is not None  # noqa: S101 - it was cancelled in just now
+    previous = me.previous if me is not None and me.incarnation == incarnation else Incarnation(0)
+    return head_of(stream, previous)
