@@ -153,6 +153,8 @@ def test_the_originator_learns_of_a_reading_only_where_it_is_obliged(fra: Any, u
     pair = next(pair_of(fra, number=n) for n in range(2) if pair_of(fra, number=n).md == row.md)
     assert word(facts_of(pair)) == "read"
     assert opened(usa, user("USA", "a"), obliged).outbound == ()
+    # One act of reading, one receipt: a second reader makes no second signature (promise P4).
+    assert opened(usa, user("USA", "r"), obliged).outbound == ()
 
 
 def test_unread_is_each_readers_own(fra: Any, usa: Any) -> None:

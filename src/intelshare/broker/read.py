@@ -25,7 +25,7 @@ from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
 from intelshare.policy import ReadRequest, decide, read_decision
 from intelshare.policy import Request as Asked
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, View, changed
 
 READ_RECEIPT = "read-receipt"
 """The obligation that makes a reading known to the originator."""
@@ -87,10 +87,10 @@ def read(node: Node, view: View, reading: Reading, now: Instant, random: Random)
     row = shown.row
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
-    first = not view.get(READER, user.user, row.md)
     tx.put(READER, ReaderRow(user.user, row.md, now))
     outbound: list[Outbound] = []
-    if first and any(READ_RECEIPT in portion.obligations for portion in shown.portions):
+    if not row.told and any(READ_RECEIPT in portion.obligations for portion in shown.portions):
+        tx.put(INBOX, changed(row, told=1))
         said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), now))
         outbound = tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
     return tx.plan(Opened(shown, tuple(outbound)))

@@ -203,7 +203,7 @@ def _store(
             InboxRow(
                 md, manifest.bulletin, manifest.originator, inbound.member, verified.leaf, manifest.created,
                 tx.now, -tx.now, manifest.expires, manifest.precedence, release.sequence,
-                len(opened.portions),
+                len(opened.portions), 0,
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),
         )  # fmt: skip

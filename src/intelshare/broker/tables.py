@@ -227,6 +227,8 @@ class InboxRow:
     precedence: int
     sequence: int
     portions: int
+    told: int
+    """1: the originator was told that it is read; once, however many read it (promise P4)."""
     sealed_claims: bytes
 
 

@@ -177,6 +177,7 @@ CREATE TABLE inbox (
     "precedence" INTEGER NOT NULL,
     "sequence" INTEGER NOT NULL,
     "portions" INTEGER NOT NULL,
+    "told" INTEGER NOT NULL,
     "sealed_claims" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md")
