@@ -25,7 +25,6 @@ from intelshare.policy import Treaty, compile_world, parse_treaty
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import Founded, Founding, Ratified, TrustView, found, renew_directory, user_uri
 
-
 NOW = instant.parse("2026-11-24T12:00:00Z")
 
 
@@ -130,5 +129,3 @@ def text(label: str, content: str = "text", *, category: str = "cyber", **change
 def draft(*portions: Portion, to: Sequence[str], precedence: Precedence = Precedence.ROUTINE) -> Draft:
     """A draft without an end."""
     return Draft(tuple(MemberCode(code) for code in to), precedence, NEVER, NEVER, portions)
-
-

@@ -107,13 +107,9 @@ def make_site(code: str, root: Path, **settings: Any) -> Site:
     """A data folder with an analyst, a releasing officer, an operator and an auditor."""
     founded = found(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
     site = Site(code, root, founded)
-    wanted = replace(
-        Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings
-    )
+    wanted = replace(Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings)
     folder = Folder(root)
-    make_folder(
-        folder, wanted, founded, PASSPHRASE, suites=SUITES, random=os.urandom, cost=DEVELOPMENT
-    )
+    make_folder(folder, wanted, founded, PASSPHRASE, suites=SUITES, random=os.urandom, cost=DEVELOPMENT)
     for name, text in demo_treaties().items():
         (folder.treaties / name).write_text(text)
     users = [

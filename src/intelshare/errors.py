@@ -30,7 +30,9 @@ class IntelshareError(Exception):
     ``hint`` what to do next.
     """
 
-    def __init__(self, code: str, message: str, *, place: Place | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, place: Place | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

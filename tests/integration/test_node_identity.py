@@ -263,5 +263,3 @@ def early(site: Site) -> CertifiedKey:
 def unknown_authority(site: Site) -> CertifiedKey:
     authority = make_authority("FRA users", now(), os.urandom)
     return issue_user(authority, site.user_uri("a"), now(), os.urandom)
-
-

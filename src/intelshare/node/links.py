@@ -252,4 +252,3 @@ class Links:
         changed = self._changed.get(node)
         if changed is not None:
             changed.set()
-
