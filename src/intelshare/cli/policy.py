@@ -12,6 +12,7 @@ from intelshare.cli.codes import Exit
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, error_lines
+from intelshare.cli.policy_effects import explain, matrix, paths_argument
 
 if TYPE_CHECKING:
     from intelshare.cli.policy_files import Files, Shelf
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from intelshare.policy_tools import Bench, Coverage, Result, Trial
 
 FORMATS = ("text", "json", "github", "sarif", "junit")
-paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
 @click.group()
 def policy() -> None:
-    """Check and test treaties, overlays and their tests. Needs no node."""
+    """Check, test and explain treaties and overlays. Needs no node."""
+
+
+policy.add_command(explain)
+policy.add_command(matrix)
 
 
 @policy.command(

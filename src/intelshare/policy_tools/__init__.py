@@ -4,7 +4,9 @@ from intelshare.policy_tools.cases import Case, Suite, read_suite
 from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty
 from intelshare.policy_tools.conformance import Mismatch, conform
 from intelshare.policy_tools.coverage import Coverage, Point, cover
+from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
 from intelshare.policy_tools.gather import gather
+from intelshare.policy_tools.matrix import matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
 from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
@@ -12,6 +14,7 @@ from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
 __all__ = [
     "Bench",
     "Case",
+    "Change",
     "Coverage",
     "Mismatch",
     "Mutant",
@@ -20,6 +23,7 @@ __all__ = [
     "Severity",
     "Suite",
     "Trial",
+    "Turn",
     "as_json",
     "check_overlay",
     "check_treaties",
@@ -30,10 +34,13 @@ __all__ = [
     "gather",
     "github",
     "junit",
+    "matrix",
     "of_error",
     "read_suite",
     "result_of",
+    "rule_of",
     "sarif",
     "survivors",
     "try_case",
+    "turns",
 ]

@@ -1,0 +1,231 @@
+"""``policy explain`` and ``policy matrix``: what treaties and overlays do, for one question or for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.codes import Exit
+from intelshare.cli.labelling import moment, read_label
+from intelshare.cli.options import printing
+from intelshare.cli.output import Out, Table
+from intelshare.errors import ConfigError, Place, PolicyFileError
+
+if TYPE_CHECKING:
+    from intelshare.policy import Decision, World
+
+MAX_MATRIX = 64
+"""Members of one matrix."""
+
+paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+def world_of(paths: tuple[Path, ...]) -> World:
+    """The world of all treaties and overlays below the paths. Raises PolicyFileError at the first error."""
+    from intelshare.cli.policy_files import find, overlay_member, read_policy
+    from intelshare.packs import builtin_registry
+    from intelshare.policy import compile_world, parse_overlay, parse_treaty
+
+    files, registry = find(paths), builtin_registry()
+    members = [*registry.states, *(code for code in registry.groups if registry.is_organisation(code))]
+    return compile_world(
+        registry,
+        members,
+        [parse_treaty(read_policy(path), str(path), registry) for path in files.treaties],
+        [
+            parse_overlay(read_policy(path), str(path), registry, overlay_member(path))
+            for path in files.overlays
+        ],
+    )
+
+
+@click.command(
+    epilog="Example:  intelshare policy explain treaties/ --from FRA --to KEN --category cyber "
+    '--label "//FRA SECRET//REL TO FRA, KEN"'
+)
+@paths_argument
+@click.option("--from", "sender", required=True, metavar="MEMBER", help="Who sends.")
+@click.option("--to", "recipient", required=True, metavar="MEMBER", help="Who would receive.")
+@click.option("--label", "text", required=True, help="Label of the portion.")
+@click.option("--category", required=True, help="Category of the portion.")
+@click.option("--at", "at", metavar="TIME", help="Judge at this date or time; else now.")
+@click.option("--flag", "flags", multiple=True, help="Flag of the portion, such as personal-data.")
+@click.option("--originator", metavar="MEMBER", help="Who first sent it; else the sender.")
+@click.option(
+    "--consent", "consents", multiple=True, metavar="MEMBER", help="Member the originator consents to."
+)
+@printing
+def explain(
+    paths: tuple[Path, ...],
+    sender: str,
+    recipient: str,
+    text: str,
+    category: str,
+    at: str | None,
+    flags: tuple[str, ...],
+    originator: str | None,
+    consents: tuple[str, ...],
+    out: Out,
+) -> int:
+    """Explain one decision under the treaties and overlays of PATHS.
+
+    Shows the rule, the article, file and line, every treaty that was asked and how far it got, and the
+    smallest single change of label, recipient, date or membership that gives the opposite. Exit 3 if denied.
+    """
+    from intelshare.policy import Outcome, Request, decide
+    from intelshare.policy_tools import turns
+
+    world, when = world_of(paths), moment(at)
+    request = Request(
+        label=read_label(text, "--label", when),
+        category=category,
+        at=when,
+        sender=sender,
+        recipient=recipient,
+        originator=originator,
+        flags=frozenset(flags),
+        consents=frozenset(consents),
+    )
+    decision = decide(world, request)
+    found = turns(world, request)
+    out.document(
+        "explanation",
+        {
+            **_document(decision),
+            "asked": [
+                {
+                    "treaty": finding.treaty,
+                    "stopped": None if finding.code is None else finding.code.value,
+                    "article": finding.article,
+                    "detail": finding.detail,
+                    "place": _place(finding.place),
+                }
+                for finding in decision.findings
+            ],
+            "changes": [
+                {"change": turn.change.value, "to": turn.what, **_document(turn.decision)} for turn in found
+            ],
+        },
+    )
+    _show(decision, out)
+    if decision.findings:
+        out.line("treaties asked")
+        rows = [
+            (
+                finding.treaty,
+                "permits" if finding.code is None else finding.code.value,
+                finding.article or "",
+                finding.detail,
+                _place(finding.place),
+            )
+            for finding in decision.findings
+        ]
+        out.table(Table(("treaty", "got to", "article", "because", "where"), rows), indent=2)
+    out.line("smallest change that would turn it" if found else "no single change would turn it")
+    if found:
+        changed = [(turn.change.value, turn.what, _in_short(turn.decision)) for turn in found]
+        out.table(Table(("change", "to", "then"), changed), indent=2)
+    return Exit.DENIED if decision.outcome is Outcome.DENY else Exit.DONE
+
+
+def _show(decision: Decision, out: Out) -> None:
+    from intelshare.policy_tools import rule_of
+
+    out.line(_in_short(decision))
+    for reason in decision.reasons:
+        place = _place(reason.place)
+        detail = f": {reason.detail}" if reason.detail else ""
+        out.line(f"  rule {rule_of(reason.code)}: {reason.code.value}{detail}")
+        if reason.treaty or place:
+            out.line(f"       {reason.treaty or ''} {f'({place})' if place else ''}".rstrip())
+    if decision.obligations:
+        out.line(f"  obligations  {', '.join(decision.obligations)}")
+    if decision.holds:
+        out.line(f"  held by      {', '.join(decision.holds)}")
+
+
+def _in_short(decision: Decision) -> str:
+    if decision.reasons:
+        return f"withheld: {', '.join(decision.codes)}"
+    word = "held" if decision.holds else "released"
+    articles = ", ".join(citation.article for citation in decision.citations)
+    return f"{word}: {decision.basis} {articles}".rstrip()
+
+
+def _document(decision: Decision) -> dict[str, object]:
+    return {
+        "outcome": decision.outcome.value,
+        "reasons": [
+            {
+                "code": reason.code.value,
+                "detail": reason.detail,
+                "treaty": reason.treaty,
+                "place": _place(reason.place),
+            }
+            for reason in decision.reasons
+        ],
+        "basis": decision.basis,
+        "articles": [citation.article for citation in decision.citations],
+        "obligations": list(decision.obligations),
+        "holds": list(decision.holds),
+    }
+
+
+def _place(place: Place | None) -> str:
+    return "" if place is None else f"{place.source}:{place.line}"
+
+
+@click.command(epilog="Example:  intelshare policy matrix treaties/ --category cyber --as-of 2026-01-01")
+@paths_argument
+@click.option("--category", required=True, help="Category of the information.")
+@click.option("--as-of", metavar="TIME", help="Judge at this date or time; else now.")
+@click.option("--member", "members", multiple=True, metavar="MEMBER", help="Only these; else all parties.")
+@printing
+def matrix(
+    paths: tuple[Path, ...], category: str, as_of: str | None, members: tuple[str, ...], out: Out
+) -> None:
+    """Show for every sender and recipient the highest level that goes through.
+
+    Asked with labels that name both in REL TO, under the treaties and overlays of PATHS.
+    """
+    from intelshare.instant import show
+    from intelshare.policy_tools import matrix as build
+
+    world, when = world_of(paths), moment(as_of)
+    listed = sorted(set(members) or {party.member for treaty in world.treaties for party in treaty.parties})
+    unknown = [member for member in listed if member not in world.members]
+    if unknown:
+        raise ConfigError("UNKNOWN_MEMBER", f'"{unknown[0]}" is no member', place=Place("--member"))
+    if len(listed) > MAX_MATRIX:
+        message = f"{len(listed)} members are more than the {MAX_MATRIX} of one matrix"
+        raise PolicyFileError("TOO_LARGE", message, hint="choose some with --member")
+    cells = build(world, when, category, listed)
+    out.document(
+        "policy-matrix",
+        {
+            "as_of": show(when),
+            "category": category,
+            "cells": [
+                {
+                    "from": sender,
+                    "to": recipient,
+                    "level": None if level is None else level.name,
+                    "reference": None if level is None else level.reference.name,
+                }
+                for (sender, recipient), level in cells.items()
+            ],
+        },
+    )
+    out.line(f"{category} as of {show(when)}: the highest level that goes through (- nothing)")
+    rows = [
+        [sender, *(_cell(sender, recipient, cells.get((sender, recipient))) for recipient in listed)]
+        for sender in listed
+    ]
+    out.table(Table(("from \\ to", *listed), rows))
+
+
+def _cell(sender: str, recipient: str, level: object) -> str:
+    name: str = getattr(level, "name", "-")
+    return "" if sender == recipient else name
