@@ -12,6 +12,7 @@ from intelshare.cli.codes import Exit
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, error_lines
+from intelshare.cli.policy_diff import diff
 from intelshare.cli.policy_effects import explain, matrix, paths_argument
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def policy() -> None:
     """Check, test and explain treaties and overlays. Needs no node."""
 
 
+policy.add_command(diff)
 policy.add_command(explain)
 policy.add_command(matrix)
 

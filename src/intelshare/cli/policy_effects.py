@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, Place, PolicyFileError
 
 if TYPE_CHECKING:
+    from intelshare.cli.policy_files import Files
     from intelshare.policy import Decision, World
 
 MAX_MATRIX = 64
@@ -24,20 +26,24 @@ paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Pat
 
 def world_of(paths: tuple[Path, ...]) -> World:
     """The world of all treaties and overlays below the paths. Raises PolicyFileError at the first error."""
-    from intelshare.cli.policy_files import find, overlay_member, read_policy
+    from intelshare.cli.policy_files import find, read_policy
+
+    return build_world(find(paths), read_policy)
+
+
+def build_world(files: Files, read: Callable[[Path], str]) -> World:
+    """The world of these files, of all states and organisations. Raises PolicyFileError."""
+    from intelshare.cli.policy_files import overlay_member
     from intelshare.packs import builtin_registry
     from intelshare.policy import compile_world, parse_overlay, parse_treaty
 
-    files, registry = find(paths), builtin_registry()
+    registry = builtin_registry()
     members = [*registry.states, *(code for code in registry.groups if registry.is_organisation(code))]
     return compile_world(
         registry,
         members,
-        [parse_treaty(read_policy(path), str(path), registry) for path in files.treaties],
-        [
-            parse_overlay(read_policy(path), str(path), registry, overlay_member(path))
-            for path in files.overlays
-        ],
+        [parse_treaty(read(path), str(path), registry) for path in files.treaties],
+        [parse_overlay(read(path), str(path), registry, overlay_member(path)) for path in files.overlays],
     )
 
 

@@ -28,6 +28,15 @@ class Files:
     overlays: list[Path] = field(default_factory=list)
     tests: list[Path] = field(default_factory=list)
 
+    def add(self, path: Path) -> None:
+        """Put a path where it belongs."""
+        if path.name.endswith(TEST_SUFFIX):
+            self.tests.append(path)
+        elif path.parent.name == "overlays":
+            self.overlays.append(path)
+        else:
+            self.treaties.append(path)
+
 
 def find(paths: Iterable[Path]) -> Files:
     """The policy files among the paths and in the folders below them.
@@ -40,12 +49,7 @@ def find(paths: Iterable[Path]) -> Files:
         if not path.exists():
             raise ConfigError("NOT_FOUND", "there is no such file or folder", place=Place(str(path)))
         for found in sorted(_walk(path)) if path.is_dir() else [path]:
-            if found.name.endswith(TEST_SUFFIX):
-                files.tests.append(found)
-            elif found.parent.name == "overlays":
-                files.overlays.append(found)
-            else:
-                files.treaties.append(found)
+            files.add(found)
     return files
 
 
@@ -54,12 +58,18 @@ def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if name.endswith(".toml") and not name.startswith(".") and name != "pyproject.toml":
+            if is_policy(Path(name)):
                 count += 1
                 if count > MAX_FILES:
                     message = f"there are more than {MAX_FILES} files"
                     raise ConfigError("TOO_LARGE", message, place=Place(str(folder)))
                 yield Path(root, name)
+
+
+def is_policy(path: Path) -> bool:
+    """Whether a file found in a folder, by its path inside it, is a policy file."""
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix == ".toml" and not hidden and path.name != "pyproject.toml"
 
 
 def read_policy(path: Path) -> str:

@@ -4,6 +4,7 @@ from intelshare.policy_tools.cases import Case, Suite, read_suite
 from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty
 from intelshare.policy_tools.conformance import Mismatch, conform
 from intelshare.policy_tools.coverage import Coverage, Point, cover
+from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
 from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.matrix import matrix
@@ -16,6 +17,7 @@ __all__ = [
     "Case",
     "Change",
     "Coverage",
+    "Effect",
     "Mismatch",
     "Mutant",
     "Point",
@@ -30,6 +32,7 @@ __all__ = [
     "check_treaty",
     "conform",
     "cover",
+    "effects",
     "failed",
     "gather",
     "github",

@@ -1,0 +1,144 @@
+"""``policy diff``: the effect of a change between two folders or two commits."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.options import printing
+from intelshare.cli.output import Out, Table
+from intelshare.cli.policy_effects import build_world, world_of
+from intelshare.errors import ConfigError, Place, PolicyFileError
+
+if TYPE_CHECKING:
+    from intelshare.policy import World
+    from intelshare.policy_tools import Effect
+
+CHANGED = 2
+"""Exit code where something differs, as ``terraform plan -detailed-exitcode`` has it."""
+
+
+@click.command(
+    epilog="Examples:  intelshare policy diff main..HEAD    intelshare policy diff old/ new/ --only-widening"
+)
+@click.argument("sides", nargs=-1, required=True)
+@click.option("--path", default=".", show_default=True, help="With BASE..HEAD: the folder of the policy.")
+@click.option("--only-widening", is_flag=True, help="Show, and end with 2 for, only what becomes releasable.")
+@click.option(
+    "--format", "form", type=click.Choice(("text", "json", "markdown")), default="text", show_default=True
+)
+@printing
+def diff(sides: tuple[str, ...], path: str, only_widening: bool, form: str, out: Out) -> int:
+    """Show the effect of a change: what becomes releasable and what no longer is.
+
+    SIDES is BASE..HEAD (git commits or branches) or two folders. Asked with labels that name both members in
+    REL TO. Exit 0 if nothing differs, 2 if something does.
+    """
+    from intelshare.policy_tools import effects
+
+    base, head = _worlds(sides, path)
+    found = [effect for effect in effects(base, head) if effect.widens or not only_widening]
+    if out.json or form == "json":
+        Out(json=True).document("policy-diff", {"effects": [_document(effect) for effect in found]})
+    elif form == "markdown":
+        out.block(_markdown(found))
+    elif found:
+        out.table(Table(_COLUMNS, [_row(effect) for effect in found]))
+    if form == "text":
+        wider = sum(effect.widens for effect in found)
+        out.line(f"{wider} become releasable, {len(found) - wider} no longer are")
+    return CHANGED if found else 0
+
+
+def _worlds(sides: tuple[str, ...], path: str) -> tuple[World, World]:
+    if len(sides) == 1 and ".." in sides[0]:
+        base, _, head = sides[0].partition("..")
+        return _at_commit(base or "HEAD", path), _at_commit(head.lstrip(".") or "HEAD", path)
+    if len(sides) == 2:
+        return world_of((Path(sides[0]),)), world_of((Path(sides[1]),))
+    raise ConfigError("INPUT_INVALID", "give BASE..HEAD or two folders", place=Place("SIDES"))
+
+
+def _at_commit(ref: str, path: str) -> World:
+    """The world as a commit has it. Raises ConfigError NOT_FOUND, PolicyFileError."""
+    from intelshare.cli.policy_files import Files, is_policy
+
+    commit = (
+        _git(ref, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        .decode()
+        .strip()
+    )
+    files = Files()
+    listed = _git(ref, "ls-tree", "-r", "-z", "--name-only", commit, "--", path)
+    for name in listed.decode("utf-8", "replace").split("\0"):
+        if name and is_policy(Path(name)):
+            files.add(Path(name))
+
+    def read(file: Path) -> str:
+        try:
+            return _git(ref, "cat-file", "blob", f"{commit}:./{file.as_posix()}").decode("utf-8")
+        except UnicodeDecodeError:
+            raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(file))) from None
+
+    return build_world(files, read)
+
+
+def _git(ref: str, *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)  # noqa: S603, S607
+    except OSError as error:
+        raise ConfigError("NOT_FOUND", f"git cannot be run: {error.strerror}") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        message = f"git does not have {ref!r} here" + (f": {said}" if said else "")
+        raise ConfigError("NOT_FOUND", message, place=Place("SIDES"))
+    return done.stdout
+
+
+_COLUMNS = ("", "from", "to", "category", "levels", "since", "until", "before", "after")
+
+
+def _row(effect: Effect) -> tuple[str, ...]:
+    from intelshare.labels import when
+
+    category = effect.category if effect.flag is None else f"{effect.category} +{effect.flag}"
+    return (
+        "+" if effect.widens else "-",
+        effect.sender,
+        effect.recipient,
+        category,
+        " ".join(level.name for level in effect.levels),
+        when(effect.start).removesuffix("T00:00:00Z"),
+        when(effect.until).removesuffix("T00:00:00Z"),
+        effect.before,
+        effect.after,
+    )
+
+
+def _markdown(found: list[Effect]) -> str:
+    if not found:
+        return "The effect of the policy is the same."
+    rows = [_COLUMNS, tuple("---" for _ in _COLUMNS), *(_row(effect) for effect in found)]
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    wider = sum(effect.widens for effect in found)
+    return f"**{wider} become releasable, {len(found) - wider} no longer are**\n\n{table}"
+
+
+def _document(effect: Effect) -> dict[str, object]:
+    from intelshare.labels import when
+
+    return {
+        "widens": effect.widens,
+        "from": effect.sender,
+        "to": effect.recipient,
+        "category": effect.category,
+        "flag": effect.flag,
+        "levels": [level.name for level in effect.levels],
+        "since": when(effect.start),
+        "until": when(effect.until),
+        "before": effect.before,
+        "after": effect.after,
+    }
