@@ -171,7 +171,7 @@ def show(found: dict[str, Any]) -> None:
         print(f"{name:<50}{rate:>9,.0f}{beside}{rate / found['floor']:>8.2f}x")
     for name, spent in found["cpu_us"].items():
         print(f"  processor, {name:<37}{spent:>9,.0f} µs a release")
-    if found["jetstream"] is None:
+    if found["jetstream"] is None and not found["only_ours"]:
         print("\nNO NATS SERVER AT {}:{}: NOTHING TO COMPARE WITH.".format(*ADDRESS))
         print("Start `nats-server -js` and run again.")
 
@@ -189,6 +189,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="intelshare-bench-") as folder:
         found = asyncio.run(ours(Path(folder), options.count, options.size, options.in_flight))
         found |= {"size": options.size, "in_flight": options.in_flight, "count": options.count}
+        found["only_ours"] = options.only_ours
         count = options.count - options.count % 64
         found["floor"] = floor(count, options.in_flight, pki())
         beside = None if options.only_ours else jetstream(options.count, options.size, options.in_flight)
