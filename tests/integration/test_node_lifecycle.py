@@ -151,6 +151,16 @@ async def test_a_database_that_forgot_is_noticed_and_started_only_on_the_operato
     await site.stop()
 
 
+async def test_a_sidecar_that_was_taken_away_is_noticed(site: Site) -> None:
+    node = await start_node(site.root, lambda: PASSPHRASE, make_logger(site.log))
+    await node.stop()
+    (site.root / "sidecar").unlink()
+    assert (await refused(site)).code == "STORE_FORGOT"
+    node = await start_node(site.root, lambda: PASSPHRASE, make_logger(site.log), accept_loss=True)
+    await node.stop()
+    assert sidecar(site)["clean"]
+
+
 def test_settings_are_read_as_they_were_written(site: Site) -> None:
     settings = read_settings(site.root / "node.toml")
     assert not settings.dial

@@ -7,6 +7,7 @@ from pathlib import Path
 from intelshare.audit import LogHead, root
 from intelshare.broker.tables import LOG_HEAD, NODE
 from intelshare.broker.transaction import SELF
+from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.ports import View
 from intelshare.store.sidecar import Sidecar, compare, read_sidecar
@@ -25,7 +26,16 @@ def standing(view: View, incarnation: Incarnation, *, clean: bool = False) -> Si
 def check_memory(path: Path, view: View) -> None:
     """Compare the sidecar with the database. Raises StoreError STORE_FORGOT with what is missing."""
     remembered = read_sidecar(path)
-    if remembered is None or not remembered.incarnation:
+    if remembered is None:
+        # It is written before the first incarnation begins: where there was one, somebody took it away.
+        if view.get(NODE, SELF) is not None:
+            raise StoreError(
+                "STORE_FORGOT",
+                f"{path.name} is gone: nothing can say whether the database has lost something",
+                hint="put it back, or start once with --accept-loss: a new incarnation begins",
+            )
+        return
+    if not remembered.incarnation:
         return
     # The log that it speaks of, not the newest: a crash may have come right after a new one began.
     found = standing(view, Incarnation(remembered.incarnation))
