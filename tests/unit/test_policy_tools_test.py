@@ -101,6 +101,22 @@ expect = [["allow", "allow"], ["EXCEEDS_CEILING", "CELL"]]
     assert "error[FIELD_RANGE]" in capsys.readouterr().out
 
 
+def test_matrix_asks_with_all_facts_of_the_question(repository):
+    matrix = """
+[[matrix]]
+name = "recalled"
+at = 2026-11-24
+from = "FRA"
+category = "cyber"
+label = "//FRA {level}//REL TO FRA, {to}"
+to = ["USA", "KEN"]
+levels = ["DIFFUSION RESTREINTE"]
+recalled = true
+expect = [["BULLETIN_RECALLED", "BULLETIN_RECALLED"]]
+"""
+    assert repository(WORLD + matrix) == 0
+
+
 def test_overlay_of_the_world_is_asked_and_its_rules_are_covered(repository, tmp_path, capsys):
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "fra.toml").write_text(

@@ -141,6 +141,18 @@ def test(
     return Exit.FAILED if failed(results) else Exit.DONE
 
 
+@policy.command(epilog="Example:  intelshare policy schema treaty > treaty.schema.json")
+@click.argument("kind", type=click.Choice(("treaty", "overlay", "test")))
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a kind of policy file, for editors."""
+    import json
+
+    from intelshare.packs import builtin_registry
+    from intelshare.policy_tools import schema_of
+
+    click.echo(json.dumps(schema_of(kind, builtin_registry()), indent=1))
+
+
 def _benches(files: Files, shelf: Shelf) -> tuple[list[Bench], list[Result]]:
     benches: list[Bench] = []
     results: list[Result] = []

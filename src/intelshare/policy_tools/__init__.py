@@ -10,6 +10,7 @@ from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.matrix import matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
+from intelshare.policy_tools.schema import schema_of
 from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "result_of",
     "rule_of",
     "sarif",
+    "schema_of",
     "survivors",
     "try_case",
     "turns",

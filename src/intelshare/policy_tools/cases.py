@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
@@ -125,22 +125,12 @@ def _matrix(table: Table, registry: Registry, as_of: Instant) -> list[Case]:
                 hint = guess(cell, _CELLS) or "allow, hold or a reason code"
                 table.fail("FIELD_RANGE", f"{cell!r} is no outcome", "expect", hint, cell)
             text = label.replace("{level}", level).replace("{to}", member)
-            request = Request(
-                label=_label(table, text, "label", registry, at),
-                category=base.category,
-                at=at,
-                sender=base.sender,
-                recipient=member,
-                originator=base.originator,
-                flags=base.flags,
-                consents=base.consents,
-                approvals=base.approvals,
-            )
+            label_there = _label(table, text, "label", registry, at)
             granted = cell in _OUTCOMES
             cases.append(
                 Case(
                     name=f"{name}: {level} to {member}",
-                    request=request,
+                    request=replace(base, recipient=member, label=label_there),
                     expect=Outcome(cell) if granted else Outcome.DENY,
                     reason=None if granted else cell,
                     place=place,

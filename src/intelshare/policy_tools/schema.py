@@ -1,0 +1,157 @@
+"""JSON Schema of the three kinds of policy files, for editors that complete and check while one writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from intelshare.labels import Registry
+from intelshare.policy import Code, Kind, Outcome
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 4096}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
+_WHEN: dict[str, Any] = {
+    "type": "string",
+    "description": "a date (its first instant in UTC) or a time with offset; written without quotes",
+}
+_FLAG: dict[str, Any] = {"type": "boolean"}
+_LEVEL: dict[str, Any] = {**_TEXT, "description": "R0 to R4, or a level of an organisation"}
+
+
+def schema_of(kind: str, registry: Registry) -> dict[str, Any]:
+    """The schema of ``treaty``, ``overlay`` or ``test`` files. Raises KeyError for another kind."""
+    make, title = {
+        "treaty": (_treaty, "a treaty"),
+        "overlay": (_overlay, "a national overlay"),
+        "test": (_test, "policy tests"),
+    }[kind]
+    return {"$schema": DIALECT, "title": f"intelshare: {title}", **make(registry)}
+
+
+def _object(required: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        # A name of Python's own gets an underscore on the way here.
+        "properties": {name.rstrip("_"): value for name, value in properties.items()},
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+def _list(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": item, "maxItems": 4096}
+
+
+def _treaty(registry: Registry) -> dict[str, Any]:
+    member = _member(registry)
+    span = _object("from", from_=_WHEN, until=_WHEN)
+    reservation = _object(
+        "",
+        categories=_TEXTS,
+        level_at_least=_LEVEL,
+        counterparties=_list(member),
+        from_=_WHEN,
+        until=_WHEN,
+    )
+    party = _object(
+        "member",
+        member=member,
+        signed=_WHEN,
+        ratified=_WHEN,
+        in_force=_WHEN,
+        withdrawn=_WHEN,
+        notified=_WHEN,
+        periods=_list(span),
+        suspended=_list(span),
+        reservations=_list(reservation),
+        text=_TEXT,
+    )
+    provision = _object(
+        "article categories ceiling",
+        article=_TEXT,
+        categories={**_TEXTS, "minItems": 1},
+        ceiling=_LEVEL,
+        obligations=_TEXTS,
+        from_=_WHEN,
+        until=_WHEN,
+        reinstated=_WHEN,
+    )
+    row = _object("from level to as", from_=member, level=_TEXT, to=member, as_=_TEXT)
+    return _object(
+        "id title kind in_force source",
+        id={**_TEXT, "pattern": "^[a-z0-9-]{1,64}$"},
+        title=_TEXT,
+        kind={"enum": [kind.value for kind in Kind]},
+        adopted=_WHEN,
+        in_force=_WHEN,
+        terminated=_WHEN,
+        text={**_TEXT, "pattern": "^sha256:[0-9a-f]{64}$"},
+        source=_TEXT,
+        party={**_list(party), "maxItems": 1000},
+        provision=_list(provision),
+        equivalence=_list(row),
+    )
+
+
+def _overlay(registry: Registry) -> dict[str, Any]:
+    group = {"enum": sorted(registry.groups)}
+    groups = {"anyOf": [group, {"type": "array", "items": group, "minItems": 1}]}
+    condition = _object(
+        "",
+        categories=_TEXTS,
+        flags=_TEXTS,
+        to=_list(_member(registry)),
+        level_at_least=_LEVEL,
+        to_group=groups,
+        not_to_group=groups,
+    )
+    rule = _object("id source when", id=_TEXT, source=_TEXT, when=condition)
+    oblige = _object("id source when obligation", id=_TEXT, source=_TEXT, when=condition, obligation=_TEXT)
+    return _object("", forbid=_list(rule), hold=_list(rule), refuse=_list(rule), oblige=_list(oblige))
+
+
+def _test(registry: Registry) -> dict[str, Any]:
+    member = _member(registry)
+    code = {"enum": [code.value for code in Code]}
+    world = _object("", treaties=_TEXTS, overlays=_TEXTS, members=_list(member))
+    question: dict[str, Any] = {
+        "name": _TEXT,
+        "at": _WHEN,
+        "from_": _TEXT,
+        "label": _TEXT,
+        "category": _TEXT,
+        "flags": _TEXTS,
+        "originator": _TEXT,
+        "consents": _TEXTS,
+        "approvals": _TEXTS,
+        "recalled": _FLAG,
+        "valid_until": _WHEN,
+    }
+    case = _object(
+        "name from to label category expect",
+        **question,
+        to=_TEXT,
+        expect={"enum": [outcome.value for outcome in Outcome]},
+        reason=code,
+        reasons=_list(code),
+        basis=_TEXT,
+        article=_TEXT,
+        obligations=_TEXTS,
+        holds=_TEXTS,
+        as_=_TEXT,
+    )
+    cell = {"enum": ["allow", "hold", *(code.value for code in Code)]}
+    grid = _object(
+        "name from to label category levels expect",
+        **question,
+        to=_list(member),
+        levels=_TEXTS,
+        expect=_list(_list(cell)),
+    )
+    return _object("world", world=world, case=_list(case), matrix=_list(grid))
+
+
+def _member(registry: Registry) -> dict[str, Any]:
+    organisations = [code for code in registry.groups if registry.is_organisation(code)]
+    return {"enum": sorted((*registry.states, *organisations))}
