@@ -104,6 +104,7 @@ def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
     assert err == (
         "scene 1 differs: portion 2 for KEN: withheld EXCEEDS_CEILING: SECRET > RESTRICTED "
         "(demo-climate.toml:11) instead of released demo-climate art. 2\n"
+        "hint: the nodes' logs say more (--keep DIR keeps the folders)\n"
     )
     assert "2/3" not in out
     assert_nothing_is_left(home)

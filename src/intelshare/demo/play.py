@@ -45,6 +45,8 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
             if differences:
                 for difference in differences:
                     sys.stderr.write(f"scene {number} differs: {difference}\n")
+                logs = folder if keep else "--keep DIR keeps the folders"
+                sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
                 return 1
             time.sleep(pause)
         _print()
