@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "outbox": Entry("Analyst", _HERE + "outgoing:outbox", "List what was sent; release what is held."),
     "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
+    "treaty": Entry("Policy author", _HERE + "treaties:treaty", "List, show, compare and draw treaties."),
     "policy": Entry("Policy author", _HERE + "policy:policy", "Check and test treaties and overlays."),
     "conformance": Entry("Policy author", _HERE + "conforming:conformance", "Check vectors against this."),
     "init": Entry("Operator", _HERE + "founding:init", "Found a member and its first node."),

@@ -11,14 +11,17 @@ from intelshare.policy_tools.matrix import matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
 from intelshare.policy_tools.schema import schema_of
+from intelshare.policy_tools.timeline import LEGEND, Event, events, lanes, terms
 from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
 
 __all__ = [
+    "LEGEND",
     "Bench",
     "Case",
     "Change",
     "Coverage",
     "Effect",
+    "Event",
     "Mismatch",
     "Mutant",
     "Point",
@@ -34,10 +37,12 @@ __all__ = [
     "conform",
     "cover",
     "effects",
+    "events",
     "failed",
     "gather",
     "github",
     "junit",
+    "lanes",
     "matrix",
     "of_error",
     "read_suite",
@@ -46,6 +51,7 @@ __all__ = [
     "sarif",
     "schema_of",
     "survivors",
+    "terms",
     "try_case",
     "turns",
 ]
