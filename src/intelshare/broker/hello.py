@@ -32,13 +32,13 @@ from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, StreamHead, Trust
-from intelshare.delivery import Cause
+from intelshare.delivery import Cause, Stage
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
 MAX_HEADS = 64
@@ -176,6 +176,25 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             tx.queue_again(row.leaf, peer, stopped.rank, size)
             queued += 1
     return tx.plan(queued > 0)
+
+
+def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]:
+    """After the disk forgot: hand every release without a receipt over again, as the bytes it has; how many.
+
+    A receipt that was acknowledged and then forgotten does not come by itself: its sender has done with it.
+    The known release draws the stored receipt (promises P4, P12).
+    """
+    tx = Transaction(node, view, now, random)
+    queued = 0
+    after: tuple[Scalar, ...] = ()
+    while rows := view.find(PAIR, "due", 1, after=after):
+        for row in rows:
+            said = view.get(STATEMENT, row.leaf) if row.stage == Stage.HANDED_OVER else None
+            if said is not None and view.get(PENDING, row.leaf) is None:
+                tx.queue_again(row.leaf, row.recipient, row.rank, 320 + len(said.data) + len(said.grant))
+                queued += 1
+        after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
+    return tx.plan(queued)
 
 
 def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:

@@ -21,7 +21,7 @@ import msgspec
 
 from intelshare import __version__
 from intelshare.broker.end import anything_over, expire
-from intelshare.broker.hello import begin
+from intelshare.broker.hello import ask_again, begin
 from intelshare.broker.node import Node, with_trust
 from intelshare.broker.register import documents
 from intelshare.broker.tables import NODE, TABLES
@@ -172,7 +172,7 @@ async def start_node(
     """
     shell, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
     try:
-        return await _serve(shell, locked)
+        return await _serve(shell, locked, forgot=accept_loss)
     except BaseException:
         shell.store.close()
         locked.release()
@@ -217,8 +217,10 @@ def _shell(
     )
 
 
-async def _serve(shell: Shell, locked: Locked) -> RunningNode:
+async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
     await shell.step(begin)
+    if forgot:
+        await shell.step(ask_again)
     links = Links(shell)
     folder, settings, node = shell.folder, shell.settings, shell.node
     ports = await open_ports(

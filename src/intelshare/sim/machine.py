@@ -68,7 +68,14 @@ class Machine:
         node = start_node(self._plan, self.name, incarnation, documents(self.disk.view))
         process = self.process = Process(self, node, self._network, self._oracle, self._random.randbytes)
         peers = tuple(name for name in self._plan.members() if name != self.name)
-        process.perform("begin", then=lambda _: process.serve(peers))
+        process.perform("begin", then=lambda _: self._begun(process, peers))
+
+    def _begun(self, process: Process, peers: tuple[str, ...]) -> None:
+        """As after a start on the operator's word (STORE_FORGOT), where the disk had forgotten."""
+        if self.forgets:
+            process.perform("ask_again", then=lambda _: process.serve(peers))
+        else:
+            process.serve(peers)
 
     def commit(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Write a plan; ``effect`` once it is durable. What comes while a sync runs shares the next."""

@@ -49,4 +49,5 @@ STEPS: Steps = {
     "acknowledge": hello.acknowledge,
     "fill": hello.fill,
     "expire": expire,
+    "ask_again": hello.ask_again,
 }
