@@ -169,3 +169,10 @@ def test_unreadable_file_is_an_error_among_others(tmp_path, capsys):
 
 def test_absent_path_is_not_found():
     assert run(["policy", "check", "no-such-folder"]) == 8
+
+
+def test_file_named_twice_is_read_once(tmp_path, capsys):
+    path = tmp_path / "nordic.toml"
+    path.write_text(GOOD)
+    assert run(["policy", "check", str(path), str(tmp_path)]) == 0
+    assert "1 files, 0 errors" in capsys.readouterr().out

@@ -45,6 +45,13 @@ def test_demo_treaties_are_covered_and_every_mutant_is_caught(capsys):
     assert "mutants: 24 of 24 caught" in out
 
 
+def test_figures_are_in_the_json_document(capsys):
+    assert run(["policy", "test", str(TREATIES), "--coverage", "--mutate", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["cases"], document["mutants"]) == (22, 24)
+    assert document["coverage"] == {"percent": 100, "missing": []}
+
+
 def test_denial_for_the_wrong_reason_fails(repository, capsys):
     assert repository(WORLD + CASE + 'expect = "deny"\nreason = "EXCEEDS_CEILING"\n') == 0
     assert repository(WORLD + CASE + 'expect = "deny"\nreason = "NO_TREATY"\n') == 1

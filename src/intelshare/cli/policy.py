@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,7 +128,13 @@ def test(
         results.append(Result(Severity.ERROR, "tests", "NO_CASES", "no case was run: that proves nothing"))
     if junit_file is not None:
         junit_file.write_text(junit(results, "policy test"), "utf-8")
-    _write(results, "json" if out.json else form, "policy test", out)
+    figures: dict[str, object] = {"cases": len(tried), "mutants": mutants}
+    if coverage is not None:
+        figures["coverage"] = {
+            "percent": coverage.percent,
+            "missing": [f"{point.kind} {point.owner} {point.name}" for point in coverage.missing],
+        }
+    _write(results, "json" if out.json else form, "policy test", out, figures)
     if form == "text":
         if coverage is not None:
             _show_coverage(coverage, out)
@@ -210,14 +216,16 @@ def _show_coverage(coverage: Coverage, out: Out) -> None:
         out.line(f"  not reached: {point.kind} {point.owner} {point.name}{where}")
 
 
-def _write(results: list[Result], form: str, title: str, out: Out) -> None:
-    """The results in one of the formats, on stdout."""
+def _write(
+    results: list[Result], form: str, title: str, out: Out, figures: Mapping[str, object] | None = None
+) -> None:
+    """The results in one of the formats, on stdout; ``figures`` only as JSON."""
     from intelshare import __version__
     from intelshare.errors import PolicyFileError
     from intelshare.policy_tools import Severity, as_json, github, junit, sarif
 
     if form == "json":
-        Out(json=True).document(title.replace(" ", "-"), {"results": as_json(results)})
+        Out(json=True).document(title.replace(" ", "-"), {"results": as_json(results), **(figures or {})})
     elif form == "github":
         out.block(github(results))
     elif form == "sarif":

@@ -45,11 +45,14 @@ def find(paths: Iterable[Path]) -> Files:
     any other ``.toml`` a treaty. Raises ConfigError NOT_FOUND, TOO_LARGE.
     """
     files = Files()
+    seen: set[Path] = set()
     for path in paths:
         if not path.exists():
             raise ConfigError("NOT_FOUND", "there is no such file or folder", place=Place(str(path)))
         for found in sorted(_walk(path)) if path.is_dir() else [path]:
-            files.add(found)
+            if found.resolve() not in seen:
+                seen.add(found.resolve())
+                files.add(found)
     return files
 
 
