@@ -182,7 +182,7 @@ def _newest(view: View) -> Iterator[InboxRow]:
         yield from rows
         if len(rows) < PAGE:
             return
-        after = (rows[-1].newest, rows[-1].md)
+        after = (rows[-1].newest, rows[-1].rank, rows[-1].sequence, rows[-1].md)
 
 
 def _outbox_line(node: Node, view: View, written: Written, now: Instant) -> OutboxLine:

@@ -202,7 +202,8 @@ def _store(
             INBOX,
             InboxRow(
                 md, manifest.bulletin, manifest.originator, inbound.member, verified.leaf, manifest.created,
-                tx.now, -tx.now, manifest.expires, manifest.precedence, release.sequence,
+                tx.now, -tx.now, manifest.expires, manifest.precedence,
+                rank(manifest.precedence), release.sequence,
                 len(opened.portions), 0,
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),

@@ -152,7 +152,11 @@ def only_one(rows: Sequence[R], given: str) -> R:
 
 def not_found(given: str) -> DeliveryError:
     """NOT_FOUND in one wording, whether there is none or the asker may not see it (attacks.md row 52)."""
-    return DeliveryError("NOT_FOUND", f"there is no bulletin {given}", hint="`intelshare inbox` lists yours")
+    return DeliveryError(
+        "NOT_FOUND",
+        f"there is no bulletin {given}",
+        hint="`intelshare inbox` and `intelshare outbox` list yours",
+    )
 
 
 def facts_of(row: PairRow) -> Facts:

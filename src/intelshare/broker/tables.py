@@ -225,6 +225,8 @@ class InboxRow:
     """Minus ``received``: an index over it gives the newest first."""
     expires: Instant
     precedence: int
+    rank: int
+    """Of the precedence: 0 is FLASH."""
     sequence: int
     portions: int
     told: int
@@ -341,7 +343,12 @@ INBOX = Table(
     "inbox",
     InboxRow,
     ("md",),
-    {"newest": ("newest",), "bulletin": ("originator", "bulletin"), "id": ("bulletin",)},
+    # Of one instant (a frame) by precedence, then in the order in which the sender numbered them.
+    {
+        "newest": ("newest", "rank", "sequence"),
+        "bulletin": ("originator", "bulletin"),
+        "id": ("bulletin",),
+    },
 )
 READER = Table("reader", ReaderRow, ("user", "md"))
 LOG = Table("log", LogRow, ("incarnation", "place"))

@@ -43,7 +43,12 @@ def read_piece(path: str) -> Piece:
         with open(path, "rb") as file:
             content = file.read(MAX_CONTENT + 1)
     except OSError as error:
-        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(path)) from None
+        raise ConfigError(
+            "NOT_FOUND",
+            f"cannot be read: {error.strerror}",
+            place=Place(path),
+            hint="check the name and who may read it",
+        ) from None
     name = Path(path).name
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if ".stix" in suffixes:

@@ -115,4 +115,9 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(MAX_FILE + 1)
     except OSError as error:
-        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(file))) from None
+        raise ConfigError(
+            "NOT_FOUND",
+            f"cannot be read: {error.strerror}",
+            place=Place(str(file)),
+            hint="check the name and who may read it",
+        ) from None

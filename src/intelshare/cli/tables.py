@@ -126,7 +126,7 @@ def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
             entry.originator,
             precedence(entry.precedence),
             short_time(entry.received_at),
-            _cut(entry.title) or f"({entry.portions} portions)",
+            _cut(entry.title) or ("(1 portion)" if entry.portions == 1 else f"({entry.portions} portions)"),
             entry.banner,
         )
         for entry in entries

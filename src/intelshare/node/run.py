@@ -42,7 +42,7 @@ from intelshare.node.renewal import renew, renew_and_tell
 from intelshare.node.servers import Ports, open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.shell import Shell
-from intelshare.node.sidecar import check_memory, standing
+from intelshare.node.sidecar import check_database, check_memory, standing
 from intelshare.packs import builtin_registry
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
 from intelshare.ports import Store
@@ -192,6 +192,8 @@ def open_folder(
         vault = open_vault(
             folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
         )
+        if not accept_loss:
+            check_database(folder.sidecar, folder.database)
         store = open_store(folder.database, TABLES)
         if not accept_loss:
             store.query(lambda view: check_memory(folder.sidecar, view))

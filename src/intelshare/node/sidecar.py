@@ -23,6 +23,16 @@ def standing(view: View, incarnation: Incarnation, *, clean: bool = False) -> Si
     )
 
 
+def check_database(path: Path, database: Path) -> None:
+    """Before one is made where one was. Raises StoreError STORE_FORGOT if the sidecar knows of it."""
+    if not database.exists() and read_sidecar(path) is not None:
+        raise StoreError(
+            "STORE_FORGOT",
+            f"{database.name} is gone",
+            hint="put it back or restore the data folder from its backup; peers hand over again what it lacks",
+        )
+
+
 def check_memory(path: Path, view: View) -> None:
     """Compare the sidecar with the database. Raises StoreError STORE_FORGOT with what is missing."""
     remembered = read_sidecar(path)

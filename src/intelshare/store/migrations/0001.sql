@@ -175,6 +175,7 @@ CREATE TABLE inbox (
     "newest" INTEGER NOT NULL,
     "expires" INTEGER NOT NULL,
     "precedence" INTEGER NOT NULL,
+    "rank" INTEGER NOT NULL,
     "sequence" INTEGER NOT NULL,
     "portions" INTEGER NOT NULL,
     "told" INTEGER NOT NULL,
@@ -182,7 +183,7 @@ CREATE TABLE inbox (
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md")
 ) STRICT;
-CREATE INDEX inbox_newest ON inbox ("newest");
+CREATE INDEX inbox_newest ON inbox ("newest", "rank", "sequence");
 CREATE INDEX inbox_bulletin ON inbox ("originator", "bulletin");
 CREATE INDEX inbox_id ON inbox ("bulletin");
 
