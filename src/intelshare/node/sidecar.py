@@ -29,7 +29,7 @@ def check_database(path: Path, database: Path) -> None:
         raise StoreError(
             "STORE_FORGOT",
             f"{database.name} is gone",
-            hint="put it back or restore the data folder from its backup; peers hand over again what it lacks",
+            hint="put it back, or restore the folder from its backup; peers hand over what it lacks",
         )
 
 
