@@ -1,7 +1,7 @@
 # The door to every chore. PY is the environment that `make env` makes.
 PY ?= .venv/bin/python
 
-.PHONY: env lock lint types imports test check proto bench bench-envelope sim demo clean
+.PHONY: env lock lint types imports test check proto bench bench-envelope sim demo
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -20,7 +20,7 @@ types:          ## mypy --strict
 	$(PY) -m mypy
 
 imports:        ## rooms import one way
-	$(PY) -m importlinter.cli lint-imports
+	$(dir $(PY))lint-imports
 
 test:           ## what the README calls
 	$(PY) -m pytest
@@ -28,7 +28,9 @@ test:           ## what the README calls
 check: lint types imports test   ## all that CI checks
 
 proto:          ## regenerate src/intelshare/wire/v1 from proto/
-	$(PY) bench/../proto/generate.py
+	PATH="$$(dirname $(PY)):$$PATH" $(PY) -m grpc_tools.protoc -Iintelshare/wire/v1=proto/intelshare/v1 --python_out=src \
+		--grpc_python_out=src --mypy_out=quiet:src --mypy_grpc_out=quiet:src \
+		intelshare/wire/v1/peer.proto intelshare/wire/v1/user.proto
 
 bench:          ## releases per second end to end, beside JetStream and a floor
 	$(PY) -m bench.releases
