@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.errors import StoreError
+from intelshare.private import check_private
 
 
 @dataclass(slots=True)
@@ -26,7 +27,11 @@ class Locked:
 
 def lock(folder: Path) -> Locked:
     """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (with the holder's process id)."""
-    check_private(folder)
+    if not folder.is_dir():
+        raise StoreError(
+            "NOT_FOUND", f"{folder} is no data folder", hint="`intelshare init MEMBER FOLDER` makes one"
+        )
+    check_private(folder, StoreError, "DATA_PERMISSIONS")
     path = folder / "lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -47,20 +52,3 @@ def lock(folder: Path) -> Locked:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return Locked(folder, descriptor)
-
-
-def check_private(folder: Path) -> None:
-    """Return if nobody else may look into the folder. Raises StoreError DATA_PERMISSIONS, NOT_FOUND."""
-    if not folder.is_dir():
-        raise StoreError(
-            "NOT_FOUND",
-            f"{folder} is no data folder",
-            hint="`intelshare init MEMBER FOLDER` makes one",
-        )
-    mode = folder.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise StoreError(
-            "DATA_PERMISSIONS",
-            f"{folder} has mode {mode:04o}: others can look into it",
-            hint=f"chmod 700 {folder}",
-        )

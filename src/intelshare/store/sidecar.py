@@ -7,11 +7,11 @@ never lead it; after a clean stop the two are equal.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intelshare.errors import StoreError
+from intelshare.private import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Replace the file, durably: old or new after a crash, never half."""
-    temporary = path.with_suffix(".new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600)
-    try:
-        os.write(descriptor, json.dumps(asdict(sidecar)).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_private(path, json.dumps(asdict(sidecar)).encode())
 
 
 def compare(sidecar: Sidecar | None, incarnation: int, size: int, root: bytes) -> None:

@@ -1,6 +1,7 @@
 """The vault: private keys, the storage key and the authorities' keys in one encrypted file."""
 
 from intelshare.crypto.stretch import DEVELOPMENT, STANDARD, Stretching
+from intelshare.private import check_private, make_private_folder, read_private, write_private
 from intelshare.vault.file import (
     NODE_AUTHORITY,
     NODE_LEAF,
@@ -15,7 +16,6 @@ from intelshare.vault.passphrase import (
     passphrase_from_file,
     passphrase_from_prompt,
 )
-from intelshare.vault.private import check_private, make_private_folder, read_private, write_private
 
 __all__ = [
     "DEVELOPMENT",
