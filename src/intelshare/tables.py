@@ -10,6 +10,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
@@ -66,6 +67,15 @@ class Source:
             return Place(self.name, line, at + 1, shown, excerpt, len(wanted))
         width = len(excerpt[column - 1 :].split(" #")[0].rstrip())
         return Place(self.name, line, column, shown, excerpt, max(width, 1))
+
+    def key(self, path: Path) -> Place:
+        """The place of a key itself: the caret stands under its name."""
+        value = self.place(path)
+        name = str(path[-1])
+        at = -1
+        if value.excerpt is not None and value.column is not None:
+            at = value.excerpt.rfind(name, 0, value.column - 1)
+        return replace(value, column=at + 1, width=len(name)) if at >= 0 else value
 
     def at(self, line: int, column: int) -> Place:
         """A place by numbers, for errors of the syntax itself."""
@@ -241,7 +251,9 @@ class Table:
             if name not in self._asked:
                 known = sorted(self._asked)
                 hint = guess(name, known) or f"known here: {', '.join(known)}"
-                self.fail("FIELD_UNKNOWN", f"there is no field {name!r} here", name, hint)
+                place = self.source.key((*self.path, name))
+                message = f"there is no field {name!r} here"
+                raise PolicyFileError("FIELD_UNKNOWN", message, place=place, hint=hint)
 
     def fail(
         self, code: str, message: str, name: str | None = None, hint: str | None = None, value: object = None

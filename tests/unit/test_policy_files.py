@@ -191,3 +191,13 @@ def test_wrong_overlay_has_its_code(old, new, code):
 def test_demo_treaties_are_read():
     treaties = [parse_treaty(text, name, builtin_registry()) for name, text in demo_treaties().items()]
     assert sorted(treaty.id for treaty in treaties) == ["demo-climate", "gsa-fra-usa"]
+
+
+def test_the_caret_of_an_unknown_field_stands_under_its_name() -> None:
+    text = GOOD.replace('kind = "regional"', 'kind = "regional"\ncolour = "blue"')
+    with pytest.raises(PolicyFileError) as caught:
+        parse_treaty(text, "t.toml", builtin_registry())
+    assert caught.value.code == "FIELD_UNKNOWN"
+    place = caught.value.place
+    assert place is not None
+    assert (place.line, place.column, place.width) == (4, 1, len("colour"))
