@@ -59,8 +59,7 @@ def stop(
     leaves: list[tuple[MemberCode, LeafId]] = []
     streams: dict[tuple[Incarnation, MemberCode], int] = {}
     for row in rows:
-        tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
-        tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
+        stop_pair(tx, row, cause, codes)
         if row.stage == Stage.HANDED_OVER:
             tx.delete(PENDING, row.leaf)
             leaves.append((row.recipient, row.leaf))
@@ -72,6 +71,12 @@ def stop(
         for (incarnation, recipient), rank in streams.items()
     ]
     return tuple(leaves), tuple(tx.say(heads)) if heads else ()
+
+
+def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
+    """Note why a pair was stopped, in its row and in the log. What was handed over needs ``stop``."""
+    tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
+    tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
 
 
 def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:

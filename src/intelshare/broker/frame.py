@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import Instant
 
+FRAMING = 320
+"""Bytes of a statement in a frame besides its data, grant and bodies: nonce, proof, lengths."""
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:
@@ -22,7 +25,7 @@ class Carried:
     @property
     def size(self) -> int:
         """About how many bytes it takes in a frame."""
-        return 320 + len(self.data) + len(self.grant) + sum(map(len, self.bodies))
+        return FRAMING + len(self.data) + len(self.grant) + sum(map(len, self.bodies))
 
 
 @dataclass(frozen=True, slots=True)

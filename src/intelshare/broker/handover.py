@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from intelshare.audit.records import EntryType, HandOver, Stop
+from intelshare.audit.records import EntryType, HandOver
+from intelshare.broker.end import stop_pair
 from intelshare.broker.frame import Carried, Frame, Outbound
 from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
 from intelshare.broker.node import Node
@@ -217,7 +218,7 @@ def _clear(
         assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
         written = known[row.md] = read_written(node, tx.view, bulletin)
     if now >= min(written.row.expires, written.row.deliver_by):
-        _stop(tx, row, Cause.EXPIRED, ("EXPIRED",))
+        stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
     decided = judge(
         node,
@@ -229,7 +230,7 @@ def _clear(
     )
     row = _note_decision(tx, row, decided)
     if not decided.granted:
-        _stop(tx, row, Cause.WITHHELD, decided.codes)
+        stop_pair(tx, row, Cause.WITHHELD, decided.codes)
         return None
     if decided.holds:
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
@@ -237,7 +238,7 @@ def _clear(
     try:
         cleared = _cleared(node, row, written, decided, now, kem)
     except DeliveryError as stopped:
-        _stop(tx, row, Cause.WITHHELD, (stopped.code,))
+        stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
     size = 2048 + sum(len(_body(written, judged.slot)) for judged in decided.granted)
     return _Chosen(row, written, decided, cleared, size)
@@ -302,11 +303,6 @@ def _note_decision(tx: Transaction, row: PairRow, decided: Pair) -> PairRow:
         granted=len(decided.granted),
         basis=decided.basis,
     )
-
-
-def _stop(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
-    tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
-    tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
 
 
 def outgoing(tx: Transaction, recipient: MemberCode, tip: Tip) -> OutgoingRow:

@@ -172,8 +172,7 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             stopped = view.get(PAIR, row.md, peer)
             if stopped is None or stopped.cause != Cause.NONE or view.get(PENDING, row.leaf) is not None:
                 continue
-            size = 320 + len(row.data) + len(row.grant)
-            tx.queue_again(row.leaf, peer, stopped.rank, size)
+            tx.queue_again(row, stopped.rank)
             queued += 1
     return tx.plan(queued > 0)
 
@@ -191,7 +190,7 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
         for row in rows:
             said = view.get(STATEMENT, row.leaf) if row.stage == Stage.HANDED_OVER else None
             if said is not None and view.get(PENDING, row.leaf) is None:
-                tx.queue_again(row.leaf, row.recipient, row.rank, 320 + len(said.data) + len(said.grant))
+                tx.queue_again(said, row.rank)
                 queued += 1
         after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
     return tx.plan(queued)

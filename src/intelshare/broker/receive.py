@@ -199,7 +199,7 @@ def _say_again(tx: Transaction, leaf: LeafId) -> bool:
     row = tx.get(STATEMENT, leaf)
     if row is None:
         return False
-    tx.queue_again(leaf, row.peer, 0, 320 + len(row.data))
+    tx.queue_again(row, 0)
     return True
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
-from intelshare.broker.frame import Carried, Frame, Outbound
+from intelshare.broker.frame import FRAMING, Carried, Frame, Outbound
 from intelshare.broker.node import Node
 from intelshare.broker.tables import (
     BATCH,
@@ -31,7 +31,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
-from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
+from intelshare.ids import Digest, Incarnation, KeyId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
 from intelshare.statement import NONCE_LENGTH, Leaf, sign_batch
@@ -124,7 +124,7 @@ class Transaction:
                     KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
                 ),
                 item.rank,
-                320 + len(statement.data),
+                FRAMING + len(statement.data),
             )  # fmt: skip
             by_peer.setdefault(item.peer, []).append(place)
         outbound = []
@@ -154,12 +154,15 @@ class Transaction:
     def queue(self, row: StatementRow, rank: int, size: int) -> None:
         """Keep a statement that was signed, and its place among the unacknowledged."""
         self.put(STATEMENT, row)
-        self.queue_again(row.leaf, row.peer, rank, size)
+        self._pend(row, rank, size)
 
-    def queue_again(self, leaf: LeafId, peer: MemberCode, rank: int, size: int) -> None:
+    def queue_again(self, row: StatementRow, rank: int) -> None:
         """Put a stored statement among the unacknowledged, behind those of its rank that are there."""
+        self._pend(row, rank, FRAMING + len(row.data) + len(row.grant))
+
+    def _pend(self, row: StatementRow, rank: int, size: int) -> None:
         # What one step queues keeps its order: else a resent batch arrives shuffled, and looks full of holes.
-        self.put(PENDING, PendingRow(leaf, peer, rank, self.now + self._queued, size))
+        self.put(PENDING, PendingRow(row.leaf, row.peer, rank, self.now + self._queued, size))
         self._queued += 1
 
     def plan(self, answer: A) -> Plan[A]:
