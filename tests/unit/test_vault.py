@@ -16,6 +16,7 @@ from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITE_1, SUITES, Context, verify_signature
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ports import Vault
+from intelshare.private import check_private, make_private_folder, write_private
 from intelshare.trust import Founded, new_key
 from intelshare.vault import (
     DEVELOPMENT,
@@ -25,14 +26,11 @@ from intelshare.vault import (
     USER_AUTHORITY,
     FileVault,
     Stretching,
-    check_private,
     create_vault,
-    make_private_folder,
     open_vault,
     passphrase_from_descriptor,
     passphrase_from_file,
     passphrase_from_prompt,
-    write_private,
 )
 from intelshare.vault import format as layout
 from trust_world import NOW, member

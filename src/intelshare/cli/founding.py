@@ -164,7 +164,7 @@ def _new_passphrase(passphrase: Passphrase, *, dev: bool) -> bytes:
 def _development(folder: Path, secret: bytes, *, given: bool) -> None:
     from intelshare.cli.standing import DEVELOPMENT_FILE
     from intelshare.packs import demo_treaties
-    from intelshare.vault import write_private
+    from intelshare.private import write_private
 
     if not given:
         write_private(folder / DEVELOPMENT_FILE, secret + b"\n")

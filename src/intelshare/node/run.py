@@ -46,19 +46,13 @@ from intelshare.node.sidecar import check_database, check_memory, standing
 from intelshare.packs import builtin_registry
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
 from intelshare.ports import Store
+from intelshare.private import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import Sidecar, write_sidecar
 from intelshare.store.sqlite import open_store
 from intelshare.trust import Endpoint, TrustView
-from intelshare.vault import (
-    NODE_AUTHORITY,
-    USER_AUTHORITY,
-    FileVault,
-    make_private_folder,
-    open_vault,
-    write_private,
-)
+from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
 
 RENEWAL_EVERY: Final = 60
 """Seconds between looks at what is due."""

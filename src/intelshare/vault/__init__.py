@@ -1,7 +1,6 @@
 """The vault: private keys, the storage key and the authorities' keys in one encrypted file."""
 
 from intelshare.crypto.stretch import DEVELOPMENT, STANDARD, Stretching
-from intelshare.private import check_private, make_private_folder, read_private, write_private
 from intelshare.vault.file import (
     NODE_AUTHORITY,
     NODE_LEAF,
@@ -26,13 +25,9 @@ __all__ = [
     "FileVault",
     "HeldKey",
     "Stretching",
-    "check_private",
     "create_vault",
-    "make_private_folder",
     "open_vault",
     "passphrase_from_descriptor",
     "passphrase_from_file",
     "passphrase_from_prompt",
-    "read_private",
-    "write_private",
 ]
