@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from intelshare.labels import Registry, parse_registry
 
@@ -17,6 +18,19 @@ def builtin_registry() -> Registry:
 def demo_treaties() -> dict[str, str]:
     """The demo's treaty files, name to text, for ``parse_treaty``."""
     return _texts("demo", "scenario", "treaties")
+
+
+def treaty_packs() -> dict[str, Path]:
+    """The treaties that ship, id to file, by id; the test of ``nato.toml`` is ``nato_test.toml`` beside it.
+
+    A wheel holds the folder inside the package; a checkout has it at the top of the repository.
+    """
+    package = Path(__file__).parent
+    folder = next(
+        (place for place in (package / "treaties", package.parents[1] / "treaties") if place.is_dir()), None
+    )
+    found = () if folder is None else sorted(folder.glob("*.toml"))
+    return {path.stem: path for path in found if not path.stem.endswith("_test")}
 
 
 def _texts(*folder: str) -> dict[str, str]:

@@ -42,18 +42,30 @@ def find(paths: Iterable[Path]) -> Files:
     """The policy files among the paths and in the folders below them.
 
     ``*_test.toml`` is a test, anything in a folder ``overlays`` an overlay (``deu.toml`` is that of DEU),
-    any other ``.toml`` a treaty. Raises ConfigError NOT_FOUND, TOO_LARGE.
+    any other ``.toml`` a treaty. Where there is no file ``paris``, it is the treaty of that id that ships.
+    Raises ConfigError NOT_FOUND, TOO_LARGE.
     """
     files = Files()
     seen: set[Path] = set()
-    for path in paths:
-        if not path.exists():
-            raise ConfigError("NOT_FOUND", "there is no such file or folder", place=Place(str(path)))
+    for given in paths:
+        path = given if given.exists() else _shipped(given)
         for found in sorted(_walk(path)) if path.is_dir() else [path]:
             if found.resolve() not in seen:
                 seen.add(found.resolve())
                 files.add(found)
     return files
+
+
+def _shipped(name: Path) -> Path:
+    from intelshare.packs import treaty_packs
+    from intelshare.tables import guess
+
+    packs = treaty_packs()
+    if str(name) not in packs:
+        hint = guess(str(name), packs) or "`intelshare treaty list` shows the treaties that ship"
+        message = "there is no such file or folder, and no treaty of this id ships"
+        raise ConfigError("NOT_FOUND", message, place=Place(str(name)), hint=hint)
+    return packs[str(name)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:

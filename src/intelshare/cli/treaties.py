@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def treaty() -> None:
-    """List, show, compare and draw treaties. Needs no node."""
+    """List, show, compare and draw treaties: files, folders, or ids of those that ship. Needs no node."""
 
 
-@treaty.command(name="list", epilog="Example:  intelshare treaty list treaties/")
-@paths_argument
+@treaty.command(name="list", epilog="Examples:  intelshare treaty list    intelshare treaty list treaties/")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @printing
 def list_(paths: tuple[Path, ...], out: Out) -> None:
-    """List the treaties of PATHS."""
+    """List the treaties of PATHS, or those that ship."""
     from intelshare.labels import when
+    from intelshare.packs import treaty_packs
 
-    found = world_of(paths).treaties
+    found = world_of(paths or tuple(treaty_packs().values())).treaties
     rows = [
         {
             "id": each.id,
@@ -45,7 +46,9 @@ def list_(paths: tuple[Path, ...], out: Out) -> None:
     out.table(Table(columns, [[_day(str(value)) for value in row.values()] for row in rows]))
 
 
-@treaty.command(epilog="Example:  intelshare treaty show treaties/demo-climate.toml")
+@treaty.command(
+    epilog="Examples:  intelshare treaty show nato    intelshare treaty show treaties/nordic.toml"
+)
 @paths_argument
 @printing
 def show(paths: tuple[Path, ...], out: Out) -> None:
@@ -68,7 +71,7 @@ def compare(paths: tuple[Path, ...], out: Out) -> None:
     out.table(Table(("", *columns), rows))
 
 
-@treaty.command(epilog="Example:  intelshare treaty timeline treaties/paris.toml")
+@treaty.command(epilog="Examples:  intelshare treaty timeline paris    intelshare treaty timeline treaties/")
 @paths_argument
 @click.option("--as-of", metavar="TIME", help="Draw at least up to this date or time; else now.")
 @printing
