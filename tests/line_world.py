@@ -61,7 +61,7 @@ def with_law(member: Member, overlay: str) -> None:
 def world_with(node: Node, overlay: str = "", *, without: Sequence[str] = ()) -> World:
     """The node's world with an overlay of its member, and without some treaties."""
     old = node.world
-    own = parse_overlay(overlay, "own.toml", old.registry, node.member)
+    own = parse_overlay(overlay, f"{node.member.lower()}.toml", old.registry)
     treaties = [treaty for treaty in old.treaties if treaty.id not in without]
     return compile_world(old.registry, old.members, treaties, [own], old.texts)
 
@@ -100,7 +100,7 @@ def codes(taken: Taken) -> list[str]:
 def said(taken: Taken) -> list[tuple[str, tuple[str, ...]]]:
     """Status and codes of the receipts that answer the frame."""
     receipts = [
-        decode(Receipt, carried.data) for outbound in taken.outbound for carried in outbound.frame.statements
+        decode(Receipt, carried.data) for outbound in taken.effects.outbound for carried in outbound.frame.statements
     ]
     return [(receipt.status.name, receipt.codes) for receipt in receipts]
 

@@ -163,7 +163,7 @@ obligation = "log-access"
 
 
 def test_overlay_file_gives_the_whole_overlay():
-    overlay = parse_overlay(OVERLAY, "deu.toml", builtin_registry(), "DEU")
+    overlay = parse_overlay(OVERLAY, "deu.toml", builtin_registry())
     assert overlay.forbid[0].when.not_to_group == ("EU",)
     assert overlay.forbid[0].place.line == 1
     assert overlay.oblige[0].obligation == "log-access"
@@ -184,8 +184,46 @@ def test_overlay_file_gives_the_whole_overlay():
 )
 def test_wrong_overlay_has_its_code(old, new, code):
     with pytest.raises(PolicyFileError) as caught:
-        parse_overlay(OVERLAY.replace(old, new, 1), "deu.toml", builtin_registry(), "DEU")
+        parse_overlay(OVERLAY.replace(old, new, 1), "deu.toml", builtin_registry())
     assert caught.value.code == code
+
+
+def test_overlay_is_the_law_of_the_member_it_is_named_for():
+    registry = builtin_registry()
+    assert parse_overlay(OVERLAY, "overlays/deu.toml", registry).member == "DEU"
+    assert parse_overlay(OVERLAY, "overlays/NATO.toml", registry, "NATO").member == "NATO"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("overlays/germany.toml", "PARTY_UNKNOWN", "such as deu.toml"),
+        ("overlays/de.toml", "PARTY_UNKNOWN", 'did you mean "DEU"?'),
+        ("overlays/fra.toml", "OVERLAY_FOREIGN", "the law of DEU is in deu.toml"),
+    ],
+)
+def test_overlay_of_another_name_is_not_taken_for_the_own_law(name, code, words):
+    with pytest.raises(PolicyFileError) as caught:
+        parse_overlay(OVERLAY, name, builtin_registry(), "DEU")
+    assert caught.value.code == code
+    assert words in caught.value.hint
+    assert caught.value.place.source == name
+
+
+def test_node_does_not_start_on_the_law_of_another_member(tmp_path):
+    from intelshare.ids import MemberCode, NodeUri
+    from intelshare.node.folder import Folder
+    from intelshare.node.run import read_world
+    from intelshare.node.settings import Settings
+
+    settings = Settings(MemberCode("DEU"), NodeUri("intelshare://deu.test/node/one"))
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "deu.toml").write_text(OVERLAY)
+    assert read_world(Folder(tmp_path), settings).overlays["DEU"].forbid
+    (tmp_path / "overlays" / "deu.toml").rename(tmp_path / "overlays" / "dnk.toml")
+    with pytest.raises(PolicyFileError) as caught:
+        read_world(Folder(tmp_path), settings)
+    assert caught.value.code == "OVERLAY_FOREIGN"
 
 
 def test_demo_treaties_are_read():

@@ -122,8 +122,14 @@ def test_untested_treaty_and_second_id_are_found():
 
 def test_rule_that_nothing_matches_is_a_warning():
     text = '[[forbid]]\nid = "A"\nsource = "s"\nwhen = { flags = [] }\n'
-    _, (result,) = check_overlay(text, "overlays/deu.toml", builtin_registry(), "DEU")
+    _, (result,) = check_overlay(text, "overlays/deu.toml", builtin_registry())
     assert (result.code, result.place.line) == ("RULE_NEVER_MATCHES", 1)
+
+
+def test_name_of_an_overlay_is_one_error_among_others():
+    text = '[[forbid]]\nid = "A"\nsource = "s"\nwhen = { flag = [] }\n'
+    _, results = check_overlay(text, "overlays/germany.toml", builtin_registry())
+    assert sorted(result.code for result in results) == ["FIELD_UNKNOWN", "PARTY_UNKNOWN"]
 
 
 @pytest.fixture

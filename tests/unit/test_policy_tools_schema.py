@@ -96,7 +96,7 @@ def treaty(text):
 
 def overlay(text):
     with pytest.raises(PolicyFileError) as caught:
-        parse_overlay(text, "o", REGISTRY, "FRA")
+        parse_overlay(text, "fra.toml", REGISTRY)
     return [caught.value]
 
 

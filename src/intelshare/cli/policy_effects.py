@@ -33,7 +33,6 @@ def world_of(paths: tuple[Path, ...]) -> World:
 
 def build_world(files: Files, read: Callable[[Path], str]) -> World:
     """The world of these files, of all states and organisations. Raises PolicyFileError."""
-    from intelshare.cli.policy_files import overlay_member
     from intelshare.packs import builtin_registry
     from intelshare.policy import compile_world, parse_overlay, parse_treaty
 
@@ -43,7 +42,7 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
         registry,
         members,
         [parse_treaty(read(path), str(path), registry) for path in files.treaties],
-        [parse_overlay(read(path), str(path), registry, overlay_member(path)) for path in files.overlays],
+        [parse_overlay(read(path), str(path), registry) for path in files.overlays],
     )
 
 

@@ -104,11 +104,6 @@ def read_policy(path: Path) -> str:
         raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(path), line)) from None
 
 
-def overlay_member(path: Path) -> str:
-    """Whose overlay a file is, by its name: ``deu.toml`` is that of DEU."""
-    return path.stem.upper()
-
-
 class Shelf:
     """Reads every file once, and keeps what was found wrong in each."""
 
@@ -137,10 +132,8 @@ class Shelf:
 
         key = path.resolve()
         if key not in self._overlays:
-            member = overlay_member(path)
             try:
-                text = read_policy(path)
-                self._overlays[key] = check_overlay(text, str(path), builtin_registry(), member)
+                self._overlays[key] = check_overlay(read_policy(path), str(path), builtin_registry())
             except PolicyFileError as error:
                 self._overlays[key] = None, [of_error(error)]
         return self._overlays[key]

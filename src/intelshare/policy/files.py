@@ -1,12 +1,13 @@
 """Treaty and overlay files: TOML text in, values out, or the first error with its line and a hint.
 
 What a file may hold is in the policy guide ("Files"); codes are FILE_SYNTAX, FIELD_UNKNOWN,
-FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, TOO_LARGE.
+FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, OVERLAY_FOREIGN, TOO_LARGE.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER
@@ -71,25 +72,39 @@ def read_treaty(top: Table, registry: Registry) -> Treaty:
     return treaty
 
 
-def parse_overlay(text: str, source_name: str, registry: Registry, member: str) -> Overlay:
-    """The overlay of ``member`` that a file says. Raises PolicyFileError at the first error."""
+def parse_overlay(text: str, source_name: str, registry: Registry, member: str | None = None) -> Overlay:
+    """The overlay that a file says: the law of the member that the file is named for (``deu.toml``, DEU).
+
+    ``member`` is whose it must be, if that matters: a node holds its own law. Raises PolicyFileError at the
+    first error; OVERLAY_FOREIGN for another member's.
+    """
     return read_overlay(read_table(text, source_name), registry, member)
 
 
-def read_overlay(top: Table, registry: Registry, member: str) -> Overlay:
-    """The overlay of a file's top table. Raises PolicyFileError at the first error."""
-    if not registry.is_member(member):
-        top.fail("PARTY_UNKNOWN", f"{member!r} is not a member code", hint=guess(member, registry.states))
+def read_overlay(top: Table, registry: Registry, member: str | None = None) -> Overlay:
+    """The overlay of a file's top table, as ``parse_overlay``."""
     seen: set[str] = set()
-    overlay = Overlay(
-        member,
-        forbid=_rules(top, "forbid", registry, seen),
-        hold=_rules(top, "hold", registry, seen),
-        oblige=_rules(top, "oblige", registry, seen),
-        refuse=_rules(top, "refuse", registry, seen),
-    )
+    forbid = _rules(top, "forbid", registry, seen)
+    hold = _rules(top, "hold", registry, seen)
+    oblige = _rules(top, "oblige", registry, seen)
+    refuse = _rules(top, "refuse", registry, seen)
     top.close()
-    return overlay
+    own = _named_for(top, registry)
+    if member is not None and own != member:
+        message = f"a file of this name is the law of {own}, and this must be the law of {member}"
+        top.fail("OVERLAY_FOREIGN", message, hint=f"the law of {member} is in {member.lower()}.toml")
+    return Overlay(own, forbid=forbid, hold=hold, oblige=oblige, refuse=refuse)
+
+
+def _named_for(top: Table, registry: Registry) -> str:
+    """Whose law a file is: its name says it, and nothing in it does."""
+    stem = PurePath(top.source.name).stem
+    if not registry.is_member(stem.upper()):
+        close = guess(stem.upper(), registry.states)
+        hint = "an overlay is named for the member whose law it is, such as deu.toml"
+        message = f"the file is named {stem!r}, which is not a member code"
+        top.fail("PARTY_UNKNOWN", message, hint=f"{hint}; {close}" if close else hint)
+    return stem.upper()
 
 
 # Parties.

@@ -29,11 +29,9 @@ def check_treaty(text: str, name: str, registry: Registry) -> tuple[Treaty | Non
     return treaty, sorted(found, key=_line)
 
 
-def check_overlay(
-    text: str, name: str, registry: Registry, member: str
-) -> tuple[Overlay | None, list[Result]]:
+def check_overlay(text: str, name: str, registry: Registry) -> tuple[Overlay | None, list[Result]]:
     """The overlay, or None if the file is wrong, and everything found in it."""
-    overlay, errors = gather(text, name, registry, lambda top: read_overlay(top, registry, member))
+    overlay, errors = gather(text, name, registry, lambda top: read_overlay(top, registry))
     found = [of_error(error) for error in errors]
     if overlay is not None:
         for rule in (*overlay.forbid, *overlay.hold, *overlay.oblige, *overlay.refuse):

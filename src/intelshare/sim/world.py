@@ -77,7 +77,7 @@ _PORTIONS = (
 @lru_cache(maxsize=2)
 def _law(member: str) -> World:
     registry = builtin_registry()
-    overlay = parse_overlay(_OVERLAYS[member], f"{member.lower()}.toml", registry, member)
+    overlay = parse_overlay(_OVERLAYS[member], f"{member.lower()}.toml", registry)
     return compile_world(registry, _PARTIES, [parse_treaty(_ACCORD, "sim-accord.toml", registry)], [overlay])
 
 
