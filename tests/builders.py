@@ -53,9 +53,12 @@ class Member:
     store: Any
 
     def do(self, step: Callable[..., Any], *args: Any, at: Instant = NOW, seed: str = "step") -> Any:
-        """Run ``step(node, view, *args, at, random)``, commit, and give the answer."""
+        """Run ``step(node, view, *args, at, random)``, commit, become the node it leads to; the answer."""
         random = seeded(f"{self.node.member}/{seed}/{self.store.commits}")
         durable = self.store.perform_now(lambda view: step(self.node, view, *args, at, random))
+        effects = getattr(durable.value, "effects", None)
+        if effects is not None and effects.node is not None:
+            self.node = effects.node
         return durable.value
 
     def ask(self, query: Callable[..., Any], *args: Any) -> Any:

@@ -142,6 +142,4 @@ async def _revoke_own_node(site: Site) -> None:
     revocation = Revocation(Revoked.NODE, shell.node.uri.encode(), Why.COMPROMISED, shell.now())
     signed = renew_directory(directory, directory_signer(shell), shell.now(), revoke=[revocation])
     await shell.step(adopt, signed, then=shell.swap)
-    said = await shell.step(announce, ["FRA"])
-    for link in site.running.links.by_member().values():
-        link.hand(said)
+    await site.running.links.act(announce, ["FRA"])

@@ -54,7 +54,7 @@ def test_a_pair_on_the_way_is_not_sent_again_and_in_doubt_until_the_head_is_ackn
     fra, usa = members["FRA"], members["USA"]
     (lost,) = sent(members)
     ended = fra.do(expire, at=END)
-    assert ended.leaves == ((USA, lost.leaves[0]),)
+    assert ended.ended == ((USA, lost.leaves[0]),)
     assert shown(fra) == "in doubt"
     again, _ = fra.ask(resend, USA, frozenset(), 1 << 20)
     assert [frame.leaves for frame in again] == [frame.leaves for frame in ended.outbound]
@@ -64,7 +64,7 @@ def test_a_pair_on_the_way_is_not_sent_again_and_in_doubt_until_the_head_is_ackn
     # The copy that was lost comes after all: refused as void, and the sender's word stays.
     late = usa.do(receive, Arrival(fra.node.member, fra.node.uri, lost.frame), at=END)
     assert late.accepted == 0
-    back = arrives(members, late.outbound, "FRA", "USA")
+    back = arrives(members, late.effects.outbound, "FRA", "USA")
     assert [ack.code for ack in back.acks] == [""]  # type: ignore[attr-defined]
     assert shown(fra) == "expired"
 
@@ -75,7 +75,7 @@ def test_a_receipt_that_comes_after_the_end_beats_the_senders_guess() -> None:
     (frame,) = sent(members)
     taken = usa.do(receive, Arrival(fra.node.member, fra.node.uri, frame.frame))
     fra.do(expire, at=END)
-    arrives(members, taken.outbound, "FRA", "USA")
+    arrives(members, taken.effects.outbound, "FRA", "USA")
     assert shown(fra) == "accepted"
 
 
@@ -84,5 +84,5 @@ def test_nothing_ends_twice_and_what_has_a_receipt_does_not_end() -> None:
     fra, usa = members["FRA"], members["USA"]
     (frame,) = sent(members)
     taken = usa.do(receive, Arrival(fra.node.member, fra.node.uri, frame.frame))
-    fra.do(receive, Arrival(usa.node.member, usa.node.uri, taken.outbound[0].frame))
+    fra.do(receive, Arrival(usa.node.member, usa.node.uri, taken.effects.outbound[0].frame))
     assert not fra.store.query(lambda view: anything_over(view, Instant(END + HOUR)))

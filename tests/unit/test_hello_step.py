@@ -104,7 +104,7 @@ def test_i7_every_act_is_exactly_one_entry(members: Any, fra: Any, usa: Any) -> 
     answer = send(fra, draft(text(TO_USA), to=["USA"]))
     (outbound,) = hand_over(fra, "USA")
     taken = arrive(usa, fra, outbound.frame)
-    arrive(fra, usa, taken.outbound[0].frame)
+    arrive(fra, usa, taken.effects.outbound[0].frame)
     usa.do(read, Reading(user("USA", "a"), answer.bulletin.hex()))
     assert log_of(fra)[before[0] :] == [
         EntryType.SUBMIT,
@@ -152,13 +152,13 @@ def test_a_head_that_points_absurdly_far_ahead_is_not_taken_and_the_link_opens(
 
 
 def test_a_peer_gets_the_documents_that_it_says_it_lacks_and_no_others(fra: Any, usa: Any) -> None:
-    assert say_hello(usa, fra).outbound == ()
+    assert say_hello(usa, fra).effects.outbound == ()
     payload = usa.ask(greet, MemberCode("FRA"), NOW)
     old = tuple(
         DocumentVersions(row.member, row.root, 1 if row.member == "FRA" else row.directory)
         for row in payload.documents
     )
-    (outbound,) = _meet(fra, usa, replace(payload, documents=old)).outbound
+    (outbound,) = _meet(fra, usa, replace(payload, documents=old)).effects.outbound
     assert len(outbound.frame.statements) == 1
     signed = fra.node.trust.members[MemberCode("FRA")].directory_signed
     assert outbound.frame.statements[0].data == encode(Trust, signed)

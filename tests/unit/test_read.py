@@ -66,7 +66,7 @@ def deliver(fra: Any, usa: Any, *portions: Any, key: str = "key", **changes: Any
     """To USA's inbox; the bulletin's id."""
     answer = send(fra, replace(draft(*portions, to=["USA"]), **changes), key=key)
     for outbound in hand_over(fra, "USA"):
-        for receipt in arrive(usa, fra, outbound.frame).outbound:
+        for receipt in arrive(usa, fra, outbound.frame).effects.outbound:
             arrive(fra, usa, receipt.frame)
     return answer.bulletin.hex()
 
@@ -144,17 +144,17 @@ def test_what_expired_is_never_shown(fra: Any, usa: Any) -> None:
 
 def test_the_originator_learns_of_a_reading_only_where_it_is_obliged(fra: Any, usa: Any) -> None:
     bulletin = deliver(fra, usa, text(TO_USA))
-    assert opened(usa, user("USA", "a"), bulletin).outbound == ()
+    assert opened(usa, user("USA", "a"), bulletin).effects.outbound == ()
     with_law(fra, READ_RECEIPT)
     obliged = deliver(fra, usa, text(TO_USA, "obliged"), key="obliged")
-    (outbound,) = opened(usa, user("USA", "a"), obliged).outbound
+    (outbound,) = opened(usa, user("USA", "a"), obliged).effects.outbound
     arrive(fra, usa, outbound.frame)
     row = next(row for row in rows(fra, BULLETIN) if row.bulletin.hex() == obliged)
     pair = next(pair_of(fra, number=n) for n in range(2) if pair_of(fra, number=n).md == row.md)
     assert word(facts_of(pair)) == "read"
-    assert opened(usa, user("USA", "a"), obliged).outbound == ()
+    assert opened(usa, user("USA", "a"), obliged).effects.outbound == ()
     # One act of reading, one receipt: a second reader makes no second signature (promise P4).
-    assert opened(usa, user("USA", "r"), obliged).outbound == ()
+    assert opened(usa, user("USA", "r"), obliged).effects.outbound == ()
 
 
 def test_unread_is_each_readers_own(fra: Any, usa: Any) -> None:

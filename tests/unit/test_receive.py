@@ -110,13 +110,15 @@ def test_rows_18_19_p4_a_known_release_gets_the_same_receipt_bytes_and_nothing_h
     first = arrive(usa, fra, frame)
     logged, inbox = log_of(usa), rows(usa, INBOX)
     for turn in range(5):
-        usa.do(acknowledge, MemberCode("FRA"), [step.Ack(first.outbound[0].leaves[0], "", NOW)])
+        usa.do(acknowledge, MemberCode("FRA"), [step.Ack(first.effects.outbound[0].leaves[0], "", NOW)])
         again = arrive(usa, fra, frame, at=Instant(NOW + turn * MINUTE))
         assert codes(again) == [""]
         assert again.again
-        assert (again.accepted, again.outbound) == (0, ())
+        assert (again.accepted, again.effects.outbound) == (0, ())
         resent, _ = usa.ask(resend, MemberCode("FRA"), (), 1 << 20)
-        assert [outbound.frame for outbound in resent] == [outbound.frame for outbound in first.outbound]
+        assert [outbound.frame for outbound in resent] == [
+            outbound.frame for outbound in first.effects.outbound
+        ]
     assert log_of(usa) == logged
     assert rows(usa, INBOX) == inbox
 
@@ -147,7 +149,7 @@ def test_a_batch_that_cannot_be_read_answers_every_statement(members: Any, fra: 
     frame = released(members)
     taken = arrive(usa, fra, replace(frame, batch=frame.batch[:-1]))
     assert codes(taken) == ["ENVELOPE_MALFORMED"]
-    assert taken.outbound == ()
+    assert taken.effects.outbound == ()
 
 
 def test_rejections_are_one_log_entry_per_digest_and_code_and_counted(
@@ -279,13 +281,13 @@ def test_row_34_a_fork_in_a_hello_freezes_the_stream_and_the_link_still_opens(
 def test_receipts_make_the_word_and_settle_what_was_sent(members: Any, fra: Any, usa: Any) -> None:
     taken = arrive(usa, fra, released(members))
     assert shown(fra) == "sent"
-    back = arrive(fra, usa, taken.outbound[0].frame)
+    back = arrive(fra, usa, taken.effects.outbound[0].frame)
     assert codes(back) == [""]
     assert shown(fra) == "accepted"
     assert not rows(fra, PENDING)
     assert log_of(fra)[-1] is EntryType.RECEIPT
     logged = len(log_of(fra))
-    assert codes(arrive(fra, usa, taken.outbound[0].frame)) == [""]
+    assert codes(arrive(fra, usa, taken.effects.outbound[0].frame)) == [""]
     assert len(log_of(fra)) == logged
 
 
@@ -347,8 +349,8 @@ def test_a_retired_key_brings_the_pair_back_with_a_new_number_and_new_bytes(
     usa.node = replace(usa.node, sealing={}, retired=frozenset(held))
     taken = arrive(usa, fra, frame)
     assert said(taken) == [("REFUSED", ("KEM_KEY_RETIRED",))]
-    back = arrive(fra, usa, taken.outbound[0].frame)
-    assert back.ready == {USA}
+    back = arrive(fra, usa, taken.effects.outbound[0].frame)
+    assert back.effects.ready == {USA}
     assert shown(fra) == "queued"
     usa.node = replace(usa.node, sealing=held, retired=frozenset())
     (outbound,) = hand_over(fra, "USA")

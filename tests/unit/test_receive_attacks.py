@@ -65,7 +65,7 @@ def rejected(members: Any, frame: Frame, *, by: str = "FRA", to: str = "USA", at
     member = members[to]
     inbox, logged = rows(member, INBOX), len(log_of(member))
     taken = arrive(member, members[by], frame, at=at)
-    assert taken.outbound == ()
+    assert taken.effects.outbound == ()
     assert rows(member, INBOX) == inbox
     assert log_of(member)[logged:] == [EntryType.REJECTED]
     (code,) = codes(taken)
@@ -348,9 +348,9 @@ def test_a_refusal_carries_codes_and_never_text(members: Any, usa: Any) -> None:
     with_law(usa, REFUSE)
     frame = Forger(members).frame(text(TO_USA, "CANARY", flags=("personal-data",)))
     taken = arrive(usa, members["FRA"], frame)
-    receipt = decode(Receipt, taken.outbound[0].frame.statements[0].data)
+    receipt = decode(Receipt, taken.effects.outbound[0].frame.statements[0].data)
     assert all(code.isupper() for code in receipt.codes)
-    assert b"CANARY" not in taken.outbound[0].frame.statements[0].data
+    assert b"CANARY" not in taken.effects.outbound[0].frame.statements[0].data
 
 
 def _resigned(fra: Any, frame: Frame, release: Release, **changes: Any) -> Frame:

@@ -7,33 +7,23 @@ and the pair is in doubt until that head is acknowledged or the recipient's sign
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, Stop
-from intelshare.broker.frame import Outbound
+from intelshare.broker.effects import Effects
 from intelshare.broker.node import Node
 from intelshare.broker.stored import facts_of, with_facts
-from intelshare.broker.tables import NODE, OUTGOING, PAIR, PENDING, STATEMENT, OutgoingRow, PairRow
+from intelshare.broker.tables import NODE, OUTGOING, PAIR, STATEMENT, OutgoingRow, PairRow
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Cancelled, Kind, StreamHead
 from intelshare.delivery import Cause, Ranges, Stage, pair
-from intelshare.ids import Incarnation, LeafId, MemberCode
+from intelshare.ids import Incarnation, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 
 MAX_ENDED = 256
 """Pairs that one step ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What has ended, and what to tell the peers."""
-
-    leaves: tuple[tuple[MemberCode, LeafId], ...]
-    """Releases that must not be sent again."""
-    outbound: tuple[Outbound, ...]
 
 
 def anything_over(view: View, now: Instant) -> bool:
@@ -43,26 +33,22 @@ def anything_over(view: View, now: Instant) -> bool:
     return bool(found) and found[0].due <= now
 
 
-def expire(node: Node, view: View, now: Instant, random: Random) -> Plan[Ended]:
+def expire(node: Node, view: View, now: Instant, random: Random) -> Plan[Effects]:
     """Stop the pairs whose valid-until or deliver-by has passed."""
     tx = Transaction(node, view, now, random)
     found = view.find(PAIR, "due", 1, after=(0,), limit=MAX_ENDED)
     over = [row for row in found if row.due <= now]
-    ended = stop(tx, over, Cause.EXPIRED, ("EXPIRED",))
-    return tx.plan(Ended(*ended))
+    stop(tx, over, Cause.EXPIRED, ("EXPIRED",))
+    return tx.plan(tx.effects())
 
 
-def stop(
-    tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[str, ...]
-) -> tuple[tuple[tuple[MemberCode, LeafId], ...], tuple[Outbound, ...]]:
+def stop(tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[str, ...]) -> None:
     """Stop pairs, and cancel the numbers of those that were handed over: one head per stream says it."""
-    leaves: list[tuple[MemberCode, LeafId]] = []
     streams: dict[tuple[Incarnation, MemberCode], int] = {}
     for row in rows:
         stop_pair(tx, row, cause, codes)
         if row.stage == Stage.HANDED_OVER:
-            tx.delete(PENDING, row.leaf)
-            leaves.append((row.recipient, row.leaf))
+            tx.end(row.recipient, row.leaf)
             key = (row.incarnation, row.recipient)
             streams[key] = min(row.rank, streams.get(key, row.rank))
             _cancel(tx, row)
@@ -70,7 +56,8 @@ def stop(
         ToSay(recipient, Kind.STREAM_HEAD, encode(StreamHead, _head(tx, incarnation, recipient)), rank)
         for (incarnation, recipient), rank in streams.items()
     ]
-    return tuple(leaves), tuple(tx.say(heads)) if heads else ()
+    if heads:
+        tx.say(heads)
 
 
 def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:

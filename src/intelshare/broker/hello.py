@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
+from intelshare.broker.effects import Effects
 from intelshare.broker.end import head_acknowledged, head_of
-from intelshare.broker.frame import Ack, Gap, Outbound
+from intelshare.broker.frame import Ack, Gap
 from intelshare.broker.node import Node
 from intelshare.broker.streams import gap_of, take_head
 from intelshare.broker.tables import (
@@ -52,10 +53,10 @@ class Met:
     """What a hello led to."""
 
     gaps: tuple[Gap, ...]
-    outbound: tuple[Outbound, ...]
-    """Documents that the peer lacks."""
     forgot: int
     """How many numbers the peer no longer knows that it gave: amnesia, to be shown."""
+    effects: Effects
+    """Documents that the peer lacks."""
 
 
 def begin(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
@@ -121,20 +122,22 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
         if gap is not None and gap not in gaps:
             gaps.append(gap)
     lacking = _lacking(node, peer.payload)
-    outbound = tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking]) if lacking else []
-    return tx.plan(Met(tuple(gaps), tuple(outbound), forgot))
+    if lacking:
+        tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
+    return tx.plan(Met(tuple(gaps), forgot, tx.effects()))
 
 
 def announce(
     node: Node, view: View, peers: Sequence[MemberCode], now: Instant, random: Random
-) -> Plan[tuple[Outbound, ...]]:
+) -> Plan[Effects]:
     """Tell peers the own directory now in force, after it was renewed."""
     tx = Transaction(node, view, now, random)
     signed = node.trust.members[node.member].directory_signed
     if signed is None or not peers:
-        return tx.plan(())
+        return tx.plan(tx.effects())
     data = encode(Trust, signed)
-    return tx.plan(tuple(tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])))
+    tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])
+    return tx.plan(tx.effects())
 
 
 def acknowledge(
@@ -144,9 +147,9 @@ def acknowledge(
     tx = Transaction(node, view, now, random)
     for ack in acks:
         if not ack.code and len(ack.digest) == 32:
-            row = view.get(PENDING, ack.digest)
-            if row is not None and row.peer == peer:
-                tx.delete(PENDING, ack.digest)
+            row = view.get(PENDING, ack.digest, peer)
+            if row is not None:
+                tx.delete(PENDING, ack.digest, peer)
                 said = view.get(STATEMENT, ack.digest)
                 if said is not None and said.kind == Kind.STREAM_HEAD:
                     head_acknowledged(tx, peer, said.data)
@@ -170,9 +173,13 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             if row.sequence > last or queued >= MAX_FILL:
                 break
             stopped = view.get(PAIR, row.md, peer)
-            if stopped is None or stopped.cause != Cause.NONE or view.get(PENDING, row.leaf) is not None:
+            if (
+                stopped is None
+                or stopped.cause != Cause.NONE
+                or view.get(PENDING, row.leaf, peer) is not None
+            ):
                 continue
-            tx.queue_again(row, stopped.rank)
+            tx.queue_again(row, peer, stopped.rank)
             queued += 1
     return tx.plan(queued > 0)
 
@@ -189,8 +196,8 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
     while rows := view.find(PAIR, "due", 1, after=after):
         for row in rows:
             said = view.get(STATEMENT, row.leaf) if row.stage == Stage.HANDED_OVER else None
-            if said is not None and view.get(PENDING, row.leaf) is None:
-                tx.queue_again(said, row.rank)
+            if said is not None and view.get(PENDING, row.leaf, row.recipient) is None:
+                tx.queue_again(said, row.recipient, row.rank)
                 queued += 1
         after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
     return tx.plan(queued)

@@ -39,7 +39,6 @@ class Inbound:
     """By originator and id, those that this frame has brought."""
     streams: set[tuple[NodeUri, Incarnation]] = field(default_factory=set)
     accepted: int = 0
-    ready: set[MemberCode] = field(default_factory=set)
 
 
 def known_row(

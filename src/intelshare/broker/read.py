@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType
 from intelshare.audit.records import Read as ReadEntry
-from intelshare.broker.frame import Outbound, rank
+from intelshare.broker.effects import Effects
+from intelshare.broker.frame import rank
 from intelshare.broker.judge import banner_of
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
@@ -74,7 +75,7 @@ class Opened:
     """What to show, and what to tell the originator after the commit."""
 
     shown: Shown
-    outbound: tuple[Outbound, ...]
+    effects: Effects
 
 
 def read(node: Node, view: View, reading: Reading, now: Instant, random: Random) -> Plan[Opened]:
@@ -88,12 +89,11 @@ def read(node: Node, view: View, reading: Reading, now: Instant, random: Random)
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
     tx.put(READER, ReaderRow(user.user, row.md, now))
-    outbound: list[Outbound] = []
     if not row.told and any(READ_RECEIPT in portion.obligations for portion in shown.portions):
         tx.put(INBOX, changed(row, told=1))
         said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), now))
-        outbound = tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
-    return tx.plan(Opened(shown, tuple(outbound)))
+        tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
+    return tx.plan(Opened(shown, tx.effects()))
 
 
 def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> Shown | None:

@@ -39,8 +39,8 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             codes = row.codes if facts.receipt is before.receipt else " ".join(said.codes)
             tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
         if is_ready(facts):
-            inbound.ready.add(inbound.member)
-    tx.delete(PENDING, said.leaf)
+            tx.ready.add(inbound.member)
+    tx.delete(PENDING, said.leaf, inbound.member)
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(
         EntryType.RECEIPT,

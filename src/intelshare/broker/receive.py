@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, Received, Rejected
 from intelshare.broker import release
-from intelshare.broker.frame import Ack, Carried, Frame, Gap, Outbound
+from intelshare.broker.effects import Effects
+from intelshare.broker.frame import Ack, Carried, Frame, Gap
 from intelshare.broker.inbound import Inbound, Refusal, known_row
 from intelshare.broker.node import Node, with_trust
 from intelshare.broker.receipt import receipt
@@ -56,17 +57,13 @@ class Taken:
     """What may be said and done after the commit."""
 
     acks: tuple[Ack, ...]
-    outbound: tuple[Outbound, ...]
-    """Receipts for this peer, ready to send."""
     again: bool
     """Stored receipts were queued again: load them with ``resend``."""
     gaps: tuple[Gap, ...]
     """What to ask this peer for."""
-    node: Node | None
-    """The node from now on, if a trust document changed it."""
     accepted: int
-    ready: frozenset[MemberCode]
-    """Peers for which a pair is ready again."""
+    effects: Effects
+    """Receipts for this peer, and what its statements lead to for others."""
 
 
 def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
@@ -83,14 +80,14 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
         for carried in arrival.frame.statements:
             acks.append(_reject(tx, arrival, carried, bad.code))
         _trim_evidence(tx)
-        return tx.plan(Taken(tuple(acks), (), False, (), None, 0, frozenset()))
+        return tx.plan(Taken(tuple(acks), False, (), 0, Effects()))
     for carried in arrival.frame.statements:
         try:
             statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
             leaf = leaf_id(statement.kind, statement.nonce, statement.data)
             known = tx.get(RECEIVED, arrival.member, leaf)
             if known is not None:
-                again |= _say_again(tx, known.receipt)
+                again |= _say_again(tx, arrival.member, known.receipt)
                 acks.append(Ack(leaf, "", now))
                 continue
             if statement.kind is Kind.TRUST:
@@ -110,18 +107,8 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
         except IntelshareError as bad:
             acks.append(_reject(tx, arrival, carried, bad.code))
     _trim_evidence(tx)
-    outbound = _answer(tx, inbound)
-    return tx.plan(
-        Taken(
-            tuple(acks),
-            tuple(outbound),
-            again,
-            tuple(gaps(tx, inbound)),
-            tx.node if tx.node is not node else None,
-            inbound.accepted,
-            frozenset(inbound.ready),
-        )
-    )
+    _answer(tx, inbound)
+    return tx.plan(Taken(tuple(acks), again, tuple(gaps(tx, inbound)), inbound.accepted, tx.effects()))
 
 
 def _not_yet(inbound: Inbound, verified: Verified, carried: Carried) -> None:
@@ -170,10 +157,10 @@ def _trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes) -
     tx.put(RECEIVED, known_row(inbound, None, None, statement=statement, leaf=leaf, batch=batch))
 
 
-def _answer(tx: Transaction, inbound: Inbound) -> list[Outbound]:
+def _answer(tx: Transaction, inbound: Inbound) -> None:
     """Sign all receipts of the frame together, and note at each statement which receipt answers it."""
     if not inbound.receipts:
-        return []
+        return
     outbound = tx.say(
         [
             ToSay(
@@ -189,17 +176,16 @@ def _answer(tx: Transaction, inbound: Inbound) -> list[Outbound]:
         row = tx.get(RECEIVED, inbound.member, leaf)
         if row is not None:
             tx.put(RECEIVED, changed(row, receipt=receipt_leaf))
-    return outbound
 
 
-def _say_again(tx: Transaction, leaf: LeafId) -> bool:
+def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
     """Queue a stored receipt again, as the bytes it has (promise P4)."""
-    if not leaf or tx.get(PENDING, leaf) is not None:
+    if not leaf or tx.get(PENDING, leaf, peer) is not None:
         return bool(leaf)
     row = tx.get(STATEMENT, leaf)
     if row is None:
         return False
-    tx.queue_again(row, 0)
+    tx.queue_again(row, peer, 0)
     return True
 
 

@@ -109,10 +109,11 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """A statement that this node signed for one peer, as it was signed: never again in other bytes."""
+    """A statement that this node signed, as it was signed: never again in other bytes."""
 
     leaf: LeafId
     peer: MemberCode
+    """Empty: the same bytes for every peer (treaty acts, checkpoints)."""
     kind: int
     nonce: bytes
     data: bytes
@@ -131,7 +132,7 @@ class StatementRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingRow:
-    """A statement that its peer has not acknowledged."""
+    """A statement that a peer has not acknowledged."""
 
     leaf: LeafId
     peer: MemberCode
@@ -331,7 +332,7 @@ PAIR = Table(
 STATEMENT = Table(
     "statement", StatementRow, ("leaf",), {"number": ("peer", "kind", "incarnation", "sequence")}
 )
-PENDING = Table("pending", PendingRow, ("leaf",), {"peer": ("peer", "rank", "place")})
+PENDING = Table("pending", PendingRow, ("leaf", "peer"), {"peer": ("peer", "rank", "place")})
 BATCH = Table("batch", BatchRow, ("batch",))
 BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"))
 OUTGOING = Table("outgoing", OutgoingRow, ("incarnation", "recipient"), {"newest": ("recipient", "newest")})

@@ -7,11 +7,12 @@ sealed at rest here: nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
+from intelshare.broker.effects import Effects
 from intelshare.broker.frame import FRAMING, Carried, Frame, Outbound
 from intelshare.broker.node import Node
 from intelshare.broker.tables import (
@@ -31,7 +32,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
-from intelshare.ids import Digest, Incarnation, KeyId, ManifestDigest, MemberCode
+from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
 from intelshare.statement import NONCE_LENGTH, Leaf, sign_batch
@@ -66,6 +67,11 @@ class Transaction:
         self._head: LogHeadRow | None = None
         self._batches: dict[bytes, Digest] = {}
         self._queued = 0
+        self._said: list[Outbound] = []
+        self._ended: list[tuple[MemberCode, LeafId]] = []
+        self._before = node
+        self.ready: set[MemberCode] = set()
+        """Peers for which a pair has become ready."""
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this key, as it will be after the commit."""
@@ -141,7 +147,35 @@ class Transaction:
                     tuple(signed.leaves[place] for place in places),
                 )
             )
+        self._said.extend(outbound)
         return outbound
+
+    def say_to_all(self, peers: Iterable[MemberCode], kind: Kind, data: bytes, rank: int) -> LeafId:
+        """Sign one statement and queue it for several peers: the same bytes, nonce and leaf for each."""
+        signed = sign_batch(
+            [Leaf(kind, self.random(NONCE_LENGTH), data)], self.node.signer, self.now, self.random
+        )
+        made, leaf = signed.statements[0], signed.leaves[0]
+        row = StatementRow(
+            leaf, MemberCode(""), kind, made.nonce, made.data, made.proof, self.batch(signed.batch),
+            KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
+        )  # fmt: skip
+        self.put(STATEMENT, row)
+        frame = Frame(signed.batch, b"", (Carried(made.kind, made.nonce, made.data, made.proof),))
+        for peer in sorted(peers):
+            self._pend(row, peer, rank, FRAMING + len(data))
+            self._said.append(Outbound(peer, rank, frame, (leaf,)))
+        return leaf
+
+    def end(self, peer: MemberCode, leaf: LeafId) -> None:
+        """A statement for this peer is not to be sent again."""
+        self.delete(PENDING, leaf, peer)
+        self._ended.append((peer, leaf))
+
+    def effects(self) -> Effects:
+        """What all this leads to after the commit."""
+        node = self.node if self.node is not self._before else None
+        return Effects(tuple(self._said), tuple(self._ended), frozenset(self.ready), node)
 
     def batch(self, record: bytes) -> Digest:
         """Keep a batch record; its digest."""
@@ -154,15 +188,15 @@ class Transaction:
     def queue(self, row: StatementRow, rank: int, size: int) -> None:
         """Keep a statement that was signed, and its place among the unacknowledged."""
         self.put(STATEMENT, row)
-        self._pend(row, rank, size)
+        self._pend(row, row.peer, rank, size)
 
-    def queue_again(self, row: StatementRow, rank: int) -> None:
-        """Put a stored statement among the unacknowledged, behind those of its rank that are there."""
-        self._pend(row, rank, FRAMING + len(row.data) + len(row.grant))
+    def queue_again(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
+        """Put a stored statement among a peer's unacknowledged, behind those of its rank that are there."""
+        self._pend(row, peer, rank, FRAMING + len(row.data) + len(row.grant))
 
-    def _pend(self, row: StatementRow, rank: int, size: int) -> None:
+    def _pend(self, row: StatementRow, peer: MemberCode, rank: int, size: int) -> None:
         # What one step queues keeps its order: else a resent batch arrives shuffled, and looks full of holes.
-        self.put(PENDING, PendingRow(row.leaf, row.peer, rank, self.now + self._queued, size))
+        self.put(PENDING, PendingRow(row.leaf, peer, rank, self.now + self._queued, size))
         self._queued += 1
 
     def plan(self, answer: A) -> Plan[A]:

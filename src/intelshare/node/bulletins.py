@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from intelshare.audit.records import LoggedPortion
 from intelshare.broker import lists
@@ -65,9 +64,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        opened = await shell.step(read, Reading(caller.user, request.id))
-        for link in links.by_member().values():
-            link.hand(opened.part(_receipts))
+        opened = await links.act(read, Reading(caller.user, request.id))
         return _read(opened.value)
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
@@ -268,10 +265,6 @@ def _took(pair: lists.PairLine) -> int:
     if pair.row.receipt == BestReceipt.NONE:
         return 0
     return max(1, pair.row.changed - pair.row.created)
-
-
-def _receipts(opened: Opened) -> Any:
-    return opened.outbound
 
 
 def _limit(asked: int) -> int:

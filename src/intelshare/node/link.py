@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol
 import grpc
 
 from intelshare.broker import hello
+from intelshare.broker.effects import Effects
 from intelshare.broker.frame import Ack, Frame, Gap, Outbound
-from intelshare.broker.receive import Arrival, Taken, receive
+from intelshare.broker.receive import Arrival, receive
 from intelshare.broker.streams import missing
 from intelshare.broker.tables import INCOMING
 from intelshare.crypto.pae import sha256
@@ -26,7 +27,7 @@ from intelshare.errors import DeliveryError, EnvelopeError, IntelshareError
 from intelshare.ids import LeafId, MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
-from intelshare.node.shell import Shell
+from intelshare.node.shell import Shell, effects_of
 from intelshare.ports import Durable
 from intelshare.trust import PeerHello
 from intelshare.wire import Acks, Hello, acks_message, frame_message, gap_message, read_message
@@ -65,6 +66,7 @@ class Link:
         *,
         check: Callable[[], None],
         wake: Callable[[MemberCode | None], None],
+        carry_out: Callable[[Durable[Effects]], None],
         dialled: bool,
     ) -> None:
         """``check`` raises when the peer must not be listened to any more; ``wake`` tells the pump."""
@@ -79,6 +81,7 @@ class Link:
         self._stream = stream
         self._check = check
         self._wake = wake
+        self._carry_out = carry_out
         self._out: tuple[deque[bytes], ...] = tuple(deque() for _ in range(1 + _RANKS))
         self._outgoing = asyncio.Event()
         self._slots = asyncio.Semaphore(FRAMES_AT_WORK)
@@ -193,21 +196,15 @@ class Link:
         self._post(_CONTROL, acks_message([Ack(sha256(raw), error.code, now)], now))
 
     async def _take(self, frame: Frame) -> None:
-        durable = await self._shell.step(receive, Arrival(self.member, self.node, frame), then=self._changed)
+        durable = await self._shell.step(receive, Arrival(self.member, self.node, frame))
         taken = durable.value
         self._post(_CONTROL, acks_message(taken.acks, self._shell.now()))
-        self.hand(durable.part(_outbound))
+        self._carry_out(durable.part(effects_of))
         if taken.gaps:
             self.ask(taken.gaps)
         if taken.again:
             self.queue.more = True
             self._wake(None)
-        for member in taken.ready:
-            self._wake(member)
-
-    def _changed(self, taken: Taken) -> None:
-        if taken.node is not None:
-            self._shell.swap(taken.node)
 
     def _taken(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
@@ -257,10 +254,6 @@ class Link:
         if len(self._requests) == MAX_REQUESTS and now - self._requests[0] < 60 * SECOND:
             raise DeliveryError("RATE", f"more than {MAX_REQUESTS} gap requests in a minute")
         self._requests.append(now)
-
-
-def _outbound(taken: Taken) -> tuple[Outbound, ...]:
-    return taken.outbound
 
 
 def _defect() -> IntelshareError:

@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import random as _jitter
 from collections import Counter
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import grpc
 
+from intelshare.broker.effects import Effects, Led
+from intelshare.broker.frame import Outbound
 from intelshare.broker.hello import Met
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
@@ -27,10 +29,12 @@ from intelshare.node.events import Event
 from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
 from intelshare.node.link import Link, Stream
 from intelshare.node.pump import Pump
-from intelshare.node.shell import Shell
-from intelshare.ports import Durable
+from intelshare.node.shell import Shell, effects_of
+from intelshare.ports import Durable, Plan
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
+
+L = TypeVar("L", bound=Led)
 
 MAX_STREAMS: Final = 4
 """Streams of one peer node at once, those in their hello included."""
@@ -92,6 +96,23 @@ class Links:
         for link in list(self._open.values()):
             link.check()
             link.ask_again()
+
+    async def act(self, step: Callable[..., Plan[L]], *event: object) -> Durable[L]:
+        """Carry out a step and what it leads to. Raises what it raises, and StoreError."""
+        done = await self._shell.step(step, *event)
+        self.carry_out(done.part(effects_of))
+        return done
+
+    def carry_out(self, led: Durable[Effects]) -> None:
+        """What durable writes lead to: statements go out, and what has ended is not sent again."""
+        effects, now, links = led.value, self._shell.now(), self.by_member()
+        for member, leaf in effects.ended:
+            if member in links:
+                links[member].queue.acknowledged(leaf, now)
+        for link in links.values():
+            link.hand(led.part(_outbound))
+        for member in effects.ready:
+            self.pump.wake(member)
 
     async def close(self) -> None:
         """End all links and loops."""
@@ -212,6 +233,7 @@ class Links:
             stream,
             check=check,  # type: ignore[arg-type]
             wake=self.pump.wake,
+            carry_out=self.carry_out,
             dialled=dialled,
         )
         old = self._open.pop(peer.node, None)
@@ -243,7 +265,7 @@ class Links:
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""
-        link.hand(met.part(lambda m: m.outbound))
+        self.carry_out(met.part(effects_of))
         link.ask(met.value.gaps)
         if met.value.forgot:
             self._shell.log.warning(Event.PEER_FORGOT, peer=link.node, count=met.value.forgot)
@@ -252,3 +274,7 @@ class Links:
         changed = self._changed.get(node)
         if changed is not None:
             changed.set()
+
+
+def _outbound(effects: Effects) -> tuple[Outbound, ...]:
+    return effects.outbound

@@ -84,9 +84,7 @@ async def renew_and_tell(shell: Shell, links: Links) -> None:
     """Renew what is due, and hand a new directory to every peer."""
     if await renew(shell):
         members = sorted(m for m in shell.node.trust.members if m != shell.node.member)
-        said = await shell.step(announce, members)
-        for link in links.by_member().values():
-            link.hand(said)
+        await links.act(announce, members)
 
 
 def _renew_leaf(shell: Shell) -> None:

@@ -141,13 +141,7 @@ class RunningNode:
         now = shell.now()
         if shell.clock.wrong() or not shell.store.query(lambda view: anything_over(view, now)):
             return
-        ended = await shell.step(expire)
-        links = self.links.by_member()
-        for member, leaf in ended.value.leaves:
-            if member in links:
-                links[member].queue.acknowledged(leaf, now)
-        for link in links.values():
-            link.hand(ended.part(lambda what: what.outbound))
+        await self.links.act(expire)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+from intelshare.broker.effects import Effects, Led
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_user
 from intelshare.errors import IntelshareError, StoreError
@@ -71,9 +72,20 @@ class Shell:
         *event: object,
         then: Callable[[A], None] | None = None,
     ) -> Durable[A]:
-        """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError."""
+        """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError.
+
+        A node that the answer's effects name is swapped in before any later step.
+        """
+
+        def after(answer: A) -> None:
+            effects = getattr(answer, "effects", None)
+            if isinstance(effects, Effects) and effects.node is not None:
+                self.swap(effects.node)
+            if then is not None:
+                then(answer)
+
         return await self._perform(
-            lambda view: step(self.node, view, *event, self.clock.now(), self.random), then
+            lambda view: step(self.node, view, *event, self.clock.now(), self.random), after
         )
 
     def role_of(self, user: UserUri) -> str:
@@ -132,3 +144,8 @@ class Shell:
         self.log.info(Event.TRUST_CHANGED)
         for call in self.on_trust:
             call()
+
+
+def effects_of(led: Led) -> Effects:
+    """For ``Durable.part``."""
+    return led.effects

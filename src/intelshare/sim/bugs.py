@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from intelshare.broker.effects import Effects
 from intelshare.broker.frame import Ack, Carried, Outbound
 from intelshare.broker.node import Node
 from intelshare.broker.receive import Arrival, Taken
@@ -110,9 +111,10 @@ def _receipt_again(receive: Step) -> Step:
         if not said:
             return plan
         tx = Transaction(node, view, now, random)
-        outbound = tx.say(said)
+        effects = plan.answer.effects
+        effects = replace(effects, outbound=(*effects.outbound, *tx.say(said)))
         writes = (*plan.writes, *tx.plan(None).writes)
-        return Plan(writes, replace(plan.answer, outbound=(*plan.answer.outbound, *outbound), again=False))
+        return Plan(writes, replace(plan.answer, effects=effects, again=False))
 
     return step
 
@@ -140,7 +142,7 @@ def _late_is_known(receive: Step) -> Step:
             else:
                 kept.append(carried)
         if not kept:
-            return Plan((), Taken(tuple(late), (), False, (), None, 0, frozenset()))
+            return Plan((), Taken(tuple(late), False, (), 0, Effects()))
         frame = replace(arrival.frame, statements=tuple(kept))
         plan: Plan[Taken] = receive(node, view, replace(arrival, frame=frame), now, random)
         return Plan(plan.writes, replace(plan.answer, acks=(*plan.answer.acks, *late)))

@@ -93,7 +93,7 @@ class Link:
         if self._dialled:
             self._send(self._greeting())
         self.open = not self.gone
-        self.hand(met.outbound)
+        self._process.carry_out(met)
         self.ask(met.gaps)
         early, self._early = self._early, []
         for message in early:
@@ -125,12 +125,10 @@ class Link:
         self._learned(taken)
 
     def _learned(self, taken: Taken) -> None:
-        self.hand(taken.outbound)
+        self._process.carry_out(taken)
         self.ask(taken.gaps)
         if taken.again:
             self.queue.more = True
-        for member in sorted(taken.ready):
-            self._process.wake(member)
         self._process.wake()
 
     def hand(self, said: Iterable[Outbound]) -> None:

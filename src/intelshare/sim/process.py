@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.end import Ended, anything_over
+from intelshare.broker.effects import Led
+from intelshare.broker.end import anything_over
 from intelshare.broker.frame import Frame, Outbound
 from intelshare.broker.handover import first_pending, first_ready
 from intelshare.broker.lists import queued
@@ -88,8 +89,9 @@ class Process:
         self.heap.note(self.name, name, len(plan.writes))
         answer = plan.answer
         # Memory may run ahead of the disk here only because a crash takes both back together.
-        if name == "receive" and answer.node is not None:
-            self.node = answer.node
+        effects = getattr(answer, "effects", None)
+        if effects is not None and effects.node is not None:
+            self.node = effects.node
         if name in machine.bug.early:
             self.heap.after(0, lambda: then(answer) if self.alive else None)
             machine.commit(plan, lambda: None)
@@ -115,13 +117,17 @@ class Process:
             return
         self.heap.after(_HOUSEKEEPING, self._keep_house)
         if anything_over(self.view, self.now()):
-            self.perform("expire", then=self._ended)
+            self.perform("expire", then=self.carry_out)
 
-    def _ended(self, ended: Ended) -> None:
-        for peer, leaf in ended.leaves:
+    def carry_out(self, led: Led) -> None:
+        """What durable writes lead to."""
+        effects = led.effects
+        for peer, leaf in effects.ended:
             if peer in self.links:
                 self.links[peer].queue.acknowledged(leaf, self.now())
-        self.say(ended.outbound)
+        self.say(effects.outbound)
+        for peer in sorted(effects.ready):
+            self.wake(peer)
 
     def _dial(self, peer: str) -> None:
         if not self.alive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intelshare.broker.read import Opened, Reading
+from intelshare.broker.read import Reading
 from intelshare.broker.submit import Approval, Submission, Submitted
 from intelshare.broker.tables import BULLETIN, INBOX, PAIR
 from intelshare.delivery import Cause, Stage
@@ -81,11 +81,7 @@ def read_newest(machine: Machine, act: Act) -> None:
     if not rows:
         return
     reading = Reading(user(machine.name, "b"), rows[-1].bulletin.hex())
-
-    def opened(answer: Opened) -> None:
-        process.say(answer.outbound)
-
-    process.perform("read", reading, then=opened, refused=_may_be)
+    process.perform("read", reading, then=process.carry_out, refused=_may_be)
 
 
 def _may_be(error: IntelshareError) -> None:

@@ -98,7 +98,7 @@ CREATE TABLE pending (
     "place" INTEGER NOT NULL,
     "size" INTEGER NOT NULL,
     "digest" BLOB NOT NULL,
-    PRIMARY KEY ("leaf")
+    PRIMARY KEY ("leaf", "peer")
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pending_peer ON pending ("peer", "rank", "place");
 
