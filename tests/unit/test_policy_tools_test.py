@@ -49,7 +49,46 @@ def test_figures_are_in_the_json_document(capsys):
     assert run(["policy", "test", str(TREATIES), "--coverage", "--mutate", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["cases"], document["mutants"]) == (22, 24)
-    assert document["coverage"] == {"percent": 100, "missing": []}
+    assert (document["coverage"]["percent"], document["coverage"]["missing"]) == (100, [])
+
+
+def test_coverage_command_reports_articles_parties_states_and_both_outcomes(repository, capsys):
+    repository(WORLD + CASE + 'expect = "deny"\nreason = "EXCEEDS_CEILING"\n')
+    capsys.readouterr()
+    assert run(["policy", "coverage", "treaties"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["articles", "parties", "states", "rules"]
+    assert lines[1].split() == ["demo-climate", "0/1", "2/3", "1/3", "1/2"]
+    assert lines[2] == "coverage: 44 %  (articles 0/1, parties 2/3, states 1/3, rules 1/2)"
+    assert [line.split("   (")[0].strip() for line in lines[3:]] == [
+        "not reached: article demo-climate art. 2",
+        "not reached: party demo-climate USA",
+        "not reached: rule demo-climate art. 2 lets through",
+        "not reached: state demo-climate NOT_RATIFIED",
+        "not reached: state demo-climate NOT_YET_IN_FORCE",
+    ]
+
+
+def test_coverage_is_the_same_as_that_of_the_test_command(capsys):
+    assert run(["policy", "coverage", str(TREATIES), "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert alone["schema"] == "intelshare/policy-coverage/1"
+    assert run(["policy", "test", str(TREATIES), "--coverage", "--json"]) == 0
+    beside = json.loads(capsys.readouterr().out)["coverage"]
+    assert {name: alone[name] for name in beside} == beside
+
+
+@pytest.mark.parametrize("command", [["coverage"], ["test"], ["test", "--coverage"]])
+def test_coverage_below_the_threshold_fails(repository, command, capsys):
+    repository(WORLD + CASE + 'expect = "deny"\nreason = "EXCEEDS_CEILING"\n')
+    assert run(["policy", *command, "treaties", "--threshold", "10"]) == 0
+    assert run(["policy", *command, "treaties", "--threshold", "90"]) == 1
+    assert "error[COVERAGE_BELOW]" in capsys.readouterr().out
+
+
+def test_coverage_of_cases_that_fail_is_no_success(repository):
+    repository(WORLD + CASE + 'expect = "allow"\n')
+    assert run(["policy", "coverage", "treaties"]) == 1
 
 
 def test_denial_for_the_wrong_reason_fails(repository, capsys):

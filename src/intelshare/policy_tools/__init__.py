@@ -3,7 +3,7 @@
 from intelshare.policy_tools.cases import Case, Suite, read_suite
 from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty
 from intelshare.policy_tools.conformance import Mismatch, conform
-from intelshare.policy_tools.coverage import Coverage, Point, cover
+from intelshare.policy_tools.coverage import KINDS, Coverage, Point, cover
 from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
 from intelshare.policy_tools.gather import gather
@@ -15,6 +15,7 @@ from intelshare.policy_tools.timeline import LEGEND, Event, events, lanes, terms
 from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
 
 __all__ = [
+    "KINDS",
     "LEGEND",
     "Bench",
     "Case",

@@ -11,6 +11,7 @@ from intelshare.policy import Code, Overlay, Treaty, World
 from intelshare.policy.permits import party_stop
 from intelshare.policy_tools.trial import Trial
 
+KINDS = ("article", "party", "state", "rule")
 IN_FORCE = "IN_FORCE"
 _STATES = (
     Code.NOT_RATIFIED,
@@ -25,7 +26,7 @@ _ACTIVE = len(_RANK)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
-    """One thing that a test can reach: ``kind`` is article, party, state or rule."""
+    """One thing that a test can reach: ``kind`` is one of ``KINDS``."""
 
     kind: str
     owner: str
@@ -51,10 +52,17 @@ class Coverage:
         """Of all points, rounded down; 100 of none."""
         return 100 if not self.points else 100 * len(self.points & self.reached) // len(self.points)
 
-    def of(self, kind: str) -> tuple[int, int]:
-        """Reached and all points of one kind."""
-        points = {point for point in self.points if point.kind == kind}
+    def of(self, kind: str, owner: str | None = None) -> tuple[int, int]:
+        """Reached and all points of one kind, of one owner or of all."""
+        points = {
+            point for point in self.points if point.kind == kind and (owner is None or point.owner == owner)
+        }
         return len(points & self.reached), len(points)
+
+    @property
+    def owners(self) -> list[str]:
+        """Treaties and the members of overlays, sorted."""
+        return sorted({point.owner for point in self.points})
 
 
 def cover(
