@@ -11,7 +11,7 @@ import click
 from intelshare.cli.codes import Exit
 from intelshare.cli.options import folder_option, on_folder, passphrase, printing, talking
 from intelshare.cli.output import Out
-from intelshare.errors import ConfigError
+from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.standing import Passphrase, Standing
@@ -57,6 +57,33 @@ def node_status(node: Standing, out: Out, wait: float) -> int:
             if found.health == "SERVING" or time.monotonic() > end:
                 return _show(found, out)
         time.sleep(_POLL)
+
+
+@node.command()
+@folder_option
+@printing
+def health(folder: Path, out: Out) -> int:
+    """Say whether the node of a data folder serves: for service managers; needs no certificate.
+
+    Exits with 0 if it serves, 1 if it runs and does not serve, 6 if it does not run.
+    """
+    from intelshare.instant import Instant
+    from intelshare.node.folder import Folder
+    from intelshare.node.running import read_running
+
+    found = read_running(Folder(folder))
+    if found is None or not found.fresh(Instant(time.time_ns() // 1000)):
+        raise ConfigError(
+            "NODE_UNREACHABLE",
+            "no node has said lately that it runs in this folder",
+            place=Place(str(folder / "run.json")),
+            hint=f"intelshare node run --folder {folder}",
+        )
+    out.document(
+        "health", {"health": found.health, "codes": list(found.codes), "node": found.node, "pid": found.pid}
+    )
+    out.line(f"{found.health}{' (' + ', '.join(found.codes) + ')' if found.codes else ''}")
+    return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
 @click.command()

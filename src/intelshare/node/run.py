@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from intelshare import __version__
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.hello import ask_again, begin
@@ -39,6 +37,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.renewal import renew, renew_and_tell
+from intelshare.node.running import EVERY, read_running, show_running
 from intelshare.node.servers import Ports, open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.shell import Shell
@@ -56,17 +55,6 @@ from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vau
 
 RENEWAL_EVERY: Final = 60
 """Seconds between looks at what is due."""
-
-
-class Running(msgspec.Struct, frozen=True):
-    """``run.json``: where the running node is found."""
-
-    pid: int
-    host: str
-    user_port: int
-    peer_port: int
-    node: str
-    incarnation: str
 
 
 class RunningNode:
@@ -121,13 +109,16 @@ class RunningNode:
             self._remembered = now
 
     async def _keep_house(self) -> None:
-        shell, looked = self.shell, 0
+        shell, looked, shown = self.shell, 0, self.shell.health.codes
         while True:
             await asyncio.sleep(1)
             self.links.tick()
             await self._end_what_is_over()
             await asyncio.to_thread(self._remember)
             looked += 1
+            if looked % EVERY == 0 or shell.health.codes != shown:
+                shown = shell.health.codes
+                await asyncio.to_thread(show_running, shell, self.ports)
             if looked >= RENEWAL_EVERY:
                 looked = 0
                 try:
@@ -213,19 +204,17 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
         await shell.step(ask_again)
     links = Links(shell)
     folder, settings, node = shell.folder, shell.settings, shell.node
+    last = read_running(folder)
     ports = await open_ports(
         shell,
         links,
         (("Bulletins", bulletins(shell, links)), ("Operations", operations(shell, links))),
         last_peer_port=_last_peer_port(shell),
-        last_user_port=_last_user_port(folder),
+        last_user_port=last.user_port if last is not None else 0,
     )
     await renew(shell, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
     _write_public(folder, shell.vault)
-    running = Running(
-        os.getpid(), settings.host, ports.user_port, ports.peer_port, node.uri, f"{node.incarnation:016x}"
-    )
-    write_private(folder.running, msgspec.json.encode(running))
+    running = show_running(shell, ports)
     links.dial_all()
     shell.log.info(
         Event.STARTED,
@@ -298,13 +287,6 @@ def _last_peer_port(shell: Shell) -> int:
     """The peer port that the directory names: peers that were away can still dial it."""
     listed = shell.node.trust.node(shell.node.uri)
     return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
-
-
-def _last_user_port(folder: Folder) -> int:
-    try:
-        return msgspec.json.decode(folder.running.read_bytes(), type=Running).user_port
-    except (OSError, msgspec.MsgspecError):
-        return 0
 
 
 _SWITCH: Final = 0.001

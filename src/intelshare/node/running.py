@@ -1,0 +1,70 @@
+"""``run.json``: where the running node is found, and whether it serves. Needs no certificate to be read.
+
+Written at the start, when health changes, and every few seconds: a file that is not fresh is of a node that
+hangs or was killed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import msgspec
+
+from intelshare.instant import SECOND, Instant
+from intelshare.node.folder import Folder
+from intelshare.node.servers import Ports
+from intelshare.node.shell import Shell
+from intelshare.private import write_private
+
+FRESH: Final = 15
+"""Seconds after which what the file says is no longer true."""
+
+EVERY: Final = 5
+"""Seconds between two writings."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What the file says."""
+
+    pid: int
+    host: str
+    user_port: int
+    peer_port: int
+    node: str
+    incarnation: str
+    health: str = ""
+    """SERVING or NOT_SERVING."""
+    codes: tuple[str, ...] = ()
+    """Why it does not serve."""
+    at: int = 0
+    """Microseconds since 1970."""
+
+    def fresh(self, now: Instant) -> bool:
+        """Whether the node was alive just now."""
+        return abs(now - self.at) < FRESH * SECOND
+
+
+def show_running(shell: Shell, ports: Ports) -> Running:
+    """Write the file; what it says. Raises OSError."""
+    running = Running(
+        os.getpid(),
+        shell.settings.host,
+        ports.user_port,
+        ports.peer_port,
+        shell.node.uri,
+        f"{shell.node.incarnation:016x}",
+        shell.health.word,
+        shell.health.codes,
+        shell.now(),
+    )
+    write_private(shell.folder.running, msgspec.json.encode(running))
+    return running
+
+
+def read_running(folder: Folder) -> Running | None:
+    """What the file says; None if there is none that can be read."""
+    try:
+        return msgspec.json.decode(folder.running.read_bytes(), type=Running)
+    except (OSError, msgspec.MsgspecError):
+        return None

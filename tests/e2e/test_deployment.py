@@ -1,0 +1,132 @@
+"""What operators copy: the compose file, the image, the systemd unit, and the health that they watch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nodes import intelshare, ok, running, wait_until
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "docs" / "intelshare@.service"
+
+
+class NoDuplicates(yaml.SafeLoader):
+    """YAML takes the last of two equal keys without a word; here it is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        double = {key for key in keys if keys.count(key) > 1}
+        if double:
+            raise yaml.YAMLError(f"written twice: {sorted(double)}")
+        return super().construct_mapping(node, deep)
+
+
+def compose(text: str | None = None) -> Any:
+    return yaml.load(text or (ROOT / "docker-compose.yml").read_text("utf-8"), NoDuplicates)  # noqa: S506 - a safe one
+
+
+def test_the_loader_refuses_a_key_that_is_written_twice() -> None:
+    with pytest.raises(yaml.YAMLError, match="written twice"):
+        compose("a: {b: 1, b: 2}")
+
+
+def test_the_compose_file_is_valid(tmp_path: Path) -> None:
+    compose()
+    command = shutil.which("docker-compose")
+    if command is None:
+        pytest.skip("docker-compose is not installed: the file was only read, not validated")
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    (tmp_path / "secrets").mkdir()
+    for member in ("fra", "usa", "ken"):
+        (tmp_path / "secrets" / member).write_text("x")
+    subprocess.run([command, "config", "-q"], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_every_node_runs_with_the_least_that_it_needs() -> None:
+    for name, service in compose()["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["user"] == "10001:10001", name
+        assert "privileged" not in service, name
+        assert "cap_add" not in service, name
+        assert service["healthcheck"]["test"][:3] == ["CMD", "intelshare", "node"], name
+        assert service["restart"] == "unless-stopped", name
+
+
+def test_a_member_shares_only_the_network_between_the_nodes() -> None:
+    found = compose()
+    networks = [set(service["networks"]) for service in found["services"].values()]
+    assert all(len(one) == 2 for one in networks)
+    for place, one in enumerate(networks):
+        for other in networks[place + 1 :]:
+            assert one & other == {"between"}
+    assert all(network["internal"] is True for network in found["networks"].values())
+
+
+def test_passphrases_are_files_and_nowhere_in_the_environment() -> None:
+    found = compose()
+    for name, service in found["services"].items():
+        assert [secret["source"] for secret in service["secrets"]] == [f"{name}_passphrase"]
+        assert list(service["environment"]) == ["INTELSHARE_PASSPHRASE_FILE"]
+    assert all(secret["file"].startswith("./secrets/") for secret in found["secrets"].values())
+    assert "secrets/" in (ROOT / ".gitignore").read_text().split()
+    assert "secrets" not in (ROOT / ".dockerignore").read_text()
+
+
+def test_the_image_copies_only_what_exists_and_runs_as_nobody_special() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
+    for line in text.splitlines():
+        if line.startswith("COPY") and "--from" not in line:
+            sources = line.split()[1:-1]
+            assert set(sources) <= allowed, line
+            assert all((ROOT / source).exists() for source in sources), line
+    assert "USER 10001:10001" in text
+    assert "--require-hashes" in text
+
+
+def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
+    command = shutil.which("systemd-analyze")
+    if command is None:
+        pytest.skip("systemd-analyze is not installed: the unit was not verified")
+    # It complains of a program that is not installed; the rest of the unit is what is verified here.
+    text = UNIT.read_text("utf-8").replace(
+        "/opt/intelshare/bin/intelshare", shutil.which("true") or "/bin/true"
+    )
+    copy = tmp_path / "intelshare@fra.service"
+    copy.write_text(text)
+    done = subprocess.run(
+        [command, "verify", "--man=no", copy], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert copy.name not in done.stderr, done.stderr
+
+
+def test_health_needs_no_certificate_and_says_when_nobody_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "fra"
+    ok("init", "FRA", folder, "--dev")
+    assert intelshare("node", "health", "--folder", folder).code == 6
+    shutil.rmtree(folder / "users")
+    with running(folder) as process:
+        done = ok("node", "health", "--folder", folder, "--json")
+        assert (done.json["health"], done.json["codes"], done.json["pid"]) == ("SERVING", [], process.pid)
+        said = (folder / "run.json").read_bytes()
+        wait_until(lambda: (folder / "run.json").read_bytes() != said, "the file to be written again")
+        said = (folder / "run.json").read_bytes()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    # What a killed node left behind is believed for seconds only.
+    assert (folder / "run.json").read_bytes() == said
+    (folder / "run.json").write_bytes(said.replace(b'"at":1', b'"at":0'))
+    os.chmod(folder / "run.json", 0o600)
+    done = intelshare("node", "health", "--folder", folder)
+    assert done.code == 6
+    assert "node run" in done.err
