@@ -106,7 +106,8 @@ def test_what_can_be_read_may_still_make_no_sense(old, new, code, line):
     "row",
     [
         'from = "SWE"\nlevel = "UNMARKED"\nto = "KEN"\nas = "UNMARKED"\n',
-        'from = "FRA"\nlevel = "SECRET"\nto = "SWE"\nas = "X"\n',
+        'from = "FRA"\nlevel = "SECRET"\nto = "FJI"\nas = "X"\n',
+        'from = "FRA"\nlevel = "SECRET"\nto = "SWE"\nas = "HEMLIG"\n',
     ],
 )
 def test_row_without_effect_is_a_warning(row):

@@ -1,13 +1,18 @@
 """The JSON Schema knows exactly the fields that the readers read."""
 
 import json
+import tomllib
+from datetime import date
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from intelshare.cli.app import run
 from intelshare.errors import PolicyFileError
 from intelshare.packs import builtin_registry
 from intelshare.policy import parse_overlay, parse_treaty
+from intelshare.policy.files import read_overlay, read_treaty
 from intelshare.policy_tools import gather, read_suite, schema_of
 
 REGISTRY = builtin_registry()
@@ -34,7 +39,7 @@ PROVISION
 [[equivalence]]
 from = "FRA"
 level = "SECRET"
-to = "KEN"
+to = "FJI"
 as = "S"
 ROW
 """
@@ -137,3 +142,97 @@ def test_schema_is_printed_as_json(kind, capsys):
     assert run(["policy", "schema", kind]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert schema["additionalProperties"] is False
+
+
+def plain(value):
+    """TOML's dates and times as the texts that an editor's validator sees."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def kind_of(path):
+    if path.name.endswith("_test.toml"):
+        return "test"
+    return "overlay" if path.parent.name == "overlays" else "treaty"
+
+
+@pytest.fixture(scope="module")
+def validators():
+    made = {}
+    for kind in ("treaty", "overlay", "test"):
+        schema = schema_of(kind, REGISTRY)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        made[kind] = jsonschema.Draft202012Validator(schema)
+    return made
+
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = [
+    path
+    for folder in ("treaties", "examples", "src/intelshare/demo/scenario/treaties")
+    for path in sorted((ROOT / folder).rglob("*.toml"))
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+]
+
+
+def test_files_are_shipped():
+    assert {kind_of(path) for path in SHIPPED} >= {"treaty", "test"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_shipped_file_is_valid_by_the_schema(path, validators):
+    document = plain(tomllib.loads(path.read_text("utf-8")))
+    assert [error.message for error in validators[kind_of(path)].iter_errors(document)] == []
+
+
+def stripped(template):
+    return "\n".join(line for line in template.splitlines() if not (line.isupper() and line.isalpha()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "old", "new"),
+    [
+        ("treaty", TREATY, 'title = "T"', 'title = "T"\ncolour = 1'),
+        ("treaty", TREATY, 'title = "T"', "title = 3"),
+        ("treaty", TREATY, 'title = "T"', 'title = ""'),
+        ("treaty", TREATY, 'title = "T"\n', ""),
+        ("treaty", TREATY, 'id = "t"', 'id = "../t"'),
+        ("treaty", TREATY, '"regional"', '"regoinal"'),
+        ("treaty", TREATY, '"SWE"', '"SW"'),
+        ("treaty", TREATY, '"SWE"', '"SWE"\nwithdrawn = 2021-01-01'),
+        ("treaty", TREATY, '"SWE"', '"SWE"\nin_force = 2021-01-01\nperiods = [{ from = 2021-01-01 }]'),
+        ("treaty", TREATY, "in_force = 2020-01-01", "in_force = 3.5"),
+        ("treaty", TREATY, '["c"]', "[]"),
+        ("treaty", TREATY, '["c"]', '"c"'),
+        ("treaty", TREATY, '"R1"', '"R5"'),
+        ("treaty", TREATY, '"R1"', '"R1"\nreinstated = 2021-01-01'),
+        ("treaty", TREATY, '"FJI"', '"FIJ"'),
+        ("treaty", TREATY, 'as = "S"', ""),
+        ("overlay", OVERLAY, 'obligation = "o"', ""),
+        ("overlay", OVERLAY, "when = {}", "when = { to_group = [] }"),
+        ("overlay", OVERLAY, "when = {}", 'when = { not_to_group = "UE" }'),
+        ("overlay", OVERLAY, "[[oblige]]", "[[obliege]]"),
+        ("test", TEST, 'expect = "allow"', 'expect = "alow"'),
+        ("test", TEST, 'expect = "allow"', 'expect = "allow"\nreason = "NOFORN"'),
+        ("test", TEST, 'expect = "allow"', 'expect = "deny"\nbasis = "t"'),
+        ("test", TEST, 'expect = [["allow"]]', 'expect = [["NOFRON"]]'),
+        ("test", TEST, 'expect = [["allow"]]', 'expect = ["allow"]'),
+        ("test", TEST, "[world]", ""),
+    ],
+)
+def test_file_with_an_error_is_not_valid_by_the_schema(kind, template, old, new, validators):
+    text = stripped(template)
+    assert validators[kind].is_valid(plain(tomllib.loads(text)))
+    assert old in text
+    wrong = text.replace(old, new, 1)
+    assert not validators[kind].is_valid(plain(tomllib.loads(wrong)))
+    # And the reader refuses it too: the schema is not stricter than the files may be.
+    read = {
+        "treaty": lambda top: read_treaty(top, REGISTRY),
+        "overlay": lambda top: read_overlay(top, REGISTRY),
+        "test": lambda top: read_suite(top, REGISTRY, 0),
+    }[kind]
+    assert gather(wrong, "fra.toml", REGISTRY, read)[1]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from intelshare.errors import Place, PolicyFileError
@@ -100,6 +101,8 @@ def sarif(results: Sequence[Result], version: str) -> str:
                         "rules": [{"id": rule} for rule in rules],
                     }
                 },
+                # Ours count characters; SARIF takes UTF-16 code units otherwise.
+                "columnKind": "unicodeCodePoints",
                 "results": [_sarif_result(result, rules) for result in found],
             }
         ],
@@ -116,7 +119,7 @@ def _sarif_result(result: Result, rules: list[str]) -> dict[str, Any]:
     }
     place = result.place
     if place is not None:
-        physical: dict[str, Any] = {"artifactLocation": {"uri": place.source.replace("\\", "/")}}
+        physical: dict[str, Any] = {"artifactLocation": {"uri": quote(place.source.replace("\\", "/"))}}
         if place.line:
             physical["region"] = {"startLine": place.line}
             if place.column:

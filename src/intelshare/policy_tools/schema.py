@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from intelshare.labels import Registry
+from intelshare.labels import Reference, Registry
 from intelshare.policy import Code, Kind, Outcome
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -16,7 +16,6 @@ _WHEN: dict[str, Any] = {
     "description": "a date (its first instant in UTC) or a time with offset; written without quotes",
 }
 _FLAG: dict[str, Any] = {"type": "boolean"}
-_LEVEL: dict[str, Any] = {**_TEXT, "description": "R0 to R4, or a level of an organisation"}
 
 
 def schema_of(kind: str, registry: Registry) -> dict[str, Any]:
@@ -44,12 +43,12 @@ def _list(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _treaty(registry: Registry) -> dict[str, Any]:
-    member = _member(registry)
+    member, level = _member(registry), _level(registry)
     span = _object("from", from_=_WHEN, until=_WHEN)
     reservation = _object(
         "",
         categories=_TEXTS,
-        level_at_least=_LEVEL,
+        level_at_least=level,
         counterparties=_list(member),
         from_=_WHEN,
         until=_WHEN,
@@ -67,16 +66,21 @@ def _treaty(registry: Registry) -> dict[str, Any]:
         reservations=_list(reservation),
         text=_TEXT,
     )
+    party |= {
+        "dependentRequired": {"withdrawn": ["in_force"]},
+        "not": {"required": ["in_force", "periods"]},
+    }
     provision = _object(
         "article categories ceiling",
         article=_TEXT,
         categories={**_TEXTS, "minItems": 1},
-        ceiling=_LEVEL,
+        ceiling=level,
         obligations=_TEXTS,
         from_=_WHEN,
         until=_WHEN,
         reinstated=_WHEN,
     )
+    provision["dependentRequired"] = {"reinstated": ["until"]}
     row = _object("from level to as", from_=member, level=_TEXT, to=member, as_=_TEXT)
     return _object(
         "id title kind in_force source",
@@ -95,6 +99,7 @@ def _treaty(registry: Registry) -> dict[str, Any]:
 
 
 def _overlay(registry: Registry) -> dict[str, Any]:
+    level = _level(registry)
     group = {"enum": sorted(registry.groups)}
     groups = {"anyOf": [group, {"type": "array", "items": group, "minItems": 1}]}
     condition = _object(
@@ -102,7 +107,7 @@ def _overlay(registry: Registry) -> dict[str, Any]:
         categories=_TEXTS,
         flags=_TEXTS,
         to=_list(_member(registry)),
-        level_at_least=_LEVEL,
+        level_at_least=level,
         to_group=groups,
         not_to_group=groups,
     )
@@ -141,6 +146,12 @@ def _test(registry: Registry) -> dict[str, Any]:
         holds=_TEXTS,
         as_=_TEXT,
     )
+    # What a denial says, a grant does not, and the other way round.
+    case |= {
+        "if": {"properties": {"expect": {"const": Outcome.DENY.value}}},
+        "then": {"not": {"anyOf": _required("basis", "article", "obligations", "holds")}},
+        "else": {"not": {"anyOf": _required("reason", "reasons")}},
+    }
     cell = {"enum": ["allow", "hold", *(code.value for code in Code)]}
     grid = _object(
         "name from to label category levels expect",
@@ -150,6 +161,17 @@ def _test(registry: Registry) -> dict[str, Any]:
         expect=_list(_list(cell)),
     )
     return _object("world", world=world, case=_list(case), matrix=_list(grid))
+
+
+def _required(*names: str) -> list[dict[str, Any]]:
+    return [{"required": [name]} for name in names]
+
+
+def _level(registry: Registry) -> dict[str, Any]:
+    return {
+        "enum": [*Reference.__members__, *sorted(registry.organisation_levels)],
+        "description": "R0 to R4, or a level of an organisation",
+    }
 
 
 def _member(registry: Registry) -> dict[str, Any]:
