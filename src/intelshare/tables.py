@@ -94,10 +94,11 @@ class Source:
 
 
 def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
-    """Line and column of every table header and of every value of a ``key =`` line."""
+    """Line and column of every table header, of what a ``key =`` line says, and of a list's ``{`` lines."""
     places: dict[Path, tuple[int, int]] = {}
     counts: dict[Path, int] = {}
     table: Path = ()
+    listed: Path = ()
     closing: str | None = None
     for number, line in enumerate(lines, 1):
         if closing is not None:
@@ -108,10 +109,14 @@ def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
             table = _header_path(header.group(2).split("."), header.group(1) == "[[", counts)
             places.setdefault(table, (number, header.start(1) + 1))
         elif (key := _KEY.match(line)) is not None:
-            places.setdefault((*table, key.group(1)), (number, key.end() + 1))
+            listed = (*table, key.group(1))
+            places.setdefault(listed, (number, key.end() + 1))
             for quotes in ('"""', "'''"):
                 if line.startswith(quotes, key.end()) and line.count(quotes) == 1:
                     closing = quotes
+        elif listed and line.lstrip().startswith("{"):
+            counts[listed] = counts.get(listed, -1) + 1
+            places[*listed, counts[listed]] = (number, line.index("{") + 1)
     return places
 
 
