@@ -105,7 +105,7 @@ def test_reader_remembers_within_its_bound():
 def test_banner_says_no_level_where_the_ladder_is_unknown():
     registry = builtin_registry()
     with pytest.raises(LabelError) as caught:
-        rollup("KEN", NOW, [parse_label("//FRA DR//REL TO FRA, KEN", registry)], registry)
+        rollup("GAB", NOW, [parse_label("//FRA DR//REL TO FRA, GAB", registry)], registry)
     assert caught.value.code == "NO_EQUIVALENCE"
 
 
