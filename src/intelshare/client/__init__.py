@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from intelshare.client.profile import Profile, find_profile, read_profile, running_address, write_profile
+from intelshare.client.profile import (
+    Profile,
+    address_of,
+    choose_profile,
+    find_profile,
+    read_profile,
+    running_address,
+    write_profile,
+)
 from intelshare.client.spool import Spooled, answered, forget, new_key, parse_key, remember, show_key, spooled
 
 if TYPE_CHECKING:
@@ -17,7 +25,9 @@ __all__ = [
     "Client",
     "Profile",
     "Spooled",
+    "address_of",
     "answered",
+    "choose_profile",
     "content_digest",
     "find_profile",
     "forget",

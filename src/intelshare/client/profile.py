@@ -88,18 +88,27 @@ def find_profile(given: str | None, environment: Mapping[str, str], here: Path) 
 
     Raises ConfigError NOT_FOUND, or what ``read_profile`` raises.
     """
-    chosen = given or environment.get("INTELSHARE_PROFILE") or _local(here)
-    if chosen:
-        return read_profile(Path(chosen))
-    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
-    fallback = Path(base) / "intelshare"
-    if (fallback / FILE).exists():
-        return read_profile(fallback)
+    chosen = choose_profile(given, environment, here)
+    if chosen is not None:
+        return read_profile(chosen[0])
     raise ConfigError(
         "NOT_FOUND",
         "no profile says which node to talk to, and as whom",
         hint="name its folder with --as FOLDER or INTELSHARE_PROFILE; `intelshare user add` makes one",
     )
+
+
+def choose_profile(given: str | None, environment: Mapping[str, str], here: Path) -> tuple[Path, str] | None:
+    """The folder of the profile that holds here, and what says so. Raises ConfigError FILE_SYNTAX."""
+    if given:
+        return Path(given), "--as"
+    if named := environment.get("INTELSHARE_PROFILE"):
+        return Path(named), "INTELSHARE_PROFILE"
+    if (local := _local(here)) is not None:
+        return local
+    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
+    fallback = Path(base) / "intelshare"
+    return (fallback, str(fallback / FILE)) if (fallback / FILE).exists() else None
 
 
 def read_profile(folder: Path) -> Profile:
@@ -171,7 +180,7 @@ def running_address(node_folder: Path) -> str:
         ) from None
 
 
-def _local(here: Path) -> str | None:
+def _local(here: Path) -> tuple[Path, str] | None:
     import tomllib
 
     for folder in (here, *here.parents):
@@ -183,7 +192,7 @@ def _local(here: Path) -> str | None:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError("FILE_SYNTAX", str(error), place=Place(str(path))) from None
         if isinstance(found, str):
-            return str(folder / found)
+            return folder / found, str(path)
     return None
 
 

@@ -1,0 +1,109 @@
+"""`doctor` and `config show`: what is wrong is named with its remedy, and every value with its origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes import intelshare, ok, running
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("doctor") / "fra"
+    ok("init", "FRA", folder, "--dev")
+    return folder
+
+
+def findings(*words: str | Path) -> tuple[int, list[dict[str, str]]]:
+    done = intelshare("doctor", *words, "--json")
+    document = json.loads(done.out)
+    assert document["schema"] == "intelshare/doctor/1"
+    return done.code, document["findings"]
+
+
+def about(found: list[dict[str, str]], check: str) -> list[dict[str, str]]:
+    return [one for one in found if one["check"] == check]
+
+
+def test_a_healthy_node_has_nothing_wrong(founded: Path) -> None:
+    with running(founded):
+        code, found = findings("--folder", founded, "--as", founded / "users" / "operator")
+    assert code == 0, found
+    assert {one["state"] for one in found} == {"ok"}
+    assert {"installation", "profile", "certificate", "node", "policy", "memory"} <= {
+        o["check"] for o in found
+    }
+
+
+def test_everything_wrong_is_said_at_once_and_has_a_remedy(founded: Path, tmp_path: Path) -> None:
+    (founded / "treaties" / "bad.toml").write_text('id = "bad"\nnonsense = 1\n')
+    founded.chmod(0o755)
+    try:
+        code, found = findings("--folder", founded, "--as", tmp_path / "nowhere")
+    finally:
+        (founded / "treaties" / "bad.toml").unlink()
+        founded.chmod(0o700)
+    assert code == 1
+    wrong = {one["check"]: one for one in found if one["state"] == "wrong"}
+    assert wrong["profile"]["code"] == "NOT_FOUND"
+    assert wrong["folder"]["code"] == "DATA_PERMISSIONS"
+    assert "bad.toml" in wrong["policy"]["found"]
+    assert all(one["next"] for one in wrong.values())
+
+
+def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None:
+    from intelshare.cli.doctor import _certificate
+    from intelshare.instant import DAY, Instant
+
+    path = founded / "users" / "operator" / "cert.pem"
+    year_3000 = Instant(32_503_680_000_000_000)
+    found = _certificate(path, year_3000)
+    assert (found.state, found.code) == ("wrong", "TLS_REFUSED")
+    assert "user add" in found.remedy
+    assert _certificate(path, Instant(DAY)).code == "CLOCK"
+
+
+def test_a_lost_database_is_found_while_nothing_runs(founded: Path) -> None:
+    with running(founded):
+        pass
+    kept = founded.parent / "kept.db"
+    (founded / "intelshare.db").rename(kept)
+    try:
+        code, found = findings("--folder", founded)
+    finally:
+        kept.rename(founded / "intelshare.db")
+    assert code == 1
+    assert about(found, "memory")[0]["code"] == "STORE_FORGOT"
+
+
+def settings(*words: str | Path, **environment: str) -> dict[str, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "intelshare", "config", "show", "--json", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**{n: v for n, v in os.environ.items() if not n.startswith("INTELSHARE_")}, **environment},
+    )
+    return {one["name"]: one for one in json.loads(done.stdout)["settings"]}
+
+
+def test_config_says_what_set_each_value(founded: Path) -> None:
+    profile = str(founded / "users" / "operator")
+    assert settings("--as", profile)["profile"]["origin"] == "--as"
+    found = settings("--folder", founded, INTELSHARE_PROFILE=profile)
+    assert found["profile"]["origin"] == "INTELSHARE_PROFILE"
+    assert found["member"]["value"] == "FRA"
+    assert found["node advertise"]["origin"] == "default"
+    assert found["node allow loopback peers"] == {
+        "name": "node allow loopback peers",
+        "value": "true",
+        "origin": str(founded / "node.toml"),
+    }
+    assert settings(INTELSHARE_FOLDER=str(founded))["data folder"]["origin"] == "INTELSHARE_FOLDER"
