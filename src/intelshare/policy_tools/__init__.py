@@ -1,8 +1,7 @@
-"""Tools for whoever writes policy or checks an implementation. Pure: text in, values out."""
+"""Tools for whoever writes policy. Pure: text in, values out."""
 
 from intelshare.policy_tools.cases import Case, Suite, read_suite
 from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty
-from intelshare.policy_tools.conformance import Mismatch, conform
 from intelshare.policy_tools.coverage import KINDS, Coverage, Point, cover
 from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
@@ -23,7 +22,6 @@ __all__ = [
     "Coverage",
     "Effect",
     "Event",
-    "Mismatch",
     "Mutant",
     "Point",
     "Result",
@@ -35,7 +33,6 @@ __all__ = [
     "check_overlay",
     "check_treaties",
     "check_treaty",
-    "conform",
     "cover",
     "effects",
     "events",

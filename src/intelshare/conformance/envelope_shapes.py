@@ -1,0 +1,259 @@
+"""Vectors of the format (docs/format.md): PAE, padding, keys, batches and a release with all inside it.
+
+Each says bytes in hexadecimal and what must come of them; signatures are verified and keys opened, because
+the library draws their randomness itself and they can never be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Any
+
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape
+from intelshare.crypto.aead import open_once
+from intelshare.crypto.codec import decode, decode_prefix, encode
+from intelshare.crypto.pae import Domain, kdf, key_id, pae, sha256, u32
+from intelshare.crypto.records import Batch, Claims, KeyRecord, Kind, Manifest, Portion, Release
+from intelshare.crypto.suites import SUITES
+from intelshare.envelope import (
+    Opener,
+    Payload,
+    SealingKeyHeld,
+    match_payload,
+    open_bodies,
+    open_grant,
+    peek,
+    read_claims,
+    read_release,
+)
+from intelshare.envelope.construct import (
+    batch_key_info,
+    body_bound,
+    body_key,
+    commitment,
+    grant_key,
+    manifest_digest,
+)
+from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, padded_length
+from intelshare.errors import IntelshareError
+from intelshare.ids import KeyId, MemberCode
+from intelshare.instant import Instant
+from intelshare.statement import (
+    ReceivedBatch,
+    Verified,
+    VerifiedRoots,
+    parse_statement,
+    read_batch,
+    verify,
+    verify_evidence,
+)
+
+_bytes = bytes.fromhex
+
+
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    """The trust documents of somebody who knows one key."""
+
+    record: KeyRecord
+    floor: int = 1
+
+    def key_record(self, key: KeyId) -> KeyRecord | None:
+        return self.record if key == key_id(self.record) else None
+
+    def directory_fresh(self, member: MemberCode, at: Instant) -> bool:
+        return member == self.record.member and at < self.record.not_after
+
+    def revocation(self, key_id: KeyId) -> None:  # noqa: ARG002
+        return None
+
+
+def padding(case: list[int]) -> Answer:
+    """A length, and what it is padded to as a portion and as a grant."""
+    length = case[0]
+    return Answer(
+        "", case, [length, padded_length(length, PORTION_FLOOR), padded_length(length, GRANT_FLOOR)]
+    )
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON: bytes in hexadecimal, enums by name, integers from 2^53 on as text."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, int) and value >= 2**53:
+        return str(value)
+    return value
+
+
+def _answer(part: str, stated: Case, compute: Callable[[], dict[str, Any]]) -> Answer:
+    """What is computed, against what the case states under the same names; or the error that came of it."""
+    expected = {"error": stated["error"]} if "error" in stated else None
+    try:
+        got = compute()
+    except IntelshareError as error:
+        told = {name: value for name, value in stated.items() if name != "error"}
+        return Answer(part, expected or told, {"error": error.code})
+    return Answer(part, expected or {name: stated[name] for name in got}, got)
+
+
+def _pae(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    domain, parts = Domain(case["domain"].encode()), [_bytes(part) for part in case["parts"]]
+    yield _answer("", case, lambda: {"pae": pae(domain, *parts).hex()})
+
+
+def _key(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def compute() -> dict[str, Any]:
+        record = decode(KeyRecord, _bytes(case["bytes"]))
+        made = SUITES[record.suite].public_of(record.use, _bytes(case["secret"]))
+        return {
+            "record": {**plain(record), "public": made.hex()},
+            "bytes": encode(KeyRecord, record).hex(),
+            "key_id": key_id(record).hex(),
+        }
+
+    yield _answer("", case, compute)
+
+
+def _batch(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def record() -> dict[str, Any]:
+        return {"batch": encode(Batch, read_batch(_bytes(case["batch"])).record).hex()}
+
+    yield _answer("record", {name: case[name] for name in ("batch", "error") if name in case}, record)
+    for number, told in enumerate(case["statements"], 1):
+        yield _answer(f"statement {number}", told, partial(_statement, case, told))
+
+
+def _statement(case: Case, told: Case) -> dict[str, Any]:
+    return {"leaf_id": _verified(case["signer"], case["batch"], told).leaf.hex()}
+
+
+def _verified(signer: str, batch: str, told: Case) -> Verified:
+    record = decode(KeyRecord, _bytes(signer))
+    received: ReceivedBatch = read_batch(_bytes(batch))
+    nonce, data, proof = (_bytes(told[name]) for name in ("nonce", "data", "proof"))
+    return verify(
+        parse_statement(Kind[told["kind"]], nonce, data, proof),
+        received,
+        record.member,
+        received.record.signed_at,
+        trust=_Signer(record),
+        suites=SUITES,
+        roots=VerifiedRoots(),
+    )
+
+
+def _release(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    yield _answer("manifest", case["manifest"], partial(_manifest, case))
+    for number, told in enumerate(case["portions"], 1):
+        yield _answer(f"portion {number}", told, partial(_portion, case, told))
+    yield _answer("batch_key", case["batch_key"], partial(_batch_key, case))
+    yield _answer("grant", case["grant"], partial(_grant, case))
+    yield _answer("release", case["release"], partial(_opened, case))
+
+
+def _manifest(case: Case) -> dict[str, Any]:
+    raw = _bytes(case["manifest"]["bytes"])
+    record = decode(Manifest, raw)
+    return {
+        "record": plain(record),
+        "bytes": encode(Manifest, record).hex(),
+        "md": manifest_digest(raw).hex(),
+    }
+
+
+def _portion(case: Case, told: Case) -> dict[str, Any]:
+    raw = _bytes(case["manifest"]["bytes"])
+    bulletin, md = decode(Manifest, raw).bulletin, manifest_digest(raw)
+    slot, secret = told["slot"], _bytes(told["secret"])
+    key = body_key(secret, md, slot)
+    padded = open_once(key, _bytes(told["body"]), body_bound(md, slot), "a portion")
+    return {
+        "record": plain(decode_prefix(Portion, padded)[0]),
+        "padded": padded.hex(),
+        "salt": kdf(secret, Domain.PORTION_SALT, bulletin, u32(slot)).hex(),
+        "commitment": commitment(secret, bulletin, slot, padded).hex(),
+        "body_key": key.hex(),
+    }
+
+
+def _batch_key(case: Case) -> dict[str, Any]:
+    release, record = decode(Release, _bytes(case["release"]["bytes"])), _kem(case)
+    signer = key_id(decode(KeyRecord, _bytes(case["signer"])))
+    info = batch_key_info(record.suite, signer, release.origin, release.recipient, key_id(record))
+    opened = SUITES[record.suite].load_sealing(_bytes(case["kem"]["secret"]))
+    return {"info": info.hex(), "opened": opened.open(info, _bytes(case["batch_key"]["sealed"])).hex()}
+
+
+def _kem(case: Case) -> KeyRecord:
+    return decode(KeyRecord, _bytes(case["kem"]["record"]))
+
+
+def _grant(case: Case) -> dict[str, Any]:
+    release, nonce = decode(Release, _bytes(case["release"]["bytes"])), _bytes(case["release"]["nonce"])
+    stream = (release.origin, release.incarnation, release.recipient)
+    key = grant_key(_bytes(case["batch_key"]["opened"]), _kem(case).suite, stream, release.sequence, nonce)
+    framed = open_once(key, _bytes(case["grant"]["ciphertext"]), b"", "the grant")
+    middle = 4 + int.from_bytes(framed[:4], "big")
+    end = middle + 4 + int.from_bytes(framed[middle : middle + 4], "big")
+    return {
+        "claims": plain(decode(Claims, framed[4:middle])),
+        "claims_bytes": framed[4:middle].hex(),
+        "secrets_digest": sha256(framed[middle + 4 : end]).hex(),
+        "key": key.hex(),
+    }
+
+
+def _opened(case: Case) -> dict[str, Any]:
+    """The release as a recipient takes it, check by check; its portions must be those stated."""
+    told = {"kind": Kind.RELEASE.name, "data": case["release"]["bytes"], **case["release"]}
+    verified = _verified(case["signer"], case["release"]["batch"], told)
+    kem = _kem(case)
+    held = SealingKeyHeld(kem, SUITES[kem.suite].load_sealing(_bytes(case["kem"]["secret"])))
+    peek(verified, kem.member)
+    release = read_release(verified)
+    payload = Payload(
+        _bytes(case["batch_key"]["sealed"]),
+        _bytes(case["grant"]["ciphertext"]),
+        tuple(_bytes(portion["body"]) for portion in case["portions"]),
+    )
+    match_payload(release, payload)
+    grant = open_grant(verified, release, payload, Opener({key_id(kem): held}))
+    trust = _Signer(decode(KeyRecord, _bytes(case["signer"])))
+    claimed = read_claims(
+        verified,
+        release,
+        payload,
+        grant,
+        verified.batch.record.signed_at,
+        prove_consent=lambda evidence: verify_evidence(
+            evidence, trust=trust, suites=SUITES, roots=VerifiedRoots()
+        ),
+    )
+    open_bodies(claimed, payload)
+    return {
+        "record": plain(release),
+        "bytes": encode(Release, release).hex(),
+        "leaf_id": verified.leaf.hex(),
+    }
+
+
+ENVELOPE_SHAPES = (
+    Shape("pae", frozenset(("domain", "parts", "pae")), _pae, answered=False),
+    Shape("key", frozenset(("secret", "record", "bytes", "key_id")), _key, answered=False),
+    Shape("batch", frozenset(("signer", "batch", "statements")), _batch, answered=False),
+    Shape(
+        "release",
+        frozenset(("signer", "kem", "manifest", "portions", "batch_key", "grant", "release")),
+        _release,
+        answered=False,
+    ),
+)

@@ -1,0 +1,101 @@
+"""Vectors of labels, conversion, banners and decisions (``tests/vectors/README.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from intelshare import instant
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape, unusable
+from intelshare.errors import IntelshareError
+from intelshare.labels import Label, convert, format_banner, format_portion, parse_label, rollup
+from intelshare.policy import Outcome, decide, read_decision
+from intelshare.policy.vectors import read_request_from_json, request_from_json
+
+
+def _label(case: Case, setting: Setting) -> Iterator[Answer]:
+    registry = setting.registry
+    at = instant.parse(case["at"]) if "at" in case else None
+    names = [name for name in ("banner", "portion") if name in case]
+    expected = {"label": _without_notes(case.get("expect")), **{name: case[name] for name in names}}
+    try:
+        label = parse_label(case["text"], registry, at, case.get("use", "read"))
+    except IntelshareError as error:
+        yield Answer("", _expected(case, expected), {"error": error.code})
+        return
+    texts = {"banner": format_banner(label, registry), "portion": format_portion(label, registry)}
+    got: dict[str, Any] = {"label": label_json(label), **{name: texts[name] for name in names}}
+    for form, text in texts.items():
+        if parse_label(text, registry) != label:
+            got["round trip"] = f"the {form} {text!r} reads as another label"
+    yield Answer("", _expected(case, expected), got)
+
+
+def _conversion(case: Case, setting: Setting) -> Iterator[Answer]:
+    at = instant.parse(case["at"])
+    try:
+        got: Any = convert(setting.registry, case["from"], case["level"], case["to"], at).name
+    except IntelshareError as error:
+        got = {"error": error.code}
+    yield Answer("", _expected(case, case.get("expect")), got)
+
+
+def _banner(case: Case, setting: Setting) -> Iterator[Answer]:
+    registry = setting.registry
+    at = instant.parse(case["at"])
+    try:
+        labels = [parse_label(text, registry, at) for text in case["portions"]]
+        got: Any = format_banner(rollup(case["originator"], at, labels, registry), registry)
+    except IntelshareError as error:
+        got = {"error": error.code}
+    yield Answer("", _expected(case, case.get("expect")), got)
+
+
+def _decision(case: Case, setting: Setting) -> Iterator[Answer]:
+    world = setting.world
+    if world is None:
+        raise unusable(f"case {case.get('id', '?')} is a decision, and its file has no world")
+    expected = _without_notes(case["expect"])
+    if "reader" in case:
+        reading = read_decision(world, read_request_from_json(case))
+        denied = {"outcome": "deny", "reasons": [code.value for code in reading.codes]}
+        yield Answer("", expected, {"outcome": "allow"} if reading.allowed else denied)
+        return
+    decision = decide(world, request_from_json(case))
+    got: dict[str, Any] = {"outcome": decision.outcome.value}
+    if decision.outcome is Outcome.DENY:
+        got["reasons"] = list(decision.codes)
+    else:
+        got |= {"basis": decision.basis, "obligations": list(decision.obligations)}
+    yield Answer("", expected, got)
+
+
+def label_json(label: Label) -> dict[str, Any]:
+    """The label in the shape of ``labels.json``: a key is absent where the label has none."""
+    fields = {
+        "authority": label.authority,
+        "level": label.level,
+        "releasable_to": None if label.releasable_to is None else list(label.releasable_to),
+        "controls": list(label.controls) or None,
+        "tlp": label.tlp,
+        "owners": list(label.owners) or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _expected(case: Case, otherwise: Any) -> Any:
+    return {"error": case["error"]} if "error" in case else otherwise
+
+
+def _without_notes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if key != "note"}
+    return value
+
+
+POLICY_SHAPES = (
+    Shape("label", frozenset(("text",)), _label),
+    Shape("banner", frozenset(("portions",)), _banner),
+    Shape("decision", frozenset(("category",)), _decision),
+    Shape("conversion", frozenset(("level",)), _conversion),
+)

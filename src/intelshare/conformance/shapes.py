@@ -1,0 +1,54 @@
+"""What a vector is: the keys by which its shape is known, and what judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from intelshare.errors import PolicyFileError
+from intelshare.labels import Registry
+from intelshare.policy import World
+
+Case = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What surrounds a case: the real registry, and the world that its file brings, if it does."""
+
+    registry: Registry
+    world: World | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One thing that a case states, and what this implementation says instead. Plain JSON values."""
+
+    part: str
+    """Which part of the case; empty: all of it."""
+    expected: Any
+    got: Any
+
+
+Judge = Callable[[Case, Setting], Iterator[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Cases that have all of ``keys`` are of this shape."""
+
+    name: str
+    keys: frozenset[str]
+    judge: Judge
+    answered: bool = True
+    """Whether a case states its answer under ``expect`` or ``error``; else the keys themselves are it."""
+
+    def fits(self, case: Case) -> bool:
+        """Whether a case is of this shape."""
+        return self.keys <= case.keys() and (not self.answered or "expect" in case or "error" in case)
+
+
+def unusable(message: str) -> PolicyFileError:
+    """The error for a file that holds what is no vector."""
+    return PolicyFileError("INPUT_INVALID", message, hint="the shapes are in tests/vectors/README.md")

@@ -1,0 +1,166 @@
+"""Vectors run through ``intelshare conformance``, and a wrong expectation is found."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+
+from intelshare.cli.app import run
+from intelshare.conformance import conform
+from intelshare.errors import PolicyFileError
+from intelshare.packs import builtin_registry
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+FILES = sorted(VECTORS.glob("*.json"))
+NAMES = ("labels", "conversion", "banners", "decisions", "envelope")
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE = (
+    json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
+)
+
+
+def test_all_shipped_vectors_match(capsys):
+    assert {path.stem for path in FILES} >= set(NAMES)
+    assert run(["conformance", *map(str, FILES)]) == 0
+    envelope = len(ENVELOPE["pae"]) + len(ENVELOPE["padding"]) + len(ENVELOPE["keys"])
+    envelope += sum(1 + len(ENVELOPE[name]["statements"]) for name in ("batch_of_1", "batch_of_3"))
+    envelope += 4 + len(ENVELOPE["release"]["portions"])
+    total = sum(map(len, (LABELS, CONVERSION, BANNERS))) + len(DECISIONS["cases"]) + envelope
+    checked, said, *_ = capsys.readouterr().out.splitlines()[-1].split(" ", 1)
+    assert int(checked) >= total
+    assert said == "checked, 0 mismatches"
+
+
+def test_one_object_may_hold_several_shapes_and_a_list_several_worlds():
+    document = {
+        "labels": LABELS,
+        "banners": BANNERS,
+        "decisions": [DECISIONS, DECISIONS],
+        "pae": ENVELOPE["pae"],
+    }
+    checked, mismatches = conform(document, builtin_registry())
+    assert checked == len(LABELS) + len(BANNERS) + 2 * len(DECISIONS["cases"]) + len(ENVELOPE["pae"])
+    assert mismatches == []
+
+
+@pytest.mark.parametrize(
+    ("case", "wrong"),
+    [
+        (LABELS[0], {"banner": "SECRET"}),
+        (LABELS[0], {"error": "UNKNOWN_LEVEL"}),
+        (CONVERSION[0], {"expect": "TRES SECRET"}),
+        (BANNERS[0], {"expect": "SECRET//NOFORN"}),
+        (ENVELOPE["pae"][1], {"pae": "00"}),
+        (ENVELOPE["pae"][1], {"error": "ENVELOPE_MALFORMED"}),
+        (ENVELOPE["keys"][0], {"key_id": "00"}),
+        (ENVELOPE["keys"][0], {"secret": "00" * 64}),
+        (ENVELOPE["keys"][3], {"secret": "00" * 96}),
+        (ENVELOPE["padding"][3], None),
+        ({"world": DECISIONS["world"], "cases": [DECISIONS["cases"][0]]}, None),
+    ],
+)
+def test_wrong_expectation_is_a_mismatch_with_expected_and_got(case, wrong, tmp_path, capsys):
+    case = deepcopy(case)
+    if wrong is not None:
+        case |= wrong
+    elif isinstance(case, list):
+        case[1] += 1
+    else:
+        case["cases"][0]["expect"]["basis"] = "another"
+    path = tmp_path / "v.json"
+    path.write_text(json.dumps([case]))
+    assert run(["conformance", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("  expected ")
+    assert lines[2].startswith("  got      ")
+    assert lines[-1] == "1 checked, 1 mismatches"
+
+
+def flipped(text):
+    """The same bytes in hexadecimal, but for the last bit."""
+    return text[:-1] + f"{int(text[-1], 16) ^ 1:x}"
+
+
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        (("manifest", "md"), {"manifest"}),
+        (("portions", 0, "padded"), {"portion 1"}),
+        (("portions", 0, "salt"), {"portion 1"}),
+        (("portions", 0, "commitment"), {"portion 1"}),
+        (("portions", 1, "body_key"), {"portion 2"}),
+        (("portions", 1, "body"), {"portion 2", "release"}),
+        (("batch_key", "info"), {"batch_key"}),
+        (("batch_key", "sealed"), {"batch_key", "release"}),
+        (("grant", "claims_bytes"), {"grant"}),
+        (("grant", "secrets_digest"), {"grant"}),
+        (("grant", "ciphertext"), {"grant", "release"}),
+        (("release", "leaf_id"), {"release"}),
+        (("release", "proof"), {"release"}),
+        (("release", "batch"), {"release"}),
+    ],
+)
+def test_one_bit_of_a_release_is_noticed_where_it_counts(path, parts):
+    document = deepcopy(ENVELOPE["release"])
+    inner = document
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = flipped(inner[path[-1]])
+    _, mismatches = conform(document, builtin_registry())
+    assert {mismatch.case for mismatch in mismatches} == parts
+
+
+@pytest.mark.parametrize("name", ["leaf_id", "proof", "data", "nonce"])
+def test_one_bit_of_a_statement_is_noticed(name):
+    document = deepcopy(ENVELOPE["batch_of_3"])
+    document["statements"][1][name] = flipped(document["statements"][1][name])
+    _, mismatches = conform(document, builtin_registry())
+    assert [mismatch.case for mismatch in mismatches] == ["statement 2"]
+
+
+def test_refusal_may_be_what_a_vector_expects():
+    document = deepcopy(ENVELOPE["batch_of_1"])
+    document["batch"] = flipped(document["batch"])
+    (told,) = document["statements"]
+    told["error"] = "SIGNATURE_INVALID"
+    assert conform(document, builtin_registry()) == (2, [])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {},
+        {"labels": []},
+        {"seed": "x", "note": {"by": "somebody"}},
+        [{"expect": 1}],
+        [3],
+        [[1, 2]],
+        {"world": {}},
+        {"world": DECISIONS["world"]},
+        {"world": DECISIONS["world"], "cases": []},
+        [DECISIONS["cases"][0]],
+        [{"text": "S", "expect": {}, "at": 3}],
+        [{"txet": "S", "expcet": {}}],
+        {"labels": LABELS[:2], "one": {"text": "S", "expcet": {}}},
+        [{"domain": "no such domain", "parts": [], "pae": ""}],
+        [{"domain": "body", "parts": ["no hexadecimal"], "pae": ""}],
+        [{name: ENVELOPE["release"][name] for name in ("signer", "kem", "manifest", "portions")}],
+        {**ENVELOPE["release"], "kem": {}},
+        [{"a": LABELS[:1]}] * 2 + [[[[[[[[[[]]]]]]]]]],
+    ],
+)
+def test_unknown_shape_is_an_error_not_a_pass(document):
+    with pytest.raises(PolicyFileError) as caught:
+        conform(document, builtin_registry())
+    assert caught.value.code == "INPUT_INVALID"
+
+
+def test_file_without_cases_proves_nothing(tmp_path, capsys):
+    path = tmp_path / "v.json"
+    path.write_text("[]")
+    assert run(["conformance", str(path)]) == 2
+    assert "there is no case in it" in capsys.readouterr().err
+    path.write_text("{")
+    assert run(["conformance", str(path)]) == 2
+    assert run(["conformance", str(tmp_path / "absent.json")]) == 2
