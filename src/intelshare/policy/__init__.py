@@ -1,5 +1,6 @@
 """Policy: treaties in time, overlays, the world, and the decisions made in it. Pure."""
 
+from intelshare.policy.acts import ActKind, PartyAct, with_acts
 from intelshare.policy.decide import decide
 from intelshare.policy.decision import (
     OWN_PRODUCT,
@@ -23,6 +24,7 @@ from intelshare.policy.world import World, compile_world
 __all__ = [
     "OWN_PRODUCT",
     "UNRESTRICTED",
+    "ActKind",
     "Citation",
     "Code",
     "Decision",
@@ -31,6 +33,7 @@ __all__ = [
     "Outcome",
     "Overlay",
     "Party",
+    "PartyAct",
     "Provision",
     "ReadDecision",
     "ReadRequest",
@@ -49,4 +52,5 @@ __all__ = [
     "parse_treaty",
     "read_decision",
     "text_hash",
+    "with_acts",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from intelshare.errors import PolicyFileError
 from intelshare.instant import Instant
 from intelshare.labels import Interval, Registry
+from intelshare.policy.acts import PartyAct, with_acts
 from intelshare.policy.overlay import Overlay
 from intelshare.policy.snapshot import Snapshot
 from intelshare.policy.treaty import Treaty
@@ -24,6 +25,8 @@ class World:
     treaties it ratified with their text hashes; it then counts instead of the file: a treaty that the
     directory does not name is adopted in no text (TEXT_MISMATCH). A member without an entry is taken
     as the file says.
+
+    ``treaties`` are as ``files`` and ``acts`` together tell them.
     """
 
     registry: Registry
@@ -31,6 +34,8 @@ class World:
     treaties: tuple[Treaty, ...] = ()
     overlays: Mapping[str, Overlay] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    files: tuple[Treaty, ...] = field(default=(), repr=False)
+    acts: tuple[PartyAct, ...] = ()
     changes: tuple[Instant, ...] = field(init=False, repr=False)
     """The instants at which anything changes, ascending; between two of them all decisions are alike."""
     _snapshots: dict[int, Snapshot] = field(init=False, repr=False)
@@ -55,8 +60,9 @@ def compile_world(
     treaties: Iterable[Treaty],
     overlays: Iterable[Overlay] = (),
     texts: Mapping[str, Mapping[str, str]] = _NO_TEXTS,
+    acts: Iterable[PartyAct] = (),
 ) -> World:
-    """The world of these parts, in whatever order they come.
+    """The world of these parts, in whatever order they come. ``treaties`` are those of the files.
 
     Raises PolicyFileError DUPLICATE_KEY for two treaties of one id or two overlays of one member,
     PARTY_UNKNOWN for a member that the registry does not know.
@@ -77,7 +83,8 @@ def compile_world(
         if overlay.member in by_member:
             raise PolicyFileError("DUPLICATE_KEY", f"{overlay.member} has two overlays")
         by_member[overlay.member] = overlay
-    return World(registry, known, tuple(by_id[name] for name in sorted(by_id)), by_member, texts)
+    filed, said = tuple(by_id[name] for name in sorted(by_id)), tuple(acts)
+    return World(registry, known, with_acts(filed, said), by_member, texts, filed, said)
 
 
 def _changes(world: World) -> Iterator[Instant]:

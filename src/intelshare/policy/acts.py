@@ -1,0 +1,182 @@
+"""Treaty acts: how a member's own signed word changes the history that a treaty file tells of it.
+
+A file is the record that its keeper holds. By act a member can restrict itself, take that back, and bring into
+force what the file leaves open to it; it cannot undo what the file has ended (docs/decisions/0007):
+
+    ratify        bound from then on: a party that the file lists without a period, or that had left by act
+    reserve       a reservation, from then on
+    suspend       suspended from then on
+    give notice   withdraws at the instant named; until then nothing changes
+    withdraw      no longer bound from then on
+    reinstate     own suspension ends, a withdrawal still to come is taken back; with a reservation: that one ends
+
+Acts hold in the order of their numbers: what a later one says of an instant counts. An act of a member that the
+file does not list changes nothing, nor does a ratification of another text than the file's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from intelshare.instant import NEVER, Instant
+from intelshare.labels import Interval
+from intelshare.policy.treaty import Party, Reservation, Treaty
+
+
+class ActKind(IntEnum):
+    """What an act does; the values are those of the signed record."""
+
+    RATIFY = 1
+    RESERVE = 2
+    SUSPEND = 3
+    GIVE_NOTICE = 4
+    WITHDRAW = 5
+    REINSTATE = 6
+
+    @property
+    def words(self) -> str:
+        """As people are told: "gives notice of withdrawal from"."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    ActKind.RATIFY: "ratifies",
+    ActKind.RESERVE: "makes a reservation to",
+    ActKind.SUSPEND: "suspends its part in",
+    ActKind.GIVE_NOTICE: "gives notice of withdrawal from",
+    ActKind.WITHDRAW: "withdraws from",
+    ActKind.REINSTATE: "reinstates its part in",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartyAct:
+    """One act of one member, as it counts here."""
+
+    member: str
+    n: int
+    treaty: str
+    text: str
+    """``sha256:<hex>`` of the text that it is about."""
+    kind: ActKind
+    made: Instant
+    """When it was signed (an own act) or came here."""
+    since: Instant
+    """From when it holds; never before ``made``."""
+    reservation: Reservation | None = None
+
+
+def with_acts(treaties: Iterable[Treaty], acts: Iterable[PartyAct]) -> tuple[Treaty, ...]:
+    """The treaties as files and acts together tell them, in the order given. The order of ``acts`` is free."""
+    by_party: dict[tuple[str, str], list[PartyAct]] = {}
+    for act in sorted(acts, key=lambda act: (act.n, act.made)):
+        by_party.setdefault((act.treaty, act.member), []).append(act)
+    touched = {treaty for treaty, _ in by_party}
+    return tuple(
+        replace(
+            treaty,
+            parties=tuple(
+                _after(party, by_party.get((treaty.id, party.member), ()), treaty.text)
+                for party in treaty.parties
+            ),
+        )
+        if treaty.id in touched
+        else treaty
+        for treaty in treaties
+    )
+
+
+class _Timeline:
+    """What acts said of one thing from when on: a later act overrides all from its instant."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Instant, bool]] = []
+
+    def say(self, since: Instant, value: bool) -> None:
+        self.said = [(at, old) for at, old in self.said if at < since] + [(since, value)]
+
+    def take_back(self, value: bool, after: Instant) -> None:
+        """As if what is still to come had not been said."""
+        self.said = [(at, old) for at, old in self.said if old is not value or at <= after]
+
+    def spans(self, value: bool) -> list[Interval]:
+        ends = [at for at, _ in self.said[1:]] + [NEVER]
+        return [Interval(at, end) for (at, old), end in zip(self.said, ends, strict=False) if old is value]
+
+
+def _after(party: Party, acts: Sequence[PartyAct], text: str) -> Party:
+    """The party's history with its acts, which are in order."""
+    bound, suspended = _Timeline(), _Timeline()
+    reservations: list[Reservation] = []
+    notified, ratified, adopted = party.notified, party.ratified, party.text
+    for act in acts:
+        match act.kind:
+            case ActKind.RATIFY if act.text == text:
+                bound.say(act.since, True)
+                adopted = text
+                ratified = act.made if ratified is None else ratified
+            case ActKind.GIVE_NOTICE:
+                bound.say(act.since, False)
+                notified = act.made
+            case ActKind.WITHDRAW:
+                bound.say(act.since, False)
+            case ActKind.SUSPEND:
+                suspended.say(act.since, True)
+            case ActKind.RESERVE if act.reservation is not None:
+                reservations.append(_from(act.reservation, act.since))
+            case ActKind.REINSTATE if act.reservation is not None:
+                reservations = [_ended(one, act.reservation, act.since) for one in reservations]
+            case ActKind.REINSTATE:
+                suspended.say(act.since, False)
+                bound.take_back(False, act.since)
+    own = [span for span in suspended.spans(True) if span.start < span.until]
+    return replace(
+        party,
+        in_force=_without(party.in_force, bound.spans(False)) if party.in_force else _joined(bound),
+        text=adopted,
+        ratified=ratified,
+        notified=notified,
+        suspended=tuple(sorted((*party.suspended, *own))),
+        reservations=(
+            *party.reservations,
+            *dict.fromkeys(one for one in reservations if one.during.start < one.during.until),
+        ),
+    )
+
+
+def _joined(bound: _Timeline) -> tuple[Interval, ...]:
+    """Periods that acts alone make; one ratification after another is one period."""
+    found: list[Interval] = []
+    for span in bound.spans(True):
+        if found and found[-1].until == span.start:
+            found[-1] = Interval(found[-1].start, span.until)
+        else:
+            found.append(span)
+    return tuple(found)
+
+
+def _without(intervals: Iterable[Interval], cuts: Sequence[Interval]) -> tuple[Interval, ...]:
+    """The intervals less the cuts. If nothing is left, an empty one says when the party had left."""
+    found = list(intervals)
+    for cut in cuts:
+        found = [
+            part
+            for start, until in found
+            for part in (Interval(start, min(until, cut.start)), Interval(max(start, cut.until), until))
+            if part.start < part.until
+        ]
+    return tuple(found) or (Interval(cuts[0].start, cuts[0].start),)
+
+
+def _from(reservation: Reservation, since: Instant) -> Reservation:
+    start, until = reservation.during
+    return replace(reservation, during=Interval(max(start, since), until))
+
+
+def _ended(one: Reservation, named: Reservation, at: Instant) -> Reservation:
+    """The reservation, ended at ``at`` if it is the one that is named."""
+    if replace(one, during=named.during) != named:
+        return one
+    return replace(one, during=Interval(one.during.start, min(one.during.until, at)))
