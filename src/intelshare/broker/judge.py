@@ -15,13 +15,16 @@ from intelshare.broker.node import Node
 from intelshare.crypto.codec import Encoded, encode, encoded
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Citation, Portion
+from intelshare.envelope import Given
 from intelshare.errors import Place
 from intelshare.ids import Digest, ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_banner, rollup
-from intelshare.policy import Decision, Outcome, Request, decide
+from intelshare.policy import Decision, Outcome, Request, World, decide, originator_of
 
 OUTCOMES = {Outcome.ALLOW: 1, Outcome.HOLD: 2, Outcome.DENY: 3}
+
+_NO_CONSENT: frozenset[str] = frozenset()
 
 _NOBODY = ManifestDigest(bytes(32))
 
@@ -81,10 +84,13 @@ def judge(
     sender: MemberCode | None = None,
     originator: MemberCode | None = None,
     approvals: frozenset[str] = frozenset(),
-    consents: frozenset[str] = frozenset(),
+    consents: Sequence[Given] = (),
     released: bool = False,
 ) -> Pair:
-    """Decide (slot, portion, label) in reading order at ``at`` in the node's present world."""
+    """Decide (slot, portion, label) in reading order at ``at`` in the node's present world.
+
+    ``consents``: all that were given to the sender for this bulletin, whoever gave them and for what.
+    """
     world, sender = node.world, sender or node.member
     until = None if valid_until == NEVER else valid_until
     # A request's instant counts by its stretch of time and by whether the bulletin has expired.
@@ -93,9 +99,13 @@ def judge(
     judged = []
     for slot, portion, label in portions:
         flags = frozenset(portion.flags)
+        agreed = _agreed(world, consents, slot, label, originator or sender, at) if consents else _NO_CONSENT
 
         def make(
-            label: Label = label, category: str = portion.category, flags: frozenset[str] = flags
+            label: Label = label,
+            category: str = portion.category,
+            flags: frozenset[str] = flags,
+            agreed: frozenset[str] = agreed,
         ) -> Ruling:
             return _ruling(
                 decide(
@@ -108,7 +118,7 @@ def judge(
                         recipient=recipient,
                         originator=originator,
                         flags=flags,
-                        consents=consents,
+                        consents=agreed,
                         approvals=approvals,
                         released=released,
                         valid_until=until,
@@ -117,7 +127,7 @@ def judge(
             )
 
         key = (
-            decide, label, portion.category, flags, sender, recipient, originator, consents, approvals,
+            decide, label, portion.category, flags, sender, recipient, originator, agreed, approvals,
             released, expired,
         )  # fmt: skip
         judged.append(Judged(slot, label, snapshot.remember(key, make)))
@@ -126,6 +136,18 @@ def judge(
         tuple(judged),
         tuple([one for one in judged if one.ruling.decision.outcome is not Outcome.DENY]),
         tuple([LoggedPortion(place, one.slot, one.ruling.logged) for place, one in enumerate(judged)]),
+    )
+
+
+def _agreed(
+    world: World, consents: Sequence[Given], slot: int, label: Label, claimed: MemberCode, at: Instant
+) -> frozenset[str]:
+    """Members for whom the originator of this portion has consented, one by one (domain.md, rule 8)."""
+    originator = originator_of(world, label, claimed, at)
+    return frozenset(
+        given.consent.recipient
+        for given in consents
+        if given.by == originator and slot in given.consent.slots and at < given.consent.until
     )
 
 

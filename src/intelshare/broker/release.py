@@ -6,7 +6,8 @@
 9   incarnation, number, neighbours; cancelled         rejected; refused
 10  deliver-by                                         refused
 11  batch key and grant                                refused
-12  claims and manifest; the same bulletin as before   refused
+12  claims and manifest; the same bulletin as before;
+    neither recalled nor destroyed before              refused
 13  bodies, commitments, records, labels, banner       refused
 14  the own policy; the citations                      refused
 15  inbox, receipt, log: one plan                      accepted
@@ -18,11 +19,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from intelshare.audit.records import EntryType, Received
+from intelshare.broker.destroy import Gone, due_of
 from intelshare.broker.frame import Carried, rank
 from intelshare.broker.inbound import Inbound, Refusal, known_row
 from intelshare.broker.judge import Pair, judge
+from intelshare.broker.relations import keep, named_in
 from intelshare.broker.streams import number
-from intelshare.broker.tables import INBOX, PORTION, RECEIVED, InboxRow, PortionRow
+from intelshare.broker.tables import INBOX, PORTION, RECALLED, RECEIVED, InboxRow, PortionRow
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Granted, ReceiptStatus, Release, ReleasePeek
 from intelshare.envelope import (
     Claimed,
@@ -82,15 +86,16 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         )
         bulletin = (claimed.manifest.originator, claimed.manifest.bulletin)
         check_same_bulletin(claimed, _held(inbound, *bulletin))
+        _check_not_over(inbound, claimed)
         opened = open_bodies(claimed, payload)
         labels = _labels(inbound, opened.portions)
         _check_banner(inbound, claimed, labels)
-        _decide(inbound, verified, opened, labels)
+        own = _decide(inbound, verified, opened, labels)
     except (EnvelopeError, CryptoError) as bad:
         raise Refusal((bad.code,), start, claimed.md if claimed is not None else None) from None
     except _Denied as denied:
         raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
-    _store(inbound, verified, release, start, payload, opened)
+    _store(inbound, verified, release, start, payload, opened, own)
 
 
 def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> ManifestDigest | None:
@@ -98,6 +103,16 @@ def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> Man
         return inbound.bulletins[originator, bulletin]
     known = inbound.tx.view.find(INBOX, "bulletin", originator, bulletin, limit=1)
     return known[0].md if known else None
+
+
+def _check_not_over(inbound: Inbound, claimed: Claimed) -> None:
+    """What was recalled or destroyed never comes back, whatever the clock says (promise P10)."""
+    tx, originator = inbound.tx, claimed.manifest.originator
+    if tx.get(RECALLED, originator, claimed.md) is not None:
+        raise _Denied("BULLETIN_RECALLED")
+    held = tx.get(INBOX, claimed.md)
+    if held is not None and held.gone != Gone.NO:
+        raise _Denied("EXPIRED")
 
 
 class _Denied(Exception):
@@ -131,8 +146,8 @@ def _check_banner(inbound: Inbound, claimed: Claimed, labels: Sequence[Label]) -
         raise _Denied("BANNER_MISMATCH")
 
 
-def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> None:
-    """Check 14: the own law and world now, and the citations now and when it was signed."""
+def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> Pair:
+    """Check 14: the own law and world now, and the citations now and when it was signed. The own decision."""
     node, now = inbound.tx.node, inbound.tx.now
     claims = opened.claimed.claims
     signed_at = verified.batch.record.signed_at
@@ -140,6 +155,7 @@ def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequen
     if node.world.at(signed_at) is not node.world.at(now):
         _check_citations(claims.granted, _judge_at(inbound, opened, labels, signed_at))
     _check_citations(claims.granted, pair)
+    return pair
 
 
 def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> Pair:
@@ -156,21 +172,12 @@ def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Ins
         valid_until=manifest.expires,
         sender=inbound.member,
         originator=manifest.originator,
-        consents=_consents(opened, at),
+        consents=opened.claimed.consents,
         released=True,
     )
     if len(pair.granted) < len(pair.portions):
         raise _Denied("POLICY_DENIED", *pair.codes)
     return pair
-
-
-def _consents(opened: Opened, at: Instant) -> frozenset[str]:
-    granted = {granted.slot for granted in opened.claimed.claims.granted}
-    return frozenset(
-        consent.recipient
-        for consent in opened.claimed.consents
-        if at < consent.until and granted <= set(consent.slots)
-    )
 
 
 def _check_citations(granted: Sequence[Granted], pair: Pair) -> None:
@@ -180,6 +187,12 @@ def _check_citations(granted: Sequence[Granted], pair: Pair) -> None:
             raise _Denied("TREATY_MISMATCH")
 
 
+def _obligations(claimed: Claimed, own: Pair) -> set[str]:
+    """Those that the release carries and those of the own law."""
+    carried = {word for granted in claimed.claims.granted for word in granted.obligations}
+    return carried.union(*[portion.ruling.decision.obligations for portion in own.portions])
+
+
 def _store(
     inbound: Inbound,
     verified: Verified,
@@ -187,6 +200,7 @@ def _store(
     start: ReleasePeek,
     payload: Payload,
     opened: Opened,
+    own: Pair,
 ) -> None:
     """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
     tx = inbound.tx
@@ -204,10 +218,14 @@ def _store(
                 md, manifest.bulletin, manifest.originator, inbound.member, verified.leaf, manifest.created,
                 tx.now, -tx.now, manifest.expires, manifest.precedence,
                 rank(manifest.precedence), release.sequence,
-                len(opened.portions), 0,
+                len(opened.portions), 0, Gone.NO, "",
+                due_of(manifest.expires, tx.now, _obligations(claimed, own)),
+                Digest(sha256(b"".join(claimed.secrets))),
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),
         )  # fmt: skip
+        if inbound.member == manifest.originator:
+            keep(tx, md, named_in(claimed.claims, manifest.originator))
         inbound.bulletins[manifest.originator, manifest.bulletin] = md
         inbound.accepted += 1
     tx.put(RECEIVED, known_row(inbound, verified, start))

@@ -15,16 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from intelshare.audit.records import Approve, EntryType, LoggedPortion, Stop, Submit
-from intelshare.broker.frame import rank
-from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
+from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
+from intelshare.broker.address import address, facts_of_new
+from intelshare.broker.judge import Pair, banner_of, judge
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
+from intelshare.broker.relations import keep, named_by
 from intelshare.broker.stored import (
     facts_of,
     find_bulletin,
-    is_open,
-    is_ready,
     logged_decision,
     seal_draft,
     with_facts,
@@ -35,7 +34,6 @@ from intelshare.broker.tables import (
     PORTION,
     SUBMISSION,
     BulletinRow,
-    PairRow,
     PortionRow,
     SubmissionRow,
 )
@@ -43,10 +41,10 @@ from intelshare.broker.transaction import Transaction, open_secret
 from intelshare.bulletin import Draft, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
 from intelshare.crypto.records import Md32, Member
-from intelshare.delivery import Cause, Facts, Stage, pair, word
+from intelshare.delivery import Stage, pair, word
 from intelshare.envelope import encrypt_bulletin
 from intelshare.errors import DeliveryError
-from intelshare.ids import BulletinId, Incarnation, LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.ids import BulletinId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_portion, parse_label
 from intelshare.ports import Plan, Random, View
@@ -92,14 +90,18 @@ class Approval:
 
 
 def submit(node: Node, view: View, submission: Submission, now: Instant, random: Random) -> Plan[Submitted]:
-    """Decide and store. Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE), LabelError."""
-    need_role(view, submission.user, "analyst", "releasing-officer")
+    """Decide and store. Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE), LabelError.
+
+    For what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
+    """
+    user = need_role(view, submission.user, "analyst", "releasing-officer")
     draft = submission.draft
     content = content_digest(check_draft(draft))
     known = view.get(SUBMISSION, submission.key)
     if known is not None:
         return Plan((), _first_answer(node, known, submission, content))
     labels = _labels(node, draft, now)
+    named = named_by(node, view, draft, user, now)
     encrypted = encrypt_bulletin(
         draft.portions,
         node.member,
@@ -116,15 +118,16 @@ def submit(node: Node, view: View, submission: Submission, now: Instant, random:
         BULLETIN,
         BulletinRow(
             md, encrypted.bulletin, submission.user, now, -now, draft.precedence, draft.valid_until,
-            draft.deliver_by, encrypted.manifest, len(slots), seal_draft(tx, md, draft),
+            draft.deliver_by, encrypted.manifest, len(slots), Instant(0), seal_draft(tx, md, draft),
         ),
     )  # fmt: skip
     for position, portion in enumerate(encrypted.portions):
         sealed = tx.seal(PORTION.name, md, portion.slot, portion.secret)
         tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest, sealed))
+    keep(tx, md, named)
     tx.log(EntryType.SUBMIT, Submit(md, submission.user, content))
     for one in decided:
-        _store_pair(tx, one, md, draft)
+        address(tx, one, md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     answer = _answer(node, encrypted.bulletin, md, labels, decided, now)
     sealed_answer = tx.seal(SUBMISSION.name, submission.key, 0, encode(Submitted, answer))
     tx.put(SUBMISSION, SubmissionRow(submission.key, submission.user, content, md, sealed_answer))
@@ -133,9 +136,10 @@ def submit(node: Node, view: View, submission: Submission, now: Instant, random:
 
 def dry_run(node: Node, view: View, submission: Submission, now: Instant) -> Submitted:
     """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
-    need_role(view, submission.user, "analyst", "releasing-officer")
+    user = need_role(view, submission.user, "analyst", "releasing-officer")
     draft = check_draft(submission.draft)
     labels = _labels(node, draft, now)
+    named_by(node, view, draft, user, now)
     decided = _decide(node, draft, labels, list(range(len(labels))), now)
     return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
 
@@ -167,49 +171,6 @@ def approve(node: Node, view: View, approval: Approval, now: Instant, random: Ra
     after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
     tx.put(PAIR, after)
     return tx.plan(word(facts_of(after)))
-
-
-def _facts(one: Pair) -> Facts:
-    if not one.granted:
-        return Facts(Stage.QUEUED, Cause.WITHHELD)
-    return Facts(Stage.HELD if one.holds else Stage.QUEUED)
-
-
-def _store_pair(tx: Transaction, one: Pair, md: ManifestDigest, draft: Draft) -> None:
-    node, now = tx.node, tx.now
-    entry, place = tx.log(EntryType.DECISION, record_of(one, md, node.member, now))
-    facts = _facts(one)
-    if facts.cause is not Cause.NONE:
-        tx.log(EntryType.STOP, Stop(md, one.recipient, facts.cause, one.codes))
-    tx.put(
-        PAIR,
-        PairRow(
-            md=md,
-            recipient=one.recipient,
-            ready=is_ready(facts),
-            rank=rank(draft.precedence),
-            open=is_open(facts),
-            due=min(draft.valid_until, draft.deliver_by),
-            created=now,
-            stage=facts.stage,
-            cause=facts.cause,
-            receipt=facts.receipt,
-            conflict=0,
-            codes=" ".join(one.codes if facts.cause is not Cause.NONE else one.holds),
-            changed=now,
-            granted=len(one.granted),
-            portions=len(one.portions),
-            basis=one.basis,
-            decided_in=node.incarnation,
-            decided_at=place,
-            decision=entry,
-            gist=gist_of(one),
-            approved="",
-            incarnation=Incarnation(0),
-            sequence=0,
-            leaf=LeafId(b""),
-        ),
-    )
 
 
 def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
@@ -257,7 +218,7 @@ def _answer(
         md,
         banner_of(node, labels, node.member, now),
         tuple([_mark(node, label, now) for label in labels]),
-        tuple([SubmittedPair(one.recipient, word(_facts(one)), one.logged) for one in decided]),
+        tuple([SubmittedPair(one.recipient, word(facts_of_new(one)), one.logged) for one in decided]),
     )
 
 

@@ -102,6 +102,13 @@ def hold(facts: Facts) -> Facts:
     return _at(Stage.HELD, facts) if facts.stage is Stage.QUEUED else facts
 
 
+def consented(facts: Facts) -> Facts:
+    """A consent came for what was withheld before it left: it is decided again."""
+    if facts.stage in (Stage.QUEUED, Stage.HELD) and facts.cause is Cause.WITHHELD:
+        return Facts(Stage.QUEUED)
+    return facts
+
+
 def hand_over(facts: Facts) -> Facts:
     """Numbered, sealed and marked."""
     return _at(Stage.HANDED_OVER, facts)

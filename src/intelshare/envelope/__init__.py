@@ -10,6 +10,7 @@ from intelshare.envelope.encrypt import (
 )
 from intelshare.envelope.open import (
     Claimed,
+    Given,
     Grant,
     Opened,
     Opener,
@@ -46,6 +47,7 @@ __all__ = [
     "ClearedPortion",
     "EncryptedBulletin",
     "EncryptedPortion",
+    "Given",
     "Grant",
     "Opened",
     "Opener",

@@ -117,6 +117,14 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A genuine consent, and who gave it."""
+
+    by: MemberCode
+    consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """Claims and manifest that agree with the release and with each other."""
 
@@ -126,9 +134,9 @@ class Claimed:
     md: ManifestDigest
     secrets: tuple[bytes, ...] = field(repr=False)
     """One per granted portion, in the order of ``claims.granted``."""
-    consents: tuple[Consent, ...]
-    """The originator's genuine consents to this forwarder for this bulletin. Whether one of them covers
-    recipient, slots and time is for policy to say (CONSENT_REQUIRED)."""
+    consents: tuple[Given, ...]
+    """Genuine consents to this sender for this bulletin. Whether one of them is the originator's and covers
+    portion, recipient and time is for policy to say (CONSENT_REQUIRED)."""
 
 
 _MADE_HERE: Final = object()
@@ -246,11 +254,10 @@ def read_claims(
     if claims.recipient != release.recipient or manifest.precedence is not release.precedence:
         raise _manifest_mismatch("recipient or precedence differ from the release's")
     md = manifest_digest(claims.manifest)
-    consents: tuple[Consent, ...] = ()
-    if manifest.originator != verified.signer.member:
-        consents = _consents(claims, manifest, md, verified.signer.member, prove_consent)
-        if not consents:
-            raise _manifest_mismatch(f"a bulletin of {manifest.originator} without its consent")
+    sender = verified.signer.member
+    consents = _consents(claims, md, sender, prove_consent)
+    if manifest.originator != sender and not any(one.by == manifest.originator for one in consents):
+        raise _manifest_mismatch(f"a bulletin of {manifest.originator} without its consent")
     if at >= manifest.expires:
         raise EnvelopeError("EXPIRED", "the bulletin is no longer valid")
     secrets = tuple([grant.secrets[i : i + 32] for i in range(0, len(grant.secrets), 32)])
@@ -314,12 +321,8 @@ def _open_all(
 
 
 def _consents(
-    claims: Claims,
-    manifest: Manifest,
-    md: ManifestDigest,
-    forwarder: MemberCode,
-    prove: Callable[[Evidence], Verified],
-) -> tuple[Consent, ...]:
+    claims: Claims, md: ManifestDigest, sender: MemberCode, prove: Callable[[Evidence], Verified]
+) -> tuple[Given, ...]:
     found = []
     for evidence in claims.consents:
         if evidence.kind is not Kind.CONSENT:
@@ -329,8 +332,8 @@ def _consents(
             consent = proven.read(Consent)
         except IntelshareError:
             continue
-        if proven.signer.member == manifest.originator and consent.md == md and consent.to == forwarder:
-            found.append(consent)
+        if consent.md == md and consent.to == sender:
+            found.append(Given(proven.signer.member, consent))
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """Policy: treaties in time, overlays, the world, and the decisions made in it. Pure."""
 
 from intelshare.policy.acts import ActKind, PartyAct, with_acts
-from intelshare.policy.decide import decide
+from intelshare.policy.decide import decide, originator_of
 from intelshare.policy.decision import (
     OWN_PRODUCT,
     UNRESTRICTED,
@@ -48,6 +48,7 @@ __all__ = [
     "check_egress",
     "compile_world",
     "decide",
+    "originator_of",
     "parse_overlay",
     "parse_treaty",
     "read_decision",

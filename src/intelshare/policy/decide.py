@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from intelshare.instant import Instant
 from intelshare.labels import Reference
 from intelshare.policy.decision import (
     OWN_PRODUCT,
@@ -69,7 +70,7 @@ class _Case:
         self.request = request
         self.snapshot: Snapshot = world.at(request.at)
         self.facts: LabelFacts = self.snapshot.facts(request.label)
-        self.originator = _originator(self.facts, request)
+        self.originator = _originator(self.facts, request.originator or request.sender)
         self.free: str | None = None
         if request.recipient == self.originator:
             self.free = OWN_PRODUCT
@@ -87,9 +88,12 @@ class _Case:
         return () if self.tested is None else self.tested.findings
 
 
-def _originator(facts: LabelFacts, request: Request) -> str:
-    """Whose information it is: a state's label says so whatever is claimed; a JOINT one, which owner."""
-    claimed = request.originator or request.sender
+def originator_of(world: World, label: Label, claimed: str, at: Instant) -> str:
+    """Whose information a portion is: a state's label says so whatever is claimed; a JOINT one, which owner."""
+    return _originator(world.at(at).facts(label), claimed)
+
+
+def _originator(facts: LabelFacts, claimed: str) -> str:
     if facts.originator is None or claimed in facts.owners:
         return claimed
     return facts.originator
