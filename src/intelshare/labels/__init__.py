@@ -28,7 +28,7 @@ from intelshare.labels.ladders import (
     ladder,
 )
 from intelshare.labels.parse import MAX_LABEL_BYTES, LabelReader, parse_label
-from intelshare.labels.reach import Reach, level_reference, named_itself, reach
+from intelshare.labels.reach import Reach, level_reference, named_itself, reach, reach_of
 from intelshare.labels.registry import Group, Registry, convert
 from intelshare.labels.registry_files import parse_registry
 from intelshare.labels.rollup import rollup
@@ -73,6 +73,7 @@ __all__ = [
     "parse_label",
     "parse_registry",
     "reach",
+    "reach_of",
     "rollup",
     "show_banner",
     "when",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 from intelshare.instant import Instant
 from intelshare.labels.label import EYES_ONLY, Label
@@ -10,8 +11,7 @@ from intelshare.labels.ladders import JOINT, Reference
 from intelshare.labels.registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """Whether the label states its releasability, and whom it covers; ``covers`` None is everybody.
 
     NOFORN and TLP are not in it: they are rules of their own.
@@ -42,7 +42,15 @@ def level_reference(label: Label, registry: Registry, at: Instant) -> Reference 
 
 
 def reach(label: Label, registry: Registry, at: Instant) -> Reach:
-    """Whom the label covers at ``at`` (an unknown level counts as R4).
+    """Whom the label covers at ``at`` (an unknown level counts as R4)."""
+    unclassified = level_reference(label, registry, at) == Reference.R0
+    return reach_of(label, registry, unclassified, lambda code: registry.expand(code, at))
+
+
+def reach_of(
+    label: Label, registry: Registry, unclassified: bool, expand: Callable[[str], frozenset[str]]
+) -> Reach:
+    """Whom the label covers, by what ``expand`` says that groups stand for.
 
     EYES ONLY covers only states that REL TO names themselves; an organisation's label covers the
     organisation whatever else it says (C-M(2002)49, C-M(2002)60); no REL TO on a state's label says
@@ -53,14 +61,11 @@ def reach(label: Label, registry: Registry, at: Instant) -> Reach:
         return Reach(stated=True, covers=frozenset(filter(registry.is_state, named or ())))
     organisation = label.authority is not None and registry.is_organisation(label.authority)
     if named is None and not organisation:
-        return EVERYBODY if level_reference(label, registry, at) == Reference.R0 else NOBODY
-    codes = list(named or ())
-    if organisation and label.authority is not None:
-        codes.append(label.authority)
-    covered: frozenset[str] = frozenset()
-    return Reach(stated=True, covers=covered.union(*(registry.expand(code, at) for code in codes)))
+        return EVERYBODY if unclassified else NOBODY
+    codes = [*(named or ()), *((label.authority,) if organisation and label.authority else ())]
+    return Reach(stated=True, covers=frozenset().union(*map(expand, codes)))
 
 
 def named_itself(label: Label, registry: Registry) -> frozenset[str]:
     """The members that REL TO names by their own code: states, and organisations for their node."""
-    return frozenset(filter(registry.is_member, label.releasable_to or ()))
+    return registry.nodes.intersection(label.releasable_to or ())

@@ -37,6 +37,10 @@ class Registry:
     states: Mapping[str, str]
     groups: Mapping[str, Group]
     ladders: Mapping[str, Ladder]
+    nodes: frozenset[str] = field(init=False, repr=False)
+    """Codes that can have a node: states and organisations."""
+    known: frozenset[str] = field(init=False, repr=False)
+    """Codes that a REL TO may name: states, groups and organisations."""
     level_names: Mapping[str, Mapping[str, str]] = field(init=False, repr=False)
     """Per authority: every text that names a level (full, short, shown), folded, to its canonical name."""
     organisation_levels: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
@@ -53,6 +57,8 @@ class Registry:
             for code in organisations
             for text, name in names[code].items()
         }
+        object.__setattr__(self, "nodes", frozenset((*self.states, *organisations)))
+        object.__setattr__(self, "known", frozenset((*self.states, *self.groups)))
         object.__setattr__(self, "ladders", ladders)
         object.__setattr__(self, "level_names", names)
         object.__setattr__(self, "organisation_levels", whole)
@@ -68,11 +74,11 @@ class Registry:
 
     def is_member(self, code: str) -> bool:
         """Whether the code can have a node: a state or an organisation."""
-        return code in self.states or self.is_organisation(code)
+        return code in self.nodes
 
     def is_known(self, code: str) -> bool:
         """Whether a REL TO may name the code: a state, a group or an organisation."""
-        return code in self.states or code in self.groups
+        return code in self.known
 
     def ladder(self, authority: str) -> Ladder:
         """The ladder of the authority; one of UNMARKED alone where none is known."""

@@ -24,6 +24,9 @@ class Outcome(Enum):
 class Code(Enum):
     """Why something is denied. Closed and stable; ``decide`` lists them in the order of its rules."""
 
+    # Members are singletons, and Enum's own hash is a Python call on the hot path.
+    __hash__ = object.__hash__
+
     BULLETIN_RECALLED = "BULLETIN_RECALLED"
     BULLETIN_EXPIRED = "BULLETIN_EXPIRED"
     UNKNOWN_MEMBER = "UNKNOWN_MEMBER"

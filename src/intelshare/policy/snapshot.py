@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from intelshare.instant import Instant
 from intelshare.labels import (
@@ -26,46 +25,67 @@ from intelshare.labels import (
     first_owner,
     level_reference,
     named_itself,
-    reach,
+    reach_of,
 )
 from intelshare.policy.overlay import Overlay, When
 from intelshare.policy.permits import Tested, Tester
 from intelshare.policy.treaty import ANY_CATEGORY, Treaty, reference_of
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 _BOUND = 8192
-"""Entries of the memo; full, it forgets all. Foreign labels and categories cannot grow it further."""
+"""Entries of one memo."""
 
 NO_ONWARD_RELEASE = "no-onward-release"
 _CONTROL_OBLIGATIONS = {ORCON: NO_ONWARD_RELEASE, DISPLAY_ONLY: "display-only"}
 _TLP_OBLIGATIONS = {RED: NO_ONWARD_RELEASE, AMBER_STRICT: "own-organisation-only"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelFacts:
-    """All that the rules ask of a label, at the snapshot's instant."""
+class Mark(NamedTuple):
+    """All that the rules ask of a label but its REL TO, at the snapshot's instant."""
 
-    unknown_codes: tuple[str, ...]
     unknown_level: str | None
     """What is wrong with the level, in words."""
     unknown_controls: tuple[str, ...]
     authority: str | None
     reference: Reference
     """R4 where the level is unknown."""
-    stated: bool
-    covers: frozenset[str] | None
-    """None is everybody."""
     noforn: bool
     eyes_only: bool
     red: bool
-    named: frozenset[str]
-    unrestricted: bool
+    open: bool
+    """Nothing restricts it, unless releasability is stated."""
     obligations: tuple[str, ...]
     originator: str | None
     """Whose information the label makes it; None: whoever is claimed."""
     owners: frozenset[str]
     """Of a JOINT label: a claimed originator counts if it is one of them."""
+    codes: frozenset[str]
+    """That it names besides REL TO."""
+
+
+class LabelFacts(NamedTuple):
+    """All that the rules ask of a label, at the snapshot's instant: its mark, and what REL TO says."""
+
+    unknown_level: str | None
+    unknown_controls: tuple[str, ...]
+    authority: str | None
+    reference: Reference
+    noforn: bool
+    eyes_only: bool
+    red: bool
+    open: bool
+    obligations: tuple[str, ...]
+    originator: str | None
+    owners: frozenset[str]
+    codes: frozenset[str]
+    unknown_codes: tuple[str, ...]
+    stated: bool
+    covers: frozenset[str] | None
+    """None is everybody."""
+    named: frozenset[str]
+    unrestricted: bool
 
 
 class Snapshot:
@@ -85,9 +105,12 @@ class Snapshot:
         self.members = members
         self.overlays = overlays
         self.at = at
-        self._expansions = {code: registry.expand(code, at) for code in registry.groups}
+        self._expansions: dict[str, frozenset[str]] = {}
         self._tester = Tester(registry, treaties, texts, at)
         self._known: dict[Hashable, Any] = {}
+        self._marks: dict[Hashable, Mark] = {}
+        self._facts: dict[Label, LabelFacts] = {}
+        self._tests: dict[Hashable, Tested] = {}
 
     def remember(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` gives for this key, made once. Labels mean the same throughout a snapshot.
@@ -96,23 +119,20 @@ class Snapshot:
         besides the snapshot. What ``make`` raises is not remembered.
         """
         found: T | None = self._known.get(key)
-        if found is None:
-            found = make()
-            if len(self._known) >= _BOUND:
-                self._known.clear()
-            self._known[key] = found
-        return found
+        return _keep(self._known, key, make()) if found is None else found
 
     def facts(self, label: Label) -> LabelFacts:
         """What the label means at this instant."""
-        return self.remember((_facts, label), lambda: _facts(label, self.registry, self.at))
+        found = self._facts.get(label)
+        return _keep(self._facts, label, self._read(label)) if found is None else found
 
     def treaty_test(
         self, originator: str, recipient: str, authority: str | None, reference: Reference, category: str
     ) -> Tested:
         """What the treaties between the two say of information of that level and category."""
         key = (originator, recipient, authority, reference, category)
-        return self.remember((Tester, *key), lambda: self._tester.test(*key))
+        found = self._tests.get(key)
+        return _keep(self._tests, key, self._tester.test(*key)) if found is None else found
 
     def equivalence(self, treaty: str | None, member: str) -> tuple[Equivalence, ...]:
         """The equivalence rows of a treaty that lists the member; none of any other."""
@@ -140,51 +160,74 @@ class Snapshot:
         return outside is None or self._outside(recipient, outside)
 
     def _inside(self, recipient: str, group: str) -> bool:
-        expansion = self._expansions.get(group)
-        return expansion is None or recipient in expansion
+        return group not in self.registry.groups or recipient in self._expand(group)
 
     def _outside(self, recipient: str, groups: tuple[str, ...]) -> bool:
-        expansions = [self._expansions.get(group) for group in groups]
-        if None in expansions:
+        if any(group not in self.registry.groups for group in groups):
             return True
-        return not any(expansion is not None and recipient in expansion for expansion in expansions)
+        return not any(recipient in self._expand(group) for group in groups)
+
+    def _expand(self, code: str) -> frozenset[str]:
+        if code not in self.registry.groups:
+            return frozenset((code,))
+        found = self._expansions.get(code)
+        if found is None:
+            found = self._expansions[code] = self.registry.expand(code, self.at)
+        return found
+
+    def _read(self, label: Label) -> LabelFacts:
+        """Labels that differ only in REL TO share their mark."""
+        key = (label.authority, label.level, label.controls, label.tlp, label.owners)
+        mark = self._marks.get(key)
+        if mark is None:
+            mark = _keep(self._marks, key, _mark(label, self.registry, self.at))
+        registry = self.registry
+        own = reach_of(label, registry, mark.reference == Reference.R0, self._expand)
+        codes = mark.codes.union(label.releasable_to or ())
+        unknown = () if registry.known.issuperset(codes) else tuple(sorted(codes - registry.known))
+        return LabelFacts(
+            *mark,
+            unknown,
+            own.stated,
+            own.covers,
+            named_itself(label, registry),
+            mark.open and not own.stated,
+        )
 
 
-def _facts(label: Label, registry: Registry, at: Instant) -> LabelFacts:
+def _keep(memo: dict[K, T], key: K, value: T) -> T:
+    """Remembers the value; a full memo forgets all, so that foreign keys cannot grow it."""
+    if len(memo) >= _BOUND:
+        memo.clear()
+    memo[key] = value
+    return value
+
+
+def _mark(label: Label, registry: Registry, at: Instant) -> Mark:
     authority = label.authority
-    codes = [*(label.releasable_to or ()), *label.owners]
-    if authority is not None and authority != JOINT:
-        codes.append(authority)
+    codes = frozenset(label.owners if authority in (None, JOINT) else (*label.owners, authority))
     reference = level_reference(label, registry, at)
     unknown_level = None
     if reference is None:
         unknown_level = f"{authority or 'nobody'} has no level {label.level!r} at that time"
     elif label.tlp is not None and label.tlp not in TLP_WORDS:
         unknown_level = f"TLP has no {label.tlp!r}"
-    own = reach(label, registry, at)
     known_reference = Reference.R4 if unknown_level is not None or reference is None else reference
-    covers = own.covers
-    if covers is None and known_reference > Reference.R0:
-        covers = frozenset()
-    return LabelFacts(
-        unknown_codes=tuple(sorted({code for code in codes if not registry.is_known(code)})),
+    return Mark(
         unknown_level=unknown_level,
         unknown_controls=tuple(sorted(set(label.controls) - set(CONTROLS))),
         authority=authority,
         reference=known_reference,
-        stated=own.stated,
-        covers=covers,
         noforn=NOFORN in label.controls,
         eyes_only=EYES_ONLY in label.controls,
         red=label.tlp == RED,
-        named=named_itself(label, registry),
-        unrestricted=known_reference == Reference.R0
-        and not own.stated
+        open=known_reference == Reference.R0
         and not set(label.controls) - {RELIDO}
         and label.tlp in (None, CLEAR),
         obligations=_obligations(label),
         originator=_originator(label, registry),
         owners=frozenset(label.owners) if authority == JOINT else frozenset(),
+        codes=codes,
     )
 
 
