@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from intelshare.instant import Instant
-from intelshare.labels import Reference
+from intelshare.labels import Label, Reference
 from intelshare.policy.decision import (
     OWN_PRODUCT,
     UNRESTRICTED,
@@ -89,7 +89,7 @@ class _Case:
 
 
 def originator_of(world: World, label: Label, claimed: str, at: Instant) -> str:
-    """Whose information a portion is: a state's label says so whatever is claimed; a JOINT one, which owner."""
+    """Whose information it is: a state's label says so whatever is claimed; a JOINT one, which owner."""
     return _originator(world.at(at).facts(label), claimed)
 
 
