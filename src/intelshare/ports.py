@@ -164,6 +164,13 @@ class Store(Protocol):
     def query(self, question: Callable[[View], A]) -> A:
         """Ask something of the committed rows; changes nothing."""
 
+    def shred(self) -> Awaitable[None]:
+        """Resolve once nothing that was deleted or replaced before this call is in the store's files.
+
+        Only then may it be signed that something is destroyed (crash point c16). Waits for readers that
+        still look at older rows. Raises what ``perform`` raises.
+        """
+
     def close(self) -> None:
         """Finish the running commit and release everything. Idempotent."""
 

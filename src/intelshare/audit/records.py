@@ -30,6 +30,7 @@ from intelshare.crypto.records import (
     Leaf32,
     Md32,
     Member,
+    Node,
     Number,
     Time,
 )
@@ -50,6 +51,10 @@ class EntryType(IntEnum):
     READ = 10
     REGISTER = 11
     TRUST = 12
+    RECALL = 14
+    DESTROYED = 15
+    WITNESSED = 17
+    TREATY_ACT = 13
 
 
 @record
@@ -208,6 +213,60 @@ class TrustAccepted:
     digest: Digest32
 
 
+@record
+class TreatyActed:
+    """A treaty act counts in this node's world: an own one when it was made, a peer's when it was accepted."""
+
+    member: Member
+    n: U64
+    leaf: Leaf32
+    treaty: Text
+    act: U8
+    since: Time
+    """From when it holds here."""
+    user: Text
+    """Who made it, or let it count; empty: a peer's act as it came."""
+
+
+@record
+class Witnessed:
+    """A log of a peer node began, or does not agree with what was seen of it before."""
+
+    member: Member
+    origin: Node
+    incarnation: IncarnationId
+    size: U64
+    root: Digest32
+    previous: IncarnationId
+    """The log of the checkpoint that was held before; 0: this is the first that was seen."""
+    held: U64
+    """The size of that checkpoint."""
+    forgot: U64
+    """How many entries of it the peer no longer has."""
+    code: Text
+    """Empty, LOG_FORK or LOG_INCONSISTENT."""
+
+
+@record
+class Recalled:
+    """An own user took back an own bulletin."""
+
+    md: Md32
+    user: Text
+    reason: Text
+
+
+@record
+class Destroyed:
+    """The keys of a received bulletin are gone, and its sender is told so."""
+
+    member: Member
+    md: Md32
+    leaf: Leaf32
+    """Of its release."""
+    cause: Text
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -221,6 +280,10 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.READ: Read,
     EntryType.REGISTER: Register,
     EntryType.TRUST: TrustAccepted,
+    EntryType.RECALL: Recalled,
+    EntryType.DESTROYED: Destroyed,
+    EntryType.WITNESSED: Witnessed,
+    EntryType.TREATY_ACT: TreatyActed,
 }
 
 

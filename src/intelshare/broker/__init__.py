@@ -6,6 +6,9 @@
     release    one release: opened, decided under the own law, accepted
     receipt    the recipient's signed word joins the pair at the sender
     read       a reader opens what it may
+    relations  a bulletin supersedes an earlier one, or replies to one
+    recall     the originator takes a bulletin back
+    destroy    keys are deleted, the files shredded, and only then it is signed for
     hello      an incarnation begins; two nodes meet; what is missing is asked for
     streams    numbers, neighbours, holes
     end        what is over stops by itself, and its number is cancelled

@@ -20,6 +20,8 @@ class Effects:
     """Releases on the way to a peer that must not be sent again."""
     ready: frozenset[MemberCode] = frozenset()
     """Peers for which a pair has become ready."""
+    marked: bool = False
+    """Bulletins are being destroyed: shred the store, then ``destroy.finish``."""
     node: Node | None = None
     """The node from now on, if trust or world changed: swapped in before any later step."""
 

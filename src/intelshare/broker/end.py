@@ -1,4 +1,4 @@
-"""End: pairs whose time is over stop by themselves, whether they still wait or are on the way (promise P8).
+"""End: what is over stops by itself: pairs that wait or are on the way (P8), bulletins that were received.
 
 A pair that was handed over and has no receipt is not sent again: its number is cancelled in a stream head,
 and the pair is in doubt until that head is acknowledged or the recipient's signed word arrives (promise P9).
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from intelshare.audit.records import EntryType, Stop
+from intelshare.broker.destroy import anything_due, mark_due
 from intelshare.broker.effects import Effects
 from intelshare.broker.node import Node
 from intelshare.broker.stored import facts_of, with_facts
@@ -16,7 +17,7 @@ from intelshare.broker.tables import NODE, OUTGOING, PAIR, STATEMENT, OutgoingRo
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Cancelled, Kind, StreamHead
-from intelshare.delivery import Cause, Ranges, Stage, pair
+from intelshare.delivery import BestReceipt, Cause, Ranges, Stage, pair
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
@@ -30,40 +31,46 @@ def anything_over(view: View, now: Instant) -> bool:
     """Whether ``expire`` has something to do."""
     # After 0: NEVER sorts first.
     found = view.find(PAIR, "due", 1, after=(0,), limit=1)
-    return bool(found) and found[0].due <= now
+    return (bool(found) and found[0].due <= now) or anything_due(view, now)
 
 
 def expire(node: Node, view: View, now: Instant, random: Random) -> Plan[Effects]:
-    """Stop the pairs whose valid-until or deliver-by has passed."""
+    """Stop the pairs whose valid-until or deliver-by has passed; destroy what may be kept no longer."""
     tx = Transaction(node, view, now, random)
     found = view.find(PAIR, "due", 1, after=(0,), limit=MAX_ENDED)
     over = [row for row in found if row.due <= now]
     stop(tx, over, Cause.EXPIRED, ("EXPIRED",))
+    mark_due(tx)
     return tx.plan(tx.effects())
 
 
 def stop(tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[str, ...]) -> None:
-    """Stop pairs, and cancel the numbers of those that were handed over: one head per stream says it."""
+    """Stop pairs, and cancel the numbers that may not have arrived: one head per stream says it.
+
+    The number of what has a receipt is not cancelled.
+    """
     streams: dict[tuple[Incarnation, MemberCode], int] = {}
     for row in rows:
         stop_pair(tx, row, cause, codes)
-        if row.stage == Stage.HANDED_OVER:
+        if row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE:
             tx.end(row.recipient, row.leaf)
             key = (row.incarnation, row.recipient)
             streams[key] = min(row.rank, streams.get(key, row.rank))
             _cancel(tx, row)
-    heads = [
-        ToSay(recipient, Kind.STREAM_HEAD, encode(StreamHead, _head(tx, incarnation, recipient)), rank)
-        for (incarnation, recipient), rank in streams.items()
-    ]
-    if heads:
-        tx.say(heads)
+    tx.say(
+        [
+            ToSay(recipient, Kind.STREAM_HEAD, encode(StreamHead, _head(tx, incarnation, recipient)), rank)
+            for (incarnation, recipient), rank in streams.items()
+        ]
+    )
 
 
 def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
     """Note why a pair was stopped, in its row and in the log. What was handed over needs ``stop``."""
     tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
-    tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=" ".join(codes)))
+    # Beside a receipt stand the receipt's own codes.
+    told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
+    tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=told))
 
 
 def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:

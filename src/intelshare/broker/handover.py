@@ -13,13 +13,14 @@ Only after the commit does the first byte leave, and every retry is the same byt
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, HandOver
 from intelshare.broker.end import stop_pair
 from intelshare.broker.frame import Carried, Frame, Outbound
 from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
 from intelshare.broker.node import Node
+from intelshare.broker.relations import claims_of
 from intelshare.broker.stored import Written, facts_of, read_secret, read_written, with_facts
 from intelshare.broker.tables import (
     BATCH,
@@ -94,6 +95,11 @@ def handover(
                 room -= one.size
     if not chosen:
         return tx.plan(())
+    at_once = {(one.row.md, one.row.recipient) for one in chosen}
+    for one in chosen:
+        supersedes, reply = claims_of(tx, one.row.md, one.row.recipient, at_once)
+        if supersedes or reply:
+            one.cleared = replace(one.cleared, supersedes=supersedes, reply=reply)
     tips = {one.row.recipient: _tip(node, view, one.row.recipient) for one in chosen}
     sealed = seal([one.cleared for one in chosen], node.signer, now, random, tips=tips)
     batch = tx.batch(sealed.batch)

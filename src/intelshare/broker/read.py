@@ -21,6 +21,7 @@ from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
@@ -81,9 +82,9 @@ class Opened:
 def read(node: Node, view: View, reading: Reading, now: Instant, random: Random) -> Plan[Opened]:
     """Open a bulletin for a reader. Raises DeliveryError NOT_FOUND, also for what it may not see."""
     user = need_role(view, reading.user, "analyst", "releasing-officer")
-    low, high = id_range(reading.bulletin)
-    rows = [row for row in _by_id(view, low, high) if now < row.expires]
-    visible = [one for row in rows if (one := show(node, view, row, user, now)) is not None]
+    visible = received(node, view, reading.bulletin, user, now)
+    if not visible:
+        _say_if_destroyed(view, reading)
     shown = only_one(visible, reading.bulletin)
     row = shown.row
     tx = Transaction(node, view, now, random)
@@ -96,8 +97,33 @@ def read(node: Node, view: View, reading: Reading, now: Instant, random: Random)
     return tx.plan(Opened(shown, tx.effects()))
 
 
+def received(node: Node, view: View, given: str, user: UserRow, now: Instant) -> list[Shown]:
+    """The received bulletins whose id starts so and of which this user may see something.
+
+    Raises DeliveryError NOT_FOUND for what is no id.
+    """
+    rows = _by_id(view, *id_range(given))
+    return [one for row in rows if (one := show(node, view, row, user, now)) is not None]
+
+
+def _say_if_destroyed(view: View, reading: Reading) -> None:
+    """Whoever had opened it may know what became of it; for all others it does not exist.
+
+    Raises DeliveryError NOT_FOUND.
+    """
+    for row in _by_id(view, *id_range(reading.bulletin)):
+        if row.gone and view.get(READER, reading.user, row.md) is not None:
+            raise DeliveryError(
+                "NOT_FOUND",
+                f"the bulletin was destroyed here: {row.cause}",
+                hint=f"ask {row.originator}; nobody here can open it any more",
+            )
+
+
 def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> Shown | None:
-    """The bulletin as this user may see it; None if it may see nothing of it."""
+    """The bulletin as this user may see it; None if it may see nothing of it, or its time is over."""
+    if row.gone or now >= row.due:
+        return None
     claims = decode(Claims, open_secret(node, INBOX.name, row.md, 0, row.sealed_claims))
     granted = {one.slot: one for one in claims.granted}
     shown = []

@@ -6,7 +6,7 @@ from intelshare.audit.records import EntryType, ReceiptJoined
 from intelshare.broker.frame import Carried
 from intelshare.broker.inbound import Inbound, known_row
 from intelshare.broker.stored import facts_of, is_ready, with_facts
-from intelshare.broker.tables import PAIR, PENDING, RECEIVED, STATEMENT
+from intelshare.broker.tables import PAIR, PENDING, RECEIPT, RECEIVED, STATEMENT, ReceiptRow
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, pair
 from intelshare.errors import DeliveryError, EnvelopeError
@@ -42,6 +42,7 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             tx.ready.add(inbound.member)
     tx.delete(PENDING, said.leaf, inbound.member)
     tx.put(RECEIVED, known_row(inbound, verified, None))
+    tx.put(RECEIPT, ReceiptRow(statement.md, inbound.member, verified.leaf))
     tx.log(
         EntryType.RECEIPT,
         ReceiptJoined(inbound.member, verified.leaf, said.leaf, said.status, said.codes),

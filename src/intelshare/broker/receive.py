@@ -6,7 +6,7 @@ The order of attacks.md ("Order of checks"), the first that fails gives the code
     2      lengths and kind                                                         rejected
     3      digest known: DUPLICATE, the stored receipt again
     4, 5   batch, signer, both signatures, proof              statement.verify      rejected
-    then by kind: ``release`` (here, checks 6 to 15), ``receipt``, ``stream head``, ``trust``
+    then by kind: ``release`` (here, checks 6 to 15), ``receipt``, ``recall``, ``stream head``, ``trust``
 
 Rejected: nothing stored but bounded evidence; the peer is told the code and tries again. Refused: authentic
 and for us, so a signed receipt carries the code. Receipts of a frame are signed together and leave after
@@ -21,13 +21,15 @@ from dataclasses import dataclass
 from intelshare.audit.records import EntryType, Received, Rejected
 from intelshare.broker import release
 from intelshare.broker.effects import Effects
+from intelshare.broker.evidence import REJECTED, Shelf, keep_fork, keep_rejected
 from intelshare.broker.frame import Ack, Carried, Frame, Gap
 from intelshare.broker.inbound import Inbound, Refusal, known_row
 from intelshare.broker.node import Node, with_trust
+from intelshare.broker.recall import recalled
 from intelshare.broker.receipt import receipt
 from intelshare.broker.register import keep_document
 from intelshare.broker.streams import gaps, stream_head
-from intelshare.broker.tables import EVIDENCE, PENDING, RECEIVED, STATEMENT, EvidenceRow
+from intelshare.broker.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.transaction import ToSay, Transaction
 from intelshare.crypto.codec import decode, encode, malformed
 from intelshare.crypto.pae import sha256
@@ -38,9 +40,6 @@ from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Statement, Verified, leaf_id, parse_statement, prove, read_batch, verify
-
-MAX_EVIDENCE = 10_000
-"""Rejected statements kept; the oldest give way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,12 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
     )
     acks: list[Ack] = []
     again = False
+    shelf = Shelf(tx, arrival.member, REJECTED)
     try:
         batch = read_batch(arrival.frame.batch)
     except IntelshareError as bad:
         for carried in arrival.frame.statements:
-            acks.append(_reject(tx, arrival, carried, bad.code))
-        _trim_evidence(tx)
+            acks.append(_reject(tx, shelf, arrival, carried, bad.code))
         return tx.plan(Taken(tuple(acks), False, (), 0, Effects()))
     for carried in arrival.frame.statements:
         try:
@@ -105,8 +104,7 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
                 _STEPS.get(verified.statement.kind, _not_yet)(inbound, verified, carried)
             acks.append(Ack(leaf, "", now))
         except IntelshareError as bad:
-            acks.append(_reject(tx, arrival, carried, bad.code))
-    _trim_evidence(tx)
+            acks.append(_reject(tx, shelf, arrival, carried, bad.code))
     _answer(tx, inbound)
     return tx.plan(Taken(tuple(acks), again, tuple(gaps(tx, inbound)), inbound.accepted, tx.effects()))
 
@@ -127,6 +125,7 @@ _STEPS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
     Kind.RELEASE: _release,
     Kind.RECEIPT: receipt,
     Kind.STREAM_HEAD: stream_head,
+    Kind.RECALL: recalled,
 }
 
 
@@ -189,26 +188,14 @@ def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
     return True
 
 
-def _reject(tx: Transaction, arrival: Arrival, carried: Carried, code: str) -> Ack:
+def _reject(tx: Transaction, shelf: Shelf, arrival: Arrival, carried: Carried, code: str) -> Ack:
     """Bounded evidence, one log entry per digest and code, and the code for the peer."""
     leaf = sha256_leaf(carried)
-    key = Digest(sha256(leaf + code.encode()))
-    known = tx.get(EVIDENCE, key)
-    if known is not None:
-        tx.put(EVIDENCE, changed(known, times=known.times + 1))
-    else:
-        tx.put(EVIDENCE, EvidenceRow(key, arrival.member, code, tx.now, 1, carried.data[:4096]))
+    if keep_rejected(shelf, carried, arrival.frame.batch, leaf, code):
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
+    if code == "SEQUENCE_FORK":
+        keep_fork(tx, arrival.member, arrival.uri, carried, arrival.frame.batch)
     return Ack(leaf, code, tx.now)
-
-
-def _trim_evidence(tx: Transaction) -> None:
-    """Let the oldest evidence give way to what this frame has added."""
-    added = tx.added(EVIDENCE)
-    if added:
-        excess = tx.view.count(EVIDENCE, "key") + added - MAX_EVIDENCE
-        for oldest in tx.view.find(EVIDENCE, "first", limit=max(0, excess)):
-            tx.delete(EVIDENCE, oldest.evidence)
 
 
 def sha256_leaf(carried: Carried) -> bytes:

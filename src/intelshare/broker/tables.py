@@ -51,6 +51,8 @@ class BulletinRow:
     deliver_by: Instant
     manifest: bytes
     portions: int
+    recalled: Instant
+    """When an own user recalled it; 0: nobody did."""
     sealed_draft: bytes
     """The portions' labels, categories and flags in reading order, so that they can be decided again."""
 
@@ -65,7 +67,7 @@ class PortionRow:
     body: bytes
     body_digest: Digest
     sealed_secret: bytes
-    """32 bytes sealed at rest; empty once destroyed."""
+    """32 bytes sealed at rest. A received portion is destroyed by deleting its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,47 @@ class InboxRow:
     portions: int
     told: int
     """1: the originator was told that it is read; once, however many read it (promise P4)."""
+    gone: int
+    """broker.destroy.Gone: readable, being destroyed, or destroyed."""
+    cause: str
+    """Why it was destroyed: RECALLED, EXPIRED, RETENTION; empty while it is readable."""
+    due: Instant
+    """When it is destroyed by itself: the sooner of valid-until and the end of retention; then: when it was."""
+    secrets: Digest
+    """H(secrets): with the claims it proves what was granted, also after destruction."""
     sealed_claims: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledRow:
+    """A peer has recalled a bulletin of its own, whether that is held here, was, or never came."""
+
+    member: MemberCode
+    md: ManifestDigest
+    at: Instant
+    leaf: LeafId
+    """Of the recall."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedRow:
+    """Bulletin ``md`` names an earlier one, ``of``: both own or received, and neither need be held here."""
+
+    of: ManifestDigest
+    relation: int
+    """broker.relations.Relation: supersedes, or replies to."""
+    md: ManifestDigest
+    member: MemberCode
+    """The originator of ``of``: look-ups never cross members."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """A signed receipt for an own bulletin; the statement itself is in ``received``."""
+
+    md: ManifestDigest
+    member: MemberCode
+    leaf: LeafId
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +310,24 @@ class LogHeadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ActRow:
+    """A treaty act, own or of a peer; the statement itself is in ``statement`` or ``received``."""
+
+    member: MemberCode
+    n: int
+    leaf: LeafId
+    state: int
+    """broker.act.Held: counts, waits for an earlier one, or contradicts one."""
+    at: Instant
+    """When it was made (an own act) or came."""
+    since: Instant
+    """From when it holds here, never before ``at``; 0 until it counts."""
+    by: UserUri
+    """Who made it, or let it count; empty: a peer's act as it came."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TrustRow:
     """A trust document of a member, as it was signed: roots all, the directory the newest only."""
 
@@ -293,14 +353,38 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRow:
-    """A rejected or contradictory statement: bounded, for the operator."""
+    """A rejected statement, or statements that contradict each other: bounded for each member."""
 
     evidence: Digest
     member: MemberCode
+    shelf: int
+    """0 rejected: the oldest give way. 1 contradictions: the first stay (broker.evidence)."""
+    place: int
+    """Minus its number on the shelf of the member: an index over it gives the newest first."""
     code: str
     first: Instant
     times: int
-    frame: bytes
+    exhibit: bytes
+    """The statements as they were signed (audit.exhibit.Exhibit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A checkpoint of a node's log as it was signed: of the own node the last, of others as many as are held."""
+
+    origin: NodeUri
+    incarnation: Incarnation
+    size: int
+    root: Digest
+    member: MemberCode
+    """Who signed it: of a checkpoint that another member says it saw, that member."""
+    state: int
+    """broker.witness.Held."""
+    at: Instant
+    newest: int
+    """Minus ``at``."""
+    signed: bytes
+    """The statement whole (Evidence): provable by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +410,7 @@ PAIR = Table(
         "ready": ("recipient", "ready", "rank", "created"),
         "due": ("open", "due"),
         "leaf": ("leaf",),
-        "stage": ("stage", "cause", "created"),
+        "stage": ("stage", "open", "created"),
     },
 )
 STATEMENT = Table(
@@ -349,14 +433,24 @@ INBOX = Table(
         "newest": ("newest", "rank", "sequence"),
         "bulletin": ("originator", "bulletin"),
         "id": ("bulletin",),
+        "due": ("gone", "due"),
     },
 )
+RECALLED = Table("recalled", RecalledRow, ("member", "md"))
+RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)})
+RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"))
 READER = Table("reader", ReaderRow, ("user", "md"))
 LOG = Table("log", LogRow, ("incarnation", "place"))
 LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)})
+ACT = Table("act", ActRow, ("member", "n", "leaf"))
 TRUST = Table("trust", TrustRow, ("member", "type", "version"))
 USER = Table("user", UserRow, ("user",))
-EVIDENCE = Table("evidence", EvidenceRow, ("evidence",), {"first": ("first",)})
+EVIDENCE = Table(
+    "evidence", EvidenceRow, ("evidence",), {"member": ("member", "shelf", "place"), "shelf": ("shelf", "first")}
+)
+CHECKPOINT = Table(
+    "checkpoint", CheckpointRow, ("origin", "incarnation", "size"), {"state": ("origin", "state", "newest")}
+)
 NODE = Table("node", NodeRow, ("name",))
 
 TABLES: tuple[Table[Any], ...] = (
@@ -372,11 +466,16 @@ TABLES: tuple[Table[Any], ...] = (
     INCOMING,
     RECEIVED,
     INBOX,
+    RECALLED,
+    RELATED,
+    RECEIPT,
     READER,
     LOG,
     LOG_HEAD,
+    ACT,
     TRUST,
     USER,
     EVIDENCE,
+    CHECKPOINT,
     NODE,
 )

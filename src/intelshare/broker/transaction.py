@@ -35,7 +35,7 @@ from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
-from intelshare.statement import NONCE_LENGTH, Leaf, sign_batch
+from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, sign_batch
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -72,6 +72,8 @@ class Transaction:
         self._before = node
         self.ready: set[MemberCode] = set()
         """Peers for which a pair has become ready."""
+        self.marked = False
+        """Keys were deleted: to be shredded, then signed for."""
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this key, as it will be after the commit."""
@@ -112,7 +114,14 @@ class Transaction:
         return entry, place
 
     def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
-        """Sign statements (1 to 256) in one batch and queue them; what to send each peer after the commit."""
+        """Sign statements, in batches of at most 256, and queue them; what to send each peer afterwards."""
+        return [
+            outbound
+            for start in range(0, len(statements), MAX_LEAVES)
+            for outbound in self._sign(statements[start : start + MAX_LEAVES])
+        ]
+
+    def _sign(self, statements: Sequence[ToSay]) -> list[Outbound]:
         signed = sign_batch(
             [Leaf(item.kind, self.random(NONCE_LENGTH), item.data) for item in statements],
             self.node.signer,
@@ -175,7 +184,7 @@ class Transaction:
     def effects(self) -> Effects:
         """What all this leads to after the commit."""
         node = self.node if self.node is not self._before else None
-        return Effects(tuple(self._said), tuple(self._ended), frozenset(self.ready), node)
+        return Effects(tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked, node)
 
     def batch(self, record: bytes) -> Digest:
         """Keep a batch record; its digest."""

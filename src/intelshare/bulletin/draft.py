@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from intelshare.crypto.codec import Count, encode, record
+from intelshare.crypto.codec import Count, Text, encode, record
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Member, Portion, Precedence, Time
 from intelshare.envelope import MAX_CONTENT, MAX_PORTIONS
@@ -12,6 +12,9 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import Digest
 
 MAX_RECIPIENTS: Final = 512
+
+MAX_ID: Final = 32
+"""Hexadecimal digits of a bulletin's id."""
 
 MAX_MARKS: Final = 4096
 """Bytes of a portion's label, category, flags, grade and media type together."""
@@ -29,13 +32,17 @@ class Draft:
     """Half open; NEVER for no end."""
     portions: Annotated[tuple[Portion, ...], Count()]
     """In reading order; a title is a portion too."""
+    supersedes: Text = ""
+    """Beginning of the id of an own earlier bulletin; empty: none."""
+    in_reply_to: Text = ""
+    """Beginning of the id of an own or received bulletin; empty: none."""
 
 
 def check_draft(draft: Draft) -> Draft:
     """The draft, if it is within bounds.
 
     Raises DeliveryError TOO_LARGE (more than 64 portions, 512 KiB of content, 4 KiB of marks at one portion
-    or 512 recipients) or INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice).
+    or 512 recipients) or INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice, what is no id).
     """
     if len(draft.portions) > MAX_PORTIONS or len(draft.to) > MAX_RECIPIENTS:
         raise DeliveryError(
@@ -58,6 +65,8 @@ def check_draft(draft: Draft) -> Draft:
                 f"label, category and flags of portion {place} are more than {MAX_MARKS} bytes",
                 hint="a label is one line, as `//FRA SECRET//REL TO FRA, USA`",
             )
+    if max(len(draft.supersedes), len(draft.in_reply_to)) > MAX_ID:
+        raise DeliveryError("INPUT_INVALID", "an id of a bulletin has at most 32 hexadecimal digits")
     if not draft.portions:
         raise DeliveryError(
             "INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title"

@@ -92,6 +92,11 @@ def word(facts: Facts) -> str:
     return stopped or _CAUSE_WORDS[facts.cause]
 
 
+def recall_requested(facts: Facts) -> bool:
+    """Whether the recipient holds it and was asked to destroy it: shown beside the word."""
+    return facts.cause is Cause.RECALLED and facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ)
+
+
 def approve(facts: Facts) -> Facts:
     """A releasing officer closed the hold. Changes nothing that is not held."""
     return _at(Stage.QUEUED, facts) if facts.stage is Stage.HELD else facts

@@ -30,6 +30,7 @@ from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_diall
 from intelshare.node.link import Link, Stream
 from intelshare.node.pump import Pump
 from intelshare.node.shell import Shell, effects_of
+from intelshare.node.shredding import Shredder
 from intelshare.ports import Durable, Plan
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
@@ -53,6 +54,7 @@ class Links:
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
         self.pump = Pump(shell, self.by_member)
+        self.shredder = Shredder(shell, self.act)
         shell.on_trust.append(self.trust_changed)
 
     def by_member(self) -> Mapping[MemberCode, Link]:
@@ -113,6 +115,8 @@ class Links:
             link.hand(led.part(_outbound))
         for member in effects.ready:
             self.pump.wake(member)
+        if effects.marked:
+            self.shredder.wake()
 
     async def close(self) -> None:
         """End all links and loops."""

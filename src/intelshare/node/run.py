@@ -66,7 +66,8 @@ class RunningNode:
         self.links = links
         self.ports = ports
         self._remembered: Sidecar | None = None
-        self._tasks = [asyncio.create_task(links.pump.run()), asyncio.create_task(self._keep_house())]
+        running = (links.pump.run(), links.shredder.run(), self._keep_house())
+        self._tasks = [asyncio.create_task(loop) for loop in running]
         for task in self._tasks:
             task.add_done_callback(self._ended)
 

@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 _ALL = 1 << 30
-_SETTLED = frozenset(("withheld", "expired", "undeliverable", "refused", "accepted", "read", "held"))
+_SETTLED = frozenset(
+    ("withheld", "expired", "recalled", "undeliverable", "refused", "accepted", "read", "destroyed", "held")
+)
 
 
 @dataclass(frozen=True, slots=True)

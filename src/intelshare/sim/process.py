@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
 from intelshare.broker.end import anything_over
 from intelshare.broker.frame import Frame, Outbound
@@ -105,6 +106,7 @@ class Process:
     def serve(self, peers: tuple[str, ...]) -> None:
         """The incarnation is durable: dial, and answer."""
         self.serving = True
+        self._sign_destroyed()
         for peer in peers:
             if self.name < peer:
                 self._backoffs[peer] = Backoff(contact=self.now())
@@ -128,6 +130,14 @@ class Process:
         self.say(effects.outbound)
         for peer in sorted(effects.ready):
             self.wake(peer)
+        if effects.marked:
+            self._sign_destroyed()
+
+    def _sign_destroyed(self) -> None:
+        """The disk of the simulation has no bytes to shred: what is durable is deleted."""
+        bulletins = marked(self.view)
+        if bulletins:
+            self.perform("finish", bulletins, then=self.carry_out)
 
     def _dial(self, peer: str) -> None:
         if not self.alive:

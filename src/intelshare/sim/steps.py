@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from intelshare.broker import hello
+from intelshare.broker.destroy import finish
 from intelshare.broker.end import expire
 from intelshare.broker.frame import Outbound
 from intelshare.broker.handover import handover, resend
@@ -50,4 +51,5 @@ STEPS: Steps = {
     "fill": hello.fill,
     "expire": expire,
     "ask_again": hello.ask_again,
+    "finish": finish,
 }

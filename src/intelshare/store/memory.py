@@ -133,6 +133,9 @@ class MemoryStore:
         """See ports.Store."""
         return self.perform_now(step, then)
 
+    async def shred(self) -> None:
+        """See ports.Store. There is no file."""
+
     def query(self, question: Callable[[View], A]) -> A:
         """See ports.Store."""
         return question(self)

@@ -40,9 +40,15 @@ MAX_WRITES: Final = 4096
 CHECKPOINT_PAGES: Final = 4000
 """Pages of the WAL (16 MiB) after which they are copied into the database."""
 
+BUSY: Final = 10_000
+"""Milliseconds for which a connection waits for another."""
+
 WRITER_CACHE: Final = 32 << 10
 READER_CACHE: Final = 4 << 10
 """KiB of pages that a connection keeps in memory."""
+
+SHRED_PATIENCE: Final = 100
+"""Milliseconds for which the writer waits for readers before it lets other steps go first."""
 
 SCRUB_ROWS: Final = 500
 """Rows read at a time by ``scrub``, so that it never holds the WAL for long."""
@@ -56,6 +62,8 @@ class _Job:
     then: Callable[[Any], None] | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Durable[Any]]
+    shred: bool = False
+    """Clear the WAL after the commit. Ends its group; answered with whether it could be cleared."""
     answer: Any = None
     error: BaseException | None = None
 
@@ -88,14 +96,24 @@ class SqliteStore:
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
         """See ports.Store. Raises RuntimeError after ``close``."""
+        return await self._put(step, then)
+
+    async def shred(self) -> None:
+        """See ports.Store: ``secure_delete`` has overwritten it in the database, this clears the WAL."""
+        while not (await self._put(_nothing, shred=True)).value:
+            await asyncio.sleep(SHRED_PATIENCE / 1000)
+
+    def _put(
+        self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None, *, shred: bool = False
+    ) -> asyncio.Future[Durable[A]]:
         if self._failed is not None:
             raise self._failed
         if self._closed:
             raise RuntimeError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
-        self._jobs.put(_Job(step, then, loop, future))
-        return await future
+        self._jobs.put(_Job(step, then, loop, future, shred))
+        return future
 
     def query(self, question: Callable[[View], A]) -> A:
         """See ports.Store. One snapshot for the whole question; long ones do not hold up others."""
@@ -155,6 +173,8 @@ class SqliteStore:
                 return
             group = [job]
             self._perform(group, self._next)
+            if group[-1].shred and group[-1].error is None:
+                self._clear_wal(group[-1])
             _resolve(group)
             self._checkpoint()
 
@@ -178,7 +198,7 @@ class SqliteStore:
             while job is not None:
                 self._run_step(job)
                 full = len(group) >= MAX_GROUP or self._view.writes >= MAX_WRITES
-                job = None if full or job.then is not None else more()
+                job = None if full or job.shred or job.then is not None else more()
                 if job is not None:
                     group.append(job)
             self._view.tell()
@@ -216,11 +236,12 @@ class SqliteStore:
                 job.answer = job.error = None
                 self._perform([job], lambda: None)
         else:
-            group[0].error = StoreError(
-                "DISK_FULL",
-                f"the disk of {self._path.parent} is full",
-                hint="make room; it goes on by itself",
-            )
+            group[0].error = self._full()
+
+    def _full(self) -> StoreError:
+        return StoreError(
+            "DISK_FULL", f"the disk of {self._path.parent} is full", hint="make room; it goes on by itself"
+        )
 
     def _fail(self, error: BaseException) -> StoreError:
         with self._failing:
@@ -239,6 +260,19 @@ class SqliteStore:
             self._checkpoint_at = CHECKPOINT_PAGES
         self._wal_pages = pages
         return apsw.SQLITE_OK
+
+    def _clear_wal(self, job: _Job) -> None:
+        self._writer.set_busy_timeout(SHRED_PATIENCE)
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            job.answer = False
+        except apsw.Error as error:
+            job.error = self._full() if _is_full(error) else self._fail(error)
+        else:
+            job.answer = True
+        finally:
+            self._writer.set_busy_timeout(BUSY)
 
     def _checkpoint(self) -> None:
         if self._wal_pages < self._checkpoint_at or self._failed is not None:
@@ -264,7 +298,7 @@ def open_store(
 
 def _connect(path: Path, cache: int) -> apsw.Connection:
     connection = apsw.Connection(str(path), statementcachesize=256)
-    connection.set_busy_timeout(10_000)
+    connection.set_busy_timeout(BUSY)
     connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", "FULL")
     connection.pragma("secure_delete", True)
@@ -272,6 +306,10 @@ def _connect(path: Path, cache: int) -> apsw.Connection:
     connection.pragma("journal_size_limit", 64 << 20)
     connection.pragma("cache_size", -cache)
     return connection
+
+
+def _nothing(_: View) -> Plan[bool]:
+    return Plan((), False)
 
 
 def _is_full(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ CREATE TABLE bulletin (
     "deliver_by" INTEGER NOT NULL,
     "manifest" BLOB NOT NULL,
     "portions" INTEGER NOT NULL,
+    "recalled" INTEGER NOT NULL,
     "sealed_draft" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md")
@@ -70,7 +71,7 @@ CREATE TABLE pair (
 CREATE INDEX pair_ready ON pair ("recipient", "ready", "rank", "created");
 CREATE INDEX pair_due ON pair ("open", "due");
 CREATE INDEX pair_leaf ON pair ("leaf");
-CREATE INDEX pair_stage ON pair ("stage", "cause", "created");
+CREATE INDEX pair_stage ON pair ("stage", "open", "created");
 
 CREATE TABLE statement (
     "leaf" BLOB NOT NULL,
@@ -179,6 +180,10 @@ CREATE TABLE inbox (
     "sequence" INTEGER NOT NULL,
     "portions" INTEGER NOT NULL,
     "told" INTEGER NOT NULL,
+    "gone" INTEGER NOT NULL,
+    "cause" TEXT NOT NULL,
+    "due" INTEGER NOT NULL,
+    "secrets" BLOB NOT NULL,
     "sealed_claims" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md")
@@ -186,6 +191,34 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_newest ON inbox ("newest", "rank", "sequence");
 CREATE INDEX inbox_bulletin ON inbox ("originator", "bulletin");
 CREATE INDEX inbox_id ON inbox ("bulletin");
+CREATE INDEX inbox_due ON inbox ("gone", "due");
+
+CREATE TABLE recalled (
+    "member" TEXT NOT NULL,
+    "md" BLOB NOT NULL,
+    "at" INTEGER NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("member", "md")
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE related (
+    "of" BLOB NOT NULL,
+    "relation" INTEGER NOT NULL,
+    "md" BLOB NOT NULL,
+    "member" TEXT NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("of", "relation", "md")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX related_md ON related ("md");
+
+CREATE TABLE receipt (
+    "md" BLOB NOT NULL,
+    "member" TEXT NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "member", "leaf")
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE reader (
     "user" TEXT NOT NULL,
@@ -216,6 +249,19 @@ CREATE TABLE log_head (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX log_head_began ON log_head ("began");
 
+CREATE TABLE act (
+    "member" TEXT NOT NULL,
+    "n" INTEGER NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "state" INTEGER NOT NULL,
+    "at" INTEGER NOT NULL,
+    "since" INTEGER NOT NULL,
+    "by" TEXT NOT NULL,
+    "data" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("member", "n", "leaf")
+) STRICT;
+
 CREATE TABLE trust (
     "member" TEXT NOT NULL,
     "type" INTEGER NOT NULL,
@@ -240,14 +286,32 @@ CREATE TABLE user (
 CREATE TABLE evidence (
     "evidence" BLOB NOT NULL,
     "member" TEXT NOT NULL,
+    "shelf" INTEGER NOT NULL,
+    "place" INTEGER NOT NULL,
     "code" TEXT NOT NULL,
     "first" INTEGER NOT NULL,
     "times" INTEGER NOT NULL,
-    "frame" BLOB NOT NULL,
+    "exhibit" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("evidence")
 ) STRICT;
-CREATE INDEX evidence_first ON evidence ("first");
+CREATE INDEX evidence_member ON evidence ("member", "shelf", "place");
+CREATE INDEX evidence_shelf ON evidence ("shelf", "first");
+
+CREATE TABLE checkpoint (
+    "origin" TEXT NOT NULL,
+    "incarnation" INTEGER NOT NULL,
+    "size" INTEGER NOT NULL,
+    "root" BLOB NOT NULL,
+    "member" TEXT NOT NULL,
+    "state" INTEGER NOT NULL,
+    "at" INTEGER NOT NULL,
+    "newest" INTEGER NOT NULL,
+    "signed" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("origin", "incarnation", "size")
+) STRICT;
+CREATE INDEX checkpoint_state ON checkpoint ("origin", "state", "newest");
 
 CREATE TABLE node (
     "name" TEXT NOT NULL,
