@@ -9,7 +9,8 @@ import pytest
 
 from builders import NOW, draft, text
 from intelshare.audit.records import EntryType
-from intelshare.broker import receive as step
+from intelshare.broker import evidence
+from intelshare.broker.frame import Ack
 from intelshare.broker.handover import resend
 from intelshare.broker.hello import acknowledge, fill
 from intelshare.broker.stored import facts_of
@@ -110,7 +111,7 @@ def test_rows_18_19_p4_a_known_release_gets_the_same_receipt_bytes_and_nothing_h
     first = arrive(usa, fra, frame)
     logged, inbox = log_of(usa), rows(usa, INBOX)
     for turn in range(5):
-        usa.do(acknowledge, MemberCode("FRA"), [step.Ack(first.effects.outbound[0].leaves[0], "", NOW)])
+        usa.do(acknowledge, MemberCode("FRA"), [Ack(first.effects.outbound[0].leaves[0], "", NOW)])
         again = arrive(usa, fra, frame, at=Instant(NOW + turn * MINUTE))
         assert codes(again) == [""]
         assert again.again
@@ -166,7 +167,7 @@ def test_rejections_are_one_log_entry_per_digest_and_code_and_counted(
 def test_row_83_evidence_is_bounded_also_when_one_frame_brings_much(
     members: Any, fra: Any, usa: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "MAX_EVIDENCE", 20)
+    monkeypatch.setattr(evidence, "MAX_REJECTED", 20)
     frame = released(members)
     for turn in range(5):
         bad = [replace(frame.statements[0], nonce=bytes([turn, n]) * 8) for n in range(15)]
@@ -194,7 +195,7 @@ def test_row_20_the_last_number_is_missed_when_the_next_hello_names_it(fra: Any,
     arrive(usa, fra, frames[0])
     (gap,) = say_hello(fra, usa).gaps
     assert gap.missing == ((2, 3),)
-    fra.do(acknowledge, USA, [step.Ack(leaf, "", NOW) for leaf in [row.leaf for row in rows(fra, PENDING)]])
+    fra.do(acknowledge, USA, [Ack(leaf, "", NOW) for leaf in [row.leaf for row in rows(fra, PENDING)]])
     assert fra.do(fill, USA, gap)
     resent, _ = fra.ask(resend, USA, (), 1 << 20)
     for outbound in resent:
@@ -206,7 +207,7 @@ def test_row_45_what_was_acknowledged_and_forgotten_is_sent_again_as_the_same_by
     members: Any, fra: Any, usa: Any
 ) -> None:
     frame = released(members)
-    fra.do(acknowledge, USA, [step.Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
+    fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     assert shown(fra) == "sent"
     (gap,) = say_hello(fra, usa).gaps
     fra.do(fill, USA, gap)
@@ -216,7 +217,7 @@ def test_row_45_what_was_acknowledged_and_forgotten_is_sent_again_as_the_same_by
 
 def test_row_46_nobody_gets_numbers_of_another_members_stream(members: Any, fra: Any, usa: Any) -> None:
     frames_of(fra, 2)
-    fra.do(acknowledge, USA, [step.Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
+    fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     (gap,) = say_hello(fra, usa).gaps
     assert not fra.do(fill, KEN, gap)
     assert not usa.do(fill, KEN, gap)

@@ -2,18 +2,25 @@
 
 RFC 9162 (2.1.3 and 2.1.4), which says the same as RFC 6962. A proof is a list of hashes of 32 bytes, at most
 64 for any log that can exist. Entries are given as their hashes (``entry_hash``), in order.
+
+``fold`` goes one step further than the RFC: from a proof that begins with the earlier tree's own first hash
+(``prefix_path``) it *computes* both roots. If the later one is what was signed, the earlier one is what
+that log began with, whatever anybody says: a rewriting proves itself (docs/format.md, "Witnesses").
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from intelshare.audit.log import LogHead, append, leaf_hash, node_hash, root
+from intelshare.audit.log import EMPTY_ROOT, LogHead, append, leaf_hash, node_hash, root
 from intelshare.errors import TrustError
 from intelshare.ids import Incarnation
 
 MAX_PROOF: Final = 64
+
+RootOf = Callable[[int, int], bytes]
+"""The root over the entries from one place up to another."""
 
 
 def inclusion_proof(entries: Sequence[bytes], index: int) -> list[bytes]:
@@ -21,17 +28,22 @@ def inclusion_proof(entries: Sequence[bytes], index: int) -> list[bytes]:
 
     Raises IndexError if there is no such entry.
     """
-    if not 0 <= index < len(entries):
-        raise IndexError(f"there is no entry {index} among {len(entries)}")
-    proof = []
-    while len(entries) > 1:
-        split = _split(len(entries))
+    return inclusion_path(_over(entries), index, len(entries))
+
+
+def inclusion_path(root_of: RootOf, index: int, size: int) -> list[bytes]:
+    """``inclusion_proof`` over a log that is not in memory. Raises IndexError."""
+    if not 0 <= index < size:
+        raise IndexError(f"there is no entry {index} among {size}")
+    proof, low, high = [], 0, size
+    while high - low > 1:
+        split = low + _split(high - low)
         if index < split:
-            proof.append(_root(entries[split:]))
-            entries = entries[:split]
+            proof.append(root_of(split, high))
+            high = split
         else:
-            proof.append(_root(entries[:split]))
-            entries, index = entries[split:], index - split
+            proof.append(root_of(low, split))
+            low = split
     return proof[::-1]
 
 
@@ -41,11 +53,11 @@ def check_inclusion(entry: bytes, index: int, size: int, proof: Sequence[bytes],
     Raises TrustError LOG_INCONSISTENT.
     """
     if not 0 <= index < size:
-        raise _inconsistent(f"entry {index} is not below size {size}")
+        raise inconsistent(f"entry {index} is not below size {size}")
     place, last, node = index, size - 1, leaf_hash(entry)
     for sibling in _checked(proof):
         if last == 0:
-            raise _inconsistent("the proof is too long")
+            raise inconsistent("the proof is too long")
         if place & 1 or place == last:
             node = node_hash(sibling, node)
             while not place & 1 and place:
@@ -54,7 +66,7 @@ def check_inclusion(entry: bytes, index: int, size: int, proof: Sequence[bytes],
             node = node_hash(node, sibling)
         place, last = place >> 1, last >> 1
     if last or node != expected:
-        raise _inconsistent(f"entry {index} is not in the log of size {size}")
+        raise inconsistent(f"entry {index} is not in the log of size {size}")
 
 
 def consistency_proof(entries: Sequence[bytes], earlier: int) -> list[bytes]:
@@ -62,23 +74,57 @@ def consistency_proof(entries: Sequence[bytes], earlier: int) -> list[bytes]:
 
     Raises IndexError if it is not an earlier size.
     """
-    if not 0 <= earlier <= len(entries):
-        raise IndexError(f"{earlier} is no earlier size of {len(entries)}")
     if earlier in (0, len(entries)):
         return []
-    proof = []
-    whole = True  # the subtree looked at was complete already in the earlier log, from its first entry on
-    while earlier != len(entries):
-        split = _split(len(entries))
+    proof = prefix_path(_over(entries), earlier, len(entries))
+    # RFC 9162: who asks has the root of a whole subtree already.
+    return proof if earlier & (earlier - 1) else proof[1:]
+
+
+def prefix_path(root_of: RootOf, earlier: int, size: int) -> list[bytes]:
+    """The consistency proof with the earlier tree's own first hash in it, for ``fold``. Raises IndexError."""
+    if not 0 <= earlier <= size:
+        raise IndexError(f"{earlier} is no earlier size of {size}")
+    if earlier == 0:
+        return []
+    proof, low, high = [], 0, size
+    while earlier != high:
+        split = low + _split(high - low)
         if earlier <= split:
-            proof.append(_root(entries[split:]))
-            entries = entries[:split]
+            proof.append(root_of(split, high))
+            high = split
         else:
-            proof.append(_root(entries[:split]))
-            entries, earlier, whole = entries[split:], earlier - split, False
-    if not whole:
-        proof.append(_root(entries))
+            proof.append(root_of(low, split))
+            low = split
+    proof.append(root_of(low, high))
     return proof[::-1]
+
+
+def fold(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The roots of the first ``earlier`` and of all ``later`` entries that this proof leads to.
+
+    Raises TrustError LOG_INCONSISTENT for a proof of another length than these sizes need.
+    """
+    if not 0 < earlier <= later or not proof:
+        raise inconsistent(f"no proof leads from size {earlier} to size {later}")
+    hashes = _checked(proof)
+    place, last = earlier - 1, later - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    old = new = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise inconsistent("the proof is too long")
+        if place & 1 or place == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        place, last = place >> 1, last >> 1
+    if last:
+        raise inconsistent("the proof is too short")
+    return old, new
 
 
 def check_consistency(
@@ -89,37 +135,36 @@ def check_consistency(
     Raises TrustError LOG_INCONSISTENT: shortened, changed, or another log.
     """
     if not 0 <= earlier <= later:
-        raise _inconsistent(f"it had {earlier} entries and now has {later}")
+        raise inconsistent(f"it had {earlier} entries and now has {later}")
     if earlier in (0, later):
-        empty = root(LogHead(Incarnation(0), 0, b""))
         if (
             proof
             or (earlier == later and earlier_root != later_root)
-            or (not earlier and earlier_root != empty)
+            or (not earlier and earlier_root != EMPTY_ROOT)
         ):
-            raise _inconsistent(f"two roots for size {earlier}")
+            raise inconsistent(f"two roots for size {earlier}")
         return
-    hashes = _checked(proof)
-    if earlier & (earlier - 1) == 0:
-        hashes = [earlier_root, *hashes]
-    if not hashes:
-        raise _inconsistent("the proof is too short")
-    place, last = earlier - 1, later - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    old = new = hashes[0]
-    for sibling in hashes[1:]:
-        if last == 0:
-            raise _inconsistent("the proof is too long")
-        if place & 1 or place == last:
-            old, new = node_hash(sibling, old), node_hash(sibling, new)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            new = node_hash(new, sibling)
-        place, last = place >> 1, last >> 1
-    if last or old != earlier_root or new != later_root:
-        raise _inconsistent(f"the log of {later} entries does not begin with that of {earlier}")
+    whole = earlier & (earlier - 1) == 0
+    if fold(earlier, later, [earlier_root, *proof] if whole else proof) != (earlier_root, later_root):
+        raise inconsistent(f"the log of {later} entries does not begin with that of {earlier}")
+
+
+def inconsistent(why: str) -> TrustError:
+    """LOG_INCONSISTENT in one wording."""
+    return TrustError(
+        "LOG_INCONSISTENT",
+        f"the log does not hold together: {why}",
+        hint="keep what both sides sent as evidence, and ask the log's operator",
+    )
+
+
+def root_over(entries: Sequence[bytes]) -> bytes:
+    """The root of these entries."""
+    return root(append(LogHead(Incarnation(0), 0, b""), entries))
+
+
+def _over(entries: Sequence[bytes]) -> RootOf:
+    return lambda low, high: root_over(entries[low:high])
 
 
 def _split(count: int) -> int:
@@ -127,19 +172,7 @@ def _split(count: int) -> int:
     return 1 << ((count - 1).bit_length() - 1)
 
 
-def _root(entries: Sequence[bytes]) -> bytes:
-    return root(append(LogHead(Incarnation(0), 0, b""), entries))
-
-
 def _checked(proof: Sequence[bytes]) -> list[bytes]:
-    if len(proof) > MAX_PROOF or any(len(part) != 32 for part in proof):
-        raise _inconsistent("this is no list of at most 64 hashes")
+    if len(proof) > MAX_PROOF + 1 or any(len(part) != 32 for part in proof):
+        raise inconsistent("this is no list of at most 65 hashes")
     return list(proof)
-
-
-def _inconsistent(why: str) -> TrustError:
-    return TrustError(
-        "LOG_INCONSISTENT",
-        f"the log does not hold together: {why}",
-        hint="keep what both sides sent as evidence, and ask the log's operator",
-    )

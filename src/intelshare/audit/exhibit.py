@@ -1,0 +1,137 @@
+"""Evidence: signed statements that contradict each other, as they are kept and handed to third parties.
+
+``contradiction`` finds what is wrong with them from their bytes alone, so that whoever checks an exhibit need
+not believe whoever made it. That each statement is signed by the node it speaks for is checked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Annotated, Final
+
+from intelshare.audit.path import LogPath, Verdict, judge
+from intelshare.crypto.codec import B32, U64, Count, decode, record
+from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, Release, StreamHead, TreatyAct
+from intelshare.errors import IntelshareError
+from intelshare.ids import LeafId
+from intelshare.statement import leaf_id
+
+MAX_STATEMENTS: Final = 8
+
+
+@record
+class Exhibit:
+    """What was signed, and what shows that it does not go together."""
+
+    statements: Annotated[tuple[Evidence, ...], Count(0, MAX_STATEMENTS)]
+    """The earlier first."""
+    path: Annotated[tuple[LogPath, ...], Count(0, 1)]
+    """Between two of them that are checkpoints."""
+    holds: U64
+    """Of a rewritten log: how many of its entries are known to be as they were."""
+    raw: B32
+    """The beginning of what could not be read as a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What an exhibit proves against the node that signed."""
+
+    code: str
+    """LOG_FORK, LOG_INCONSISTENT or SEQUENCE_FORK."""
+    node: str
+    what: str
+
+
+def position(checkpoint: Checkpoint | Cosigned) -> Cosigned:
+    """Which log, how long, which root: without who else is named."""
+    return Cosigned(checkpoint.origin, checkpoint.incarnation, checkpoint.size, checkpoint.root)
+
+
+def contradiction(exhibit: Exhibit) -> Contradiction | None:
+    """The first contradiction between any two of the statements; None: they go together.
+
+    Raises EnvelopeError ENVELOPE_MALFORMED for a statement that cannot be read.
+    """
+    path = exhibit.path[0] if exhibit.path else None
+    for one, other in combinations(exhibit.statements, 2):
+        found = _contradict(one, other, path, exhibit.holds)
+        if found is not None:
+            return found
+    return None
+
+
+def _contradict(one: Evidence, other: Evidence, path: LogPath | None, holds: int) -> Contradiction | None:
+    kinds = (one.kind, other.kind)
+    if kinds == (Kind.CHECKPOINT, Kind.CHECKPOINT):
+        return _of_logs(decode(Checkpoint, one.data), decode(Checkpoint, other.data), path, holds)
+    if kinds == (Kind.RELEASE, Kind.RELEASE):
+        return _of_numbers(one, other) or _of_numbers(other, one)
+    if kinds == (Kind.TREATY_ACT, Kind.TREATY_ACT):
+        first, second = decode(TreatyAct, one.data), decode(TreatyAct, other.data)
+        if (first.member, first.n) == (second.member, second.n) and one.data != other.data:
+            return Contradiction("SEQUENCE_FORK", first.member, f"two treaty acts {first.n}")
+    if set(kinds) == {Kind.STREAM_HEAD, Kind.RELEASE}:
+        head, release = (one, other) if one.kind is Kind.STREAM_HEAD else (other, one)
+        return _of_head(decode(StreamHead, head.data), release)
+    return None
+
+
+def _of_logs(one: Checkpoint, other: Checkpoint, path: LogPath | None, holds: int) -> Contradiction | None:
+    if one.origin != other.origin:
+        return None
+    if (one.incarnation, one.size) == (other.incarnation, other.size):
+        if one.root == other.root:
+            return None
+        return Contradiction("LOG_FORK", one.origin, f"two logs of {one.size} entries under one name")
+    if path is None:
+        return None
+    try:
+        led = judge(position(one), position(other), path)
+    except IntelshareError:
+        return None
+    if led.verdict is not Verdict.REWRITTEN:
+        return None
+    return Contradiction("LOG_INCONSISTENT", one.origin, rewritten(holds, one.size))
+
+
+def rewritten(holds: int, size: int) -> str:
+    """Where a log was rewritten, as far as the checkpoints held can tell."""
+    if size - holds == 1:
+        return f"history rewritten at entry {holds}"
+    return f"history rewritten at entry {holds} or after it, before entry {size}"
+
+
+def _of_numbers(one: Evidence, other: Evidence) -> Contradiction | None:
+    first, second = decode(Release, one.data), decode(Release, other.data)
+    stream = (first.origin, first.incarnation, first.recipient)
+    if stream != (second.origin, second.incarnation, second.recipient):
+        return None
+    leaf = _leaf(one)
+    if first.sequence == second.sequence and leaf != _leaf(other):
+        return Contradiction("SEQUENCE_FORK", first.origin, f"two releases have number {first.sequence}")
+    if first.sequence + 1 == second.sequence and second.prev != leaf:
+        what = f"number {second.sequence} names another number {first.sequence}"
+        return Contradiction("SEQUENCE_FORK", first.origin, what)
+    return None
+
+
+def _of_head(head: StreamHead, signed: Evidence) -> Contradiction | None:
+    release = decode(Release, signed.data)
+    stream = (release.incarnation, release.recipient, release.sequence)
+    if stream != (head.incarnation, head.to, head.last) or head.head == _leaf(signed):
+        return None
+    return Contradiction("SEQUENCE_FORK", release.origin, f"its head names another number {head.last}")
+
+
+def _leaf(signed: Evidence) -> LeafId:
+    return leaf_id(signed.kind, signed.nonce, signed.data)
+
+
+def exhibit_of(
+    statements: Sequence[Evidence], path: LogPath | None = None, holds: int = 0, raw: bytes = b""
+) -> Exhibit:
+    """An exhibit of at most 8 statements."""
+    return Exhibit(tuple(statements[:MAX_STATEMENTS]), () if path is None else (path,), holds, raw)

@@ -1,0 +1,58 @@
+"""A log's tree over entries that stay on the disk: proofs at the cost of a page, whatever the log's size.
+
+Kept in memory are only the roots of whole pages of 256 entries (32 bytes each: 125 kB for a million entries),
+each computed once from the entries themselves. A log that was closed before this start is therefore read
+whole the first time that somebody asks for a proof of it: what was edited on the disk meanwhile shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from intelshare.audit.log import node_hash
+from intelshare.audit.proofs import inclusion_path, inconsistent, prefix_path, root_over
+
+PAGE: Final = 256
+
+Fetch = Callable[[int, int], Sequence[bytes]]
+"""The entry hashes from one place up to another, in order; fewer if some are missing."""
+
+
+class Tree:
+    """One log. Not thread-safe; a memory that changes no outcome."""
+
+    def __init__(self) -> None:
+        self._pages: list[bytes] = []
+
+    def grow(self, fetch: Fetch, size: int) -> None:
+        """Take in the whole pages below ``size``. Raises TrustError LOG_INCONSISTENT for missing entries."""
+        while (len(self._pages) + 1) * PAGE <= size:
+            low = len(self._pages) * PAGE
+            self._pages.append(root_over(_whole(fetch, low, low + PAGE)))
+
+    def inclusion(self, fetch: Fetch, index: int, size: int) -> list[bytes]:
+        """The inclusion proof of an entry in the log of ``size``. Raises IndexError, LOG_INCONSISTENT."""
+        self.grow(fetch, size)
+        return inclusion_path(lambda low, high: self._root(fetch, low, high), index, size)
+
+    def prefix(self, fetch: Fetch, earlier: int, size: int) -> list[bytes]:
+        """The proof for ``fold`` from one size to another. Raises IndexError, LOG_INCONSISTENT."""
+        self.grow(fetch, size)
+        return prefix_path(lambda low, high: self._root(fetch, low, high), earlier, size)
+
+    def _root(self, fetch: Fetch, low: int, high: int) -> bytes:
+        count = high - low
+        if count == PAGE and not low % PAGE:
+            return self._pages[low // PAGE]
+        if count <= PAGE:
+            return root_over(_whole(fetch, low, high))
+        split = low + (1 << ((count - 1).bit_length() - 1))
+        return node_hash(self._root(fetch, low, split), self._root(fetch, split, high))
+
+
+def _whole(fetch: Fetch, low: int, high: int) -> Sequence[bytes]:
+    found = fetch(low, high)
+    if len(found) != high - low:
+        raise inconsistent(f"entries are missing between {low} and {high}")
+    return found

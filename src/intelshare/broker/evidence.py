@@ -1,0 +1,134 @@
+"""Evidence: what was rejected, and what contradicts itself, kept whole so that others can check it.
+
+Two shelves for each member, so that nobody can push out anything of another or of its own contradictions:
+
+    rejected         statements that were not taken; the oldest give way      MAX_REJECTED
+    contradictions   statements that do not go together; the first stay       MAX_CONTRADICTIONS
+
+Nothing is counted or scanned when a frame is rejected: places on a shelf are numbers without a gap.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of
+from intelshare.broker.frame import Carried
+from intelshare.broker.tables import BATCH, EVIDENCE, RECEIVED, EvidenceRow, ReceivedRow
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.codec import decode, decode_prefix, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Evidence, Kind, ReleasePeek, StreamHead
+from intelshare.errors import IntelshareError
+from intelshare.ids import Digest, MemberCode, NodeUri
+from intelshare.ports import View, changed
+from intelshare.statement import parse_statement
+
+REJECTED: Final = 0
+CONTRADICTIONS: Final = 1
+
+MAX_REJECTED: Final = 1000
+MAX_CONTRADICTIONS: Final = 64
+
+MAX_DATA: Final = 4096
+MAX_BATCH: Final = 8192
+"""Bytes of a rejected statement and of its batch record that are kept; none of ours is longer."""
+
+
+class Shelf:
+    """One shelf of one member in one transaction."""
+
+    def __init__(self, tx: Transaction, member: MemberCode, shelf: int) -> None:
+        self._tx = tx
+        self._member = member
+        self._shelf = shelf
+        self._last = -1
+
+    def put(self, key: Digest, code: str, exhibit: Exhibit) -> bool:
+        """Keep it, or count it once more; whether it is new."""
+        tx = self._tx
+        known = tx.get(EVIDENCE, key)
+        if known is not None:
+            tx.put(EVIDENCE, changed(known, times=known.times + 1))
+            return False
+        number = 1 + self._newest()
+        if self._shelf == CONTRADICTIONS and number > MAX_CONTRADICTIONS:
+            return False
+        self._last = number
+        row = EvidenceRow(
+            key, self._member, self._shelf, -number, code, tx.now, 1, encode(Exhibit, exhibit)
+        )
+        tx.put(EVIDENCE, row)
+        if self._shelf == REJECTED:
+            oldest = (-(number - MAX_REJECTED) - 1,)
+            for row in tx.view.find(EVIDENCE, "member", self._member, self._shelf, after=oldest, limit=256):
+                tx.delete(EVIDENCE, row.evidence)
+        return True
+
+    def _newest(self) -> int:
+        if self._last < 0:
+            rows = self._tx.view.find(EVIDENCE, "member", self._member, self._shelf, limit=1)
+            self._last = -rows[0].place if rows else 0
+        return self._last
+
+
+def keep_rejected(shelf: Shelf, carried: Carried, batch: bytes, leaf: bytes, code: str) -> bool:
+    """Keep a statement that was not taken; whether it is the first time."""
+    return shelf.put(Digest(sha256(leaf + code.encode())), code, _exhibit(carried, batch))
+
+
+def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
+    if len(carried.data) <= MAX_DATA and len(batch) <= MAX_BATCH:
+        try:
+            read = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
+        except IntelshareError:
+            pass
+        else:
+            return exhibit_of([Evidence(read.kind, read.nonce, read.data, read.proof, batch)])
+    return exhibit_of((), raw=carried.data[:MAX_DATA])
+
+
+def contradict(
+    tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b""
+) -> Digest:
+    """Keep statements that contradict each other: its id. ``key``: what tells one contradiction from another."""
+    identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
+    Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
+    return identity
+
+
+def keep_fork(tx: Transaction, member: MemberCode, origin: NodeUri, carried: Carried, batch: bytes) -> None:
+    """Keep an authentic release or stream head of a node beside the accepted releases that it contradicts."""
+    for said in _exhibit(carried, batch).statements:
+        others = [signed_of(tx, row) for row in _neighbours(tx, origin, said)]
+        exhibit = exhibit_of([*others, said])
+        if contradiction(exhibit) is not None:
+            contradict(tx, member, "SEQUENCE_FORK", exhibit, sha256(said.data))
+
+
+def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[ReceivedRow]:
+    """The releases accepted under the numbers that a statement speaks of."""
+    if said.kind is Kind.RELEASE:
+        start, _ = decode_prefix(ReleasePeek, said.data)
+        incarnation, numbers = start.incarnation, (start.sequence - 1, start.sequence, start.sequence + 1)
+    elif said.kind is Kind.STREAM_HEAD:
+        head = decode(StreamHead, said.data)
+        incarnation, numbers = head.incarnation, (head.last,)
+    else:
+        return []
+    found = (
+        tx.view.find(RECEIVED, "number", origin, incarnation, Kind.RELEASE, number, limit=1)
+        for number in numbers
+    )
+    return [row for rows in found for row in rows]
+
+
+def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
+    """A received statement as it was signed."""
+    batch = tx.get(BATCH, row.batch)
+    return Evidence(Kind(row.kind), row.nonce, row.data, row.proof, batch.record if batch is not None else b"")
+
+
+def alarms(view: View) -> list[EvidenceRow]:
+    """All contradictions, the oldest first: what `status` shows until an operator has looked."""
+    return view.find(EVIDENCE, "shelf", CONTRADICTIONS, limit=MAX_CONTRADICTIONS)
