@@ -24,6 +24,8 @@ MAX_TEXT = 4096
 """Characters of one string."""
 MAX_ITEMS = 4096
 """Items of one list."""
+MAX_KEY = 256
+"""Characters of one key."""
 MAX_KEY_DOTS = 32
 """Dots before an equals sign: tomllib takes quadratic time over them."""
 
@@ -77,6 +79,12 @@ class Source:
             at = value.excerpt.rfind(name, 0, value.column - 1)
         return replace(value, column=at + 1, width=len(name)) if at >= 0 else value
 
+    def on_line(self, line: int) -> list[Path]:
+        """The keys and tables that stand on a line."""
+        if self._places is None:
+            self._places = _scan(self._lines)
+        return [path for path, (own, _) in self._places.items() if own == line]
+
     def at(self, line: int, column: int) -> Place:
         """A place by numbers, for errors of the syntax itself."""
         excerpt = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else ""
@@ -115,8 +123,11 @@ def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
                 if line.startswith(quotes, key.end()) and line.count(quotes) == 1:
                     closing = quotes
         elif listed and line.lstrip().startswith("{"):
-            counts[listed] = counts.get(listed, -1) + 1
-            places[*listed, counts[listed]] = (number, line.index("{") + 1)
+            # What stands further in than the first belongs to a list within an entry.
+            column = line.index("{") + 1
+            if places.get((*listed, 0), (number, column))[1] == column:
+                counts[listed] = counts.get(listed, -1) + 1
+                places[*listed, counts[listed]] = (number, column)
     return places
 
 
@@ -257,6 +268,9 @@ class Table:
                 known = sorted(self._asked)
                 hint = guess(name, known) or f"known here: {', '.join(known)}"
                 place = self.source.key((*self.path, name))
+                if len(name) > MAX_KEY:
+                    message = f"a key has at most {MAX_KEY} characters"
+                    raise PolicyFileError("TOO_LARGE", message, place=place)
                 message = f"there is no field {name!r} here"
                 raise PolicyFileError("FIELD_UNKNOWN", message, place=place, hint=hint)
 
@@ -319,7 +333,7 @@ def _changed(node: Any, path: Path, value: object) -> Any:
 def read_table(text: str, name: str) -> Table:
     """The top table of a TOML text; ``name`` is what errors call the file.
 
-    Raises PolicyFileError: TOO_LARGE (over 1 MiB, or nested without end), FILE_SYNTAX (also a byte
+    Raises PolicyFileError: TOO_LARGE (over 1 MiB, or nested too deeply), FILE_SYNTAX (also a byte
     order mark or mixed line ends), DUPLICATE_KEY, FIELD_RANGE (a date that does not exist).
     """
     if len(text) > MAX_FILE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_FILE_BYTES:
@@ -332,11 +346,10 @@ def read_table(text: str, name: str) -> Table:
             place=source.at(1, 1),
             hint="save it without",
         )
-    ends = text.count("\n")
-    if text.count("\r") not in (0, ends) or text.count("\r\n") not in (0, ends):
-        raise PolicyFileError(
-            "FILE_SYNTAX", "the line ends are mixed", place=Place(name), hint="use LF alone"
-        )
+    odd = _odd_line_end(text)
+    if odd is not None:
+        place = source.at(odd, 1)
+        raise PolicyFileError("FILE_SYNTAX", "the line ends are mixed", place=place, hint="use LF alone")
     for number, line in enumerate(text.split("\n"), 1):
         if line.partition("=")[0].count(".") > MAX_KEY_DOTS and not line.lstrip().startswith("#"):
             raise PolicyFileError("TOO_LARGE", "a key has too many parts", place=source.at(number, 1))
@@ -344,11 +357,30 @@ def read_table(text: str, name: str) -> Table:
         return Table(source, (), tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise _syntax(source, str(error), text) from None
-    except ValueError as error:
+    except ValueError:
         # tomllib lets int() speak for a number of more digits than Python converts.
-        raise PolicyFileError("FIELD_RANGE", str(error), place=Place(name)) from None
+        place = source.at(_longest_line(text), 1)
+        raise PolicyFileError("FIELD_RANGE", "a number has too many digits", place=place) from None
     except RecursionError:
-        raise PolicyFileError("TOO_LARGE", "the file is nested too deeply", place=Place(name)) from None
+        place = source.at(_longest_line(text), 1)
+        raise PolicyFileError("TOO_LARGE", "the file is nested too deeply", place=place) from None
+
+
+def _odd_line_end(text: str) -> int | None:
+    """The first line that does not end as the first one does."""
+    if "\r" not in text:
+        return None
+    lines = text.split("\n")
+    for number, line in enumerate(lines[:-1], 1):
+        if "\r" in line[:-1] or line.endswith("\r") is not lines[0].endswith("\r"):
+            return number
+    return len(lines) if "\r" in lines[-1] else None
+
+
+def _longest_line(text: str) -> int:
+    """Where what is too long or too deep must be: a line of a few characters is neither."""
+    lines = text.split("\n")
+    return max(range(len(lines)), key=lambda number: len(lines[number])) + 1
 
 
 def _syntax(source: Source, message: str, text: str) -> PolicyFileError:

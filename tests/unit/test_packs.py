@@ -1,0 +1,147 @@
+"""The treaties that ship: each is clean, tested to the last article, and agrees with the groups."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from intelshare.cli.app import run
+from intelshare.cli.policy_files import Shelf, find
+from intelshare.instant import NEVER, Instant
+from intelshare.labels import held
+from intelshare.packs import builtin_registry, treaty_packs
+from intelshare.policy_tools import check_treaties, cover, survivors, try_case
+
+PACKS = treaty_packs()
+ORGANISATIONS = {
+    "nato": "NATO",
+    "eu-csdp": "EU",
+    "un-charter": "UN",
+    "osce": "OSCE",
+    "african-union": "AU",
+}
+AS_OF = Instant(0)
+"""No case of a pack may depend on today."""
+
+
+@cache
+def read(pack):
+    """The treaty, and its test with what that needs; nothing wrong with either."""
+    shelf = Shelf(AS_OF)
+    treaty, found = shelf.treaty(PACKS[pack])
+    bench, wrong = shelf.bench(PACKS[pack].with_name(f"{pack}_test.toml"))
+    assert not [*found, *wrong]
+    return treaty, bench
+
+
+def tried(pack):
+    _, bench = read(pack)
+    world = bench.world(builtin_registry())
+    return [(world, try_case(world, case)) for case in bench.suite.cases]
+
+
+def test_the_packs_that_were_promised_ship():
+    assert ORGANISATIONS.keys() <= PACKS.keys()
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_a_pack_is_named_as_its_file_and_clean(pack):
+    treaty, bench = read(pack)
+    assert treaty.id == pack
+    assert check_treaties([treaty], [own.id for own in bench.treaties]) == []
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_a_pack_says_what_is_fact_and_where_from(pack):
+    treaty, _ = read(pack)
+    assert len(treaty.source) > 10
+    assert PACKS[pack].read_text("utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_case_of_a_pack_passes(pack):
+    assert [(trial.case.name, trial.failures) for _, trial in tried(pack) if trial.failures] == []
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_denial_in_a_pack_states_its_reason(pack):
+    _, bench = read(pack)
+    silent = [
+        case.name
+        for case in bench.suite.cases
+        if case.expect.value == "deny" and case.reason is None and case.reasons is None
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_the_tests_of_a_pack_reach_everything(pack):
+    treaty, bench = read(pack)
+    coverage = cover([treaty], bench.overlays, tried(pack))
+    assert coverage.missing == []
+    assert coverage.of("article")[1] == len(treaty.provisions) > 0
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_no_mutant_of_a_pack_lives(pack):
+    count, lived = survivors([read(pack)[1]], builtin_registry())
+    assert [mutant.what for mutant in lived] == []
+    assert count > 0
+
+
+@pytest.mark.parametrize(("pack", "organisation"), ORGANISATIONS.items())
+def test_parties_are_the_members_of_the_organisation_at_every_moment(pack, organisation):
+    treaty, _ = read(pack)
+    group = builtin_registry().groups[organisation]
+    spans = [span for intervals in group.members.values() for span in intervals]
+    spans += [span for party in treaty.parties for span in party.in_force]
+    bounds = {bound for span in spans for bound in span if bound < NEVER}
+    for at in sorted({treaty.in_force, *(bound for bound in bounds if bound > treaty.in_force)}):
+        members = {state for state, intervals in group.members.items() if held(intervals, at)}
+        bound = {party.member for party in treaty.parties if held(party.in_force, at)}
+        assert bound - {organisation} == members, at
+
+
+@pytest.mark.parametrize(("pack", "organisation"), ORGANISATIONS.items())
+def test_the_organisation_itself_is_a_party(pack, organisation):
+    treaty, _ = read(pack)
+    assert organisation in [party.member for party in treaty.parties]
+
+
+def test_a_pack_is_named_by_its_id_on_the_command_line(capsys):
+    assert run(["treaty", "timeline", "nato"]) == 0
+    assert "nato: North Atlantic Treaty" in capsys.readouterr().out
+    assert run(["treaty", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(pack in listed for pack in PACKS)
+
+
+def test_a_file_goes_before_a_pack_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("nato").write_text("")
+    assert find([Path("nato")]).treaties == [Path("nato")]
+
+
+def test_an_unknown_id_is_told_apart_from_a_path_with_a_hint(capsys):
+    assert run(["treaty", "show", "natoo"]) == 8
+    assert 'did you mean "nato"?' in capsys.readouterr().err
+
+
+def test_a_wheel_takes_the_packs_along():
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included == {"treaties": "intelshare/treaties"}
+    assert (root / "treaties").is_dir()
+
+
+def test_an_error_in_a_list_of_parties_has_the_caret_in_its_row(tmp_path, capsys):
+    """Also after rows that have a list of their own inside."""
+    text = PACKS["african-union"].read_text("utf-8").replace('member = "NGA"', 'member = "NGAX"')
+    path = tmp_path / "union.toml"
+    path.write_text(text, "utf-8")
+    number = next(number for number, line in enumerate(text.splitlines(), 1) if "NGAX" in line)
+    assert run(["policy", "check", str(path)]) == 1
+    shown = capsys.readouterr()
+    assert f"union.toml:{number}:16" in shown.out + shown.err
