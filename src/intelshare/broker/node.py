@@ -6,14 +6,14 @@ before any later step (``Store.perform(..., then=...)``), so that memory never r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
 from intelshare.labels import LabelReader
-from intelshare.policy import World, compile_world
+from intelshare.policy import PartyAct, World, compile_world
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import TrustView
 
@@ -47,13 +47,17 @@ def with_trust(node: Node, trust: TrustView) -> Node:
 
     Two members are bound by a treaty only if their directories name the same text (TEXT_MISMATCH).
     """
-    world = node.world
+    return replace(node, trust=trust, world=_compiled(node.world, trust, node.world.acts))
+
+
+def with_acts(node: Node, acts: Iterable[PartyAct]) -> Node:
+    """The node in whose world these acts count, and no others (c18)."""
+    return replace(node, world=_compiled(node.world, node.trust, acts))
+
+
+def _compiled(world: World, trust: TrustView, acts: Iterable[PartyAct]) -> World:
     texts: dict[str, dict[str, str]] = {
         member: {treaty: f"sha256:{text.hex()}" for treaty, text in trust.ratified(member).items()}
         for member in trust.members
     }
-    return replace(
-        node,
-        trust=trust,
-        world=compile_world(world.registry, trust.members, world.treaties, world.overlays.values(), texts),
-    )
+    return compile_world(world.registry, trust.members, world.files, world.overlays.values(), texts, acts)

@@ -1,17 +1,18 @@
 """Treaty acts: how a member's own signed word changes the history that a treaty file tells of it.
 
-A file is the record that its keeper holds. By act a member can restrict itself, take that back, and bring into
-force what the file leaves open to it; it cannot undo what the file has ended (docs/decisions/0007):
+A file is the record that its keeper holds. By act a member can restrict itself, take that back, and bring
+into force what the file leaves open to it; it cannot undo what the file has ended (docs/decisions/0007):
 
     ratify        bound from then on: a party that the file lists without a period, or that had left by act
     reserve       a reservation, from then on
     suspend       suspended from then on
     give notice   withdraws at the instant named; until then nothing changes
     withdraw      no longer bound from then on
-    reinstate     own suspension ends, a withdrawal still to come is taken back; with a reservation: that one ends
+    reinstate     own suspension ends, a withdrawal still to come is taken back;
+                  with a reservation: that reservation ends, and nothing else
 
-Acts hold in the order of their numbers: what a later one says of an instant counts. An act of a member that the
-file does not list changes nothing, nor does a ratification of another text than the file's.
+Acts hold in the order of their numbers: what a later one says of an instant counts. An act of a member that
+the file does not list changes nothing, nor does a ratification of another text than the file's.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class PartyAct:
 
 
 def with_acts(treaties: Iterable[Treaty], acts: Iterable[PartyAct]) -> tuple[Treaty, ...]:
-    """The treaties as files and acts together tell them, in the order given. The order of ``acts`` is free."""
+    """The treaties as files and acts together tell them. The order of ``acts`` is free."""
     by_party: dict[tuple[str, str], list[PartyAct]] = {}
     for act in sorted(acts, key=lambda act: (act.n, act.made)):
         by_party.setdefault((act.treaty, act.member), []).append(act)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from intelshare.broker.read import Reading
 from intelshare.broker.submit import Approval, Submission, Submitted
 from intelshare.broker.tables import BULLETIN, INBOX, PAIR
-from intelshare.delivery import Cause, Stage
+from intelshare.delivery import Stage
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND
@@ -60,7 +60,7 @@ def approve(machine: Machine, heap: Heap) -> None:
     if process is None or not process.serving:
         return
     view = machine.disk.view
-    for row in view.find(PAIR, "stage", Stage.HELD, Cause.NONE, limit=3):
+    for row in view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
         bulletin = view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
         approval = Approval(user(machine.name, "r"), bulletin.bulletin.hex(), row.recipient)
