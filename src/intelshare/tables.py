@@ -35,7 +35,7 @@ _GONE = object()
 T = TypeVar("T")
 
 _HEADER = re.compile(r"\s{0,64}(\[{1,2})\s{0,64}([A-Za-z0-9_\-.]{1,256})\s{0,64}\]{1,2}")
-_KEY = re.compile(r"\s{0,64}([A-Za-z0-9_\-]{1,256})\s{0,64}=\s{0,64}")
+_KEY = re.compile(r"\s{0,64}([A-Za-z0-9_\-]+)\s{0,64}=\s{0,64}")
 _AT = re.compile(r" \(at line (\d{1,9}), column (\d{1,9})\)$")
 _DUPLICATE = ("Cannot overwrite", "Cannot declare", "Duplicate inline table key", "Cannot redefine")
 _RANGE = ("Invalid date or datetime",)
@@ -270,7 +270,7 @@ class Table:
                 place = self.source.key((*self.path, name))
                 if len(name) > MAX_KEY:
                     message = f"a key has at most {MAX_KEY} characters"
-                    raise PolicyFileError("TOO_LARGE", message, place=place)
+                    raise PolicyFileError("TOO_LARGE", message, place=replace(place, field=None, width=1))
                 message = f"there is no field {name!r} here"
                 raise PolicyFileError("FIELD_UNKNOWN", message, place=place, hint=hint)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +52,15 @@ def find(paths: Iterable[Path]) -> Files:
     for given in paths:
         path = given if given.exists() else _shipped(given)
         for found in sorted(_walk(path)) if path.is_dir() else [path]:
-            if found.resolve() not in seen:
-                seen.add(found.resolve())
+            if _real(found) not in seen:
+                seen.add(_real(found))
                 files.add(found)
     return files
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; unlike ``resolve`` also for links in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _shipped(name: Path) -> Path:
@@ -88,12 +95,21 @@ def is_policy(path: Path) -> bool:
 
 
 def read_policy(path: Path) -> str:
-    """The text of a policy file. Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), NOT_FOUND."""
+    """The text of a policy file.
+
+    Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), REFERENCE_CYCLE (of links), NOT_FOUND (also for
+    what is no ordinary file: a pipe would never end).
+    """
     place = Place(str(path))
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PolicyFileError("NOT_FOUND", "it is no ordinary file", place=place)
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            message = "it is a link that leads back to itself"
+            raise PolicyFileError("REFERENCE_CYCLE", message, place=place) from None
         raise PolicyFileError("NOT_FOUND", f"it cannot be read: {error.strerror}", place=place) from None
     if len(content) > MAX_FILE_BYTES:
         raise PolicyFileError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=place)
@@ -117,7 +133,7 @@ class Shelf:
         from intelshare.packs import builtin_registry
         from intelshare.policy_tools import check_treaty, of_error
 
-        key = path.resolve()
+        key = _real(path)
         if key not in self._treaties:
             try:
                 self._treaties[key] = check_treaty(read_policy(path), str(path), builtin_registry())
@@ -130,7 +146,7 @@ class Shelf:
         from intelshare.packs import builtin_registry
         from intelshare.policy_tools import check_overlay, of_error
 
-        key = path.resolve()
+        key = _real(path)
         if key not in self._overlays:
             try:
                 self._overlays[key] = check_overlay(read_policy(path), str(path), builtin_registry())
@@ -183,6 +199,9 @@ def _beside(test: Path, name: str, suite: Suite) -> Path:
     for folder in test.resolve().parents:
         candidate = folder / name
         if candidate.is_file():
+            if candidate.resolve() == test.resolve():
+                message = f"{name!r} is this test itself, and no treaty or overlay"
+                raise PolicyFileError("REFERENCE_CYCLE", message, place=suite.place)
             return (
                 candidate if not candidate.is_relative_to(Path.cwd()) else candidate.relative_to(Path.cwd())
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from intelshare.labels.intervals import Interval, interval
 from intelshare.labels.ladders import Ladder, LadderRow, Level, Reference, ladder
@@ -14,7 +15,8 @@ def parse_registry(texts: Mapping[str, str]) -> Registry:
     """The registry that the files (name to TOML text) give together, in whatever order.
 
     Raises PolicyFileError with file and line: FIELD_*, DUPLICATE_KEY (a code stated twice),
-    INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state).
+    INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state), REFERENCE_CYCLE (groups that name
+    each other).
     """
     states: dict[str, str] = {}
     groups: dict[str, tuple[Table, Group]] = {}
@@ -35,11 +37,26 @@ def parse_registry(texts: Mapping[str, str]) -> Registry:
             ladders[read.authority] = read
         top.text_or("source", None)
         top.close()
+    named = {code: group.members.keys() & groups.keys() for code, (_, group) in groups.items()}
     for table, group in groups.values():
+        if _leads_back(group.code, named):
+            table.fail("REFERENCE_CYCLE", f"the group {group.code} is among its own members")
         for state in group.members:
             if state not in states:
-                table.fail("PARTY_UNKNOWN", f"{state!r} is no state")
+                table.fail("PARTY_UNKNOWN", f"{state!r} is no state", hint="a group lists its member states")
     return Registry(states, {code: group for code, (_, group) in groups.items()}, ladders)
+
+
+def _leads_back(code: str, named: Mapping[str, AbstractSet[str]]) -> bool:
+    """Whether the groups that a group names lead back to it."""
+    reached: set[str] = set()
+    ahead = list(named[code])
+    while ahead:
+        group = ahead.pop()
+        if group not in reached:
+            reached.add(group)
+            ahead += named[group]
+    return code in reached
 
 
 def _new(table: Table, code: str, known: Iterable[str], name: str | None = None) -> None:

@@ -1,7 +1,9 @@
 """All errors of a file at once: read, put a stand-in where it was wrong, read again.
 
 The reader of policy files stops at its first error, which keeps it simple and strict. Here that error is
-recorded, its field replaced by something harmless, and the file read again, until nothing is wrong.
+recorded, its field replaced by something harmless, and the file read again, until nothing is wrong. So it is
+with what TOML itself refuses, where one line is at fault: a mark before the first, mixed line ends, a key
+that stands twice, a date that no calendar has.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ T = TypeVar("T")
 
 MAX_ERRORS = 100
 """Errors that are looked for in one file."""
+MAX_WORK = 4 << 20
+"""Characters read over and over in one file: of a long file fewer errors are looked for."""
 
 _STEP = re.compile(r"([A-Za-z0-9_\-]+)|\[(\d+)\]")
+_ONE_KEY = re.compile(r"\s{0,64}[A-Za-z0-9_\-]{1,256}\s{0,64}=")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATES = frozenset(
     ("in_force", "withdrawn", "ratified", "periods", "terminated", "from", "until", "reinstated")
 )
@@ -45,14 +51,15 @@ def gather(
     text: str, name: str, registry: Registry, read: Callable[[Table], T]
 ) -> tuple[T | None, list[PolicyFileError]]:
     """What ``read`` makes of the file, or None and every error, in the order of lines."""
-    try:
-        top = read_table(text, name)
-    except PolicyFileError as error:
-        return None, [error]
+    limit = max(1, min(MAX_ERRORS, MAX_WORK // max(len(text), 1)))
+    top, errors, lines = _parse(text, name, limit)
+    if top is None:
+        return None, errors
     members = sorted(registry.states, reverse=True)
-    errors: list[PolicyFileError] = []
-    mended: set[Path] = set()
-    while len(errors) < MAX_ERRORS:
+    mended: set[Path] = {path for line in lines for path in top.source.on_line(line)}
+    for _ in range(2 * limit):
+        if len(errors) >= limit:
+            break
         try:
             value = read(top)
         except PolicyFileError as error:
@@ -61,8 +68,8 @@ def gather(
                 # The stand-in did not help: the whole row goes, and what holds it if that is not enough.
                 while path in mended:
                     path = _row(path)
-            elif not _follows(error, path, mended):
-                errors.append(error)
+            elif not _follows(error, path, mended, lines):
+                errors.append(_alone(error))
             if not path:
                 break
             mended.add(path)
@@ -72,8 +79,57 @@ def gather(
     return None, _by_line(errors)
 
 
-def _follows(error: PolicyFileError, path: Path, mended: set[Path]) -> bool:
+def _parse(text: str, name: str, limit: int) -> tuple[Table | None, list[PolicyFileError], set[int]]:
+    """The top table, if TOML can be made of the text; what was wrong; the lines that were mended."""
+    errors: list[PolicyFileError] = []
+    lines: set[int] = set()
+    while True:
+        try:
+            return read_table(text, name), errors, lines
+        except PolicyFileError as error:
+            errors.append(_alone(error))
+            mended = _mended(text, error)
+            if mended is None or mended == text or len(errors) == limit:
+                return None, errors, lines
+            text = mended
+            lines |= set() if error.place is None or error.place.line is None else {error.place.line}
+
+
+def _mended(text: str, error: PolicyFileError) -> str | None:
+    """The text without what is wrong, line for line the same; None if more than a line is at fault."""
+    if text.startswith("\ufeff"):
+        return text[1:]
+    if error.code == "FILE_SYNTAX" and "\r" in text:
+        return text.replace("\r\n", "\n").replace("\r", " ")
+    if error.place is None or error.place.line is None:
+        return None
+    lines = text.split("\n")
+    line = lines[error.place.line - 1]
+    if error.code == "DUPLICATE_KEY" and _ONE_KEY.match(line):
+        lines[error.place.line - 1] = ""
+    elif error.code == "FIELD_RANGE":
+        lines[error.place.line - 1] = _DAY.sub(_existing, line)
+    return "\n".join(lines)
+
+
+def _existing(day: re.Match[str]) -> str:
+    try:
+        date.fromisoformat(day.group())
+    except ValueError:
+        return "0001-01-01"
+    return day.group()
+
+
+def _alone(error: PolicyFileError) -> PolicyFileError:
+    """Without its traceback, which would keep every table that was read on the way."""
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _follows(error: PolicyFileError, path: Path, mended: set[Path], lines: set[int]) -> bool:
     """Whether it may only be due to a stand-in: dates of one row are held against each other."""
+    if error.place is not None and error.place.line in lines:
+        return True
     if error.code != "FIELD_RANGE" or not path or path[-1] not in _DATES:
         return False
     return any(other[:-1] == path[:-1] and other[-1] in _DATES for other in mended if other)
