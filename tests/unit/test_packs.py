@@ -8,8 +8,8 @@ import pytest
 
 from intelshare.cli.app import run
 from intelshare.cli.policy_files import Shelf, find
-from intelshare.instant import NEVER, Instant
-from intelshare.labels import held
+from intelshare.instant import NEVER, Instant, parse
+from intelshare.labels import held, interval
 from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy_tools import check_treaties, cover, survivors, try_case
 
@@ -21,6 +21,17 @@ ORGANISATIONS = {
     "osce": "OSCE",
     "african-union": "AU",
 }
+SUSPENDED_IN_THE_AFRICAN_UNION = {
+    "BFA": ("2022-01-31", None),
+    "GAB": ("2023-08-31", "2025-04-30"),
+    "GIN": ("2021-09-10", "2026-01-22"),
+    "GNB": ("2025-11-28", None),
+    "MDG": ("2025-10-15", None),
+    "MLI": ("2021-06-01", None),
+    "NER": ("2023-08-22", None),
+    "SDN": ("2021-10-26", None),
+}
+"""The last suspension of each, by the communiqués of the Peace and Security Council."""
 AS_OF = Instant(0)
 """No case of a pack may depend on today."""
 
@@ -109,12 +120,35 @@ def test_the_organisation_itself_is_a_party(pack, organisation):
     assert organisation in [party.member for party in treaty.parties]
 
 
+@pytest.mark.parametrize(("member", "span"), SUSPENDED_IN_THE_AFRICAN_UNION.items())
+def test_the_african_union_suspends_to_the_day(member, span):
+    treaty, _ = read("african-union")
+    (party,) = [party for party in treaty.parties if party.member == member]
+    assert party.suspended[-1] == interval(
+        *(None if day is None else parse(f"{day}T00:00:00Z") for day in span)
+    )
+
+
+def test_nobody_else_is_suspended_today():
+    treaty, _ = read("african-union")
+    open_ended = {
+        party.member
+        for party in treaty.parties
+        if party.suspended[-1:] and party.suspended[-1].until == NEVER
+    }
+    assert open_ended == {
+        member for member, (_, end) in SUSPENDED_IN_THE_AFRICAN_UNION.items() if end is None
+    }
+
+
 def test_a_pack_is_named_by_its_id_on_the_command_line(capsys):
     assert run(["treaty", "timeline", "nato"]) == 0
     assert "nato: North Atlantic Treaty" in capsys.readouterr().out
     assert run(["treaty", "list"]) == 0
     listed = capsys.readouterr().out
     assert all(pack in listed for pack in PACKS)
+    assert run(["policy", "test", "osce", "--coverage", "--mutate"]) == 0
+    assert "coverage: 100 %" in capsys.readouterr().out
 
 
 def test_a_file_goes_before_a_pack_of_the_same_name(tmp_path, monkeypatch):
