@@ -1,5 +1,6 @@
 """Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
 
+from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, write_bundle
 from intelshare.labels.formats import format_banner, format_portion, show_banner
 from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, held, interval, when
 from intelshare.labels.label import (
@@ -32,6 +33,8 @@ from intelshare.labels.reach import Reach, level_reference, named_itself, reach,
 from intelshare.labels.registry import Group, Registry, convert
 from intelshare.labels.registry_files import parse_registry
 from intelshare.labels.rollup import rollup
+from intelshare.labels.stanag4774 import read_stanag4774, write_stanag4774
+from intelshare.labels.stix import TLP_IDS, WHOLE, Marked, definitions_of, mark, read_markings
 
 __all__ = [
     "ALWAYS",
@@ -43,13 +46,17 @@ __all__ = [
     "EYES_ONLY",
     "JOINT",
     "MAX_LABEL_BYTES",
+    "MAX_STIX_BYTES",
     "NOFORN",
     "ORCON",
     "RED",
     "RELIDO",
+    "TLP_IDS",
     "TLP_WORDS",
+    "WHOLE",
     "Converted",
     "Equivalence",
+    "Found",
     "Group",
     "Interval",
     "Label",
@@ -57,11 +64,13 @@ __all__ = [
     "Ladder",
     "LadderRow",
     "Level",
+    "Marked",
     "Reach",
     "Reference",
     "Registry",
     "convert",
     "convert_reference",
+    "definitions_of",
     "first_owner",
     "format_banner",
     "format_portion",
@@ -69,12 +78,18 @@ __all__ = [
     "interval",
     "ladder",
     "level_reference",
+    "mark",
     "named_itself",
     "parse_label",
     "parse_registry",
     "reach",
     "reach_of",
+    "read_bundle",
+    "read_markings",
+    "read_stanag4774",
     "rollup",
     "show_banner",
     "when",
+    "write_bundle",
+    "write_stanag4774",
 ]

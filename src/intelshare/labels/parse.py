@@ -32,7 +32,9 @@ MAX_LABEL_BYTES = 4096
 
 _FORBIDDEN_CATEGORIES = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 _CONTROL_TEXTS = {**{control: control for control in CONTROLS}, "OC": ORCON, "NF": NOFORN}
-_TLP_TEXTS = {**{word: word for word in TLP_WORDS}, "WHITE": CLEAR}
+TLP_TEXTS = {**{word: word for word in TLP_WORDS}, "WHITE": CLEAR}
+"""What may stand after ``TLP:``; WHITE is the CLEAR of TLP 1.0."""
+
 _PROSE = " RELEASABLE TO"
 
 
@@ -70,12 +72,17 @@ def parse_label(
     """
     if len(text) > MAX_LABEL_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_LABEL_BYTES:
         raise LabelError("TOO_LARGE", f"a label has at most {MAX_LABEL_BYTES} bytes")
+    refuse_controls(text)
+    return _Parser(unicodedata.normalize("NFC", text), registry, at).parse(use)
+
+
+def refuse_controls(text: str) -> None:
+    """Raise LabelError CONTROL_CHARACTER at the first control, format, private or lone character."""
     for column, letter in enumerate(text):
         if unicodedata.category(letter) in _FORBIDDEN_CATEGORIES:
             place = _place(ascii(text)[1:-1], len(ascii(text[:column])) - 2, len(ascii(letter)) - 2)
             message = f"a label cannot hold the character U+{ord(letter):04X}"
             raise LabelError("CONTROL_CHARACTER", message, place=place, hint="remove it")
-    return _Parser(unicodedata.normalize("NFC", text), registry, at).parse(use)
 
 
 class LabelReader:
@@ -205,7 +212,7 @@ class _Parser:
             hint = (
                 "nothing follows a TLP word"
                 if draft.tlp is not None
-                else guess(piece.folded, (*_CONTROL_TEXTS, "REL TO"))
+                else _meant(piece, (*_CONTROL_TEXTS, "REL TO"))
             )
             self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control", piece, hint)
         if listed:
@@ -240,9 +247,9 @@ class _Parser:
         return seen
 
     def _tlp(self, word: str, span: _Span) -> str:
-        tlp = _TLP_TEXTS.get(word)
+        tlp = TLP_TEXTS.get(word)
         if tlp is None:
-            hint = guess(word, _TLP_TEXTS) or "one of " + ", ".join(TLP_WORDS)
+            hint = foreign_letter(word) or guess(word, TLP_TEXTS) or "one of " + ", ".join(TLP_WORDS)
             self._fail("UNKNOWN_LEVEL", f"TLP has no {word!r}", span, hint)
         return tlp
 
@@ -315,16 +322,28 @@ class _Parser:
     # Errors.
 
     def _unknown_level(self, block: _Span, names: Iterable[str]) -> NoReturn:
-        hint = guess(block.folded, names) or guess(block.folded, self._registry.organisation_levels)
+        hint = _meant(block, names) or guess(block.folded, self._registry.organisation_levels)
         self._fail("UNKNOWN_LEVEL", f"no level is called {block.folded!r} here", block, hint)
 
     def _unknown_code(self, span: _Span, known: Iterable[str], expected: str) -> NoReturn:
         message = f"{span.folded!r} is not {expected}"
-        self._fail("UNKNOWN_MEMBER", message, span, guess(span.folded, known))
+        self._fail("UNKNOWN_MEMBER", message, span, _meant(span, known))
 
     def _fail(self, code: str, message: str, span: _Span, hint: str | None = None) -> NoReturn:
         place = _place(self._text, span.start, span.end - span.start)
         raise LabelError(code, message, place=place, hint=hint)
+
+
+def _meant(span: _Span, known: Iterable[str]) -> str | None:
+    return foreign_letter(span.folded) or guess(span.folded, known)
+
+
+def foreign_letter(text: str) -> str | None:
+    """A hint that names the first letter that is not ASCII: what looks like a Latin letter may be none."""
+    letter = next((letter for letter in text if not letter.isascii()), None)
+    if letter is None:
+        return None
+    return f"it holds U+{ord(letter):04X} {unicodedata.name(letter, '')}; names are read letter by letter"
 
 
 def _tlp_word(span: _Span) -> str | None:

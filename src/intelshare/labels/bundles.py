@@ -1,0 +1,106 @@
+"""Labels from a STIX 2.1 text, a bundle or one object, and a bundle that says one label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, NoReturn
+from uuid import NAMESPACE_URL, uuid5
+
+from intelshare.errors import LabelError, Place
+from intelshare.instant import Instant
+from intelshare.labels.formats import format_banner
+from intelshare.labels.label import Label
+from intelshare.labels.registry import Registry
+from intelshare.labels.stix import Object, definitions_of, read_markings
+
+MAX_STIX_BYTES = 1 << 20
+
+
+class Found(NamedTuple):
+    """A label, the id of the object that has it, and the selector (``WHOLE``: the object itself)."""
+
+    subject: str
+    selector: str
+    label: Label
+
+
+def write_bundle(label: Label, registry: Registry) -> Object:
+    """A bundle of the marking definitions that together say the label; the same for the same label.
+
+    Raises LabelError as ``definitions_of``.
+    """
+    definitions = definitions_of(label, registry)
+    name = uuid5(NAMESPACE_URL, f"urn:intelshare:label-bundle:{format_banner(label, registry)}")
+    return {"type": "bundle", "id": f"bundle--{name}", "objects": list(definitions)}
+
+
+def read_bundle(
+    text: str,
+    registry: Registry,
+    at: Instant | None = None,
+    use: Literal["read", "write"] = "read",
+    *,
+    source: str = "label",
+) -> tuple[Found, ...]:
+    """The labels of every marked object in the order of the text, the whole before its portions.
+
+    A text of marking definitions alone says one label: that which they are together.
+    Raises LabelError: TOO_LARGE (1 MiB, or nested without end), INPUT_INVALID (no JSON, a key twice, no STIX
+    objects, no markings), and as ``read_markings``.
+    """
+    objects = _objects(_json(text, source), source)
+    definitions = [each for each in objects if each.get("type") == "marking-definition"]
+    subjects: list[Object] = [each for each in objects if each.get("type") != "marking-definition"]
+    if not subjects:
+        subjects = [{"id": "", "object_marking_refs": [each.get("id") for each in definitions]}]
+    found = [
+        Found(str(subject.get("id", "")), selector, label)
+        for subject in subjects
+        for selector, label in read_markings(subject, definitions, registry, at, use, source=source).items()
+    ]
+    if not found:
+        raise LabelError("INPUT_INVALID", "nothing in it is marked", place=Place(source))
+    return tuple(found)
+
+
+def _objects(document: object, source: str) -> list[Object]:
+    if not isinstance(document, Mapping) or not isinstance(document.get("type"), str):
+        raise LabelError("INPUT_INVALID", "a STIX object or bundle is expected", place=Place(source))
+    if document["type"] != "bundle":
+        return [document]
+    objects = document.get("objects")
+    if not isinstance(objects, list) or not all(isinstance(each, Mapping) for each in objects):
+        raise LabelError(
+            "INPUT_INVALID", "a list of objects is expected", place=Place(source, field="objects")
+        )
+    return objects
+
+
+def _json(text: str, source: str) -> object:
+    if len(text) > MAX_STIX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_STIX_BYTES:
+        raise LabelError("TOO_LARGE", f"STIX has at most {MAX_STIX_BYTES} bytes here", place=Place(source))
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        lines = text.split("\n")
+        place = Place(source, error.lineno, error.colno, excerpt=lines[error.lineno - 1].rstrip("\r"))
+        raise LabelError("INPUT_INVALID", f"this is no JSON: {error.msg}", place=place) from None
+    except ValueError as error:
+        raise LabelError("INPUT_INVALID", f"this is no JSON: {error}", place=Place(source)) from None
+    except RecursionError:
+        raise LabelError("TOO_LARGE", "it is nested too deeply", place=Place(source)) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers could take different ones of two equal keys."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return made
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")

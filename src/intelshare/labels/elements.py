@@ -1,0 +1,158 @@
+"""XML that somebody else wrote, as plain elements: named, nested, bounded, and nothing else.
+
+Read by expat itself, which fetches nothing unless told to, and told here to refuse each thing that could do
+more: a DOCTYPE (so there are no entities to expand, recurse or fetch), processing instructions, and comments,
+which other readers drop and then read another value. No further library would make it smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+from xml.parsers import expat
+
+from intelshare.errors import LabelError, Place
+from intelshare.labels.parse import refuse_controls
+
+MAX_XML_BYTES = 64 * 1024
+MAX_DEPTH = 8
+
+_SPACE = " \t\r\n"
+_ENCODINGS = ("utf-8", "us-ascii")
+
+
+@dataclass(slots=True)
+class Element:
+    """One element: local name, attributes, text, children. Its place is where its text begins, if any."""
+
+    name: str
+    attributes: dict[str, str]
+    place: Place
+    parts: list[str] = field(default_factory=list)
+    children: list[Element] = field(default_factory=list)
+    has_text: bool = False
+
+    def fail(self, code: str, message: str, hint: str | None = None) -> NoReturn:
+        """Raise LabelError that points here."""
+        raise LabelError(code, message, place=self.place, hint=hint)
+
+    def only(self, name: str) -> Element:
+        """The one child of that name. Raises LabelError INPUT_INVALID."""
+        found = [child for child in self.children if child.name == name]
+        if len(found) != 1:
+            self.fail("INPUT_INVALID", f"{self.name} has {len(found)} elements {name}, and needs one")
+        return found[0]
+
+    def nothing_but(self, *names: str) -> None:
+        """Refuse children of other names, and text of its own. Raises LabelError INPUT_INVALID."""
+        for child in self.children:
+            if child.name not in names:
+                child.fail("INPUT_INVALID", f"{child.name!r} is not expected in {self.name}")
+        if self.has_text:
+            self.fail("INPUT_INVALID", f"{self.name} holds text beside its elements")
+
+    def value(self) -> str:
+        """The text, trimmed, runs of white space as one space.
+
+        Raises LabelError: INPUT_INVALID (elements beside it), EMPTY_LABEL, CONTROL_CHARACTER.
+        """
+        if self.children:
+            self.children[0].fail("INPUT_INVALID", f"{self.name} holds text alone")
+        plain = "".join(self.parts).translate(dict.fromkeys(map(ord, _SPACE), " "))
+        value = " ".join(word for word in plain.split(" ") if word)
+        if not value:
+            self.fail("EMPTY_LABEL", f"{self.name} is empty")
+        try:
+            refuse_controls(value)
+        except LabelError as error:
+            # The excerpt is the value, escaped; the line is the file's.
+            place = error.place and replace(error.place, source=self.place.source, line=self.place.line)
+            raise LabelError(error.code, error.message, place=place, hint=error.hint) from None
+        return value
+
+
+def read_elements(text: str, source: str, namespace: str) -> Element:
+    """The root element; all are of the one namespace. ``source`` is what errors call the text.
+
+    Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (not well-formed, another encoding than
+    UTF-8, another namespace, a DOCTYPE, a comment, a processing instruction).
+    """
+    if len(text) > MAX_XML_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_XML_BYTES:
+        message = f"a label in XML has at most {MAX_XML_BYTES} bytes"
+        raise LabelError("TOO_LARGE", message, place=Place(source))
+    return _Reader(text, source, namespace).read()
+
+
+class _Reader:
+    def __init__(self, text: str, source: str, namespace: str) -> None:
+        self._text = text
+        self._lines = text.split("\n")
+        self._source = source
+        self._namespace = namespace
+        self._open: list[Element] = []
+        self._root: Element | None = None
+        # A space cannot stand in a local name, so it parts namespace and name without doubt.
+        self._parser = parser = expat.ParserCreate("utf-8", " ")
+        parser.XmlDeclHandler = self._declaration
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.StartDoctypeDeclHandler = self._refuse("DOCTYPE")
+        parser.EntityDeclHandler = self._refuse("entity")
+        parser.ExternalEntityRefHandler = self._refuse("external entity")
+        parser.ProcessingInstructionHandler = self._refuse("processing instruction")
+        parser.CommentHandler = self._refuse("comment")
+
+    def read(self) -> Element:
+        try:
+            self._parser.Parse(self._text.encode("utf-8", "surrogatepass"), True)
+        except expat.ExpatError as error:
+            message = f"this is no XML: {expat.ErrorString(error.code)}"
+            raise LabelError("INPUT_INVALID", message, place=self._at(error.lineno, error.offset)) from None
+        if self._root is None:
+            raise LabelError("INPUT_INVALID", "this is no XML", place=Place(self._source))
+        return self._root
+
+    def _at(self, line: int, column: int, width: int = 1) -> Place:
+        excerpt = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else ""
+        return Place(self._source, line, column + 1, excerpt=excerpt, width=width)
+
+    def _here(self, width: int = 1) -> Place:
+        return self._at(self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber, width)
+
+    def _refuse(self, what: str) -> Callable[..., NoReturn]:
+        def refuse(*_: object) -> NoReturn:
+            raise LabelError("INPUT_INVALID", f"a label in XML holds no {what}", place=self._here(2))
+
+        return refuse
+
+    def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if encoding is not None and encoding.lower() not in _ENCODINGS:
+            raise LabelError("INPUT_INVALID", f"the encoding is {encoding!r}, not UTF-8", place=self._here(5))
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        namespace, _, local = name.rpartition(" ")
+        element = Element(local, attributes, self._here(len(local) + 1))
+        if namespace != self._namespace:
+            element.fail("INPUT_INVALID", f"{local!r} is of another namespace", f"expected {self._namespace}")
+        if len(self._open) >= MAX_DEPTH:
+            element.fail("TOO_LARGE", f"elements are nested more than {MAX_DEPTH} deep")
+        if self._open:
+            self._open[-1].children.append(element)
+        else:
+            self._root = element
+        self._open.append(element)
+
+    def _end(self, _name: str) -> None:
+        self._open.pop()
+
+    def _characters(self, text: str) -> None:
+        element = self._open[-1]
+        bare = text.strip(_SPACE)
+        if bare and not element.has_text:
+            place = self._here(len(bare))
+            blank = len(text) - len(text.lstrip(_SPACE))
+            element.place = replace(place, column=(place.column or 1) + blank)
+            element.has_text = True
+        element.parts.append(text)

@@ -1,0 +1,29 @@
+"""One set of rules for every form: what XML or STIX say is a label only if its canonical text is one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from intelshare.errors import LabelError
+from intelshare.instant import Instant
+from intelshare.labels.formats import format_banner
+from intelshare.labels.label import Label
+from intelshare.labels.parse import parse_label
+from intelshare.labels.registry import Registry
+
+
+def reread(
+    label: Label, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
+) -> Label:
+    """The label as its own text is read: in canonical order. Raises LabelError as ``parse_label`` does.
+
+    The caller sees to it that each part is a known word or code, so that none can pass for a separator.
+    """
+    return parse_label(format_banner(label, registry), registry, at, use)
+
+
+def require_sound(label: Label, registry: Registry) -> None:
+    """Raise LabelError unless text can say the label: INPUT_INVALID, or what is wrong with its text."""
+    if reread(label, registry) != label:
+        message = "the label holds what no text can say, so no other form can either"
+        raise LabelError("INPUT_INVALID", message, hint="labels that were read from text are sound")

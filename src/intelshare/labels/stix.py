@@ -1,0 +1,280 @@
+"""Labels as STIX 2.1 data markings: TLP by its fixed ids, all else as a statement, portions as selectors.
+
+A statement holds the canonical banner without its TLP block. Every marking that applies must be understood: a
+statement that is no label is an error, not a remark, because the next one could be a label with a slip of the
+pen. Plain dicts in and out; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NoReturn
+from uuid import NAMESPACE_URL, uuid5
+
+from intelshare.errors import LabelError, Place
+from intelshare.instant import Instant
+from intelshare.labels.formats import format_banner
+from intelshare.labels.label import TLP_WORDS, Label
+from intelshare.labels.parse import parse_label
+from intelshare.labels.registry import Registry
+from intelshare.labels.sound import require_sound, reread
+
+Object = Mapping[str, Any]
+"""A STIX object as JSON has it."""
+
+WHOLE = ""
+"""The selector of a label of the whole object."""
+
+MAX_MARKINGS = 256
+"""Granular markings of one object, and selectors of one marking."""
+
+TLP_EXTENSION = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
+"""OASIS, STIX extension for TLP 2.0."""
+
+TLP_IDS = {
+    "CLEAR": "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487",
+    "GREEN": "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb",
+    "AMBER": "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421",
+    "AMBER+STRICT": "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003",
+    "RED": "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1",
+}
+"""The fixed ids of TLP 2.0 (OASIS, cti-stix-common-objects)."""
+
+TLP_1_IDS = {
+    "CLEAR": "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9",
+    "GREEN": "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da",
+    "AMBER": "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",
+    "RED": "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
+}
+"""The fixed ids of TLP 1.0 (STIX 2.1, section 7.2.1.4), read and never written; its WHITE is CLEAR."""
+
+_WORDS = {marking: word for ids in (TLP_IDS, TLP_1_IDS) for word, marking in ids.items()}
+_TLP_CREATED = "2022-10-01T00:00:00.000Z"
+_STATEMENTS = uuid5(NAMESPACE_URL, "urn:intelshare:label")
+_STATEMENT_CREATED = "2026-01-01T00:00:00.000Z"
+"""One id, one object for ever: the definition of a label says the same whoever writes it, and when."""
+
+_STEP = re.compile(r"[A-Za-z0-9_-]{1,250}|\[(0|[1-9][0-9]{0,5})\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An object with markings, and the definitions that they refer to and that must travel with it."""
+
+    subject: Object
+    definitions: tuple[Object, ...]
+
+
+def definitions_of(label: Label, registry: Registry) -> tuple[Object, ...]:
+    """The marking definitions that together say the label: a statement, a TLP marking, or both.
+
+    Raises LabelError INPUT_INVALID for a label that no text could say either.
+    """
+    require_sound(label, registry)
+    made: list[Object] = []
+    if label.level is not None:
+        made.append(_statement(format_banner(replace(label, tlp=None), registry)))
+    if label.tlp is not None:
+        made.append(_tlp(label.tlp))
+    return tuple(made)
+
+
+def mark(subject: Object, labels: Mapping[str, Label], registry: Registry) -> Marked:
+    """The object with these labels and no others, by selector (``WHOLE``, ``description``, ``labels.[0]``).
+
+    Raises LabelError INPUT_INVALID for a selector that selects nothing, and for a portion that says less than
+    the whole: where the whole has a level or a TLP word, each portion needs one too, or would inherit it.
+    """
+    definitions: dict[str, Object] = {}
+    refs: dict[str, tuple[str, ...]] = {}
+    for selector, label in labels.items():
+        made = definitions_of(label, registry)
+        definitions |= {each["id"]: each for each in made}
+        refs[selector] = tuple(each["id"] for each in made)
+    marked = {
+        name: value
+        for name, value in subject.items()
+        if name not in ("object_marking_refs", "granular_markings")
+    }
+    if WHOLE in refs:
+        marked["object_marking_refs"] = list(refs[WHOLE])
+    portions = {selector: ids for selector, ids in refs.items() if selector != WHOLE}
+    ids = sorted({marking for chosen in portions.values() for marking in chosen})
+    if ids:
+        marked["granular_markings"] = [
+            {
+                "marking_ref": marking,
+                "selectors": sorted(s for s, chosen in portions.items() if marking in chosen),
+            }
+            for marking in ids
+        ]
+    made_all = tuple(definitions[marking] for marking in sorted(definitions))
+    read = read_markings(marked, made_all, registry)
+    for selector, label in labels.items():
+        if read[selector] != label:
+            message = f"beside the label of the whole, {format_banner(label, registry)} would be read as"
+            raise LabelError(
+                "INPUT_INVALID",
+                f"{message} {format_banner(read[selector], registry)}",
+                place=Place("label", field=selector),
+                hint="state a level and a TLP word where the whole has them; TLP:CLEAR adds nothing",
+            )
+    return Marked(marked, made_all)
+
+
+def read_markings(
+    subject: Object,
+    definitions: Iterable[Object],
+    registry: Registry,
+    at: Instant | None = None,
+    use: Literal["read", "write"] = "read",
+    *,
+    source: str = "object",
+) -> dict[str, Label]:
+    """The labels of an object by selector; ``WHOLE`` only if the object itself is marked.
+
+    What a portion's markings do not state (a level, a TLP word) holds from the whole (STIX 2.1, section 7.2:
+    granular markings go before the object's, kind by kind). Of several TLP words the strictest counts.
+    Raises LabelError: INPUT_INVALID (shape, unknown reference, selector without a value), UNKNOWN_CONTROL (a
+    marking of another kind), DUPLICATE_CONTROL (two statements), and as ``parse_label``.
+    """
+    known = _by_id(definitions, source)
+    refs = _texts(subject.get("object_marking_refs", []), source, "object_marking_refs")
+    whole = _Reading(known, registry, at, use, source).of(refs, "object_marking_refs")
+    labels = {} if whole is None else {WHOLE: whole}
+    chosen: dict[str, list[str]] = {}
+    granular = subject.get("granular_markings", [])
+    if not isinstance(granular, list) or len(granular) > MAX_MARKINGS:
+        _fail(source, "granular_markings", f"a list of at most {MAX_MARKINGS} is expected")
+    for number, entry in enumerate(granular):
+        where = f"granular_markings[{number}]"
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("selectors"), list):
+            _fail(source, where, "a marking with selectors is expected")
+        if "lang" in entry and "marking_ref" not in entry:
+            continue  # says a language, no marking
+        (marking,) = _texts([entry.get("marking_ref")], source, f"{where}.marking_ref")
+        for selector in _texts(entry["selectors"], source, f"{where}.selectors"):
+            if not _selects(subject, selector):
+                _fail(source, f"{where}.selectors", f"{selector!r} selects nothing")
+            chosen.setdefault(selector, []).append(marking)
+    for selector, ids in chosen.items():
+        label = _Reading(known, registry, at, use, source).of(ids, f"granular_markings, {selector}", whole)
+        if label is not None:
+            labels[selector] = label
+    return labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    known: Mapping[str, Object]
+    registry: Registry
+    at: Instant | None
+    use: Literal["read", "write"]
+    source: str
+
+    def of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
+        """The one label that these markings say together; None if there are none."""
+        words = [_WORDS[marking] for marking in refs if marking in _WORDS]
+        statements = [marking for marking in dict.fromkeys(refs) if marking not in _WORDS]
+        if len(statements) > 1:
+            _fail(self.source, where, "two statements at once", "DUPLICATE_CONTROL")
+        label = self._statement(statements[0], where) if statements else None
+        if label is None and not words:
+            return None
+        if label is not None and label.tlp is not None:
+            words.append(label.tlp)
+        if whole is not None:
+            if label is None or label.level is None:
+                label = replace(whole, tlp=None)
+            if not words and whole.tlp is not None:
+                words.append(whole.tlp)
+        strictest = max(words, key=TLP_WORDS.index, default=None)
+        read = replace(label or Label(), tlp=strictest)
+        return reread(read, self.registry, self.at, self.use)
+
+    def _statement(self, marking: str, where: str) -> Label:
+        found = self.known.get(marking)
+        if found is None:
+            _fail(self.source, where, f"{marking!r} is not among the marking definitions")
+        definition = found.get("definition")
+        text = definition.get("statement") if isinstance(definition, Mapping) else None
+        if (
+            found.get("definition_type") != "statement"
+            or not isinstance(text, str)
+            or found.get("extensions")
+        ):
+            message = f"{marking!r} is neither a statement nor TLP by its fixed id"
+            _fail(self.source, where, message, "UNKNOWN_CONTROL")
+        try:
+            return parse_label(text, self.registry, self.at, self.use)
+        except LabelError as error:
+            place = error.place or Place(self.source)
+            raise LabelError(
+                error.code,
+                f"the statement is no label: {error.message}",
+                place=replace(place, source=self.source, line=None, field=where),
+                hint=error.hint,
+            ) from None
+
+
+def _statement(text: str) -> Object:
+    return {
+        "type": "marking-definition",
+        "spec_version": "2.1",
+        "id": f"marking-definition--{uuid5(_STATEMENTS, text)}",
+        "created": _STATEMENT_CREATED,
+        "definition_type": "statement",
+        "definition": {"statement": text},
+    }
+
+
+def _tlp(word: str) -> Object:
+    return {
+        "type": "marking-definition",
+        "spec_version": "2.1",
+        "id": TLP_IDS[word],
+        "created": _TLP_CREATED,
+        "name": f"TLP:{word}",
+        "extensions": {TLP_EXTENSION: {"extension_type": "property-extension", "tlp_2_0": word.lower()}},
+    }
+
+
+def _by_id(definitions: Iterable[Object], source: str) -> dict[str, Object]:
+    known: dict[str, Object] = {}
+    for definition in definitions:
+        marking = definition.get("id")
+        if not isinstance(marking, str):
+            _fail(source, "marking-definition", "an id is expected")
+        if known.setdefault(marking, definition) != definition:
+            _fail(source, marking, "two marking definitions have this id")
+    return known
+
+
+def _texts(value: object, source: str, where: str) -> list[str]:
+    if not isinstance(value, list) or len(value) > MAX_MARKINGS or not all(isinstance(v, str) for v in value):
+        _fail(source, where, f"a list of at most {MAX_MARKINGS} texts is expected")
+    return value
+
+
+def _selects(subject: Object, selector: str) -> bool:
+    """Whether the selector (STIX 2.1, section 7.2.3.1) leads to a value of the object."""
+    value: object = subject
+    for step in selector.split("."):
+        matched = _STEP.fullmatch(step)
+        if matched is None:
+            return False
+        if matched[1] is not None:
+            if not isinstance(value, list) or int(matched[1]) >= len(value):
+                return False
+            value = value[int(matched[1])]
+        elif isinstance(value, Mapping) and step in value:
+            value = value[step]
+        else:
+            return False
+    return True
+
+
+def _fail(source: str, where: str, message: str, code: str = "INPUT_INVALID") -> NoReturn:
+    raise LabelError(code, message, place=Place(source, field=where))

@@ -1,0 +1,197 @@
+"""STANAG 4774: what is read, and what somebody hostile or careless writes into XML."""
+
+from __future__ import annotations
+
+import pytest
+
+from intelshare import instant
+from intelshare.errors import LabelError
+from intelshare.instant import Instant
+from intelshare.labels import Label, parse_label, read_stanag4774, write_stanag4774
+from intelshare.packs import builtin_registry
+
+REGISTRY = builtin_registry()
+GOOD = """<?xml version="1.0" encoding="UTF-8"?>
+<slab:originatorConfidentialityLabel xmlns:slab="urn:nato:stanag:4774:confidentialitymetadatalabel:1:0"
+    ReviewDateTime="2031-09-26T00:00:00Z">
+  <slab:ConfidentialityInformation>
+    <slab:PolicyIdentifier URI="urn:oid:1.3.26.1.3.1">NATO</slab:PolicyIdentifier>
+    <slab:Classification>SECRET</slab:Classification>
+    <slab:PrivacyMark>CLEAR</slab:PrivacyMark>
+    <slab:Category Type="PERMISSIVE" TagName="Releasable to" URI="http://198.51.100.1/tag">
+      <slab:GenericValue>NATO</slab:GenericValue>
+      <slab:GenericValue> swe </slab:GenericValue>
+    </slab:Category>
+    <slab:Category Type="RESTRICTIVE" TagName="Special Handling">
+      <slab:GenericValue>ORCON</slab:GenericValue>
+    </slab:Category>
+    <slab:Category Type="INFORMATIVE" TagName="Administrative">
+      <slab:GenericValue>STAFF</slab:GenericValue>
+    </slab:Category>
+  </slab:ConfidentialityInformation>
+  <slab:OriginatorID IDType="rfc822Name">a@example.org</slab:OriginatorID>
+  <slab:CreationDateTime>2026-09-26T12:00:00Z</slab:CreationDateTime>
+</slab:originatorConfidentialityLabel>
+"""
+_NESTED = "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
+LAUGHS = f"<!DOCTYPE l [<!ENTITY a0 'ha'>{_NESTED}]>"
+
+
+def read(text: str, **options: object) -> Label:
+    return read_stanag4774(text, REGISTRY, source="label.xml", **options)
+
+
+def error_of(text: str, **options: object) -> LabelError:
+    with pytest.raises(LabelError) as caught:
+        read(text, **options)
+    return caught.value
+
+
+def changed(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new, 1)
+
+
+def test_a_foreign_label_is_read_and_what_has_no_access_meaning_left_out() -> None:
+    assert read(GOOD) == Label("NATO", "NATO SECRET", ("NATO", "SWE"), ("ORCON",))
+
+
+def test_the_policy_may_stand_before_its_level() -> None:
+    assert read(changed(">SECRET<", ">NATO SECRET<")) == read(GOOD)
+    assert read(changed(">SECRET<", ">COSMIC TOP SECRET<")).level == "COSMIC TOP SECRET"
+
+
+def test_accented_and_native_names_are_read() -> None:
+    text = write_stanag4774(parse_label("//UKR TAIEMNO", REGISTRY), REGISTRY, Instant(0))
+    assert read(text.replace("TAIEMNO", "ТАЄМНО")).level == "TAIEMNO"
+
+
+def test_written_label_has_categories_by_type_and_a_creation_time() -> None:
+    label = parse_label("//JOINT S GBR USA//OC/RELIDO/REL TO USA, GBR//TLP:RED", REGISTRY)
+    text = write_stanag4774(label, REGISTRY, instant.parse("2026-01-02T03:04:05Z"))
+    for line in (
+        '<slab:Category Type="PERMISSIVE" TagName="Releasable To">',
+        '<slab:Category Type="RESTRICTIVE" TagName="Special Handling">',
+        '<slab:Category Type="RESTRICTIVE" TagName="TLP">',
+        '<slab:Category Type="INFORMATIVE" TagName="Disclosure">',
+        "<slab:PolicyIdentifier>JOINT</slab:PolicyIdentifier>",
+        "<slab:CreationDateTime>2026-01-02T03:04:05Z</slab:CreationDateTime>",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    "prolog",
+    [
+        LAUGHS,
+        '<!DOCTYPE l SYSTEM "http://127.0.0.1:1/x.dtd">',
+        '<!DOCTYPE l [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE l [<!ENTITY % p SYSTEM "http://127.0.0.1:1/p">%p;]>',
+        "<!DOCTYPE l>",
+        '<?xml-stylesheet href="http://127.0.0.1:1/x"?>',
+        "<!-- a comment -->",
+    ],
+)
+def test_doctype_entities_and_instructions_are_refused_before_they_can_act(
+    prolog: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(*_: object, **__: object) -> None:
+        raise AssertionError("something was opened")
+
+    text = GOOD.replace("?>\n", f"?>\n{prolog}\n", 1).replace("STAFF", "&a9;&x;")
+    monkeypatch.setattr("socket.socket", touched)
+    monkeypatch.setattr("builtins.open", touched)
+    error = error_of(text)
+    assert error.code == "INPUT_INVALID"
+    assert error.place is not None
+    assert error.place.line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (changed("STAFF", "&x;"), "INPUT_INVALID"),
+        (changed(">ORCON<", ">OR<!-- NO -->CON<"), "INPUT_INVALID"),
+        (changed("UTF-8", "UTF-16"), "INPUT_INVALID"),
+        (changed("UTF-8", "utf-7"), "INPUT_INVALID"),
+        (changed("STAFF", "S\ud800"), "INPUT_INVALID"),
+        (changed("STAFF", "S\x00"), "INPUT_INVALID"),
+        (changed(":1:0", ":2:0"), "INPUT_INVALID"),
+        (GOOD.replace("originatorConf", "metadataConf"), "INPUT_INVALID"),
+        (changed("</slab:Classification>", ""), "INPUT_INVALID"),
+        (GOOD + GOOD, "INPUT_INVALID"),
+        ("", "INPUT_INVALID"),
+        ("<" * 1000, "INPUT_INVALID"),
+        (changed("STAFF", "x" * 70_000), "TOO_LARGE"),
+        ("é" * 40_000, "TOO_LARGE"),
+        (changed("STAFF", "<slab:a>" * 20 + "</slab:a>" * 20), "TOO_LARGE"),
+        (changed("NATO</slab:Policy", "N\u202eATO</slab:Policy"), "CONTROL_CHARACTER"),
+        (changed("ORCON", "OR\u200bCON"), "CONTROL_CHARACTER"),
+        (changed("ORCON", "OR\u2028CON"), "CONTROL_CHARACTER"),
+        (changed(">SECRET<", "><"), "EMPTY_LABEL"),
+        (changed(">SECRET<", ">ЅECRET<"), "UNKNOWN_LEVEL"),
+        (changed(">SECRET<", ">SECRET//NOFORN<"), "UNKNOWN_LEVEL"),
+        (changed(">NATO</slab:Policy", ">ОTAN</slab:Policy"), "UNKNOWN_MEMBER"),
+        (changed(" swe ", "SWX"), "UNKNOWN_MEMBER"),
+        (changed(" swe ", "SWE, RUS"), "UNKNOWN_MEMBER"),
+        (changed(" swe ", "NATO"), "DUPLICATE_CODE"),
+        (changed("<slab:GenericValue>NATO</slab:GenericValue>", ""), "REL_TO_WITHOUT_AUTHORITY"),
+        (changed("ORCON", "NOFORN"), "NOFORN_WITH_REL_TO"),
+        (changed("ORCON", "RELIDO"), "UNKNOWN_CONTROL"),
+        (changed("ORCON", "CODEWORD"), "UNKNOWN_CONTROL"),
+        (changed("Special Handling", "Compartment"), "UNKNOWN_CONTROL"),
+        (changed("PERMISSIVE", "INFORMATIVE"), "UNKNOWN_CONTROL"),
+        (changed("INFORMATIVE", "RESTRICTIVE"), "UNKNOWN_CONTROL"),
+        (changed("Administrative", "Owner"), "UNKNOWN_CONTROL"),
+        (changed("<slab:PrivacyMark>CLEAR</slab:PrivacyMark>", "<slab:Other/>"), "INPUT_INVALID"),
+        (changed("<slab:OriginatorID ", "<slab:SuccessionHandling/><slab:OriginatorID "), "INPUT_INVALID"),
+        (
+            changed("<slab:GenericValue> swe </slab:GenericValue>", "").replace(
+                "<slab:GenericValue>NATO</slab:GenericValue>", "", 1
+            ),
+            "EMPTY_REL_TO",
+        ),
+        (
+            changed(
+                'Type="RESTRICTIVE" TagName="Special Handling"', 'Type="PERMISSIVE" TagName="RELEASABLE TO"'
+            ),
+            "DUPLICATE_CONTROL",
+        ),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_a_code(text: str, code: str) -> None:
+    assert error_of(text).code == code
+
+
+def test_error_points_at_the_value_in_its_line() -> None:
+    place = error_of(changed(" swe ", " SWX ")).place
+    assert place is not None
+    assert (place.source, place.line) == ("label.xml", 10)
+    assert place.excerpt is not None
+    assert place.column is not None
+    assert place.excerpt[place.column - 1 : place.column - 1 + place.width] == "SWX"
+
+
+def test_level_is_judged_at_the_time_asked_for() -> None:
+    text = write_stanag4774(parse_label("//FRA SECRET DEFENSE", REGISTRY), REGISTRY, Instant(0))
+    assert read(text, at=instant.parse("2026-01-01")).level == "SECRET DEFENSE"
+    assert error_of(text, at=instant.parse("2026-01-01"), use="write").code == "LEVEL_WITHDRAWN"
+    newer = write_stanag4774(parse_label("//FRA SECRET", REGISTRY), REGISTRY, Instant(0))
+    assert error_of(newer, at=instant.parse("2020-01-01")).code == "UNKNOWN_LEVEL"
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        Label("FRA", "CODEWORD"),
+        Label("FRA", "SECRET", ()),
+        Label("FRA", "SECRET", ("USA",)),
+        Label("FRA", "SECRET", owners=("FRA", "USA")),
+        Label("FRA", "SECRET//NOFORN"),
+        Label("FRA", "SECRET", controls=("CODEWORD",)),
+        Label(None, None),
+    ],
+)
+def test_a_label_that_no_text_can_say_is_not_written(label: Label) -> None:
+    with pytest.raises(LabelError):
+        write_stanag4774(label, REGISTRY, Instant(0))
