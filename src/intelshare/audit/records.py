@@ -53,6 +53,7 @@ class EntryType(IntEnum):
     TRUST = 12
     RECALL = 14
     DESTROYED = 15
+    CONSENT = 16
     WITNESSED = 17
     TREATY_ACT = 13
 
@@ -248,6 +249,19 @@ class Witnessed:
 
 
 @record
+class ConsentSaid:
+    """A consent was asked for, granted or refused, by this member or by a peer."""
+
+    member: Member
+    """The other side."""
+    md: Md32
+    recipient: Member
+    slots: Annotated[tuple[U32, ...], Count()]
+    state: U8
+    """1 asked, 2 granted, 3 refused."""
+
+
+@record
 class Recalled:
     """An own user took back an own bulletin."""
 
@@ -282,6 +296,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.TRUST: TrustAccepted,
     EntryType.RECALL: Recalled,
     EntryType.DESTROYED: Destroyed,
+    EntryType.CONSENT: ConsentSaid,
     EntryType.WITNESSED: Witnessed,
     EntryType.TREATY_ACT: TreatyActed,
 }

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, HandOver
+from intelshare.broker.consent import given
 from intelshare.broker.end import stop_pair
 from intelshare.broker.frame import Carried, Frame, Outbound
 from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
@@ -39,9 +40,9 @@ from intelshare.broker.tables import (
     StatementRow,
 )
 from intelshare.broker.transaction import SELF, Transaction
-from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
+from intelshare.crypto.records import Evidence, Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
-from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
+from intelshare.envelope import Cleared, ClearedPortion, Given, Tip, first_tip, seal
 from intelshare.errors import CryptoError, DeliveryError, TrustError
 from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.ids import Sequence as Number
@@ -226,14 +227,7 @@ def _clear(
     if now >= min(written.row.expires, written.row.deliver_by):
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
-    decided = judge(
-        node,
-        written.decidable(),
-        row.recipient,
-        now,
-        valid_until=written.row.expires,
-        approvals=frozenset(row.approved.split()),
-    )
+    decided, consents = _decide(tx, row, written)
     row = _note_decision(tx, row, decided)
     if not decided.granted:
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
@@ -242,7 +236,7 @@ def _clear(
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
         return None
     try:
-        cleared = _cleared(node, row, written, decided, now, kem)
+        cleared = _cleared(node, row, written, decided, now, kem, consents)
     except DeliveryError as stopped:
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
@@ -250,8 +244,36 @@ def _clear(
     return _Chosen(row, written, decided, cleared, size)
 
 
+def _decide(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair, tuple[Evidence, ...]]:
+    """The pair as it is decided now, and the consents on which that rests."""
+
+    def judged(consents: Sequence[Given] = ()) -> Pair:
+        return judge(
+            tx.node,
+            written.decidable(),
+            row.recipient,
+            tx.now,
+            valid_until=written.row.expires,
+            approvals=frozenset(row.approved.split()),
+            consents=consents,
+        )
+
+    decided = judged()
+    # Only a bulletin with another's portion is looked up: most have none.
+    found = given(tx, row.md, row.recipient) if "CONSENT_REQUIRED" in decided.codes else ()
+    if not found:
+        return decided, ()
+    return judged([one for one, _ in found]), tuple([evidence for _, evidence in found])
+
+
 def _cleared(
-    node: Node, row: PairRow, written: Written, decided: Pair, now: Instant, kem: tuple[KeyId, KeyRecord]
+    node: Node,
+    row: PairRow,
+    written: Written,
+    decided: Pair,
+    now: Instant,
+    kem: tuple[KeyId, KeyRecord],
+    consents: tuple[Evidence, ...],
 ) -> Cleared:
     """The only maker of ``Cleared``: decided and passed by the egress check.
 
@@ -280,6 +302,7 @@ def _cleared(
         ),
         banner=banner_of(node, [judged.label for judged in granted], node.member, now),
         decision=row.decision,
+        consents=consents,
     )
 
 

@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, Received, Rejected
-from intelshare.broker import release
+from intelshare.broker import consent, release
+from intelshare.broker.act import gap_of_acts, settle, treaty_act
 from intelshare.broker.effects import Effects
 from intelshare.broker.evidence import REJECTED, Shelf, keep_fork, keep_rejected
 from intelshare.broker.frame import Ack, Carried, Frame, Gap
@@ -106,7 +107,9 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
         except IntelshareError as bad:
             acks.append(_reject(tx, shelf, arrival, carried, bad.code))
     _answer(tx, inbound)
-    return tx.plan(Taken(tuple(acks), again, tuple(gaps(tx, inbound)), inbound.accepted, tx.effects()))
+    settle(inbound)
+    asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
+    return tx.plan(Taken(tuple(acks), again, asked, inbound.accepted, tx.effects()))
 
 
 def _not_yet(inbound: Inbound, verified: Verified, carried: Carried) -> None:
@@ -126,6 +129,8 @@ _STEPS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
     Kind.RECEIPT: receipt,
     Kind.STREAM_HEAD: stream_head,
     Kind.RECALL: recalled,
+    Kind.TREATY_ACT: treaty_act,
+    Kind.CONSENT: consent.hear,
 }
 
 

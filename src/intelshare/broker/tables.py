@@ -278,6 +278,28 @@ class ReceiptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentRow:
+    """A consent that was asked for: by this member (``own``), or of it by a peer."""
+
+    md: ManifestDigest
+    recipient: MemberCode
+    """Who is to have it."""
+    member: MemberCode
+    """The other side: the originator that was asked, or the peer that asks."""
+    own: int
+    state: int
+    """broker.consent.State."""
+    slots: bytes
+    """u8 per slot that was asked for."""
+    until: Instant
+    leaf: LeafId
+    """Of the originator's answer, which is in ``received``; empty until it came."""
+    newest: int
+    """Minus the instant of the question: an index over it gives the newest first."""
+    changed: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderRow:
     """Who has read what, so that `inbox --unread` is each reader's own."""
 
@@ -439,6 +461,7 @@ INBOX = Table(
 RECALLED = Table("recalled", RecalledRow, ("member", "md"))
 RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)})
 RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"))
+CONSENT = Table("consent", ConsentRow, ("md", "recipient", "member"), {"newest": ("newest",)})
 READER = Table("reader", ReaderRow, ("user", "md"))
 LOG = Table("log", LogRow, ("incarnation", "place"))
 LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)})
@@ -469,6 +492,7 @@ TABLES: tuple[Table[Any], ...] = (
     RECALLED,
     RELATED,
     RECEIPT,
+    CONSENT,
     READER,
     LOG,
     LOG_HEAD,

@@ -22,6 +22,7 @@ COMMANDS: dict[str, Entry] = {
     "read": Entry("Analyst", _HERE + "reading:read", "Open a bulletin."),
     "outbox": Entry("Analyst", _HERE + "outgoing:outbox", "List what was sent; release what is held."),
     "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
+    "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
     "treaty": Entry("Policy author", _HERE + "treaties:treaty", "List, show, compare and draw treaties."),
     "policy": Entry("Policy author", _HERE + "policy:policy", "Check and test treaties and overlays."),

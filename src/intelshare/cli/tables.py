@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from intelshare.cli.output import Table
-from intelshare.instant import Instant, show
+from intelshare.instant import NEVER, Instant, show
 
 if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
@@ -222,3 +222,20 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+
+
+def consent_table(entries: Iterable[pb.ConsentEntry]) -> Table:
+    """One row per request: of whom, for whom, and how it stands."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            f"we asked {entry.member}" if entry.own else f"{entry.member} asks us",
+            entry.recipient,
+            str(entry.portions),
+            entry.state,
+            "as long as it is valid" if entry.until == NEVER else short_time(entry.until),
+            short_time(entry.asked_at),
+        )
+        for entry in entries
+    ]
+    return Table(("bulletin", "request", "for", "portions", "state", "until", "asked"), rows)

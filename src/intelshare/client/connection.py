@@ -57,6 +57,7 @@ class Client:
             ),
         )
         self._bulletins = services.BulletinsStub(self._channel)
+        self._consents = services.ConsentsStub(self._channel)
         self._operations = services.OperationsStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -135,6 +136,25 @@ class Client:
             self._bulletins.Why, pb.WhyRequest(id=bulletin, recipient=recipient)
         )
         return answer
+
+    def ask_consent(self, bulletin: str, recipient: str, *, until: int = 0) -> pb.ConsentResponse:
+        """Ask the originators of an own bulletin's portions to let this recipient have them."""
+        request = pb.ConsentRequest(id=bulletin, recipient=recipient, until=until)
+        response: pb.ConsentResponse = self._call(self._consents.Request, request)
+        return response
+
+    def answer_consent(
+        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0
+    ) -> pb.ConsentResponse:
+        """Grant or refuse what a peer has asked about its bulletin; refusing takes a grant back."""
+        said = pb.ConsentAnswer(id=bulletin, recipient=recipient, grant=grant, until=until)
+        response: pb.ConsentResponse = self._call(self._consents.Answer, said)
+        return response
+
+    def consents(self) -> pb.ConsentResponse:
+        """What was asked, both ways, newest first."""
+        response: pb.ConsentResponse = self._call(self._consents.List, pb.ConsentListRequest())
+        return response
 
     def whoami(self) -> pb.WhoAmIResponse:
         """Who the node takes this client for."""

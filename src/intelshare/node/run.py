@@ -32,6 +32,7 @@ from intelshare.instant import Instant
 from intelshare.labels import LabelReader
 from intelshare.node.bulletins import bulletins
 from intelshare.node.clock import Clock
+from intelshare.node.consents import consent_service
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.links import Links
@@ -52,6 +53,13 @@ from intelshare.store.sidecar import Sidecar, write_sidecar
 from intelshare.store.sqlite import open_store
 from intelshare.trust import Endpoint, TrustView
 from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
+
+_SERVICES: Final = (
+    ("Bulletins", bulletins),
+    ("Consents", consent_service),
+    ("Operations", operations),
+)
+"""Of user.proto: what the user port offers."""
 
 RENEWAL_EVERY: Final = 60
 """Seconds between looks at what is due."""
@@ -209,7 +217,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
     ports = await open_ports(
         shell,
         links,
-        (("Bulletins", bulletins(shell, links)), ("Operations", operations(shell, links))),
+        [(name, service(shell, links)) for name, service in _SERVICES],
         last_peer_port=_last_peer_port(shell),
         last_user_port=last.user_port if last is not None else 0,
     )

@@ -55,12 +55,13 @@ def acks_message(acks: Sequence[Ack], now: Instant) -> bytes:
 
 
 def gap_message(gap: Gap) -> bytes:
-    """The link message that asks for numbers of a peer's stream."""
+    """The link message that asks for numbers of a peer's stream, or for its acts."""
     return pb.LinkMessage(
         gaps=pb.GapRequest(
             origin=gap.origin,
             incarnation=gap.incarnation,
             missing=[pb.Range(first=first, last=last) for first, last in gap.missing],
+            acts=gap.acts,
         )
     ).SerializeToString()
 

@@ -100,7 +100,11 @@ def _acks(raw: bytes, at: int, end: int) -> Acks:
 
 
 def _gaps(raw: bytes, at: int, end: int) -> Gap:
-    origin, incarnation, spans = _fields(raw, at, end, _GAPS)
+    origin, incarnation, spans, acts = _fields(raw, at, end, _GAPS)
+    if acts is not None:
+        if not acts or spans or origin is not None or incarnation is not None:
+            raise _malformed("a request for acts beside one for numbers, or for act 0")
+        return Gap.of_acts(acts)
     missing = []
     for start, stop in spans:
         first, last = _fields(raw, start, stop, _RANGE)
@@ -142,7 +146,7 @@ _STATEMENT: Final = _shape(
 )
 _ACKS: Final = _shape((_VARINT, 0), (_MESSAGE, MAX_STATEMENTS))
 _ACK: Final = _shape((_BYTES, 0), (_TEXT, 0))
-_GAPS: Final = _shape((_TEXT, 0), (_FIXED64, 0), (_MESSAGE, MAX_ASKED))
+_GAPS: Final = _shape((_TEXT, 0), (_FIXED64, 0), (_MESSAGE, MAX_ASKED), (_VARINT, 0))
 _RANGE: Final = _shape((_VARINT, 0), (_VARINT, 0))
 
 

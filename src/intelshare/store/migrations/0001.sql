@@ -220,6 +220,22 @@ CREATE TABLE receipt (
     PRIMARY KEY ("md", "member", "leaf")
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE consent (
+    "md" BLOB NOT NULL,
+    "recipient" TEXT NOT NULL,
+    "member" TEXT NOT NULL,
+    "own" INTEGER NOT NULL,
+    "state" INTEGER NOT NULL,
+    "slots" BLOB NOT NULL,
+    "until" INTEGER NOT NULL,
+    "leaf" BLOB NOT NULL,
+    "newest" INTEGER NOT NULL,
+    "changed" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "recipient", "member")
+) STRICT;
+CREATE INDEX consent_newest ON consent ("newest");
+
 CREATE TABLE reader (
     "user" TEXT NOT NULL,
     "md" BLOB NOT NULL,

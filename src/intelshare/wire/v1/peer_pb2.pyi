@@ -180,15 +180,18 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 
 @_typing.final
 class GapRequest(_message.Message):
-    """Ask for numbers of a stream that were not seen. At most 64 ranges."""
+    """Ask for numbers of a stream that were not seen, at most 64 ranges; or for the peer's treaty acts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ORIGIN_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    ACTS_FIELD_NUMBER: _builtins.int
     origin: _builtins.str
     incarnation: _builtins.int
+    acts: _builtins.int
+    """The acts of the peer's member from this number on. Then no other field is given."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___Range]: ...
     def __init__(
@@ -197,10 +200,11 @@ class GapRequest(_message.Message):
         origin: _builtins.str = ...,
         incarnation: _builtins.int = ...,
         missing: _abc.Iterable[Global___Range] | None = ...,
+        acts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "missing", b"missing", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "incarnation", b"incarnation", "missing", b"missing", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1228,3 +1228,140 @@ class LogState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogState: _TypeAlias = LogState  # noqa: Y015
+
+@_typing.final
+class ConsentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    recipient: _builtins.str
+    """Who is to have it."""
+    until: _builtins.int
+    """2^64-1 (or 0): as long as the bulletin is valid."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "recipient", b"recipient", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentRequest: _TypeAlias = ConsentRequest  # noqa: Y015
+
+@_typing.final
+class ConsentAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    recipient: _builtins.str
+    grant: _builtins.bool
+    until: _builtins.int
+    """2^64-1 (or 0): as long as was asked."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        grant: _builtins.bool = ...,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "id", b"id", "recipient", b"recipient", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentAnswer: _TypeAlias = ConsentAnswer  # noqa: Y015
+
+@_typing.final
+class ConsentListRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentListRequest: _TypeAlias = ConsentListRequest  # noqa: Y015
+
+@_typing.final
+class ConsentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ConsentEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentResponse: _TypeAlias = ConsentResponse  # noqa: Y015
+
+@_typing.final
+class ConsentEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    OWN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PORTIONS_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ASKED_AT_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.bytes
+    recipient: _builtins.str
+    member: _builtins.str
+    """The other side: the originator that was asked, or the peer that asks."""
+    own: _builtins.bool
+    """Whether this member asked."""
+    state: _builtins.str
+    """asked, granted, refused, ended"""
+    portions: _builtins.int
+    until: _builtins.int
+    asked_at: _builtins.int
+    changed_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.bytes = ...,
+        recipient: _builtins.str = ...,
+        member: _builtins.str = ...,
+        own: _builtins.bool = ...,
+        state: _builtins.str = ...,
+        portions: _builtins.int = ...,
+        until: _builtins.int = ...,
+        asked_at: _builtins.int = ...,
+        changed_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "bulletin", b"bulletin", "changed_at", b"changed_at", "member", b"member", "own", b"own", "portions", b"portions", "recipient", b"recipient", "state", b"state", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentEntry: _TypeAlias = ConsentEntry  # noqa: Y015

@@ -409,6 +409,169 @@ class Bulletins:
             _registered_method=True)
 
 
+class ConsentsStub:
+    """The third-party rule: asking another member to let a recipient have its portion, and answering.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Request = channel.unary_unary(
+                '/intelshare.v1.Consents/Request',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+                _registered_method=True)
+        self.Answer = channel.unary_unary(
+                '/intelshare.v1.Consents/Answer',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentAnswer.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/intelshare.v1.Consents/List',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentListRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+                _registered_method=True)
+
+
+class ConsentsServicer:
+    """The third-party rule: asking another member to let a recipient have its portion, and answering.
+    """
+
+    def Request(self, request, context):
+        """Ask the originators of an own bulletin's portions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Answer(self, request, context):
+        """Grant or refuse what a peer has asked; a refusal also takes a grant back. Releasing officers only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ConsentsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Request': grpc.unary_unary_rpc_method_handler(
+                    servicer.Request,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.SerializeToString,
+            ),
+            'Answer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Answer,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentAnswer.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentListRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Consents', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Consents', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Consents:
+    """The third-party rule: asking another member to let a recipient have its portion, and answering.
+    """
+
+    @staticmethod
+    def Request(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Consents/Request',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Answer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Consents/Answer',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentAnswer.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Consents/List',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentListRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class OperationsStub:
     """Operators (and auditors, where the table says so).
     """

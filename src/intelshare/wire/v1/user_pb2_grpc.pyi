@@ -147,6 +147,58 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
 
 def add_BulletinsServicer_to_server(servicer: BulletinsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class ConsentsStub:
+    """The third-party rule: asking another member to let a recipient have its portion, and answering."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ConsentsAsyncStub: ...
+    Request: _grpc.UnaryUnaryMultiCallable[_user_pb2.ConsentRequest, _user_pb2.ConsentResponse]
+    """Ask the originators of an own bulletin's portions."""
+    Answer: _grpc.UnaryUnaryMultiCallable[_user_pb2.ConsentAnswer, _user_pb2.ConsentResponse]
+    """Grant or refuse what a peer has asked; a refusal also takes a grant back. Releasing officers only."""
+    List: _grpc.UnaryUnaryMultiCallable[_user_pb2.ConsentListRequest, _user_pb2.ConsentResponse]
+
+@_typing.type_check_only
+class ConsentsAsyncStub(ConsentsStub):
+    """The third-party rule: asking another member to let a recipient have its portion, and answering."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Request: _aio.UnaryUnaryMultiCallable[_user_pb2.ConsentRequest, _user_pb2.ConsentResponse]  # type: ignore[assignment]
+    """Ask the originators of an own bulletin's portions."""
+    Answer: _aio.UnaryUnaryMultiCallable[_user_pb2.ConsentAnswer, _user_pb2.ConsentResponse]  # type: ignore[assignment]
+    """Grant or refuse what a peer has asked; a refusal also takes a grant back. Releasing officers only."""
+    List: _aio.UnaryUnaryMultiCallable[_user_pb2.ConsentListRequest, _user_pb2.ConsentResponse]  # type: ignore[assignment]
+
+class ConsentsServicer(metaclass=_abc_1.ABCMeta):
+    """The third-party rule: asking another member to let a recipient have its portion, and answering."""
+
+    @_abc_1.abstractmethod
+    def Request(
+        self,
+        request: _user_pb2.ConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ConsentResponse, _abc.Awaitable[_user_pb2.ConsentResponse]]:
+        """Ask the originators of an own bulletin's portions."""
+
+    @_abc_1.abstractmethod
+    def Answer(
+        self,
+        request: _user_pb2.ConsentAnswer,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ConsentResponse, _abc.Awaitable[_user_pb2.ConsentResponse]]:
+        """Grant or refuse what a peer has asked; a refusal also takes a grant back. Releasing officers only."""
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _user_pb2.ConsentListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ConsentResponse, _abc.Awaitable[_user_pb2.ConsentResponse]]: ...
+
+def add_ConsentsServicer_to_server(servicer: ConsentsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class OperationsStub:
     """Operators (and auditors, where the table says so)."""
 

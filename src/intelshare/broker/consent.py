@@ -1,0 +1,331 @@
+"""Consent: the third-party rule as statements (domain.md, rule 8).
+
+A portion that carries another state's label is that state's information, whoever sends it. The sender asks
+the originator by name of one recipient; the originator's releasing officer grants or refuses; a grant is
+carried in the release as evidence, so that the recipient checks it too.
+
+One record says all three, and who says it to whom tells which it is (docs/format.md):
+
+    from the sender to the originator      asks, for these slots of a bulletin that the originator was handed
+    from the originator to the sender      grants these slots until then; with no slot: refuses, or takes back
+
+    request   the sender hands the originator its own portions, and asks
+    answer    the originator's officer grants or refuses
+    hear      a peer's consent statement: a request about its bulletin, or an answer about ours
+    given     the consents that a hand-over may carry
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from intelshare.audit.records import ConsentSaid, EntryType
+from intelshare.broker.address import address
+from intelshare.broker.effects import Effects
+from intelshare.broker.end import stop
+from intelshare.broker.frame import Carried
+from intelshare.broker.inbound import Inbound, known_row
+from intelshare.broker.judge import judge
+from intelshare.broker.node import Node
+from intelshare.broker.read import received
+from intelshare.broker.register import need_role, need_user
+from intelshare.broker.stored import Written, facts_of, find_bulletin, only_one, read_written, with_facts
+from intelshare.broker.tables import (
+    BATCH,
+    BULLETIN,
+    CONSENT,
+    INBOX,
+    PAIR,
+    RECEIVED,
+    ConsentRow,
+    PairRow,
+)
+from intelshare.broker.transaction import ToSay, Transaction, open_secret
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Claims, Consent, Evidence, Kind
+from intelshare.delivery import BestReceipt, Cause, Stage, pair
+from intelshare.envelope import Given
+from intelshare.errors import DeliveryError, EnvelopeError
+from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.policy import originator_of
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Verified
+
+MAX_LISTED = 1000
+
+
+class State(IntEnum):
+    """How far it has come."""
+
+    ASKED = 1
+    GRANTED = 2
+    REFUSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A user asks the originators of an own bulletin's portions to let one more recipient have them."""
+
+    user: UserUri
+    bulletin: str
+    recipient: MemberCode
+    until: Instant
+    """NEVER: as long as the bulletin is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """A releasing officer answers a request; with ``grant`` false: refuses, or takes a grant back."""
+
+    user: UserUri
+    bulletin: str
+    recipient: MemberCode
+    grant: bool
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A request as it is listed: with the id of its bulletin."""
+
+    bulletin: bytes
+    row: ConsentRow
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What stands after it, and what to tell."""
+
+    lines: tuple[Line, ...]
+    effects: Effects
+
+
+def request(node: Node, view: View, asking: Asking, now: Instant, random: Random) -> Plan[Said]:
+    """Ask every originator whose portions this recipient may not have without it.
+
+    The originator is handed its own portions of the bulletin with the question.
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; the pair was handed over), UNKNOWN_MEMBER.
+    """
+    user = need_role(view, asking.user, "analyst", "releasing-officer")
+    written = find_bulletin(node, view, asking.bulletin, user, now)
+    tx = Transaction(node, view, now, random)
+    md = written.row.md
+    row = view.get(PAIR, md, asking.recipient)
+    if row is None:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"the bulletin is not for {asking.recipient}",
+            hint="send it to that member too: what needs consent is withheld until it is there",
+        )
+    if row.stage >= Stage.HANDED_OVER:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"a part of it was handed to {asking.recipient} already, and a pair is handed over once",
+            hint="send the portions that need consent as a bulletin of their own, and ask for that",
+        )
+    until = min(asking.until, written.row.expires)
+    if until <= now:
+        raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
+    slots = _foreign(node, written, now)
+    slots.pop(asking.recipient, None)
+    if not slots:
+        raise DeliveryError("INPUT_INVALID", "no portion of it is another member's: nobody is to be asked")
+    said, lines = [], []
+    for originator in sorted(slots):
+        if originator not in node.world.members:
+            raise DeliveryError(
+                "UNKNOWN_MEMBER",
+                f"{originator}, whose portion it is, is no member that this node knows",
+                hint="`intelshare member import` adds one",
+            )
+        _hand_own(tx, written, originator)
+        asked = Consent(originator, md, tuple(slots[originator]), asking.recipient, until)
+        said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
+        lines.append(Line(written.row.bulletin, _put(tx, originator, 1, asked, State.ASKED)))
+        tx.log(EntryType.CONSENT, ConsentSaid(originator, md, asking.recipient, asked.slots, State.ASKED))
+    tx.say(said)
+    return tx.plan(Said(tuple(lines), tx.effects()))
+
+
+def answer(node: Node, view: View, answering: Answering, now: Instant, random: Random) -> Plan[Said]:
+    """Grant or refuse what a peer has asked.
+
+    Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
+    """
+    officer = need_role(view, answering.user, "releasing-officer")
+    shown = only_one(received(node, view, answering.bulletin, officer, now), answering.bulletin)
+    row = view.get(CONSENT, shown.row.md, answering.recipient, shown.row.sender)
+    if row is None or row.own:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"{shown.row.sender} has not asked for {answering.recipient}",
+            hint="`intelshare consent list` shows what was asked",
+        )
+    until = min(answering.until, row.until)
+    if answering.grant and until <= now:
+        raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
+    tx = Transaction(node, view, now, random)
+    said = Consent(
+        row.member, row.md, tuple(row.slots) if answering.grant else (), answering.recipient, until
+    )
+    state = State.GRANTED if answering.grant else State.REFUSED
+    tx.say([ToSay(row.member, Kind.CONSENT, encode(Consent, said), 0)])
+    after = changed(row, state=state, until=until if answering.grant else row.until, changed=now)
+    tx.put(CONSENT, after)
+    tx.log(EntryType.CONSENT, ConsentSaid(row.member, row.md, row.recipient, said.slots, state))
+    return tx.plan(Said((Line(shown.row.bulletin, after),), tx.effects()))
+
+
+def hear(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """A peer asks about its bulletin, or answers about ours.
+
+    Raises EnvelopeError WRONG_RECIPIENT, DeliveryError CONSENT_UNKNOWN: rejected, and tried again.
+    """
+    del carried
+    tx = inbound.tx
+    said = verified.read(Consent)
+    if said.to != tx.node.member:
+        raise EnvelopeError("WRONG_RECIPIENT", "the consent is for another member")
+    own = tx.get(BULLETIN, said.md)
+    state = _answered(inbound, verified.leaf, said) if own is not None else _asked(inbound, said)
+    tx.put(RECEIVED, known_row(inbound, verified, None))
+    tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
+
+
+def given(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[tuple[Given, Evidence], ...]:
+    """The consents in force for this recipient, each with the statement that proves it."""
+    found = []
+    for row in tx.view.find(CONSENT, "key", md, recipient):
+        current = tx.get(CONSENT, row.md, row.recipient, row.member)
+        if current is None or not current.own or current.state != State.GRANTED or tx.now >= current.until:
+            continue
+        kept = tx.view.get(RECEIVED, current.member, current.leaf)
+        batch = tx.view.get(BATCH, kept.batch) if kept is not None else None
+        if kept is None or batch is None:
+            continue
+        evidence = Evidence(Kind.CONSENT, kept.nonce, kept.data, kept.proof, batch.record)
+        found.append((Given(current.member, decode(Consent, kept.data)), evidence))
+    return tuple(found)
+
+
+def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[Line]:
+    """What was asked, both ways, newest first: as far as the user may see the bulletin that it is about."""
+    row = need_user(view, user)
+    lines = []
+    for one in view.find(CONSENT, "newest", limit=MAX_LISTED):
+        if one.own:
+            bulletin = view.get(BULLETIN, one.md)
+            if bulletin is not None:
+                try:
+                    find_bulletin(node, view, bulletin.bulletin.hex(), row, now)
+                except DeliveryError:
+                    continue
+                lines.append(Line(bulletin.bulletin, one))
+        else:
+            inbox = view.get(INBOX, one.md)
+            if inbox is not None and received(node, view, inbox.bulletin.hex(), row, now):
+                lines.append(Line(inbox.bulletin, one))
+    return lines
+
+
+def _foreign(node: Node, written: Written, now: Instant) -> dict[MemberCode, list[int]]:
+    """Slots of portions that are another member's, by originator."""
+    slots: dict[MemberCode, list[int]] = {}
+    for slot, _, label in written.decidable():
+        originator = MemberCode(originator_of(node.world, label, node.member, now))
+        if originator != node.member:
+            slots.setdefault(originator, []).append(slot)
+    return slots
+
+
+def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> None:
+    """Address the bulletin to the originator of some of its portions: it must see what it is asked about, and
+    gets no more than it may have."""
+    md, row = written.row.md, written.row
+    if tx.get(PAIR, md, originator) is not None:
+        return
+    decided = judge(tx.node, written.decidable(), originator, tx.now, valid_until=row.expires)
+    new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by))
+    if new.ready:
+        tx.ready.add(originator)
+
+
+def _answered(inbound: Inbound, leaf: LeafId, said: Consent) -> State:
+    """The originator's word about an own bulletin: what was withheld for want of it is decided again."""
+    tx = inbound.tx
+    asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
+    if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
+        raise _unknown(inbound.member)
+    state = State.GRANTED if said.slots else State.REFUSED
+    tx.put(CONSENT, changed(asked, state=state, until=said.until, leaf=leaf, changed=tx.now))
+    row = tx.get(PAIR, said.md, said.recipient)
+    if row is None:
+        return state
+    if state is State.GRANTED:
+        facts = pair.consented(facts_of(row))
+        if facts != facts_of(row):
+            tx.put(PAIR, with_facts(row, facts, tx.now, codes=""))
+            tx.ready.add(said.recipient)
+    elif row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE and row.cause == Cause.NONE:
+        _stop_if_denied(tx, row)
+    return state
+
+
+def _stop_if_denied(tx: Transaction, row: PairRow) -> None:
+    """A consent was taken back while a release that carries it is on the way (promise P9)."""
+    bulletin = tx.get(BULLETIN, row.md)
+    assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
+    written = read_written(tx.node, tx.view, bulletin)
+    decided = judge(
+        tx.node,
+        written.decidable(),
+        row.recipient,
+        tx.now,
+        valid_until=bulletin.expires,
+        consents=[one for one, _ in given(tx, row.md, row.recipient)],
+        approvals=frozenset(row.approved.split()),
+    )
+    if len(decided.granted) < row.granted:
+        stop(tx, [row], Cause.WITHHELD, decided.codes)
+
+
+def _asked(inbound: Inbound, said: Consent) -> State:
+    """A peer asks about a bulletin that it has sent us, for slots that it has granted us."""
+    tx = inbound.tx
+    row = tx.get(INBOX, said.md)
+    if row is None or row.sender != inbound.member or not said.slots:
+        raise _unknown(inbound.member)
+    claims = decode(Claims, open_secret(tx.node, INBOX.name, row.md, 0, row.sealed_claims))
+    if not set(said.slots) <= {granted.slot for granted in claims.granted}:
+        raise _unknown(inbound.member)
+    known = tx.get(CONSENT, said.md, said.recipient, inbound.member)
+    if known is None or known.state != State.GRANTED:
+        _put(tx, inbound.member, 0, said, State.ASKED)
+    return State.ASKED
+
+
+def _put(tx: Transaction, member: MemberCode, own: int, said: Consent, state: State) -> ConsentRow:
+    row = ConsentRow(
+        said.md,
+        said.recipient,
+        member,
+        own,
+        state,
+        bytes(said.slots),
+        said.until,
+        LeafId(b""),
+        -tx.now,
+        tx.now,
+    )
+    tx.put(CONSENT, row)
+    return row
+
+
+def _unknown(member: MemberCode) -> DeliveryError:
+    return DeliveryError(
+        "CONSENT_UNKNOWN",
+        f"{member} speaks of a bulletin, portion or request that is not held here",
+        hint="it is tried again: the bulletin may come later",
+    )

@@ -1,0 +1,224 @@
+"""The third-party rule: another member's portion goes on only with its consent, by name, until it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import NOW, Member, draft, text, user
+from intelshare.audit.records import ConsentSaid, EntryType
+from intelshare.broker.consent import Answering, Asking, State, answer, consents, request
+from intelshare.broker.effects import Effects
+from intelshare.broker.tables import CONSENT, INBOX
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import Consent, Kind
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode
+from intelshare.instant import HOUR, NEVER, Instant
+from line_world import arrive, codes, entries, hand_over, met, pair_of, rows, said, send
+
+OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
+OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
+FRA, USA, KEN = (MemberCode(code) for code in ("FRA", "USA", "KEN"))
+LATER = Instant(NOW + HOUR)
+
+
+@pytest.fixture
+def members() -> dict[str, Member]:
+    found: dict[str, Member] = met()
+    return found
+
+
+def ask(fra: Member, bulletin: str, recipient: MemberCode = USA, until: Instant = NEVER) -> Effects:
+    effects: Effects = fra.do(request, Asking(user("FRA", "a"), bulletin, recipient, until)).effects
+    return effects
+
+
+def grant(
+    ken: Member, bulletin: str, *, grant: bool = True, until: Instant = NEVER, by: str = "r"
+) -> Effects:
+    effects: Effects = ken.do(answer, Answering(user("KEN", by), bulletin, USA, grant, until)).effects
+    return effects
+
+
+def carry(members: Any, effects: Effects, sender: str, to: str, at: Instant = NOW) -> list[Any]:
+    """What these effects say to one member, said there."""
+    return [
+        arrive(members[to], members[sender], outbound.frame, at=at)
+        for outbound in effects.outbound
+        if outbound.peer == to
+    ]
+
+
+def asked(members: Any, label: str = OF_KEN) -> str:
+    """FRA has sent a portion of KEN to USA, and has asked; KEN holds the portion and the question."""
+    fra = members["FRA"]
+    bulletin: str = send(fra, draft(text(label), to=["USA"])).bulletin.hex()
+    effects = ask(fra, bulletin)
+    for frame in hand_over(fra, "KEN"):
+        assert said(arrive(members["KEN"], fra, frame.frame)) == [("ACCEPTED", ())]
+    (taken,) = carry(members, effects, "FRA", "KEN")
+    assert codes(taken) == [""]
+    return bulletin
+
+
+def word(member: Member, recipient: str = "USA") -> str:
+    from intelshare.broker.stored import facts_of
+    from intelshare.delivery import word as shown
+
+    return shown(facts_of(pair_of(member, recipient)))
+
+
+def test_another_members_portion_is_withheld_until_its_consent_is_there_and_then_goes_by_itself(
+    members: dict[str, Member],
+) -> None:
+    fra, usa, ken = members["FRA"], members["USA"], members["KEN"]
+    bulletin = asked(members)
+    assert (word(fra), pair_of(fra).codes) == ("withheld", "CONSENT_REQUIRED")
+    (taken,) = carry(members, grant(ken, bulletin), "KEN", "FRA")
+    assert taken.effects.ready == {USA}
+    assert word(fra) == "queued"
+    (frame,) = hand_over(fra, "USA")
+    assert said(arrive(usa, fra, frame.frame)) == [("ACCEPTED", ())]
+    assert len(rows(usa, INBOX)) == 1
+    for member, states in (("FRA", [1, 2]), ("KEN", [1, 2])):
+        found = entries(members[member], EntryType.CONSENT, ConsentSaid)
+        assert [one.state for one in found] == states
+
+
+def test_the_originator_sees_its_own_portions_and_nothing_else(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    mixed = draft(text("//FRA SECRET//REL TO FRA, USA", "ours"), text(OF_KEN, "theirs"), to=["USA"])
+    fra_only = send(fra, mixed).bulletin.hex()
+    ask(fra, fra_only)
+    (frame,) = hand_over(fra, "KEN")
+    arrive(ken, fra, frame.frame)
+    assert rows(ken, INBOX)[0].portions == 1
+
+
+def test_a_question_that_comes_before_its_bulletin_is_tried_again(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
+    effects = ask(fra, bulletin)
+    (early,) = carry(members, effects, "FRA", "KEN")
+    assert codes(early) == ["CONSENT_UNKNOWN"]
+    (frame,) = hand_over(fra, "KEN")
+    arrive(ken, fra, frame.frame)
+    (late,) = carry(members, effects, "FRA", "KEN")
+    assert codes(late) == [""]
+    (line,) = ken.ask(consents, user("KEN", "r"), NOW)
+    assert (line.row.member, line.row.recipient, line.row.state) == ("FRA", "USA", State.ASKED)
+
+
+def test_a_refusal_leaves_it_withheld_and_is_shown(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin, yes=False), "KEN", "FRA")
+    assert word(fra) == "withheld"
+    assert not hand_over(fra, "USA")
+    (line,) = fra.ask(consents, user("FRA", "a"), NOW)
+    assert line.row.state == State.REFUSED
+
+
+def test_a_consent_that_ended_before_hand_over_does_not_count(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin, until=LATER), "KEN", "FRA")
+    assert not hand_over(fra, "USA", at=LATER)
+    assert (word(fra), pair_of(fra).codes) == ("withheld", "CONSENT_REQUIRED")
+
+
+def test_a_recipient_refuses_what_comes_under_a_consent_that_has_lapsed(members: dict[str, Member]) -> None:
+    fra, usa, ken = members["FRA"], members["USA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin, until=LATER), "KEN", "FRA")
+    (frame,) = hand_over(fra, "USA", at=Instant(LATER - 1))
+    assert said(arrive(usa, fra, frame.frame, at=LATER)) == [
+        ("REFUSED", ("POLICY_DENIED", "CONSENT_REQUIRED"))
+    ]
+
+
+def test_a_consent_taken_back_stops_what_is_on_the_way(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin), "KEN", "FRA")
+    assert hand_over(fra, "USA")
+    (taken,) = carry(members, grant(ken, bulletin, yes=False), "KEN", "FRA")
+    assert [peer for peer, _ in taken.effects.ended] == ["USA"]
+    assert word(fra) == "in doubt"
+
+
+def test_a_consent_for_somebody_else_or_of_somebody_else_does_not_count(members: dict[str, Member]) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    bulletin = asked(members)
+    md = pair_of(fra).md
+    # USA consents to having KEN's portion itself: it is not the originator, and was not asked.
+    forged = _say(usa, Consent(FRA, md, (0, 1, 2, 3), USA, NEVER))
+    assert codes(arrive(fra, usa, forged)) == ["CONSENT_UNKNOWN"]
+    # KEN consents for a member that nobody asked about.
+    other = _say(members["KEN"], Consent(FRA, md, tuple(rows(fra, CONSENT)[0].slots), KEN, NEVER))
+    assert codes(arrive(fra, members["KEN"], other)) == ["CONSENT_UNKNOWN"]
+    assert word(fra) == "withheld"
+    assert bulletin
+
+
+def test_a_consent_for_another_member_is_not_taken(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    asked(members)
+    said_to = _say(ken, Consent(USA, pair_of(fra).md, (0,), USA, NEVER))
+    assert codes(arrive(fra, ken, said_to)) == ["WRONG_RECIPIENT"]
+
+
+def test_only_a_releasing_officer_answers_and_only_what_was_asked(members: dict[str, Member]) -> None:
+    ken = members["KEN"]
+    bulletin = asked(members)
+    with pytest.raises(DeliveryError, match="releasing-officer") as raised:
+        grant(ken, bulletin, by="a")
+    assert raised.value.code == "NOT_AUTHORISED"
+    with pytest.raises(DeliveryError) as raised:
+        ken.do(answer, Answering(user("KEN", "r"), bulletin, FRA, True, NEVER))
+    assert raised.value.code == "NOT_FOUND"
+
+
+def test_own_portions_need_no_consent_and_a_pair_is_handed_over_once(members: dict[str, Member]) -> None:
+    fra = members["FRA"]
+    own = send(fra, draft(text(OWN), to=["USA"]), key="own").bulletin.hex()
+    with pytest.raises(DeliveryError) as raised:
+        ask(fra, own)
+    assert raised.value.code == "INPUT_INVALID"
+    mixed = send(fra, draft(text(OWN), text(OF_KEN), to=["USA"]), key="mixed").bulletin.hex()
+    hand_over(fra, "USA")
+    with pytest.raises(DeliveryError, match="handed over once"):
+        ask(fra, mixed)
+    with pytest.raises(DeliveryError) as raised:
+        ask(fra, own, KEN)
+    assert raised.value.code == "NOT_FOUND"
+
+
+def test_a_question_again_changes_nothing_that_was_granted(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    grant(ken, bulletin)
+    for taken in carry(members, ask(fra, bulletin), "FRA", "KEN"):
+        assert codes(taken) == [""]
+    assert rows(ken, CONSENT)[0].state == State.GRANTED
+
+
+def test_an_answer_that_is_known_is_answered_like_the_first(members: dict[str, Member]) -> None:
+    ken = members["KEN"]
+    effects = grant(ken, asked(members))
+    first, again = (carry(members, effects, "KEN", "FRA")[0] for _ in range(2))
+    assert codes(first) == codes(again) == [""]
+
+
+def _say(member: Member, consent: Consent) -> Any:
+    from intelshare.broker.transaction import ToSay, Transaction
+    from intelshare.ports import Plan
+
+    def step(node: Any, view: Any, now: Any, random: Any) -> Plan[Effects]:
+        tx = Transaction(node, view, now, random)
+        tx.say([ToSay(consent.to, Kind.CONSENT, encode(Consent, consent), 0)])
+        return tx.plan(tx.effects())
+
+    return member.do(step).outbound[0].frame
