@@ -114,7 +114,7 @@ def test_a_question_that_comes_before_its_bulletin_is_tried_again(members: dict[
 def test_a_refusal_leaves_it_withheld_and_is_shown(members: dict[str, Member]) -> None:
     fra, ken = members["FRA"], members["KEN"]
     bulletin = asked(members)
-    carry(members, grant(ken, bulletin, yes=False), "KEN", "FRA")
+    carry(members, grant(ken, bulletin, grant=False), "KEN", "FRA")
     assert word(fra) == "withheld"
     assert not hand_over(fra, "USA")
     (line,) = fra.ask(consents, user("FRA", "a"), NOW)
@@ -144,7 +144,7 @@ def test_a_consent_taken_back_stops_what_is_on_the_way(members: dict[str, Member
     bulletin = asked(members)
     carry(members, grant(ken, bulletin), "KEN", "FRA")
     assert hand_over(fra, "USA")
-    (taken,) = carry(members, grant(ken, bulletin, yes=False), "KEN", "FRA")
+    (taken,) = carry(members, grant(ken, bulletin, grant=False), "KEN", "FRA")
     assert [peer for peer, _ in taken.effects.ended] == ["USA"]
     assert word(fra) == "in doubt"
 
