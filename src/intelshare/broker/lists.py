@@ -10,6 +10,7 @@ from intelshare.broker.judge import banner_of
 from intelshare.broker.node import Node
 from intelshare.broker.read import Shown, show
 from intelshare.broker.register import need_role
+from intelshare.broker.relations import Context, context_of
 from intelshare.broker.stored import (
     Written,
     facts_of,
@@ -31,9 +32,10 @@ from intelshare.broker.tables import (
     BulletinRow,
     InboxRow,
     PairRow,
+    UserRow,
 )
 from intelshare.crypto.records import PortionKind
-from intelshare.delivery import word
+from intelshare.delivery import pair, word
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, MemberCode, UserUri
@@ -58,10 +60,12 @@ class InboxFilter:
 
 @dataclass(frozen=True, slots=True)
 class InboxLine:
-    """One bulletin as its reader sees it."""
+    """One bulletin as its reader sees it; ``shown`` is None if it was destroyed, and then ``row`` says why."""
 
-    shown: Shown
+    row: InboxRow
+    shown: Shown | None
     read: bool
+    context: Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,11 @@ class PairLine:
 
     row: PairRow
     word: str
+
+    @property
+    def recall_requested(self) -> bool:
+        """The recipient holds it and was asked to destroy it."""
+        return pair.recall_requested(facts_of(self.row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class OutboxLine:
     banner: str
     title: str
     pairs: tuple[PairLine, ...]
+    context: Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +104,28 @@ class Why:
 
 
 def inbox(node: Node, view: View, user: UserUri, wanted: InboxFilter, now: Instant) -> list[InboxLine]:
-    """Newest first: what this reader may see and asks for."""
+    """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     found: list[InboxLine] = []
     for row in _newest(view):
         if row.received < wanted.since or len(found) >= wanted.limit:
             break
-        if now >= row.expires or (wanted.sender and row.originator != wanted.sender):
+        if wanted.sender and row.originator != wanted.sender:
             continue
         was_read = view.get(READER, user, row.md) is not None
         if wanted.unread and was_read:
+            continue
+        if row.gone:
+            if was_read and not wanted.category:
+                found.append(InboxLine(row, None, was_read, Context()))
             continue
         shown = show(node, view, row, reader, now)
         if shown is None:
             continue
         if wanted.category and all(p.portion.category != wanted.category for p in shown.portions):
             continue
-        found.append(InboxLine(shown, was_read))
+        context = context_of(node, view, row.md, row.originator, reader, now)
+        found.append(InboxLine(row, shown, was_read, context))
     return found
 
 
@@ -133,7 +148,7 @@ def outbox(
     """
     reader = need_role(view, user, "analyst", "releasing-officer")
     if given:
-        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), now)]
+        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), reader, now)]
     lines: list[OutboxLine] = []
     after: tuple[Scalar, ...] = ()
     while len(lines) < limit:
@@ -142,7 +157,7 @@ def outbox(
             written = read_written(node, view, row)
             if not may_see(node, written, reader, now):
                 continue
-            line = _outbox_line(node, view, written, now)
+            line = _outbox_line(node, view, written, reader, now)
             if not held or any(pair.word == "held" for pair in line.pairs):
                 lines.append(line)
         if len(rows) < PAGE:
@@ -185,7 +200,7 @@ def _newest(view: View) -> Iterator[InboxRow]:
         after = (rows[-1].newest, rows[-1].rank, rows[-1].sequence, rows[-1].md)
 
 
-def _outbox_line(node: Node, view: View, written: Written, now: Instant) -> OutboxLine:
+def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
     row = written.row
     title = ""
     for portion, head in zip(written.portions, written.heads, strict=True):
@@ -194,4 +209,5 @@ def _outbox_line(node: Node, view: View, written: Written, now: Instant) -> Outb
             title = opened.portion.content.decode("utf-8", "replace")
             break
     pairs = tuple(PairLine(pair, word(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
-    return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs)
+    context = context_of(node, view, row.md, node.member, reader, now)
+    return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)

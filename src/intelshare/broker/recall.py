@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from intelshare.audit.records import EntryType, Received, Recalled
+from intelshare.audit.records import EntryType, Recalled, Received
 from intelshare.broker.destroy import RECALLED as CAUSE
 from intelshare.broker.destroy import mark
 from intelshare.broker.effects import Effects
@@ -22,7 +22,16 @@ from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
 from intelshare.broker.relations import own_bulletin
 from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import BULLETIN, INBOX, PAIR, RECALLED, RECEIVED, BulletinRow, PairRow, RecalledRow
+from intelshare.broker.tables import (
+    BULLETIN,
+    INBOX,
+    PAIR,
+    RECALLED,
+    RECEIVED,
+    BulletinRow,
+    PairRow,
+    RecalledRow,
+)
 from intelshare.broker.transaction import ToSay, Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Kind, Recall

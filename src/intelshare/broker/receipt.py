@@ -1,16 +1,51 @@
-"""Receipt: the recipient's signed word joins the facts of a pair; what it answers need not be sent again."""
+"""Receipt: the recipient's signed word joins the facts of a pair; what it answers need not be sent again.
+
+``receipts`` shows them all, as they were signed.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, ReceiptJoined
 from intelshare.broker.frame import Carried
 from intelshare.broker.inbound import Inbound, known_row
-from intelshare.broker.stored import facts_of, is_ready, with_facts
-from intelshare.broker.tables import PAIR, PENDING, RECEIPT, RECEIVED, STATEMENT, ReceiptRow
-from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
+from intelshare.broker.node import Node
+from intelshare.broker.register import need_role
+from intelshare.broker.stored import facts_of, find_bulletin, is_ready, with_facts
+from intelshare.broker.tables import (
+    BATCH,
+    PAIR,
+    PENDING,
+    RECEIPT,
+    RECEIVED,
+    STATEMENT,
+    BulletinRow,
+    ReceiptRow,
+    ReceivedRow,
+)
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, pair
-from intelshare.errors import DeliveryError, EnvelopeError
-from intelshare.statement import Verified
+from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
+from intelshare.ids import MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import View
+from intelshare.statement import Verified, verify_evidence
+
+MAX_SHOWN = 4096
+"""Receipts of one bulletin."""
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One receipt for an own bulletin."""
+
+    member: MemberCode
+    row: ReceivedRow
+    receipt: Receipt
+    flaw: str
+    """Empty: signature and proof hold, as verified now; else the code of what does not."""
+
 
 _RECEIPTS = {
     ReceiptStatus.ACCEPTED: BestReceipt.ACCEPTED,
@@ -47,3 +82,29 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         EntryType.RECEIPT,
         ReceiptJoined(inbound.member, verified.leaf, said.leaf, said.status, said.codes),
     )
+
+
+def receipts(
+    node: Node, view: View, user: UserUri, given: str, now: Instant
+) -> tuple[BulletinRow, list[Signed]]:
+    """An own bulletin and all receipts for it, oldest first. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    bulletin = find_bulletin(node, view, given, reader, now).row
+    found = [_signed(node, view, row) for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN)]
+    return bulletin, sorted(found, key=lambda one: (one.row.at, one.member, one.receipt.status))
+
+
+def _signed(node: Node, view: View, row: ReceiptRow) -> Signed:
+    stored = view.get(RECEIVED, row.member, row.leaf)
+    batch = view.get(BATCH, stored.batch) if stored is not None else None
+    if stored is None or batch is None:
+        raise StoreError("RECORD_CORRUPT", "a receipt is missing")
+    flaw = ""
+    try:
+        evidence = Evidence(Kind.RECEIPT, stored.nonce, stored.data, stored.proof, batch.record)
+        verified = verify_evidence(evidence, trust=node.trust, suites=node.suites, roots=node.roots)
+        if verified.signer.member != row.member:
+            flaw = "NOT_AUTHORISED"
+    except (CryptoError, EnvelopeError) as bad:
+        flaw = bad.code
+    return Signed(row.member, stored, decode(Receipt, stored.data), flaw)

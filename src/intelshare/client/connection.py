@@ -156,6 +156,17 @@ class Client:
         response: pb.ConsentResponse = self._call(self._consents.List, pb.ConsentListRequest())
         return response
 
+    def recall(self, bulletin: str, reason: str, *, dry_run: bool = False) -> pb.RecallResponse:
+        """Take an own bulletin back, or say what that would do; the words of its pairs after it."""
+        request = pb.RecallRequest(id=bulletin, reason=reason, dry_run=dry_run)
+        answer: pb.RecallResponse = self._call(self._bulletins.Recall, request)
+        return answer
+
+    def receipts(self, bulletin: str) -> pb.ReceiptsResponse:
+        """Every signed receipt for an own bulletin, oldest first."""
+        answer: pb.ReceiptsResponse = self._call(self._bulletins.Receipts, pb.ReceiptsRequest(id=bulletin))
+        return answer
+
     def whoami(self) -> pb.WhoAmIResponse:
         """Who the node takes this client for."""
         answer: pb.WhoAmIResponse = self._call(self._bulletins.WhoAmI, pb.WhoAmIRequest())

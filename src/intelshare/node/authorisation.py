@@ -30,6 +30,8 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Bulletins/Outbox": _WRITERS,
     "/intelshare.v1.Bulletins/Approve": frozenset((OFFICER,)),
     "/intelshare.v1.Bulletins/Why": _WRITERS,
+    "/intelshare.v1.Bulletins/Recall": _WRITERS,
+    "/intelshare.v1.Bulletins/Receipts": _WRITERS,
     "/intelshare.v1.Bulletins/WhoAmI": ROLES,
     "/intelshare.v1.Consents/Request": _WRITERS,
     "/intelshare.v1.Consents/Answer": frozenset((OFFICER,)),

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from intelshare.audit.records import LoggedPortion
 from intelshare.broker import lists
-from intelshare.broker.read import Opened, Reading, read
+from intelshare.broker.read import Reading, Shown, read
 from intelshare.broker.register import need_user
+from intelshare.broker.relations import Context, context_of
 from intelshare.broker.submit import Approval, Submission, Submitted, approve, dry_run, submit
 from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
 from intelshare.crypto.records import Portion, PortionKind, Precedence
@@ -18,7 +19,9 @@ from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links
+from intelshare.node.recalls import recalls
 from intelshare.node.shell import Shell
+from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
 
 KEY_LENGTH = 16
@@ -64,8 +67,14 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        opened = await links.act(read, Reading(caller.user, request.id))
-        return _read(opened.value)
+        shown = (await links.act(read, Reading(caller.user, request.id))).value.shown
+        row = shown.row
+
+        def around(view: View) -> Context:
+            user = need_user(view, caller.user)
+            return context_of(shell.node, view, row.md, row.originator, user, shell.now())
+
+        return _read(shown, shell.store.query(around))
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
         limit = _limit(request.limit)
@@ -118,6 +127,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         "Approve": approve_,
         "Why": why,
         "WhoAmI": who_am_i,
+        **recalls(shell, links),
     }
 
 
@@ -150,6 +160,8 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
                     for kind, p in zip(kinds, request.portions, strict=True)
                 ]
             ),
+            request.supersedes.lower(),
+            request.in_reply_to.lower(),
         ),
     )
 
@@ -186,7 +198,7 @@ def _portions(portions: Iterable[LoggedPortion]) -> list[pb.PortionDecision]:
 
 
 def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
-    row = line.shown.row
+    row, shown = line.row, line.shown
     return pb.InboxEntry(
         bulletin=row.bulletin,
         originator=row.originator,
@@ -194,15 +206,19 @@ def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
         precedence=row.precedence,
         received_at=row.received,
         created_at=row.created,
-        banner=line.shown.banner,
-        title=line.shown.title,
-        portions=len(line.shown.portions),
+        banner=shown.banner if shown is not None else "",
+        title=shown.title if shown is not None else "",
+        portions=len(shown.portions) if shown is not None else 0,
         read=line.read,
+        destroyed=row.cause,
+        destroyed_at=row.due if row.cause else 0,
+        supersedes=line.context.supersedes,
+        superseded_by=line.context.superseded_by,
+        reply_to=line.context.reply_to,
     )
 
 
-def _read(opened: Opened) -> pb.ReadResponse:
-    shown = opened.shown
+def _read(shown: Shown, context: Context) -> pb.ReadResponse:
     row = shown.row
     return pb.ReadResponse(
         bulletin=row.bulletin,
@@ -220,6 +236,9 @@ def _read(opened: Opened) -> pb.ReadResponse:
         ],
         release=row.leaf,
         sequence=row.sequence,
+        supersedes=context.supersedes,
+        superseded_by=context.superseded_by,
+        reply_to=context.reply_to,
     )
 
 
@@ -244,6 +263,10 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
         banner=line.banner,
         title=line.title,
         author=row.author,
+        recalled_at=row.recalled,
+        supersedes=line.context.supersedes,
+        superseded_by=line.context.superseded_by,
+        reply_to=line.context.reply_to,
         pairs=[
             pb.OutboxPair(
                 recipient=pair.row.recipient,
@@ -255,6 +278,7 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
                 basis=pair.row.basis,
                 sequence=pair.row.sequence,
                 took=_took(pair),
+                recall_requested=pair.recall_requested,
             )
             for pair in line.pairs
         ],

@@ -73,12 +73,17 @@ class SubmitRequest(_message.Message):
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     DELIVER_BY_FIELD_NUMBER: _builtins.int
     PORTIONS_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    IN_REPLY_TO_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """UUIDv7, 16 bytes, made by the client before the call."""
     precedence: _builtins.int
     """1 ROUTINE, 2 PRIORITY, 3 IMMEDIATE, 4 FLASH."""
     valid_until: _builtins.int
     deliver_by: _builtins.int
+    supersedes: _builtins.str
+    """Id, or an unambiguous beginning of it: of an own earlier bulletin, and of an own or received one."""
+    in_reply_to: _builtins.str
     @_builtins.property
     def to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -94,10 +99,12 @@ class SubmitRequest(_message.Message):
         valid_until: _builtins.int = ...,
         deliver_by: _builtins.int = ...,
         portions: _abc.Iterable[Global___Portion] | None = ...,
+        supersedes: _builtins.str = ...,
+        in_reply_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "key", b"key", "portions", b"portions", "precedence", b"precedence", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "in_reply_to", b"in_reply_to", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +286,11 @@ class InboxEntry(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     PORTIONS_FIELD_NUMBER: _builtins.int
     READ_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    DESTROYED_AT_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     """First 8 hexadecimal digits or more of this name it in commands."""
     originator: _builtins.str
@@ -290,6 +302,13 @@ class InboxEntry(_message.Message):
     title: _builtins.str
     portions: _builtins.int
     read: _builtins.bool
+    destroyed: _builtins.str
+    """RECALLED, EXPIRED, RETENTION: it was destroyed, and there is no banner, title or portion any more."""
+    destroyed_at: _builtins.int
+    supersedes: _builtins.bytes
+    """Ids of the bulletins around it, as far as the caller may see them; else empty."""
+    superseded_by: _builtins.bytes
+    reply_to: _builtins.bytes
     def __init__(
         self,
         *,
@@ -303,10 +322,15 @@ class InboxEntry(_message.Message):
         title: _builtins.str = ...,
         portions: _builtins.int = ...,
         read: _builtins.bool = ...,
+        destroyed: _builtins.str = ...,
+        destroyed_at: _builtins.int = ...,
+        supersedes: _builtins.bytes = ...,
+        superseded_by: _builtins.bytes = ...,
+        reply_to: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "originator", b"originator", "portions", b"portions", "precedence", b"precedence", "read", b"read", "received_at", b"received_at", "sequence", b"sequence", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "destroyed", b"destroyed", "destroyed_at", b"destroyed_at", "originator", b"originator", "portions", b"portions", "precedence", b"precedence", "read", b"read", "received_at", b"received_at", "reply_to", b"reply_to", "sequence", b"sequence", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -400,6 +424,9 @@ class ReadResponse(_message.Message):
     PORTIONS_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     originator: _builtins.str
     precedence: _builtins.int
@@ -410,6 +437,9 @@ class ReadResponse(_message.Message):
     """Of what is shown to this reader."""
     release: _builtins.bytes
     sequence: _builtins.int
+    supersedes: _builtins.bytes
+    superseded_by: _builtins.bytes
+    reply_to: _builtins.bytes
     @_builtins.property
     def portions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadPortion]: ...
     def __init__(
@@ -425,10 +455,13 @@ class ReadResponse(_message.Message):
         portions: _abc.Iterable[Global___ReadPortion] | None = ...,
         release: _builtins.bytes = ...,
         sequence: _builtins.int = ...,
+        supersedes: _builtins.bytes = ...,
+        superseded_by: _builtins.bytes = ...,
+        reply_to: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "originator", b"originator", "portions", b"portions", "precedence", b"precedence", "received_at", b"received_at", "release", b"release", "sequence", b"sequence", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "originator", b"originator", "portions", b"portions", "precedence", b"precedence", "received_at", b"received_at", "release", b"release", "reply_to", b"reply_to", "sequence", b"sequence", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,6 +536,7 @@ class OutboxPair(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     TOOK_FIELD_NUMBER: _builtins.int
+    RECALL_REQUESTED_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     word: _builtins.str
     changed_at: _builtins.int
@@ -512,6 +546,8 @@ class OutboxPair(_message.Message):
     sequence: _builtins.int
     took: _builtins.int
     """From submission to the receipt, microseconds; 0: no receipt yet."""
+    recall_requested: _builtins.bool
+    """It was asked to destroy what it holds, and has not signed that it did."""
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Codes of the refusal, or the reason why it was stopped."""
@@ -528,10 +564,11 @@ class OutboxPair(_message.Message):
         basis: _builtins.str = ...,
         sequence: _builtins.int = ...,
         took: _builtins.int = ...,
+        recall_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "changed_at", b"changed_at", "codes", b"codes", "granted", b"granted", "portions", b"portions", "recipient", b"recipient", "sequence", b"sequence", "took", b"took", "word", b"word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "changed_at", b"changed_at", "codes", b"codes", "granted", b"granted", "portions", b"portions", "recall_requested", b"recall_requested", "recipient", b"recipient", "sequence", b"sequence", "took", b"took", "word", b"word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -548,12 +585,21 @@ class OutboxEntry(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
+    RECALLED_AT_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     precedence: _builtins.int
     created_at: _builtins.int
     banner: _builtins.str
     title: _builtins.str
     author: _builtins.str
+    recalled_at: _builtins.int
+    """0: not recalled."""
+    supersedes: _builtins.bytes
+    superseded_by: _builtins.bytes
+    reply_to: _builtins.bytes
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxPair]: ...
     def __init__(
@@ -566,10 +612,14 @@ class OutboxEntry(_message.Message):
         title: _builtins.str = ...,
         author: _builtins.str = ...,
         pairs: _abc.Iterable[Global___OutboxPair] | None = ...,
+        recalled_at: _builtins.int = ...,
+        supersedes: _builtins.bytes = ...,
+        superseded_by: _builtins.bytes = ...,
+        reply_to: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "pairs", b"pairs", "precedence", b"precedence", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "pairs", b"pairs", "precedence", b"precedence", "recalled_at", b"recalled_at", "reply_to", b"reply_to", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -691,6 +741,174 @@ class WhyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WhyResponse: _TypeAlias = WhyResponse  # noqa: Y015
+
+@_typing.final
+class RecallRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    reason: _builtins.str
+    """Read by every recipient that was handed the bulletin, and stored in clear: nothing classified."""
+    dry_run: _builtins.bool
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallRequest: _TypeAlias = RecallRequest  # noqa: Y015
+
+@_typing.final
+class RecallResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.bytes
+    before: _builtins.bool
+    """It was recalled before: nothing was done now."""
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecallPair]: ...
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.bytes = ...,
+        before: _builtins.bool = ...,
+        pairs: _abc.Iterable[Global___RecallPair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "bulletin", b"bulletin", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallResponse: _TypeAlias = RecallResponse  # noqa: Y015
+
+@_typing.final
+class RecallPair(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    WORD_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    word: _builtins.str
+    effect: _builtins.str
+    """stopped: it was not handed over and will not be. asked: it was, and is asked to destroy it. none: it had
+    ended before it left, or is destroyed.
+    """
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        word: _builtins.str = ...,
+        effect: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effect", b"effect", "recipient", b"recipient", "word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallPair: _TypeAlias = RecallPair  # noqa: Y015
+
+@_typing.final
+class ReceiptsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptsRequest: _TypeAlias = ReceiptsRequest  # noqa: Y015
+
+@_typing.final
+class ReceiptsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.bytes
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedReceipt]: ...
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.bytes = ...,
+        receipts: _abc.Iterable[Global___SignedReceipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "receipts", b"receipts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptsResponse: _TypeAlias = ReceiptsResponse  # noqa: Y015
+
+@_typing.final
+class SignedReceipt(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    FLAW_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    status: _builtins.str
+    """ACCEPTED, REFUSED, READ, DESTROYED"""
+    decided_at: _builtins.int
+    """The recipient's clock, and the own one."""
+    received_at: _builtins.int
+    digest: _builtins.bytes
+    """Statement digests of the receipt and of the release that it answers."""
+    release: _builtins.bytes
+    flaw: _builtins.str
+    """Empty: signature and proof hold; else the code of what does not."""
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        status: _builtins.str = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        decided_at: _builtins.int = ...,
+        received_at: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+        release: _builtins.bytes = ...,
+        flaw: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "decided_at", b"decided_at", "digest", b"digest", "flaw", b"flaw", "received_at", b"received_at", "recipient", b"recipient", "release", b"release", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedReceipt: _TypeAlias = SignedReceipt  # noqa: Y015
 
 @_typing.final
 class WhoAmIRequest(_message.Message):

@@ -70,6 +70,16 @@ class BulletinsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyResponse.FromString,
                 _registered_method=True)
+        self.Recall = channel.unary_unary(
+                '/intelshare.v1.Bulletins/Recall',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RecallRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RecallResponse.FromString,
+                _registered_method=True)
+        self.Receipts = channel.unary_unary(
+                '/intelshare.v1.Bulletins/Receipts',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReceiptsRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReceiptsResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/intelshare.v1.Bulletins/WhoAmI',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhoAmIRequest.SerializeToString,
@@ -131,6 +141,20 @@ class BulletinsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Recall(self, request, context):
+        """Take an own bulletin back: its author and releasing officers. A dry run says what would happen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Receipts(self, request, context):
+        """Every signed receipt for an own bulletin, its signature checked anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WhoAmI(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -174,6 +198,16 @@ def add_BulletinsServicer_to_server(servicer, server):
                     servicer.Why,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyResponse.SerializeToString,
+            ),
+            'Recall': grpc.unary_unary_rpc_method_handler(
+                    servicer.Recall,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RecallRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RecallResponse.SerializeToString,
+            ),
+            'Receipts': grpc.unary_unary_rpc_method_handler(
+                    servicer.Receipts,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReceiptsRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReceiptsResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -371,6 +405,60 @@ class Bulletins:
             '/intelshare.v1.Bulletins/Why',
             intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.WhyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/Recall',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RecallRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Receipts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/Receipts',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ReceiptsRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ReceiptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,10 @@ class BulletinsStub:
     """Release one held pair. Releasing officers only, and not the one who wrote it."""
     Why: _grpc.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]
     """The decision of one pair, rule by rule."""
+    Recall: _grpc.UnaryUnaryMultiCallable[_user_pb2.RecallRequest, _user_pb2.RecallResponse]
+    """Take an own bulletin back: its author and releasing officers. A dry run says what would happen."""
+    Receipts: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReceiptsRequest, _user_pb2.ReceiptsResponse]
+    """Every signed receipt for an own bulletin, its signature checked anew."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_user_pb2.WhoAmIRequest, _user_pb2.WhoAmIResponse]
 
 @_typing.type_check_only
@@ -75,6 +79,10 @@ class BulletinsAsyncStub(BulletinsStub):
     """Release one held pair. Releasing officers only, and not the one who wrote it."""
     Why: _aio.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]  # type: ignore[assignment]
     """The decision of one pair, rule by rule."""
+    Recall: _aio.UnaryUnaryMultiCallable[_user_pb2.RecallRequest, _user_pb2.RecallResponse]  # type: ignore[assignment]
+    """Take an own bulletin back: its author and releasing officers. A dry run says what would happen."""
+    Receipts: _aio.UnaryUnaryMultiCallable[_user_pb2.ReceiptsRequest, _user_pb2.ReceiptsResponse]  # type: ignore[assignment]
+    """Every signed receipt for an own bulletin, its signature checked anew."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_user_pb2.WhoAmIRequest, _user_pb2.WhoAmIResponse]  # type: ignore[assignment]
 
 class BulletinsServicer(metaclass=_abc_1.ABCMeta):
@@ -137,6 +145,22 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.WhyResponse, _abc.Awaitable[_user_pb2.WhyResponse]]:
         """The decision of one pair, rule by rule."""
+
+    @_abc_1.abstractmethod
+    def Recall(
+        self,
+        request: _user_pb2.RecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RecallResponse, _abc.Awaitable[_user_pb2.RecallResponse]]:
+        """Take an own bulletin back: its author and releasing officers. A dry run says what would happen."""
+
+    @_abc_1.abstractmethod
+    def Receipts(
+        self,
+        request: _user_pb2.ReceiptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ReceiptsResponse, _abc.Awaitable[_user_pb2.ReceiptsResponse]]:
+        """Every signed receipt for an own bulletin, its signature checked anew."""
 
     @_abc_1.abstractmethod
     def WhoAmI(
