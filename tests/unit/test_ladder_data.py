@@ -1,0 +1,188 @@
+"""The ladders that ship: a source each, levels that rise, names apart; a new state is a new file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import intelshare
+from intelshare import instant
+from intelshare.errors import LabelError
+from intelshare.labels import (
+    BEGINNING,
+    JOINT,
+    Reference,
+    convert,
+    format_banner,
+    format_portion,
+    parse_label,
+    parse_registry,
+    show_banner,
+)
+from intelshare.labels.registry import fold
+from intelshare.packs import builtin_registry
+
+DATA = Path(intelshare.__file__).parent / "labels" / "data"
+FILES = {path.name: path.read_text("utf-8") for path in sorted(DATA.glob("*.toml"))}
+REGISTRY = builtin_registry()
+AUTHORITIES = sorted(set(REGISTRY.ladders) - {JOINT, "UN", "AU", "OSCE"})
+NOW = instant.parse("2026-11-26")
+
+
+def test_at_least_the_nineteen_authorities_have_a_ladder() -> None:
+    wanted = "NATO EU USA GBR FRA DEU POL ITA ESP CAN AUS NZL NOR SWE FIN TUR UKR CHE KEN"
+    for authority in wanted.split():
+        row = REGISTRY.ladder(authority).at(NOW)
+        assert row.known, authority
+        assert row.levels[-1].reference >= Reference.R3, authority
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_states_a_source_that_somebody_can_look_up(name: str) -> None:
+    document = tomllib.loads(FILES[name])
+    stated = [document, *document.get("ladder", []), *document.get("group", [])]
+    sources = [each["source"] for each in stated if "source" in each]
+    assert len(sources) == len(stated) - (0 if "source" in document else 1)
+    # A year, a number of an act, an address: something to look up.
+    assert all(re.search(r"\d|\.\w{2,3}/", source) for source in sources)
+
+
+@pytest.mark.parametrize("authority", AUTHORITIES)
+def test_levels_rise_and_every_name_is_read_as_its_own_level(authority: str) -> None:
+    ladder = REGISTRY.ladder(authority)
+    assert ladder.source
+    assert ladder.rows[0].interval.start == BEGINNING
+    for before, after in pairwise(ladder.rows):
+        assert before.interval.until == after.interval.start
+    for row in ladder.rows:
+        assert row.levels[0].reference == Reference.R0
+        for lower, higher in pairwise(row.levels):
+            assert lower.reference < higher.reference
+        texts = [
+            (text, level.name)
+            for level in row.levels
+            for text in (level.name, level.short, level.display)
+            if text is not None
+        ]
+        for text, level in texts:
+            assert text == text.strip() == fold(text), "written in capitals"
+            assert REGISTRY.level_names[authority][text] == level, f"{text} means two levels"
+        for level in row.levels:
+            assert level.short is None or level.short.isascii()
+            at = max(row.interval.start, instant.parse("1950-01-01"))
+            text = f"//{authority} {level.name}" if authority not in ("NATO", "EU") else f"//{level.name}"
+            if level.name == "UNMARKED":
+                text = f"//{authority} UNMARKED"
+            label = parse_label(text, REGISTRY, at, "write")
+            for form in (format_banner, format_portion, show_banner):
+                assert parse_label(form(label, REGISTRY), REGISTRY, at) == label
+
+
+@pytest.mark.parametrize(
+    ("authority", "level", "to", "at", "expected"),
+    [
+        ("EU", "CONFIDENTIEL UE/EU CONFIDENTIAL", "AUS", "2018-09-30T23:59:59Z", "CONFIDENTIAL"),
+        ("EU", "CONFIDENTIEL UE/EU CONFIDENTIAL", "AUS", "2018-10-01", "SECRET"),
+        ("AUS", "CONFIDENTIAL", "AUS", "2020-01-01", "SECRET"),
+        ("NATO", "NATO RESTRICTED", "CAN", "2024-01-01", "CONFIDENTIAL"),
+        ("NATO", "NATO RESTRICTED", "NZL", "2024-01-01", "RESTRICTED"),
+        ("SWE", "HEMLIG", "NATO", "2015-01-01", "NATO SECRET"),
+        ("SWE", "HEMLIG/RESTRICTED", "SWE", "2024-01-01", "BEGRANSAT HEMLIG"),
+        ("EU", "SECRET UE/EU SECRET", "ESP", "2024-01-01", "RESERVADO"),
+        ("ESP", "SECRETO", "EU", "2024-01-01", "TRES SECRET UE/EU TOP SECRET"),
+        ("ITA", "RISERVATO", "EU", "2024-01-01", "RESTREINT UE/EU RESTRICTED"),
+        ("FIN", "LUOTTAMUKSELLINEN", "SWE", "2024-01-01", "KONFIDENTIELL"),
+        ("TUR", "OZEL", "NATO", "2024-01-01", "NATO CONFIDENTIAL"),
+        ("TUR", "TASNIF DISI", "NOR", "2024-01-01", "UNMARKED"),
+        ("POL", "TAJNE", "UKR", "2024-01-01", "TSILKOM TAIEMNO"),
+        ("UKR", "TAIEMNO", "GBR", "2024-01-01", "SECRET"),
+        ("USA", "SECRET", "CHE", "2024-01-01", "GEHEIM"),
+        ("FRA", "DIFFUSION RESTREINTE", "KEN", "2024-01-01", "RESTRICTED"),
+    ],
+)
+def test_levels_of_the_added_states_convert(
+    authority: str, level: str, to: str, at: str, expected: str
+) -> None:
+    assert convert(REGISTRY, authority, level, to, instant.parse(at)).name == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("//SWE BEGRANSAT HEMLIG", "//SWE BEGRÄNSAT HEMLIG"),
+        ("//FIN TL IV", "//FIN KÄYTTÖ RAJOITETTU"),
+        ("//TUR COK GIZLI", "//TUR ÇOK GİZLİ"),
+        ("//UKR OSOBLYVOI VAZHLYVOSTI", "//UKR ОСОБЛИВОЇ ВАЖЛИВОСТІ"),
+        ("//ESP DL//REL TO ESP, FRA", "//ESP DIFUSIÓN LIMITADA//REL TO ESP, FRA"),
+    ],
+)
+def test_people_are_shown_the_name_that_the_state_writes(text: str, shown: str) -> None:
+    label = parse_label(text, REGISTRY)
+    assert show_banner(label, REGISTRY) == shown
+    assert parse_label(shown.lower().replace("i̇", "İ"), REGISTRY) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("//CAN PROTECTED B", "2024-01-01"),
+        ("//AUS OFFICIAL: SENSITIVE", "2024-01-01"),
+        ("//NZL SENSITIVE", "2024-01-01"),
+        ("//SWE KVALIFICERAT HEMLIG", "2019-03-31T23:59:59Z"),
+        ("//AUS OFFICIAL", "2018-09-30T23:59:59Z"),
+        ("//CHE STRENG GEHEIM", "2024-01-01"),
+    ],
+)
+def test_scales_beside_the_ladder_and_levels_before_their_day_are_unknown(text: str, at: str) -> None:
+    with pytest.raises(LabelError) as caught:
+        parse_label(text, REGISTRY, instant.parse(at))
+    assert caught.value.code == "UNKNOWN_LEVEL"
+
+
+def test_adding_a_state_is_adding_a_file() -> None:
+    added = """
+[[ladder]]
+authority = "EST"
+source = "Riigisaladuse ja salastatud välisteabe seadus, § 11"
+
+[[ladder.row]]
+R1 = { name = "PIIRATUD", short = "P" }
+R2 = { name = "KONFIDENTSIAALNE" }
+R3 = { name = "SALAJANE" }
+R4 = { name = "TAIESTI SALAJANE", display = "TÄIESTI SALAJANE" }
+"""
+    registry = parse_registry({**FILES, "est.toml": added})
+    label = parse_label("//est täiesti salajane//rel to est, fin", registry, NOW, "write")
+    assert format_banner(label, registry) == "//EST TAIESTI SALAJANE//REL TO EST, FIN"
+    assert convert(registry, "EST", "PIIRATUD", "FIN", NOW).name == "KAYTTO RAJOITETTU"
+    assert convert(registry, "USA", "SECRET", "EST", NOW).name == "SALAJANE"
+    # Nothing else changed.
+    for authority, ladder in REGISTRY.ladders.items():
+        assert registry.ladders[authority] == ladder
+    with pytest.raises(LabelError, match="NO_EQUIVALENCE"):
+        convert(REGISTRY, "USA", "SECRET", "EST", NOW)
+
+
+@pytest.mark.parametrize(
+    ("group", "state", "first"),
+    [
+        ("UN", "IND", "1945-10-30"),
+        ("UN", "BEL", "1945-12-27"),
+        ("UN", "DEU", "1973-09-18"),
+        ("UN", "CHE", "2002-09-10"),
+        ("UN", "SSD", "2011-07-14"),
+        ("AU", "MAR", "2017-01-31"),
+        ("AU", "SSD", "2011-07-27"),
+        ("OSCE", "ALB", "1991-06-19"),
+        ("OSCE", "MNG", "2012-11-21"),
+        ("NATO", "FIN", "2023-04-04"),
+    ],
+)
+def test_membership_begins_on_the_day_of_the_public_record(group: str, state: str, first: str) -> None:
+    day = instant.parse(first)
+    assert state in REGISTRY.expand(group, day)
+    assert state not in REGISTRY.expand(group, instant.Instant(day - 1))
