@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from intelshare.instant import NEVER, Instant
 from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval
@@ -79,7 +80,12 @@ class Ladder:
 
     def at(self, at: Instant) -> LadderRow:
         """The row that holds at the instant."""
-        return next((row for row in reversed(self.rows) if row.interval.start <= at), self.rows[0])
+        found = self.rows[0]
+        for row in self.rows:
+            if row.interval.start > at:
+                break
+            found = row
+        return found
 
     def read(self, name: str, at: Instant | None) -> Level | None:
         """The level of the last row at or before ``at`` that has the name; of any row if ``at`` is None."""
@@ -115,6 +121,7 @@ def _with_r0(row: LadderRow) -> LadderRow:
     return LadderRow(row.interval, tuple(levels))
 
 
+@lru_cache(maxsize=1024)
 def unknown_ladder(authority: str) -> Ladder:
     """The ladder of an authority of which nothing is published: UNMARKED alone."""
     return ladder(authority, ())

@@ -94,9 +94,9 @@ def originator_of(world: World, label: Label, claimed: str, at: Instant) -> str:
 
 
 def _originator(facts: LabelFacts, claimed: str) -> str:
-    if facts.originator is None or claimed in facts.owners:
+    if facts.mark.originator is None or claimed in facts.mark.owners:
         return claimed
-    return facts.originator
+    return facts.mark.originator
 
 
 # 1. The bulletin's state.
@@ -126,10 +126,10 @@ def _unknown(case: _Case, reasons: list[Reason]) -> None:
         if not snapshot.registry.is_member(case.originator):
             codes.add(case.originator)
         reasons.append(Reason(Code.UNKNOWN_MEMBER, ", ".join(sorted(codes))))
-    if facts.unknown_level is not None:
-        reasons.append(Reason(Code.UNKNOWN_LEVEL, facts.unknown_level))
-    if facts.unknown_controls:
-        reasons.append(Reason(Code.UNKNOWN_CONTROL, ", ".join(facts.unknown_controls)))
+    if facts.mark.unknown_level is not None:
+        reasons.append(Reason(Code.UNKNOWN_LEVEL, facts.mark.unknown_level))
+    if facts.mark.unknown_controls:
+        reasons.append(Reason(Code.UNKNOWN_CONTROL, ", ".join(facts.mark.unknown_controls)))
 
 
 # 3. The law of the originator, and of the sender: a relaying state is bound by its own law too.
@@ -146,7 +146,7 @@ def _national_law(case: _Case, reasons: list[Reason]) -> None:
 
 
 def _noforn(case: _Case, reasons: list[Reason]) -> None:
-    if case.facts.noforn:
+    if case.facts.mark.noforn:
         reasons.append(Reason(Code.NOFORN))
 
 
@@ -164,7 +164,7 @@ def _not_releasable(case: _Case, reasons: list[Reason]) -> None:
 
 def _not_stated(case: _Case, reasons: list[Reason]) -> None:
     facts = case.facts
-    if not facts.stated and not facts.noforn and facts.reference > Reference.R0:
+    if not facts.stated and not facts.mark.noforn and facts.mark.reference > Reference.R0:
         reasons.append(Reason(Code.RELEASABILITY_NOT_STATED))
 
 
@@ -172,7 +172,7 @@ def _not_stated(case: _Case, reasons: list[Reason]) -> None:
 
 
 def _tlp_red(case: _Case, reasons: list[Reason]) -> None:
-    if case.facts.red and case.request.recipient not in case.facts.named:
+    if case.facts.mark.red and case.request.recipient not in case.facts.named:
         reasons.append(Reason(Code.TLP_RED_NOT_NAMED))
 
 
@@ -191,7 +191,7 @@ def _consent(case: _Case, reasons: list[Reason]) -> None:
 def _treaty(case: _Case, reasons: list[Reason]) -> None:
     request, facts = case.request, case.facts
     tested = case.snapshot.treaty_test(
-        case.originator, request.recipient, facts.authority, facts.reference, request.category
+        case.originator, request.recipient, facts.mark.authority, facts.mark.reference, request.category
     )
     case.tested = tested
     case.basis = tested.basis
@@ -244,9 +244,9 @@ def _obligations(case: _Case) -> tuple[str, ...]:
     basis = () if case.tested is None else case.tested.obligations
     law = case.snapshot.overlays.get(case.originator, _NO_LAW)
     ordered = [rule.obligation for rule in law.oblige if rule.obligation and _matches(case, rule)]
-    if not ordered and not case.facts.obligations:
+    if not ordered and not case.facts.mark.obligations:
         return basis
-    return tuple(sorted({*basis, *case.facts.obligations, *ordered}))
+    return tuple(sorted({*basis, *case.facts.mark.obligations, *ordered}))
 
 
 def _sending_laws(case: _Case) -> Iterator[Overlay]:
@@ -261,7 +261,7 @@ def _sending_laws(case: _Case) -> Iterator[Overlay]:
 def _matches(case: _Case, rule: Rule) -> bool:
     request = case.request
     return case.snapshot.matches(
-        rule.when, request.recipient, request.category, request.flags, case.facts.reference
+        rule.when, request.recipient, request.category, request.flags, case.facts.mark.reference
     )
 
 

@@ -8,13 +8,18 @@ Among treaties the same order decides what is reported; among those that permit,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 from intelshare.instant import Instant
 from intelshare.labels import Reference, Registry, convert_reference, held, when
 from intelshare.policy.decision import Citation, Code, Finding, Reason
 from intelshare.policy.treaty import ANY_CATEGORY, Kind, Party, Provision, Reservation, Treaty, reference_of
+
+Listings = Mapping[str, Mapping[str, tuple[Treaty, Party]]]
+"""Per member the treaties that list it, by id, in the order of the basis."""
 
 _FURTHER = {code: rank for rank, code in enumerate(Code)}
 _PERMITS = len(_FURTHER)
@@ -45,31 +50,43 @@ class _Candidate:
     stopped: tuple[Code, str] | None
 
 
+class _Term(NamedTuple):
+    """A provision, judged at the snapshot's instant."""
+
+    provision: Provision
+    in_effect: bool
+    ceiling: Reference | None
+
+
+def list_parties(treaties: Iterable[Treaty]) -> Listings:
+    """The index that a ``Tester`` looks pairs up in; the same at every instant."""
+    listings: dict[str, dict[str, tuple[Treaty, Party]]] = {}
+    for treaty in sorted(treaties, key=_basis_order):
+        for party in treaty.parties:
+            listings.setdefault(party.member, {})[treaty.id] = (treaty, party)
+    return listings
+
+
 class Tester:
     """The treaties at one instant; pairs of parties are worked out when first asked for."""
 
     def __init__(
-        self,
-        registry: Registry,
-        treaties: tuple[Treaty, ...],
-        texts: Mapping[str, Mapping[str, str]],
-        at: Instant,
+        self, registry: Registry, listings: Listings, texts: Mapping[str, Mapping[str, str]], at: Instant
     ) -> None:
         self._registry = registry
         self._at = at
         self._texts = texts
+        self._by_member = listings
         self._pairs: dict[tuple[str, str], tuple[_Candidate, ...]] = {}
-        self._by_member: dict[str, dict[str, tuple[Treaty, Party]]] = {}
-        for treaty in sorted(treaties, key=_basis_order):
-            for party in treaty.parties:
-                self._by_member.setdefault(party.member, {})[treaty.id] = (treaty, party)
+        self._terms: dict[str, tuple[_Term, ...]] = {}
+        self._converts: dict[tuple[str | None, str, str, Reference], bool] = {}
 
     def test(
         self, originator: str, recipient: str, authority: str | None, reference: Reference, category: str
     ) -> Tested:
         """What all treaties between the two say, with the basis and its obligations if one permits."""
         asked = [
-            _ask(candidate, self._stops(candidate, authority, reference, category))
+            self._ask(candidate, authority or "", reference, category)
             for candidate in self._candidates(originator, recipient)
         ]
         if not asked:
@@ -110,47 +127,99 @@ class Tester:
                 self._pairs[pair] = found
         return found
 
-    def _stops(
-        self,
-        candidate: _Candidate,
-        authority: str | None,
-        reference: Reference,
-        category: str,
-    ) -> list[tuple[Provision, Code | None, str]]:
-        """Where each provision stops (None: permits), unless the treaty itself does."""
-        if candidate.stopped is not None:
-            return []
+    def _ask(
+        self, candidate: _Candidate, authority: str, reference: Reference, category: str
+    ) -> tuple[int, Finding, Treaty, list[Provision]]:
+        """How far the treaty got, the finding about it, and the provisions that permit."""
         treaty = candidate.treaty
-        originator, recipient = (party.member for party in candidate.parties)
-        source = self._registry.ladder(authority or "")
-        target = self._registry.ladder(recipient)
-        converts = convert_reference(reference, source, target, self._at, treaty.equivalence) is not None
-        reserved = any(
-            self._reserves(reservation, other, category, reference)
-            for party, other in zip(candidate.parties, (recipient, originator), strict=True)
+        if candidate.stopped is not None:
+            code, detail = candidate.stopped
+            return _FURTHER[code], Finding(treaty.id, code, None, detail, treaty.place), treaty, []
+        stops = self._stops(candidate, authority, reference, category)
+        permitting = [term.provision for term, code in stops if code is None]
+        if permitting:
+            first = permitting[0]
+            return _PERMITS, Finding(treaty.id, None, first.article, "", first.place("")), treaty, permitting
+        reached = [(_FURTHER[code], term, code) for term, code in stops if code is not None]
+        if not reached:
+            code, detail = Code.OUT_OF_SCOPE, "the treaty has no provisions"
+            return _FURTHER[code], Finding(treaty.id, code, None, detail, treaty.place), treaty, []
+        further, term, code = max(reached, key=itemgetter(0))
+        detail = self._detail(code, term, candidate, reference, category)
+        place = term.provision.place(_FIELDS.get(code, ""))
+        return further, Finding(treaty.id, code, term.provision.article, detail, place), treaty, []
+
+    def _stops(
+        self, candidate: _Candidate, authority: str, reference: Reference, category: str
+    ) -> list[tuple[_Term, Code | None]]:
+        """Where each provision stops (None: permits)."""
+        stops: list[tuple[_Term, Code | None]] = []
+        for term in self._terms_of(candidate.treaty):
+            categories = term.provision.categories
+            code: Code | None = None
+            if category not in categories and ANY_CATEGORY not in categories:
+                code = Code.OUT_OF_SCOPE
+            elif not term.in_effect:
+                code = Code.PROVISION_SUNSET
+            elif not self._has_equivalent(candidate, authority, reference):
+                code = Code.NO_EQUIVALENCE
+            elif term.ceiling is None or reference > term.ceiling:
+                code = Code.EXCEEDS_CEILING
+            elif self._reserved(candidate, category, reference):
+                code = Code.RESERVATION
+            stops.append((term, code))
+        return stops
+
+    def _terms_of(self, treaty: Treaty) -> tuple[_Term, ...]:
+        terms = self._terms.get(treaty.id)
+        if terms is None:
+            terms = self._terms[treaty.id] = tuple(
+                _Term(
+                    provision,
+                    provision.in_effect(self._at),
+                    reference_of(provision.ceiling, self._registry, self._at),
+                )
+                for provision in sorted(treaty.provisions, key=_article)
+            )
+        return terms
+
+    def _has_equivalent(self, candidate: _Candidate, authority: str, reference: Reference) -> bool:
+        """Whether the label can be written in the recipient's ladder, by the treaty's rows if it has any.
+
+        An authority comes this far only if a treaty lists it, or is JOINT or none: the table stays small.
+        """
+        treaty, recipient = candidate.treaty, candidate.parties[1].member
+        key = (treaty.id if treaty.equivalence else None, authority, recipient, reference)
+        found = self._converts.get(key)
+        if found is None:
+            source, target = self._registry.ladder(authority), self._registry.ladder(recipient)
+            found = convert_reference(reference, source, target, self._at, treaty.equivalence) is not None
+            self._converts[key] = found
+        return found
+
+    def _reserved(self, candidate: _Candidate, category: str, reference: Reference) -> bool:
+        own, other = candidate.parties
+        return any(
+            self._reserves(reservation, counterparty.member, category, reference)
+            for party, counterparty in ((own, other), (other, own))
             for reservation in party.reservations
         )
-        stops: list[tuple[Provision, Code | None, str]] = []
-        for provision in sorted(treaty.provisions, key=_article):
-            ceiling = reference_of(provision.ceiling, self._registry, self._at)
-            code: Code | None = None
-            detail = ""
-            if category not in provision.categories and ANY_CATEGORY not in provision.categories:
-                code, detail = (
-                    Code.OUT_OF_SCOPE,
-                    f"{category} is none of {', '.join(sorted(provision.categories))}",
-                )
-            elif not provision.in_effect(self._at):
-                code, detail = Code.PROVISION_SUNSET, _sunset(provision, self._at)
-            elif not converts:
-                code, detail = Code.NO_EQUIVALENCE, f"{reference.word} has no equivalent for {recipient}"
-            elif ceiling is None or reference > ceiling:
-                limit = provision.ceiling if ceiling is None else ceiling.word
-                code, detail = Code.EXCEEDS_CEILING, f"{reference.word} > {limit}"
-            elif reserved:
-                code, detail = Code.RESERVATION, f"a party reserves {category} at {reference.word}"
-            stops.append((provision, code, detail))
-        return stops
+
+    def _detail(
+        self, code: Code, term: _Term, candidate: _Candidate, reference: Reference, category: str
+    ) -> str:
+        """Why the provision stops there, in words."""
+        provision = term.provision
+        if code is Code.OUT_OF_SCOPE:
+            return f"{category} is none of {', '.join(sorted(provision.categories))}"
+        if code is Code.PROVISION_SUNSET:
+            return _sunset(provision, self._at)
+        if code is Code.NO_EQUIVALENCE:
+            return f"{reference.word} has no equivalent for {candidate.parties[1].member}"
+        if code is Code.EXCEEDS_CEILING:
+            limit = provision.ceiling if term.ceiling is None else term.ceiling.word
+            return f"{reference.word} > {limit}"
+        return f"a party reserves {category} at {reference.word}"
 
     def _reserves(
         self, reservation: Reservation, counterparty: str, category: str, reference: Reference
@@ -175,31 +244,6 @@ def _article(provision: Provision) -> tuple[str, str]:
 def _basis_order(treaty: Treaty) -> tuple[int, int, int, str]:
     """Kind; fewer parties (lex specialis); later in force (lex posterior, VCLT art. 30); id."""
     return (_SPECIFIC[treaty.kind], len(treaty.parties), -treaty.in_force, treaty.id)
-
-
-def _ask(
-    candidate: _Candidate, stops: list[tuple[Provision, Code | None, str]]
-) -> tuple[int, Finding, Treaty, list[Provision]]:
-    """How far the treaty got, the finding about it, and the provisions that permit."""
-    treaty = candidate.treaty
-    if candidate.stopped is not None:
-        code, detail = candidate.stopped
-        return _FURTHER[code], Finding(treaty.id, code, None, detail, treaty.place), treaty, []
-    permitting = [provision for provision, code, _ in stops if code is None]
-    if permitting:
-        first = permitting[0]
-        return _PERMITS, Finding(treaty.id, None, first.article, "", first.place("")), treaty, permitting
-    if not stops:
-        return (
-            _FURTHER[Code.OUT_OF_SCOPE],
-            Finding(treaty.id, Code.OUT_OF_SCOPE, None, "the treaty has no provisions", treaty.place),
-            treaty,
-            [],
-        )
-    provision, reached, detail = max(stops, key=lambda stop: -1 if stop[1] is None else _FURTHER[stop[1]])
-    assert reached is not None  # noqa: S101  (permitting is empty)
-    place = provision.place(_FIELDS.get(reached, ""))
-    return _FURTHER[reached], Finding(treaty.id, reached, provision.article, detail, place), treaty, []
 
 
 _FIELDS = {Code.OUT_OF_SCOPE: "categories", Code.PROVISION_SUNSET: "until", Code.EXCEEDS_CEILING: "ceiling"}

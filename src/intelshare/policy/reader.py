@@ -53,13 +53,13 @@ def read_decision(world: World, request: ReadRequest) -> ReadDecision:
     if request.valid_until is not None and request.at >= request.valid_until:
         codes.append(Code.BULLETIN_EXPIRED)
     needed = _needed(snapshot, facts, request)
-    if facts.reference > Reference.R0 and (needed is None or needed > _clearance(snapshot, request)):
+    if facts.mark.reference > Reference.R0 and (needed is None or needed > _clearance(snapshot, request)):
         codes.append(Code.CLEARANCE_INSUFFICIENT)
     held = request.categories
     if not facts.unrestricted and request.category not in held and ANY_CATEGORY not in held:
         codes.append(Code.NEED_TO_KNOW)
     states = filter(snapshot.registry.is_state, request.label.releasable_to or ())
-    if facts.eyes_only and request.nationality not in states:
+    if facts.mark.eyes_only and request.nationality not in states:
         codes.append(Code.EYES_ONLY_NATIONALITY)
     return ReadDecision(tuple(codes))
 
@@ -68,9 +68,9 @@ def _needed(snapshot: Snapshot, facts: LabelFacts, request: ReadRequest) -> Refe
     """What the label asks for here: its own level, or the one it converts up to; None if it does not."""
     registry = snapshot.registry
     rows = snapshot.equivalence(request.basis, request.member)
-    source, target = registry.ladder(facts.authority or ""), registry.ladder(request.member)
-    converted = convert_reference(facts.reference, source, target, snapshot.at, rows)
-    return None if converted is None else max(facts.reference, converted.reference)
+    source, target = registry.ladder(facts.mark.authority or ""), registry.ladder(request.member)
+    converted = convert_reference(facts.mark.reference, source, target, snapshot.at, rows)
+    return None if converted is None else max(facts.mark.reference, converted.reference)
 
 
 def _clearance(snapshot: Snapshot, request: ReadRequest) -> Reference:

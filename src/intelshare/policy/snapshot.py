@@ -28,8 +28,8 @@ from intelshare.labels import (
     reach_of,
 )
 from intelshare.policy.overlay import Overlay, When
-from intelshare.policy.permits import Tested, Tester
-from intelshare.policy.treaty import ANY_CATEGORY, Treaty, reference_of
+from intelshare.policy.permits import Listings, Tested, Tester
+from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -68,18 +68,7 @@ class Mark(NamedTuple):
 class LabelFacts(NamedTuple):
     """All that the rules ask of a label, at the snapshot's instant: its mark, and what REL TO says."""
 
-    unknown_level: str | None
-    unknown_controls: tuple[str, ...]
-    authority: str | None
-    reference: Reference
-    noforn: bool
-    eyes_only: bool
-    red: bool
-    open: bool
-    obligations: tuple[str, ...]
-    originator: str | None
-    owners: frozenset[str]
-    codes: frozenset[str]
+    mark: Mark
     unknown_codes: tuple[str, ...]
     stated: bool
     covers: frozenset[str] | None
@@ -95,7 +84,7 @@ class Snapshot:
         self,
         registry: Registry,
         members: frozenset[str],
-        treaties: tuple[Treaty, ...],
+        listings: Listings,
         overlays: Mapping[str, Overlay],
         texts: Mapping[str, Mapping[str, str]],
         *,
@@ -106,7 +95,7 @@ class Snapshot:
         self.overlays = overlays
         self.at = at
         self._expansions: dict[str, frozenset[str]] = {}
-        self._tester = Tester(registry, treaties, texts, at)
+        self._tester = Tester(registry, listings, texts, at)
         self._known: dict[Hashable, Any] = {}
         self._marks: dict[Hashable, Mark] = {}
         self._facts: dict[Label, LabelFacts] = {}
@@ -186,7 +175,7 @@ class Snapshot:
         codes = mark.codes.union(label.releasable_to or ())
         unknown = () if registry.known.issuperset(codes) else tuple(sorted(codes - registry.known))
         return LabelFacts(
-            *mark,
+            mark,
             unknown,
             own.stated,
             own.covers,

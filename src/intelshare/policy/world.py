@@ -11,6 +11,7 @@ from intelshare.instant import Instant
 from intelshare.labels import Interval, Registry
 from intelshare.policy.acts import PartyAct, with_acts
 from intelshare.policy.overlay import Overlay
+from intelshare.policy.permits import Listings, list_parties
 from intelshare.policy.snapshot import Snapshot
 from intelshare.policy.treaty import Treaty
 
@@ -38,10 +39,12 @@ class World:
     acts: tuple[PartyAct, ...] = ()
     changes: tuple[Instant, ...] = field(init=False, repr=False)
     """The instants at which anything changes, ascending; between two of them all decisions are alike."""
+    _listings: Listings = field(init=False, repr=False)
     _snapshots: dict[int, Snapshot] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", tuple(sorted(set(_changes(self)))))
+        object.__setattr__(self, "_listings", list_parties(self.treaties))
         object.__setattr__(self, "_snapshots", {})
 
     def at(self, at: Instant) -> Snapshot:
@@ -49,7 +52,7 @@ class World:
         stretch = bisect_right(self.changes, at)
         snapshot = self._snapshots.get(stretch)
         if snapshot is None:
-            snapshot = Snapshot(self.registry, self.members, self.treaties, self.overlays, self.texts, at=at)
+            snapshot = Snapshot(self.registry, self.members, self._listings, self.overlays, self.texts, at=at)
             self._snapshots[stretch] = snapshot
         return snapshot
 

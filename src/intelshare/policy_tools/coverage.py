@@ -130,7 +130,7 @@ def _reached(world: World, trial: Trial) -> Iterator[Point]:
         if finding.article is not None and finding.code is not None:
             yield Point("rule", finding.treaty, f"{finding.article} stops")
     snapshot = world.at(request.at)
-    reference = snapshot.facts(request.label).reference
+    reference = snapshot.facts(request.label).mark.reference
     for member, names in (
         (decision.originator, ("forbid", "hold", "oblige")),
         (request.sender, ("forbid", "hold")),

@@ -101,8 +101,8 @@ def _converted(world: World, case: Case, decision: Decision) -> str:
     facts = snapshot.facts(case.request.label)
     treaty = decision.findings[0].treaty if decision.findings else None
     converted = convert_reference(
-        facts.reference,
-        world.registry.ladder(facts.authority or ""),
+        facts.mark.reference,
+        world.registry.ladder(facts.mark.authority or ""),
         world.registry.ladder(case.request.recipient),
         case.request.at,
         snapshot.equivalence(treaty, case.request.recipient),
