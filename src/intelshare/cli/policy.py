@@ -17,6 +17,7 @@ from intelshare.cli.policy_results import format_option, write_results
 from intelshare.cli.policy_testing import coverage, test
 
 if TYPE_CHECKING:
+    from intelshare.cli.policy_files import Files
     from intelshare.policy_tools import Result
 
 
@@ -41,10 +42,24 @@ def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
     Beside the form of the files: dates out of order, articles that can never apply, treaties without a
     test. Exit 1 if anything is an error; warnings alone are 0.
     """
-    from intelshare.cli.policy_files import Shelf, find
-    from intelshare.policy_tools import check_treaties, failed
+    from intelshare.cli.policy_files import find
+    from intelshare.policy_tools import failed
 
     files = find(paths)
+    results = findings(files)
+    write_results(results, "json" if out.json else form, "policy check", out)
+    errors = sum(failed([result]) for result in results)
+    if form == "text":
+        count = len(files.treaties) + len(files.overlays) + len(files.tests)
+        out.line(f"{count} files, {errors} errors, {len(results) - errors} warnings")
+    return Exit.FAILED if errors else Exit.DONE
+
+
+def findings(files: Files) -> list[Result]:
+    """What is wrong in the treaties, overlays and tests, each alone and all together."""
+    from intelshare.cli.policy_files import Shelf
+    from intelshare.policy_tools import check_treaties
+
     shelf = Shelf(moment(None))
     results: list[Result] = []
     treaties = []
@@ -59,13 +74,7 @@ def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
         bench, found = shelf.bench(path)
         tested |= set() if bench is None else {treaty.id for treaty in bench.treaties}
         results += [result for result in found if result not in results]
-    results += check_treaties(treaties, tested)
-    write_results(results, "json" if out.json else form, "policy check", out)
-    errors = sum(failed([result]) for result in results)
-    if form == "text":
-        count = len(files.treaties) + len(files.overlays) + len(files.tests)
-        out.line(f"{count} files, {errors} errors, {len(results) - errors} warnings")
-    return Exit.FAILED if errors else Exit.DONE
+    return results + check_treaties(treaties, tested)
 
 
 @policy.command(epilog="Example:  intelshare policy schema treaty > treaty.schema.json")

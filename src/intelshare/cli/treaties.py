@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
 
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
-from intelshare.cli.output import Out, Table
-from intelshare.cli.policy_effects import paths_argument, world_of
+from intelshare.cli.output import Out, Table, align
+from intelshare.cli.policy_effects import paths_argument
+from intelshare.cli.treaty_files import fmt, lint, new, read_treaties
+from intelshare.cli.treaty_life import timeline
 
 if TYPE_CHECKING:
+    from intelshare.instant import Instant
     from intelshare.policy import Treaty
+
+MIN_COLUMN = 20
+"""Characters that a treaty needs beside others; with less room they stand below each other."""
+
+as_of_option = click.option("--as-of", metavar="TIME", help="As things stand at this date or time; else now.")
 
 
 @click.group()
 def treaty() -> None:
-    """List, show, compare and draw treaties: files, folders, or ids of those that ship. Needs no node."""
+    """List, show, compare and draw treaties; write and check their files. Needs no node.
+
+    PATHS are files, folders, or ids of treaties that ship.
+    """
+
+
+treaty.add_command(lint)
+treaty.add_command(fmt)
+treaty.add_command(new)
+treaty.add_command(timeline)
 
 
 @treaty.command(name="list", epilog="Examples:  intelshare treaty list    intelshare treaty list treaties/")
@@ -29,7 +49,6 @@ def list_(paths: tuple[Path, ...], out: Out) -> None:
     from intelshare.labels import when
     from intelshare.packs import treaty_packs
 
-    found = world_of(paths or tuple(treaty_packs().values())).treaties
     rows = [
         {
             "id": each.id,
@@ -39,81 +58,126 @@ def list_(paths: tuple[Path, ...], out: Out) -> None:
             "parties": len(each.parties),
             "title": each.title,
         }
-        for each in found
+        for each in read_treaties(paths or tuple(treaty_packs().values()))
     ]
     out.document("treaties", {"treaties": rows})
     columns = ("id", "kind", "in force", "until", "parties", "title")
-    out.table(Table(columns, [[_day(str(value)) for value in row.values()] for row in rows]))
+    shown = [[str(value).removesuffix("T00:00:00Z") for value in row.values()] for row in rows]
+    out.table(Table(columns, shown))
 
 
 @treaty.command(
     epilog="Examples:  intelshare treaty show nato    intelshare treaty show treaties/nordic.toml"
 )
 @paths_argument
+@as_of_option
 @printing
-def show(paths: tuple[Path, ...], out: Out) -> None:
-    """Show the terms of each treaty of PATHS: parties, scope, ceilings, obligations, exits, text hash."""
-    _terms(world_of(paths).treaties, out)
-
-
-@treaty.command(epilog="Example:  intelshare treaty compare gsa-fra-usa.toml demo-climate.toml")
-@paths_argument
-@printing
-def compare(paths: tuple[Path, ...], out: Out) -> None:
-    """Put the terms of the treaties of PATHS side by side."""
-    from intelshare.policy_tools import terms
-
-    found = world_of(paths).treaties
-    columns = {each.id: terms(each) for each in found}
-    out.document("treaty-terms", {"treaties": columns})
-    names = list(next(iter(columns.values()), {}))
-    rows = [[name, *(_day(column[name]) for column in columns.values())] for name in names if name != "text"]
-    out.table(Table(("", *columns), rows))
-
-
-@treaty.command(epilog="Examples:  intelshare treaty timeline paris    intelshare treaty timeline treaties/")
-@paths_argument
-@click.option("--as-of", metavar="TIME", help="Draw at least up to this date or time; else now.")
-@printing
-def timeline(paths: tuple[Path, ...], as_of: str | None, out: Out) -> None:
-    """Draw the life of each treaty of PATHS: a lane for each party, then every event."""
-    from intelshare.labels import when
-    from intelshare.policy_tools import LEGEND, events, lanes
-
-    found = world_of(paths).treaties
-    out.document(
-        "treaty-timeline",
-        {
-            "treaties": {
-                each.id: [
-                    {"at": when(event.at), "who": event.who, "what": event.what} for event in events(each)
-                ]
-                for each in found
-            }
-        },
-    )
+def show(paths: tuple[Path, ...], as_of: str | None, out: Out) -> None:
+    """Show each treaty of PATHS: its terms, its articles, its parties by state, rows, text hash, source."""
+    found, now = read_treaties(paths), moment(as_of)
+    out.document("treaty-terms", _terms(found, now))
     for each in found:
-        first, last, strips = lanes(each, moment(as_of))
-        out.line(f"{each.id}: {each.title}")
-        until = _day(when(last))[:10]
-        out.table(
-            Table(("", f"{_day(when(first)):<{60 - len(until)}}{until}"), list(strips.items())), indent=2
+        _show(each, now, out)
+
+
+def _show(each: Treaty, now: Instant, out: Out) -> None:
+    from intelshare.packs import builtin_registry
+    from intelshare.policy_tools import state_at, summary
+
+    width = get_terminal_size().columns - 4
+    facts = {**summary(each, now, builtin_registry()), "text": each.text, "source": each.source}
+    out.line(f"{each.id}: {each.title}")
+    longest = max(map(len, facts))
+    cells = [row for name, value in facts.items() for row in _beside((name, value), width - longest)]
+    for line in align(cells):
+        out.line(f"  {line}")
+    articles = [
+        (
+            one.article,
+            ", ".join(sorted(one.categories)),
+            one.ceiling,
+            ", ".join(one.obligations),
+            "yes" if one.in_effect(now) else "no",
         )
-        out.line(f"  {LEGEND}")
-        rows = [(_day(when(event.at)), event.who, event.what) for event in events(each)]
-        out.table(Table(("when", "who", "what"), rows), indent=2)
+        for one in each.provisions
+    ]
+    out.table(Table(("article", "categories", "ceiling", "obligations", "in effect"), articles), indent=2)
+    states: dict[str, list[str]] = {}
+    for party in each.parties:
+        states.setdefault(state_at(each, party, now), []).append(party.member)
+    for state, members in sorted(states.items()):
+        for line in textwrap.wrap(f"{state.lower().replace('_', ' ')}: {' '.join(sorted(members))}", width):
+            out.line(f"  {line}")
+    rows = [(row.origin, row.level, row.to, row.name) for row in each.equivalence]
+    if rows:
+        out.table(Table(("from", "level", "to", "uses"), rows), indent=2)
 
 
-def _terms(found: tuple[Treaty, ...], out: Out) -> None:
+@treaty.command(
+    epilog="Examples:  intelshare treaty compare nato eu-csdp gsa-fin-usa    "
+    "intelshare treaty compare paris jcpoa --format markdown"
+)
+@paths_argument
+@as_of_option
+@click.option(
+    "--format", "form", type=click.Choice(("text", "json", "markdown")), default="text", show_default=True
+)
+@printing
+def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> None:
+    """Put the terms of the treaties of PATHS side by side: parties, scope, ceilings, obligations, exits."""
+    from intelshare.packs import builtin_registry
+    from intelshare.policy_tools import TERMS, summary
+
+    found, now = read_treaties(paths), moment(as_of)
+    columns = {each.id: summary(each, now, builtin_registry()) for each in found}
+    if out.json or form == "json":
+        Out(json=True).document("treaty-terms", _terms(found, now))
+    elif form == "markdown":
+        rows = [("treaty", *TERMS), ("---",) * (len(TERMS) + 1)]
+        rows += [(name, *terms.values()) for name, terms in columns.items()]
+        out.block(
+            "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        )
+    else:
+        for line in _side_by_side(columns, TERMS):
+            out.line(line)
+
+
+def _side_by_side(columns: dict[str, dict[str, str]], names: Sequence[str]) -> list[str]:
+    """A column for each treaty where there is room, else each term with the treaties below each other."""
+    width, head = get_terminal_size().columns, max(map(len, names))
+    room = (width - head) // len(columns) - 2
+    if room >= MIN_COLUMN:
+        rows: list[Sequence[str]] = _beside(("", *columns), room)
+        for name in names:
+            rows += _beside((name, *(terms[name] for terms in columns.values())), room)
+        return align(rows)
+    longest = max(map(len, columns))
+    lines = []
+    for name in names:
+        cells = [
+            row
+            for treaty_id, terms in columns.items()
+            for row in _beside((treaty_id, terms[name]), width - longest - 4)
+        ]
+        lines += [name, *(f"  {line}" for line in align(cells))]
+    return lines
+
+
+def _beside(cells: Sequence[str], width: int) -> list[Sequence[str]]:
+    """One row whose cells are wrapped to ``width``, as several."""
+    wrapped = [_wrapped(cell, width) for cell in cells]
+    height = max(map(len, wrapped))
+    return [[lines[at] if at < len(lines) else "" for lines in wrapped] for at in range(height)]
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    # A date, a code and a hash stay whole, even where that is wider.
+    return textwrap.wrap(cell, max(width, 1), break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def _terms(found: list[Treaty], now: Instant) -> dict[str, object]:
+    from intelshare.labels import when
     from intelshare.policy_tools import terms
 
-    out.document("treaty-terms", {"treaties": {each.id: terms(each) for each in found}})
-    for each in found:
-        out.line(f"{each.id}: {each.title}")
-        for name, value in terms(each).items():
-            out.line(f"  {name:<17} {_day(value)}")
-
-
-def _day(text: str) -> str:
-    """A time without its midnight."""
-    return text.replace("T00:00:00Z", "")
+    return {"as_of": when(now), "treaties": {each.id: terms(each, now) for each in found}}

@@ -5,49 +5,81 @@ from intelshare.policy_tools.check import check_overlay, check_treaties, check_t
 from intelshare.policy_tools.coverage import KINDS, Coverage, Point, cover
 from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
+from intelshare.policy_tools.formatting import formatted
 from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.matrix import matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
 from intelshare.policy_tools.schema import schema_of
-from intelshare.policy_tools.timeline import LEGEND, Event, events, lanes, terms
+from intelshare.policy_tools.skeleton import skeleton
+from intelshare.policy_tools.terms import TERMS, summary, terms
+from intelshare.policy_tools.timeline import (
+    LEGEND,
+    MAX_LANE,
+    MIN_LANE,
+    Drawing,
+    Event,
+    Lane,
+    Span,
+    article_spans,
+    describe,
+    draw,
+    events,
+    party_spans,
+    plain,
+    state_at,
+)
 from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
 
 __all__ = [
     "KINDS",
     "LEGEND",
+    "MAX_LANE",
+    "MIN_LANE",
+    "TERMS",
     "Bench",
     "Case",
     "Change",
     "Coverage",
+    "Drawing",
     "Effect",
     "Event",
+    "Lane",
     "Mutant",
     "Point",
     "Result",
     "Severity",
+    "Span",
     "Suite",
     "Trial",
     "Turn",
+    "article_spans",
     "as_json",
     "check_overlay",
     "check_treaties",
     "check_treaty",
     "cover",
+    "describe",
+    "draw",
     "effects",
     "events",
     "failed",
+    "formatted",
     "gather",
     "github",
     "junit",
-    "lanes",
     "matrix",
     "of_error",
+    "party_spans",
+    "plain",
     "read_suite",
     "result_of",
     "rule_of",
     "sarif",
     "schema_of",
+    "skeleton",
+    "state_at",
+    "summary",
     "survivors",
     "terms",
     "try_case",

@@ -1,21 +1,42 @@
-"""A treaty's life: its events in order, a lane for each party, and its terms in few words."""
+"""A treaty's life: its events in order, the states of its parties and articles, and lanes that draw them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from intelshare import instant
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, when
-from intelshare.policy import Code, Treaty
+from intelshare.policy import Code, Party, Provision, Treaty
 from intelshare.policy.permits import party_stop
+from intelshare.policy_tools.coverage import IN_FORCE
 
-LANE = 60
-"""Characters of a lane."""
+MIN_LANE, MAX_LANE = 30, 120
+"""Characters of a lane, at least and at most."""
 
-LEGEND = "# in force   - ratified, not in force   ~ suspended   x withdrawn or ended   . nothing"
-_SIGNS = {Code.NOT_RATIFIED: ".", Code.NOT_YET_IN_FORCE: "-", Code.SUSPENDED: "~", Code.WITHDRAWN: "x"}
+SIGNS = {
+    IN_FORCE: "#",
+    Code.RESERVATION.value: "r",
+    Code.NOT_RATIFIED.value: ".",
+    Code.NOT_YET_IN_FORCE.value: "-",
+    Code.SUSPENDED.value: "~",
+    Code.WITHDRAWN.value: "x",
+    Code.TERMINATED.value: "x",
+    Code.PROVISION_SUNSET.value: "x",
+}
+LEGEND = {
+    "#": "in force",
+    "r": "with a reservation",
+    "-": "not yet in force",
+    ".": "not ratified",
+    "~": "suspended",
+    "x": "withdrawn or ended",
+}
+"""What the signs of a lane mean."""
+_YEAR_STEPS = (1, 2, 5, 10, 20, 50, 100)
+_YEAR_WIDTH = 6
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,9 +48,44 @@ class Event:
     what: str
 
 
-def events(treaty: Treaty) -> list[Event]:
-    """Everything dated in the file, in order of time."""
-    found = [Event(treaty.in_force, treaty.id, "in force"), *_of_parties(treaty)]
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From ``start`` until ``until`` the state of a party or an article is one of ``SIGNS``."""
+
+    start: Instant
+    until: Instant
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One strip of signs for all whose life looks the same; ``state`` is theirs at the mark."""
+
+    names: tuple[str, ...]
+    strip: str
+    state: str
+    plain: bool
+    """Entered once and is in: nothing that a reader looks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Lanes over one stretch of time, ``mark`` being the column of now."""
+
+    first: Instant
+    last: Instant
+    mark: int
+    years: str
+    parties: tuple[Lane, ...]
+    articles: tuple[Lane, ...]
+
+
+def events(treaty: Treaty, members: Collection[str] | None = None) -> list[Event]:
+    """Everything dated in the file, in order of time; of the parties only ``members``, if given."""
+    found = [Event(treaty.in_force, treaty.id, "in force")]
+    for party in treaty.parties:
+        if members is None or party.member in members:
+            found += _of_party(party)
     if treaty.adopted is not None:
         found.append(Event(treaty.adopted, treaty.id, "adopted"))
     found.append(Event(treaty.terminated, treaty.id, "terminated"))
@@ -42,80 +98,137 @@ def events(treaty: Treaty) -> list[Event]:
     return sorted(event for event in found if BEGINNING < event.at < NEVER)
 
 
-def _of_parties(treaty: Treaty) -> Iterator[Event]:
-    for party in treaty.parties:
-        for at, what in (
-            (party.signed, "signed"),
-            (party.ratified, "ratified"),
-            (party.notified, "gave notice of withdrawal"),
-        ):
-            if at is not None:
-                yield Event(at, party.member, what)
-        for number, span in enumerate(party.in_force):
-            yield Event(span.start, party.member, "in force again" if number else "in force")
-            yield Event(span.until, party.member, "withdrawn")
-        for span in party.suspended:
-            yield Event(span.start, party.member, "suspended")
-            yield Event(span.until, party.member, "suspension ends")
-        for reservation in party.reservations:
-            yield Event(reservation.during.start, party.member, "reservation begins")
-            yield Event(reservation.during.until, party.member, "reservation ends")
+def _of_party(party: Party) -> Iterator[Event]:
+    for at, what in (
+        (party.signed, "signed"),
+        (party.ratified, "ratified"),
+        (party.notified, "gave notice of withdrawal"),
+    ):
+        if at is not None:
+            yield Event(at, party.member, what)
+    for number, span in enumerate(party.in_force):
+        yield Event(span.start, party.member, "in force again" if number else "in force")
+        yield Event(span.until, party.member, "withdrawn")
+    for span in party.suspended:
+        yield Event(span.start, party.member, "suspended")
+        yield Event(span.until, party.member, "suspension ends")
+    for reservation in party.reservations:
+        yield Event(reservation.during.start, party.member, "reservation begins")
+        yield Event(reservation.during.until, party.member, "reservation ends")
 
 
-def lanes(treaty: Treaty, now: Instant) -> tuple[Instant, Instant, dict[str, str]]:
-    """From when until when, and for each party a strip of one sign per slice of that time.
-
-    A slice shows the last state that began in it, so that a short absence is seen.
-    """
-    dated = [event.at for event in events(treaty)]
-    first, last = min(dated), max(*dated, now)
-    span = max(last - first, LANE)
-    edges = [Instant(first + span * number // LANE) for number in range(LANE + 1)]
-    strips: dict[str, str] = {}
-    for party in treaty.parties:
-        strip = ""
-        for start, until in pairwise(edges):
-            inside = [at for at in dated if start <= at < until]
-            marks = [_sign(treaty, party.member, at) for at in (start, *inside)]
-            strip += next((mark for mark in reversed(marks) if mark != marks[0]), marks[0])
-        strips[party.member] = strip
-    return first, last, strips
+def party_spans(treaty: Treaty, party: Party) -> tuple[Span, ...]:
+    """The states of a party one after the other, from the beginning of time to its end."""
+    dated = {treaty.in_force, treaty.terminated, *(event.at for event in _of_party(party))}
+    return _spans(dated, lambda at: state_at(treaty, party, at))
 
 
-def _sign(treaty: Treaty, member: str, at: Instant) -> str:
-    party = next(party for party in treaty.parties if party.member == member)
+def article_spans(provision: Provision) -> tuple[Span, ...]:
+    """When a provision is in effect, by its own dates alone."""
+    dated = {provision.start, provision.until, provision.reinstated}
+
+    def judge(at: Instant) -> str:
+        if at < provision.start:
+            return Code.NOT_YET_IN_FORCE.value
+        return IN_FORCE if provision.in_effect(at) else Code.PROVISION_SUNSET.value
+
+    return _spans(dated, judge)
+
+
+def state_at(treaty: Treaty, party: Party, at: Instant) -> str:
+    """Where a party stands at ``at``: IN_FORCE, or the code that a decision would give; one of ``SIGNS``."""
     stopped = party_stop(party, at)
     if stopped is not None:
-        return _SIGNS.get(stopped[0], ".")
+        return stopped[0].value
+    if at < treaty.in_force:
+        return Code.NOT_YET_IN_FORCE.value
     if at >= treaty.terminated:
-        return "x"
-    return "#" if at >= treaty.in_force else "-"
+        return Code.TERMINATED.value
+    reserved = any(reservation.during.holds(at) for reservation in party.reservations)
+    return Code.RESERVATION.value if reserved else IN_FORCE
 
 
-def terms(treaty: Treaty) -> dict[str, str]:
-    """Parties, scope, ceilings, obligations and ways out, for comparing instruments side by side."""
-    ended = [f"{treaty.id} {when(treaty.terminated)}"] if treaty.terminated < NEVER else []
-    left = [
-        f"{party.member} {when(span.until)}"
-        for party in treaty.parties
-        for span in party.in_force
-        if span.until < NEVER
+def _spans(dated: Iterable[Instant], judge: Callable[[Instant], str]) -> tuple[Span, ...]:
+    bounds = sorted({BEGINNING, *dated, NEVER})
+    found: list[Span] = []
+    for start, until in pairwise(bounds):
+        here = Span(start, until, judge(start))
+        if found and found[-1].state == here.state:
+            here = Span(found.pop().start, until, here.state)
+        found.append(here)
+    return tuple(found)
+
+
+def plain(party: Party) -> bool:
+    """Whether its history is one entry and nothing else: no absence, suspension or reservation."""
+    once = len(party.in_force) == 1 and party.in_force[0].until == NEVER
+    return once and not party.suspended and not party.reservations
+
+
+def draw(treaty: Treaty, now: Instant, width: int, members: Collection[str] | None = None) -> Drawing:
+    """Lanes of ``width`` signs, with parties (of ``members``, if given) of one look in one lane.
+
+    What somebody looks for comes first: who left, was suspended, reserved or never came in; then the others
+    by when they came. Articles have a lane if they have a date of their own. A slice of time shows the last
+    state that began in it, so that a short absence is seen.
+    """
+    dated = [event.at for event in events(treaty)]
+    first, last = min(*dated, now), max(*dated, now)
+    window = _Window(first, max(last - first + 1, width), width)
+    groups: dict[tuple[bool, str, str], list[str]] = {}
+    for party in treaty.parties:
+        if members is None or party.member in members:
+            strip = window.strip(party_spans(treaty, party))
+            groups.setdefault((plain(party), strip, state_at(treaty, party, now)), []).append(party.member)
+    parties = [Lane(tuple(sorted(names)), strip, at, easy) for (easy, strip, at), names in groups.items()]
+    articles = [
+        Lane((provision.article,), window.strip(spans), next(s.state for s in spans if now < s.until), False)
+        for provision in treaty.provisions
+        if len(spans := article_spans(provision)) > 1
     ]
-    sunsets = [f"{one.article} {when(one.until)}" for one in treaty.provisions if one.until < NEVER]
-    return {
-        "kind": treaty.kind.value,
-        "in force": when(treaty.in_force),
-        "parties": f"{len(treaty.parties)}: {' '.join(sorted(party.member for party in treaty.parties))}",
-        "scope": "; ".join(
-            f"{one.article}: {', '.join(sorted(one.categories))}" for one in treaty.provisions
-        ),
-        "ceilings": "; ".join(f"{one.article}: {one.ceiling}" for one in treaty.provisions),
-        "obligations": ", ".join(sorted({duty for one in treaty.provisions for duty in one.obligations}))
-        or "-",
-        "reservations": str(sum(len(party.reservations) for party in treaty.parties)),
-        "equivalence rows": str(len(treaty.equivalence)),
-        "ended or left": "; ".join((*ended, *left)).replace("T00:00:00Z", "") or "-",
-        "sunsets": "; ".join(sunsets).replace("T00:00:00Z", "") or "-",
-        "text": treaty.text,
-        "source": treaty.source,
-    }
+    return Drawing(
+        first,
+        last,
+        window.column(now),
+        window.years(),
+        tuple(sorted(parties, key=lambda lane: (lane.plain, lane.strip.find("#"), lane.names))),
+        tuple(articles),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A stretch of time cut into ``width`` slices."""
+
+    first: Instant
+    length: int
+    width: int
+
+    def column(self, at: Instant) -> int:
+        return min((at - self.first) * self.width // self.length, self.width - 1)
+
+    def strip(self, spans: tuple[Span, ...]) -> str:
+        signs = ""
+        for number in range(self.width):
+            start, until = (self.first + self.length * edge // self.width for edge in (number, number + 1))
+            here = [SIGNS[span.state] for span in spans if span.start < until and start < span.until]
+            signs += next((sign for sign in reversed(here) if sign != here[0]), here[0])
+        return signs
+
+    def years(self) -> str:
+        """Years under their first of January, as many as there is room for."""
+        start = instant.to_datetime(self.first).year
+        end = instant.to_datetime(Instant(self.first + self.length)).year
+        room = self.width // _YEAR_WIDTH
+        step = next((each for each in _YEAR_STEPS if (end - start) // each <= room), _YEAR_STEPS[-1])
+        line = ""
+        for year in range(start - start % step + step, end + 1, step):
+            column = self.column(instant.parse(f"{year:04}-01-01"))
+            if column + 4 <= self.width and (not line or column > len(line)):
+                line = f"{line:<{column}}{year}"
+        return line
+
+
+def describe(at: Instant) -> str:
+    """An instant as people write it: a date where it is a day's first instant."""
+    return when(at).removesuffix("T00:00:00Z")
