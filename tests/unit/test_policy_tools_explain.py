@@ -1,6 +1,8 @@
 """``policy explain`` names the rule and its line, and what it says would turn a decision does turn it."""
 
 import json
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,11 @@ import pytest
 import intelshare
 from intelshare import instant
 from intelshare.cli.app import run
+from intelshare.instant import Instant
 from intelshare.labels import parse_label
 from intelshare.packs import builtin_registry, demo_treaties
 from intelshare.policy import Outcome, Request, compile_world, decide, parse_treaty
+from intelshare.policy.vectors import request_from_json, world_from_json
 from intelshare.policy_tools import Change, matrix, turns
 
 TREATIES = str(Path(intelshare.__file__).parent / "demo" / "scenario" / "treaties")
@@ -68,6 +72,140 @@ def test_smallest_change_turns_the_decision(world, label, recipient, at, expecte
     found = {turn.change: turn for turn in turns(world, request)}
     assert {change: found[change].what for change in expected} == expected
     assert all((turn.decision.outcome is not Outcome.DENY) is not granted for turn in found.values())
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "decisions.json").read_text("utf-8"))
+SMALL = world_from_json(VECTORS["world"])
+QUESTIONS = {case["id"]: request_from_json(case) for case in VECTORS["cases"] if "reader" not in case}
+
+
+def granted_by(decision):
+    return decision.outcome is not Outcome.DENY
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_change_turns_the_decision_when_it_is_decided_again_and_changes_one_thing(name):
+    request = QUESTIONS[name]
+    granted = granted_by(decide(SMALL, request))
+    found = turns(SMALL, request)
+    assert len({turn.change for turn in found}) == len(found)
+    for turn in found:
+        again = decide(replace(turn.world), turn.request)
+        assert again == turn.decision
+        assert granted_by(again) is not granted
+        fields = {
+            f.name
+            for f in dataclass_fields(request)
+            if getattr(request, f.name) != getattr(turn.request, f.name)
+        }
+        expected = {
+            Change.LABEL: {"label"},
+            Change.CATEGORY: {"category"},
+            Change.CONSENT: {"consents"},
+            Change.DATE: {"at"},
+            Change.MEMBERSHIP: set(),
+        }
+        if turn.change is Change.RECIPIENT:
+            assert fields in ({"recipient"}, {"recipient", "label"})
+        else:
+            assert fields == expected[turn.change]
+        assert (turn.world is SMALL) is (turn.change is not Change.MEMBERSHIP)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_no_nearer_date_turns_the_decision(name):
+    """Held against every instant at which anything changes, and one microsecond around each."""
+    request = QUESTIONS[name]
+    granted = granted_by(decide(SMALL, request))
+    (told,) = [turn for turn in turns(SMALL, request) if turn.change is Change.DATE] or [None]
+    first, last = instant.parse("0900-01-01"), instant.parse("9999-12-31")
+    edges = [change for change in SMALL.changes if first < change < last]
+    edges += [] if request.valid_until is None else [request.valid_until]
+    turned = [
+        abs(at - request.at)
+        for edge in edges
+        for at in (Instant(edge - 1), edge)
+        if granted_by(decide(SMALL, replace(request, at=at))) is not granted
+    ]
+    assert min(turned, default=None) == (None if told is None else abs(told.request.at - request.at))
+
+
+def test_changes_are_found_for_most_questions():
+    """A tool that finds nothing would pass the two tests above."""
+    found = [turn.change for request in QUESTIONS.values() for turn in turns(SMALL, request)]
+    assert set(found) == set(Change)
+    assert len(found) > 2 * len(QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "label", "recipient", "at", "what"),
+    [
+        ("level", "//FRA SECRET//REL TO FRA, KEN", "KEN", AT, "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN"),
+        (
+            "name added",
+            "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA",
+            "KEN",
+            AT,
+            "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN, USA",
+        ),
+        ("name removed", "//FRA SECRET//REL TO FRA, USA", "USA", AT, "//FRA SECRET//REL TO FRA"),
+        ("group removed", "//FRA SECRET//REL TO FRA, NATO", "USA", AT, "//FRA SECRET//REL TO FRA"),
+        (
+            "control removed",
+            "//FRA SECRET//EYES ONLY/REL TO FRA, NATO",
+            "USA",
+            AT,
+            "//FRA SECRET//EYES ONLY/REL TO FRA, USA, NATO",
+        ),
+        ("TLP lowered", "TLP:RED", "USA", AT, "TLP:AMBER+STRICT"),
+        ("NOFORN added", "//FRA NON PROTEGE", "GBR", AT, "//FRA NON PROTEGE//NOFORN"),
+        ("NOFORN for REL TO", "//FRA SECRET//NOFORN", "USA", AT, "//FRA SECRET//REL TO FRA, USA"),
+    ],
+)
+def test_label_change_is_the_smallest_of_its_kind(world, change, label, recipient, at, what):
+    (turn,) = [turn for turn in turns(world, ask(world, label, recipient, at)) if turn.change is Change.LABEL]
+    assert turn.what == what
+
+
+@pytest.mark.parametrize(
+    ("at", "what"),
+    [("2023-12-31", "2024-01-01T00:00:00Z"), ("2024-01-02", "before 2024-01-01T00:00:00Z")],
+)
+def test_date_is_moved_forward_and_back(world, at, what):
+    request = ask(world, "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN", "KEN", instant.parse(at))
+    (turn,) = [turn for turn in turns(world, request) if turn.change is Change.DATE]
+    assert turn.what == what
+
+
+def test_end_of_validity_is_a_date_too(world):
+    request = ask(world, "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN", "KEN")
+    request = replace(request, valid_until=instant.parse("2026-11-20"))
+    (turn,) = [turn for turn in turns(world, request) if turn.change is Change.DATE]
+    assert turn.what == "before 2026-11-20T00:00:00Z"
+
+
+def test_consent_and_category_that_are_missing_are_named(world):
+    relayed = replace(ask(world, "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN", "KEN"), sender="USA")
+    (turn,) = [turn for turn in turns(world, relayed) if turn.change is Change.CONSENT]
+    assert turn.what == "of FRA for KEN"
+    given = replace(relayed, consents=frozenset(("KEN",)))
+    assert [turn.what for turn in turns(world, given) if turn.change is Change.CONSENT] == ["none of FRA"]
+    other = ask(world, "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN", "KEN", category="terrorism")
+    (turn,) = [turn for turn in turns(world, other) if turn.change is Change.CATEGORY]
+    assert turn.what == "climate-disaster"
+
+
+def test_suspended_party_is_a_smaller_change_than_a_new_one():
+    registry = builtin_registry()
+    texts = demo_treaties()
+    climate = texts["demo-climate.toml"].replace('"KEN"\n', '"KEN"\nsuspended = [{ from = 2025-01-01 }]\n', 1)
+    other = texts["gsa-fra-usa.toml"].replace('id = "gsa-fra-usa"', 'id = "a-first"')
+    treaties = [parse_treaty(text, "t.toml", registry) for text in (climate, other)]
+    world = compile_world(registry, registry.states, treaties)
+    request = ask(world, "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN", "KEN")
+    assert decide(world, request).codes == ("SUSPENDED",)
+    (turn,) = [turn for turn in turns(world, request) if turn.change is Change.MEMBERSHIP]
+    assert turn.what == "demo-climate in force for KEN"
 
 
 def test_membership_that_is_missing_is_named(world):

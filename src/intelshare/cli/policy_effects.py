@@ -77,7 +77,8 @@ def explain(
     """Explain one decision under the treaties and overlays of PATHS.
 
     Shows the rule, the article, file and line, every treaty that was asked and how far it got, and the
-    smallest single change of label, recipient, date or membership that gives the opposite. Exit 3 if denied.
+    smallest single change of label, category, recipient, consent, date or membership that gives the
+    opposite. Exit 3 if denied.
     """
     from intelshare.policy import Outcome, Request, decide
     from intelshare.policy_tools import turns
@@ -128,6 +129,8 @@ def explain(
             for finding in decision.findings
         ]
         out.table(Table(("treaty", "got to", "article", "because", "where"), rows), indent=2)
+    elif decision.basis is None:
+        out.line(f"no treaty lists both {decision.originator} and {recipient}")
     out.line("smallest change that would turn it" if found else "no single change would turn it")
     if found:
         changed = [(turn.change.value, turn.what, _in_short(turn.decision)) for turn in found]
@@ -145,6 +148,10 @@ def _show(decision: Decision, out: Out) -> None:
         out.line(f"  rule {rule_of(reason.code)}: {reason.code.value}{detail}")
         if reason.treaty or place:
             out.line(f"       {reason.treaty or ''} {f'({place})' if place else ''}".rstrip())
+    if decision.citations and decision.findings:
+        out.line(
+            f"  rule 9, the treaty test: {decision.basis} permits ({_place(decision.findings[0].place)})"
+        )
     if decision.obligations:
         out.line(f"  obligations  {', '.join(decision.obligations)}")
     if decision.holds:
@@ -160,11 +167,14 @@ def _in_short(decision: Decision) -> str:
 
 
 def _document(decision: Decision) -> dict[str, object]:
+    from intelshare.policy_tools import rule_of
+
     return {
         "outcome": decision.outcome.value,
         "reasons": [
             {
                 "code": reason.code.value,
+                "rule": rule_of(reason.code),
                 "detail": reason.detail,
                 "treaty": reason.treaty,
                 "place": _place(reason.place),

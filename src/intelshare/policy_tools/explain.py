@@ -10,7 +10,7 @@ from intelshare.instant import Instant
 from intelshare.labels import (
     ALWAYS,
     BEGINNING,
-    CONTROLS,
+    EYES_ONLY,
     NOFORN,
     TLP_WORDS,
     Group,
@@ -20,25 +20,31 @@ from intelshare.labels import (
     level_reference,
     when,
 )
+from intelshare.labels.label import order_codes, order_controls
 from intelshare.policy import Code, Decision, Outcome, Party, Request, Treaty, World, decide
+from intelshare.policy.treaty import ANY_CATEGORY
 
 
 class Change(Enum):
     """What a single change may touch, in the order in which they are tried."""
 
     LABEL = "label"
+    CATEGORY = "category"
     RECIPIENT = "recipient"
+    CONSENT = "consent"
     DATE = "date"
     MEMBERSHIP = "membership"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A single change, in words, and the decision that it gives."""
+    """A single change, in words; what was asked with it, in which world; the decision that it gives."""
 
     change: Change
     what: str
     decision: Decision
+    request: Request
+    world: World
 
 
 _RULES: tuple[tuple[str, tuple[Code, ...]], ...] = (
@@ -64,18 +70,21 @@ def turns(world: World, request: Request) -> list[Turn]:
 
     A hold counts as granted. Every change was decided again; nothing here is a guess.
     """
-    granted = _granted(decide(world, request))
+    decision = decide(world, request)
+    granted = _granted(decision)
     found: list[Turn] = []
     for change, variants in (
         (Change.LABEL, _labels(world, request, granted)),
-        (Change.RECIPIENT, _recipients(world, request)),
+        (Change.CATEGORY, _categories(world, request)),
+        (Change.RECIPIENT, _recipients(world, request, decision.originator)),
+        (Change.CONSENT, _consents(world, request, granted, decision.originator)),
         (Change.DATE, _dates(world, request)),
-        (Change.MEMBERSHIP, _memberships(world, request, granted)),
+        (Change.MEMBERSHIP, _memberships(world, request, granted, decision.originator)),
     ):
         for what, other_world, other in variants:
-            decision = decide(other_world, other)
-            if _granted(decision) != granted:
-                found.append(Turn(change, what, decision))
+            turned = decide(other_world, other)
+            if _granted(turned) != granted:
+                found.append(Turn(change, what, turned, other, other_world))
                 break
     return found
 
@@ -89,36 +98,44 @@ _Variants = Iterator[tuple[str, World, Request]]
 
 def _labels(world: World, request: Request, granted: bool) -> _Variants:
     """One name, one control, one step of TLP, then one level after the other."""
-    narrower = _narrower if granted else _wider
-    for label in (*narrower(request.label, request.recipient), *_levels(world, request, granted)):
+    changed = _narrower(world, request) if granted else _wider(world, request)
+    for label in (*changed, *_levels(world, request, granted)):
         yield format_banner(label, world.registry), world, replace(request, label=label)
 
 
-def _wider(label: Label, recipient: str) -> Iterator[Label]:
-    if label.authority is not None and label.releasable_to is None:
-        own = label.owners or (label.authority,)
-        yield replace(label, releasable_to=(*own, recipient))
-    elif label.releasable_to is not None and recipient not in label.releasable_to:
-        yield replace(label, releasable_to=(*label.releasable_to, recipient))
+def _wider(world: World, request: Request) -> Iterator[Label]:
+    """With the recipient named, then with a control less, then under a less strict TLP."""
+    label, recipient = request.label, request.recipient
+    kept = tuple(control for control in label.controls if control != NOFORN)
+    named = label.releasable_to
+    if named is None and label.authority is not None:
+        named = label.owners or (label.authority,)
+    if named is not None and recipient not in named:
+        codes = order_codes((*named, recipient), label.authority, label.owners, world.registry)
+        # NOFORN says "to nobody": a label cannot say both, so the one stands in the place of the other.
+        yield replace(label, controls=kept, releasable_to=codes)
     for control in label.controls:
         yield replace(label, controls=tuple(other for other in label.controls if other != control))
-    if NOFORN in label.controls and label.authority is not None and label.releasable_to is None:
-        # The one statement "releasable to" in the place of the other, "to nobody".
-        controls = tuple(other for other in label.controls if other != NOFORN)
-        own = label.owners or (label.authority,)
-        yield replace(label, controls=controls, releasable_to=(*own, recipient))
     if label.tlp in TLP_WORDS:
         for word in reversed(TLP_WORDS[: TLP_WORDS.index(label.tlp)]):
             yield replace(label, tlp=word)
 
 
-def _narrower(label: Label, recipient: str) -> Iterator[Label]:
-    named = label.releasable_to
-    if named is not None and recipient in named and recipient != label.authority:
-        yield replace(label, releasable_to=tuple(code for code in named if code != recipient))
-    if NOFORN not in label.controls and named is None:
-        kept = (*label.controls, NOFORN)
-        yield replace(label, controls=tuple(control for control in CONTROLS if control in kept))
+def _narrower(world: World, request: Request) -> Iterator[Label]:
+    """Without the code that covers the recipient, then with a control that shuts it out."""
+    label, recipient = request.label, request.recipient
+    named = label.releasable_to or ()
+    for code in named:
+        if code != label.authority and recipient in world.registry.expand(code, request.at):
+            yield replace(label, releasable_to=tuple(other for other in named if other != code))
+    if EYES_ONLY not in label.controls and named and recipient not in named:
+        yield replace(label, controls=order_controls((*label.controls, EYES_ONLY)))
+    if label.tlp in TLP_WORDS and label.authority is not None:
+        for word in TLP_WORDS[TLP_WORDS.index(label.tlp) + 1 :]:
+            yield replace(label, tlp=word)
+    if NOFORN not in label.controls and label.authority is not None:
+        # In the place of REL TO: the two exclude each other.
+        yield replace(label, controls=order_controls((*label.controls, NOFORN)), releasable_to=None)
 
 
 def _levels(world: World, request: Request, granted: bool) -> Iterator[Label]:
@@ -132,31 +149,52 @@ def _levels(world: World, request: Request, granted: bool) -> Iterator[Label]:
         yield replace(label, level=level.name)
 
 
-def _recipients(world: World, request: Request) -> _Variants:
+def _categories(world: World, request: Request) -> _Variants:
+    """The other categories that a treaty names."""
+    provisions = [provision for treaty in world.treaties for provision in treaty.provisions]
+    words = {word for provision in provisions for word in provision.categories}
+    for word in sorted(words - {request.category, ANY_CATEGORY}):
+        yield word, world, replace(request, category=word)
+
+
+def _consents(world: World, request: Request, granted: bool, originator: str) -> _Variants:
+    """The originator's consent for this recipient, given or not."""
+    one = frozenset((request.recipient,))
+    if granted and request.recipient in request.consents:
+        yield f"none of {originator}", world, replace(request, consents=request.consents - one)
+    elif not granted and request.recipient not in request.consents:
+        yield (
+            f"of {originator} for {request.recipient}",
+            world,
+            replace(request, consents=request.consents | one),
+        )
+
+
+def _recipients(world: World, request: Request, originator: str) -> _Variants:
     """Partners in a treaty first; a label that names the recipient names the other in its place."""
     partners = {
         party.member
         for treaty in world.treaties
-        if any(party.member == request.sender for party in treaty.parties)
+        if any(party.member == originator for party in treaty.parties)
         for party in treaty.parties
     }
     named = request.label.releasable_to or ()
     for member in sorted(world.members, key=lambda member: (member not in partners, member)):
-        if member not in (request.recipient, request.sender, *named):
+        if member in (request.recipient, request.sender, originator):
+            continue
+        label = request.label
+        if named and member not in named:
             codes = tuple(member if code == request.recipient else code for code in named)
-            label = replace(request.label, releasable_to=codes) if named else request.label
-            yield member, world, replace(request, recipient=member, label=label)
-        elif member in named and member not in (request.recipient, request.sender):
-            yield member, world, replace(request, recipient=member)
+            ordered = order_codes(codes, label.authority, label.owners, world.registry)
+            label = replace(label, releasable_to=ordered)
+        yield member, world, replace(request, recipient=member, label=label)
 
 
 def _dates(world: World, request: Request) -> _Variants:
     """The nearest instants at which anything is otherwise, before and after."""
-    instants = [
-        Instant(change - 1) if change <= request.at else change
-        for change in world.changes
-        if _earliest(world) <= change < _LAST
-    ]
+    changes = [change for change in world.changes if _earliest(world) <= change < _LAST]
+    changes += [] if request.valid_until is None else [request.valid_until]
+    instants = [Instant(change - 1) if change <= request.at else change for change in changes]
     for at in sorted(set(instants), key=lambda at: (abs(at - request.at), at)):
         shown = when(at) if at > request.at else f"before {when(Instant(at + 1))}"
         yield shown, world, replace(request, at=at)
@@ -170,21 +208,27 @@ def _earliest(world: World) -> Instant:
     return min((change for change in world.changes if change > BEGINNING), default=BEGINNING)
 
 
-def _memberships(world: World, request: Request, granted: bool) -> _Variants:
-    decision = decide(world, request)
-    members = dict.fromkeys((request.recipient, decision.originator))
+def _memberships(world: World, request: Request, granted: bool, originator: str) -> _Variants:
+    """A party bound or not, those that a treaty lists first; then a group with the state in or out."""
+    listed: list[tuple[str, World, Request]] = []
+    joining: list[tuple[str, World, Request]] = []
     for treaty in world.treaties:
-        for member in members:
+        for member in dict.fromkeys((request.recipient, originator)):
             party = next((own for own in treaty.parties if own.member == member), None)
+            rest = tuple(own for own in treaty.parties if own.member != member)
             if granted and party is not None:
-                rest = tuple(own for own in treaty.parties if own.member != member)
                 what = f"{member} not a party of {treaty.id}"
-                yield what, _with_treaty(world, replace(treaty, parties=rest)), request
+                listed.append((what, _with_treaty(world, replace(treaty, parties=rest)), request))
             elif not granted and (party is None or not _bound(party, request.at)):
-                bound = Party(member, (ALWAYS,), treaty.text)
-                rest = tuple(own for own in treaty.parties if own.member != member)
+                bound = (
+                    Party(member, (ALWAYS,), treaty.text)
+                    if party is None
+                    else replace(party, in_force=(ALWAYS,), suspended=())
+                )
                 what = f"{treaty.id} in force for {member}"
-                yield what, _with_treaty(world, replace(treaty, parties=(*rest, bound))), request
+                kept = _with_treaty(world, replace(treaty, parties=(*rest, bound)))
+                (joining if party is None else listed).append((what, kept, request))
+    yield from (*listed, *joining)
     for code, group in sorted(world.registry.groups.items()):
         inside = held(group.members.get(request.recipient, ()), request.at)
         if inside == granted and world.registry.is_state(request.recipient):
