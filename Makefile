@@ -1,7 +1,7 @@
 # The door to every chore. PY is the environment that `make env` makes.
 PY ?= .venv/bin/python
 
-.PHONY: env lock lint types imports test check proto bench bench-envelope sim demo
+.PHONY: env lock lint types imports test check proto agree prove bench bench-envelope bench-policy sim demo
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -32,11 +32,20 @@ proto:          ## regenerate src/intelshare/wire/v1 from proto/
 		--grpc_python_out=src --mypy_out=quiet:src --mypy_grpc_out=quiet:src \
 		intelshare/wire/v1/peer.proto intelshare/wire/v1/user.proto
 
+agree:          ## the engine and its second reading on 50,000 random worlds (WORLDS=n)
+	PYTHONPATH=tests $(PY) tests/property/test_policy_agreement.py $(or $(WORLDS),50000)
+
+prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
+	PYTHONPATH=tests $(PY) -m pytest -n 0 tests/property/test_policy_prove.py
+
 bench:          ## releases per second end to end, beside JetStream and a floor
 	$(PY) -m bench.releases
 
 bench-envelope: ## microseconds per release of the envelope alone
 	$(PY) -m bench.envelope
+
+bench-policy:   ## decisions per second, loading, 1,000 treaties, beside Cedar
+	$(PY) -m bench.policy
 
 sim:            ## a thousand seeds of the simulator
 	$(PY) -m intelshare sim --seeds 1..1000
