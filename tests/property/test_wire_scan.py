@@ -62,7 +62,8 @@ GAPS = st.builds(
         max_size=64,
     ).map(tuple),
 )
-MESSAGES = st.one_of(FRAMES, ACKS, GAPS, st.builds(Hello, SMALL))
+ACT_GAPS = st.integers(1, 2**64 - 1).map(Gap.of_acts)
+MESSAGES = st.one_of(FRAMES, ACKS, GAPS, ACT_GAPS, st.builds(Hello, SMALL))
 
 
 def write(message: Message) -> bytes:
@@ -95,7 +96,8 @@ def by_protobuf(raw: bytes) -> Message:
             return Acks(tuple(Ack(a.digest, a.code, now) for a in message.acks.acks))
         case "gaps":
             gaps = message.gaps
-            return Gap(gaps.origin, gaps.incarnation, tuple((r.first, r.last) for r in gaps.missing))
+            missing = tuple((r.first, r.last) for r in gaps.missing)
+            return Gap(gaps.origin, gaps.incarnation, missing, gaps.acts)
         case _:
             return Hello(message.hello)
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from builders import NOW, Member, draft, text, user
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.frame import Outbound
-from intelshare.broker.handover import handover, resend
+from intelshare.broker.handover import handover
 from intelshare.broker.hello import acknowledge
 from intelshare.broker.lists import outbox
 from intelshare.broker.receive import Arrival, receive
+from intelshare.broker.resend import resend
 from intelshare.broker.submit import Submission, submit
 from intelshare.ids import MemberCode
 from intelshare.instant import HOUR, Instant
@@ -56,7 +57,7 @@ def test_a_pair_on_the_way_is_not_sent_again_and_in_doubt_until_the_head_is_ackn
     ended = fra.do(expire, at=END)
     assert ended.ended == ((USA, lost.leaves[0]),)
     assert shown(fra) == "in doubt"
-    again, _ = fra.ask(resend, USA, frozenset(), 1 << 20)
+    again, _ = fra.do(resend, USA, frozenset(), 1 << 20, at=END)
     assert [frame.leaves for frame in again] == [frame.leaves for frame in ended.outbound]
     taken = arrives(members, ended.outbound, "USA", "FRA")
     fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]

@@ -11,8 +11,9 @@ from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
 from intelshare.broker import handover as room
 from intelshare.broker import judge as judging
-from intelshare.broker.handover import MAX_FRAME, resend
+from intelshare.broker.handover import MAX_FRAME
 from intelshare.broker.hello import acknowledge
+from intelshare.broker.resend import resend
 from intelshare.broker.stored import facts_of
 from intelshare.broker.submit import Approval, approve
 from intelshare.broker.tables import OUTGOING, PAIR, PENDING, STATEMENT
@@ -66,7 +67,7 @@ def releases(frames: Any) -> list[Release]:
 
 
 def sent_again(member: Any, busy: Any = (), room: int = 1 << 24) -> Any:
-    return member.ask(resend, USA, busy, room)
+    return member.do(resend, USA, busy, room)
 
 
 def test_p9_what_was_allowed_at_submit_and_is_denied_now_is_withheld_without_a_number(fra: Any) -> None:

@@ -147,7 +147,7 @@ def test_a_head_that_points_absurdly_far_ahead_is_not_taken_and_the_link_opens(
 ) -> None:
     payload = fra.ask(greet, USA, NOW)
     head = replace(payload.heads[0], last=Number(last))
-    assert _meet(usa, fra, replace(payload, heads=(head,))).gaps == ()
+    assert _meet(usa, fra, replace(payload, heads=(head,))).gaps == (Gap.of_acts(1),)
     assert log_of(usa)[-1] is EntryType.REJECTED
 
 

@@ -11,12 +11,12 @@ from builders import NOW, draft, text, user
 from intelshare.audit.records import Destroyed, EntryType, Recalled
 from intelshare.broker.destroy import finish, marked
 from intelshare.broker.frame import Outbound
-from intelshare.broker.handover import resend
 from intelshare.broker.hello import acknowledge, fill
 from intelshare.broker.frame import Gap
 from intelshare.broker.lists import InboxFilter, inbox, outbox, why
 from intelshare.broker.read import Reading, read
 from intelshare.broker.recall import Effect, Recalling, Taking, effect_of_recall, recall
+from intelshare.broker.resend import resend
 from intelshare.broker.tables import BULLETIN, INBOX, PENDING, PORTION, RECALLED, RECEIVED
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Recall, Receipt
@@ -142,7 +142,7 @@ def test_what_is_on_the_way_is_in_doubt_until_the_cancellation_is_acknowledged(m
     assert word_of(members) == "in doubt"
     assert kinds(taking.effects.outbound, "USA") == [Kind.RECALL, Kind.STREAM_HEAD]
     assert taking.effects.ended == ((USA, lost.leaves[0]),)
-    again, _ = fra.ask(resend, USA, frozenset(), 1 << 20)
+    again, _ = fra.do(resend, USA, frozenset(), 1 << 20)
     assert Kind.RELEASE not in kinds(again, "USA")
     for taken in deliver(members, taking.effects.outbound):
         fra.do(acknowledge, USA, taken.acks, at=LATER)

@@ -10,9 +10,9 @@ import pytest
 from builders import NOW, draft, text
 from intelshare.audit.records import EntryType
 from intelshare.broker import evidence
-from intelshare.broker.frame import Ack
-from intelshare.broker.handover import resend
+from intelshare.broker.frame import Ack, Gap
 from intelshare.broker.hello import acknowledge, fill
+from intelshare.broker.resend import resend
 from intelshare.broker.stored import facts_of
 from intelshare.broker.streams import missing
 from intelshare.broker.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
@@ -116,7 +116,7 @@ def test_rows_18_19_p4_a_known_release_gets_the_same_receipt_bytes_and_nothing_h
         assert codes(again) == [""]
         assert again.again
         assert (again.accepted, again.effects.outbound) == (0, ())
-        resent, _ = usa.ask(resend, MemberCode("FRA"), (), 1 << 20)
+        resent, _ = usa.do(resend, MemberCode("FRA"), (), 1 << 20)
         assert [outbound.frame for outbound in resent] == [
             outbound.frame for outbound in first.effects.outbound
         ]
@@ -193,11 +193,11 @@ def test_rows_20_21_p6_any_order_is_accepted_at_once_and_holes_are_shown_and_ask
 def test_row_20_the_last_number_is_missed_when_the_next_hello_names_it(fra: Any, usa: Any) -> None:
     frames = frames_of(fra, 3)
     arrive(usa, fra, frames[0])
-    (gap,) = say_hello(fra, usa).gaps
+    gap, _ = say_hello(fra, usa).gaps
     assert gap.missing == ((2, 3),)
     fra.do(acknowledge, USA, [Ack(leaf, "", NOW) for leaf in [row.leaf for row in rows(fra, PENDING)]])
     assert fra.do(fill, USA, gap)
-    resent, _ = fra.ask(resend, USA, (), 1 << 20)
+    resent, _ = fra.do(resend, USA, (), 1 << 20)
     for outbound in resent:
         arrive(usa, fra, outbound.frame)
     assert holes_of(usa) == ()
@@ -209,16 +209,16 @@ def test_row_45_what_was_acknowledged_and_forgotten_is_sent_again_as_the_same_by
     frame = released(members)
     fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     assert shown(fra) == "sent"
-    (gap,) = say_hello(fra, usa).gaps
+    gap, _ = say_hello(fra, usa).gaps
     fra.do(fill, USA, gap)
-    ((outbound,), _) = fra.ask(resend, USA, (), 1 << 20)
+    ((outbound,), _) = fra.do(resend, USA, (), 1 << 20)
     assert outbound.frame == frame
 
 
 def test_row_46_nobody_gets_numbers_of_another_members_stream(members: Any, fra: Any, usa: Any) -> None:
     frames_of(fra, 2)
     fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
-    (gap,) = say_hello(fra, usa).gaps
+    gap, _ = say_hello(fra, usa).gaps
     assert not fra.do(fill, KEN, gap)
     assert not usa.do(fill, KEN, gap)
     assert not rows(fra, PENDING)
@@ -264,7 +264,7 @@ def test_row_34_p11_a_fork_freezes_its_stream_and_no_other(members: Any, fra: An
     label = "//USA CONFIDENTIAL//REL TO USA, KEN"
     taken = arrive(usa, ken, honest.frame(text(label), cite=None, banner="CONFIDENTIAL"))
     assert codes(taken) == [""]
-    assert say_hello(fra, usa).gaps == ()
+    assert say_hello(fra, usa).gaps == (Gap.of_acts(1),)
 
 
 def test_row_34_a_fork_in_a_hello_freezes_the_stream_and_the_link_still_opens(

@@ -60,11 +60,18 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Numbers of a stream that are missing; both ends of a range included."""
+    """What is missing: numbers of a stream, both ends of a range included; or the peer's treaty acts."""
 
     origin: str
     incarnation: int
     missing: tuple[tuple[int, int], ...]
+    acts: int = 0
+    """From this number on. The other fields are then empty."""
+
+    @staticmethod
+    def of_acts(first: int) -> Gap:
+        """The peer's treaty acts from this number on."""
+        return Gap("", 0, (), first)
 
 
 def rank(precedence: int) -> int:

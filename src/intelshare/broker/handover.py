@@ -12,7 +12,7 @@ Only after the commit does the first byte leave, and every retry is the same byt
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, HandOver
@@ -24,19 +24,14 @@ from intelshare.broker.node import Node
 from intelshare.broker.relations import claims_of
 from intelshare.broker.stored import Written, facts_of, read_secret, read_written, with_facts
 from intelshare.broker.tables import (
-    BATCH,
     BATCH_KEY,
     BULLETIN,
     NODE,
     OUTGOING,
     PAIR,
-    PENDING,
-    PORTION,
-    STATEMENT,
     BatchKeyRow,
     OutgoingRow,
     PairRow,
-    PendingRow,
     StatementRow,
 )
 from intelshare.broker.transaction import SELF, Transaction
@@ -44,7 +39,7 @@ from intelshare.crypto.records import Evidence, Granted, KeyRecord, Kind, Preced
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, Given, Tip, first_tip, seal
 from intelshare.errors import CryptoError, DeliveryError, TrustError
-from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode
+from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_banner
@@ -156,62 +151,16 @@ def handover(
             [
                 frame
                 for peer, items in carried.items()
-                for frame in _frames(peer, sealed.batch, keys[peer], items)
+                for frame in frames_of(peer, sealed.batch, keys[peer], items)
             ]
         )
     )
-
-
-def resend(
-    node: Node, view: View, peer: MemberCode, busy: Collection[LeafId], room: int
-) -> tuple[tuple[Outbound, ...], bool]:
-    """Stored statements for a peer that are unacknowledged and not on the way, most urgent first.
-
-    Whether more are left. Releases of pairs that were stopped meanwhile are not among them (promise P9).
-    """
-    del node
-    frames: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
-    waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
-    for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
-        if room <= 0:
-            return _outbound(view, peer, frames), True
-        statement = view.get(STATEMENT, pending.leaf)
-        if statement is None or _is_stopped(view, statement):
-            continue
-        portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
-        bodies = tuple([portion.body for portion in portions if portion is not None])
-        frames.setdefault((statement.batch, statement.kem), []).append(
-            (
-                pending.leaf,
-                Carried(
-                    statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
-                ),
-                pending.rank,
-            )
-        )
-        room -= pending.size
-        if taken + 1 >= MAX_LEAVES:
-            return _outbound(view, peer, frames), True
-    return _outbound(view, peer, frames), False
-
-
-def _is_stopped(view: View, statement: StatementRow) -> bool:
-    if statement.kind != Kind.RELEASE:
-        return False
-    row = view.get(PAIR, statement.md, statement.peer)
-    return row is None or row.cause != Cause.NONE
 
 
 def first_ready(view: View, peer: MemberCode) -> int | None:
     """Rank of the most urgent pair that is ready for this peer; None: there is none."""
     rows = view.find(PAIR, "ready", peer, 1, limit=1)
     return rows[0].rank if rows else None
-
-
-def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
-    """The most urgent unacknowledged statement for this peer."""
-    rows = view.find(PENDING, "peer", peer, limit=1)
-    return rows[0] if rows else None
 
 
 def _clear(
@@ -227,7 +176,7 @@ def _clear(
     if now >= min(written.row.expires, written.row.deliver_by):
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
-    decided, consents = _decide(tx, row, written)
+    decided, consents = decide_again(tx, row, written)
     row = _note_decision(tx, row, decided)
     if not decided.granted:
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
@@ -244,7 +193,7 @@ def _clear(
     return _Chosen(row, written, decided, cleared, size)
 
 
-def _decide(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair, tuple[Evidence, ...]]:
+def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair, tuple[Evidence, ...]]:
     """The pair as it is decided now, and the consents on which that rests."""
 
     def judged(consents: Sequence[Given] = ()) -> Pair:
@@ -355,7 +304,7 @@ def _body(written: Written, slot: int) -> bytes:
     return next(portion.body for portion in written.portions if portion.slot == slot)
 
 
-def _frames(
+def frames_of(
     peer: MemberCode, batch: bytes, batch_key: bytes, items: Sequence[tuple[LeafId, Carried, int]]
 ) -> list[Outbound]:
     """Statements of one batch as frames of at most 1 MiB, in their order."""
@@ -382,16 +331,3 @@ def _frame(
         Frame(batch, batch_key, tuple([carried for _, carried, _ in items])),
         tuple([leaf for leaf, _, _ in items]),
     )
-
-
-def _outbound(
-    view: View, peer: MemberCode, groups: Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
-) -> tuple[Outbound, ...]:
-    frames: list[Outbound] = []
-    for (batch, kem), items in groups.items():
-        record = view.get(BATCH, batch)
-        if record is None:
-            continue
-        key = view.get(BATCH_KEY, batch, kem) if kem else None
-        frames.extend(_frames(peer, record.record, key.sealed if key is not None else b"", items))
-    return tuple(frames)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
+from intelshare.broker.act import acts, missing_acts, next_act, queue_acts
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import head_acknowledged, head_of
 from intelshare.broker.frame import Ack, Gap
 from intelshare.broker.node import Node
-from intelshare.broker.streams import gap_of, take_head
+from intelshare.broker.streams import gap_of, missing, take_head
 from intelshare.broker.tables import (
     INCOMING,
     LOG_HEAD,
@@ -30,10 +31,12 @@ from intelshare.broker.tables import (
     NodeRow,
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
+from intelshare.broker.witness import latest, remember
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, StreamHead, Trust
 from intelshare.delivery import Cause, Stage
+from intelshare.delivery.stream import MAX_ASKED
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode
@@ -55,6 +58,8 @@ class Met:
     gaps: tuple[Gap, ...]
     forgot: int
     """How many numbers the peer no longer knows that it gave: amnesia, to be shown."""
+    lost: int
+    """How many entries of the own log the peer holds that this node forgot."""
     effects: Effects
     """Documents that the peer lacks."""
 
@@ -95,8 +100,11 @@ def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayloa
         if held is not None:
             directory = held.directory.version if held.directory is not None else 0
             versions.append(DocumentVersions(member, held.root.version, directory))
+    held = node.trust.members.get(peer)
+    listed = held.directory.nodes if held is not None and held.directory is not None else ()
+    seen = tuple(checkpoint for one in listed for checkpoint in latest(view, one.uri))
     return HelloPayload(
-        now, tuple(sorted(node.suites)), tuple(versions), node.incarnation, tuple(heads[:MAX_HEADS]), ()
+        now, tuple(sorted(node.suites)), tuple(versions), node.incarnation, tuple(heads[:MAX_HEADS]), seen[:1]
     )
 
 
@@ -121,10 +129,13 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
         gap = gap_of(tx, peer.node, head.incarnation)
         if gap is not None and gap not in gaps:
             gaps.append(gap)
+    # Always: nothing in a hello tells whether there are any.
+    gaps.append(Gap.of_acts(next_act(view, peer.member)))
     lacking = _lacking(node, peer.payload)
     if lacking:
         tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
-    return tx.plan(Met(tuple(gaps), forgot, tx.effects()))
+    lost = remember(tx, peer.member, peer.node, peer.payload.checkpoint)
+    return tx.plan(Met(tuple(gaps), forgot, lost, tx.effects()))
 
 
 def announce(
@@ -157,12 +168,14 @@ def acknowledge(
 
 
 def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random) -> Plan[bool]:
-    """Queue the asked numbers of an own stream to this peer again, as the bytes they have.
+    """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
     Whether there was any. Numbers of pairs that were stopped stay unsent; another member's are unknown here.
     """
     tx = Transaction(node, view, now, random)
     queued = 0
+    if gap.acts:
+        return tx.plan(queue_acts(tx, peer, gap.acts) > 0)
     if gap.origin != node.uri:
         return tx.plan(False)
     for first, last in gap.missing:
@@ -182,6 +195,16 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             tx.queue_again(row, peer, stopped.rank)
             queued += 1
     return tx.plan(queued > 0)
+
+
+def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -> Gap | None:
+    """What to ask a peer for again: of one stream, or with no origin of its treaty acts. None: nothing."""
+    if not origin:
+        first = missing_acts(acts(view, peer))
+        return None if first is None else Gap.of_acts(first)
+    row = view.get(INCOMING, origin, incarnation)
+    spans = missing(row).spans[:MAX_ASKED] if row is not None and not row.frozen else ()
+    return Gap(origin, incarnation, spans) if spans else None
 
 
 def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]:

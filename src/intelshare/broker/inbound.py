@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from intelshare.broker.tables import ReceivedRow
+from intelshare.broker.tables import ActRow, ReceivedRow
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.records import ReceiptStatus, ReleasePeek
 from intelshare.envelope import Opener
 from intelshare.ids import BulletinId, Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri
+from intelshare.policy import PartyAct
 from intelshare.statement import Statement, Verified
 
 
@@ -38,6 +39,10 @@ class Inbound:
     bulletins: dict[tuple[MemberCode, BulletinId], ManifestDigest] = field(default_factory=dict)
     """By originator and id, those that this frame has brought."""
     streams: set[tuple[NodeUri, Incarnation]] = field(default_factory=set)
+    acts: dict[LeafId, ActRow] | None = None
+    """All treaty acts of the peer, once its frame has brought one."""
+    counting: list[PartyAct] = field(default_factory=list)
+    """Those that this frame let count."""
     accepted: int = 0
 
 

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import grpc
 
-from intelshare.broker import hello
+from intelshare.audit.path import LogAsk, LogPath
+from intelshare.broker import hello, witness
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import Ack, Frame, Gap, Outbound
 from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.streams import missing
-from intelshare.broker.tables import INCOMING
 from intelshare.crypto.pae import sha256
 from intelshare.delivery import Backoff, LinkQueue
-from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import DeliveryError, EnvelopeError, IntelshareError
 from intelshare.ids import LeafId, MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
@@ -30,13 +28,22 @@ from intelshare.node.events import Event
 from intelshare.node.shell import Shell, effects_of
 from intelshare.ports import Durable
 from intelshare.trust import PeerHello
-from intelshare.wire import Acks, Hello, acks_message, frame_message, gap_message, read_message
+from intelshare.wire import (
+    Acks,
+    Hello,
+    acks_message,
+    ask_message,
+    frame_message,
+    gap_message,
+    path_message,
+    read_message,
+)
 
 FRAMES_AT_WORK: Final = 4
 """Frames of one peer that may be in the store's queue: while one commits, the next are read."""
 
-MAX_REQUESTS: Final = 64
-"""Gap requests of one peer in a minute; more is RATE."""
+MAX_REQUESTS: Final = 128
+"""Requests of one peer in a minute, for holes or about logs; more is RATE."""
 
 MAX_UNREADABLE: Final = 16
 """Unreadable messages of one link; more is RATE."""
@@ -67,6 +74,7 @@ class Link:
         check: Callable[[], None],
         wake: Callable[[MemberCode | None], None],
         carry_out: Callable[[Durable[Effects]], None],
+        about_logs: Callable[[LogAsk], Awaitable[LogPath | None]],
         dialled: bool,
     ) -> None:
         """``check`` raises when the peer must not be listened to any more; ``wake`` tells the pump."""
@@ -82,6 +90,7 @@ class Link:
         self._check = check
         self._wake = wake
         self._carry_out = carry_out
+        self._about_logs = about_logs
         self._out: tuple[deque[bytes], ...] = tuple(deque() for _ in range(1 + _RANKS))
         self._outgoing = asyncio.Event()
         self._slots = asyncio.Semaphore(FRAMES_AT_WORK)
@@ -143,12 +152,11 @@ class Link:
     def ask_again(self) -> None:
         """Ask again for what is due and still missing."""
         for (origin, incarnation), _ in list(self._asked.items()):
-            row = self._shell.store.query(
-                lambda view, key=(origin, incarnation): view.get(INCOMING, *key)  # type: ignore[misc]
+            gap = self._shell.store.query(
+                lambda view, key=(origin, incarnation): hello.still_missing(view, self.member, *key)  # type: ignore[misc]
             )
-            spans = missing(row).spans[:MAX_ASKED] if row is not None and not row.frozen else ()
-            if spans:
-                self.ask([Gap(origin, incarnation, spans)])
+            if gap is not None:
+                self.ask([gap])
             else:
                 del self._asked[origin, incarnation]
 
@@ -184,6 +192,11 @@ class Link:
                 case Gap():
                     self._limit_requests()
                     await self._fill(message)
+                case LogAsk():
+                    self._limit_requests()
+                    self._spawn(self._answer(message))
+                case LogPath():
+                    await self._prove(message)
                 case Hello():
                     raise EnvelopeError("ENVELOPE_MALFORMED", "a second hello on one link")
 
@@ -227,9 +240,7 @@ class Link:
         busy = bool(self._acknowledged)
         self._acknowledged.extend(ack for ack in acks if not ack.code)
         if self._acknowledged and not busy:
-            task = asyncio.create_task(self._acknowledge())
-            self._working.add(task)
-            task.add_done_callback(self._finished)
+            self._spawn(self._acknowledge())
         self._wake(None)
 
     async def _acknowledge(self) -> None:
@@ -249,10 +260,28 @@ class Link:
             self.queue.more = True
             self._wake(None)
 
+    async def _answer(self, ask: LogAsk) -> None:
+        path = await self._about_logs(ask)
+        if path is not None:
+            self._post(_CONTROL, path_message(path))
+
+    async def _prove(self, path: LogPath) -> None:
+        durable = await self._shell.step(witness.prove, self.member, self.node, path)
+        self._carry_out(durable)
+
+    def ask_about(self, ask: LogAsk) -> None:
+        """Ask how a log follows from what is held of it."""
+        self._post(_CONTROL, ask_message(ask))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._finished)
+
     def _limit_requests(self) -> None:
         now = self._shell.now()
         if len(self._requests) == MAX_REQUESTS and now - self._requests[0] < 60 * SECOND:
-            raise DeliveryError("RATE", f"more than {MAX_REQUESTS} gap requests in a minute")
+            raise DeliveryError("RATE", f"more than {MAX_REQUESTS} requests in a minute")
         self._requests.append(now)
 
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
-from intelshare.broker.frame import Outbound
-from intelshare.broker.handover import first_pending, first_ready, handover, resend
+from intelshare.broker.handover import first_ready, handover
 from intelshare.broker.lists import queued
-from intelshare.broker.node import Node
+from intelshare.broker.resend import first_pending, resend
 from intelshare.errors import StoreError
-from intelshare.ids import LeafId, MemberCode
+from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.link import Link
 from intelshare.node.shell import Shell
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import View
 
 
 class Pump:
@@ -89,7 +88,7 @@ class Pump:
 
     async def _send_again(self, member: MemberCode, link: Link, room: int) -> None:
         busy = link.queue.busy(self._shell.now())
-        durable = await self._shell.step(_stored, member, busy, room)
+        durable = await self._shell.step(resend, member, busy, room)
         link.queue.more = durable.value[1]
         link.hand(durable.part(lambda found: found[0]))
 
@@ -124,17 +123,3 @@ class Pump:
         elif any(link.queue.more and link.queue.room() > 0 for link in self._links().values()):
             return 0
         return max(0.0, (min(due) - now) / SECOND) if due else None
-
-
-def _stored(
-    node: Node,
-    view: View,
-    peer: MemberCode,
-    busy: Collection[LeafId],
-    room: int,
-    now: Instant,
-    random: Random,
-) -> Plan[tuple[tuple[Outbound, ...], bool]]:
-    """``resend`` as a step: it takes its turn among the commits, and what it finds is durable."""
-    del now, random
-    return Plan((), resend(node, view, peer, busy, room))

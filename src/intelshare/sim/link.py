@@ -9,11 +9,8 @@ from intelshare.broker import hello
 from intelshare.broker.frame import Ack, Frame, Gap, Outbound
 from intelshare.broker.hello import Met
 from intelshare.broker.receive import Taken
-from intelshare.broker.streams import missing
-from intelshare.broker.tables import INCOMING
 from intelshare.crypto.codec import decode, encode
 from intelshare.delivery import Backoff, LinkQueue
-from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import IntelshareError
 from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import SECOND
@@ -196,10 +193,9 @@ class Link:
             return
         again = []
         for origin, incarnation in list(self._asked):
-            row = self._process.view.get(INCOMING, origin, incarnation)
-            spans = missing(row).spans[:MAX_ASKED] if row is not None and not row.frozen else ()
-            if spans:
-                again.append(Gap(origin, incarnation, spans))
+            gap = hello.still_missing(self._process.view, self.peer, origin, incarnation)
+            if gap is not None:
+                again.append(gap)
             else:
                 del self._asked[origin, incarnation]
         self.ask(again)

@@ -9,10 +9,11 @@ from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
 from intelshare.broker.end import anything_over
 from intelshare.broker.frame import Frame, Outbound
-from intelshare.broker.handover import first_pending, first_ready
+from intelshare.broker.handover import first_ready
 from intelshare.broker.lists import queued
 from intelshare.broker.node import Node
 from intelshare.broker.receive import Arrival, Taken
+from intelshare.broker.resend import first_pending
 from intelshare.delivery import Backoff
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri

@@ -1,0 +1,91 @@
+"""Resend: stored statements that a peer has not acknowledged, loaded again as the bytes they have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from intelshare.broker.frame import Carried, Outbound
+from intelshare.broker.handover import frames_of
+from intelshare.broker.node import Node
+from intelshare.broker.review import denial
+from intelshare.broker.tables import (
+    BATCH,
+    BATCH_KEY,
+    PAIR,
+    PENDING,
+    PORTION,
+    STATEMENT,
+    PendingRow,
+    StatementRow,
+)
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.records import Kind
+from intelshare.delivery import Cause
+from intelshare.ids import Digest, KeyId, LeafId, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.statement import MAX_LEAVES
+
+_Groups = Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
+
+Loaded = tuple[tuple[Outbound, ...], bool]
+"""Frames, and whether more are left."""
+
+
+def resend(
+    node: Node,
+    view: View,
+    peer: MemberCode,
+    busy: Collection[LeafId],
+    room: int,
+    now: Instant,
+    random: Random,
+) -> Plan[Loaded]:
+    """What is unacknowledged and not on the way (``busy``), most urgent first, up to ``room`` bytes.
+
+    Writes nothing; takes its turn among the commits, so that what it finds is durable when it leaves.
+    Releases that were stopped or may not go any more are not among them (promise P9).
+    """
+    tx = Transaction(node, view, now, random)
+    found: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
+    waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
+    for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
+        if room <= 0:
+            return Plan((), (_outbound(view, peer, found), True))
+        statement = view.get(STATEMENT, pending.leaf)
+        if statement is None or not _goes(tx, statement):
+            continue
+        portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
+        bodies = tuple([portion.body for portion in portions if portion is not None])
+        carried = Carried(
+            statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
+        )
+        item = pending.leaf, carried, pending.rank
+        found.setdefault((statement.batch, statement.kem), []).append(item)
+        room -= pending.size
+        if taken + 1 >= MAX_LEAVES:
+            return Plan((), (_outbound(view, peer, found), True))
+    return Plan((), (_outbound(view, peer, found), False))
+
+
+def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
+    """The most urgent unacknowledged statement for this peer."""
+    rows = view.find(PENDING, "peer", peer, limit=1)
+    return rows[0] if rows else None
+
+
+def _goes(tx: Transaction, statement: StatementRow) -> bool:
+    if statement.kind != Kind.RELEASE:
+        return True
+    row = tx.view.get(PAIR, statement.md, statement.peer)
+    return row is not None and row.cause == Cause.NONE and not denial(tx, row)
+
+
+def _outbound(view: View, peer: MemberCode, groups: _Groups) -> tuple[Outbound, ...]:
+    frames: list[Outbound] = []
+    for (batch, kem), items in groups.items():
+        record = view.get(BATCH, batch)
+        if record is not None:
+            key = view.get(BATCH_KEY, batch, kem) if kem else None
+            frames += frames_of(peer, record.record, key.sealed if key is not None else b"", items)
+    return tuple(frames)
