@@ -85,7 +85,7 @@ def anything_due(view: View, now: Instant) -> bool:
 
 
 def marked(view: View) -> tuple[ManifestDigest, ...]:
-    """What is marked and not signed for, at most a batch. Ask before ``shred``: ``finish`` takes no others."""
+    """What is marked and not signed for, at most a batch of it. To be asked before the store is shredded."""
     return tuple([row.md for row in view.find(INBOX, "due", Gone.MARKED, limit=MAX_LEAVES)])
 
 
@@ -115,6 +115,8 @@ def _slots(tx: Transaction, row: InboxRow) -> set[int]:
 
 
 def _days(word: str) -> int | None:
-    number = word.removeprefix(_RETENTION_WORD).removesuffix("d")
-    known = word == f"{_RETENTION_WORD}{number}d" and number.isascii() and number.isdigit() and len(number) < 7
+    if not word.startswith(_RETENTION_WORD):
+        return None
+    number, unit = word[len(_RETENTION_WORD) : -1], word[-1:]
+    known = unit == "d" and number.isascii() and number.isdigit() and len(number) < 7
     return int(number) if known else None

@@ -60,7 +60,7 @@ class InboxFilter:
 
 @dataclass(frozen=True, slots=True)
 class InboxLine:
-    """One bulletin as its reader sees it; ``shown`` is None if it was destroyed, and then ``row`` says why."""
+    """One bulletin as its reader sees it; ``shown`` is None if it was destroyed: ``row`` says why."""
 
     row: InboxRow
     shown: Shown | None

@@ -96,13 +96,9 @@ def recall(node: Node, view: View, recalling: Recalling, now: Instant, random: R
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.RECALL, Recalled(row.md, recalling.user, recalling.reason))
     tx.put(BULLETIN, changed(row, recalled=now))
-    tx.say(
-        [
-            ToSay(one.recipient, Kind.RECALL, encode(Recall, Recall(one.recipient, row.md, recalling.reason)), 0)
-            for one, effect in planned.pairs
-            if effect is Effect.ASKED
-        ]
-    )
+    asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
+    said = [(peer, encode(Recall, Recall(peer, row.md, recalling.reason))) for peer in asked]
+    tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])
     stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE,))
     after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
     return tx.plan(Taking(row, after, False, tx.effects()))

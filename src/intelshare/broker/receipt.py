@@ -36,6 +36,7 @@ from intelshare.statement import Verified, verify_evidence
 MAX_SHOWN = 4096
 """Receipts of one bulletin."""
 
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """One receipt for an own bulletin."""
@@ -87,7 +88,7 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 def receipts(
     node: Node, view: View, user: UserUri, given: str, now: Instant
 ) -> tuple[BulletinRow, list[Signed]]:
-    """An own bulletin and all receipts for it, oldest first. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    """An own bulletin and all receipts for it, oldest first. Raises DeliveryError."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     bulletin = find_bulletin(node, view, given, reader, now).row
     found = [_signed(node, view, row) for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN)]

@@ -239,7 +239,7 @@ class InboxRow:
     cause: str
     """Why it was destroyed: RECALLED, EXPIRED, RETENTION; empty while it is readable."""
     due: Instant
-    """When it is destroyed by itself: the sooner of valid-until and the end of retention; then: when it was."""
+    """When it is destroyed by itself (valid-until, the end of retention); once it is gone: since when."""
     secrets: Digest
     """H(secrets): with the claims it proves what was granted, also after destruction."""
     sealed_claims: bytes

@@ -21,6 +21,8 @@ COMMANDS: dict[str, Entry] = {
     "inbox": Entry("Analyst", _HERE + "reading:inbox", "List what was received."),
     "read": Entry("Analyst", _HERE + "reading:read", "Open a bulletin."),
     "outbox": Entry("Analyst", _HERE + "outgoing:outbox", "List what was sent; release what is held."),
+    "recall": Entry("Analyst", _HERE + "recalling:recall", "Take a bulletin back."),
+    "receipts": Entry("Analyst", _HERE + "recalling:receipts", "What recipients have signed."),
     "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
     "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),

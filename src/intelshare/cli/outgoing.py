@@ -64,13 +64,17 @@ def outbox(context: click.Context, out: Out, held: bool, limit: int, profile: st
 def show(client: Client, out: Out, bulletin: str) -> None:
     """Show one bulletin with the state of each recipient."""
     from intelshare.cli.plain import plain
-    from intelshare.cli.tables import pair_table, precedence, short_time
+    from intelshare.cli.tables import around, pair_table, precedence, short_time
 
     entry = _only(client.outbox(bulletin).entries)
     out.document("outbox-entry", plain(entry))
     out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
     about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
     out.line("  ".join(part for part in (about, entry.title) if part))
+    if entry.recalled_at:
+        out.line(f"recalled {short_time(entry.recalled_at)}")
+    for line in around(entry):
+        out.line(line)
     out.table(pair_table(entry))
 
 

@@ -30,6 +30,8 @@ WORD_STYLES = {
     "refused": "red",
     "expired": "red",
     "undeliverable": "red",
+    "recalled": "red",
+    "destroyed": "red",
     "FLASH": "bold",
 }
 """Colour only repeats what the word says."""

@@ -105,7 +105,7 @@ def read(
 
 
 def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out: Out) -> None:
-    from intelshare.cli.tables import precedence, short_time
+    from intelshare.cli.tables import around, precedence, short_time
 
     banner = _wrapped(opened.banner)
     out.block(banner)
@@ -115,6 +115,8 @@ def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out
         f"{precedence(opened.precedence)}  created {short_time(opened.created_at)}  "
         f"received {short_time(opened.received_at)}{until}"
     )
+    for line in around(opened):
+        out.line(line)
     for number, shown in chosen:
         portion = shown.portion
         about = [portion.category, portion.grade, *portion.flags, shown.basis, *shown.obligations]

@@ -58,6 +58,8 @@ _GRADES = "ABCDEF", "123456"
     "--valid-until", metavar="TIME", help="After it nothing is released or read: date, time, 36h or 7d."
 )
 @click.option("--flag", "flags", multiple=True, help="Such as personal-data; repeatable.")
+@click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
+@click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
 @click.option("--dry-run", is_flag=True, help="Show the decision; store nothing.")
 @click.option("--explain", is_flag=True, help="Show every portion's reasons, basis and obligations.")
 @click.option("--strict", is_flag=True, help="End with 5 if anything is withheld from anybody.")
@@ -75,6 +77,7 @@ def send(client: Client, out: Out, **given: Any) -> int:
     """Send FILE and further portions to members; - is standard input, also where nothing else is named.
 
     Each portion is decided for each recipient; what may not go is withheld, and the table says why.
+    Whoever was not handed the bulletin of --supersedes or --in-reply-to is not told of it.
     """
     from intelshare.cli import tables
 
@@ -111,6 +114,8 @@ def _request(given: dict[str, Any]) -> pb.SubmitRequest:
             drafting.portion(piece, label, category=given["category"], flags=given["flags"], grade=grade)
             for piece, label in pieces
         ],
+        supersedes=given["supersedes"],
+        in_reply_to=given["in_reply_to"],
     )
 
 
@@ -190,7 +195,9 @@ def _resolving(given: dict[str, Any], key: str, request: pb.SubmitRequest) -> st
         words.append(given["file"])
     for code in request.to:
         words += ["--to", code]
-    for option in ("label", "category", "title", "title_label", "precedence", "grade"):
+    for option in (
+        "label", "category", "title", "title_label", "precedence", "grade", "supersedes", "in_reply_to",
+    ):  # fmt: skip
         if given[option]:
             words += ["--" + option.replace("_", "-"), given[option]]
     for option, name in (("portions", "--portion"), ("flags", "--flag")):

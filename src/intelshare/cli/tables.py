@@ -126,12 +126,39 @@ def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
             entry.originator,
             precedence(entry.precedence),
             short_time(entry.received_at),
-            _cut(entry.title) or ("(1 portion)" if entry.portions == 1 else f"({entry.portions} portions)"),
+            _title(entry),
+            ", ".join(around(entry)),
             entry.banner,
         )
         for entry in entries
     ]
-    return Table(("", "id", "from", "precedence", "received", "title", "banner"), rows)
+    return _without_empty(("", "id", "from", "precedence", "received", "title", "note", "banner"), rows)
+
+
+def _title(entry: pb.InboxEntry) -> str:
+    if entry.destroyed:
+        return f"destroyed {short_time(entry.destroyed_at)}: {entry.destroyed}"
+    return _cut(entry.title) or ("(1 portion)" if entry.portions == 1 else f"({entry.portions} portions)")
+
+
+def around(entry: pb.InboxEntry | pb.ReadResponse | pb.OutboxEntry) -> list[str]:
+    """What a reader must know of the bulletins around this one."""
+    named = (
+        ("superseded by", entry.superseded_by),
+        ("supersedes", entry.supersedes),
+        ("in reply to", entry.reply_to),
+    )
+    return [f"{words} {short_id(bulletin)}" for words, bulletin in named if bulletin]
+
+
+def _without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> Table:
+    """The table without its column ``note``, if there is none."""
+    place = columns.index("note")
+    if any(row[place] for row in rows):
+        return Table(columns, rows)
+    return Table(
+        (*columns[:place], *columns[place + 1 :]), [[*row[:place], *row[place + 1 :]] for row in rows]
+    )
 
 
 def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
@@ -142,12 +169,48 @@ def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
             precedence(entry.precedence),
             short_time(entry.created_at),
             _cut(entry.title),
-            ", ".join(f"{pair.recipient} {pair.word}" for pair in entry.pairs),
+            ", ".join(f"{pair.recipient} {pair_word(pair)}" for pair in entry.pairs),
+            ", ".join([*(["recalled"] if entry.recalled_at else []), *around(entry)]),
             entry.banner,
         )
         for entry in entries
     ]
-    return Table(("id", "precedence", "created", "title", "recipients", "banner"), rows)
+    return _without_empty(("id", "precedence", "created", "title", "recipients", "note", "banner"), rows)
+
+
+def pair_word(pair: pb.OutboxPair) -> str:
+    """The word of a pair, and whether a recall is still to be answered."""
+    return f"{pair.word} (recall requested)" if pair.recall_requested else pair.word
+
+
+_EFFECTS = {
+    "stopped": "stops here, was not handed over",
+    "asked": "is asked to destroy it",
+    "none": "nothing to do",
+}
+
+
+def recall_table(pairs: Iterable[pb.RecallPair]) -> Table:
+    """One row per recipient: how it stands, and what the recall does there."""
+    rows = [(pair.recipient, pair.word, _EFFECTS.get(pair.effect, pair.effect)) for pair in pairs]
+    return Table(("recipient", "state", "recall"), rows)
+
+
+def receipt_table(receipts: Iterable[pb.SignedReceipt]) -> Table:
+    """One row per signed receipt, oldest first."""
+    rows = [
+        (
+            receipt.recipient,
+            receipt.status,
+            " ".join(receipt.codes),
+            short_time(receipt.decided_at),
+            short_time(receipt.received_at),
+            receipt.digest.hex()[:16],
+            receipt.flaw or "holds",
+        )
+        for receipt in receipts
+    ]
+    return Table(("recipient", "receipt", "codes", "decided", "received", "digest", "signature"), rows)
 
 
 def pair_table(entry: pb.OutboxEntry) -> Table:
@@ -156,7 +219,7 @@ def pair_table(entry: pb.OutboxEntry) -> Table:
         (
             pair.recipient,
             f"{pair.granted} of {pair.portions}",
-            pair.word,
+            pair_word(pair),
             " ".join(pair.codes) or pair.basis,
             str(pair.sequence) if pair.sequence else "",
             short_time(pair.changed_at),
