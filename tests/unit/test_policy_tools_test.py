@@ -180,6 +180,29 @@ def test_untested_rule_is_a_living_mutant(repository, capsys):
     assert "error[MUTANT_LIVES]: demo-climate: art. 2 category climate-disaster dropped" in out
 
 
+@pytest.mark.parametrize(
+    ("extra", "lives"),
+    [
+        ("", ["dropped", "without flags", "without to"]),
+        (('flags = ["personal-data"]', '"NATIONAL_LAW_FORBIDS"'), ["without flags", "without to"]),
+    ],
+)
+def test_every_condition_of_an_overlay_rule_needs_a_case(repository, tmp_path, capsys, extra, lives):
+    (tmp_path / "overlays").mkdir()
+    rule = '[[forbid]]\nid = "X"\nsource = "s"\nwhen = { flags = ["personal-data"], to = ["KEN"] }\n'
+    (tmp_path / "overlays" / "fra.toml").write_text(rule)
+    world = WORLD + 'overlays = ["overlays/fra.toml"]\n'
+    case = CASE.replace("FRA SECRET", "FRA DIFFUSION RESTREINTE")
+    other = case.replace("KEN", "USA").replace("to Kenya", "other")
+    text = world + other + 'expect = "allow"\n'
+    if extra:
+        text += f'{case}{extra[0]}\nexpect = "deny"\nreason = {extra[1]}\n'
+    repository(text, "--mutate")
+    out = capsys.readouterr().out
+    told = [line for line in out.splitlines() if line.startswith("error[MUTANT_LIVES]: FRA: forbid X ")]
+    assert [line.split("forbid X ")[1].split(":")[0] for line in told] == lives
+
+
 def test_options_choose_stop_and_report(repository, tmp_path, capsys):
     bad = CASE + 'expect = "allow"\n'
     text = WORLD + bad + bad.replace("to Kenya", "again")

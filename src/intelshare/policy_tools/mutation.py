@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER
@@ -115,7 +116,7 @@ def _party_mutants(party: Party) -> Iterator[tuple[str, Party]]:
 
 
 def overlay_mutants(overlay: Overlay) -> Iterator[Mutant]:
-    """Every rule dropped, and every condition dropped so that the rule always matches."""
+    """Every rule dropped, and every field of its condition, so that it matches more."""
     for name in ("forbid", "hold", "oblige", "refuse"):
         rules: tuple[Rule, ...] = getattr(overlay, name)
         for number, rule in enumerate(rules):
@@ -125,10 +126,12 @@ def overlay_mutants(overlay: Overlay) -> Iterator[Mutant]:
                 rule.place,
                 overlay=replace(overlay, **{name: rest}),  # type: ignore[arg-type]
             )
-            if rule.when != When():
-                always = (*rest, replace(rule, when=When()))
+            for field in dataclass_fields(When):
+                if getattr(rule.when, field.name) is None:
+                    continue
+                wider = replace(rule, when=replace(rule.when, **{field.name: None}))
                 yield Mutant(
-                    f"{overlay.member}: {name} {rule.id} always matches",
+                    f"{overlay.member}: {name} {rule.id} without {field.name}",
                     rule.place,
-                    overlay=replace(overlay, **{name: always}),  # type: ignore[arg-type]
+                    overlay=replace(overlay, **{name: (*rest, wider)}),  # type: ignore[arg-type]
                 )
