@@ -1,12 +1,17 @@
-"""Labels on the command line: what is read, and errors that point at the place."""
+"""Labels on the command line: every form read and written, and errors that point at the place."""
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from intelshare.cli import run
+from intelshare.labels import WHOLE, mark, parse_label
+from intelshare.packs import builtin_registry
 
 
 def test_parse_shows_how_a_label_is_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,3 +56,181 @@ def test_a_bad_label_ends_with_2_and_a_caret_under_the_place(
     assert len(told) < 1000
     if caret is not None:
         assert caret in told
+
+
+LABEL = "//FRA TRES SECRET//ORCON/REL TO FRA, USA//TLP:RED"
+
+
+@pytest.fixture
+def forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """A file for each form that ``label convert --form`` writes of one label."""
+    files = {}
+    for form in ("shown", "banner", "portion", "stanag4774", "stix"):
+        assert run(["label", "convert", LABEL, "--form", form]) == 0
+        file = tmp_path / form
+        file.write_text(capsys.readouterr().out, "utf-8")
+        files[form] = str(file)
+    return files
+
+
+def told(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:
+    assert run([*arguments, "--json"]) == code
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def test_every_form_is_written_and_read_back(
+    forms: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form, file in forms.items():
+        read = told(["label", "parse", "--file", file], capsys)
+        assert (form, read["schema"], read["label"]) == (form, "intelshare/label/1", LABEL)
+        assert read["shown"] == "//FRA TRÈS SECRET//ORCON/REL TO FRA, USA//TLP:RED"
+        assert (read["reference"], read["tlp"]) == ("R4", "RED")
+
+
+def test_any_form_may_be_an_argument_and_any_form_becomes_any_other(
+    forms: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for source in forms.values():
+        given = Path(source).read_text("utf-8").rstrip("\n")
+        for form, expected in forms.items():
+            arguments = ["label", "convert", given, "--form", form, "--at", "2026-11-26"]
+            assert run(arguments) == 0
+            written = capsys.readouterr().out
+            if form != "stanag4774":
+                assert written == Path(expected).read_text("utf-8")
+            else:
+                assert "<slab:CreationDateTime>2026-11-26T00:00:00Z<" in written
+
+
+def test_a_label_is_read_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfSECRET//NF\r\n")))
+    assert told(["label", "parse", "--file", "-"], capsys)["label"] == "SECRET//NOFORN"
+
+
+def test_labels_of_a_stix_object_are_listed_with_their_selectors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = builtin_registry()
+    subject = {"type": "report", "id": "report--1", "name": "n", "description": "d"}
+    labels = {WHOLE: "//UKR TAIEMNO//REL TO UKR, FRA", "name": "//UKR UNMARKED"}
+    marked = mark(subject, {at: parse_label(text, registry) for at, text in labels.items()}, registry)
+    file = tmp_path / "bundle.json"
+    objects = [marked.subject, *marked.definitions]
+    file.write_text(json.dumps({"type": "bundle", "id": "bundle--1", "objects": objects}), "utf-8")
+    read = told(["label", "parse", "--file", str(file)], capsys)
+    assert read["schema"] == "intelshare/labels/1"
+    assert [(each["object"], each["selector"], each["label"]) for each in read["labels"]] == [
+        ("report--1", "", labels[WHOLE]),
+        ("report--1", "name", labels["name"]),
+    ]
+    assert run(["label", "parse", "--file", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "//UKR ТАЄМНО//REL TO UKR, FRA" in shown
+    assert "(all of it)" in shown
+    assert (
+        run(["label", "rollup", "--file", str(file), "//FRA DR//REL TO FRA, UKR", "--originator", "UKR"]) == 0
+    )
+    assert capsys.readouterr().out == "//UKR ТАЄМНО//REL TO UKR, FRA\n"
+    assert run(["label", "convert", "--file", str(file), "--to", "FRA"]) == 2
+    assert "2 labels" in capsys.readouterr().err
+
+
+def test_rollup_mixes_forms_and_writes_any(forms: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    portions = ["--file", forms["stanag4774"], "--file", forms["stix"], "//FRA DR//REL TO FRA, USA, GBR"]
+    rolled = told(["label", "rollup", *portions, "--originator", "FRA", "--form", "stanag4774"], capsys)
+    assert rolled["form"] == "stanag4774"
+    assert told(["label", "parse", rolled["text"]], capsys)["label"] == LABEL
+
+
+def test_levels_are_shown_as_their_state_writes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "convert", "COSMIC TOP SECRET", "--to", "TUR"]) == 0
+    assert capsys.readouterr().out == "TUR ÇOK GİZLİ\n"
+    read = told(["label", "convert", "COSMIC TOP SECRET", "--to", "TUR"], capsys)
+    assert (read["level"], read["shown"], read["rounded_up"]) == ("COK GIZLI", "ÇOK GİZLİ", False)
+
+
+def test_rounding_up_is_said_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "convert", "NATO RESTRICTED", "--to", "USA"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "USA CONFIDENTIAL\n"
+    assert "modified handling" in captured.err
+    assert run(["label", "convert", "NATO RESTRICTED", "--to", "USA", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_code"),
+    [
+        (["parse"], "USAGE", 2),
+        (["convert", "U"], "USAGE", 2),
+        (["convert", "U", "--to", "FRA", "--form", "stix"], "USAGE", 2),
+        (["convert", "U", "--form", "pdf"], "USAGE", 2),
+        (["rollup", "--originator", "FRA"], "USAGE", 2),
+        (["convert", "TLP:RED", "--to", "FRA"], "INPUT_INVALID", 2),
+        (["convert", "U", "--to", "ZZZ"], "UNKNOWN_MEMBER", 2),
+        (["convert", "S", "--to", "FVEY"], "UNKNOWN_MEMBER", 2),
+        (["convert", "S", "--to", "GAB"], "NO_EQUIVALENCE", 3),
+        (["rollup", "S", "--originator", "ZZZ"], "UNKNOWN_MEMBER", 2),
+        (["parse", "--file", "no-such-file"], "NOT_FOUND", 8),
+        (["parse", "--file", "/"], "NOT_FOUND", 8),
+        (["parse", "U", "--at", "yesterday"], "INPUT_INVALID", 2),
+        (["parse", "<!DOCTYPE a>"], "INPUT_INVALID", 2),
+        (["parse", '{"type": "bundle"'], "INPUT_INVALID", 2),
+    ],
+)
+def test_what_cannot_be_done_has_a_code_and_an_exit(
+    arguments: list[str], code: str, exit_code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = told(["label", *arguments], capsys, exit_code)
+    assert (read["schema"], read["code"]) == ("intelshare/error/1", code)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"SECRET\xff", "INPUT_INVALID"),
+        (b"SECRET\n\n", "CONTROL_CHARACTER"),
+        (b"x" * (1 << 21), "TOO_LARGE"),
+        (b"", "EMPTY_LABEL"),
+        ("<a>\u202e</a>".encode(), "INPUT_INVALID"),
+    ],
+)
+def test_a_bad_file_is_refused_and_named(
+    content: bytes, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a\u202eb"
+    file.write_bytes(content)
+    assert run(["label", "parse", "--file", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error[{code}]")
+    assert "a\\u202eb" in err
+    assert "\u202e" not in err
+
+
+def test_caret_stands_under_the_value_in_xml(
+    forms: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path(forms["stanag4774"]).read_text("utf-8").replace(">USA<", ">UZA<")
+    assert run(["label", "parse", text]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("error[UNKNOWN_MEMBER]")
+    at = lines[2].index("UZA")
+    assert lines[3][at : at + 4] == "^^^"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ЅECRET", "U+0405 CYRILLIC CAPITAL LETTER DZE"),
+        ("SECRET//ΝF", "U+039D GREEK CAPITAL LETTER NU"),
+        ("SECRET//REL TO USA, FRА", "U+0410 CYRILLIC CAPITAL LETTER A"),
+        ("TLP:GRЕEN", "U+0415 CYRILLIC CAPITAL LETTER IE"),
+    ],
+)
+def test_a_homoglyph_is_named(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "parse", text]) == 2
+    assert said in capsys.readouterr().err
