@@ -31,14 +31,11 @@ _INDENT = "    "
 
 @dataclass(slots=True)
 class _Statement:
-    """A header or a field, with the lines above it that belong to it and the comment behind it."""
+    """A header or a field: its lines, and those above it that belong to it."""
 
-    lines: list[str]
     name: str
     above: list[str]
-    behind: str = ""
-    column: int = 0
-    """Where the comment behind stood: authors align them."""
+    lines: list[str]
 
 
 @dataclass(slots=True)
@@ -63,10 +60,10 @@ def formatted(text: str, name: str, kind: str, registry: Registry) -> str:
     schema = schema_of(kind, registry)
     for block in blocks:
         if block.header is not None:
-            lines += ["", *_shown(block.header)]
+            lines += ["", *block.header.above, *block.header.lines]
         order = _order(schema, "" if block.header is None else block.header.name)
         for one in sorted(block.fields, key=lambda one: order.get(one.name, len(order))):
-            lines += _shown(one)
+            lines += [*one.above, *one.lines]
         lines += block.tail
     result = "\n".join([*_squeezed([*lines, *tail]), ""])
     if tomllib.loads(result) != tomllib.loads(source):  # the one thing that must never happen
@@ -93,7 +90,7 @@ def _parsed(source: str) -> tuple[list[str], list[_Block], list[str]]:
             above.append(_line_of(source, tokens[0]))
             tokens = []
         else:
-            one = _statement(source, tokens, above)
+            one = _Statement(_name([token.group() for token in tokens]), above, _laid_out(source, tokens))
             if tokens[0].group() == "[":
                 if "" in above and above[0]:
                     blocks[-1].tail, one.above = above[: above.index("")], above[above.index("") :]
@@ -106,39 +103,55 @@ def _parsed(source: str) -> tuple[list[str], list[_Block], list[str]]:
 
 def _line_of(source: str, comment: re.Match[str]) -> str:
     """A comment with its indentation: it may go on under one that stands behind a value."""
-    start = source.rfind("\n", 0, comment.start()) + 1
-    return source[start : comment.end()].rstrip()
+    return source[_line_start(source, comment) : comment.end()].rstrip()
 
 
-def _statement(source: str, tokens: Sequence[re.Match[str]], above: list[str]) -> _Statement:
-    words = [token.group() for token in tokens]
-    last = tokens[-1]
-    behind = words.pop().rstrip() if words[-1].startswith("#") else ""
-    column = last.start() - source.rfind("\n", 0, last.start()) - 1
-    name = "".join(words).strip("[]") if words[0] == "[" else words[0].strip("\"'").partition(".")[0]
-    return _Statement(_value(words), name, above, behind, column)
+def _line_start(source: str, token: re.Match[str]) -> int:
+    return source.rfind("\n", 0, token.start()) + 1
 
 
-def _value(words: list[str]) -> list[str]:
-    """The lines of a statement: the author's, each with canonical spaces and the indent of its depth."""
-    rows: list[list[str]] = [[]]
-    for word in words:
-        if word == "\n":
+def _name(words: Sequence[str]) -> str:
+    return "".join(words).strip("[]") if words[0] == "[" else words[0].strip("\"'").partition(".")[0]
+
+
+def _laid_out(source: str, tokens: Sequence[re.Match[str]]) -> list[str]:
+    """The author's lines with canonical spaces, indented once under the line that opened their bracket."""
+    rows: list[list[re.Match[str]]] = [[]]
+    for token in tokens:
+        if token.group() == "\n":
             rows.append([])
         else:
-            rows[-1].append(_quoted(word))
+            rows[-1].append(token)
     rows = [row for row in rows if row]
     lines: list[str] = []
-    depth = 0
+    opened: list[int] = []
     for number, row in enumerate(rows):
-        comment = row.pop() if row[-1].startswith("#") else ""
-        closing = bool(row) and row[0] in "]}"
-        if row and number + 1 < len(rows) and rows[number + 1][0] == "]" and row[-1] not in {",", "["}:
-            row.append(",")
-        line = _INDENT * (depth - closing) + _joined(row)
-        lines.append(f"{line}  {comment}" if row and comment else line + comment)
-        depth += sum((word in "[{") - (word in "]}") for word in row)
+        words = [_quoted(token.group()) for token in row]
+        comment = words.pop().rstrip() if words[-1].startswith("#") else ""
+        closing = bool(words) and words[0] in "]}"
+        indent = opened[-1] + (not closing) if opened else 0
+        ends = number + 1 < len(rows) and rows[number + 1][0].group() == "]"
+        if words and ends and words[-1] not in {",", "["}:
+            words.append(",")
+        line = _INDENT * indent + _joined(words)
+        if comment:
+            start = _line_start(source, row[0])
+            moved = len(_INDENT) * indent - (row[0].start() - start)
+            line = _with_comment(line, comment, row[-1].start() - start + moved if words else 0)
+        lines.append(line)
+        for word in words:
+            if word in "[{":
+                opened.append(indent)
+            elif word in "]}":
+                opened.pop()
     return lines
+
+
+def _with_comment(line: str, comment: str, column: int) -> str:
+    """The comment where it stood, for authors align them; two spaces behind where there is no room."""
+    if not line.strip():
+        return line + comment
+    return f"{line:<{column}}{comment}" if len(line) < column else f"{line}  {comment}"
 
 
 def _joined(row: Sequence[str]) -> str:
@@ -156,13 +169,6 @@ def _quoted(word: str) -> str:
     """A literal string as a basic one, where that needs no escape."""
     literal = word.startswith("'") and not word.startswith("'''")
     return f'"{word[1:-1]}"' if literal and not set('"\\') & set(word) else word
-
-
-def _shown(one: _Statement) -> list[str]:
-    *first, last = one.lines
-    if one.behind:
-        last = f"{last:<{one.column}}" if len(last) + 2 <= one.column else f"{last}  "
-    return [*one.above, *first, f"{last}{one.behind}"]
 
 
 def _order(schema: dict[str, Any], path: str) -> dict[str, int]:
