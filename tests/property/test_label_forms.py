@@ -160,3 +160,55 @@ def test_what_no_text_can_say_no_form_writes(
         else:
             with pytest.raises(LabelError):
                 write()
+
+
+NOISE = st.sampled_from(
+    [
+        "",
+        "<",
+        ">",
+        "&",
+        "&amp;",
+        "/",
+        "//",
+        '"',
+        "{",
+        "}",
+        "[",
+        ",",
+        "\\",
+        "\x00",
+        "\u202e",
+        "é",
+        " ",
+        "\n",
+        "NF",
+        "RED",
+    ]
+)
+
+
+@quick
+@given(labels(), st.data())
+def test_damaged_xml_and_json_is_refused_or_read_as_a_sound_label(label: Label, data: st.DataObject) -> None:
+    """Nothing but LabelError comes out, and what is still accepted has one canonical form."""
+    for text, read, write in (
+        (
+            write_stanag4774(label, REGISTRY, CREATED),
+            lambda text: read_stanag4774(text, REGISTRY),
+            lambda label: write_stanag4774(label, REGISTRY, CREATED),
+        ),
+        (
+            json.dumps(write_bundle(label, REGISTRY)),
+            lambda text: read_bundle(text, REGISTRY)[0].label,
+            lambda label: json.dumps(write_bundle(label, REGISTRY)),
+        ),
+    ):
+        start = data.draw(st.integers(0, len(text)))
+        until = data.draw(st.integers(start, min(len(text), start + 40)))
+        damaged = text[:start] + data.draw(NOISE) + text[until:]
+        try:
+            accepted = read(damaged)
+        except LabelError:
+            continue
+        assert read(write(accepted)) == accepted
