@@ -138,3 +138,21 @@ def exhibit_of(
 ) -> Exhibit:
     """An exhibit of at most 8 statements."""
     return Exhibit(tuple(statements[:MAX_STATEMENTS]), () if path is None else (path,), holds, raw)
+
+
+def describe(code: str, exhibit: Exhibit) -> str:
+    """What an operator reads of an exhibit, in one line."""
+    found = contradiction(exhibit)
+    if found is not None:
+        return found.what
+    checkpoints = [decode(Checkpoint, said.data) for said in exhibit.statements if said.kind is Kind.CHECKPOINT]
+    if code == "LOG_FORGOT":
+        if len(checkpoints) == 2 and exhibit.path:
+            led = judge(position(checkpoints[0]), position(checkpoints[1]), exhibit.path[0])
+            return f"new incarnation, forgot {led.forgot} entries"
+        return f"{exhibit.raw.decode('utf-8', 'replace')} holds {exhibit.holds} entries that were forgotten here"
+    if code == "LOG_FORK" and checkpoints:
+        return f"shown to others in another way at size {checkpoints[0].size}, or they lie"
+    if len(checkpoints) == 2:
+        return f"no proof that its log still begins with the {checkpoints[0].size} entries seen before"
+    return "statements that do not go together"

@@ -111,6 +111,8 @@ def fold(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes
     place, last = earlier - 1, later - 1
     while place & 1:
         place, last = place >> 1, last >> 1
+    if earlier == later:
+        last = 0
     old = new = hashes[0]
     for sibling in hashes[1:]:
         if last == 0:

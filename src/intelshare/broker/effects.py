@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from intelshare.audit.path import LogAsk
 from intelshare.broker.frame import Outbound
 from intelshare.broker.node import Node
 from intelshare.ids import LeafId, MemberCode
@@ -22,6 +23,8 @@ class Effects:
     """Peers for which a pair has become ready."""
     marked: bool = False
     """Bulletins are being destroyed: shred the store, then ``destroy.finish``."""
+    asks: tuple[tuple[MemberCode, LogAsk], ...] = ()
+    """What to ask peers about logs."""
     node: Node | None = None
     """The node from now on, if trust or world changed: swapped in before any later step."""
 

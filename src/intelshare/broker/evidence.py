@@ -110,10 +110,11 @@ def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[Receiv
     """The releases accepted under the numbers that a statement speaks of."""
     if said.kind is Kind.RELEASE:
         start, _ = decode_prefix(ReleasePeek, said.data)
-        incarnation, numbers = start.incarnation, (start.sequence - 1, start.sequence, start.sequence + 1)
+        incarnation = start.incarnation
+        numbers = [int(start.sequence) + n for n in (-1, 0, 1)]
     elif said.kind is Kind.STREAM_HEAD:
         head = decode(StreamHead, said.data)
-        incarnation, numbers = head.incarnation, (head.last,)
+        incarnation, numbers = head.incarnation, [int(head.last)]
     else:
         return []
     found = (

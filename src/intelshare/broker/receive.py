@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, Received, Rejected
-from intelshare.broker import consent, release
+from intelshare.broker import consent, release, witness
 from intelshare.broker.act import gap_of_acts, settle, treaty_act
 from intelshare.broker.effects import Effects
 from intelshare.broker.evidence import REJECTED, Shelf, keep_fork, keep_rejected
@@ -131,6 +131,7 @@ _STEPS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
     Kind.RECALL: recalled,
     Kind.TREATY_ACT: treaty_act,
     Kind.CONSENT: consent.hear,
+    Kind.CHECKPOINT: witness.take,
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
+from intelshare.audit.path import LogAsk
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import FRAMING, Carried, Frame, Outbound
 from intelshare.broker.node import Node
@@ -74,6 +75,8 @@ class Transaction:
         """Peers for which a pair has become ready."""
         self.marked = False
         """Keys were deleted: to be shredded, then signed for."""
+        self.asks: list[tuple[MemberCode, LogAsk]] = []
+        """What to ask peers about logs."""
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this key, as it will be after the commit."""
@@ -184,7 +187,9 @@ class Transaction:
     def effects(self) -> Effects:
         """What all this leads to after the commit."""
         node = self.node if self.node is not self._before else None
-        return Effects(tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked, node)
+        return Effects(
+            tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked, tuple(self.asks), node
+        )
 
     def batch(self, record: bytes) -> Digest:
         """Keep a batch record; its digest."""

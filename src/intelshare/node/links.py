@@ -16,6 +16,8 @@ from typing import Final, TypeVar
 
 import grpc
 
+from intelshare.audit.path import LogAsk, LogPath
+from intelshare.broker.checkpoint import Trees, answer
 from intelshare.broker.effects import Effects, Led
 from intelshare.broker.frame import Outbound
 from intelshare.broker.hello import Met
@@ -53,6 +55,8 @@ class Links:
         self._errors: dict[NodeUri, str] = {}
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
+        self._trees: Trees = {}
+        self._answering = asyncio.Lock()
         self.pump = Pump(shell, self.by_member)
         self.shredder = Shredder(shell, self.act)
         shell.on_trust.append(self.trust_changed)
@@ -113,10 +117,20 @@ class Links:
                 links[member].queue.acknowledged(leaf, now)
         for link in links.values():
             link.hand(led.part(_outbound))
+        for member, ask in effects.asks:
+            if member in links:
+                links[member].ask_about(ask)
         for member in effects.ready:
             self.pump.wake(member)
         if effects.marked:
             self.shredder.wake()
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until the peers that are linked have acknowledged all that is on the way, or so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while any(link.queue.unacknowledged for link in self._open.values()):
+                    await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """End all links and loops."""
@@ -238,6 +252,7 @@ class Links:
             check=check,  # type: ignore[arg-type]
             wake=self.pump.wake,
             carry_out=self.carry_out,
+            about_logs=self._about_logs,
             dialled=dialled,
         )
         old = self._open.pop(peer.node, None)
@@ -267,12 +282,22 @@ class Links:
                 del self._open[link.node]
             self._tell(link.node)
 
+    async def _about_logs(self, ask: LogAsk) -> LogPath | None:
+        """How the own log follows from what a peer holds of it. Beside the loop: it may read a whole log."""
+        async with self._answering:
+            shell = self._shell
+            return await asyncio.to_thread(
+                shell.store.query, lambda view: answer(shell.node, view, self._trees, ask)
+            )
+
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""
         self.carry_out(met.part(effects_of))
         link.ask(met.value.gaps)
         if met.value.forgot:
             self._shell.log.warning(Event.PEER_FORGOT, peer=link.node, count=met.value.forgot)
+        if met.value.lost:
+            self._shell.log.warning(Event.FORGOT, peer=link.node, count=met.value.lost)
 
     def _tell(self, node: NodeUri) -> None:
         changed = self._changed.get(node)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
+from intelshare.broker.checkpoint import checkpoint, due
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.hello import ask_again, begin
 from intelshare.broker.node import Node, with_trust
@@ -65,6 +66,10 @@ RENEWAL_EVERY: Final = 60
 """Seconds between looks at what is due."""
 
 
+LAST_WORD: Final = 0.5
+"""Seconds that a node which stops gives its peers to take the last checkpoint."""
+
+
 class RunningNode:
     """A node that serves. Made by ``start_node``; must be stopped."""
 
@@ -98,6 +103,11 @@ class RunningNode:
         shell = self.shell
         shell.log.info(Event.STOPPING)
         shell.health.set("STOPPING")
+        if not shell.failed.done():
+            # What peers hold then tells whether somebody edits the log of a node that is off.
+            with contextlib.suppress(IntelshareError):
+                await self._say_where_the_log_stands(last=True)
+                await self.links.settled(LAST_WORD)
         await self.links.close()
         await self.ports.close()
         for task in self._tasks:
@@ -123,6 +133,7 @@ class RunningNode:
             await asyncio.sleep(1)
             self.links.tick()
             await self._end_what_is_over()
+            await self._say_where_the_log_stands()
             await asyncio.to_thread(self._remember)
             looked += 1
             if looked % EVERY == 0 or shell.health.codes != shown:
@@ -142,6 +153,20 @@ class RunningNode:
         if shell.clock.wrong() or not shell.store.query(lambda view: anything_over(view, now)):
             return
         await self.links.act(expire)
+
+    async def _say_where_the_log_stands(self, *, last: bool = False) -> None:
+        """A checkpoint, if one is due: stored, in the sidecar, and only then sent (c19)."""
+        shell = self.shell
+        if not last and not shell.store.query(lambda view: due(shell.node, view, shell.now())):
+            return
+        try:
+            done = await shell.step(checkpoint)
+        except StoreError as error:
+            if error.code != "DISK_FULL":
+                raise
+            return
+        await asyncio.to_thread(self._remember)
+        self.links.carry_out(done)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

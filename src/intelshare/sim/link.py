@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker import hello
+from intelshare.broker.checkpoint import answer
 from intelshare.broker.frame import Ack, Frame, Gap, Outbound
 from intelshare.broker.hello import Met
 from intelshare.broker.receive import Taken
@@ -16,7 +18,17 @@ from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import SECOND
 from intelshare.sim.network import Wire
 from intelshare.trust import HelloPayload, PeerHello
-from intelshare.wire import Acks, Hello, acks_message, frame_message, gap_message, hello_message, read_message
+from intelshare.wire import (
+    Acks,
+    Hello,
+    acks_message,
+    ask_message,
+    frame_message,
+    gap_message,
+    hello_message,
+    path_message,
+    read_message,
+)
 
 if TYPE_CHECKING:
     from intelshare.sim.process import Process
@@ -108,10 +120,21 @@ class Link:
                 process.receive(self.peer, frame, self._taken)
             case Acks(acks):
                 self._hear(acks)
+            case LogAsk() as ask:
+                answered = answer(process.node, process.view, process.trees, ask)
+                if answered is not None:
+                    self._send(path_message(answered))
+            case LogPath() as path:
+                process.perform("prove", self.peer, process.uri_of(self.peer), path, then=process.carry_out)
             case Gap() as gap:
                 process.perform("fill", self.peer, gap, then=self._filled)
             case _:
                 raise AssertionError("a second hello")
+
+    def ask_about(self, ask: LogAsk) -> None:
+        """Ask how a log follows from what is held of it."""
+        if self.open:
+            self._send(ask_message(ask))
 
     def repeated(self, frame: Frame) -> None:
         """A frame comes once more, on a way where nobody waits for its acknowledgement."""

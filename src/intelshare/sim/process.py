@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
+from intelshare.broker.checkpoint import Trees, due
 from intelshare.broker.end import anything_over
 from intelshare.broker.frame import Frame, Outbound
 from intelshare.broker.handover import first_ready
@@ -47,6 +48,7 @@ class Process:
         self.forgets = machine.forgets
         self.serving = False
         self.links: dict[MemberCode, Link] = {}
+        self.trees: Trees = {}
         self._machine = machine
         self._network = network
         self._ready: dict[MemberCode, int] = {}
@@ -121,6 +123,8 @@ class Process:
         self.heap.after(_HOUSEKEEPING, self._keep_house)
         if anything_over(self.view, self.now()):
             self.perform("expire", then=self.carry_out)
+        if due(self.node, self.view, self.now()):
+            self.perform("checkpoint", then=self.carry_out)
 
     def carry_out(self, led: Led) -> None:
         """What durable writes lead to."""
@@ -129,6 +133,9 @@ class Process:
             if peer in self.links:
                 self.links[peer].queue.acknowledged(leaf, self.now())
         self.say(effects.outbound)
+        for peer, ask in effects.asks:
+            if peer in self.links:
+                self.links[peer].ask_about(ask)
         for peer in sorted(effects.ready):
             self.wake(peer)
         if effects.marked:

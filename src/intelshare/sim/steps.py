@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from intelshare.broker import hello
+from intelshare.broker import hello, witness
+from intelshare.broker.checkpoint import checkpoint
 from intelshare.broker.destroy import finish
 from intelshare.broker.end import expire
 from intelshare.broker.handover import handover
@@ -33,6 +34,8 @@ STEPS: Steps = {
     "acknowledge": hello.acknowledge,
     "fill": hello.fill,
     "expire": expire,
+    "checkpoint": checkpoint,
+    "prove": witness.prove,
     "ask_again": hello.ask_again,
     "finish": finish,
 }

@@ -1,6 +1,13 @@
 """The wire: generated messages, the strict scan of what a peer sends, and conversion to core values."""
 
-from intelshare.wire.conversion import acks_message, frame_message, gap_message, hello_message
+from intelshare.wire.conversion import (
+    acks_message,
+    ask_message,
+    frame_message,
+    gap_message,
+    hello_message,
+    path_message,
+)
 from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, Acks, Hello, Message, read_message
 
 __all__ = [
@@ -10,8 +17,10 @@ __all__ = [
     "Hello",
     "Message",
     "acks_message",
+    "ask_message",
     "frame_message",
     "gap_message",
     "hello_message",
+    "path_message",
     "read_message",
 ]

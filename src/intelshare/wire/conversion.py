@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.frame import Ack, Frame, Gap
+from intelshare.crypto.codec import encode
 from intelshare.instant import Instant
 from intelshare.wire.v1 import peer_pb2 as pb
 
@@ -64,6 +66,16 @@ def gap_message(gap: Gap) -> bytes:
             acts=gap.acts,
         )
     ).SerializeToString()
+
+
+def ask_message(ask: LogAsk) -> bytes:
+    """The link message that asks how a log follows from what is held of it."""
+    return pb.LinkMessage(log_ask=encode(LogAsk, ask)).SerializeToString()
+
+
+def path_message(path: LogPath) -> bytes:
+    """The link message that answers it."""
+    return pb.LinkMessage(log_path=encode(LogPath, path)).SerializeToString()
 
 
 def _field(tag: bytes, value: bytes) -> list[bytes]:

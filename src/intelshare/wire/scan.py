@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.frame import Ack, Carried, Frame, Gap
+from intelshare.crypto.codec import decode
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import EnvelopeError
 from intelshare.instant import Instant
@@ -48,7 +50,7 @@ class Acks:
     acks: tuple[Ack, ...]
 
 
-Message = Hello | Frame | Acks | Gap
+Message = Hello | Frame | Acks | Gap | LogAsk | LogPath
 
 
 def read_message(raw: bytes) -> Message:
@@ -59,8 +61,9 @@ def read_message(raw: bytes) -> Message:
     """
     if len(raw) > MAX_MESSAGE:
         raise EnvelopeError("TOO_LARGE", f"a message of {len(raw)} bytes; the bound is {MAX_MESSAGE}")
-    hello, frame, acks, gaps = _fields(raw, 0, len(raw), _LINK_MESSAGE)
-    if (hello is not None) + (frame is not None) + (acks is not None) + (gaps is not None) != 1:
+    fields = _fields(raw, 0, len(raw), _LINK_MESSAGE)
+    hello, frame, acks, gaps, ask, path = fields
+    if sum(field is not None for field in fields) != 1:
         raise _malformed("a message holds exactly one body")
     if frame is not None:
         return _frame(raw, *frame)
@@ -68,6 +71,10 @@ def read_message(raw: bytes) -> Message:
         return _acks(raw, *acks)
     if gaps is not None:
         return _gaps(raw, *gaps)
+    if ask is not None:
+        return decode(LogAsk, ask)
+    if path is not None:
+        return decode(LogPath, path)
     return Hello(hello)
 
 
@@ -139,7 +146,7 @@ def _shape(*fields: tuple[int, int]) -> _Shape:
     return _Shape(rows, tuple(i for i, (_, limit) in enumerate(fields) if limit), len(fields))
 
 
-_LINK_MESSAGE: Final = _shape((_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0))
+_LINK_MESSAGE: Final = _shape((_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0))
 _FRAME: Final = _shape((_BYTES, 0), (_BYTES, 0), (_MESSAGE, MAX_STATEMENTS))
 _STATEMENT: Final = _shape(
     (_VARINT, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, MAX_BODIES)

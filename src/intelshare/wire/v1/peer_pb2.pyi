@@ -29,7 +29,13 @@ class LinkMessage(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     ACKS_FIELD_NUMBER: _builtins.int
     GAPS_FIELD_NUMBER: _builtins.int
+    LOG_ASK_FIELD_NUMBER: _builtins.int
+    LOG_PATH_FIELD_NUMBER: _builtins.int
     hello: _builtins.bytes
+    log_ask: _builtins.bytes
+    """How does your log at one checkpoint follow from another (record LogAsk, docs/format.md, "Witnesses")?"""
+    log_path: _builtins.bytes
+    """The answer (record LogPath), which proves itself."""
     @_builtins.property
     def frame(self) -> Global___Frame: ...
     @_builtins.property
@@ -43,12 +49,14 @@ class LinkMessage(_message.Message):
         frame: Global___Frame | None = ...,
         acks: Global___Acks | None = ...,
         gaps: Global___GapRequest | None = ...,
+        log_ask: _builtins.bytes = ...,
+        log_path: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "frame", "acks", "gaps"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "frame", "acks", "gaps", "log_ask", "log_path"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 

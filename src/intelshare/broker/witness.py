@@ -1,0 +1,403 @@
+"""Witness: what a peer says of its log is held against what it said before, and against what others saw.
+
+take      a checkpoint of a peer: kept, and the path asked for that leads to it from what is held
+prove     the path: it grew, it forgot (amnesia, never a fork), or its history was rewritten
+compare   what a peer says that it saw of others is held against what they showed here (attacks.md row 64)
+remember  at a hello: what was not proved yet is asked for again; what the peer holds of the own log
+
+    CLAIMED   signed, not yet proved        PROVED   follows from what was held before; cosigned
+    BROKEN    contradicts what was held: its node's further checkpoints are rejected, others' are not
+    HEARD     another member says that it saw it        OWN   the last of the own log
+
+What contradicts itself stays as evidence that anybody can check (broker.evidence, docs/format.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Final
+
+from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
+from intelshare.audit.path import LogAsk, LogPath, Verdict, judge
+from intelshare.audit.records import EntryType, Witnessed
+from intelshare.broker.effects import Effects
+from intelshare.broker.evidence import contradict
+from intelshare.broker.frame import Carried
+from intelshare.broker.inbound import Inbound
+from intelshare.broker.node import Node
+from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG_HEAD, CheckpointRow
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.codec import decode, encode, malformed
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Batch, Checkpoint, Cosigned, Evidence, Kind
+from intelshare.errors import CryptoError, DeliveryError, IntelshareError, TrustError
+from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Verified, verify_evidence
+
+MAX_HELD: Final = 48
+"""Checkpoints held of one node; they thin out behind the newest."""
+
+RECENT: Final = 8
+"""Of those the newest, none of which is thinned out."""
+
+MAX_CLAIMED: Final = 8
+"""Checkpoints of one node that wait for their path; more are rejected until it has come."""
+
+MAX_COSIGNED: Final = 1024
+
+
+class Held(IntEnum):
+    """What is known of a checkpoint: top of this module."""
+
+    CLAIMED = 0
+    PROVED = 1
+    BROKEN = 2
+    HEARD = 3
+    OWN = 4
+
+
+def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Keep a peer's checkpoint, or reject it.
+
+    Raises CryptoError SIGNER_NOT_AUTHORISED, EnvelopeError ENVELOPE_MALFORMED, TrustError LOG_FORK (another
+    root for a size that is held), LOG_INCONSISTENT (its log has contradicted itself before), DeliveryError
+    RATE (too many that it has not proved).
+    """
+    tx, said = inbound.tx, verified.read(Checkpoint)
+    if not said.origin == verified.signer.node == inbound.uri:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", "the checkpoint names another node than its signing key")
+    if not said.size or len(said.cosigned) > MAX_COSIGNED:
+        raise malformed("Checkpoint", "it is of an empty log, or lists too many others")
+    batch = verified.batch
+    signed = Evidence(Kind.CHECKPOINT, carried.nonce, carried.data, carried.proof, batch.raw)
+    found = tx.get(CHECKPOINT, said.origin, said.incarnation, said.size)
+    heard, held = (found, None) if found is not None and found.state == Held.HEARD else (None, found)
+    if held is not None and held.root != said.root:
+        _fork(tx, held, inbound.member, signed)
+        raise TrustError("LOG_FORK", f"{inbound.member} signed two logs of {said.size} entries under one name")
+    if is_broken(tx.view, said.origin):
+        raise TrustError(
+            "LOG_INCONSISTENT",
+            f"the log of {said.origin} has contradicted itself before",
+            hint="`intelshare status` shows how; `intelshare audit export` gives the evidence",
+        )
+    if held is None:
+        row = _put(tx, inbound.member, said, signed)
+        if heard is not None and heard.root != said.root:
+            both = exhibit_of([signed, decode(Evidence, heard.signed)])
+            _split(tx, row, _position(heard), heard.member, inbound.member, both)
+    elif batch.record.signed_at > decode(Batch, decode(Evidence, held.signed).batch).signed_at:
+        # The same log as before, and others that its node has seen since.
+        tx.put(CHECKPOINT, changed(held, signed=encode(Evidence, signed)))
+    _compare(tx, inbound.member, said, signed)
+
+
+def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> CheckpointRow:
+    rows = tx.view.find(CHECKPOINT, "key", said.origin)
+    proved = [row for row in rows if row.state == Held.PROVED]
+    if sum(row.state == Held.CLAIMED for row in rows) >= MAX_CLAIMED:
+        raise DeliveryError("RATE", f"{said.origin} has not proved its last {MAX_CLAIMED} checkpoints")
+    row = CheckpointRow(
+        said.origin, said.incarnation, said.size, said.root, member,
+        Held.CLAIMED if proved else Held.PROVED, tx.now, -tx.now, encode(Evidence, signed),
+    )  # fmt: skip
+    tx.put(CHECKPOINT, row)
+    if proved:
+        tx.asks.append((member, _ask(row, _base(rows, row))))
+    else:
+        _log(tx, row, None)
+    for other in rows:
+        if other.state == Held.HEARD and _above([row], other) is not None:
+            tx.asks.append((member, _ask(other, row)))
+    for old in _thinned([*proved, row]):
+        tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
+    return row
+
+
+def prove(
+    node: Node, view: View, member: MemberCode, uri: NodeUri, path: LogPath, now: Instant, random: Random
+) -> Plan[Effects]:
+    """What a path proves. One that nobody asked for changes nothing. Raises nothing for what a peer sends."""
+    tx = Transaction(node, view, now, random)
+    if path.signed:
+        _shown(tx, path)
+        return tx.plan(tx.effects())
+    earlier, later = _ends(view, path.ask)
+    if path.ask.origin != uri or earlier is None or later is None or is_broken(view, uri, but=later):
+        return tx.plan(tx.effects())
+    try:
+        led = judge(_position(earlier), _position(later), path)
+    except IntelshareError:
+        if Held.HEARD not in (earlier.state, later.state) and later.state != Held.BROKEN:
+            _break(tx, member, earlier, later, None)
+        return tx.plan(tx.effects())
+    if Held.HEARD in (earlier.state, later.state):
+        _heard(tx, earlier, later, path, agrees=led.verdict is not Verdict.REWRITTEN)
+    elif led.verdict is Verdict.REWRITTEN:
+        _break(tx, member, earlier, later, path)
+        _ask_older(tx, member, earlier, later, earlier.size - 1)
+    elif led.verdict is Verdict.FORGOT:
+        _forgot(tx, member, earlier, later, path, led.forgot)
+        known = led.end.size if led.end.incarnation == earlier.incarnation else 0
+        _ask_older(tx, member, earlier, later, known)
+    elif later.state == Held.BROKEN:
+        _narrow(tx, earlier, later)
+    else:
+        _grew(tx, earlier, later)
+    return tx.plan(tx.effects())
+
+
+def _grew(tx: Transaction, earlier: CheckpointRow, later: CheckpointRow) -> None:
+    for row, other in ((later, earlier), (earlier, later)):
+        if row.state == Held.CLAIMED:
+            tx.put(CHECKPOINT, changed(row, state=Held.PROVED))
+            if row.incarnation != other.incarnation:
+                _log(tx, row, other)
+
+
+def _forgot(
+    tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath, count: int
+) -> None:
+    """Memory was lost, and the later log says so: shown, never held against it."""
+    if later.state == Held.CLAIMED:
+        tx.put(CHECKPOINT, changed(later, state=Held.PROVED))
+        _log(tx, later, earlier, forgot=count)
+        contradict(tx, member, "LOG_FORGOT", _both(earlier, later, path), _name(later))
+    elif earlier.state == Held.CLAIMED:
+        # Signed, never proved, and now gone.
+        tx.delete(CHECKPOINT, earlier.origin, earlier.incarnation, earlier.size)
+        _log(tx, later, earlier, forgot=count)
+
+
+def _break(
+    tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath | None
+) -> None:
+    """What is signed later does not follow from what was signed before, or nothing shows that it does."""
+    if later.state != Held.BROKEN:
+        _log(tx, later, earlier, code="LOG_INCONSISTENT")
+        tx.put(CHECKPOINT, changed(later, state=Held.BROKEN))
+        contradict(tx, member, "LOG_INCONSISTENT", _both(earlier, later, path), _name(later))
+    elif path is not None:
+        # An earlier checkpoint that does not hold either: history was rewritten still further back.
+        _exhibit_again(tx, later, _both(earlier, later, path))
+
+
+def _narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow) -> None:
+    """Up to this size the rewritten log is what it was."""
+    row = tx.get(EVIDENCE, _key(later))
+    if row is not None:
+        _exhibit_again(tx, later, changed(decode(Exhibit, row.exhibit), holds=holds.size))
+
+
+def _exhibit_again(tx: Transaction, later: CheckpointRow, exhibit: Exhibit) -> None:
+    row = tx.get(EVIDENCE, _key(later))
+    if row is not None:
+        tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, exhibit)))
+
+
+def _ask_older(
+    tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, below: int
+) -> None:
+    """What of the same log is held from before: it tells how far back the log is still what it was."""
+    rows = tx.view.find(CHECKPOINT, "key", earlier.origin, earlier.incarnation)
+    older = [row for row in rows if row.state == Held.PROVED and row.size <= below]
+    if older:
+        tx.asks.append((member, _ask(older[-1], later)))
+
+
+def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evidence) -> None:
+    """Two roots for one size, both signed by the same node."""
+    if held.state != Held.BROKEN:
+        tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
+        _log(tx, held, held, code="LOG_FORK")
+    exhibit = exhibit_of([decode(Evidence, held.signed), signed])
+    contradict(tx, member, "LOG_FORK", exhibit, _name(held))
+
+
+def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> None:
+    """Hold what a peer says that it saw against what the same nodes showed here."""
+    for seen in said.cosigned:
+        listed = tx.node.trust.node(seen.origin)
+        if listed is None or listed[0] in (tx.node.member, member) or not seen.size:
+            continue
+        held = tx.get(CHECKPOINT, seen.origin, seen.incarnation, seen.size)
+        if held is not None:
+            if held.root != seen.root and held.state != Held.HEARD:
+                _split(tx, held, seen, member, listed[0], exhibit_of([decode(Evidence, held.signed), signed]))
+            continue
+        rows = tx.view.find(CHECKPOINT, "key", seen.origin, seen.incarnation)
+        if rows and sum(row.state == Held.HEARD for row in rows) < MAX_CLAIMED:
+            row = CheckpointRow(
+                seen.origin, seen.incarnation, seen.size, seen.root, member, Held.HEARD,
+                tx.now, -tx.now, encode(Evidence, signed),
+            )  # fmt: skip
+            tx.put(CHECKPOINT, row)
+            above = _above(rows, row)
+            if above is not None:
+                tx.asks.append((listed[0], _ask(row, above)))
+
+
+def _heard(
+    tx: Transaction, earlier: CheckpointRow, later: CheckpointRow, path: LogPath, *, agrees: bool
+) -> None:
+    """What another member says that it saw was held against the log that its node shows here."""
+    heard, held = (earlier, later) if earlier.state == Held.HEARD else (later, earlier)
+    tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
+    listed = tx.node.trust.node(heard.origin)
+    if not agrees and listed is not None:
+        _split(tx, held, _position(heard), heard.member, listed[0], _both(held, heard, path))
+
+
+def _split(
+    tx: Transaction,
+    held: CheckpointRow,
+    seen: Cosigned,
+    witness: MemberCode,
+    accused: MemberCode,
+    exhibit: Exhibit,
+) -> None:
+    """One log shown in two ways, or the witness lies: what it saw signed will tell."""
+    name = sha256(encode(Cosigned, seen))
+    key = contradict(tx, accused, "LOG_FORK", exhibit, name)
+    if tx.view.get(EVIDENCE, key) is None:
+        _log(tx, held, held, code="LOG_FORK")
+    tx.asks.append((witness, LogAsk(seen.origin, held.incarnation, held.size, seen.incarnation, seen.size)))
+
+
+def _shown(tx: Transaction, path: LogPath) -> None:
+    """The checkpoint as another member was shown it: with it the evidence is whole."""
+    node, ask, signed = tx.node, path.ask, path.signed[0]
+    held = tx.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size)
+    try:
+        verified = verify_evidence(signed, trust=node.trust, suites=node.suites, roots=node.roots)
+        said = verified.read(Checkpoint)
+    except IntelshareError:
+        return
+    if held is None or said.origin != verified.signer.node or said.origin != ask.origin:
+        return
+    row = tx.get(EVIDENCE, Digest(sha256(b"LOG_FORK" + sha256(encode(Cosigned, position(said))))))
+    if row is None:
+        return
+    before = decode(Exhibit, row.exhibit)
+    pair = [decode(Evidence, held.signed), signed]
+    path_held = before.path[0] if before.path else None
+    if path_held is not None and path_held.ask.until_size != said.size:
+        pair.reverse()
+    whole = exhibit_of(pair, path_held)
+    if contradiction(whole) is not None:
+        tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, whole)))
+        tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
+
+
+def remember(tx: Transaction, member: MemberCode, uri: NodeUri, latest: Iterable[Cosigned]) -> int:
+    """At a hello: ask again for what is not proved. How many entries of the own log this node forgot, as the
+    peer says that it holds them; 0: none."""
+    rows = tx.view.find(CHECKPOINT, "key", uri)
+    for row in rows:
+        above = _above(rows, row) if row.state == Held.HEARD else None
+        if row.state == Held.CLAIMED and any(other.state == Held.PROVED for other in rows):
+            above = _base(rows, row)
+        if above is not None:
+            tx.asks.append((member, _ask(row, above)))
+    forgot = 0
+    for held in latest:
+        if held.origin == tx.node.uri:
+            head = tx.view.get(LOG_HEAD, held.incarnation)
+            forgot = max(0, held.size - (head.size if head is not None else 0))
+            if forgot:
+                key = sha256(f"{uri} {tx.node.incarnation}".encode())
+                exhibit = exhibit_of((), holds=forgot, raw=member.encode())
+                contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
+    return forgot
+
+
+def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
+    """The latest checkpoint that is held of a node, if there is one."""
+    rows = view.find(CHECKPOINT, "state", uri, Held.PROVED, limit=1)
+    return tuple(_position(row) for row in rows)
+
+
+def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
+    """Whether a node's log has contradicted itself (in another checkpoint than ``but``)."""
+    rows = view.find(CHECKPOINT, "state", uri, Held.BROKEN, limit=1)
+    return bool(rows) and rows[0] != but
+
+
+def _ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow | None]:
+    return (
+        view.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size),
+        view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size),
+    )
+
+
+def _base(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow:
+    """What a checkpoint is best held against: the nearest proved one of its log, or the newest of all."""
+    proved = [other for other in rows if other.state == Held.PROVED]
+    same = [other for other in proved if other.incarnation == row.incarnation]
+    below = [other for other in same if other.size < row.size]
+    if below:
+        return max(below, key=lambda other: other.size)
+    return min(same, key=lambda other: other.size) if same else max(proved, key=lambda other: other.at)
+
+
+def _above(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
+    """The nearest longer checkpoint of the same log that its own node signed."""
+    signed = [row for row in rows if row.state in (Held.PROVED, Held.CLAIMED)]
+    longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
+    return min(longer, key=lambda row: row.size) if longer else None
+
+
+def _ask(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
+    """The path from the earlier of two to the later."""
+    if one.incarnation == other.incarnation:
+        first, second = (one, other) if one.size < other.size else (other, one)
+    else:
+        first, second = (one, other) if one.at < other.at else (other, one)
+    return LogAsk(one.origin, first.incarnation, first.size, second.incarnation, second.size)
+
+
+def _thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
+    """Which to let go so that at most ``MAX_HELD`` stay: where they stand closest, never a log's first or last."""
+    if len(rows) <= MAX_HELD:
+        return ()
+    ordered = sorted(rows, key=lambda row: (row.at, row.size))
+    older = ordered[:-RECENT]
+    spans = [
+        (after.size - before.size, row.at, row)
+        for before, row, after in zip(older, older[1:], older[2:], strict=False)
+        if before.incarnation == row.incarnation == after.incarnation
+    ]
+    return (min(spans, key=lambda span: span[:2])[2],) if spans else (ordered[0],)
+
+
+def _position(row: CheckpointRow) -> Cosigned:
+    return Cosigned(row.origin, row.incarnation, row.size, row.root)
+
+
+def _both(earlier: CheckpointRow, later: CheckpointRow, path: LogPath | None) -> Exhibit:
+    return exhibit_of([decode(Evidence, earlier.signed), decode(Evidence, later.signed)], path)
+
+
+def _name(row: CheckpointRow) -> bytes:
+    return sha256(encode(Cosigned, _position(row)))
+
+
+def _key(later: CheckpointRow) -> Digest:
+    return Digest(sha256(b"LOG_INCONSISTENT" + _name(later)))
+
+
+def _log(
+    tx: Transaction, row: CheckpointRow, before: CheckpointRow | None, *, forgot: int = 0, code: str = ""
+) -> None:
+    tx.log(
+        EntryType.WITNESSED,
+        Witnessed(
+            row.member, row.origin, row.incarnation, row.size, row.root,
+            before.incarnation if before is not None else Incarnation(0),
+            before.size if before is not None else 0,
+            forgot, code,
+        ),
+    )  # fmt: skip
