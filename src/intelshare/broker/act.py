@@ -173,14 +173,15 @@ def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     )
     if any(other.n == said.n for other in held.values()) or said.n < expected:
         raise _contradiction(inbound, verified, row)
-    if said.n == expected and said.previous != (_FIRST if last is None else last.leaf):
+    stuck = _contradicted(held.values())
+    if not stuck and said.n == expected and said.previous != (_FIRST if last is None else last.leaf):
         raise _contradiction(inbound, verified, row)
     if said.n > min(expected + MAX_WAITING, MAX_ACTS):
         raise DeliveryError("RATE", f"act {said.n} of {member}, of which {expected} is the next")
     held[row.leaf] = row
     tx.put(ACT, row)
     tx.put(RECEIVED, known_row(inbound, verified, None))
-    if not _contradicted(held.values()):
+    if not stuck:
         _go_on(inbound)
 
 
