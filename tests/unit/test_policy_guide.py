@@ -1,4 +1,4 @@
-"""The policy guide shows what the commands print: its tables and drawings of treaties are regenerated here."""
+"""The policy guide shows what the commands print: tables and drawings of treaties are printed again here."""
 
 import re
 import shlex
