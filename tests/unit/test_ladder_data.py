@@ -11,7 +11,7 @@ import pytest
 
 import intelshare
 from intelshare import instant
-from intelshare.errors import LabelError
+from intelshare.errors import LabelError, PolicyFileError
 from intelshare.labels import (
     BEGINNING,
     JOINT,
@@ -165,6 +165,66 @@ R4 = { name = "TAIESTI SALAJANE", display = "TÄIESTI SALAJANE" }
         assert registry.ladders[authority] == ladder
     with pytest.raises(LabelError, match="NO_EQUIVALENCE"):
         convert(REGISTRY, "USA", "SECRET", "EST", NOW)
+
+
+LADDER = """[[ladder]]
+authority = "EST"
+source = "§ 11"
+[[ladder.row]]
+until = 2000-01-01
+R1 = { name = "PIIRATUD", short = "P" }
+[[ladder.row]]
+from = 2000-01-01
+R1 = { name = "PIIRATUD", short = "P" }
+R3 = { name = "SALAJANE", short = "S" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ('"EST"', '"ZZZ"', "PARTY_UNKNOWN"),
+        ('"EST"', '"FVEY"', "PARTY_UNKNOWN"),
+        ('"EST"', '"JOINT"', "PARTY_UNKNOWN"),
+        ('"EST"', '"FIN"', "DUPLICATE_KEY"),
+        ('"§ 11"', '" "', "FIELD_RANGE"),
+        ('short = "S"', 'short = "P"', "DUPLICATE_KEY"),
+        ('short = "S"', 'short = "PIIRATUD"', "DUPLICATE_KEY"),
+        ("SALAJANE", "Salajane", "FIELD_RANGE"),
+        ("SALAJANE", "SALAJANE ", "FIELD_RANGE"),
+        ("SALAJANE", "SALA  JANE", "FIELD_RANGE"),
+        ("SALAJANE", "SALAJANE//NOFORN", "FIELD_RANGE"),
+        ("SALAJANE", "SALAJANE (S)", "FIELD_RANGE"),
+        ("SALAJANE", "UNMARKED", "FIELD_RANGE"),
+        ("SALAJANE", "SALÄJANE", "FIELD_RANGE"),
+        ("SALAJANE", "", "FIELD_RANGE"),
+        ('short = "S"', 'display = "SALAJANE\\u202e"', "FIELD_RANGE"),
+    ],
+)
+def test_a_ladder_that_no_label_could_say_is_a_file_error(old: str, new: str, code: str) -> None:
+    assert old in LADDER
+    with pytest.raises(PolicyFileError) as caught:
+        parse_registry({**FILES, "new.toml": LADDER.replace(old, new)})
+    assert caught.value.code == code
+    assert caught.value.place is not None
+    assert caught.value.place.source == "new.toml"
+
+
+def test_an_organisation_gets_a_ladder_as_a_file_too() -> None:
+    text = LADDER.replace('"EST"', '"OSCE"').replace('"S"', '"OS"')
+    registry = parse_registry({**FILES, "osce-ladder.toml": text})
+    assert format_banner(parse_label("salajane releasable to usa", registry), registry) == (
+        "//SALAJANE//REL TO OSCE, USA"
+    )
+
+
+@pytest.mark.parametrize("name", ["SECRET", "NATO SECRET", "NS", "S"])
+def test_an_organisation_cannot_take_a_level_that_stands_alone_already(name: str) -> None:
+    text = LADDER.replace('"EST"', '"OSCE"').replace('"SALAJANE", short = "S"', f'"{name}"')
+    with pytest.raises(PolicyFileError) as caught:
+        parse_registry({**FILES, "osce-ladder.toml": text})
+    assert caught.value.code == "DUPLICATE_KEY"
+    assert name in caught.value.message
 
 
 @pytest.mark.parametrize(

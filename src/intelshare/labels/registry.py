@@ -51,7 +51,7 @@ class Registry:
         organisations = [group.code for group in self.groups.values() if group.organisation]
         for code in organisations:
             ladders.setdefault(code, unknown_ladder(code))
-        names = {authority: dict(_texts(ladder)) for authority, ladder in ladders.items()}
+        names = {authority: dict(level_texts(ladder)) for authority, ladder in ladders.items()}
         whole = {
             (f"{code} {text}" if text == name == "UNMARKED" else text): (code, name)
             for code in organisations
@@ -95,7 +95,7 @@ class Registry:
         return frozenset(states)
 
 
-def _texts(ladder: Ladder) -> Iterator[tuple[str, str]]:
+def level_texts(ladder: Ladder) -> Iterator[tuple[str, str]]:
     """Every text of every level, to its canonical name; full names win over short ones of other levels."""
     levels = [level for row in ladder.rows for level in row.levels]
     for text in ("short", "display", "name"):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from intelshare.labels.intervals import Interval, interval
-from intelshare.labels.ladders import Ladder, LadderRow, Level, Reference, ladder
-from intelshare.labels.registry import Group, Registry
+from intelshare.labels.ladders import UNMARKED_NAME, Ladder, LadderRow, Level, Reference, ladder
+from intelshare.labels.registry import Group, Registry, fold, level_texts
 from intelshare.tables import Table, read_table
+
+_SEPARATORS = ("//", "(", ")", ",", "RELEASABLE TO", "TLP:")
+"""What the text of a label is taken apart by; no level may be called so."""
 
 
 def parse_registry(texts: Mapping[str, str]) -> Registry:
     """The registry that the files (name to TOML text) give together, in whatever order.
 
-    Raises PolicyFileError with file and line: FIELD_*, DUPLICATE_KEY (a code stated twice),
-    INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state), REFERENCE_CYCLE (groups that name
-    each other).
+    Raises PolicyFileError with file and line: FIELD_*, DUPLICATE_KEY (a code stated twice, one text for two
+    levels), INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state, a ladder of nobody),
+    REFERENCE_CYCLE (groups that name each other).
     """
     states: dict[str, str] = {}
     groups: dict[str, tuple[Table, Group]] = {}
-    ladders: dict[str, Ladder] = {}
+    ladders: dict[str, tuple[Table, Ladder]] = {}
     for name in sorted(texts):
         top = read_table(texts[name], name)
         listed = top.table("state")
@@ -34,7 +38,7 @@ def parse_registry(texts: Mapping[str, str]) -> Registry:
         for table in top.tables("ladder"):
             read = _ladder(table)
             _new(table, read.authority, ladders)
-            ladders[read.authority] = read
+            ladders[read.authority] = (table, read)
         top.text_or("source", None)
         top.close()
     named = {code: group.members.keys() & groups.keys() for code, (_, group) in groups.items()}
@@ -44,7 +48,33 @@ def parse_registry(texts: Mapping[str, str]) -> Registry:
         for state in group.members:
             if state not in states:
                 table.fail("PARTY_UNKNOWN", f"{state!r} is no state", hint="a group lists its member states")
-    return Registry(states, {code: group for code, (_, group) in groups.items()}, ladders)
+    _authorities(states, {code for code, (_, group) in groups.items() if group.organisation}, ladders)
+    return Registry(
+        states,
+        {code: group for code, (_, group) in groups.items()},
+        {code: read for code, (_, read) in ladders.items()},
+    )
+
+
+def _authorities(
+    states: Iterable[str], organisations: AbstractSet[str], ladders: Mapping[str, tuple[Table, Ladder]]
+) -> None:
+    """Ladders are those of states and organisations, and a text without a country means one of them.
+
+    An organisation's level and one of the United States stand alone in a label: two alike could not be told
+    apart, and the later file would change what labels mean that were written before it.
+    """
+    alone: dict[str, str] = {}
+    for code in ("USA", *sorted(organisations)):
+        table, read = ladders.get(code, (None, None))
+        if table is None or read is None:
+            continue
+        for text, name in level_texts(read):
+            if name != UNMARKED_NAME and alone.setdefault(text, code) != code:
+                table.fail("DUPLICATE_KEY", f"{text} is a level of {alone[text]} already", "authority")
+    for code, (table, _) in ladders.items():
+        if code not in states and code not in organisations:
+            table.fail("PARTY_UNKNOWN", f"{code!r} is no state or organisation", "authority")
 
 
 def _leads_back(code: str, named: Mapping[str, AbstractSet[str]]) -> bool:
@@ -95,6 +125,12 @@ def _ladder(table: Table) -> Ladder:
         rows.append(LadderRow(during, tuple(levels)))
         entry.close()
     read = ladder(table.text("authority"), rows, table.text("source"))
+    if not read.source.strip():
+        table.fail("FIELD_RANGE", "where can the levels be looked up?", "source")
+    named: dict[str, str] = {}
+    for text, name in level_texts(read):
+        if named.setdefault(text, name) != name:
+            table.fail("DUPLICATE_KEY", f"{text} means both {named[text]} and {name}", "authority")
     table.close()
     return read
 
@@ -107,8 +143,16 @@ def _level(row: Table, reference: Reference) -> Level:
         short=table.text_or("short", None),
         display=table.text_or("display", None),
     )
-    if not level.name.isascii():
-        table.fail("FIELD_RANGE", "the canonical name is plain ASCII", "name", "put accents into display")
+    for key, text in (("name", level.name), ("short", level.short), ("display", level.display)):
+        if text is None:
+            continue
+        if key != "display" and not text.isascii():
+            table.fail("FIELD_RANGE", "the canonical name is plain ASCII", key, "put accents into display")
+        plain = fold(" ".join(unicodedata.normalize("NFC", text).split()))
+        separated = any(each in text for each in _SEPARATORS)
+        if plain != text or not text.isprintable() or separated or text == UNMARKED_NAME:
+            hint = "capitals, single spaces, no // ( ) , and not UNMARKED, which is there by itself"
+            table.fail("FIELD_RANGE", "no label could be read that says this", key, hint)
     table.close()
     return level
 
