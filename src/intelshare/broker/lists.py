@@ -190,6 +190,15 @@ def queued(view: View, member: MemberCode) -> tuple[int, int]:
     return view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member)
 
 
+def title_of(node: Node, written: Written) -> str:
+    """The title of an own bulletin; empty if it has none."""
+    for portion, head in zip(written.portions, written.heads, strict=True):
+        if head.kind == PortionKind.TITLE:
+            opened = reopen(written.row.manifest, portion.slot, read_secret(node, portion), portion.body)
+            return opened.portion.content.decode("utf-8", "replace")
+    return ""
+
+
 def _newest(view: View) -> Iterator[InboxRow]:
     after: tuple[Scalar, ...] = ()
     while True:
@@ -201,13 +210,7 @@ def _newest(view: View) -> Iterator[InboxRow]:
 
 
 def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
-    row = written.row
-    title = ""
-    for portion, head in zip(written.portions, written.heads, strict=True):
-        if head.kind == PortionKind.TITLE:
-            opened = reopen(row.manifest, portion.slot, read_secret(node, portion), portion.body)
-            title = opened.portion.content.decode("utf-8", "replace")
-            break
+    row, title = written.row, title_of(node, written)
     pairs = tuple(PairLine(pair, word(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)
