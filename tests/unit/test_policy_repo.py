@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "policy-repo"
@@ -16,13 +16,13 @@ GITLAB = EXAMPLE / ".gitlab-ci.yml"
 INSTALL = "pip install intelshare"
 
 
-def yaml(path):
-    return YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+def read(path):
+    return yaml.safe_load(path.read_text("utf-8"))
 
 
 def github_commands():
     """The scripts of the one job, in order; installing is left to whoever runs the tests."""
-    (job,) = yaml(GITHUB)["jobs"].values()
+    (job,) = read(GITHUB)["jobs"].values()
     scripts = [step["run"] for step in job["steps"] if "run" in step]
     assert scripts[0] == INSTALL
     return scripts[1:]
@@ -30,7 +30,7 @@ def github_commands():
 
 def gitlab_commands():
     """All lines of all jobs, in order."""
-    file = yaml(GITLAB)
+    file = read(GITLAB)
     assert file["default"]["before_script"] == [INSTALL]
     return [line for name, job in file.items() if name != "default" for line in job["script"]]
 
@@ -143,8 +143,8 @@ def test_ci_file_is_valid_by_the_schema_of_its_system(schema, path):
 
 def test_hooks_that_the_example_names_are_there_and_run(repository):
     _, execute, change = repository
-    hooks = {hook["id"]: hook for hook in yaml(ROOT / ".pre-commit-hooks.yaml")}
-    (source,) = yaml(EXAMPLE / ".pre-commit-config.yaml")["repos"]
+    hooks = {hook["id"]: hook for hook in read(ROOT / ".pre-commit-hooks.yaml")}
+    (source,) = read(EXAMPLE / ".pre-commit-config.yaml")["repos"]
     named = [hook["id"] for hook in source["hooks"]]
     assert set(named) == set(hooks)
     for name in named:
