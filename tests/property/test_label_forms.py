@@ -17,6 +17,7 @@ from intelshare.labels import (
     Label,
     format_banner,
     format_portion,
+    format_prose,
     mark,
     parse_label,
     read_bundle,
@@ -70,6 +71,17 @@ def labels(draw: st.DrawFn) -> Label:
 def test_text_forms_are_read_back(label: Label) -> None:
     for form in (format_banner, format_portion, show_banner):
         assert parse_label(form(label, REGISTRY), REGISTRY) == label
+
+
+@quick
+@given(labels())
+def test_prose_is_read_back_where_organisations_write_it(label: Label) -> None:
+    others = set(label.releasable_to or ()) - {label.authority}
+    if label.authority in ("NATO", "EU", "AU") and others:
+        assert parse_label(format_prose(label, REGISTRY), REGISTRY) == label
+    else:
+        with pytest.raises(LabelError, match="INPUT_INVALID"):
+            format_prose(label, REGISTRY)
 
 
 @quick

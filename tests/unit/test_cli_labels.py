@@ -153,6 +153,11 @@ def test_levels_are_shown_as_their_state_writes_them(capsys: pytest.CaptureFixtu
     assert (read["level"], read["shown"], read["rounded_up"]) == ("COK GIZLI", "ÇOK GİZLİ", False)
 
 
+def test_prose_is_written_for_organisations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "convert", "(//NS//OC/REL TO NATO, SWE)", "--form", "prose"]) == 0
+    assert capsys.readouterr().out == "NATO SECRET RELEASABLE TO SWE//ORCON\n"
+
+
 def test_rounding_up_is_said_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["label", "convert", "NATO RESTRICTED", "--to", "USA"]) == 0
     captured = capsys.readouterr()
@@ -171,6 +176,7 @@ def test_rounding_up_is_said_beside_the_answer(capsys: pytest.CaptureFixture[str
         (["convert", "U", "--form", "pdf"], "USAGE", 2),
         (["rollup", "--originator", "FRA"], "USAGE", 2),
         (["convert", "TLP:RED", "--to", "FRA"], "INPUT_INVALID", 2),
+        (["convert", "//FRA S//REL TO FRA, USA", "--form", "prose"], "INPUT_INVALID", 2),
         (["convert", "U", "--to", "ZZZ"], "UNKNOWN_MEMBER", 2),
         (["convert", "S", "--to", "FVEY"], "UNKNOWN_MEMBER", 2),
         (["convert", "S", "--to", "GAB"], "NO_EQUIVALENCE", 3),

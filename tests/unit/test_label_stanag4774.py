@@ -61,6 +61,24 @@ def test_the_policy_may_stand_before_its_level() -> None:
     assert read(changed(">SECRET<", ">COSMIC TOP SECRET<")).level == "COSMIC TOP SECRET"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Releasable to", "ReleasableTo"),
+        ("Special Handling", "special handling"),
+        ("slab:originatorConfidentialityLabel", "slab:ConfidentialityLabel"),
+        (
+            "<slab:GenericValue>NATO</slab:GenericValue>",
+            "<slab:GenericValue><![CDATA[NATO]]></slab:GenericValue>",
+        ),
+        (">ORCON<", ">\n  OR&#67;ON\n<"),
+    ],
+)
+def test_what_other_tools_write_otherwise_is_the_same_label(old: str, new: str) -> None:
+    assert old in GOOD
+    assert read(GOOD.replace(old, new)) == read(GOOD)
+
+
 def test_accented_and_native_names_are_read() -> None:
     text = write_stanag4774(parse_label("//UKR TAIEMNO", REGISTRY), REGISTRY, Instant(0))
     assert read(text.replace("TAIEMNO", "ТАЄМНО")).level == "TAIEMNO"
@@ -118,6 +136,7 @@ def test_doctype_entities_and_instructions_are_refused_before_they_can_act(
         (changed("STAFF", "S\x00"), "INPUT_INVALID"),
         (changed(":1:0", ":2:0"), "INPUT_INVALID"),
         (GOOD.replace("originatorConf", "metadataConf"), "INPUT_INVALID"),
+        (GOOD.replace("originatorConf", "alternativeConf"), "INPUT_INVALID"),
         (changed("</slab:Classification>", ""), "INPUT_INVALID"),
         (GOOD + GOOD, "INPUT_INVALID"),
         ("", "INPUT_INVALID"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from intelshare.labels import Found, Label, Registry
 
 MAX_FILE_BYTES = 1 << 20
-FORMS = ("shown", "banner", "portion", "stanag4774", "stix")
+FORMS = ("shown", "banner", "portion", "prose", "stanag4774", "stix")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -206,13 +206,21 @@ def _print_form(read: Label, form: str, registry: Registry, when: Instant, out: 
 
 
 def _written(read: Label, form: str, registry: Registry, when: Instant) -> str | Mapping[str, Any]:
-    from intelshare.labels import format_banner, format_portion, show_banner, write_bundle, write_stanag4774
+    from intelshare.labels import (
+        format_banner,
+        format_portion,
+        format_prose,
+        show_banner,
+        write_bundle,
+        write_stanag4774,
+    )
 
     if form == "stix":
         return write_bundle(read, registry)
     if form == "stanag4774":
         return write_stanag4774(read, registry, when)
-    write = {"shown": show_banner, "banner": format_banner, "portion": format_portion}[form]
+    texts = {"shown": show_banner, "banner": format_banner, "portion": format_portion, "prose": format_prose}
+    write = texts[form]
     return write(read, registry)
 
 

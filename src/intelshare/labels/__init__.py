@@ -1,7 +1,7 @@
 """Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
 
 from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, write_bundle
-from intelshare.labels.formats import format_banner, format_portion, show_banner
+from intelshare.labels.formats import format_banner, format_portion, format_prose, show_banner
 from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, held, interval, when
 from intelshare.labels.label import (
     AMBER_STRICT,
@@ -74,6 +74,7 @@ __all__ = [
     "first_owner",
     "format_banner",
     "format_portion",
+    "format_prose",
     "held",
     "interval",
     "ladder",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from intelshare.errors import LabelError
 from intelshare.labels.label import NOFORN, ORCON, Label
 from intelshare.labels.ladders import JOINT, UNMARKED_NAME, Level
 from intelshare.labels.registry import Registry
@@ -27,6 +30,21 @@ def show_banner(label: Label, registry: Registry) -> str:
     level = _level(label, registry)
     shown = label.level if level is None or level.display is None else level.display
     return _join(label, registry, shown or "", label.controls)
+
+
+def format_prose(label: Label, registry: Registry) -> str:
+    """As organisations write it: ``NATO SECRET RELEASABLE TO SWE``; the organisation itself is not named.
+
+    Raises LabelError INPUT_INVALID for a label that is not an organisation's, or is released to nobody else.
+    """
+    named = [code for code in label.releasable_to or () if code != label.authority]
+    if label.authority is None or not registry.is_organisation(label.authority) or not named:
+        message = "only an organisation's label that is released to others is written in prose"
+        raise LabelError("INPUT_INVALID", message, hint="the banner says every label")
+    # The level stands before the codes; what else the label says follows as in a banner.
+    bare = format_banner(replace(label, releasable_to=None), registry).removeprefix("//")
+    level, *rest = bare.split("//")
+    return "//".join((f"{level} RELEASABLE TO {', '.join(named)}", *rest))
 
 
 def _level(label: Label, registry: Registry) -> Level | None:

@@ -24,6 +24,8 @@ TLP_POLICY = "TLP"
 """The policy of a label of TLP alone; its classification is the TLP word."""
 
 _ROOT = "originatorConfidentialityLabel"
+_ROOTS = (_ROOT, "ConfidentialityLabel")
+"""Both say what the originator decided; an alternative label or that of the metadata does not."""
 _WITHOUT_ACCESS_MEANING = ("PrivacyMark", "OriginatorID", "CreationDateTime")
 
 
@@ -41,7 +43,7 @@ _TLP = _Tag("TLP", "RESTRICTIVE")
 _DISCLOSURE = _Tag("Disclosure", "INFORMATIVE")  # no access meaning: RELIDO changes no decision
 _OWNERS = _Tag("Owner", "INFORMATIVE")
 _HANDLING_WORDS = {control: control for control in CONTROLS if control != RELIDO}
-_TAGS = {fold(tag.name): tag for tag in (_RELEASABLE, _HANDLING, _TLP, _DISCLOSURE, _OWNERS)}
+_TAGS = {fold(tag.name).replace(" ", ""): tag for tag in (_RELEASABLE, _HANDLING, _TLP, _DISCLOSURE, _OWNERS)}
 
 
 def write_stanag4774(label: Label, registry: Registry, created: Instant) -> str:
@@ -89,13 +91,15 @@ def read_stanag4774(
 ) -> Label:
     """The label of an ``originatorConfidentialityLabel``; ``source`` is what errors call the text.
 
+    Case and spaces of a TagName do not matter (``ReleasableTo`` is met as often as ``Releasable to``).
+
     PrivacyMark, OriginatorID, CreationDateTime and unknown INFORMATIVE categories have no access meaning and
     are left out. Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (no such XML, a DOCTYPE, a
     label that succeeds itself), UNKNOWN_CONTROL (another category that restricts), and as ``parse_label``.
     """
     root = read_elements(text, source, NAMESPACE)
-    if root.name != _ROOT:
-        root.fail("INPUT_INVALID", f"{_ROOT} is expected", f"namespace {NAMESPACE}")
+    if root.name not in _ROOTS:
+        root.fail("INPUT_INVALID", f"{root.name!r} is not the originator's label", f"expected {_ROOT}")
     for child in root.children:
         if child.name == "SuccessionHandling":
             message = "a label that another one succeeds at a date is not read"
@@ -139,7 +143,7 @@ def _categories(information: Element) -> dict[str, Element]:
         if category.name != "Category":
             continue
         name, kind = category.attributes.get("TagName", ""), category.attributes.get("Type", "")
-        tag = _TAGS.get(fold(name))
+        tag = _TAGS.get(fold(name).replace(" ", ""))
         if tag is None and kind == "INFORMATIVE":
             continue
         if tag is None or tag.type != kind:
