@@ -26,7 +26,7 @@ COMMANDS: dict[str, Entry] = {
     "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
     "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
-    "treaty": Entry("Policy author", _HERE + "treaties:treaty", "List, show, compare and draw treaties."),
+    "treaty": Entry("Policy author", _HERE + "treaties:treaty", "List, compare, draw, check and begin treaties."),
     "policy": Entry("Policy author", _HERE + "policy:policy", "Check and test treaties and overlays."),
     "conformance": Entry("Policy author", _HERE + "conforming:conformance", "Check vectors against this."),
     "init": Entry("Operator", _HERE + "founding:init", "Found a member and its first node."),

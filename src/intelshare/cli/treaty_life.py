@@ -71,10 +71,10 @@ def _draw(each: Treaty, now: Instant, members: tuple[str, ...], out: Out) -> Non
         MAX_LANE,
         MIN_LANE,
         article_spans,
+        came_and_stayed,
         describe,
         draw,
         events,
-        plain,
     )
 
     chosen = members or None
@@ -90,14 +90,17 @@ def _draw(each: Treaty, now: Instant, members: tuple[str, ...], out: Out) -> Non
         out.line(f"  {line.replace(_HARD, ' ')}")
     listed: Sequence[str] | None = chosen
     if listed is None and len(each.parties) > _ALL_EVENTS:
-        listed = [party.member for party in each.parties if not plain(party)]
+        listed = [party.member for party in each.parties if not came_and_stayed(party)]
         out.note(
             f"{each.id}: events of {len(each.parties) - len(listed)} parties that came and stayed: --member"
         )
-    grouped: dict[tuple[str, str], list[str]] = {}
+    codes = {party.member for party in each.parties}
+    grouped: dict[tuple[str, str, str], list[str]] = {}
     for event in events(each, listed):
-        grouped.setdefault((describe(event.at), event.what), []).append(event.who)
-    rows = [(at, _shortened(who), what) for (at, what), who in grouped.items()]
+        # Names of articles are long: only members share a row.
+        alone = "" if event.who in codes else event.who
+        grouped.setdefault((describe(event.at), event.what, alone), []).append(event.who)
+    rows = [(at, _shortened(who), what) for (at, what, _), who in grouped.items()]
     out.table(Table(("when", "who", "what"), rows), indent=2)
 
 
@@ -122,7 +125,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _plain(state: str) -> str:
     """A state's code in words."""
-    return state.lower().replace("_", " ")
+    return state.removeprefix("PROVISION_").lower().replace("_", " ")
 
 
 def _lives(found: list[Treaty], now: Instant, members: tuple[str, ...]) -> dict[str, object]:

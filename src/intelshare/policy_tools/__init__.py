@@ -22,11 +22,11 @@ from intelshare.policy_tools.timeline import (
     Lane,
     Span,
     article_spans,
+    came_and_stayed,
     describe,
     draw,
     events,
     party_spans,
-    plain,
     state_at,
 )
 from intelshare.policy_tools.trial import Bench, Trial, result_of, try_case
@@ -55,6 +55,7 @@ __all__ = [
     "Turn",
     "article_spans",
     "as_json",
+    "came_and_stayed",
     "check_overlay",
     "check_treaties",
     "check_treaty",
@@ -71,7 +72,6 @@ __all__ = [
     "matrix",
     "of_error",
     "party_spans",
-    "plain",
     "read_suite",
     "result_of",
     "rule_of",

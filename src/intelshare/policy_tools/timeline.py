@@ -13,7 +13,7 @@ from intelshare.policy import Code, Party, Provision, Treaty
 from intelshare.policy.permits import party_stop
 from intelshare.policy_tools.coverage import IN_FORCE
 
-MIN_LANE, MAX_LANE = 30, 120
+MIN_LANE, MAX_LANE = 24, 120
 """Characters of a lane, at least and at most."""
 
 SIGNS = {
@@ -64,7 +64,7 @@ class Lane:
     names: tuple[str, ...]
     strip: str
     state: str
-    plain: bool
+    stayed: bool
     """Entered once and is in: nothing that a reader looks for."""
 
 
@@ -159,7 +159,7 @@ def _spans(dated: Iterable[Instant], judge: Callable[[Instant], str]) -> tuple[S
     return tuple(found)
 
 
-def plain(party: Party) -> bool:
+def came_and_stayed(party: Party) -> bool:
     """Whether its history is one entry and nothing else: no absence, suspension or reservation."""
     once = len(party.in_force) == 1 and party.in_force[0].until == NEVER
     return once and not party.suspended and not party.reservations
@@ -178,9 +178,13 @@ def draw(treaty: Treaty, now: Instant, width: int, members: Collection[str] | No
     groups: dict[tuple[bool, str, str], list[str]] = {}
     for party in treaty.parties:
         if members is None or party.member in members:
-            strip = window.strip(party_spans(treaty, party))
-            groups.setdefault((plain(party), strip, state_at(treaty, party, now)), []).append(party.member)
-    parties = [Lane(tuple(sorted(names)), strip, at, easy) for (easy, strip, at), names in groups.items()]
+            look = (
+                came_and_stayed(party),
+                window.strip(party_spans(treaty, party)),
+                state_at(treaty, party, now),
+            )
+            groups.setdefault(look, []).append(party.member)
+    parties = [Lane(tuple(sorted(names)), strip, at, stayed) for (stayed, strip, at), names in groups.items()]
     articles = [
         Lane((provision.article,), window.strip(spans), next(s.state for s in spans if now < s.until), False)
         for provision in treaty.provisions
@@ -191,7 +195,7 @@ def draw(treaty: Treaty, now: Instant, width: int, members: Collection[str] | No
         last,
         window.column(now),
         window.years(),
-        tuple(sorted(parties, key=lambda lane: (lane.plain, lane.strip.find("#"), lane.names))),
+        tuple(sorted(parties, key=lambda lane: (lane.stayed, lane.strip.find("#"), lane.names))),
         tuple(articles),
     )
 
