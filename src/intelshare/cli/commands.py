@@ -23,6 +23,8 @@ COMMANDS: dict[str, Entry] = {
     "outbox": Entry("Analyst", _HERE + "outgoing:outbox", "List what was sent; release what is held."),
     "recall": Entry("Analyst", _HERE + "recalling:recall", "Take a bulletin back."),
     "receipts": Entry("Analyst", _HERE + "recalling:receipts", "What recipients have signed."),
+    "watch": Entry("Analyst", _HERE + "watching:watch", "Show what happens, as it happens."),
+    "search": Entry("Analyst", _HERE + "watching:search", "Find words in what you may see."),
     "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
     "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from intelshare.errors import IntelshareError, Place
 from intelshare.text import visible, width
 
 MAX_EXCERPT = 160
+
+PROGRESS_AFTER = 1.0
+"""Seconds."""
 
 WORD_STYLES = {
     "released": "green",
@@ -77,6 +81,34 @@ class Out:
         """Beside the answer, on stderr; nothing with ``--quiet``."""
         if not self.quiet:
             sys.stderr.write(visible(text) + "\n")
+
+
+class Progress:
+    """What a long command is at, on stderr, once it has taken a second; nothing before, and nothing with
+    ``--quiet`` or where stderr is no terminal."""
+
+    def __init__(self, out: Out, what: str) -> None:
+        self._shown = not out.quiet and sys.stderr.isatty()
+        self._what = what
+        self._began = time.monotonic()
+        self._drawn = False
+
+    def at(self, count: int, of: int | None = None) -> None:
+        """How far it is."""
+        if self._shown and time.monotonic() - self._began >= PROGRESS_AFTER:
+            total = f" of {of}" if of is not None else ""
+            sys.stderr.write(f"\r{count}{total} {self._what} ")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            # The line is taken away: what stays is the answer.
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def draw(table: Table, stream: TextIO, *, indent: int = 0) -> None:

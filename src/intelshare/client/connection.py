@@ -9,6 +9,7 @@ Synchronous, one channel, mutual TLS. Answers are the wire's own messages (proto
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -166,6 +167,29 @@ class Client:
         """Every signed receipt for an own bulletin, oldest first."""
         answer: pb.ReceiptsResponse = self._call(self._bulletins.Receipts, pb.ReceiptsRequest(id=bulletin))
         return answer
+
+    def watch(self, cursor: str = "", *, once: bool = False) -> Iterator[pb.WatchEvent]:
+        """What happens from ``cursor`` on (empty: from now on), for ever; ``once``: until all was told.
+
+        The first event, and some later ones, say only where the watch is. Closing the iterator ends it.
+        """
+        call = self._bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once))
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+        finally:
+            call.cancel()
+
+    def search(self, query: str, *, outbox: bool = False) -> Iterator[pb.SearchResponse]:
+        """Pages of what holds all the words, newest first; a page is a call, made when it is asked for."""
+        request = pb.SearchRequest(query=query, where=2 if outbox else 1)
+        while True:
+            page: pb.SearchResponse = self._call(self._bulletins.Search, request)
+            yield page
+            if not page.HasField("before"):
+                return
+            request.before.CopyFrom(page.before)
 
     def whoami(self) -> pb.WhoAmIResponse:
         """Who the node takes this client for."""

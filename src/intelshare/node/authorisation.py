@@ -20,6 +20,7 @@ ROLES: Final = frozenset((ANALYST, OFFICER, OPERATOR, AUDITOR))
 
 _WRITERS: Final = frozenset((ANALYST, OFFICER))
 _OVERSEERS: Final = frozenset((OPERATOR, AUDITOR))
+_ACTORS: Final = frozenset((OFFICER, OPERATOR))
 
 MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Peer/Link": frozenset((PEER,)),
@@ -33,9 +34,18 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Bulletins/Recall": _WRITERS,
     "/intelshare.v1.Bulletins/Receipts": _WRITERS,
     "/intelshare.v1.Bulletins/WhoAmI": ROLES,
+    "/intelshare.v1.Bulletins/Watch": _WRITERS,
+    "/intelshare.v1.Bulletins/Search": _WRITERS,
     "/intelshare.v1.Consents/Request": _WRITERS,
     "/intelshare.v1.Consents/Answer": frozenset((OFFICER,)),
     "/intelshare.v1.Consents/List": _WRITERS,
+    "/intelshare.v1.Treaties/ListTreaties": ROLES,
+    "/intelshare.v1.Treaties/ListActs": ROLES,
+    "/intelshare.v1.Treaties/PreviewAct": _ACTORS,
+    "/intelshare.v1.Treaties/Act": _ACTORS,
+    "/intelshare.v1.Treaties/ResumeActs": frozenset((OPERATOR,)),
+    "/intelshare.v1.Treaties/FindBackfill": frozenset((OFFICER,)),
+    "/intelshare.v1.Treaties/Backfill": frozenset((OFFICER,)),
     "/intelshare.v1.Operations/Status": ROLES,
     "/intelshare.v1.Operations/AddUser": frozenset((OPERATOR,)),
     "/intelshare.v1.Operations/ListUsers": _OVERSEERS,

@@ -21,6 +21,7 @@ from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links
 from intelshare.node.recalls import recalls
 from intelshare.node.shell import Shell
+from intelshare.node.watching import watching
 from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -128,6 +129,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         "Why": why,
         "WhoAmI": who_am_i,
         **recalls(shell, links),
+        **watching(shell),
     }
 
 

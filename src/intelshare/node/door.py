@@ -6,7 +6,8 @@ Nothing of a request is parsed before its caller was identified (check 1 of atta
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -54,7 +55,8 @@ class PeerCaller:
 
 Caller = UserCaller | PeerCaller
 Identify = Callable[[Context], Caller]
-Answer = Callable[[Any, Any], Awaitable[Any]]
+Answer = Callable[[Any, Any], Any]
+"""``answer(caller, request)``: awaitable; an async iterator where user.proto says that a method streams."""
 
 
 def peer_identity(shell: Shell) -> Identify:
@@ -105,46 +107,65 @@ def unary_handlers(
     shell: Shell, service: ServiceDescriptor, answers: Mapping[str, Answer], identify: Identify
 ) -> grpc.GenericRpcHandler:
     """Handlers for the methods of a service that have an answer; the others are not served."""
-    handlers = {
-        method.name: grpc.unary_unary_rpc_method_handler(
-            _unary(
-                shell,
-                f"/{service.full_name}/{method.name}",
-                GetMessageClass(method.input_type),
-                answers[method.name],
-                identify,
-            ),
-            request_deserializer=None,
-            response_serializer=_serialise,
+    handlers = {}
+    for method in service.methods:
+        if method.name not in answers:
+            continue
+        name = f"/{service.full_name}/{method.name}"
+        request, answer = GetMessageClass(method.input_type), answers[method.name]
+        make, serve = (
+            (grpc.unary_stream_rpc_method_handler, _streamed(shell, name, request, answer, identify))
+            if method.server_streaming
+            else (grpc.unary_unary_rpc_method_handler, _unary(shell, name, request, answer, identify))
         )
-        for method in service.methods
-        if method.name in answers
-    }
+        handlers[method.name] = make(serve, request_deserializer=None, response_serializer=_serialise)
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
 def _unary(
-    shell: Shell, method: str, request_type: type[Message], answer: Answer, identify: Identify
+    shell: Shell, method: str, request_type: type[Message], answer: Any, identify: Identify
 ) -> Callable[[bytes, Context], Awaitable[Message]]:
     _need_row(method)
 
     async def serve(raw: bytes, context: Context) -> Message:
-        caller: Caller | None = None
-        try:
-            caller = identify(context)
-            check_may_call(method, caller.role)
-            request = request_type.FromString(raw)
-            answered: Message = await answer(caller, request)
+        async with _admitted(shell, method, context, identify) as caller:
+            answered: Message = await answer(caller, request_type.FromString(raw))
             return answered
-        except DecodeError:
-            await turn_away(shell, context, caller, method, _unreadable())
-        except IntelshareError as error:
-            await turn_away(shell, context, caller, method, error)
-        except Exception as defect:
-            shell.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
-            await turn_away(shell, context, caller, method, _defect(), cause=defect)
+        raise AssertionError("turned away")
 
     return serve
+
+
+def _streamed(
+    shell: Shell, method: str, request_type: type[Message], answer: Any, identify: Identify
+) -> Callable[[bytes, Context], Awaitable[None]]:
+    _need_row(method)
+
+    async def serve(raw: bytes, context: Context) -> None:
+        async with _admitted(shell, method, context, identify) as caller:
+            async for message in answer(caller, request_type.FromString(raw)):
+                await context.write(message)
+                # A role that was taken away, or a certificate that ended, ends the stream (F16).
+                check_may_call(method, identify(context).role)
+
+    return serve
+
+
+@asynccontextmanager
+async def _admitted(shell: Shell, method: str, context: Context, identify: Identify) -> AsyncIterator[Caller]:
+    """Who calls, if the table lets it. What goes wrong inside ends the call with its code."""
+    caller: Caller | None = None
+    try:
+        caller = identify(context)
+        check_may_call(method, caller.role)
+        yield caller
+    except DecodeError:
+        await turn_away(shell, context, caller, method, _unreadable())
+    except IntelshareError as error:
+        await turn_away(shell, context, caller, method, error)
+    except Exception as defect:
+        shell.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
+        await turn_away(shell, context, caller, method, _defect(), cause=defect)
 
 
 def stream_handler(

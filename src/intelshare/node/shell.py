@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from intelshare.broker.effects import Effects, Led
@@ -58,6 +59,7 @@ class Shell:
         """Done when the process must stop answering and exit non-zero."""
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
+        self._listening: set[asyncio.Event] = set()
         self._roles: dict[UserUri, str] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -103,6 +105,16 @@ class Shell:
         """Forget the roles. Called in the loop after the commit of a change and before it is answered."""
         self._roles.clear()
 
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """An event that is set after every commit of a step; whoever waits for it clears it first."""
+        written = asyncio.Event()
+        self._listening.add(written)
+        try:
+            yield written
+        finally:
+            self._listening.remove(written)
+
     def swap(self, node: Node) -> None:
         """From now on the node is this one. Called by the writer, between a commit and the next step."""
         changed = node.trust is not self.node.trust
@@ -138,6 +150,8 @@ class Shell:
             self.noticed(error)
             raise
         self.health.clear("DISK_FULL")
+        for written in self._listening:
+            written.set()
         return durable
 
     def _trust_changed(self) -> None:

@@ -1583,3 +1583,704 @@ class ConsentEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsentEntry: _TypeAlias = ConsentEntry  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    ONCE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where to go on: what the last event said; empty: from now on."""
+    once: _builtins.bool
+    """End when everything so far was told."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        once: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "once", b"once"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchEvent(_message.Message):
+    """Without "what": nothing happened, and this is where the watch is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    BANNER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    at: _builtins.int
+    cursor: _builtins.str
+    bulletin: _builtins.bytes
+    member: _builtins.str
+    banner: _builtins.str
+    title: _builtins.str
+    text: _builtins.str
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        at: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+        bulletin: _builtins.bytes = ...,
+        member: _builtins.str = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        banner: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "banner", b"banner", "bulletin", b"bulletin", "codes", b"codes", "cursor", b"cursor", "member", b"member", "text", b"text", "title", b"title", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
+
+@_typing.final
+class SearchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    WHERE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """Words, all of which must be there; case does not matter."""
+    where: _builtins.int
+    """1 inbox, 2 outbox"""
+    @_builtins.property
+    def before(self) -> Global___SearchPlace:
+        """Where the page before ended; absent: from the newest."""
+
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        where: _builtins.int = ...,
+        before: Global___SearchPlace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "query", b"query", "where", b"where"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
+
+@_typing.final
+class SearchPlace(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    MD_FIELD_NUMBER: _builtins.int
+    md: _builtins.bytes
+    @_builtins.property
+    def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        numbers: _abc.Iterable[_builtins.int] | None = ...,
+        md: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["md", b"md", "numbers", b"numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPlace: _TypeAlias = SearchPlace  # noqa: Y015
+
+@_typing.final
+class SearchMatch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    BANNER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    EXCERPT_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.bytes
+    originator: _builtins.str
+    at: _builtins.int
+    banner: _builtins.str
+    title: _builtins.str
+    excerpt: _builtins.str
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.bytes = ...,
+        originator: _builtins.str = ...,
+        at: _builtins.int = ...,
+        banner: _builtins.str = ...,
+        title: _builtins.str = ...,
+        excerpt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "banner", b"banner", "bulletin", b"bulletin", "excerpt", b"excerpt", "originator", b"originator", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMatch: _TypeAlias = SearchMatch  # noqa: Y015
+
+@_typing.final
+class SearchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    LOOKED_FIELD_NUMBER: _builtins.int
+    looked: _builtins.int
+    """How many bulletins were looked through."""
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMatch]: ...
+    @_builtins.property
+    def before(self) -> Global___SearchPlace:
+        """Absent: there is no further page."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___SearchMatch] | None = ...,
+        before: Global___SearchPlace | None = ...,
+        looked: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "looked", b"looked", "matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class ListTreatiesRequest(_message.Message):
+    """Empty: all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREATY_FIELD_NUMBER: _builtins.int
+    treaty: _builtins.str
+    def __init__(
+        self,
+        *,
+        treaty: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTreatiesRequest: _TypeAlias = ListTreatiesRequest  # noqa: Y015
+
+@_typing.final
+class ListTreatiesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREATIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def treaties(self) -> _containers.RepeatedCompositeFieldContainer[Global___TreatyState]: ...
+    def __init__(
+        self,
+        *,
+        treaties: _abc.Iterable[Global___TreatyState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["treaties", b"treaties"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTreatiesResponse: _TypeAlias = ListTreatiesResponse  # noqa: Y015
+
+@_typing.final
+class TreatyState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    title: _builtins.str
+    kind: _builtins.str
+    text: _builtins.str
+    """Of the text: "sha256:..."."""
+    @_builtins.property
+    def parties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyState]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        text: _builtins.str = ...,
+        parties: _abc.Iterable[Global___PartyState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kind", b"kind", "parties", b"parties", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TreatyState: _TypeAlias = TreatyState  # noqa: Y015
+
+@_typing.final
+class PartyState(_message.Message):
+    """Times of treaties may lie before 1970: ISO 8601; empty: open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    state: _builtins.str
+    """IN_FORCE, or the reason code that stops it."""
+    since: _builtins.str
+    until: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        state: _builtins.str = ...,
+        since: _builtins.str = ...,
+        until: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "since", b"since", "state", b"state", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartyState: _TypeAlias = PartyState  # noqa: Y015
+
+@_typing.final
+class Reservation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    LEVEL_AT_LEAST_FIELD_NUMBER: _builtins.int
+    COUNTERPARTIES_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    level_at_least: _builtins.str
+    until: _builtins.int
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def counterparties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        level_at_least: _builtins.str = ...,
+        counterparties: _abc.Iterable[_builtins.str] | None = ...,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "counterparties", b"counterparties", "from", b"from", "level_at_least", b"level_at_least", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
+
+@_typing.final
+class ListActsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    TREATY_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Empty: all."""
+    treaty: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        treaty: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListActsRequest: _TypeAlias = ListActsRequest  # noqa: Y015
+
+@_typing.final
+class ListActsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActEntry]: ...
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingAct]: ...
+    def __init__(
+        self,
+        *,
+        acts: _abc.Iterable[Global___ActEntry] | None = ...,
+        missing: _abc.Iterable[Global___MissingAct] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListActsResponse: _TypeAlias = ListActsResponse  # noqa: Y015
+
+@_typing.final
+class ActEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    TREATY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    n: _builtins.int
+    statement: _builtins.bytes
+    treaty: _builtins.str
+    kind: _builtins.str
+    """ratify, reserve, suspend, give-notice, withdraw, reinstate."""
+    effective: _builtins.int
+    """What the member wrote, and from when it counts here; 0: it does not."""
+    since: _builtins.int
+    at: _builtins.int
+    """When it was made (own) or came."""
+    state: _builtins.str
+    """counts, waits, contradicts."""
+    by: _builtins.str
+    """Own user who made it or let it count."""
+    @_builtins.property
+    def reservation(self) -> Global___Reservation: ...
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        n: _builtins.int = ...,
+        statement: _builtins.bytes = ...,
+        treaty: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        effective: _builtins.int = ...,
+        since: _builtins.int = ...,
+        at: _builtins.int = ...,
+        state: _builtins.str = ...,
+        by: _builtins.str = ...,
+        reservation: Global___Reservation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "effective", b"effective", "kind", b"kind", "member", b"member", "n", b"n", "reservation", b"reservation", "since", b"since", "state", b"state", "statement", b"statement", "treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActEntry: _TypeAlias = ActEntry  # noqa: Y015
+
+@_typing.final
+class MissingAct(_message.Message):
+    """Act n of a member is being asked for: others wait behind it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    n: _builtins.int
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        n: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "n", b"n"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MissingAct: _TypeAlias = MissingAct  # noqa: Y015
+
+@_typing.final
+class ActRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREATY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    treaty: _builtins.str
+    kind: _builtins.str
+    effective: _builtins.int
+    """0: now."""
+    n: _builtins.int
+    """The number that the preview gave; another one now is ID_CONFLICT. 0: whichever is next."""
+    @_builtins.property
+    def reservation(self) -> Global___Reservation: ...
+    def __init__(
+        self,
+        *,
+        treaty: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        effective: _builtins.int = ...,
+        reservation: Global___Reservation | None = ...,
+        n: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "kind", b"kind", "n", b"n", "reservation", b"reservation", "treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActRequest: _TypeAlias = ActRequest  # noqa: Y015
+
+@_typing.final
+class ActResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    TREATY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    n: _builtins.int
+    treaty: _builtins.str
+    kind: _builtins.str
+    effective: _builtins.int
+    at: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Changed]:
+        """Who may receive what, as it would be at "at" without the act and with it; only what differs."""
+
+    @_builtins.property
+    def told(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members that are told."""
+
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        n: _builtins.int = ...,
+        treaty: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        effective: _builtins.int = ...,
+        changes: _abc.Iterable[Global___Changed] | None = ...,
+        at: _builtins.int = ...,
+        told: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "changes", b"changes", "effective", b"effective", "kind", b"kind", "member", b"member", "n", b"n", "told", b"told", "treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActResponse: _TypeAlias = ActResponse  # noqa: Y015
+
+@_typing.final
+class Changed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    sender: _builtins.str
+    recipient: _builtins.str
+    before: _builtins.str
+    """The highest level that may go; empty: nothing."""
+    after: _builtins.str
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        sender: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "category", b"category", "recipient", b"recipient", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Changed: _TypeAlias = Changed  # noqa: Y015
+
+@_typing.final
+class ResumeActsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeActsRequest: _TypeAlias = ResumeActsRequest  # noqa: Y015
+
+@_typing.final
+class ResumeActsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_FIELD_NUMBER: _builtins.int
+    n: _builtins.int
+    def __init__(
+        self,
+        *,
+        n: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["n", b"n"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeActsResponse: _TypeAlias = ResumeActsResponse  # noqa: Y015
+
+@_typing.final
+class BackfillRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREATY_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    BULLETINS_FIELD_NUMBER: _builtins.int
+    treaty: _builtins.str
+    recipient: _builtins.str
+    since: _builtins.int
+    after: _builtins.bytes
+    """Of FindBackfill: what the page before gave; empty: the newest."""
+    @_builtins.property
+    def bulletins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of Backfill: manifest digests, at most 64."""
+
+    def __init__(
+        self,
+        *,
+        treaty: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        since: _builtins.int = ...,
+        after: _builtins.bytes = ...,
+        bulletins: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "bulletins", b"bulletins", "recipient", b"recipient", "since", b"since", "treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillRequest: _TypeAlias = BackfillRequest  # noqa: Y015
+
+@_typing.final
+class BackfillResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.bytes
+    """Empty: that was the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackfillEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___BackfillEntry] | None = ...,
+        after: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillResponse: _TypeAlias = BackfillResponse  # noqa: Y015
+
+@_typing.final
+class BackfillEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    MD_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    BANNER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    PORTIONS_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    WORD_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.bytes
+    md: _builtins.bytes
+    created_at: _builtins.int
+    banner: _builtins.str
+    title: _builtins.str
+    granted: _builtins.int
+    portions: _builtins.int
+    basis: _builtins.str
+    word: _builtins.str
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.bytes = ...,
+        md: _builtins.bytes = ...,
+        created_at: _builtins.int = ...,
+        banner: _builtins.str = ...,
+        title: _builtins.str = ...,
+        granted: _builtins.int = ...,
+        portions: _builtins.int = ...,
+        basis: _builtins.str = ...,
+        word: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "basis", b"basis", "bulletin", b"bulletin", "created_at", b"created_at", "granted", b"granted", "md", b"md", "portions", b"portions", "title", b"title", "word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillEntry: _TypeAlias = BackfillEntry  # noqa: Y015

@@ -85,6 +85,16 @@ class BulletinsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhoAmIResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/intelshare.v1.Bulletins/Watch',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WatchRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WatchEvent.FromString,
+                _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/intelshare.v1.Bulletins/Search',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SearchRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SearchResponse.FromString,
+                _registered_method=True)
 
 
 class BulletinsServicer:
@@ -161,6 +171,20 @@ class BulletinsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """What happens from a place in the log on, as far as the caller may know of it; goes on until cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Search(self, request, context):
+        """One page of what the caller may see and that holds all the words, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BulletinsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +237,16 @@ def add_BulletinsServicer_to_server(servicer, server):
                     servicer.WhoAmI,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhoAmIRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WatchRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WatchEvent.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SearchRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SearchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -496,6 +530,60 @@ class Bulletins:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/Watch',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.WatchRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.WatchEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/Search',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SearchRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ConsentsStub:
     """The third-party rule: asking another member to let a recipient have its portion, and answering.
@@ -649,6 +737,345 @@ class Consents:
             '/intelshare.v1.Consents/List',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentListRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class TreatiesStub:
+    """What treaty files and the acts of members say together; acts of the own member; what follows from accession.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListTreaties = channel.unary_unary(
+                '/intelshare.v1.Treaties/ListTreaties',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesResponse.FromString,
+                _registered_method=True)
+        self.ListActs = channel.unary_unary(
+                '/intelshare.v1.Treaties/ListActs',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsResponse.FromString,
+                _registered_method=True)
+        self.PreviewAct = channel.unary_unary(
+                '/intelshare.v1.Treaties/PreviewAct',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActResponse.FromString,
+                _registered_method=True)
+        self.Act = channel.unary_unary(
+                '/intelshare.v1.Treaties/Act',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActResponse.FromString,
+                _registered_method=True)
+        self.ResumeActs = channel.unary_unary(
+                '/intelshare.v1.Treaties/ResumeActs',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeActsRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeActsResponse.FromString,
+                _registered_method=True)
+        self.FindBackfill = channel.unary_unary(
+                '/intelshare.v1.Treaties/FindBackfill',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.FromString,
+                _registered_method=True)
+        self.Backfill = channel.unary_unary(
+                '/intelshare.v1.Treaties/Backfill',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.FromString,
+                _registered_method=True)
+
+
+class TreatiesServicer:
+    """What treaty files and the acts of members say together; acts of the own member; what follows from accession.
+    """
+
+    def ListTreaties(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListActs(self, request, context):
+        """Every act held, own and of peers, also those that wait or contradict another.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewAct(self, request, context):
+        """What an act would change. Nothing is signed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Act(self, request, context):
+        """Sign the act and hand it to every member. It counts when this is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeActs(self, request, context):
+        """Let the acts of a member count that contradict each other, after it was asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindBackfill(self, request, context):
+        """Own bulletins that a treaty now allows a party and that were never addressed to it, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Backfill(self, request, context):
+        """Address some of them, at most 64 at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_TreatiesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListTreaties': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTreaties,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesResponse.SerializeToString,
+            ),
+            'ListActs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActs,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsResponse.SerializeToString,
+            ),
+            'PreviewAct': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewAct,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActResponse.SerializeToString,
+            ),
+            'Act': grpc.unary_unary_rpc_method_handler(
+                    servicer.Act,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ActResponse.SerializeToString,
+            ),
+            'ResumeActs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeActs,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeActsRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeActsResponse.SerializeToString,
+            ),
+            'FindBackfill': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindBackfill,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.SerializeToString,
+            ),
+            'Backfill': grpc.unary_unary_rpc_method_handler(
+                    servicer.Backfill,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Treaties', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Treaties', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Treaties:
+    """What treaty files and the acts of members say together; acts of the own member; what follows from accession.
+    """
+
+    @staticmethod
+    def ListTreaties(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/ListTreaties',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/ListActs',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewAct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/PreviewAct',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ActRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ActResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Act(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/Act',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ActRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ActResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeActs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/ResumeActs',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeActsRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeActsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindBackfill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/FindBackfill',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backfill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/Backfill',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,10 @@ class BulletinsStub:
     Receipts: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReceiptsRequest, _user_pb2.ReceiptsResponse]
     """Every signed receipt for an own bulletin, its signature checked anew."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_user_pb2.WhoAmIRequest, _user_pb2.WhoAmIResponse]
+    Watch: _grpc.UnaryStreamMultiCallable[_user_pb2.WatchRequest, _user_pb2.WatchEvent]
+    """What happens from a place in the log on, as far as the caller may know of it; goes on until cancelled."""
+    Search: _grpc.UnaryUnaryMultiCallable[_user_pb2.SearchRequest, _user_pb2.SearchResponse]
+    """One page of what the caller may see and that holds all the words, newest first."""
 
 @_typing.type_check_only
 class BulletinsAsyncStub(BulletinsStub):
@@ -84,6 +88,10 @@ class BulletinsAsyncStub(BulletinsStub):
     Receipts: _aio.UnaryUnaryMultiCallable[_user_pb2.ReceiptsRequest, _user_pb2.ReceiptsResponse]  # type: ignore[assignment]
     """Every signed receipt for an own bulletin, its signature checked anew."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_user_pb2.WhoAmIRequest, _user_pb2.WhoAmIResponse]  # type: ignore[assignment]
+    Watch: _aio.UnaryStreamMultiCallable[_user_pb2.WatchRequest, _user_pb2.WatchEvent]  # type: ignore[assignment]
+    """What happens from a place in the log on, as far as the caller may know of it; goes on until cancelled."""
+    Search: _aio.UnaryUnaryMultiCallable[_user_pb2.SearchRequest, _user_pb2.SearchResponse]  # type: ignore[assignment]
+    """One page of what the caller may see and that holds all the words, newest first."""
 
 class BulletinsServicer(metaclass=_abc_1.ABCMeta):
     """Analysts: write, read, ask why."""
@@ -169,6 +177,22 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.WhoAmIResponse, _abc.Awaitable[_user_pb2.WhoAmIResponse]]: ...
 
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _user_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.WatchEvent], _abc.AsyncIterator[_user_pb2.WatchEvent]]:
+        """What happens from a place in the log on, as far as the caller may know of it; goes on until cancelled."""
+
+    @_abc_1.abstractmethod
+    def Search(
+        self,
+        request: _user_pb2.SearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.SearchResponse, _abc.Awaitable[_user_pb2.SearchResponse]]:
+        """One page of what the caller may see and that holds all the words, newest first."""
+
 def add_BulletinsServicer_to_server(servicer: BulletinsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class ConsentsStub:
@@ -222,6 +246,106 @@ class ConsentsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.ConsentResponse, _abc.Awaitable[_user_pb2.ConsentResponse]]: ...
 
 def add_ConsentsServicer_to_server(servicer: ConsentsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class TreatiesStub:
+    """What treaty files and the acts of members say together; acts of the own member; what follows from accession."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> TreatiesAsyncStub: ...
+    ListTreaties: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListTreatiesRequest, _user_pb2.ListTreatiesResponse]
+    ListActs: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListActsRequest, _user_pb2.ListActsResponse]
+    """Every act held, own and of peers, also those that wait or contradict another."""
+    PreviewAct: _grpc.UnaryUnaryMultiCallable[_user_pb2.ActRequest, _user_pb2.ActResponse]
+    """What an act would change. Nothing is signed."""
+    Act: _grpc.UnaryUnaryMultiCallable[_user_pb2.ActRequest, _user_pb2.ActResponse]
+    """Sign the act and hand it to every member. It counts when this is answered."""
+    ResumeActs: _grpc.UnaryUnaryMultiCallable[_user_pb2.ResumeActsRequest, _user_pb2.ResumeActsResponse]
+    """Let the acts of a member count that contradict each other, after it was asked."""
+    FindBackfill: _grpc.UnaryUnaryMultiCallable[_user_pb2.BackfillRequest, _user_pb2.BackfillResponse]
+    """Own bulletins that a treaty now allows a party and that were never addressed to it, page by page."""
+    Backfill: _grpc.UnaryUnaryMultiCallable[_user_pb2.BackfillRequest, _user_pb2.BackfillResponse]
+    """Address some of them, at most 64 at once."""
+
+@_typing.type_check_only
+class TreatiesAsyncStub(TreatiesStub):
+    """What treaty files and the acts of members say together; acts of the own member; what follows from accession."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListTreaties: _aio.UnaryUnaryMultiCallable[_user_pb2.ListTreatiesRequest, _user_pb2.ListTreatiesResponse]  # type: ignore[assignment]
+    ListActs: _aio.UnaryUnaryMultiCallable[_user_pb2.ListActsRequest, _user_pb2.ListActsResponse]  # type: ignore[assignment]
+    """Every act held, own and of peers, also those that wait or contradict another."""
+    PreviewAct: _aio.UnaryUnaryMultiCallable[_user_pb2.ActRequest, _user_pb2.ActResponse]  # type: ignore[assignment]
+    """What an act would change. Nothing is signed."""
+    Act: _aio.UnaryUnaryMultiCallable[_user_pb2.ActRequest, _user_pb2.ActResponse]  # type: ignore[assignment]
+    """Sign the act and hand it to every member. It counts when this is answered."""
+    ResumeActs: _aio.UnaryUnaryMultiCallable[_user_pb2.ResumeActsRequest, _user_pb2.ResumeActsResponse]  # type: ignore[assignment]
+    """Let the acts of a member count that contradict each other, after it was asked."""
+    FindBackfill: _aio.UnaryUnaryMultiCallable[_user_pb2.BackfillRequest, _user_pb2.BackfillResponse]  # type: ignore[assignment]
+    """Own bulletins that a treaty now allows a party and that were never addressed to it, page by page."""
+    Backfill: _aio.UnaryUnaryMultiCallable[_user_pb2.BackfillRequest, _user_pb2.BackfillResponse]  # type: ignore[assignment]
+    """Address some of them, at most 64 at once."""
+
+class TreatiesServicer(metaclass=_abc_1.ABCMeta):
+    """What treaty files and the acts of members say together; acts of the own member; what follows from accession."""
+
+    @_abc_1.abstractmethod
+    def ListTreaties(
+        self,
+        request: _user_pb2.ListTreatiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListTreatiesResponse, _abc.Awaitable[_user_pb2.ListTreatiesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListActs(
+        self,
+        request: _user_pb2.ListActsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListActsResponse, _abc.Awaitable[_user_pb2.ListActsResponse]]:
+        """Every act held, own and of peers, also those that wait or contradict another."""
+
+    @_abc_1.abstractmethod
+    def PreviewAct(
+        self,
+        request: _user_pb2.ActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ActResponse, _abc.Awaitable[_user_pb2.ActResponse]]:
+        """What an act would change. Nothing is signed."""
+
+    @_abc_1.abstractmethod
+    def Act(
+        self,
+        request: _user_pb2.ActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ActResponse, _abc.Awaitable[_user_pb2.ActResponse]]:
+        """Sign the act and hand it to every member. It counts when this is answered."""
+
+    @_abc_1.abstractmethod
+    def ResumeActs(
+        self,
+        request: _user_pb2.ResumeActsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ResumeActsResponse, _abc.Awaitable[_user_pb2.ResumeActsResponse]]:
+        """Let the acts of a member count that contradict each other, after it was asked."""
+
+    @_abc_1.abstractmethod
+    def FindBackfill(
+        self,
+        request: _user_pb2.BackfillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.BackfillResponse, _abc.Awaitable[_user_pb2.BackfillResponse]]:
+        """Own bulletins that a treaty now allows a party and that were never addressed to it, page by page."""
+
+    @_abc_1.abstractmethod
+    def Backfill(
+        self,
+        request: _user_pb2.BackfillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.BackfillResponse, _abc.Awaitable[_user_pb2.BackfillResponse]]:
+        """Address some of them, at most 64 at once."""
+
+def add_TreatiesServicer_to_server(servicer: TreatiesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class OperationsStub:
     """Operators (and auditors, where the table says so)."""

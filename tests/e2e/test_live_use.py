@@ -1,0 +1,145 @@
+"""Live use through the command line: watching, searching, and asking a third member for its consent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+
+SHARED = "//FRA SECRET//REL TO FRA, USA"
+OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
+
+
+class Three:
+    """FRA, USA and KEN, running, who know each other."""
+
+    def __init__(self, home: Path) -> None:
+        self.fra, self.usa, self.ken = home / "fra", home / "usa", home / "ken"
+        self.ana, self.smith, self.wanjiku = (one / "users" / "ana" for one in (self.fra, self.usa, self.ken))
+        self.officer = self.ken / "users" / "rel"
+
+    def send(self, content: str, *words: str | Path, to: str = "USA", label: str = SHARED) -> str:
+        sent = ok(
+            "send", "-", "--as", self.ana, "--category", "cyber", "--to", to, "--label", label, "--yes",
+            "--json", *words, stdin=content,
+        )  # fmt: skip
+        return str(sent.json["bulletin"])
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+    home = tmp_path_factory.mktemp("live")
+    one = Three(home)
+    for folder, code in ((one.fra, "FRA"), (one.usa, "USA"), (one.ken, "KEN")):
+        found(folder, code)
+    with running(one.fra), running(one.usa), running(one.ken):
+        introduce(one.fra, one.usa)
+        introduce(one.fra, one.ken)
+        introduce(one.usa, one.ken)
+        for folder in (one.fra, one.usa, one.ken):
+            wait_until(
+                lambda at=folder: intelshare("node", "status", "--folder", at).out.count("linked") == 2,  # type: ignore[misc]
+                f"the links of {folder.name}",
+            )
+        yield one
+
+
+def events(profile: Path, *words: str) -> list[dict[str, Any]]:
+    done = ok("watch", "--as", profile, "--once", "--json", *words)
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def test_a_watch_that_goes_on_misses_nothing_and_tells_nothing_twice(three: Three) -> None:
+    events(three.smith)
+    first = three.send("one", "--wait", "accepted")
+    second = three.send("two", "--wait", "accepted")
+    told = [event for event in events(three.smith, "--since", "last") if event["what"] == "received"]
+    assert [event["bulletin"] for event in told] == [first, second]
+    assert {event["schema"] for event in told} == {"intelshare/event/1"}
+    assert told[0]["banner"] == SHARED
+    assert not [event for event in events(three.smith, "--since", "last") if event["what"] == "received"]
+    again = events(three.smith, "--since", told[0]["cursor"])
+    assert [event["bulletin"] for event in again if event["what"] == "received"] == [second]
+
+
+def test_the_sender_watches_its_bulletin_from_ok_to_receipt(three: Three) -> None:
+    events(three.ana)
+    bulletin = three.send("three", "--wait", "accepted")
+    told = [event["what"] for event in events(three.ana, "--since", "last") if event["bulletin"] == bulletin]
+    assert told == ["submitted", "sent", "accepted"]
+
+
+def test_a_running_watch_shows_what_arrives_and_ends_with_ctrl_c(three: Three) -> None:
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "intelshare", "watch", "--as", three.smith, "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until((three.smith / "watch-cursor").exists, "the watch to begin")
+        bulletin = three.send("four", "--wait", "accepted")
+        assert watch.stdout is not None
+        line = json.loads(watch.stdout.readline())
+        while line["bulletin"] != bulletin:
+            line = json.loads(watch.stdout.readline())
+        assert line["what"] == "received"
+    finally:
+        watch.send_signal(2)
+        assert watch.wait(timeout=20) == 130
+
+
+def test_a_cursor_of_another_log_is_told(three: Three) -> None:
+    done = intelshare("watch", "--as", three.smith, "--once", "--since", "0123456789abcdef.7")
+    assert (done.code, "CURSOR_UNKNOWN" in done.err) == (8, True)
+    assert intelshare("watch", "--as", three.smith, "--once", "--since", "nonsense").code == 2
+
+
+def test_search_finds_words_in_what_one_may_see_and_nothing_else(three: Three, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the source is HERON")
+    bulletin = three.send(
+        "Dürre im Norden, Pegel fällt",
+        "--portion",
+        f"{secret}://FRA SECRET//REL TO FRA",
+        "--wait",
+        "accepted",
+    )
+    hits = ok("search", "PEGEL", "dürre", "--as", three.smith, "--json").json["matches"]
+    assert [hit["bulletin"] for hit in hits] == [bulletin]
+    assert "Pegel" in hits[0]["excerpt"]
+    assert ok("search", "heron", "--as", three.smith, "--json").json["matches"] == []
+    assert [
+        h["bulletin"] for h in ok("search", "heron", "--sent", "--as", three.ana, "--json").json["matches"]
+    ] == [bulletin]
+    assert "nothing in" in ok("search", "no such word", "--as", three.smith).err
+
+
+def test_consent_from_request_to_release(three: Three) -> None:
+    words = ("send", "-", "--as", three.ana, "--category", "cyber", "--to", "USA", "--label", OF_KEN)
+    sent = intelshare(*words, "--yes", "--json", stdin="water level at the dam")
+    assert (sent.code, sent.json["pairs"][0]["word"]) == (3, "withheld")
+    name = str(sent.json["bulletin"])[:8]
+    asked = ok("consent", "request", name, "--for", "usa", "--as", three.ana, "--json").json["entries"]
+    assert [(entry["member"], entry["state"]) for entry in asked] == [("KEN", "asked")]
+    wait_until(
+        lambda: bool(ok("consent", "list", "--open", "--as", three.officer, "--json").json["entries"]),
+        "the question at KEN",
+    )
+    assert "water level" in ok("read", name, "--as", three.wanjiku).out
+    assert intelshare("consent", "grant", name, "--for", "USA", "--as", three.wanjiku).code == 4
+    granted = ok("consent", "grant", name, "--for", "USA", "--as", three.officer).out
+    assert "granted" in granted
+    wait_until(lambda: word(three, name) == "accepted", "USA to accept")
+    assert "water level" in ok("read", name, "--as", three.smith).out
+
+
+def word(three: Three, name: str) -> str:
+    entry = ok("outbox", name, "--as", three.ana, "--json").json
+    return next(str(pair["word"]) for pair in entry["pairs"] if pair["recipient"] == "USA")
