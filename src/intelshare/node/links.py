@@ -21,6 +21,7 @@ from intelshare.broker.checkpoint import Trees, answer
 from intelshare.broker.effects import Effects, Led
 from intelshare.broker.frame import Outbound
 from intelshare.broker.hello import Met
+from intelshare.broker.review import review
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode, NodeUri
@@ -33,7 +34,8 @@ from intelshare.node.link import Link, Stream
 from intelshare.node.pump import Pump
 from intelshare.node.shell import Shell, effects_of
 from intelshare.node.shredding import Shredder
-from intelshare.ports import Durable, Plan
+from intelshare.policy import Snapshot
+from intelshare.ports import Durable, Plan, Scalar
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
 
@@ -55,6 +57,7 @@ class Links:
         self._errors: dict[NodeUri, str] = {}
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
+        self._reviewed: Snapshot | None = None
         self._trees: Trees = {}
         self._answering = asyncio.Lock()
         self.pump = Pump(shell, self.by_member)
@@ -102,6 +105,19 @@ class Links:
         for link in list(self._open.values()):
             link.check()
             link.ask_again()
+
+    async def review(self) -> None:
+        """If the world has changed, by an act, a document or the clock: stop what may not go any more."""
+        shell = self._shell
+        present = shell.node.world.at(shell.now())
+        if present is self._reviewed or shell.clock.wrong():
+            return
+        after: tuple[Scalar, ...] = ()
+        while True:
+            after = (await self.act(review, after)).value.after
+            if not after:
+                break
+        self._reviewed = present
 
     async def act(self, step: Callable[..., Plan[L]], *event: object) -> Durable[L]:
         """Carry out a step and what it leads to. Raises what it raises, and StoreError."""

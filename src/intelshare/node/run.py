@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
+from intelshare.broker.act import counting
 from intelshare.broker.checkpoint import checkpoint, due
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.hello import ask_again, begin
-from intelshare.broker.node import Node, with_trust
+from intelshare.broker.node import Node, with_acts, with_trust
 from intelshare.broker.register import documents
 from intelshare.broker.tables import NODE, TABLES
 from intelshare.broker.transaction import SELF
@@ -44,6 +45,7 @@ from intelshare.node.servers import Ports, open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.shell import Shell
 from intelshare.node.sidecar import check_database, check_memory, standing
+from intelshare.node.treaties import treaties
 from intelshare.packs import builtin_registry
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
 from intelshare.ports import Store
@@ -58,6 +60,7 @@ from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vau
 _SERVICES: Final = (
     ("Bulletins", bulletins),
     ("Consents", consent_service),
+    ("Treaties", treaties),
     ("Operations", operations),
 )
 """Of user.proto: what the user port offers."""
@@ -133,6 +136,7 @@ class RunningNode:
             await asyncio.sleep(1)
             self.links.tick()
             await self._end_what_is_over()
+            await self.links.review()
             await self._say_where_the_log_stands()
             await asyncio.to_thread(self._remember)
             looked += 1
@@ -289,7 +293,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
     suite = min(SUITES)
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     signer = vault.signer(trust.signing_key(settings.node, suite, now))
-    return with_trust(
+    node = with_trust(
         Node(
             member=settings.member,
             uri=NodeUri(settings.node),
@@ -307,6 +311,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
         ),
         trust,
     )
+    return with_acts(node, store.query(counting))
 
 
 def _write_public(folder: Folder, vault: FileVault) -> None:
