@@ -145,12 +145,16 @@ def describe(code: str, exhibit: Exhibit) -> str:
     found = contradiction(exhibit)
     if found is not None:
         return found.what
-    checkpoints = [decode(Checkpoint, said.data) for said in exhibit.statements if said.kind is Kind.CHECKPOINT]
+    checkpoints = [
+        decode(Checkpoint, said.data) for said in exhibit.statements if said.kind is Kind.CHECKPOINT
+    ]
     if code == "LOG_FORGOT":
         if len(checkpoints) == 2 and exhibit.path:
             led = judge(position(checkpoints[0]), position(checkpoints[1]), exhibit.path[0])
             return f"new incarnation, forgot {led.forgot} entries"
-        return f"{exhibit.raw.decode('utf-8', 'replace')} holds {exhibit.holds} entries that were forgotten here"
+        return (
+            f"{exhibit.raw.decode('utf-8', 'replace')} holds {exhibit.holds} entries that were forgotten here"
+        )
     if code == "LOG_FORK" and checkpoints:
         return f"shown to others in another way at size {checkpoints[0].size}, or they lie"
     if len(checkpoints) == 2:

@@ -207,5 +207,3 @@ def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
                 yield row.leaf
 
     return lambda low, high: list(hashes(low, high))
-
-

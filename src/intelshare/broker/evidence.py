@@ -55,9 +55,7 @@ class Shelf:
         if self._shelf == CONTRADICTIONS and number > MAX_CONTRADICTIONS:
             return False
         self._last = number
-        row = EvidenceRow(
-            key, self._member, self._shelf, -number, code, tx.now, 1, encode(Exhibit, exhibit)
-        )
+        row = EvidenceRow(key, self._member, self._shelf, -number, code, tx.now, 1, encode(Exhibit, exhibit))
         tx.put(EVIDENCE, row)
         if self._shelf == REJECTED:
             oldest = (-(number - MAX_REJECTED) - 1,)
@@ -88,9 +86,7 @@ def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
     return exhibit_of((), raw=carried.data[:MAX_DATA])
 
 
-def contradict(
-    tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b""
-) -> Digest:
+def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
     """Keep statements that contradict each other: its id. ``key``: what tells one contradiction from another."""
     identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
     Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
@@ -127,7 +123,9 @@ def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[Receiv
 def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
     """A received statement as it was signed."""
     batch = tx.get(BATCH, row.batch)
-    return Evidence(Kind(row.kind), row.nonce, row.data, row.proof, batch.record if batch is not None else b"")
+    return Evidence(
+        Kind(row.kind), row.nonce, row.data, row.proof, batch.record if batch is not None else b""
+    )
 
 
 def alarms(view: View) -> list[EvidenceRow]:

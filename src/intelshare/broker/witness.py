@@ -77,7 +77,9 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     heard, held = (found, None) if found is not None and found.state == Held.HEARD else (None, found)
     if held is not None and held.root != said.root:
         _fork(tx, held, inbound.member, signed)
-        raise TrustError("LOG_FORK", f"{inbound.member} signed two logs of {said.size} entries under one name")
+        raise TrustError(
+            "LOG_FORK", f"{inbound.member} signed two logs of {said.size} entries under one name"
+        )
     if is_broken(tx.view, said.origin):
         raise TrustError(
             "LOG_INCONSISTENT",
@@ -89,7 +91,7 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         if heard is not None and heard.root != said.root:
             both = exhibit_of([signed, decode(Evidence, heard.signed)])
             _split(tx, row, _position(heard), heard.member, inbound.member, both)
-    elif batch.record.signed_at > decode(Batch, decode(Evidence, held.signed).batch).signed_at:
+    elif batch.record.signed_at > _signed_at(held):
         # The same log as before, and others that its node has seen since.
         tx.put(CHECKPOINT, changed(held, signed=encode(Evidence, signed)))
     _compare(tx, inbound.member, said, signed)
@@ -159,7 +161,12 @@ def _grew(tx: Transaction, earlier: CheckpointRow, later: CheckpointRow) -> None
 
 
 def _forgot(
-    tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath, count: int
+    tx: Transaction,
+    member: MemberCode,
+    earlier: CheckpointRow,
+    later: CheckpointRow,
+    path: LogPath,
+    count: int,
 ) -> None:
     """Memory was lost, and the later log says so: shown, never held against it."""
     if later.state == Held.CLAIMED:
@@ -344,19 +351,28 @@ def _base(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow:
 
 
 def _above(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
-    """The nearest longer checkpoint of the same log that its own node signed."""
+    """The nearest longer checkpoint of the same log that its own node signed, or one of a log after it."""
     signed = [row for row in rows if row.state in (Held.PROVED, Held.CLAIMED)]
     longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
-    return min(longer, key=lambda row: row.size) if longer else None
+    after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
+    if longer:
+        return min(longer, key=lambda row: row.size)
+    return max(after, key=lambda row: row.at) if after else None
 
 
 def _ask(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
-    """The path from the earlier of two to the later."""
-    if one.incarnation == other.incarnation:
-        first, second = (one, other) if one.size < other.size else (other, one)
-    else:
-        first, second = (one, other) if one.at < other.at else (other, one)
+    """The path from the earlier of two to the later. Of two logs the order is that in which they were signed:
+    a copy of an old checkpoint may come late."""
+    first, second = one, other
+    if Held.HEARD not in (one.state, other.state):
+        same = one.incarnation == other.incarnation
+        later = one.size > other.size if same else _signed_at(one) > _signed_at(other)
+        first, second = (other, one) if later else (one, other)
     return LogAsk(one.origin, first.incarnation, first.size, second.incarnation, second.size)
+
+
+def _signed_at(row: CheckpointRow) -> Instant:
+    return decode(Batch, decode(Evidence, row.signed).batch).signed_at
 
 
 def _thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:

@@ -5,6 +5,7 @@
     I3   the sender's word and the recipient's inbox say the same                end
     I4   no frame to X holds a statement for Y                                   wire
     I5   one content per number; numbers without a gap; no honest stream frozen  wire, end
+    I6   one root per size of a log; what is held of it is how it began; nobody is accused wire, end
     I7   each log is whole, and its root is that of its entries                  end
     I9   when faults are over, everything settles                                end
 
@@ -19,13 +20,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from intelshare.audit import LogHead, append
+from intelshare.audit.proofs import root_over
 from intelshare.audit.records import EntryType, Received
+from intelshare.broker.evidence import CONTRADICTIONS
 from intelshare.broker.frame import Outbound
 from intelshare.broker.stored import facts_of
 from intelshare.broker.streams import missing
 from intelshare.broker.submit import Submitted
 from intelshare.broker.tables import (
     BULLETIN,
+    CHECKPOINT,
+    EVIDENCE,
     INBOX,
     INCOMING,
     LOG,
@@ -40,8 +45,9 @@ from intelshare.broker.tables import (
     ReceivedRow,
 )
 from intelshare.broker.transaction import open_entry
+from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Kind, Receipt, ReceiptStatus, Release
+from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, Release
 from intelshare.delivery import BestReceipt, Ranges, word
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.ports import Table, View
@@ -79,6 +85,7 @@ class Oracle:
         self._promises: dict[str, list[_Promise]] = defaultdict(list)
         self._answers: dict[bytes, Submitted] = {}
         self._numbers: dict[tuple[str, int, str, int], LeafId] = {}
+        self._roots: dict[tuple[str, int, int], bytes] = {}
         self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
 
     def answered(self, machine: Machine, key: bytes, answer: Submitted) -> None:
@@ -134,6 +141,8 @@ class Oracle:
                 self._release(process, outbound.peer, leaf, decode(Release, carried.data))
             elif carried.kind == Kind.RECEIPT:
                 self._receipt(process, outbound.peer, leaf, decode(Receipt, carried.data))
+            elif carried.kind == Kind.CHECKPOINT:
+                self._checkpoint(process, decode(Checkpoint, carried.data))
 
     def _release(self, process: Process, peer: MemberCode, leaf: LeafId, release: Release) -> None:
         if release.recipient != peer:
@@ -151,11 +160,18 @@ class Oracle:
         if self._receipts.setdefault(key, leaf) != leaf:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")
 
+    def _checkpoint(self, process: Process, said: Checkpoint) -> None:
+        self.counts["checkpoint"] += 1
+        log = (said.origin, said.incarnation, said.size)
+        if self._roots.setdefault(log, said.root) != said.root:
+            raise Violation("I6", f"{process.name} signed two roots for {said.size} entries of one log")
+
     def quiet(self, machines: Mapping[str, Machine]) -> bool:
         """Whether nothing is left to do anywhere."""
         return not any(
             machine.disk.unsynced
             or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
+            or _unproved(machine, machines)
             or any(_lacks(machine, other) for other in machines.values())
             or self._pending(machine, machines)
             for machine in machines.values()
@@ -183,6 +199,7 @@ class Oracle:
         for machine in machines.values():
             self._check_promises(machine)
             self._check_log(machine)
+            self._check_witnesses(machine, machines)
             self._check_inbox(machine)
             self._check_streams(machine)
         for machine in machines.values():
@@ -202,6 +219,23 @@ class Oracle:
             grown = append(LogHead(head.incarnation, 0, b""), [row.leaf for row in rows])
             if grown.frontier != head.frontier:
                 raise Violation("I7", f"a log of {machine.name} does not match its root")
+
+    def _check_witnesses(self, machine: Machine, machines: Mapping[str, Machine]) -> None:
+        """I6 on the disks: what is held of a log is how it began, and nobody honest is accused."""
+        view = machine.disk.view
+        for row in _rows(view, EVIDENCE):
+            known = row.member in machines and machines[row.member].forgets
+            if row.shelf == CONTRADICTIONS and not (known and row.code == "LOG_FORGOT"):
+                raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
+        for held in _rows(view, CHECKPOINT):
+            if held.state != Held.HEARD and not machines[held.member].forgets:
+                log = machines[held.member].disk.view.find(LOG, "key", held.incarnation, limit=held.size)
+                if len(log) != held.size or root_over([row.leaf for row in log]) != held.root:
+                    raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
+            if held.state == Held.BROKEN:
+                raise Violation(
+                    "I6", f"{machine.name} believes that the log of {held.member} contradicts itself"
+                )
 
     def _check_inbox(self, machine: Machine) -> None:
         """I2 on the disk."""
@@ -287,6 +321,14 @@ def _lacks(machine: Machine, other: Machine) -> bool:
             if not other.forgets or (found and found[0].sequence <= last):
                 return True
     return False
+
+
+def _unproved(machine: Machine, machines: Mapping[str, Machine]) -> bool:
+    """Whether checkpoints wait for a path that their node can still show."""
+    return any(
+        row.state == Held.CLAIMED and not machines[row.member].forgets
+        for row in _rows(machine.disk.view, CHECKPOINT)
+    )
 
 
 def _holes(view: View, peer: str) -> bool:

@@ -146,7 +146,9 @@ def _shape(*fields: tuple[int, int]) -> _Shape:
     return _Shape(rows, tuple(i for i, (_, limit) in enumerate(fields) if limit), len(fields))
 
 
-_LINK_MESSAGE: Final = _shape((_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0))
+_LINK_MESSAGE: Final = _shape(
+    (_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0)
+)
 _FRAME: Final = _shape((_BYTES, 0), (_BYTES, 0), (_MESSAGE, MAX_STATEMENTS))
 _STATEMENT: Final = _shape(
     (_VARINT, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, MAX_BODIES)
