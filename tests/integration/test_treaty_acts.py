@@ -1,0 +1,292 @@
+"""Treaty acts between real nodes: from the officer's word to what both ends release, through restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from intelshare.instant import SECOND
+from intelshare.wire.v1 import user_pb2 as pb
+from node_world import Client, Site, code_of, introduce, make_site, now, until, word
+
+CLIMATE = "demo-climate"
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
+    fra, ken = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "KEN")]
+    try:
+        await fra.start()
+        await ken.start()
+        await introduce(fra, ken)
+        await until(lambda: _linked(fra) and _linked(ken))
+        yield fra, ken
+    finally:
+        await fra.stop()
+        await ken.stop()
+
+
+def _linked(site: Site) -> bool:
+    return bool(site.running.links.by_member())
+
+
+async def warn(site: Site, text: str = "drought") -> tuple[bytes, str, list[str]]:
+    """A warning of FRA to KEN: id, word, codes."""
+    portion = pb.Portion(
+        kind=1,
+        label="//FRA DR//REL TO FRA, KEN",
+        category="climate-disaster",
+        media="text/plain",
+        content=text.encode(),
+    )
+    request = pb.SubmitRequest(
+        key=text.encode().ljust(16, b".")[:16], to=["KEN"], precedence=1, portions=[portion]
+    )
+    async with site.client("a") as client:
+        answer = await client.bulletins.Submit(request)
+    (one,) = answer.pairs
+    return answer.bulletin, one.word, [reason.code for p in one.portions for reason in p.reasons]
+
+
+async def do(site: Site, kind: str, by: str = "r", **changes: Any) -> pb.ActResponse:
+    async with site.client(by) as client:
+        answer: pb.ActResponse = await client.treaties.Act(
+            pb.ActRequest(treaty=CLIMATE, kind=kind, **changes)
+        )
+    return answer
+
+
+async def codes_of(site: Site, bulletin: bytes) -> list[str]:
+    async with site.client("a") as client:
+        answer = await client.bulletins.Outbox(pb.OutboxRequest(id=bulletin.hex()))
+    return list(answer.entries[0].pairs[0].codes)
+
+
+async def states(site: Site) -> dict[str, str]:
+    async with site.client("u") as client:
+        answer = await client.treaties.ListTreaties(pb.ListTreatiesRequest(treaty=CLIMATE))
+    return {party.member: party.state for party in answer.treaties[0].parties}
+
+
+async def acts(site: Site) -> list[tuple[str, int, str, str]]:
+    async with site.client("u") as client:
+        answer = await client.treaties.ListActs(pb.ListActsRequest())
+    return [(act.member, act.n, act.kind, act.state) for act in answer.acts]
+
+
+async def knows(site: Site, count: int) -> None:
+    async def enough() -> bool:
+        return len(await acts(site)) >= count
+
+    await until(enough)
+
+
+async def settled(site: Site, bulletin: bytes, wanted: str) -> None:
+    async def reached() -> bool:
+        return await word(site, bulletin, "KEN") == wanted
+
+    await until(reached)
+
+
+async def test_after_a_withdrawal_the_next_bulletin_is_withheld_at_both_ends(pair: tuple[Site, Site]) -> None:
+    fra, ken = pair
+    first, _, _ = await warn(fra, "before")
+    await settled(fra, first, "accepted")
+    answer = await do(ken, "withdraw")
+    assert (answer.member, answer.n, list(answer.told)) == ("KEN", 1, ["FRA"])
+    assert (await states(ken))["KEN"] == "WITHDRAWN"
+    await knows(fra, 1)
+    assert (await states(fra))["KEN"] == "WITHDRAWN"
+    _, shown, codes = await warn(fra, "after")
+    assert (shown, codes) == ("withheld", ["WITHDRAWN"])
+
+
+async def test_what_was_queued_is_withheld_when_the_act_comes_before_it(pair: tuple[Site, Site]) -> None:
+    fra, ken = pair
+    await ken.stop()
+    bulletin, shown, _ = await warn(fra)
+    assert shown == "queued"
+    # KEN acts while FRA is away, then both meet: the act is asked for, and overtakes what waits.
+    port = fra.running.peer_port
+    await fra.stop()
+    await ken.start()
+    await do(ken, "suspend")
+    await fra.start()
+    assert fra.running.peer_port == port
+    await knows(fra, 1)
+
+    async def ended() -> bool:
+        return await word(fra, bulletin, "KEN") in ("withheld", "refused")
+
+    await until(ended)
+    if await word(fra, bulletin, "KEN") == "withheld":
+        assert await codes_of(fra, bulletin) == ["SUSPENDED"]
+
+
+async def test_what_is_on_the_way_is_stopped_when_a_date_passes(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, ken = pair
+    end = now() + 3 * SECOND
+    await do(ken, "give-notice", effective=end)
+    await knows(fra, 1)
+
+    # KEN takes frames and never answers them (attacks.md row 45).
+    async def swallow(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(ken.running.links.link(fra.running.shell.node.uri), "_take", swallow)
+    bulletin, shown, _ = await warn(fra)
+    assert shown == "queued"
+    await settled(fra, bulletin, "sent")
+    await settled(fra, bulletin, "in doubt")
+    assert now() >= end
+    assert await codes_of(fra, bulletin) == ["WITHDRAWN"]
+    assert (await states(fra))["KEN"] == "WITHDRAWN"
+
+
+async def test_acts_hold_after_a_restart_and_a_new_member_learns_all_of_them(
+    pair: tuple[Site, Site], tmp_path: Path
+) -> None:
+    fra, ken = pair
+    for kind in ("suspend", "reinstate", "withdraw"):
+        await do(ken, kind)
+    await knows(fra, 3)
+    expected = [("KEN", n, kind, "counts") for n, kind in enumerate(("suspend", "reinstate", "withdraw"), 1)]
+    for site in pair:
+        await site.stop()
+        await site.start()
+        assert await acts(site) == expected
+        assert (await states(site))["KEN"] == "WITHDRAWN"
+    usa = await asyncio.to_thread(make_site, "USA", tmp_path / "USA")
+    try:
+        await usa.start()
+        await introduce(ken, usa)
+        await knows(usa, 3)
+        assert await acts(usa) == expected
+    finally:
+        await usa.stop()
+
+
+async def test_the_effect_is_shown_before_anything_is_signed(pair: tuple[Site, Site]) -> None:
+    _, ken = pair
+    request = pb.ActRequest(treaty=CLIMATE, kind="withdraw")
+    async with ken.client("o") as client:
+        shown = await client.treaties.PreviewAct(request)
+    assert (shown.n, list(shown.told)) == (1, ["FRA"])
+    changes = {(c.category, c.sender, c.recipient): (c.before, c.after) for c in shown.changes}
+    assert changes["climate-disaster", "FRA", "KEN"] == ("DIFFUSION RESTREINTE", "")
+    assert set(changes) == {
+        (category, *way)
+        for category in ("climate-disaster", "cyber")
+        for way in (("FRA", "KEN"), ("KEN", "FRA"))
+    }
+    assert await acts(ken) == []
+    await do(ken, "suspend")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await do(ken, "withdraw", n=shown.n)
+    assert code_of(caught.value) == "ID_CONFLICT"
+
+
+@pytest.mark.parametrize(
+    ("code", "request_"),
+    [
+        ("NOT_FOUND", pb.ActRequest(treaty="nothing", kind="withdraw")),
+        ("INPUT_INVALID", pb.ActRequest(treaty=CLIMATE, kind="annex")),
+        ("INPUT_INVALID", pb.ActRequest(treaty=CLIMATE, kind="reserve")),
+        ("INPUT_INVALID", pb.ActRequest(treaty=CLIMATE, kind="suspend", effective=1)),
+        (
+            "INPUT_INVALID",
+            pb.ActRequest(
+                treaty=CLIMATE, kind="reserve", reservation=pb.Reservation(level_at_least="SO SECRET")
+            ),
+        ),
+        (
+            "UNKNOWN_MEMBER",
+            pb.ActRequest(treaty=CLIMATE, kind="reserve", reservation=pb.Reservation(counterparties=["XXX"])),
+        ),
+        (
+            "TOO_LARGE",
+            pb.ActRequest(
+                treaty=CLIMATE, kind="reserve", reservation=pb.Reservation(categories=["cyber"] * 65)
+            ),
+        ),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(
+    pair: tuple[Site, Site], code: str, request_: pb.ActRequest
+) -> None:
+    _, ken = pair
+    for call in ("PreviewAct", "Act"):
+        async with ken.client("r") as client:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await getattr(client.treaties, call)(request_)
+        assert code_of(caught.value) == code
+
+
+async def test_a_reservation_goes_and_comes_by_its_own_terms(pair: tuple[Site, Site]) -> None:
+    fra, ken = pair
+    terms = pb.Reservation(categories=["climate-disaster"], counterparties=["FRA"])
+    await do(ken, "reserve", reservation=terms)
+    await knows(fra, 1)
+    _, shown, codes = await warn(fra, "reserved")
+    assert (shown, codes) == ("withheld", ["RESERVATION"])
+    await do(ken, "reinstate", reservation=terms)
+    await knows(fra, 2)
+    bulletin, shown, _ = await warn(fra, "freed")
+    assert shown == "queued"
+    await settled(fra, bulletin, "accepted")
+
+
+async def offers(client: Client, **request: Any) -> list[pb.BackfillEntry]:
+    found: list[pb.BackfillEntry] = []
+    after = b""
+    while True:
+        page = await client.treaties.FindBackfill(
+            pb.BackfillRequest(treaty=CLIMATE, recipient="KEN", after=after, **request)
+        )
+        found += page.entries
+        after = page.after
+        if not after:
+            return found
+
+
+async def test_backfill_offers_what_accession_allows_and_releases_what_the_officer_names(
+    pair: tuple[Site, Site],
+) -> None:
+    fra, ken = pair
+    # Written for somebody else.
+    texts = [("early", "//FRA DR//REL TO FRA, KEN"), ("secret", "//FRA S//REL TO FRA, KEN")]
+    async with fra.client("a") as client:
+        for text, label in texts:
+            portion = pb.Portion(
+                kind=1, label=label, category="climate-disaster", media="text/plain", content=text.encode()
+            )
+            key = text.encode().ljust(16, b".")
+            await client.bulletins.Submit(
+                pb.SubmitRequest(key=key, to=["FRA"], precedence=1, portions=[portion])
+            )
+    async with fra.client("r") as client:
+        found = await offers(client)
+        assert [(one.granted, one.portions, one.basis, one.word) for one in found] == [
+            (1, 1, CLIMATE, "queued")
+        ]
+        assert await offers(client, since=now()) == []
+        done = await client.treaties.Backfill(
+            pb.BackfillRequest(treaty=CLIMATE, recipient="KEN", bulletins=[found[0].md])
+        )
+        assert [one.bulletin for one in done.entries] == [found[0].bulletin]
+        assert await offers(client) == []
+        again = await client.treaties.Backfill(
+            pb.BackfillRequest(treaty=CLIMATE, recipient="KEN", bulletins=[found[0].md])
+        )
+        assert list(again.entries) == []
+    await settled(fra, found[0].bulletin, "accepted")
+    async with ken.client("a") as client:
+        inbox = await client.bulletins.Inbox(pb.InboxRequest())
+    assert [entry.bulletin for entry in inbox.entries] == [found[0].bulletin]
