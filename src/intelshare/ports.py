@@ -165,9 +165,11 @@ class Store(Protocol):
         """Ask something of the committed rows; changes nothing."""
 
     def shred(self) -> Awaitable[None]:
-        """Resolve once nothing that was deleted or replaced before this call is in the store's files.
+        """Resolve once what was overwritten before this call is in none of the store's files.
 
-        Only then may it be signed that something is destroyed (crash point c16). Waits for readers that
+        It holds for rows replaced by others of the same size, in a table from which nothing is ever deleted:
+        what is deleted is overwritten too, but its neighbours move then, and may leave copies behind. Only
+        after this may it be signed that something is destroyed (crash point c16). Waits for readers that
         still look at older rows. Raises what ``perform`` raises.
         """
 

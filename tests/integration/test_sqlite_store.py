@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -347,3 +348,69 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
     store.close()
     assert acknowledged <= kept
     assert findings == []
+
+
+@pytest.mark.parametrize("size", [72, 200, 2300, 9000])
+async def test_i8_what_was_overwritten_in_its_place_is_in_no_file_after_shredding(
+    store: SqliteStore, path: Path, size: int
+) -> None:
+    drawn = random.Random(size)
+    alive: dict[str, bytes] = {}
+    gone: list[bytes] = []
+    for round_ in range(20):
+        fresh = {f"{round_}/{number}": drawn.randbytes(size) for number in range(20)}
+        await store.perform(put(*[thing(name, body=body) for name, body in fresh.items()]))
+        alive |= fresh
+        chosen = drawn.sample(sorted(alive), drawn.choice([4, 10, 18]))
+        gone += [alive.pop(name) for name in chosen]
+        await store.perform(put(*[thing(name, body=bytes(size)) for name in chosen]))
+    # What is larger than a page does not stand in one piece.
+    pieces = [piece for body in gone for piece in (body[:40], body[-40:])]
+    assert all(found(path, piece) for piece in pieces), "the check could not fail"
+    await store.shred()
+    assert not any(found(path, piece) for piece in pieces)
+    assert all(found(path, body[:40]) for body in alive.values())
+    assert path.with_name(path.name + "-wal").stat().st_size == 0
+
+
+async def test_shredding_waits_for_a_reader_of_older_rows_and_holds_up_no_step(
+    store: SqliteStore, path: Path
+) -> None:
+    secret = b"what was deleted " * 4
+    await store.perform(put(thing("a", body=secret)))
+    reading, release = threading.Event(), threading.Event()
+
+    def slow(view: View) -> int:
+        count = view.count(THING, "key")
+        reading.set()
+        release.wait(20)
+        return count
+
+    asked = asyncio.create_task(asyncio.to_thread(store.query, slow))
+    await asyncio.to_thread(reading.wait, 20)
+    await store.perform(put(thing("a", body=bytes(len(secret)))))
+    shredding = asyncio.create_task(store.shred())
+    await asyncio.sleep(0.3)
+    await store.perform(put(thing("b")))
+    assert not shredding.done()
+    assert found(path, secret)
+    release.set()
+    assert await asked == 1
+    await shredding
+    assert not found(path, secret)
+
+
+async def test_shredding_on_a_broken_disk_stops_the_store_and_never_says_done(path: Path) -> None:
+    failures: list[StoreError] = []
+    store = SqliteStore(path, TABLES, failures.append)
+    await store.perform(put(thing("a")))
+    store._failed = StoreError("DISK_ERROR", "as after an I/O error")
+    with pytest.raises(StoreError, match="I/O"):
+        await store.shred()
+    store.close()
+
+
+def found(path: Path, content: bytes) -> bool:
+    """Whether the database or its WAL has these bytes."""
+    files = [path, path.with_name(path.name + "-wal")]
+    return any(content in file.read_bytes() for file in files if file.exists())

@@ -221,3 +221,27 @@ async def test_close_can_be_called_twice(store: Store) -> None:
 def test_only_a_commit_makes_a_durable_value() -> None:
     with pytest.raises(TypeError):
         Durable("a", object())
+
+
+async def test_shredding_changes_no_row_and_later_steps_go_on(store: Store) -> None:
+    await store.perform(put(thing("a"), thing("b")))
+    await store.perform(lambda _: Plan((Delete(THING, ("a", 0)),), None))
+    await store.shred()
+    assert names(store, "key") == ["b0"]
+    await store.perform(put(thing("c")))
+    assert names(store, "key") == ["b0", "c0"]
+
+
+async def test_shredding_takes_its_turn_among_the_steps(store: Store) -> None:
+    done: list[str] = []
+
+    async def note(name: str, waits: Any) -> None:
+        await waits
+        done.append(name)
+
+    await asyncio.gather(
+        note("first", store.perform(put(thing("a")))),
+        note("shred", store.shred()),
+        note("second", store.perform(put(thing("b")))),
+    )
+    assert done == ["first", "shred", "second"]

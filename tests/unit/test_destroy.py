@@ -13,7 +13,7 @@ from intelshare.broker.destroy import due_of, finish, marked
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.lists import InboxFilter, inbox, outbox
 from intelshare.broker.read import Reading, read
-from intelshare.broker.tables import INBOX, PORTION, RECEIVED
+from intelshare.broker.tables import INBOX, PORTION, RECEIVED, SECRET
 from intelshare.broker.transaction import open_secret
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
@@ -59,7 +59,11 @@ def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(m
     bulletin = delivered(members, valid_until=END)
     assert not usa.store.query(lambda view: anything_over(view, Instant(END - 1)))
     assert usa.store.query(lambda view: anything_over(view, END))
+    (before,) = rows(usa, SECRET)
     assert usa.do(expire, at=END).marked
+    assert rows(usa, SECRET) == [replace(before, sealed=bytes(len(before.sealed)))], (
+        "a row of another size moves"
+    )
     assert rows(usa, PORTION) == []
     assert EntryType.DESTROYED not in log_of(usa)
     done = usa.do(finish, usa.store.query(marked), at=END)

@@ -1,7 +1,7 @@
-"""Destroy: a received bulletin is erased by deleting its keys, and signed for only then (crash point c16).
+"""Destroy: a received bulletin is erased by destroying its keys, and signed for only then (crash point c16).
 
-    mark      secrets are deleted and the row says so, in one commit      never readable again
-    (shell)   ``Store.shred``: the deleted bytes are in no file any more
+    mark      secrets are overwritten and the row says so, in one commit  never readable again
+    (shell)   ``Store.shred``: the overwritten bytes are in no file any more
     finish    receipt DESTROYED with its cause, log entry                 once
 
 It is the same for a recall, for valid-until and for the end of a retention obligation. A crash between the
@@ -20,6 +20,7 @@ from intelshare.audit.records import Destroyed, EntryType
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import rank
 from intelshare.broker.node import Node
+from intelshare.broker.stored import destroy_secret
 from intelshare.broker.tables import BULLETIN, INBOX, PORTION, InboxRow
 from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
@@ -44,7 +45,7 @@ class Gone(IntEnum):
 
     NO = 0
     MARKED = 1
-    """The keys are deleted; not yet signed for."""
+    """The keys are overwritten; not yet signed for."""
     DESTROYED = 2
 
 
@@ -59,12 +60,13 @@ def due_of(expires: Instant, received: Instant, obligations: Iterable[str]) -> I
 
 
 def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
-    """Delete the keys of an accepted bulletin. Nothing if that was done before."""
+    """Destroy the keys of an accepted bulletin. Nothing if that was done before."""
     if row.gone != Gone.NO:
         return
     # What the member wrote itself and got back from somebody is still its own.
     if tx.get(BULLETIN, row.md) is None:
         for slot in _slots(tx, row):
+            destroy_secret(tx, row.md, slot)
             tx.delete(PORTION, row.md, slot)
     tx.put(INBOX, changed(row, gone=Gone.MARKED, cause=cause, due=tx.now))
     tx.marked = True

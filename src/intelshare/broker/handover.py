@@ -185,7 +185,7 @@ def _clear(
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
         return None
     try:
-        cleared = _cleared(node, row, written, decided, now, kem, consents)
+        cleared = _cleared(node, tx.view, row, written, decided, now, kem, consents)
     except DeliveryError as stopped:
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
@@ -217,6 +217,7 @@ def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair,
 
 def _cleared(
     node: Node,
+    view: View,
     row: PairRow,
     written: Written,
     decided: Pair,
@@ -243,7 +244,7 @@ def _cleared(
             [
                 ClearedPortion(
                     Granted(judged.slot, judged.ruling.cited, judged.ruling.decision.obligations),
-                    read_secret(node, by_slot[judged.slot]),
+                    read_secret(node, view, by_slot[judged.slot]),
                     by_slot[judged.slot].body_digest,
                 )
                 for judged in granted

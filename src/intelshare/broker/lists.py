@@ -190,11 +190,13 @@ def queued(view: View, member: MemberCode) -> tuple[int, int]:
     return view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member)
 
 
-def title_of(node: Node, written: Written) -> str:
+def title_of(node: Node, view: View, written: Written) -> str:
     """The title of an own bulletin; empty if it has none."""
     for portion, head in zip(written.portions, written.heads, strict=True):
         if head.kind == PortionKind.TITLE:
-            opened = reopen(written.row.manifest, portion.slot, read_secret(node, portion), portion.body)
+            opened = reopen(
+                written.row.manifest, portion.slot, read_secret(node, view, portion), portion.body
+            )
             return opened.portion.content.decode("utf-8", "replace")
     return ""
 
@@ -210,7 +212,7 @@ def _newest(view: View) -> Iterator[InboxRow]:
 
 
 def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
-    row, title = written.row, title_of(node, written)
+    row, title = written.row, title_of(node, view, written)
     pairs = tuple(PairLine(pair, word(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)

@@ -129,9 +129,9 @@ def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> 
     shown = []
     for stored in sorted(view.find(PORTION, "key", row.md), key=_position):
         one = granted.get(stored.slot)
-        if one is None or not stored.sealed_secret:
+        if one is None:
             continue
-        portion = reopen(claims.manifest, stored.slot, read_secret(node, stored), stored.body).portion
+        portion = reopen(claims.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion
         label = node.labels.read(portion.label)
         if _may_read(node, row, portion, label, one, user, now):
             shown.append(_shown(node, row, stored, portion, label, one, now))

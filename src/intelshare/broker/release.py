@@ -20,10 +20,13 @@ from functools import partial
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.destroy import Gone, due_of
+from intelshare.broker.duties import note_duties
 from intelshare.broker.frame import Carried, rank
 from intelshare.broker.inbound import Inbound, Refusal, known_row
 from intelshare.broker.judge import Pair, judge
 from intelshare.broker.relations import keep, named_in
+from intelshare.broker.rfi import note_received
+from intelshare.broker.stored import put_secret
 from intelshare.broker.streams import number
 from intelshare.broker.tables import INBOX, PORTION, RECALLED, RECEIVED, InboxRow, PortionRow
 from intelshare.crypto.pae import sha256
@@ -207,11 +210,12 @@ def _store(
     claimed = opened.claimed
     md, manifest = claimed.md, claimed.manifest
     if tx.get(INBOX, md) is None:
+        obligations = _obligations(claimed, own)
         for position, (portion, secret, body) in enumerate(
             zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
         ):
-            sealed = tx.seal(PORTION.name, md, portion.slot, secret)
-            tx.put(PORTION, PortionRow(md, portion.slot, position, body, body_digest(body), sealed))
+            put_secret(tx, md, portion.slot, secret)
+            tx.put(PORTION, PortionRow(md, portion.slot, position, body, body_digest(body)))
         tx.put(
             INBOX,
             InboxRow(
@@ -219,13 +223,16 @@ def _store(
                 tx.now, -tx.now, manifest.expires, manifest.precedence,
                 rank(manifest.precedence), release.sequence,
                 len(opened.portions), 0, Gone.NO, "",
-                due_of(manifest.expires, tx.now, _obligations(claimed, own)),
+                due_of(manifest.expires, tx.now, obligations),
                 Digest(sha256(b"".join(claimed.secrets))),
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),
         )  # fmt: skip
+        note_duties(tx, md, obligations)
         if inbound.member == manifest.originator:
-            keep(tx, md, named_in(claimed.claims, manifest.originator))
+            named = named_in(claimed.claims, manifest.originator)
+            keep(tx, md, named)
+            note_received(tx, inbound.member, md, [one.portion for one in opened.portions], named)
         inbound.bulletins[manifest.originator, manifest.bulletin] = md
         inbound.accepted += 1
     tx.put(RECEIVED, known_row(inbound, verified, start))

@@ -127,7 +127,7 @@ def _match(
     if not may_see(node, written, reader, now):
         return None
     opened = [
-        reopen(row.manifest, stored.slot, read_secret(node, stored), stored.body).portion
+        reopen(row.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion
         for stored, head in zip(written.portions, written.heads, strict=True)
         if head.kind in _TEXT or head.media
     ]

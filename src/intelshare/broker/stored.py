@@ -12,9 +12,11 @@ from intelshare.broker.tables import (
     BULLETIN,
     LOG,
     PORTION,
+    SECRET,
     BulletinRow,
     PairRow,
     PortionRow,
+    SecretRow,
     UserRow,
 )
 from intelshare.broker.transaction import Transaction, open_entry, open_secret
@@ -76,11 +78,24 @@ def read_written(node: Node, view: View, row: BulletinRow) -> Written:
     return Written(row, tuple(portions), heads, tuple([node.labels.read(head.label) for head in heads]))
 
 
-def read_secret(node: Node, row: PortionRow) -> bytes:
+def put_secret(tx: Transaction, md: ManifestDigest, slot: int, secret: bytes) -> None:
+    """Keep the 32 bytes that open a portion."""
+    tx.put(SECRET, SecretRow(md, slot, tx.seal(SECRET.name, md, slot, secret)))
+
+
+def destroy_secret(tx: Transaction, md: ManifestDigest, slot: int) -> None:
+    """Overwrite it. Gone from the files once the store is shredded."""
+    row = tx.get(SECRET, md, slot)
+    if row is not None:
+        tx.put(SECRET, changed(row, sealed=bytes(len(row.sealed))))
+
+
+def read_secret(node: Node, view: View, portion: PortionRow) -> bytes:
     """The 32 bytes that open a portion. Raises DeliveryError NOT_FOUND once they are destroyed."""
-    if not row.sealed_secret:
+    row = view.get(SECRET, portion.md, portion.slot)
+    if row is None or not any(row.sealed):
         raise DeliveryError("NOT_FOUND", "the keys of this portion were destroyed")
-    return open_secret(node, PORTION.name, row.md, row.slot, row.sealed_secret)
+    return open_secret(node, SECRET.name, row.md, row.slot, row.sealed)
 
 
 def logged_decision(node: Node, view: View, row: PairRow) -> DecisionMade:

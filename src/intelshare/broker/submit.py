@@ -21,10 +21,12 @@ from intelshare.broker.judge import Pair, banner_of, judge
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
 from intelshare.broker.relations import keep, named_by
+from intelshare.broker.rfi import note_written
 from intelshare.broker.stored import (
     facts_of,
     find_bulletin,
     logged_decision,
+    put_secret,
     seal_draft,
     with_facts,
 )
@@ -122,12 +124,13 @@ def submit(node: Node, view: View, submission: Submission, now: Instant, random:
         ),
     )  # fmt: skip
     for position, portion in enumerate(encrypted.portions):
-        sealed = tx.seal(PORTION.name, md, portion.slot, portion.secret)
-        tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest, sealed))
+        put_secret(tx, md, portion.slot, portion.secret)
+        tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest))
     keep(tx, md, named)
     tx.log(EntryType.SUBMIT, Submit(md, submission.user, content))
     for one in decided:
         address(tx, one, md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
+    note_written(tx, md, draft.portions, named, decided)
     answer = _answer(node, encrypted.bulletin, md, labels, decided, now)
     sealed_answer = tx.seal(SUBMISSION.name, submission.key, 0, encode(Submitted, answer))
     tx.put(SUBMISSION, SubmissionRow(submission.key, submission.user, content, md, sealed_answer))

@@ -241,7 +241,7 @@ def _offer(shell: Shell, offer: Offer) -> pb.BackfillEntry:
         md=row.md,
         created_at=row.created,
         banner=banner_of(node, offer.written.labels, node.member, shell.now()),
-        title=title_of(node, offer.written),
+        title=shell.store.query(lambda view: title_of(node, view, offer.written)),
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,

@@ -99,7 +99,7 @@ class SqliteStore:
         return await self._put(step, then)
 
     async def shred(self) -> None:
-        """See ports.Store: ``secure_delete`` has overwritten it in the database, this clears the WAL."""
+        """See ports.Store: it was overwritten in its page; this writes the page back and clears the WAL."""
         while not (await self._put(_nothing, shred=True)).value:
             await asyncio.sleep(SHRED_PATIENCE / 1000)
 

@@ -18,7 +18,12 @@ class Statements:
         self._count = f'SELECT count(*) FROM "{table.name}"'  # noqa: S608
         where = _where(table.key, ())
         self.get = self._select + where
-        self.put = f'INSERT OR REPLACE INTO "{table.name}" ({_listed(names)}) VALUES ({_marks(len(names))})'  # noqa: S608
+        # A replaced row keeps its place: one that moves can leave a copy behind (ports.Store.shred).
+        fresh = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in table.key)
+        self.put = (
+            f'INSERT INTO "{table.name}" ({_listed(names)}) VALUES ({_marks(len(names))}) '  # noqa: S608
+            f"ON CONFLICT ({_listed(table.key)}) DO UPDATE SET {fresh}"
+        )
         self.delete = f'DELETE FROM "{table.name}"{where}'  # noqa: S608
         self._finds: dict[tuple[str, int, int], str] = {}
         self._counts: dict[tuple[str, int], str] = {}

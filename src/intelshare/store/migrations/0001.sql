@@ -35,7 +35,14 @@ CREATE TABLE portion (
     "position" INTEGER NOT NULL,
     "body" BLOB NOT NULL,
     "body_digest" BLOB NOT NULL,
-    "sealed_secret" BLOB NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "slot")
+) STRICT;
+
+CREATE TABLE secret (
+    "md" BLOB NOT NULL,
+    "slot" INTEGER NOT NULL,
+    "sealed" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
     PRIMARY KEY ("md", "slot")
 ) STRICT;
@@ -235,6 +242,32 @@ CREATE TABLE consent (
     PRIMARY KEY ("md", "recipient", "member")
 ) STRICT;
 CREATE INDEX consent_newest ON consent ("newest");
+
+CREATE TABLE request (
+    "md" BLOB NOT NULL,
+    "member" TEXT NOT NULL,
+    "own" INTEGER NOT NULL,
+    "state" INTEGER NOT NULL,
+    "due" INTEGER NOT NULL,
+    "reply" BLOB NOT NULL,
+    "newest" INTEGER NOT NULL,
+    "changed" INTEGER NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "member", "own")
+) STRICT;
+CREATE INDEX request_newest ON request ("newest");
+CREATE INDEX request_due ON request ("own", "state", "due");
+
+CREATE TABLE duty (
+    "md" BLOB NOT NULL,
+    "obligation" TEXT NOT NULL,
+    "due" INTEGER NOT NULL,
+    "done" INTEGER NOT NULL,
+    "user" TEXT NOT NULL,
+    "digest" BLOB NOT NULL,
+    PRIMARY KEY ("md", "obligation")
+) STRICT;
+CREATE INDEX duty_due ON duty ("done", "due");
 
 CREATE TABLE reader (
     "user" TEXT NOT NULL,
