@@ -1087,6 +1087,173 @@ class Treaties:
             _registered_method=True)
 
 
+class TasksStub:
+    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
+    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Requests = channel.unary_unary(
+                '/intelshare.v1.Tasks/Requests',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RequestsRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RequestsResponse.FromString,
+                _registered_method=True)
+        self.Obligations = channel.unary_unary(
+                '/intelshare.v1.Tasks/Obligations',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationsRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationsResponse.FromString,
+                _registered_method=True)
+        self.Meet = channel.unary_unary(
+                '/intelshare.v1.Tasks/Meet',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MeetRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationEntry.FromString,
+                _registered_method=True)
+
+
+class TasksServicer:
+    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
+    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """
+
+    def Requests(self, request, context):
+        """Requests for information, both ways, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Obligations(self, request, context):
+        """Obligations to report, those due first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Meet(self, request, context):
+        """Say that an obligation is met; the log keeps who said so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_TasksServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Requests': grpc.unary_unary_rpc_method_handler(
+                    servicer.Requests,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RequestsRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RequestsResponse.SerializeToString,
+            ),
+            'Obligations': grpc.unary_unary_rpc_method_handler(
+                    servicer.Obligations,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationsRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationsResponse.SerializeToString,
+            ),
+            'Meet': grpc.unary_unary_rpc_method_handler(
+                    servicer.Meet,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MeetRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationEntry.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Tasks', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Tasks', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Tasks:
+    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
+    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """
+
+    @staticmethod
+    def Requests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Tasks/Requests',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RequestsRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Obligations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Tasks/Obligations',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationsRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Meet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Tasks/Meet',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.MeetRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ObligationEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class OperationsStub:
     """Operators (and auditors, where the table says so).
     """
@@ -1452,6 +1619,256 @@ class Operations:
             '/intelshare.v1.Operations/VerifyAudit',
             intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuditStub:
+    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Head = channel.unary_unary(
+                '/intelshare.v1.Audit/Head',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.HeadRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.HeadResponse.FromString,
+                _registered_method=True)
+        self.Prove = channel.unary_unary(
+                '/intelshare.v1.Audit/Prove',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+                _registered_method=True)
+        self.ListEvidence = channel.unary_unary(
+                '/intelshare.v1.Audit/ListEvidence',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceResponse.FromString,
+                _registered_method=True)
+        self.ExportEvidence = channel.unary_unary(
+                '/intelshare.v1.Audit/ExportEvidence',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportEvidenceRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+                _registered_method=True)
+        self.Report = channel.unary_unary(
+                '/intelshare.v1.Audit/Report',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+                _registered_method=True)
+
+
+class AuditServicer:
+    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
+    """
+
+    def Head(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Prove(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvidence(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEvidence(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Report(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Head': grpc.unary_unary_rpc_method_handler(
+                    servicer.Head,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.HeadRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.HeadResponse.SerializeToString,
+            ),
+            'Prove': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prove,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
+            ),
+            'ListEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvidence,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceResponse.SerializeToString,
+            ),
+            'ExportEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportEvidence,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportEvidenceRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
+            ),
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Audit', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Audit', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Audit:
+    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
+    """
+
+    @staticmethod
+    def Head(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/Head',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.HeadRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.HeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Prove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/Prove',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ProveRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/ListEvidence',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/ExportEvidence',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExportEvidenceRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/Report',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -347,6 +347,67 @@ class TreatiesServicer(metaclass=_abc_1.ABCMeta):
 
 def add_TreatiesServicer_to_server(servicer: TreatiesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class TasksStub:
+    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
+    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> TasksAsyncStub: ...
+    Requests: _grpc.UnaryUnaryMultiCallable[_user_pb2.RequestsRequest, _user_pb2.RequestsResponse]
+    """Requests for information, both ways, newest first."""
+    Obligations: _grpc.UnaryUnaryMultiCallable[_user_pb2.ObligationsRequest, _user_pb2.ObligationsResponse]
+    """Obligations to report, those due first."""
+    Meet: _grpc.UnaryUnaryMultiCallable[_user_pb2.MeetRequest, _user_pb2.ObligationEntry]
+    """Say that an obligation is met; the log keeps who said so."""
+
+@_typing.type_check_only
+class TasksAsyncStub(TasksStub):
+    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
+    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Requests: _aio.UnaryUnaryMultiCallable[_user_pb2.RequestsRequest, _user_pb2.RequestsResponse]  # type: ignore[assignment]
+    """Requests for information, both ways, newest first."""
+    Obligations: _aio.UnaryUnaryMultiCallable[_user_pb2.ObligationsRequest, _user_pb2.ObligationsResponse]  # type: ignore[assignment]
+    """Obligations to report, those due first."""
+    Meet: _aio.UnaryUnaryMultiCallable[_user_pb2.MeetRequest, _user_pb2.ObligationEntry]  # type: ignore[assignment]
+    """Say that an obligation is met; the log keeps who said so."""
+
+class TasksServicer(metaclass=_abc_1.ABCMeta):
+    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
+    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """
+
+    @_abc_1.abstractmethod
+    def Requests(
+        self,
+        request: _user_pb2.RequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RequestsResponse, _abc.Awaitable[_user_pb2.RequestsResponse]]:
+        """Requests for information, both ways, newest first."""
+
+    @_abc_1.abstractmethod
+    def Obligations(
+        self,
+        request: _user_pb2.ObligationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ObligationsResponse, _abc.Awaitable[_user_pb2.ObligationsResponse]]:
+        """Obligations to report, those due first."""
+
+    @_abc_1.abstractmethod
+    def Meet(
+        self,
+        request: _user_pb2.MeetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ObligationEntry, _abc.Awaitable[_user_pb2.ObligationEntry]]:
+        """Say that an obligation is met; the log keeps who said so."""
+
+def add_TasksServicer_to_server(servicer: TasksServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class OperationsStub:
     """Operators (and auditors, where the table says so)."""
 
@@ -437,3 +498,73 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.VerifyAuditResponse, _abc.Awaitable[_user_pb2.VerifyAuditResponse]]: ...
 
 def add_OperationsServicer_to_server(servicer: OperationsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AuditStub:
+    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AuditAsyncStub: ...
+    Head: _grpc.UnaryUnaryMultiCallable[_user_pb2.HeadRequest, _user_pb2.HeadResponse]
+    Prove: _grpc.UnaryUnaryMultiCallable[_user_pb2.ProveRequest, _user_pb2.FileResponse]
+    ListEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListEvidenceRequest, _user_pb2.ListEvidenceResponse]
+    ExportEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportEvidenceRequest, _user_pb2.FileResponse]
+    Report: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReportRequest, _user_pb2.FileResponse]
+
+@_typing.type_check_only
+class AuditAsyncStub(AuditStub):
+    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Head: _aio.UnaryUnaryMultiCallable[_user_pb2.HeadRequest, _user_pb2.HeadResponse]  # type: ignore[assignment]
+    Prove: _aio.UnaryUnaryMultiCallable[_user_pb2.ProveRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    ListEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.ListEvidenceRequest, _user_pb2.ListEvidenceResponse]  # type: ignore[assignment]
+    ExportEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportEvidenceRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    Report: _aio.UnaryUnaryMultiCallable[_user_pb2.ReportRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+
+class AuditServicer(metaclass=_abc_1.ABCMeta):
+    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
+    """
+
+    @_abc_1.abstractmethod
+    def Head(
+        self,
+        request: _user_pb2.HeadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.HeadResponse, _abc.Awaitable[_user_pb2.HeadResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Prove(
+        self,
+        request: _user_pb2.ProveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListEvidence(
+        self,
+        request: _user_pb2.ListEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListEvidenceResponse, _abc.Awaitable[_user_pb2.ListEvidenceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ExportEvidence(
+        self,
+        request: _user_pb2.ExportEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Report(
+        self,
+        request: _user_pb2.ReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]: ...
+
+def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
