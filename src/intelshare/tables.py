@@ -226,7 +226,15 @@ class Table:
 
     def instant(self, name: str) -> Instant:
         """A date (its first instant in UTC) or a time with offset that must be there."""
-        value = self._required(name)
+        return self._instant(name, self._required(name))
+
+    def instants(self, name: str) -> tuple[Instant, ...]:
+        """A date or time, or a list of them, in order; absent is none."""
+        value = self._values.get(self._absent(name, name), [])
+        items = self._list(name, value) if isinstance(value, list) else [value]
+        return tuple(sorted(self._instant(name, item) for item in items))
+
+    def _instant(self, name: str, value: object) -> Instant:
         if isinstance(value, float) and not math.isfinite(value):
             self.fail("FIELD_RANGE", f"{value} is no date", name)
         if not isinstance(value, date):

@@ -109,7 +109,7 @@ def test_a_withdrawal_holds_from_its_instant_and_not_before(kind: ActKind) -> No
 def test_notice_is_shown_from_the_day_that_it_was_given() -> None:
     (after,) = with_acts([TREATY], [act(ActKind.GIVE_NOTICE, MAR, made=FEB)])
     usa = next(party for party in after.parties if party.member == "USA")
-    assert (usa.notified, usa.in_force[0].until) == (FEB, MAR)
+    assert (usa.notified, usa.in_force[0].until) == ((FEB,), MAR)
 
 
 def test_a_suspension_ends_when_its_member_reinstates_its_part() -> None:

@@ -105,6 +105,7 @@ def test_every_dated_fact_is_an_event_in_order():
         "signed",
         "ratified",
         "in force",
+        "gave notice of withdrawal",
         "withdrawn",
         "in force again",
         "gave notice of withdrawal",

@@ -30,7 +30,11 @@ def shown(capsys, *arguments):
     [
         ("paris", "parties", "198: 194 in force, 3 not ratified, 1 withdrawn"),
         ("paris", "ceilings", "R0"),
-        ("paris", "exits", "USA left 2020-11-04, back 2021-02-19, left 2026-01-27 (notice 2025-01-27)"),
+        (
+            "paris",
+            "exits",
+            "USA left 2020-11-04 (notice 2019-11-04), back 2021-02-19, left 2026-01-27 (notice 2025-01-27)",
+        ),
         ("jcpoa", "in force", "2016-01-16 to 2025-10-18"),
         ("jcpoa", "exits", "USA left 2018-05-08"),
         ("jcpoa", "sunsets", "2 of 8 articles 2020-10-18; 2 of 8 articles 2023-10-18"),

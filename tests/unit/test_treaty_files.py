@@ -11,7 +11,7 @@ from intelshare.cli.app import run
 from intelshare.errors import PolicyFileError
 from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import parse_treaty
-from intelshare.policy_tools import formatted
+from intelshare.policy_tools import check_treaty, formatted
 
 UGLY = """\
 # Head of the file.
@@ -223,3 +223,28 @@ def test_new_overwrites_nothing(tmp_path, capsys):
     assert "error[UNSAFE_NAME]" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["nordic_test.toml"]
     assert (tmp_path / "nordic_test.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("notified", "code"),
+    [
+        ("2020-06-01", None),
+        ("[2020-06-01, 2019-01-01]", None),
+        ("[2020-06-01, 2022-01-01]", "DATES_OUT_OF_ORDER"),
+        ('[2020-06-01, "2020"]', "FIELD_TYPE"),
+        ("[inf]", "FIELD_RANGE"),
+        ("true", "FIELD_TYPE"),
+    ],
+)
+def test_every_notice_is_a_day_that_a_withdrawal_follows(notified, code):
+    text = "\n".join(
+        (
+            'id = "x"\ntitle = "X"\nkind = "bilateral"\nin_force = 2018-01-01\nsource = "invented"',
+            '[[party]]\nmember = "FRA"\nin_force = 2018-01-01',
+            '[[party]]\nmember = "USA"\nin_force = 2018-01-01\nwithdrawn = 2021-06-01',
+            f"notified = {notified}",
+            '[[provision]]\narticle = "art. 1"\ncategories = ["cyber"]\nceiling = "R1"',
+        )
+    )
+    _, found = check_treaty(text, "x.toml", builtin_registry())
+    assert [(result.code, result.place.line) for result in found] == ([] if code is None else [(code, 13)])

@@ -120,7 +120,7 @@ def _after(party: Party, acts: Sequence[PartyAct], text: str) -> Party:
                 ratified = act.made if ratified is None else ratified
             case ActKind.GIVE_NOTICE:
                 bound.say(act.since, False)
-                notified = act.made
+                notified = (*notified, act.made)
             case ActKind.WITHDRAW:
                 bound.say(act.since, False)
             case ActKind.SUSPEND:

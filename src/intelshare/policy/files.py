@@ -138,7 +138,7 @@ def _party(table: Table, registry: Registry, text: str) -> Party:
         text=table.text_or("text", text),
         signed=table.instant_or("signed", None),
         ratified=ratified,
-        notified=table.instant_or("notified", None),
+        notified=table.instants("notified"),
         suspended=_intervals(table, "suspended"),
         reservations=tuple(_reservation(entry, registry) for entry in table.tables("reservations")),
     )

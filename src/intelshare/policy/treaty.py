@@ -44,8 +44,8 @@ class Party:
     text: str | None
     signed: Instant | None = None
     ratified: Instant | None = None
-    notified: Instant | None = None
-    """When it gave notice of withdrawal; the withdrawal itself ends an interval of ``in_force``."""
+    notified: tuple[Instant, ...] = ()
+    """When it gave notice of withdrawal; a withdrawal itself ends an interval of ``in_force``."""
     suspended: tuple[Interval, ...] = ()
     reservations: tuple[Reservation, ...] = ()
 

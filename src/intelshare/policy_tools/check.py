@@ -89,7 +89,7 @@ def _dates(treaty: Treaty, source: Source) -> Iterator[Result]:
             message = f"in force for {party.member} before the treaty itself ({when(treaty.in_force)})"
             yield wrong((*at, "in_force"), message, party.member)
         ends = [during.until for during in party.in_force if during.until < NEVER]
-        if party.notified is not None and not any(party.notified <= end for end in ends):
+        if any(not any(notice <= end for end in ends) for notice in party.notified):
             message = "notice of withdrawal, but no withdrawal takes effect at or after it"
             yield wrong((*at, "notified"), message, party.member)
         for during in party.suspended:

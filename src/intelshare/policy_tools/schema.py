@@ -60,7 +60,7 @@ def _treaty(registry: Registry) -> dict[str, Any]:
         ratified=_WHEN,
         in_force=_WHEN,
         withdrawn=_WHEN,
-        notified=_WHEN,
+        notified={"anyOf": [_WHEN, _list(_WHEN)]},
         periods=_list(span),
         suspended=_list(span),
         reservations=_list(reservation),

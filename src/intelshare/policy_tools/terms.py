@@ -51,7 +51,7 @@ def terms(treaty: Treaty, at: Instant) -> dict[str, Any]:
                 "suspended": [
                     {"from": when(span.start), "until": _or_none(span.until)} for span in party.suspended
                 ],
-                "notified": _or_none(party.notified),
+                "notified": [when(notice) for notice in party.notified],
                 "reservations": [_reservation(one) for one in party.reservations],
             }
             for party in treaty.parties
@@ -135,9 +135,8 @@ def _absences(party: Party) -> str:
         if number:
             facts.append(f"back {describe(span.start)}")
         if span.until < NEVER:
-            noted = party.notified is not None and span.holds(party.notified)
-            notice = f" (notice {describe(party.notified)})" if noted and party.notified is not None else ""
-            facts.append(f"left {describe(span.until)}{notice}")
+            notices = [f" (notice {describe(notice)})" for notice in party.notified if span.holds(notice)]
+            facts.append(f"left {describe(span.until)}{''.join(notices[-1:])}")
     return f"{party.member} {', '.join(facts)}" if facts else ""
 
 

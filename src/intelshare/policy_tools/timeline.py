@@ -99,13 +99,11 @@ def events(treaty: Treaty, members: Collection[str] | None = None) -> list[Event
 
 
 def _of_party(party: Party) -> Iterator[Event]:
-    for at, what in (
-        (party.signed, "signed"),
-        (party.ratified, "ratified"),
-        (party.notified, "gave notice of withdrawal"),
-    ):
+    for at, what in ((party.signed, "signed"), (party.ratified, "ratified")):
         if at is not None:
             yield Event(at, party.member, what)
+    for at in party.notified:
+        yield Event(at, party.member, "gave notice of withdrawal")
     for number, span in enumerate(party.in_force):
         yield Event(span.start, party.member, "in force again" if number else "in force")
         yield Event(span.until, party.member, "withdrawn")
