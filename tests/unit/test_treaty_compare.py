@@ -132,3 +132,20 @@ def test_list_names_what_ships(capsys):
 def test_a_folder_without_treaties_is_an_error(tmp_path, capsys):
     assert run(["treaty", "compare", str(tmp_path)]) == 8
     assert "there is no treaty here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["compare"], ["compare", "--format", "markdown"], ["show"], ["timeline"], ["list"]]
+)
+def test_names_from_a_file_cannot_draw_on_a_terminal(arguments, tmp_path, capsys):
+    hostile = r"a\n| b |\u001b[2J\u202e"
+    path = tmp_path / "x.toml"
+    path.write_text(
+        f'id = "x"\ntitle = "{hostile}"\nkind = "bilateral"\nin_force = 2020-01-01\nsource = "{hostile}"\n'
+        f'[[provision]]\narticle = "{hostile}"\ncategories = ["{hostile}"]\nceiling = "R1"\n'
+        f'until = 2021-01-01\nobligations = ["{hostile}"]\n[[party]]\nmember = "FRA"\n'
+    )
+    out = shown(capsys, arguments[0], str(path), *arguments[1:])
+    assert not {letter for letter in out if not letter.isprintable()} - {"\n"}
+    if "markdown" in arguments:
+        assert len(out.splitlines()) == 3

@@ -135,9 +135,8 @@ def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> 
     elif form == "markdown":
         rows = [("treaty", *TERMS), ("---",) * (len(TERMS) + 1)]
         rows += [(name, *terms.values()) for name, terms in columns.items()]
-        out.block(
-            "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-        )
+        for row in rows:
+            out.line("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     else:
         for line in _side_by_side(columns, TERMS):
             out.line(line)
