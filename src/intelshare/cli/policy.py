@@ -13,6 +13,7 @@ from intelshare.cli.options import printing
 from intelshare.cli.output import Out
 from intelshare.cli.policy_diff import diff
 from intelshare.cli.policy_effects import explain, matrix, paths_argument
+from intelshare.cli.policy_prove import prove
 from intelshare.cli.policy_results import format_option, write_results
 from intelshare.cli.policy_testing import coverage, test
 
@@ -26,7 +27,7 @@ def policy() -> None:
     """Check, test and explain treaties and overlays. Needs no node."""
 
 
-for _command in (test, diff, explain, matrix, coverage):
+for _command in (test, diff, explain, matrix, coverage, prove):
     policy.add_command(_command)
 
 

@@ -99,7 +99,7 @@ def explain(
     out.document(
         "explanation",
         {
-            **_document(decision),
+            **decision_document(decision),
             "asked": [
                 {
                     "treaty": finding.treaty,
@@ -111,7 +111,8 @@ def explain(
                 for finding in decision.findings
             ],
             "changes": [
-                {"change": turn.change.value, "to": turn.what, **_document(turn.decision)} for turn in found
+                {"change": turn.change.value, "to": turn.what, **decision_document(turn.decision)}
+                for turn in found
             ],
         },
     )
@@ -133,7 +134,7 @@ def explain(
         out.line(f"no treaty lists both {decision.originator} and {recipient}")
     out.line("smallest change that would turn it" if found else "no single change would turn it")
     if found:
-        changed = [(turn.change.value, turn.what, _in_short(turn.decision)) for turn in found]
+        changed = [(turn.change.value, turn.what, in_short(turn.decision)) for turn in found]
         out.table(Table(("change", "to", "then"), changed), indent=2)
     return Exit.DENIED if decision.outcome is Outcome.DENY else Exit.DONE
 
@@ -141,7 +142,7 @@ def explain(
 def _show(decision: Decision, out: Out) -> None:
     from intelshare.policy_tools import rule_of
 
-    out.line(_in_short(decision))
+    out.line(in_short(decision))
     for reason in decision.reasons:
         place = _place(reason.place)
         detail = f": {reason.detail}" if reason.detail else ""
@@ -158,7 +159,8 @@ def _show(decision: Decision, out: Out) -> None:
         out.line(f"  held by      {', '.join(decision.holds)}")
 
 
-def _in_short(decision: Decision) -> str:
+def in_short(decision: Decision) -> str:
+    """The decision in one line."""
     if decision.reasons:
         return f"withheld: {', '.join(decision.codes)}"
     word = "held" if decision.holds else "released"
@@ -166,7 +168,8 @@ def _in_short(decision: Decision) -> str:
     return f"{word}: {decision.basis} {articles}".rstrip()
 
 
-def _document(decision: Decision) -> dict[str, object]:
+def decision_document(decision: Decision) -> dict[str, object]:
+    """The decision for ``--json``."""
     from intelshare.policy_tools import rule_of
 
     return {

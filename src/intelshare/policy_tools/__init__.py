@@ -2,6 +2,7 @@
 
 from intelshare.policy_tools.cases import Case, Suite, read_suite
 from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty
+from intelshare.policy_tools.claim import Claim, parse_claim
 from intelshare.policy_tools.coverage import KINDS, Coverage, Point, cover
 from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
@@ -9,6 +10,7 @@ from intelshare.policy_tools.formatting import formatted
 from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.matrix import matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
+from intelshare.policy_tools.prove import Counterexample, Proof, prove
 from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
 from intelshare.policy_tools.schema import schema_of
 from intelshare.policy_tools.skeleton import skeleton
@@ -40,6 +42,8 @@ __all__ = [
     "Bench",
     "Case",
     "Change",
+    "Claim",
+    "Counterexample",
     "Coverage",
     "Drawing",
     "Effect",
@@ -47,6 +51,7 @@ __all__ = [
     "Lane",
     "Mutant",
     "Point",
+    "Proof",
     "Result",
     "Severity",
     "Span",
@@ -71,7 +76,9 @@ __all__ = [
     "junit",
     "matrix",
     "of_error",
+    "parse_claim",
     "party_spans",
+    "prove",
     "read_suite",
     "result_of",
     "rule_of",

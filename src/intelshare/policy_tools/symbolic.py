@@ -1,0 +1,288 @@
+"""A world and every question about it as one formula for z3: what ``decide`` answers, but for all at once.
+
+The finite core: members, levels, categories, flags and codes of REL TO that the world knows, one more
+category that nothing names, and all of time, cut by the instants at which anything changes. It holds sound
+labels alone (what is unknown denies), and no text of a label but what its rules ask. It is written
+beside ``decide``, from the same rules in the same order, and held against it point by point in
+``tests/property/test_policy_prove.py``: what z3 proves of it, it proves of the engine as far as they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from intelshare.instant import NEVER
+from intelshare.labels import BEGINNING, JOINT, Equivalence, Interval, Reference
+from intelshare.policy import Overlay, Party, Provision, Reservation, Rule, Treaty, When
+from intelshare.policy_tools.formula import TLP_ALONE, Point, Term, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the world that a proof puts in: each a condition under which it bites; none: never."""
+
+    forbidden: Term = False
+    reserved: Mapping[str, Term] = field(default_factory=dict)
+    """Per treaty."""
+    idle: Mapping[str, Term] = field(default_factory=dict)
+    """Per treaty: a party of the two is suspended or has withdrawn, or the treaty ended."""
+    left: Mapping[str, Term] = field(default_factory=dict)
+    """Per group: the recipient's membership ended."""
+
+
+UNCHANGED = Change()
+
+
+class Model(Terms):
+    """The formulas of one world: what is a question, and which pass."""
+
+    def sound(self, p: Point) -> Term:
+        """The point is a question about a label that can be written, between members that are known."""
+        registry = self.world.registry
+        states = [member for member in self.members if registry.is_state(member)]
+        present = sorted(self.world.members)
+        return self.all_(
+            p.at >= BEGINNING,
+            p.at < NEVER,
+            self.member(p.recipient, present),
+            self.member(p.sender, present),
+            self.member(p.originator, self.members),
+            p.category >= 0,
+            p.category < len(self.categories),
+            p.authority >= 0,
+            p.authority < len(self.authorities),
+            self.any_(
+                # A state's label makes it the originator; a JOINT one an owner, whom the claim may choose.
+                self.all_(self.member(p.authority, states), p.originator == p.authority),
+                self.all_(p.authority == self.numbers[JOINT], self.member(p.originator, states)),
+                self.all_(self.member(p.authority, [m for m in self.members if m not in states])),
+                self.all_(
+                    p.authority == self.numbers[TLP_ALONE],
+                    self.not_(self.any_(p.stated, p.noforn, p.eyes_only, p.handled)),
+                ),
+            ),
+            self.any_(*(self._written(p, authority) for authority in self.authorities)),
+            self.implies(p.red, p.guarded),
+        )
+
+    def passes(self, p: Point, change: Change = UNCHANGED) -> Term:
+        """Not denied: allowed, or held for a releasing officer."""
+        own = p.recipient == p.originator
+        organisation = self._organisation(p)
+        stated = self.any_(p.stated, p.eyes_only, organisation)
+        restricted = self.any_(p.reference > 0, stated, p.noforn, p.handled, p.guarded)
+        laws = self.world.overlays.values()
+        return self.all_(
+            self.not_(p.over),
+            self.not_(change.forbidden),
+            *(self.not_(self._sends(p, law, rule, change)) for law in laws for rule in law.forbid),
+            *(
+                self.not_(self.all_(self.is_(p.recipient, law.member), self._matches(p, rule.when, change)))
+                for law in laws
+                for rule in law.refuse
+            ),
+            self.any_(
+                own,
+                self.not_(restricted),
+                self.all_(
+                    self.not_(p.noforn),
+                    self.implies(stated, self._covers(p, change)),
+                    self.implies(p.reference > 0, stated),
+                    self.implies(p.red, self._names(p)),
+                    self.any_(p.sender == p.originator, p.consent),
+                    self.any_(*(self._permits(p, treaty, change) for treaty in self.world.treaties)),
+                ),
+            ),
+        )
+
+    def held(self, p: Point, change: Change = UNCHANGED) -> Term:
+        """A hold row of originator or sender matches and is not approved."""
+        return self.any_(
+            *(
+                self.all_(self.not_(p.approved[rule.id]), self._sends(p, law, rule, change))
+                for law in self.world.overlays.values()
+                for rule in law.hold
+            )
+        )
+
+    def inside(self, p: Point, code: str) -> Term:
+        """The recipient is in the expansion of a group at the instant."""
+        return self._inside(p, code, UNCHANGED)
+
+    # Labels.
+
+    def _written(self, p: Point, authority: str) -> Term:
+        """The authority's ladder reads a level of that reference at the instant."""
+        here = p.authority == self.numbers[authority]
+        if authority == TLP_ALONE:
+            return self.all_(here, p.reference == 0)
+        ladder = self.world.registry.ladder(authority)
+        names = {level.name for row in ladder.rows for level in row.levels}
+        return self.all_(
+            here,
+            self.any_(
+                *(self.worth(p, ladder, name, lambda worth: p.reference == int(worth)) for name in names)
+            ),
+        )
+
+    def _organisation(self, p: Point) -> Term:
+        return self.member(p.authority, filter(self.world.registry.is_organisation, self.members))
+
+    def _names(self, p: Point) -> Term:
+        """REL TO names the recipient itself."""
+        return self.all_(
+            p.stated, self.any_(*(self.all_(p.named[m], self.is_(p.recipient, m)) for m in self.members))
+        )
+
+    def _covers(self, p: Point, change: Change) -> Term:
+        registry = self.world.registry
+        states = [code for code in self.codes if registry.is_state(code)]
+        only_states = self.all_(
+            p.stated, self.any_(*(self.all_(p.named[s], self.is_(p.recipient, s)) for s in states))
+        )
+        groups = [
+            self.all_(
+                self.any_(
+                    self.all_(p.stated, p.named[code]),
+                    p.authority == self.numbers[code] if registry.is_organisation(code) else False,
+                ),
+                self._inside(p, code, change),
+            )
+            for code in registry.groups
+        ]
+        return self.z3.If(p.eyes_only, only_states, self.any_(only_states, *groups))
+
+    def _inside(self, p: Point, code: str, change: Change) -> Term:
+        group = self.world.registry.groups[code]
+        ended = change.left.get(code, False)
+        return self.any_(
+            self.is_(p.recipient, code) if group.organisation else False,
+            *(
+                self.all_(self.is_(p.recipient, state), self.within(p, intervals), self.not_(ended))
+                for state, intervals in group.members.items()
+            ),
+        )
+
+    # Treaties.
+
+    def _permits(self, p: Point, treaty: Treaty, change: Change) -> Term:
+        return self.all_(
+            self.during(p, Interval(treaty.in_force, treaty.terminated)),
+            self.not_(change.idle.get(treaty.id, False)),
+            *(
+                self.any_(
+                    *(
+                        self.all_(self.is_(who, party.member), self._active(p, treaty, party))
+                        for party in treaty.parties
+                    )
+                )
+                for who in (p.originator, p.recipient)
+            ),
+            self.any_(*(self._provides(p, provision) for provision in treaty.provisions)),
+            self._converts(p, treaty),
+            self.not_(change.reserved.get(treaty.id, False)),
+            *(
+                self.not_(self._reserves(p, party, row))
+                for party in treaty.parties
+                for row in party.reservations
+            ),
+        )
+
+    def _active(self, p: Point, treaty: Treaty, party: Party) -> Term:
+        directory = self.world.texts.get(party.member)
+        adopted = party.text if directory is None else directory.get(treaty.id)
+        return self.all_(
+            adopted == treaty.text,
+            self.within(p, party.in_force),
+            self.not_(self.within(p, party.suspended)),
+        )
+
+    def _provides(self, p: Point, provision: Provision) -> Term:
+        return self.all_(
+            self.category(p, provision.categories),
+            p.at >= provision.start,
+            self.any_(p.at < provision.until, p.at >= provision.reinstated),
+            self.threshold(p, provision.ceiling, lambda ceiling: p.reference <= int(ceiling)),
+        )
+
+    def _converts(self, p: Point, treaty: Treaty) -> Term:
+        """A level of the recipient's that is not below, by its own ladder or by a row that is not void."""
+        registry = self.world.registry
+        general = [
+            self.all_(
+                self.is_(p.recipient, party.member),
+                self.during(p, row.interval),
+                p.reference <= int(row.levels[-1].reference),
+            )
+            for party in treaty.parties
+            for row in registry.ladder(party.member).rows
+        ]
+        return self.any_(*general, *(self._row(p, row) for row in treaty.equivalence))
+
+    def _row(self, p: Point, row: Equivalence) -> Term:
+        """The row is of these two and its level is the label's or a higher one."""
+
+        def gives(own: Reference) -> Term:
+            return self.all_(p.reference <= int(own), self._used(p, row.to, row.name, own))
+
+        return self.all_(
+            self.is_(p.authority, row.origin),
+            self.is_(p.recipient, row.to),
+            self.worth(p, self.world.registry.ladder(row.origin), row.level, gives),
+        )
+
+    def _used(self, p: Point, to: str, name: str, own: Reference) -> Term:
+        """The row is not void: its ``as`` is not below its level, in a ladder that is known."""
+        ladder = self.world.registry.ladder(to)
+        return self.any_(
+            *(self.during(p, row.interval) for row in ladder.rows if not row.known),
+            self.all_(
+                self.any_(*(self.during(p, row.interval) for row in ladder.rows if row.known)),
+                self.worth(p, ladder, name, lambda worth: worth >= own),
+            ),
+        )
+
+    def _reserves(self, p: Point, party: Party, row: Reservation) -> Term:
+        """In both directions: the party is one of the two, the counterparty the other."""
+        pairs = ((p.originator, p.recipient), (p.recipient, p.originator))
+        return self.all_(
+            self.during(p, row.during),
+            True if row.categories is None else self.category(p, row.categories),
+            True if row.level_at_least is None else self.at_least(p, row.level_at_least),
+            self.any_(
+                *(
+                    self.all_(
+                        self.is_(one, party.member),
+                        True if row.counterparties is None else self.member(other, row.counterparties),
+                    )
+                    for one, other in pairs
+                )
+            ),
+        )
+
+    # Overlays.
+
+    def _sends(self, p: Point, law: Overlay, rule: Rule, change: Change) -> Term:
+        """A rule of the originator or the sender matches."""
+        whose = self.any_(self.is_(p.originator, law.member), self.is_(p.sender, law.member))
+        return self.all_(whose, self._matches(p, rule.when, change))
+
+    def _matches(self, p: Point, when: When, change: Change) -> Term:
+        groups = self.world.registry.groups
+
+        def inside(codes: Iterable[str]) -> Term:
+            return self.any_(*(self._inside(p, code, change) for code in codes))
+
+        def known(codes: Iterable[str]) -> bool:
+            return all(code in groups for code in codes)
+
+        to, out = when.to_group, when.not_to_group
+        return self.all_(
+            True if when.categories is None else self.category(p, when.categories),
+            True if when.flags is None else self.any_(*(p.flags[flag] for flag in when.flags)),
+            True if when.to is None else self.member(p.recipient, when.to),
+            True if when.level_at_least is None else self.at_least(p, when.level_at_least),
+            True if to is None or not known(to) else inside(to),
+            True if out is None or not known(out) else self.not_(inside(out)),
+        )
