@@ -69,7 +69,7 @@ def test_a_recall_shows_its_effect_asks_and_is_signed_for(nodes: Pair) -> None:
     wait_until(lambda: nodes.pair(bulletin)["word"] == "destroyed", "the destruction to be signed")
     gone = intelshare("read", bulletin[:8], "--as", nodes.smith)
     assert gone.code == 8
-    assert "destroyed here: RECALLED" in gone.err
+    assert "destroyed here: RECALLED, wrong source" in gone.err
     never_opened = intelshare("read", bulletin[:8], "--as", nodes.jones)
     assert never_opened.code == 8
     assert "there is no bulletin" in never_opened.err

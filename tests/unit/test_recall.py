@@ -99,6 +99,18 @@ def test_what_is_queued_stops_and_nobody_is_told(members: Any) -> None:
     assert hand_over(members["FRA"], "USA", at=LATER) == ()
 
 
+def test_who_had_opened_it_is_told_the_originators_reason(members: Any) -> None:
+    usa = members["USA"]
+    bulletin = submitted(members)
+    accepted(members)
+    usa.do(read, Reading(user("USA", "a"), bulletin))
+    deliver(members, take_back(members, bulletin).effects.outbound)
+    with pytest.raises(DeliveryError, match="destroyed here: RECALLED, wrong source"):
+        usa.do(read, Reading(user("USA", "a"), bulletin), at=LATER)
+    with pytest.raises(DeliveryError, match="there is no bulletin"):
+        usa.do(read, Reading(user("USA", "r"), bulletin), at=LATER)
+
+
 def test_p19_a_recall_goes_only_to_those_who_were_handed_the_bulletin(members: Any) -> None:
     bulletin = submitted(members, TO_BOTH, ("USA", "KEN"))
     accepted(members)

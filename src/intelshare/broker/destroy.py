@@ -21,10 +21,11 @@ from intelshare.broker.effects import Effects
 from intelshare.broker.frame import rank
 from intelshare.broker.node import Node
 from intelshare.broker.stored import destroy_secret
-from intelshare.broker.tables import BULLETIN, INBOX, PORTION, InboxRow
+from intelshare.broker.tables import BULLETIN, INBOX, PORTION, RECEIVED, InboxRow
+from intelshare.broker.tables import RECALLED as RECALLED_BY_PEER
 from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Claims, Kind, Receipt, ReceiptStatus
+from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus
 from intelshare.ids import ManifestDigest
 from intelshare.instant import DAY, NEVER, Instant
 from intelshare.ports import Plan, Random, View, changed
@@ -89,6 +90,13 @@ def anything_due(view: View, now: Instant) -> bool:
 def marked(view: View) -> tuple[ManifestDigest, ...]:
     """What is marked and not signed for, at most a batch of it. To be asked before the store is shredded."""
     return tuple([row.md for row in view.find(INBOX, "due", Gone.MARKED, limit=MAX_LEAVES)])
+
+
+def reason_of(view: View, row: InboxRow) -> str:
+    """What the originator gave as its reason, if it was recalled; else empty."""
+    recalled = view.get(RECALLED_BY_PEER, row.originator, row.md) if row.cause == RECALLED else None
+    statement = view.get(RECEIVED, row.originator, recalled.leaf) if recalled is not None else None
+    return decode(Recall, statement.data).reason if statement is not None else ""
 
 
 def finish(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType
 from intelshare.audit.records import Read as ReadEntry
+from intelshare.broker.destroy import reason_of
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import rank
 from intelshare.broker.judge import banner_of
@@ -113,9 +114,10 @@ def _say_if_destroyed(view: View, reading: Reading) -> None:
     """
     for row in _by_id(view, *id_range(reading.bulletin)):
         if row.gone and view.get(READER, reading.user, row.md) is not None:
+            reason = reason_of(view, row)
             raise DeliveryError(
                 "NOT_FOUND",
-                f"the bulletin was destroyed here: {row.cause}",
+                f"the bulletin was destroyed here: {row.cause}{f', {reason}' if reason else ''}",
                 hint=f"ask {row.originator}; nobody here can open it any more",
             )
 
