@@ -143,3 +143,28 @@ def test_consent_from_request_to_release(three: Three) -> None:
 def word(three: Three, name: str) -> str:
     entry = ok("outbox", name, "--as", three.ana, "--json").json
     return next(str(pair["word"]) for pair in entry["pairs"] if pair["recipient"] == "USA")
+
+
+def test_a_request_for_information_from_question_to_answer(three: Three, tmp_path: Path) -> None:
+    question, reply = tmp_path / "question.txt", tmp_path / "reply.txt"
+    question.write_text("Who runs the kit?")
+    reply.write_text("We do not know.")
+    label = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
+    asked = ok(
+        "rfi", "ask", question, "--to", "USA,KEN", "--due", "2020-01-01", "--category", "cyber",
+        "--label", label, "--as", three.ana, "--wait", "accepted", "--json",
+    ).json["bulletin"]  # fmt: skip
+    name = str(asked)[:8]
+    (seen,) = ok("rfi", "list", "--open", "--as", three.smith, "--json").json["entries"]
+    assert (seen["bulletin"], seen["member"], seen["overdue"]) == (asked, "FRA", True)
+    assert "requests for information past their date: 1" in ok("inbox", "--as", three.smith).err
+    ok("rfi", "answer", name, reply, "--label", "UNCLASSIFIED", "--as", three.smith, "--wait", "accepted")
+    ok("rfi", "decline", name, "--as", three.wanjiku)
+    wait_until(lambda: states(three, asked) == {"USA": "answered", "KEN": "declined"}, "both words")
+    assert ok("rfi", "close", name, "--as", three.ana).code == 0
+    assert intelshare("rfi", "answer", name, reply, "--label", "UNCLASSIFIED", "--as", three.ana).code == 8
+
+
+def states(three: Three, asked: str) -> dict[str, str]:
+    entries = ok("rfi", "list", "--as", three.ana, "--json").json["entries"]
+    return {entry["member"]: entry["state"] for entry in entries if entry["bulletin"] == asked}

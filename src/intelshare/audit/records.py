@@ -56,6 +56,7 @@ class EntryType(IntEnum):
     CONSENT = 16
     WITNESSED = 17
     TREATY_ACT = 13
+    DUTY = 18
 
 
 @record
@@ -262,6 +263,15 @@ class ConsentSaid:
 
 
 @record
+class DutyDone:
+    """An own user said that an obligation of a received bulletin is met."""
+
+    md: Md32
+    obligation: Text
+    user: Text
+
+
+@record
 class Recalled:
     """An own user took back an own bulletin."""
 
@@ -297,6 +307,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.RECALL: Recalled,
     EntryType.DESTROYED: Destroyed,
     EntryType.CONSENT: ConsentSaid,
+    EntryType.DUTY: DutyDone,
     EntryType.WITNESSED: Witnessed,
     EntryType.TREATY_ACT: TreatyActed,
 }

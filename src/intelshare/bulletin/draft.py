@@ -42,7 +42,8 @@ def check_draft(draft: Draft) -> Draft:
     """The draft, if it is within bounds.
 
     Raises DeliveryError TOO_LARGE (more than 64 portions, 512 KiB of content, 4 KiB of marks at one portion
-    or 512 recipients) or INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice, what is no id).
+    or 512 recipients) or INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice,
+    what is no id).
     """
     if len(draft.portions) > MAX_PORTIONS or len(draft.to) > MAX_RECIPIENTS:
         raise DeliveryError(

@@ -26,6 +26,8 @@ COMMANDS: dict[str, Entry] = {
     "watch": Entry("Analyst", _HERE + "watching:watch", "Show what happens, as it happens."),
     "search": Entry("Analyst", _HERE + "watching:search", "Find words in what you may see."),
     "why": Entry("Analyst", _HERE + "outgoing:why", "Explain the decision for one recipient."),
+    "rfi": Entry("Analyst", _HERE + "requests:rfi", "Ask for information; answer, decline, close."),
+    "obligations": Entry("Analyst", _HERE + "requests:obligations", "What received bulletins oblige you to."),
     "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
     "treaty": Entry("Policy author", _HERE + "treaties:treaty", "List, compare, draw, check and begin treaties."),

@@ -89,7 +89,7 @@ def recipients(given: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(codes))
 
 
-def until(text: str | None, now: Instant) -> Instant:
+def until(text: str | None, now: Instant, option: str = "--valid-until") -> Instant:
     """A date, a time with offset, or a span such as 36h; NEVER for none. Raises ConfigError INPUT_INVALID."""
     if text is None:
         return NEVER
@@ -103,7 +103,7 @@ def until(text: str | None, now: Instant) -> Instant:
         raise ConfigError(
             "INPUT_INVALID",
             f"not a time: {error}",
-            place=Place("--valid-until", 1, 1, excerpt=text, width=max(len(text), 1)),
+            place=Place(option, 1, 1, excerpt=text, width=max(len(text), 1)),
             hint="2026-12-24, 2026-12-24T18:00:00+01:00, 90m, 36h or 7d",
         ) from None
 
@@ -121,6 +121,20 @@ def portion(piece: Piece, label: str, *, category: str, flags: tuple[str, ...], 
         media=piece.media,
         content=piece.content,
     )
+
+
+def marked(pieces: list[tuple[Piece, str]], word: str, due: Instant) -> list[tuple[Piece, str]]:
+    """The pieces with the first text as a request for information, or as what belongs to one.
+
+    Raises ConfigError INPUT_INVALID if there is no text.
+    """
+    from intelshare.bulletin.request import Marked, Word, media_of
+
+    for place, (piece, label) in enumerate(pieces):
+        if piece.kind == TEXT:
+            text = Piece(TEXT, media_of(Marked(Word(word), due)), piece.content)
+            return [*pieces[:place], (text, label), *pieces[place + 1 :]]
+    raise ConfigError("INPUT_INVALID", "a request, and what answers it, is a text", place=Place("FILE"))
 
 
 def check_size(pieces: list[Piece]) -> None:

@@ -54,6 +54,10 @@ def inbox(
         out.table(inbox_table(found.entries))
     else:
         out.note("nothing here")
+    if found.requests_overdue:
+        out.note(f"requests for information past their date: {found.requests_overdue}; intelshare rfi list")
+    if found.obligations_overdue:
+        out.note(f"obligations past their date: {found.obligations_overdue}; intelshare obligations list")
     for hole in found.holes:
         numbers = str(hole.first) if hole.first == hole.last else f"{hole.first} to {hole.last}"
         out.note(f"missing from {hole.originator}: number {numbers}; it is being asked for")

@@ -60,6 +60,8 @@ _GRADES = "ABCDEF", "123456"
 @click.option("--flag", "flags", multiple=True, help="Such as personal-data; repeatable.")
 @click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
 @click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
+@click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
+@click.option("--due", metavar="TIME", hidden=True)
 @click.option("--dry-run", is_flag=True, help="Show the decision; store nothing.")
 @click.option("--explain", is_flag=True, help="Show every portion's reasons, basis and obligations.")
 @click.option("--strict", is_flag=True, help="End with 5 if anything is withheld from anybody.")
@@ -79,6 +81,11 @@ def send(client: Client, out: Out, **given: Any) -> int:
     Each portion is decided for each recipient; what may not go is withheld, and the table says why.
     Whoever was not handed the bulletin of --supersedes or --in-reply-to is not told of it.
     """
+    return deliver(client, out, given)
+
+
+def deliver(client: Client, out: Out, given: dict[str, Any]) -> int:
+    """What ``send`` does with its options; ``rfi`` sends so too. The exit code."""
     from intelshare.cli import tables
 
     request = _request(given)
@@ -104,6 +111,8 @@ def _request(given: dict[str, Any]) -> pb.SubmitRequest:
             "INPUT_INVALID", f'"{grade}" is no grade', place=Place("--grade"), hint="A to F, then 1 to 6: B2"
         )
     pieces = _pieces(given, now)
+    if given["rfi"]:
+        pieces = drafting.marked(pieces, given["rfi"], drafting.until(given["due"], now, "--due"))
     drafting.check_size([piece for piece, _ in pieces])
     return pb.SubmitRequest(
         to=drafting.recipients(given["to"]),
@@ -197,6 +206,7 @@ def _resolving(given: dict[str, Any], key: str, request: pb.SubmitRequest) -> st
         words += ["--to", code]
     for option in (
         "label", "category", "title", "title_label", "precedence", "grade", "supersedes", "in_reply_to",
+        "rfi", "due",
     ):  # fmt: skip
         if given[option]:
             words += ["--" + option.replace("_", "-"), given[option]]

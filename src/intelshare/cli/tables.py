@@ -302,3 +302,39 @@ def consent_table(entries: Iterable[pb.ConsentEntry]) -> Table:
         for entry in entries
     ]
     return Table(("bulletin", "request", "for", "portions", "state", "until", "asked"), rows)
+
+
+def request_table(entries: Iterable[pb.RequestEntry]) -> Table:
+    """One row per request and member: which way, how it stands, until when."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            f"to {entry.member}" if entry.own else f"from {entry.member}",
+            f"{entry.state}, overdue" if entry.overdue else entry.state,
+            _due(entry.due),
+            entry.title,
+            short_id(entry.reply) if entry.reply else "",
+        )
+        for entry in entries
+    ]
+    return Table(("request", "member", "state", "due", "about", "reply"), rows)
+
+
+def obligation_table(entries: Iterable[pb.ObligationEntry]) -> Table:
+    """One row per obligation: of which bulletin, until when, whether it is met."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            entry.originator,
+            entry.obligation,
+            _due(entry.due),
+            f"met {short_time(entry.done_at)}" if entry.done_at else "overdue" if entry.overdue else "open",
+            entry.title,
+        )
+        for entry in entries
+    ]
+    return Table(("bulletin", "from", "obligation", "due", "state", "title"), rows)
+
+
+def _due(instant: int) -> str:
+    return "" if instant == NEVER else short_time(instant)

@@ -24,6 +24,9 @@ from intelshare.wire.v1 import user_pb2_grpc as services
 DEADLINE = 10.0
 """Seconds for one call."""
 
+_READS_LOGS = frozenset(("VerifyAudit", "Prove", "Report"))
+"""Calls that read whole logs, which takes as long as it takes."""
+
 MAX_ANSWER = 4 * 1024 * 1024
 
 _CODE = "intelshare-code"
@@ -59,7 +62,10 @@ class Client:
         )
         self._bulletins = services.BulletinsStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)
+        self._tasks = services.TasksStub(self._channel)
         self._operations = services.OperationsStub(self._channel)
+        self._audit = services.AuditStub(self._channel)
+        self._treaties = services.TreatiesStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -191,6 +197,23 @@ class Client:
                 return
             request.before.CopyFrom(page.before)
 
+    def requests(self) -> pb.RequestsResponse:
+        """Requests for information, both ways, newest first."""
+        response: pb.RequestsResponse = self._call(self._tasks.Requests, pb.RequestsRequest())
+        return response
+
+    def obligations(self, *, everything: bool = False) -> pb.ObligationsResponse:
+        """Obligations to report, those due first; ``everything``: also those that are met."""
+        request = pb.ObligationsRequest(all=everything)
+        response: pb.ObligationsResponse = self._call(self._tasks.Obligations, request)
+        return response
+
+    def meet(self, bulletin: str, obligation: str) -> pb.ObligationEntry:
+        """Say that an obligation is met."""
+        said = pb.MeetRequest(id=bulletin, obligation=obligation)
+        response: pb.ObligationEntry = self._call(self._tasks.Meet, said)
+        return response
+
     def whoami(self) -> pb.WhoAmIResponse:
         """Who the node takes this client for."""
         answer: pb.WhoAmIResponse = self._call(self._bulletins.WhoAmI, pb.WhoAmIRequest())
@@ -201,11 +224,14 @@ class Client:
         answer: pb.StatusResponse = self._call(self._operations.Status, pb.StatusRequest())
         return answer
 
+    def treat(self, method: str, request: Message) -> Any:
+        """A call of the Treaties service by its name (``"PreviewAct"``)."""
+        return self._call(getattr(self._treaties, method), request)
+
     def operate(self, method: str, request: Message) -> Any:
-        """A call of the Operations service by its name, for operators and auditors (``"AddUser"``)."""
-        # VerifyAudit reads the whole log again, which takes as long as it takes.
-        deadline = 600.0 if method == "VerifyAudit" else None
-        return self._call(getattr(self._operations, method), request, deadline=deadline)
+        """A call of the Operations or Audit service by its name, for operators and auditors (``"AddUser"``)."""
+        call = getattr(self._operations, method, None) or getattr(self._audit, method)
+        return self._call(call, request, deadline=600.0 if method in _READS_LOGS else None)
 
     def _call(self, method: Any, request: Message, *, deadline: float | None = None) -> Any:
         try:

@@ -46,6 +46,9 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Treaties/ResumeActs": frozenset((OPERATOR,)),
     "/intelshare.v1.Treaties/FindBackfill": frozenset((OFFICER,)),
     "/intelshare.v1.Treaties/Backfill": frozenset((OFFICER,)),
+    "/intelshare.v1.Tasks/Requests": _WRITERS,
+    "/intelshare.v1.Tasks/Obligations": _WRITERS,
+    "/intelshare.v1.Tasks/Meet": _WRITERS,
     "/intelshare.v1.Operations/Status": ROLES,
     "/intelshare.v1.Operations/AddUser": frozenset((OPERATOR,)),
     "/intelshare.v1.Operations/ListUsers": _OVERSEERS,
@@ -54,6 +57,11 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Operations/ImportMember": frozenset((OPERATOR,)),
     "/intelshare.v1.Operations/ListMembers": ROLES,
     "/intelshare.v1.Operations/VerifyAudit": _OVERSEERS,
+    "/intelshare.v1.Audit/Head": _OVERSEERS,
+    "/intelshare.v1.Audit/Prove": _OVERSEERS,
+    "/intelshare.v1.Audit/ListEvidence": _OVERSEERS,
+    "/intelshare.v1.Audit/ExportEvidence": _OVERSEERS,
+    "/intelshare.v1.Audit/Report": _OVERSEERS,
     "/grpc.health.v1.Health/Check": ROLES | {PEER},
 }
 

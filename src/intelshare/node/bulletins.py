@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from intelshare.audit.records import LoggedPortion
-from intelshare.broker import lists
+from intelshare.broker import duties, lists, rfi
 from intelshare.broker.read import Reading, Shown, read
 from intelshare.broker.register import need_user
 from intelshare.broker.relations import Context, context_of
@@ -65,7 +65,12 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return pb.InboxResponse(
             entries=[_inbox_entry(line) for line in lines],
             holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
+            requests_overdue=shell.store.query(_overdue(rfi.overdue, caller)),
+            obligations_overdue=shell.store.query(_overdue(duties.overdue, caller)),
         )
+
+    def _overdue(count: Callable[..., int], caller: UserCaller) -> Callable[[View], int]:
+        return lambda view: count(shell.node, view, caller.user, shell.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
         shown = (await links.act(read, Reading(caller.user, request.id))).value.shown

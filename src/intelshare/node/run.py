@@ -32,6 +32,7 @@ from intelshare.errors import ConfigError, IntelshareError, StoreError
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import Instant
 from intelshare.labels import LabelReader
+from intelshare.node.audits import audits
 from intelshare.node.bulletins import bulletins
 from intelshare.node.clock import Clock
 from intelshare.node.consents import consent_service
@@ -45,6 +46,7 @@ from intelshare.node.servers import Ports, open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.shell import Shell
 from intelshare.node.sidecar import check_database, check_memory, standing
+from intelshare.node.tasks import tasks
 from intelshare.node.treaties import treaties
 from intelshare.packs import builtin_registry
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
@@ -62,6 +64,8 @@ _SERVICES: Final = (
     ("Consents", consent_service),
     ("Treaties", treaties),
     ("Operations", operations),
+    ("Audit", audits),
+    ("Tasks", tasks),
 )
 """Of user.proto: what the user port offers."""
 

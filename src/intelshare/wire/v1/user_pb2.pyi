@@ -340,12 +340,12 @@ Global___InboxEntry: _TypeAlias = InboxEntry  # noqa: Y015
 class InboxResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUESTS_OVERDUE_FIELD_NUMBER: _builtins.int
-    OBLIGATIONS_OVERDUE_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     HOLES_FIELD_NUMBER: _builtins.int
+    REQUESTS_OVERDUE_FIELD_NUMBER: _builtins.int
+    OBLIGATIONS_OVERDUE_FIELD_NUMBER: _builtins.int
     requests_overdue: _builtins.int
-    """Requests of peers and obligations that are past their date."""
+    """Requests of peers and obligations that are past their date, among what the caller may see."""
     obligations_overdue: _builtins.int
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxEntry]: ...
@@ -354,10 +354,10 @@ class InboxResponse(_message.Message):
     def __init__(
         self,
         *,
-        requests_overdue: _builtins.int = ...,
-        obligations_overdue: _builtins.int = ...,
         entries: _abc.Iterable[Global___InboxEntry] | None = ...,
         holes: _abc.Iterable[Global___Hole] | None = ...,
+        requests_overdue: _builtins.int = ...,
+        obligations_overdue: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

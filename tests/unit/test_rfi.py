@@ -1,0 +1,182 @@
+"""Requests for information and obligations: both sides know how they stand, and nobody else knows of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW, Member, draft, text, user
+from intelshare.audit.records import DutyDone, EntryType
+from intelshare.broker import duties, rfi
+from intelshare.broker.duties import Meeting, due_of_duty, meet_duty
+from intelshare.broker.rfi import State, requests
+from intelshare.broker.tables import DUTY, REQUEST
+from intelshare.bulletin.request import Marked, Word, marked_in, media_of
+from intelshare.errors import DeliveryError
+from intelshare.instant import DAY, HOUR, NEVER, Instant
+from line_world import arrive, entries, hand_over, met, rows, send, with_law
+
+TO_ALL = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
+OF_USA = "UNCLASSIFIED//REL TO USA, FRA"
+DUE = Instant(NOW + DAY)
+
+
+def marked(word: Word, label: str = TO_ALL, due: Instant = NEVER) -> Any:
+    return replace(text(label), media=media_of(Marked(word, due)))
+
+
+def deliver(members: Any, sender: str, *to: str) -> None:
+    for code in to:
+        for outbound in hand_over(members[sender], code):
+            arrive(members[code], members[sender], outbound.frame)
+
+
+def asked(members: Any, due: Instant = DUE) -> str:
+    """FRA has asked USA and KEN, and both have the question."""
+    question = draft(marked(Word.ASK, due=due), to=["USA", "KEN"])
+    bulletin: str = send(members["FRA"], question, key="ask").bulletin.hex()
+    deliver(members, "FRA", "USA", "KEN")
+    return bulletin
+
+
+def reply(member: Member, bulletin: str, word: Word, label: str, to: str, key: str = "reply") -> None:
+    send(member, replace(draft(marked(word, label), to=[to]), in_reply_to=bulletin), key=key)
+
+
+def states(member: Member) -> dict[str, State]:
+    return {row.member: State(row.state) for row in rows(member, REQUEST)}
+
+
+@pytest.fixture
+def members() -> dict[str, Member]:
+    found: dict[str, Member] = met()
+    return found
+
+
+@pytest.mark.parametrize("word", list(Word))
+@pytest.mark.parametrize("due", [NEVER, Instant(DUE - DUE % 1_000_000)])
+def test_a_mark_is_read_as_it_was_written(word: Word, due: Instant) -> None:
+    given = Marked(word, due)
+    assert marked_in([text(TO_ALL), replace(text(TO_ALL), media=media_of(given))]) == given
+
+
+@pytest.mark.parametrize(
+    "media",
+    ["text/plain", "text/plain; rfi=", "text/plain; rfi=steal", "text/plain; rfi=ask; due=soon", "rfi=ask"],
+)
+def test_what_is_no_mark_is_only_text(media: str) -> None:
+    assert marked_in([replace(text(TO_ALL), media=media)]) is None
+
+
+def test_both_sides_know_that_a_request_is_open_and_until_when(members: dict[str, Member]) -> None:
+    asked(members)
+    assert states(members["FRA"]) == {"USA": State.OPEN, "KEN": State.OPEN}
+    assert [(row.member, row.own, row.due) for row in rows(members["USA"], REQUEST)] == [("FRA", 0, DUE)]
+    (line,) = members["USA"].ask(requests, user("USA", "a"), NOW)
+    assert (line.category, line.title) == ("cyber", "text")
+
+
+def test_an_answer_and_a_refusal_are_told_apart(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "FRA")
+    reply(members["KEN"], bulletin, Word.DECLINE, "//KEN UNMARKED", "FRA")
+    deliver(members, "USA", "FRA")
+    deliver(members, "KEN", "FRA")
+    assert states(members["FRA"]) == {"USA": State.ANSWERED, "KEN": State.DECLINED}
+    assert states(members["USA"]) == {"FRA": State.ANSWERED}
+    lines = members["FRA"].ask(requests, user("FRA", "a"), NOW)
+    assert all(line.reply for line in lines)
+
+
+def test_closing_ends_what_is_open_on_both_sides_and_undoes_no_answer(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "FRA")
+    deliver(members, "USA", "FRA")
+    close = replace(draft(marked(Word.CLOSE), to=["USA", "KEN"]), in_reply_to=bulletin)
+    send(members["FRA"], close, key="close")
+    deliver(members, "FRA", "USA", "KEN")
+    assert states(members["FRA"]) == {"USA": State.ANSWERED, "KEN": State.CLOSED}
+    assert states(members["KEN"]) == {"FRA": State.CLOSED}
+    assert states(members["USA"]) == {"FRA": State.ANSWERED}
+
+
+def test_an_answer_that_is_withheld_answers_nothing(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    reply(members["USA"], bulletin, Word.ANSWER, "SECRET//NF", "FRA")
+    assert states(members["USA"]) == {"FRA": State.OPEN}
+
+
+@pytest.mark.parametrize("word", [Word.ANSWER, Word.DECLINE, Word.CLOSE])
+def test_what_answers_no_request_is_refused_and_stores_nothing(
+    members: dict[str, Member], word: Word
+) -> None:
+    plain = send(members["FRA"], draft(text(TO_ALL), to=["USA"])).bulletin.hex()
+    deliver(members, "FRA", "USA")
+    for bulletin in (plain, ""):
+        with pytest.raises(DeliveryError) as raised:
+            reply(members["USA"], bulletin, word, OF_USA, "FRA")
+        assert raised.value.code == "INPUT_INVALID"
+    assert not rows(members["USA"], REQUEST)
+
+
+def test_an_answer_to_somebody_else_is_refused(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    with pytest.raises(DeliveryError, match="who has asked"):
+        reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "KEN")
+
+
+def test_a_third_member_cannot_answer_for_one_that_was_asked(members: dict[str, Member]) -> None:
+    question = draft(marked(Word.ASK), to=["USA"])
+    bulletin = send(members["FRA"], question, key="ask").bulletin.hex()
+    deliver(members, "FRA", "USA")
+    with pytest.raises(DeliveryError) as raised:
+        reply(members["KEN"], bulletin, Word.ANSWER, "//KEN UNMARKED", "FRA")
+    assert raised.value.code == "NOT_FOUND"
+    assert states(members["FRA"]) == {"USA": State.OPEN}
+
+
+def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[str, Member]) -> None:
+    usa = members["USA"]
+    asked(members)
+    late = Instant(DUE + HOUR)
+    assert usa.ask(rfi.overdue, user("USA", "a"), NOW) == 0
+    assert usa.ask(rfi.overdue, user("USA", "a"), late) == 1
+    from intelshare.broker.register import SetUser, set_user
+    from intelshare.broker.tables import UserRow
+
+    blind = UserRow(user("USA", "b"), "b", "analyst", "R4", "USA", "climate-disaster", 0)
+    usa.do(set_user, SetUser(user("USA", "o"), blind))
+    assert usa.ask(rfi.overdue, user("USA", "b"), late) == 0
+    assert usa.ask(requests, user("USA", "b"), late) == []
+
+
+def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_it_is_met(
+    members: dict[str, Member],
+) -> None:
+    usa = members["USA"]
+    law = '[[oblige]]\nid = "USA-report"\nsource = "invented"\nobligation = "report-use-7d"\nwhen = {}\n'
+    with_law(members["FRA"], law.replace("USA-report", "FRA-report"))
+    bulletin = send(members["FRA"], draft(text(TO_ALL), to=["USA"])).bulletin.hex()
+    deliver(members, "FRA", "USA")
+    (row,) = rows(usa, DUTY)
+    assert (row.obligation, row.due, row.done) == ("report-use-7d", NOW + 7 * DAY, 0)
+    late = Instant(NOW + 8 * DAY)
+    assert usa.ask(duties.overdue, user("USA", "a"), late) == 1
+    with pytest.raises(DeliveryError) as raised:
+        usa.do(meet_duty, Meeting(user("USA", "a"), bulletin, "report-everything"))
+    assert raised.value.code == "NOT_FOUND"
+    usa.do(meet_duty, Meeting(user("USA", "a"), bulletin, "report-use-7d"), at=late)
+    assert usa.ask(duties.overdue, user("USA", "a"), late) == 0
+    assert [one.user for one in entries(usa, EntryType.DUTY, DutyDone)] == [user("USA", "a")]
+    usa.do(meet_duty, Meeting(user("USA", "a"), bulletin, "report-use-7d"), at=late)
+    assert len(entries(usa, EntryType.DUTY, DutyDone)) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "days"),
+    [("report-use-30d", 30), ("report-use", None), ("report-use-d", None), ("report-use-99999d", None)],
+)
+def test_the_date_of_an_obligation_stands_in_its_name(word: str, days: int | None) -> None:
+    assert due_of_duty(word, NOW) == (NEVER if days is None else NOW + days * DAY)
