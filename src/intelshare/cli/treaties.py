@@ -14,6 +14,7 @@ from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table, align
 from intelshare.cli.policy_effects import paths_argument
+from intelshare.cli.treaty_acts import COMMANDS
 from intelshare.cli.treaty_files import fmt, lint, new, read_treaties
 from intelshare.cli.treaty_life import timeline
 
@@ -29,9 +30,10 @@ as_of_option = click.option("--as-of", metavar="TIME", help="As things stand at 
 
 @click.group()
 def treaty() -> None:
-    """List, show, compare and draw treaties; write and check their files. Needs no node.
+    """List, show, compare and draw treaties; write and check their files; act as a party.
 
-    PATHS are files, folders, or ids of treaties that ship.
+    PATHS are files, folders, or ids of treaties that ship; nothing that takes them needs a node. Acts, their
+    list, the state of parties and backfill are your node's.
     """
 
 
@@ -39,6 +41,8 @@ treaty.add_command(lint)
 treaty.add_command(fmt)
 treaty.add_command(new)
 treaty.add_command(timeline)
+for command in COMMANDS:
+    treaty.add_command(command)
 
 
 @treaty.command(name="list", epilog="Examples:  intelshare treaty list    intelshare treaty list treaties/")
