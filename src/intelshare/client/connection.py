@@ -64,7 +64,6 @@ class Client:
         self._consents = services.ConsentsStub(self._channel)
         self._tasks = services.TasksStub(self._channel)
         self._operations = services.OperationsStub(self._channel)
-        self._treaties = services.TreatiesStub(self._channel)
         self._audit = services.AuditStub(self._channel)
         self._treaties = services.TreatiesStub(self._channel)
 
