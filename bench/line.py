@@ -109,7 +109,7 @@ def line(costs: Costs, fra: Member, usa: Member, batch: int) -> None:
         (taken,) = costs.do("receive", usa, receive, (Arrival(FRA, fra.node.uri, out.frame),))
         assert taken.accepted == len(out.leaves)
         costs.do("acknowledge", fra, acknowledge, (USA, taken.acks))
-        for back in taken.outbound:
+        for back in taken.effects.outbound:
             (joined,) = costs.do("receipt", fra, receive, (Arrival(USA, usa.node.uri, back.frame),))
             costs.do("acknowledge", usa, acknowledge, (FRA, joined.acks))
 
