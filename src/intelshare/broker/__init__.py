@@ -9,6 +9,10 @@
     relations  a bulletin supersedes an earlier one, or replies to one
     recall     the originator takes a bulletin back
     destroy    keys are deleted, the files shredded, and only then it is signed for
+    act        a member acts as a party of a treaty: both ends' worlds follow
+    review     the world has changed: what is on the way and is now denied is stopped
+    resend     what is unacknowledged and may still go, again as the bytes it has
+    backfill   what accession allows is offered to the party that acceded
     hello      an incarnation begins; two nodes meet; what is missing is asked for
     streams    numbers, neighbours, holes
     end        what is over stops by itself, and its number is cancelled

@@ -1,7 +1,7 @@
 """Treaty acts: how a member's own signed word changes the history that a treaty file tells of it.
 
 A file is the record that its keeper holds. By act a member can restrict itself, take that back, and bring
-into force what the file leaves open to it; it cannot undo what the file has ended (docs/decisions/0007):
+into force what the file leaves open to it; it cannot undo what the file has ended (docs/decisions/0009):
 
     ratify        bound from then on: a party that the file lists without a period, or that had left by act
     reserve       a reservation, from then on
