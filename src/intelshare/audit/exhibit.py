@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Annotated, Final
 
 from intelshare.audit.path import LogPath, Verdict, judge
-from intelshare.crypto.codec import B32, U64, Count, decode, record
+from intelshare.crypto.codec import B32, Count, decode, record
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, Release, StreamHead, TreatyAct
 from intelshare.errors import IntelshareError
 from intelshare.ids import LeafId
@@ -27,12 +27,10 @@ class Exhibit:
 
     statements: Annotated[tuple[Evidence, ...], Count(0, MAX_STATEMENTS)]
     """The earlier first."""
-    path: Annotated[tuple[LogPath, ...], Count(0, 1)]
-    """Between two of them that are checkpoints."""
-    holds: U64
-    """Of a rewritten log: how many of its entries are known to be as they were."""
+    paths: Annotated[tuple[LogPath, ...], Count(0, 2)]
+    """Between those that are checkpoints: one that shows a rewriting, one that shows what holds."""
     raw: B32
-    """The beginning of what could not be read as a statement."""
+    """The beginning of what could not be read as a statement; or a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,49 +53,58 @@ def contradiction(exhibit: Exhibit) -> Contradiction | None:
 
     Raises EnvelopeError ENVELOPE_MALFORMED for a statement that cannot be read.
     """
-    path = exhibit.path[0] if exhibit.path else None
     for one, other in combinations(exhibit.statements, 2):
-        found = _contradict(one, other, path, exhibit.holds)
+        found = _contradict(one, other, exhibit)
         if found is not None:
             return found
     return None
 
 
-def _contradict(one: Evidence, other: Evidence, path: LogPath | None, holds: int) -> Contradiction | None:
+def _contradict(one: Evidence, other: Evidence, exhibit: Exhibit) -> Contradiction | None:
     kinds = (one.kind, other.kind)
     if kinds == (Kind.CHECKPOINT, Kind.CHECKPOINT):
-        return _of_logs(decode(Checkpoint, one.data), decode(Checkpoint, other.data), path, holds)
+        return _of_logs(decode(Checkpoint, one.data), decode(Checkpoint, other.data), exhibit)
     if kinds == (Kind.RELEASE, Kind.RELEASE):
         return _of_numbers(one, other) or _of_numbers(other, one)
     if kinds == (Kind.TREATY_ACT, Kind.TREATY_ACT):
         first, second = decode(TreatyAct, one.data), decode(TreatyAct, other.data)
         if (first.member, first.n) == (second.member, second.n) and one.data != other.data:
             return Contradiction("SEQUENCE_FORK", first.member, f"two treaty acts {first.n}")
-        if first.member == second.member and first.n + 1 == second.n and second.previous != _leaf(one):
-            what = f"treaty act {second.n} names another act {first.n}"
-            return Contradiction("SEQUENCE_FORK", first.member, what)
     if set(kinds) == {Kind.STREAM_HEAD, Kind.RELEASE}:
         head, release = (one, other) if one.kind is Kind.STREAM_HEAD else (other, one)
         return _of_head(decode(StreamHead, head.data), release)
     return None
 
 
-def _of_logs(one: Checkpoint, other: Checkpoint, path: LogPath | None, holds: int) -> Contradiction | None:
+def _of_logs(one: Checkpoint, other: Checkpoint, exhibit: Exhibit) -> Contradiction | None:
     if one.origin != other.origin:
         return None
     if (one.incarnation, one.size) == (other.incarnation, other.size):
         if one.root == other.root:
             return None
         return Contradiction("LOG_FORK", one.origin, f"two logs of {one.size} entries under one name")
-    if path is None:
+    if led(one, other, exhibit) is not Verdict.REWRITTEN:
         return None
-    try:
-        led = judge(position(one), position(other), path)
-    except IntelshareError:
-        return None
-    if led.verdict is not Verdict.REWRITTEN:
-        return None
+    checkpoints = [
+        decode(Checkpoint, said.data) for said in exhibit.statements if said.kind is Kind.CHECKPOINT
+    ]
+    same = [held for held in checkpoints if held.incarnation == one.incarnation]
+    holds = max((held.size for held in same if led(held, other, exhibit) is Verdict.GREW), default=0)
     return Contradiction("LOG_INCONSISTENT", one.origin, rewritten(holds, one.size))
+
+
+def led(one: Checkpoint, other: Checkpoint, exhibit: Exhibit) -> Verdict | None:
+    """What the path between these two proves, if there is one."""
+    for path in exhibit.paths:
+        ask = path.ask
+        if (one.incarnation, one.size, other.incarnation, other.size) == (
+            ask.incarnation, ask.size, ask.until, ask.until_size,
+        ):  # fmt: skip
+            try:
+                return judge(position(one), position(other), path).verdict
+            except IntelshareError:
+                return None
+    return None
 
 
 def rewritten(holds: int, size: int) -> str:
@@ -134,27 +141,25 @@ def _leaf(signed: Evidence) -> LeafId:
 
 
 def exhibit_of(
-    statements: Sequence[Evidence], path: LogPath | None = None, holds: int = 0, raw: bytes = b""
+    statements: Sequence[Evidence], paths: Sequence[LogPath | None] = (), raw: bytes = b""
 ) -> Exhibit:
     """An exhibit of at most 8 statements."""
-    return Exhibit(tuple(statements[:MAX_STATEMENTS]), () if path is None else (path,), holds, raw)
+    return Exhibit(tuple(statements[:MAX_STATEMENTS]), tuple(path for path in paths if path is not None), raw)
 
 
 def describe(code: str, exhibit: Exhibit) -> str:
     """What an operator reads of an exhibit, in one line."""
-    found = contradiction(exhibit)
-    if found is not None:
-        return found.what
+    known = contradiction(exhibit)
+    if known is not None:
+        return known.what
     checkpoints = [
         decode(Checkpoint, said.data) for said in exhibit.statements if said.kind is Kind.CHECKPOINT
     ]
     if code == "LOG_FORGOT":
-        if len(checkpoints) == 2 and exhibit.path:
-            led = judge(position(checkpoints[0]), position(checkpoints[1]), exhibit.path[0])
-            return f"new incarnation, forgot {led.forgot} entries"
-        return (
-            f"{exhibit.raw.decode('utf-8', 'replace')} holds {exhibit.holds} entries that were forgotten here"
-        )
+        if len(checkpoints) == 2 and exhibit.paths:
+            found = judge(position(checkpoints[0]), position(checkpoints[1]), exhibit.paths[0])
+            return f"new incarnation, forgot {found.forgot} entries"
+        return exhibit.raw.decode("utf-8", "replace")
     if code == "LOG_FORK" and checkpoints:
         return f"shown to others in another way at size {checkpoints[0].size}, or they lie"
     if len(checkpoints) == 2:

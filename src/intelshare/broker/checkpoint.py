@@ -1,12 +1,12 @@
-"""Checkpoint: the own log's size and root, signed and said to every peer in the same bytes; and what peers ask.
+"""Checkpoint: the own log's size and root, signed and said to every peer in the same bytes; what peers ask.
 
     checkpoint   signed and stored; the sidecar follows, and only then is it sent (c19)
     answer       how the own log at one checkpoint follows from another, for whoever holds the earlier
 
-One is due when the log has grown, or when other logs were seen that it does not list yet; never more often than
-every ``EVERY``. Nothing that a checkpoint leads to at an honest peer makes that peer's log grow, but for the
-first of a log: two idle nodes fall silent. A newer one takes the place of an older one that a peer has not
-acknowledged: a path leads from whatever the peer holds.
+One is due when the log has grown, or when other logs were seen that it does not list yet; never more often
+than every ``EVERY``. Nothing that a checkpoint leads to at an honest peer makes that peer's log grow, but for
+the first of a log: two idle nodes fall silent. A newer one takes the place of an older one that a peer did not
+acknowledge: a path leads from whatever the peer holds.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
 def answer(node: Node, view: View, trees: Trees, ask: LogAsk) -> LogPath | None:
     """What the asker may check. None: the later checkpoint is not known here (any more).
 
-    An own log that does not hold together any more gives a path that proves nothing: whoever asked will say so.
+    An own log that does not hold together any more gives a path that proves nothing: whoever asked says so.
     """
     if ask.origin != node.uri:
         seen = view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size)

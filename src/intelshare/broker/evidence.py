@@ -87,7 +87,7 @@ def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
 
 
 def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
-    """Keep statements that contradict each other: its id. ``key``: what tells one contradiction from another."""
+    """Keep statements that contradict each other: its id. ``key``: what tells contradictions apart."""
     identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
     Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
     return identity

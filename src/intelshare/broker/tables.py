@@ -438,7 +438,7 @@ class EvidenceRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """A checkpoint of a node's log as it was signed: of the own node the last, of others as many as are held."""
+    """A checkpoint of a node's log as it was signed: of the own the last, of others those that are held."""
 
     origin: NodeUri
     incarnation: Incarnation

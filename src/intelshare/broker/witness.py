@@ -146,7 +146,7 @@ def prove(
         known = led.end.size if led.end.incarnation == earlier.incarnation else 0
         _ask_older(tx, member, earlier, later, known)
     elif later.state == Held.BROKEN:
-        _narrow(tx, earlier, later)
+        _narrow(tx, earlier, later, path)
     else:
         _grew(tx, earlier, later)
     return tx.plan(tx.effects())
@@ -192,11 +192,13 @@ def _break(
         _exhibit_again(tx, later, _both(earlier, later, path))
 
 
-def _narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow) -> None:
+def _narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow, path: LogPath) -> None:
     """Up to this size the rewritten log is what it was."""
     row = tx.get(EVIDENCE, _key(later))
     if row is not None:
-        _exhibit_again(tx, later, changed(decode(Exhibit, row.exhibit), holds=holds.size))
+        kept = decode(Exhibit, row.exhibit)
+        statements = [decode(Evidence, holds.signed), *kept.statements[-2:]]
+        _exhibit_again(tx, later, exhibit_of(statements, [*kept.paths[:1], path]))
 
 
 def _exhibit_again(tx: Transaction, later: CheckpointRow, exhibit: Exhibit) -> None:
@@ -290,10 +292,9 @@ def _shown(tx: Transaction, path: LogPath) -> None:
         return
     before = decode(Exhibit, row.exhibit)
     pair = [decode(Evidence, held.signed), signed]
-    path_held = before.path[0] if before.path else None
-    if path_held is not None and path_held.ask.until_size != said.size:
+    if before.paths:
         pair.reverse()
-    whole = exhibit_of(pair, path_held)
+    whole = exhibit_of(pair, before.paths)
     if contradiction(whole) is not None:
         tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, whole)))
         tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
@@ -316,7 +317,8 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, latest: Iterable
             forgot = max(0, held.size - (head.size if head is not None else 0))
             if forgot:
                 key = sha256(f"{uri} {tx.node.incarnation}".encode())
-                exhibit = exhibit_of((), holds=forgot, raw=member.encode())
+                note = f"{uri} holds {forgot} entries that were forgotten here"
+                exhibit = exhibit_of((), raw=note.encode())
                 contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
     return forgot
 
@@ -376,7 +378,7 @@ def _signed_at(row: CheckpointRow) -> Instant:
 
 
 def _thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
-    """Which to let go so that at most ``MAX_HELD`` stay: where they stand closest, never a log's first or last."""
+    """Which to let go so that ``MAX_HELD`` stay: where they stand closest, never a log's first or last."""
     if len(rows) <= MAX_HELD:
         return ()
     ordered = sorted(rows, key=lambda row: (row.at, row.size))
@@ -394,7 +396,7 @@ def _position(row: CheckpointRow) -> Cosigned:
 
 
 def _both(earlier: CheckpointRow, later: CheckpointRow, path: LogPath | None) -> Exhibit:
-    return exhibit_of([decode(Evidence, earlier.signed), decode(Evidence, later.signed)], path)
+    return exhibit_of([decode(Evidence, earlier.signed), decode(Evidence, later.signed)], [path])
 
 
 def _name(row: CheckpointRow) -> bytes:

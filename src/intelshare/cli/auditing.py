@@ -1,22 +1,39 @@
-"""``audit``: is the log what it was?"""
+"""``audit``: is the log what it was, what do others hold of it, and what can be proved to whom?"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.audit_reports import reconcile, report
 from intelshare.cli.codes import Exit
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out
 
 if TYPE_CHECKING:
     from intelshare.cli.standing import Standing
+    from intelshare.trust import MemberFile
 
 
 @click.group()
 def audit() -> None:
-    """Verify the log."""
+    """Verify the log; prove entries of it; show and check evidence; report who shared what."""
+
+
+audit.add_command(report)
+audit.add_command(reconcile)
+
+member_option = click.option(
+    "--member",
+    "members",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Member file of a signer (else the documents in FILE count); compare its fingerprint by voice.",
+)
 
 
 @audit.command()
@@ -41,4 +58,226 @@ def verify(node: Standing, out: Out) -> int:
     if found.findings:
         return Exit.NOT_VERIFIED
     out.line("every entry is what its tree says")
+    return Exit.DONE
+
+
+@audit.command(epilog="Example:  intelshare audit head --folder ./fra")
+@printing
+@on_folder
+def head(node: Standing, out: Out) -> int:
+    """Show the last signed checkpoint, who has seen the log up to where, and what is held of others' logs."""
+    from intelshare.cli.output import Table
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import short_time
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("Head", pb.HeadRequest())
+    out.document("audit-head", plain(found))
+    out.line(f"{found.node}  log {found.incarnation:016x}  {found.entries} entries")
+    if found.size:
+        out.line(f"checkpoint of {found.size} entries  {short_time(found.signed_at)}  {found.root.hex()}")
+    else:
+        out.line("no checkpoint yet")
+    seen = [(one.member, one.node, str(one.size), short_time(one.signed_at)) for one in found.witnesses]
+    out.table(Table(("seen by", "node", "entries", "signed"), seen))
+    held = [
+        (
+            one.member,
+            one.node,
+            f"{one.incarnation:016x}",
+            str(one.size),
+            one.state,
+            short_time(one.received_at),
+        )
+        for one in found.held
+    ]
+    out.table(Table(("holding of", "node", "log", "entries", "state", "received"), held))
+    return Exit.DONE
+
+
+@audit.command(
+    epilog="Examples:  intelshare audit prove 17 --folder ./fra --out entry.json    "
+    "intelshare audit prove --bulletin 5f3a91c2 --folder ./fra --out bulletin.json"
+)
+@click.argument("entry", type=click.IntRange(0), required=False)
+@click.option("--log", metavar="HEX", help="Which log; else the present one (`audit verify` lists them).")
+@click.option("--bulletin", metavar="ID", default="", help="All entries about a bulletin.")
+@click.option(
+    "--receipt",
+    "--statement",
+    "statement",
+    metavar="HEX",
+    default="",
+    help="All entries about a statement, as a release or its receipt.",
+)
+@click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+@on_folder
+def prove(
+    node: Standing,
+    entry: int | None,
+    log: str | None,
+    bulletin: str,
+    statement: str,
+    target: Path | None,
+    quiet: bool,
+) -> int:
+    """Write entries of the log, opened, with the proof that they are in it: a file that anybody can check."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    if (entry is None) == (not bulletin and not statement):
+        raise click.UsageError("give the number of an entry, or --bulletin, or --receipt")
+    request = pb.ProveRequest(
+        incarnation=_hexadecimal(log), index=entry or 0, bulletin=bulletin, statement=statement.lower()
+    )
+    return _give(node.operate("Prove", request).text, target, Out(quiet=quiet))
+
+
+@audit.command(
+    name="check-proof", epilog="Example:  intelshare audit check-proof entry.json --member fra.member"
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@member_option
+@click.option("--root", metavar="HEX", help="The checkpoint must have this root: one that you hold.")
+@printing
+def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: Out) -> int:
+    """Check FILE of `audit prove`, offline: entry, log, checkpoint, signature. Ends with 7 if it fails."""
+    from intelshare.cli.output import Table
+    from intelshare.errors import TrustError
+    from intelshare.labels import when
+    from intelshare.verifier import check_proof
+
+    found = check_proof(file.read_bytes(), str(file), _members(members))
+    if root is not None and root.lower() != found.checkpoint.root.hex():
+        raise TrustError("LOG_INCONSISTENT", "the file's checkpoint has another root than the one given")
+    entries = [
+        {
+            "log": f"{one.incarnation:016x}",
+            "index": one.index,
+            "type": one.type,
+            "time": when(one.at),
+            "says": one.says,
+        }
+        for one in found.entries
+    ]
+    out.document(
+        "proof-checked",
+        {
+            "node": found.node,
+            "member": found.member,
+            "fingerprint": found.fingerprint,
+            "size": found.checkpoint.size,
+            "root": found.checkpoint.root.hex(),
+            "signed_at": when(found.signed_at),
+            "witnesses": [member for member, _ in found.witnesses],
+            "entries": entries,
+        },
+    )
+    rows = [[str(e[name]) for name in ("log", "index", "type", "time")] for e in entries]
+    out.table(Table(("log", "entry", "type", "time"), rows))
+    for one in found.entries:
+        out.line(
+            f"{one.index} {one.type}: " + ", ".join(f"{name} {value}" for name, value in one.says.items())
+        )
+    out.line(f"in the log of {found.node}, {found.checkpoint.size} entries, signed {when(found.signed_at)}")
+    seen = ", ".join(member for member, _ in found.witnesses)
+    out.line(f"this very checkpoint was seen by {seen}" if seen else "no other member signed that it saw it")
+    _show_fingerprint(out, found.member, found.fingerprint, given=bool(members))
+    return Exit.DONE
+
+
+@audit.command()
+@printing
+@on_folder
+def evidence(node: Standing, out: Out) -> int:
+    """List what contradicts itself: forked and rewritten logs, two releases under one number, lost memory."""
+    from intelshare.cli.output import Table
+    from intelshare.cli.plain import plain
+    from intelshare.cli.tables import short_time
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("ListEvidence", pb.ListEvidenceRequest())
+    out.document("evidence-list", plain(found))
+    rows = [
+        (one.evidence.hex()[:8], one.member, one.code, short_time(one.first_at), one.what)
+        for one in found.alarms
+    ]
+    out.table(Table(("id", "member", "code", "since", "what"), rows))
+    return Exit.DONE
+
+
+@audit.command(epilog="Example:  intelshare audit export 5f3a91c2 --folder ./fra --out evidence.json")
+@click.argument("id_", metavar="ID")
+@click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+@on_folder
+def export(node: Standing, id_: str, target: Path | None, quiet: bool) -> int:
+    """Write the evidence ID as a file that third parties can check: signed statements, proofs, keys."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    answer = node.operate("ExportEvidence", pb.ExportEvidenceRequest(id=id_))
+    return _give(answer.text, target, Out(quiet=quiet))
+
+
+@audit.command(
+    name="check-evidence",
+    epilog="Example:  intelshare audit check-evidence evidence.json --member usa.member",
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@member_option
+@printing
+def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
+    """Check FILE of `audit export`, offline: does it prove that a node contradicted itself? If not, 7."""
+    from intelshare.labels import when
+    from intelshare.verifier import check_evidence
+
+    found = check_evidence(file.read_bytes(), str(file), _members(members))
+    signed = [{"kind": kind, "signed_at": when(at)} for kind, at in found.statements]
+    out.document(
+        "evidence-checked",
+        {
+            "member": found.member,
+            "node": found.node,
+            "fingerprint": found.fingerprint,
+            "code": found.code,
+            "what": found.what,
+            "statements": signed,
+        },
+    )
+    out.line(f"proved: {found.member} ({found.node}): {found.what}  [{found.code}]")
+    for row in signed:
+        out.line(f"  {row['kind']} signed {row['signed_at']}")
+    _show_fingerprint(out, found.member, found.fingerprint, given=bool(members))
+    return Exit.DONE
+
+
+def _members(paths: tuple[Path, ...]) -> list[MemberFile]:
+    from intelshare.trust import read_member_file
+
+    return [read_member_file(path.read_bytes(), str(path)) for path in paths]
+
+
+def _show_fingerprint(out: Out, member: str, fingerprint: str, *, given: bool) -> None:
+    out.line(f"{member}'s fingerprint  {fingerprint}")
+    if not given:
+        out.note(
+            f"the documents of {member} came with the file: compare this fingerprint with {member} by voice"
+        )
+
+
+def _hexadecimal(text: str | None) -> int:
+    try:
+        return int(text, 16) if text else 0
+    except ValueError:
+        raise click.BadParameter(
+            "16 hexadecimal digits, as `audit verify` shows", param_hint="--log"
+        ) from None
+
+
+def _give(text: str, target: Path | None, out: Out) -> int:
+    if target is None:
+        sys.stdout.write(text)
+        return Exit.DONE
+    target.write_text(text, "utf-8")
+    out.note(f"written to {target}")
     return Exit.DONE

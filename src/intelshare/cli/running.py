@@ -107,4 +107,9 @@ def _show(found: Any, out: Out) -> int:
         out.table(peer_table(found.peers))
     else:
         out.note("no other member is known: intelshare member import")
+    for alarm in found.alarms:
+        out.line(
+            f"alarm {alarm.evidence.hex()[:8]}  {alarm.member}: {alarm.what}  [{alarm.code}]  "
+            f"since {short_time(alarm.first_at)}"
+        )
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED

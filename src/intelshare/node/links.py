@@ -35,11 +35,12 @@ from intelshare.node.pump import Pump
 from intelshare.node.shell import Shell, effects_of
 from intelshare.node.shredding import Shredder
 from intelshare.policy import Snapshot
-from intelshare.ports import Durable, Plan, Scalar
+from intelshare.ports import Durable, Plan, Scalar, View
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
 
 L = TypeVar("L", bound=Led)
+T = TypeVar("T")
 
 MAX_STREAMS: Final = 4
 """Streams of one peer node at once, those in their hello included."""
@@ -299,12 +300,14 @@ class Links:
             self._tell(link.node)
 
     async def _about_logs(self, ask: LogAsk) -> LogPath | None:
-        """How the own log follows from what a peer holds of it. Beside the loop: it may read a whole log."""
+        """How the own log follows from what a peer holds of it."""
+        return await self.over_logs(lambda view, trees: answer(self._shell.node, view, trees, ask))
+
+    async def over_logs(self, question: Callable[[View, Trees], T]) -> T:
+        """Ask something of the own logs and their trees. Beside the loop: it may read a whole log."""
         async with self._answering:
-            shell = self._shell
-            return await asyncio.to_thread(
-                shell.store.query, lambda view: answer(shell.node, view, self._trees, ask)
-            )
+            query = self._shell.store.query
+            return await asyncio.to_thread(query, lambda view: question(view, self._trees))
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from intelshare.broker.hello import begin
+from intelshare.node.audits import audits
 from intelshare.node.authorisation import OPERATOR
 from intelshare.node.door import UserCaller
 from intelshare.node.events import make_logger
@@ -45,7 +46,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             shell.on_trust.clear()
             domain = shell.node.trust.members[shell.node.member].root.domain
             caller = UserCaller(user_uri(domain, FOLDER_OWNER), OPERATOR)
-            answer = await operations(shell, links)[method](caller, request)
+            answer = await {**operations(shell, links), **audits(shell, links)}[method](caller, request)
             write_sidecar(
                 shell.folder.sidecar,
                 shell.store.query(lambda view: standing(view, shell.incarnation, clean=True)),

@@ -14,6 +14,7 @@ from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_us
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
+from intelshare.node.audits import alarm_messages
 from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links
 from intelshare.node.logbook import verify_logs
@@ -47,6 +48,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
             ],
             log_size=head.size if head is not None else 0,
             version=__version__,
+            alarms=alarm_messages(shell),
         )
 
     async def add_user(caller: UserCaller, request: pb.AddUserRequest) -> pb.AddUserResponse:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.checkpoint import Trees, due
 from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
-from intelshare.broker.checkpoint import Trees, due
 from intelshare.broker.end import anything_over
 from intelshare.broker.frame import Frame, Outbound
 from intelshare.broker.handover import first_ready

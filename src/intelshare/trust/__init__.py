@@ -30,7 +30,7 @@ from intelshare.trust.hello import (
     open_hello,
 )
 from intelshare.trust.keys import Due, SecretKey, due, new_key
-from intelshare.trust.member_file import MemberFile, read_member_file, write_member_file
+from intelshare.trust.member_file import MemberFile, documents_of, read_member_file, write_member_file
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust
 from intelshare.trust.view import Change, Peer, TrustView
@@ -63,6 +63,7 @@ __all__ = [
     "check_answer",
     "check_confirmation",
     "confirm_hello",
+    "documents_of",
     "due",
     "fingerprint",
     "found",

@@ -59,6 +59,12 @@ def write_member_file(held: MemberTrust) -> str:
     return msgspec.json.format(msgspec.json.encode(text), indent=2).decode() + "\n"
 
 
+def documents_of(held: MemberTrust) -> list[str]:
+    """All documents of a member as text, for files that are to be checked without a node."""
+    signed = held.directory_signed
+    return [_wrap(trust) for trust in (*held.roots, *(() if signed is None else (signed,)))]
+
+
 def read_member_file(text: bytes, source: str) -> MemberFile:
     """Read a member file; ``source`` names it in errors. Accepts nothing.
 

@@ -1,0 +1,125 @@
+"""Files for others: proofs of log entries and evidence, as JSON text that is checked without a node.
+
+Signed bytes stand in them as base64, whole; everything else is for the reader's eye, and computed anew by
+whoever checks (``verifier``). Layouts: docs/format.md, "Files for others".
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from intelshare.crypto.codec import Encoded, decode, encode
+from intelshare.errors import IntelshareError, Place, TrustError
+
+R = TypeVar("R")
+F = TypeVar("F", bound=msgspec.Struct)
+
+PROOF_SCHEMA: Final = "intelshare/log-proof/1"
+EVIDENCE_SCHEMA: Final = "intelshare/evidence/1"
+MAX_FILE: Final = 16 * 1024 * 1024
+
+Documents = dict[str, list[str]]
+"""A member's roots and directory, as a member file has them."""
+
+
+class ProvedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry, opened, and how the checkpoint commits to it."""
+
+    incarnation: str
+    index: int
+    type: int
+    time: int
+    salt: str
+    record: str
+    proof: list[str]
+    """Inclusion in the log at the size at which that log is known."""
+    hops: list[str]
+    """From the checkpoint's log back to this one; empty if it is the same."""
+    says: dict[str, Any]
+    """What the record says, for the eye."""
+
+
+class ProofFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Entries of a node's log under its signed checkpoint, and who else has seen that log."""
+
+    schema: str
+    node: str
+    checkpoint: str
+    cosigned: list[str]
+    """Checkpoints of other nodes that list a state of this log."""
+    entries: list[ProvedEntry]
+    documents: Documents
+
+
+class EvidenceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Signed statements that contradict each other."""
+
+    schema: str
+    code: str
+    accused: str
+    holder: str
+    """Who kept it."""
+    first_seen: int
+    what: str
+    exhibit: str
+    documents: Documents
+
+
+def write(file: msgspec.Struct) -> str:
+    """The text of a file, one value a line."""
+    return msgspec.json.format(msgspec.json.encode(file), indent=1).decode() + "\n"
+
+
+def read(kind: type[F], schema: str, text: bytes, source: str) -> F:
+    """The file, nothing of it checked. Raises TrustError TOO_LARGE, INPUT_INVALID; ``source`` names it."""
+    if len(text) > MAX_FILE:
+        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_FILE} bytes", place=Place(source))
+    try:
+        found = msgspec.json.decode(text, type=kind)
+        if getattr(found, "schema", "") != schema:
+            raise ValueError(f"its schema is not {schema}")
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise _unreadable(str(error), source) from None
+    return found
+
+
+def wrap(kind: type[R], value: R) -> str:
+    """A record in a file."""
+    return b64encode(encode(kind, value)).decode("ascii")
+
+
+def unwrap(kind: type[R], text: str, source: str) -> R:
+    """The record. Raises TrustError INPUT_INVALID."""
+    try:
+        return decode(kind, b64decode(text, validate=True))
+    except (ValueError, IntelshareError) as error:
+        raise _unreadable(str(error), source) from None
+
+
+def plain(value: Any) -> Any:
+    """A record as a person reads it: bytes in hexadecimal, enums by name."""
+    if isinstance(value, Encoded):
+        return plain(value.value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _unreadable(why: str, source: str) -> TrustError:
+    return TrustError(
+        "INPUT_INVALID",
+        f"the file cannot be read: {why[:200]}",
+        place=Place(source),
+        hint="`intelshare audit prove` and `intelshare audit export` write such files",
+    )

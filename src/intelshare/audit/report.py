@@ -1,0 +1,133 @@
+"""The compliance report: who shared what kind of thing with whom under which article; and two compared.
+
+It tells kinds, levels, articles, codes and times, never a title or a text. Releases are named by the digest
+of their signed statement, so that the reports of sender and recipient can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+REPORT_SCHEMA: Final = "intelshare/compliance-report/1"
+
+MAX_RELEASES: Final = 10_000
+
+KEPT: Final = frozenset(("accepted", "read", "destroyed"))
+"""Words of a release whose recipient took it."""
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """Portions of one kind that went one way under one article."""
+
+    sender: str
+    recipient: str
+    treaty: str
+    article: str
+    category: str
+    level: str
+    bulletins: int
+    portions: int
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """What did not go, or was not taken, and why."""
+
+    sender: str
+    recipient: str
+    word: str
+    code: str
+    bulletins: int
+
+
+class Released(msgspec.Struct, frozen=True):
+    """One release as this side knows it."""
+
+    statement: str
+    sender: str
+    recipient: str
+    number: int
+    at: int
+    word: str
+    treaties: list[str]
+
+
+class Duty(msgspec.Struct, frozen=True):
+    """An obligation of a received bulletin that was not met in time."""
+
+    originator: str
+    statement: str
+    obligation: str
+    due: int
+    done: int
+    """0: not yet."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One member's report over a period: from ``since`` on, before ``until`` (microseconds since 1970)."""
+
+    schema: str
+    member: str
+    treaty: str
+    """Empty: all, and what needs none."""
+    since: int
+    until: int
+    made: int
+    shared: list[Shared]
+    stopped: list[Stopped]
+    releases: list[Released]
+    missing: list[Released]
+    """Handed over, and no receipt."""
+    overdue: list[Duty]
+    truncated: bool
+    """More than 10,000 releases: choose a shorter period."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One release on which two reports do not agree."""
+
+    statement: str
+    sender: str
+    recipient: str
+    what: str
+
+
+def differences(ours: Report, theirs: Report) -> Iterator[Difference]:
+    """Every release between the two members that one side does not have, or ended otherwise at."""
+    pair = {ours.member, theirs.member}
+    known = {one.statement: one for one in theirs.releases if {one.sender, one.recipient} == pair}
+    for mine in ours.releases:
+        if {mine.sender, mine.recipient} != pair:
+            continue
+        other = known.pop(mine.statement, None)
+        if other is None:
+            yield _difference(mine, _missing(mine, ours.member, theirs.member))
+        elif _end(mine) != _end(other):
+            yield _difference(mine, f"{ours.member}: {mine.word}, {theirs.member}: {other.word}")
+        elif mine.treaties != other.treaties:
+            basis = " | ".join(", ".join(one.treaties) or "none" for one in (mine, other))
+            yield _difference(mine, f"another basis: {basis}")
+    for other in known.values():
+        yield _difference(other, _missing(other, theirs.member, ours.member))
+
+
+def counts(report: Report, sender: str, recipient: str) -> tuple[int, int]:
+    """(releases, those that were taken) from one member to another."""
+    found = [one for one in report.releases if (one.sender, one.recipient) == (sender, recipient)]
+    return len(found), sum(one.word in KEPT for one in found)
+
+
+def _missing(one: Released, knows: str, lacks: str) -> str:
+    if one.sender == knows:
+        return f"{knows} says it sent number {one.number}, {lacks} knows of none"
+    return f"{knows} says it got number {one.number}, {lacks} says it sent none"
+
+
+def _end(one: Released) -> str:
+    return "taken" if one.word in KEPT else one.word
+
+
+def _difference(one: Released, what: str) -> Difference:
+    return Difference(one.statement, one.sender, one.recipient, what)
