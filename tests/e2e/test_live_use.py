@@ -95,6 +95,24 @@ def test_a_running_watch_shows_what_arrives_and_ends_with_ctrl_c(three: Three) -
         assert watch.wait(timeout=20) == 130
 
 
+def test_a_followed_list_goes_on_with_what_arrives(three: Three) -> None:
+    follow = subprocess.Popen(
+        [sys.executable, "-m", "intelshare", "inbox", "--follow", "--as", three.smith, "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert follow.stdout is not None
+        listed = json.loads(follow.stdout.readline())
+        assert listed["schema"] == "intelshare/inbox/1"
+        bulletin = three.send("five", "--wait", "accepted")
+        event = json.loads(follow.stdout.readline())
+        assert (event["what"], event["bulletin"]) == ("received", bulletin)
+    finally:
+        follow.send_signal(2)
+        assert follow.wait(timeout=20) == 130
+
+
 def test_a_cursor_of_another_log_is_told(three: Three) -> None:
     done = intelshare("watch", "--as", three.smith, "--once", "--since", "0123456789abcdef.7")
     assert (done.code, "CURSOR_UNKNOWN" in done.err) == (8, True)

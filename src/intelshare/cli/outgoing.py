@@ -35,39 +35,51 @@ class _Outbox(click.Group):
 @click.group(cls=_Outbox, invoke_without_command=True, subcommand_metavar="[ID | approve ID --member M]")
 @click.option("--held", is_flag=True, help="Only what waits for a releasing officer.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--follow", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
 @printing
 @click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder.")
 @click.pass_context
-def outbox(context: click.Context, out: Out, held: bool, limit: int, profile: str | None) -> None:
+def outbox(
+    context: click.Context, out: Out, held: bool, limit: int, follow: bool, profile: str | None
+) -> None:
     """List what your member has sent, or show the bulletin whose id begins with ID."""
     from intelshare.cli.options import connect
     from intelshare.cli.plain import plain
     from intelshare.cli.tables import outbox_table
+    from intelshare.cli.watching import OWN, cursor_now
+    from intelshare.cli.watching import follow as go_on
 
     if context.invoked_subcommand is not None:
         return
     with connect(profile) as client:
+        cursor = cursor_now(client) if follow else ""
         found = client.outbox(held=held, limit=limit)
-        out.document("outbox", plain(found))
+        (out.event if follow else out.document)("outbox", plain(found))
         if found.entries:
             out.table(outbox_table(found.entries))
         else:
             out.note("nothing here")
         if not held:
             _name_forgotten(client, found, out)
+        if follow:
+            go_on(client, out, cursor, lambda event: event.what in OWN)
 
 
 @outbox.command()
 @click.argument("bulletin", metavar="ID")
+@click.option("--follow", is_flag=True, help="Go on with what happens to it, until Ctrl-C.")
 @printing
 @talking
-def show(client: Client, out: Out, bulletin: str) -> None:
+def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     """Show one bulletin with the state of each recipient."""
     from intelshare.cli.plain import plain
     from intelshare.cli.tables import around, pair_table, precedence, short_time
+    from intelshare.cli.watching import cursor_now
+    from intelshare.cli.watching import follow as go_on
 
+    cursor = cursor_now(client) if follow else ""
     entry = _only(client.outbox(bulletin).entries)
-    out.document("outbox-entry", plain(entry))
+    (out.event if follow else out.document)("outbox-entry", plain(entry))
     out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
     about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
     out.line("  ".join(part for part in (about, entry.title) if part))
@@ -76,6 +88,8 @@ def show(client: Client, out: Out, bulletin: str) -> None:
     for line in around(entry):
         out.line(line)
     out.table(pair_table(entry))
+    if follow:
+        go_on(client, out, cursor, lambda event: event.bulletin == entry.bulletin)
 
 
 @outbox.command()

@@ -62,6 +62,13 @@ class Out:
             document = {"schema": f"intelshare/{schema}/1", **content}
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
+    def event(self, schema: str, content: Mapping[str, Any]) -> None:
+        """With ``--json``: one document of a stream, on one line (NDJSON), and at once."""
+        if self.json:
+            document = {"schema": f"intelshare/{schema}/1", **content}
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
     def table(self, table: Table, *, indent: int = 0) -> None:
         """Without ``--json``: a table."""
         if not self.json:

@@ -32,16 +32,29 @@ _KEPT = "display-only"
 @click.option("--category", default="", help="Only with this category.")
 @click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C."
+)
 @printing
 @talking
 def inbox(
-    client: Client, out: Out, unread: bool, sender: str, category: str, since: str | None, limit: int
+    client: Client,
+    out: Out,
+    unread: bool,
+    sender: str,
+    category: str,
+    since: str | None,
+    limit: int,
+    follow: bool,
 ) -> None:
     """List received bulletins, newest first: those that your clearance and need to know allow."""
     from intelshare.cli.labelling import moment
     from intelshare.cli.plain import plain
     from intelshare.cli.tables import inbox_table
+    from intelshare.cli.watching import cursor_now
+    from intelshare.cli.watching import follow as go_on
 
+    cursor = cursor_now(client) if follow else ""
     found = client.inbox(
         unread=unread,
         sender=sender.upper(),
@@ -49,7 +62,7 @@ def inbox(
         since=0 if since is None else moment(since),
         limit=limit,
     )
-    out.document("inbox", plain(found))
+    (out.event if follow else out.document)("inbox", plain(found))
     if found.entries:
         out.table(inbox_table(found.entries))
     else:
@@ -61,6 +74,9 @@ def inbox(
     for hole in found.holes:
         numbers = str(hole.first) if hole.first == hole.last else f"{hole.first} to {hole.last}"
         out.note(f"missing from {hole.originator}: number {numbers}; it is being asked for")
+    if follow:
+        asked = sender.upper()
+        go_on(client, out, cursor, lambda e: e.what == "received" and (not asked or e.member == asked))
 
 
 @click.command()

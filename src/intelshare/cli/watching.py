@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,14 @@ CURSOR_FILE = "watch-cursor"
 
 _PAUSES = (0.5, 1, 2, 5, 10)
 """Seconds between attempts when the node does not answer; then every 10."""
+
+OWN = frozenset(
+    (
+        *("submitted", "sent", "accepted", "read", "refused", "destroyed"),
+        *("withheld", "expired", "recalled", "undeliverable"),
+    )
+)
+"""What happens to own bulletins."""
 
 _GONE = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
 
@@ -77,8 +84,7 @@ def show_event(event: pb.WatchEvent, out: Out) -> None:
     from intelshare.cli.tables import short_id, short_time
 
     if out.json:
-        document = {"schema": "intelshare/event/1", **plain(event)}
-        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        out.event("event", plain(event))
     else:
         words = (
             short_time(event.at),
@@ -90,12 +96,18 @@ def show_event(event: pb.WatchEvent, out: Out) -> None:
             event.title or event.text,
         )
         out.line("  ".join(word for word in words if word))
-    sys.stdout.flush()
+        sys.stdout.flush()
 
 
-def follow(client: Client, out: Out, wanted: Callable[[pb.WatchEvent], bool]) -> None:
-    """After a list: what comes on, until Ctrl-C. ``wanted`` chooses."""
-    for event in following(client, "", out):
+def cursor_now(client: Client) -> str:
+    """Where a watch that begins now begins: to be taken before a list is asked for, so that nothing is missed
+    between the two."""
+    return next(event.cursor for event in client.watch(once=True))
+
+
+def follow(client: Client, out: Out, cursor: str, wanted: Callable[[pb.WatchEvent], bool]) -> None:
+    """After a list: what happens on, until Ctrl-C. ``wanted`` chooses."""
+    for event in following(client, cursor, out):
         if event.what and wanted(event):
             show_event(event, out)
 
