@@ -70,6 +70,9 @@ def _contradict(one: Evidence, other: Evidence, exhibit: Exhibit) -> Contradicti
         first, second = decode(TreatyAct, one.data), decode(TreatyAct, other.data)
         if (first.member, first.n) == (second.member, second.n) and one.data != other.data:
             return Contradiction("SEQUENCE_FORK", first.member, f"two treaty acts {first.n}")
+        if first.member == second.member and first.n + 1 == second.n and second.previous != _leaf(one):
+            what = f"treaty act {second.n} names another act {first.n}"
+            return Contradiction("SEQUENCE_FORK", first.member, what)
     if set(kinds) == {Kind.STREAM_HEAD, Kind.RELEASE}:
         head, release = (one, other) if one.kind is Kind.STREAM_HEAD else (other, one)
         return _of_head(decode(StreamHead, head.data), release)
