@@ -10,6 +10,7 @@ import pytest
 
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
+from intelshare.broker.act import Acted, Acting, act
 from intelshare.broker.frame import Carried, Frame, Outbound
 from intelshare.broker.handover import handover
 from intelshare.broker.hello import greet, meet
@@ -25,7 +26,7 @@ from intelshare.envelope import Cleared, ClearedPortion, Tip, encrypt_bulletin, 
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import HOUR, NEVER, Instant
-from intelshare.policy import World, compile_world, parse_overlay
+from intelshare.policy import ActKind, World, compile_world, parse_overlay
 from intelshare.statement import Leaf, sign_batch
 from intelshare.store.memory import MemoryStore
 from intelshare.trust import PeerHello
@@ -100,7 +101,9 @@ def codes(taken: Taken) -> list[str]:
 def said(taken: Taken) -> list[tuple[str, tuple[str, ...]]]:
     """Status and codes of the receipts that answer the frame."""
     receipts = [
-        decode(Receipt, carried.data) for outbound in taken.effects.outbound for carried in outbound.frame.statements
+        decode(Receipt, carried.data)
+        for outbound in taken.effects.outbound
+        for carried in outbound.frame.statements
     ]
     return [(receipt.status.name, receipt.codes) for receipt in receipts]
 
@@ -115,6 +118,19 @@ def rows(member: Member, table: Any, index: str = "key", *prefix: Any) -> list[A
     """All rows of a table."""
     found: list[Any] = member.store.query(lambda view: view.find(table, index, *prefix, limit=100_000))
     return found
+
+
+def does(member: Member, kind: ActKind, *, by: str = "r", at: Instant = NOW, **changes: Any) -> Acted:
+    """An own act on demo-climate."""
+    acting = replace(Acting(user(member.node.member, by), "demo-climate", kind), **changes)
+    answer: Acted = member.do(act, acting, at=at)
+    return answer
+
+
+def tell(member: Member, acted: Acted, *others: Member, at: Instant = NOW) -> list[Any]:
+    """Bring an own act to other members."""
+    frames = {outbound.peer: outbound.frame for outbound in acted.effects.outbound}
+    return [arrive(other, member, frames[other.node.member], at=at) for other in others]
 
 
 def pair_of(member: Member, recipient: str = "USA", number: int = 0) -> PairRow:

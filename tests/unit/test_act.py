@@ -17,7 +17,6 @@ from intelshare.broker.act import (
     Acted,
     Acting,
     Held,
-    act,
     counting,
     effect_of_act,
     missing_acts,
@@ -43,6 +42,7 @@ from line_world import (
     ROOM,
     arrive,
     codes,
+    does,
     entries,
     everything,
     hand_over,
@@ -54,6 +54,7 @@ from line_world import (
     say_hello,
     send,
     signed,
+    tell,
 )
 
 FRA, USA, KEN = (MemberCode(code) for code in ("FRA", "USA", "KEN"))
@@ -62,19 +63,6 @@ TO_THEM = "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN"
 WARNING = text(TO_THEM, category="climate-disaster")
 NONE = LeafId(bytes(32))
 SOON = Instant(NOW + MINUTE)
-
-
-def does(member: Member, kind: ActKind, *, by: str = "r", at: Instant = NOW, **changes: Any) -> Acted:
-    """An own act on demo-climate."""
-    acting = replace(Acting(user(member.node.member, by), CLIMATE, kind), **changes)
-    answer: Acted = member.do(act, acting, at=at)
-    return answer
-
-
-def tell(member: Member, acted: Acted, *others: Member, at: Instant = NOW) -> list[Any]:
-    """Bring an own act to other members."""
-    frames = {outbound.peer: outbound.frame for outbound in acted.effects.outbound}
-    return [arrive(other, member, frames[other.node.member], at=at) for other in others]
 
 
 def climate_text(member: Member) -> Digest:
