@@ -30,7 +30,9 @@ COMMANDS: dict[str, Entry] = {
     "obligations": Entry("Analyst", _HERE + "requests:obligations", "What received bulletins oblige you to."),
     "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
-    "treaty": Entry("Policy author", _HERE + "treaties:treaty", "List, compare, draw, check and begin treaties."),
+    "treaty": Entry(
+        "Policy author", _HERE + "treaties:treaty", "List, compare, draw, check and begin treaties."
+    ),
     "policy": Entry("Policy author", _HERE + "policy:policy", "Check and test treaties and overlays."),
     "conformance": Entry("Policy author", _HERE + "conforming:conformance", "Check vectors against this."),
     "init": Entry("Operator", _HERE + "founding:init", "Found a member and its first node."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.completing import bulletins, members
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.instant import NEVER, Instant
@@ -26,8 +27,10 @@ def consent() -> None:
 
 
 _until = click.option("--until", metavar="TIME", help="Date, time, 36h or 7d; else as long as can be.")
-_id = click.argument("bulletin", metavar="ID")
-_for = click.option("--for", "recipient", metavar="MEMBER", required=True, help="Who is to have it.")
+_id = click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+_for = click.option(
+    "--for", "recipient", metavar="MEMBER", shell_complete=members, required=True, help="Who is to have it."
+)
 
 
 @consent.command(epilog="Example:  intelshare consent request 3f9a1c22 --for USA --until 7d")

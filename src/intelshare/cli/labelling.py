@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from intelshare.cli.completing import members
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, LabelError, Place
@@ -88,7 +89,9 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) ->
 )
 @click.argument("text", required=False)
 @file_option
-@click.option("--to", metavar="MEMBER", help="Authority into whose ladder to convert the level.")
+@click.option(
+    "--to", metavar="MEMBER", shell_complete=members, help="Authority into whose ladder to convert the level."
+)
 @form_option
 @at_option
 @printing
@@ -116,7 +119,13 @@ def convert(
 )
 @click.argument("texts", nargs=-1)
 @file_option
-@click.option("--originator", metavar="MEMBER", required=True, help="Member whose banner it will be.")
+@click.option(
+    "--originator",
+    metavar="MEMBER",
+    shell_complete=members,
+    required=True,
+    help="Member whose banner it will be.",
+)
 @form_option
 @at_option
 @printing

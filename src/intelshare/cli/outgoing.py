@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.completing import bulletins, members, see
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import DeliveryError, IntelshareError
@@ -55,6 +56,7 @@ def outbox(
         cursor = cursor_now(client) if follow else ""
         found = client.outbox(held=held, limit=limit)
         (out.event if follow else out.document)("outbox", plain(found))
+        see(client.profile, [entry.bulletin.hex() for entry in found.entries])
         if found.entries:
             out.table(outbox_table(found.entries))
         else:
@@ -66,7 +68,7 @@ def outbox(
 
 
 @outbox.command()
-@click.argument("bulletin", metavar="ID")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--follow", is_flag=True, help="Go on with what happens to it, until Ctrl-C.")
 @printing
 @talking
@@ -93,8 +95,14 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
 
 
 @outbox.command()
-@click.argument("bulletin", metavar="ID")
-@click.option("--member", required=True, metavar="CODE", help="The recipient whose pair is released.")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option(
+    "--member",
+    required=True,
+    metavar="CODE",
+    shell_complete=members,
+    help="The recipient whose pair is released.",
+)
 @printing
 @talking
 def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
@@ -105,8 +113,8 @@ def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
 
 
 @click.command()
-@click.argument("bulletin", metavar="ID")
-@click.option("--member", required=True, metavar="CODE", help="The recipient.")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option("--member", required=True, metavar="CODE", shell_complete=members, help="The recipient.")
 @printing
 @talking
 def why(client: Client, out: Out, bulletin: str, member: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.completing import members
 from intelshare.cli.labelling import moment, read_label
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
@@ -51,15 +52,24 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
     '--label "//FRA SECRET//REL TO FRA, KEN"'
 )
 @paths_argument
-@click.option("--from", "sender", required=True, metavar="MEMBER", help="Who sends.")
-@click.option("--to", "recipient", required=True, metavar="MEMBER", help="Who would receive.")
+@click.option("--from", "sender", required=True, metavar="MEMBER", shell_complete=members, help="Who sends.")
+@click.option(
+    "--to", "recipient", required=True, metavar="MEMBER", shell_complete=members, help="Who would receive."
+)
 @click.option("--label", "text", required=True, help="Label of the portion.")
 @click.option("--category", required=True, help="Category of the portion.")
 @click.option("--at", "at", metavar="TIME", help="Judge at this date or time; else now.")
 @click.option("--flag", "flags", multiple=True, help="Flag of the portion, such as personal-data.")
-@click.option("--originator", metavar="MEMBER", help="Who first sent it; else the sender.")
 @click.option(
-    "--consent", "consents", multiple=True, metavar="MEMBER", help="Member the originator consents to."
+    "--originator", metavar="MEMBER", shell_complete=members, help="Who first sent it; else the sender."
+)
+@click.option(
+    "--consent",
+    "consents",
+    multiple=True,
+    metavar="MEMBER",
+    shell_complete=members,
+    help="Member the originator consents to.",
 )
 @printing
 def explain(
@@ -199,7 +209,14 @@ def _place(place: Place | None) -> str:
 @paths_argument
 @click.option("--category", required=True, help="Category of the information.")
 @click.option("--as-of", metavar="TIME", help="Judge at this date or time; else now.")
-@click.option("--member", "members", multiple=True, metavar="MEMBER", help="Only these; else all parties.")
+@click.option(
+    "--member",
+    "members",
+    multiple=True,
+    metavar="MEMBER",
+    shell_complete=members,
+    help="Only these; else all parties.",
+)
 @printing
 def matrix(
     paths: tuple[Path, ...], category: str, as_of: str | None, members: tuple[str, ...], out: Out

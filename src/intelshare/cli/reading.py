@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.completing import bulletins, members, see
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, DeliveryError, Place
@@ -28,13 +29,13 @@ _KEPT = "display-only"
 
 @click.command()
 @click.option("--unread", is_flag=True, help="Only what you have not opened.")
-@click.option("--from", "sender", default="", metavar="CODE", help="Only of this originator.")
+@click.option(
+    "--from", "sender", default="", metavar="CODE", shell_complete=members, help="Only of this originator."
+)
 @click.option("--category", default="", help="Only with this category.")
 @click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option(
-    "--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C."
-)
+@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
 @printing
 @talking
 def inbox(
@@ -63,6 +64,7 @@ def inbox(
         limit=limit,
     )
     (out.event if follow else out.document)("inbox", plain(found))
+    see(client.profile, [entry.bulletin.hex() for entry in found.entries])
     if found.entries:
         out.table(inbox_table(found.entries))
     else:
@@ -80,8 +82,15 @@ def inbox(
 
 
 @click.command()
-@click.argument("bulletin", metavar="ID")
-@click.option("--from", "originator", default="", metavar="CODE", help="Originator, if two have such an id.")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option(
+    "--from",
+    "originator",
+    default="",
+    metavar="CODE",
+    shell_complete=members,
+    help="Originator, if two have such an id.",
+)
 @click.option("--portion", "number", type=click.IntRange(1), help="Only this portion, counted from 1.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "raw"]), default="text", show_default=True

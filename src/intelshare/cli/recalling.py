@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.completing import bulletins
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog='Example:  intelshare recall 3f9a1c22 --reason "wrong source"')
-@click.argument("bulletin", metavar="ID")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--reason", required=True, help="Every recipient that has it reads this: nothing classified.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do; recall nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -46,7 +47,7 @@ def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, 
 
 
 @click.command(epilog="Example:  intelshare receipts 3f9a1c22")
-@click.argument("bulletin", metavar="ID")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @printing
 @talking
 def receipts(client: Client, out: Out, bulletin: str) -> int:

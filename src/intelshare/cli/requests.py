@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.completing import bulletins, members
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import DeliveryError
@@ -44,7 +45,9 @@ _SEND_OPTIONS = (
 
 @rfi.command(epilog="Example:  intelshare rfi ask question.txt --to USA --due 7d --category cyber --label L")
 @click.argument("file")
-@click.option("--to", multiple=True, required=True, metavar="CODES", help="Who is asked.")
+@click.option(
+    "--to", multiple=True, required=True, metavar="CODES", shell_complete=members, help="Who is asked."
+)
 @click.option("--category", required=True, help="Subject category, as treaties name it.")
 @click.option("--due", metavar="TIME", help="When the answer is needed: date, time, 36h or 7d.")
 @_sending
@@ -57,7 +60,7 @@ def ask(context: click.Context, /, client: Client, out: Out, **given: Any) -> in
 
 
 @rfi.command(epilog="Example:  intelshare rfi answer 3f9a1c22 answer.txt --label ...")
-@click.argument("request", metavar="ID")
+@click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.argument("file")
 @_sending
 @printing
@@ -73,7 +76,7 @@ def answer(context: click.Context, /, client: Client, out: Out, request: str, **
 
 
 @rfi.command(epilog="Example:  intelshare rfi decline 3f9a1c22")
-@click.argument("request", metavar="ID")
+@click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.option("--reason", default="", help="Why; it needs a label then.")
 @click.option("--label", help="Label of the reason; without a reason the lowest of your own.")
 @printing
@@ -92,7 +95,7 @@ def decline(
 
 
 @rfi.command(epilog="Example:  intelshare rfi close 3f9a1c22")
-@click.argument("request", metavar="ID")
+@click.argument("request", metavar="ID", shell_complete=bulletins)
 @printing
 @talking
 @click.pass_context
@@ -146,7 +149,7 @@ def list_obligations(client: Client, out: Out, everything: bool) -> None:
 
 
 @obligations.command(epilog="Example:  intelshare obligations met 3f9a1c22 report-use-30d")
-@click.argument("bulletin", metavar="ID")
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.argument("obligation")
 @printing
 @talking

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.completing import members
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, DeliveryError, Place
@@ -38,7 +39,12 @@ _GRADES = "ABCDEF", "123456"
 @click.command()
 @click.argument("file", required=False)
 @click.option(
-    "--to", multiple=True, required=True, metavar="CODES", help="Recipients; repeat, or separate by commas."
+    "--to",
+    multiple=True,
+    required=True,
+    metavar="CODES",
+    shell_complete=members,
+    help="Recipients; repeat, or separate by commas.",
 )
 @click.option("--label", help="Label of FILE (and of the title, unless it has its own).")
 @click.option("--category", required=True, help="Subject category, as treaties name it: cyber, terrorism ...")

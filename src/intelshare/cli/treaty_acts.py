@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from intelshare.cli.completing import members
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, Place
@@ -42,7 +43,14 @@ def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--category", "categories", multiple=True, help="Only this category; else all."),
         click.option("--level-at-least", metavar="LEVEL", help="Only from this level on: R0 to R4, or NS."),
-        click.option("--counterparty", "parties", multiple=True, metavar="MEMBER", help="Only towards it."),
+        click.option(
+            "--counterparty",
+            "parties",
+            multiple=True,
+            metavar="MEMBER",
+            shell_complete=members,
+            help="Only towards it.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -125,7 +133,9 @@ def reinstate(client: Client, out: Out, treaty: str, effective: str | None, yes:
 
 
 @click.command(epilog="Examples:  intelshare treaty acts    intelshare treaty acts --member USA")
-@click.option("--member", default="", metavar="MEMBER", help="Only the acts of this member.")
+@click.option(
+    "--member", default="", metavar="MEMBER", shell_complete=members, help="Only the acts of this member."
+)
 @click.option("--treaty", default="", help="Only acts about this treaty.")
 @printing
 @talking
@@ -205,7 +215,14 @@ def resume(client: Client, out: Out, member: str, yes: bool) -> None:
     "intelshare treaty backfill paris --to USA --since 2026-01-01"
 )
 @_treaty
-@click.option("--to", "recipient", required=True, metavar="MEMBER", help="The party that has acceded.")
+@click.option(
+    "--to",
+    "recipient",
+    required=True,
+    metavar="MEMBER",
+    shell_complete=members,
+    help="The party that has acceded.",
+)
 @click.option("--since", metavar="TIME", help="Only what was written since this date or time.")
 @click.option("--dry-run", is_flag=True, help="Show what it would offer; send nothing.")
 @_yes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.completing import members
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out
 
@@ -28,7 +29,13 @@ def user() -> None:
     show_default=True,
 )
 @click.option("--clearance", default="", help="A level of the member's own ladder, or R0 to R4.")
-@click.option("--nationality", default="", metavar="CODE", help="The user's own; else the member's.")
+@click.option(
+    "--nationality",
+    default="",
+    metavar="CODE",
+    shell_complete=members,
+    help="The user's own; else the member's.",
+)
 @click.option("--category", "categories", multiple=True, help="Need to know; repeatable; * for all.")
 @click.option(
     "--address", default="", metavar="HOST:PORT", help="Where the user will call, if not on this machine."

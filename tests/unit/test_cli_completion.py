@@ -1,0 +1,59 @@
+"""Completion knows members, treaties and ids, and asks no node."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from intelshare.cli.completing import MAX_SEEN, see, seen
+from intelshare.client import Profile, write_profile
+
+
+def profile(folder: Path) -> Profile:
+    made = Profile(folder, "FRA", "m.durand", "127.0.0.1:1", "", "one.fra.intelshare.internal")
+    write_profile(made, certificate=b"c", key=b"k", authority=b"a")
+    return made
+
+
+def completions(*words: str, at: Path) -> list[str]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("INTELSHARE_")},
+        "_INTELSHARE_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["intelshare", *words]),
+        "COMP_CWORD": str(len(words)),
+        "INTELSHARE_PROFILE": str(at),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from intelshare.cli import main; main()"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_members_are_completed_also_in_a_list(tmp_path: Path) -> None:
+    assert "FRA" in completions("send", "--to", "FR", at=tmp_path)
+    assert "USA,NATO" in completions("send", "--to", "USA,NA", at=tmp_path)
+
+
+def test_ids_are_those_that_this_profile_has_seen(tmp_path: Path) -> None:
+    one, other = profile(tmp_path / "one"), profile(tmp_path / "other")
+    see(one, ["3f9a1c22" + "0" * 24, "3f000000" + "0" * 24])
+    assert completions("read", "3f9", at=one.folder) == ["3f9a1c22"]
+    assert completions("read", "3f", at=other.folder) == []
+    assert completions("read", "3f", at=tmp_path / "nowhere") == []
+
+
+def test_what_is_remembered_is_bounded_private_and_kept_once(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    ids = [f"{number:032x}" for number in range(MAX_SEEN + 10)]
+    see(one, ids)
+    see(one, ids[:5])
+    assert len(seen(one)) == MAX_SEEN
+    assert (one.folder / "seen").stat().st_mode & 0o777 == 0o600
+    (one.folder / "seen").write_bytes(b"\xff")
+    assert seen(one) == []
