@@ -133,7 +133,8 @@ def _linked(node: RunningNode) -> bool:
 async def _revoke_own_node(site: Site) -> None:
     """The member says that its node no longer counts, and its node tells the peers."""
     from intelshare.broker.hello import announce
-    from intelshare.node.renewal import adopt, directory_signer
+    from intelshare.broker.register import adopt
+    from intelshare.node.renewal import directory_signer
     from intelshare.trust import Revocation, Revoked, Why, renew_directory
 
     shell = site.running.shell

@@ -128,6 +128,15 @@ def admit(
     return tx.plan(with_trust(node, change.view))
 
 
+def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Node]:
+    """Take in an own document; the node from now on. Raises TrustError (trust/rules.py)."""
+    change = node.trust.with_document(trust, now)
+    tx = Transaction(node, view, now, random)
+    if change.changed:
+        keep_document(tx, change.member, trust, change)
+    return tx.plan(with_trust(node, change.view))
+
+
 def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Change) -> None:
     """Store an accepted document: roots all, of directories the newest only."""
     held = change.view.members[member]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from intelshare.instant import MINUTE, SECOND, Instant
@@ -17,19 +18,25 @@ STEADY: Final = 10 * MINUTE
 class Clock:
     """Tells the time, and whether it can be believed enough to release anything."""
 
-    def __init__(self, latest: Instant) -> None:
-        """``latest``: the highest instant that was ever stored."""
+    def __init__(
+        self,
+        latest: Instant,
+        wall: Callable[[], Instant] | None = None,
+        monotonic: Callable[[], int] | None = None,
+    ) -> None:
+        """``latest``: the highest instant that was ever stored. The simulator has clocks of its own."""
         self._latest = latest
-        self._offset = _wall() - _monotonic()
-        self._other = (self._offset, _monotonic())
+        self._wall, self._monotonic = wall or _wall, monotonic or _monotonic
+        self._offset = self._wall() - self._monotonic()
+        self._other = (self._offset, self._monotonic())
 
     def now(self) -> Instant:
         """Wall time."""
-        return _wall()
+        return self._wall()
 
     def wrong(self) -> bool:
         """Whether releases must wait; true until the clock is right again (code CLOCK)."""
-        wall, monotonic = _wall(), _monotonic()
+        wall, monotonic = self._wall(), self._monotonic()
         offset = wall - monotonic
         if abs(offset - self._offset) <= MAX_JUMP:
             self._offset = offset

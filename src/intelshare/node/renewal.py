@@ -8,30 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from intelshare.broker.hello import announce
-from intelshare.broker.node import Node, with_trust
-from intelshare.broker.register import keep_document
-from intelshare.broker.transaction import Transaction
-from intelshare.crypto.records import KeyUse, Trust
+from intelshare.broker.node import Node
+from intelshare.broker.register import adopt
+from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity
 from intelshare.errors import VaultError
 from intelshare.ids import Digest
-from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.shell import Shell
-from intelshare.ports import Plan, Random, View
 from intelshare.trust import DirectoryNode, Endpoint, Ratified, due, new_key, renew_directory
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD
-
-
-def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Node]:
-    """Take in an own document; the node from now on. Raises TrustError (trust/rules.py)."""
-    change = node.trust.with_document(trust, now)
-    tx = Transaction(node, view, now, random)
-    if change.changed:
-        keep_document(tx, change.member, trust, change)
-    return tx.plan(with_trust(node, change.view))
 
 
 async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> bool:

@@ -35,13 +35,17 @@ def check_database(path: Path, database: Path) -> None:
 
 def check_memory(path: Path, view: View) -> None:
     """Compare the sidecar with the database. Raises StoreError STORE_FORGOT with what is missing."""
-    remembered = read_sidecar(path)
+    check_remembered(read_sidecar(path), view, path.name)
+
+
+def check_remembered(remembered: Sidecar | None, view: View, name: str = "sidecar") -> None:
+    """The same for what was read from it. None: there is no such file."""
     if remembered is None:
         # It is written before the first incarnation begins: where there was one, somebody took it away.
         if view.get(NODE, SELF) is not None:
             raise StoreError(
                 "STORE_FORGOT",
-                f"{path.name} is gone: nothing can say whether the database has lost something",
+                f"{name} is gone: nothing can say whether the database has lost something",
                 hint="put it back, or start once with --accept-loss: a new incarnation begins",
             )
         return
