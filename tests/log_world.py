@@ -1,0 +1,129 @@
+"""Members that show each other their logs, and one that edits its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from builders import NOW, Member, user
+from intelshare.audit import LogHead, append, entry_hash
+from intelshare.audit.exhibit import Exhibit
+from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, wrap, write
+from intelshare.audit.records import Sealed
+from intelshare.broker.checkpoint import answer, checkpoint
+from intelshare.broker.effects import Effects
+from intelshare.broker.evidence import alarms
+from intelshare.broker.frame import Frame
+from intelshare.broker.hello import begin
+from intelshare.broker.register import SetUser, set_user
+from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
+from intelshare.broker.transaction import log_key, open_entry
+from intelshare.broker.witness import Held, prove
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.rest import seal_at_rest
+from intelshare.ids import Incarnation, MemberCode
+from intelshare.instant import SECOND, Instant
+from intelshare.ports import Plan, Put
+from intelshare.trust import documents_of
+from line_world import arrive
+
+
+class Logs:
+    """Carries checkpoints, asks and paths between members, as links would."""
+
+    def __init__(self, members: Any) -> None:
+        self.members = members
+        self.now = NOW
+        self.trees: dict[str, Any] = {code: {} for code in members}
+        self.answers: list[Any] = []
+
+    def act(self, code: str, count: int = 1) -> None:
+        """Let a member's log grow."""
+        member = self.members[code]
+        for _ in range(count):
+            row = UserRow(user(code, "x"), "x", "analyst", "R1", code, "*", 0)
+            member.do(set_user, SetUser(user(code, "o"), row), at=self.tick())
+
+    def tick(self) -> Instant:
+        self.now = Instant(self.now + SECOND)
+        return self.now
+
+    def say(self, code: str) -> Effects:
+        """A member signs where its log stands."""
+        effects: Effects = self.members[code].do(checkpoint, at=self.tick())
+        return effects
+
+    def show(self, code: str, *to: str) -> list[str]:
+        """A member signs, and shows it to some (else all); the codes of their answers."""
+        return self.deliver(code, self.say(code), *to)
+
+    def deliver(self, code: str, effects: Effects, *to: str) -> list[str]:
+        """Bring what was said to some (else all), with all that follows."""
+        found = []
+        for outbound in effects.outbound:
+            if not to or outbound.peer in to:
+                found += self.bring(code, outbound.peer, outbound.frame)
+        return found
+
+    def bring(self, code: str, peer: str, frame: Frame) -> list[str]:
+        taken = arrive(self.members[peer], self.members[code], frame, at=self.tick())
+        self.follow(peer, taken.effects)
+        return [ack.code for ack in taken.acks]
+
+    def follow(self, code: str, effects: Effects) -> None:
+        """Ask what a member wants to ask, and let it judge the answers."""
+        for member, ask in effects.asks:
+            other = self.members[member]
+            path = answer(other.node, other.store, self.trees[member], ask)
+            if path is not None:
+                self.answers.append(path)
+                proved = self.members[code].do(prove, member, other.node.uri, path, at=self.tick())
+                self.follow(code, proved)
+
+    def restart(self, code: str) -> None:
+        """A new incarnation begins."""
+        member = self.members[code]
+        fresh = Incarnation(member.node.incarnation + 1)
+        member.node = replace(member.node, incarnation=fresh)
+        self.trees[code] = {}
+        member.do(begin, at=self.tick())
+
+    def alarms(self, code: str) -> list[EvidenceRow]:
+        found: list[EvidenceRow] = self.members[code].store.query(alarms)
+        return found
+
+    def held(self, code: str, of: str, state: Held = Held.PROVED) -> list[int]:
+        """Sizes that a member holds of another's logs."""
+        uri = self.members[of].node.uri
+        rows = self.members[code].store.find(CHECKPOINT, "key", uri)
+        return [row.size for row in rows if row.state == state]
+
+    def export(self, code: str, row: EvidenceRow, documents: Sequence[str] | None = None) -> bytes:
+        """The evidence file of a member."""
+        trust = self.members[code].node.trust.members
+        codes = documents if documents is not None else list(trust)
+        file = EvidenceFile(
+            EVIDENCE_SCHEMA, row.code, row.member, code, row.first, "",
+            wrap(Exhibit, decode(Exhibit, row.exhibit)),
+            {one: documents_of(trust[MemberCode(one)]) for one in codes},
+        )  # fmt: skip
+        return write(file).encode()
+
+
+def rewrite(member: Member, place: int, incarnation: Incarnation | None = None) -> None:
+    """Change an entry and everything that depends on it, as somebody does who has the machine and the key."""
+    log = incarnation or member.node.incarnation
+    rows: list[LogRow] = member.store.find(LOG, "key", log, limit=100_000)
+    old = rows[place]
+    salt, record = os.urandom(32), open_entry(member.node, old).record[::-1]
+    sealed = seal_at_rest(
+        member.node.storage_key, os.urandom(24), encode(Sealed, Sealed(salt, record)),
+        table=LOG.name, row=log_key(log, place), slot=0,
+    )  # fmt: skip
+    rows[place] = replace(old, leaf=entry_hash(old.type, old.at, salt, record), sealed_entry=sealed)
+    head = member.store.get(LOG_HEAD, log)
+    grown = append(LogHead(log, 0, b""), [row.leaf for row in rows[: head.size]])
+    changes = (Put(LOG, rows[place]), Put(LOG_HEAD, replace(head, frontier=grown.frontier)))
+    member.store.apply(Plan(changes, None))

@@ -1,0 +1,373 @@
+"""Witnesses: what a peer says of its log is held against what was seen. Attacks 63 and 64; P12, P20; I6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import seeded
+from intelshare.audit.exhibit import Exhibit, describe
+from intelshare.audit.records import EntryType, Witnessed
+from intelshare.broker import evidence, witness
+from intelshare.broker.checkpoint import due, own
+from intelshare.broker.hello import begin, greet
+from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, PENDING, STATEMENT, TABLES
+from intelshare.broker.witness import Held
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
+from intelshare.errors import IntelshareError
+from intelshare.ids import Digest, MemberCode
+from intelshare.instant import HOUR, Instant
+from intelshare.ports import Delete, Plan, Put
+from intelshare.store.memory import MemoryStore
+from intelshare.verifier import check_evidence
+from line_world import entries, everything, met, rows, say_hello, signed
+from log_world import Logs, rewrite
+
+USA, FRA, KEN = MemberCode("USA"), MemberCode("FRA"), MemberCode("KEN")
+
+
+@pytest.fixture
+def logs() -> Logs:
+    return Logs(met())
+
+
+def said(logs: Logs, code: str) -> str:
+    """What a member's operators read."""
+    return "; ".join(
+        f"{row.member} {row.code}: {describe(row.code, decode(Exhibit, row.exhibit))}"
+        for row in logs.alarms(code)
+    )
+
+
+def test_a_log_that_grew_is_proved_kept_and_listed_in_the_witnesss_own_checkpoint(logs: Logs) -> None:
+    assert logs.show("USA") == ["", ""]
+    logs.act("USA", 3)
+    assert logs.show("USA") == ["", ""]
+    usa = own(logs.members["USA"].node, logs.members["USA"].store)
+    assert logs.held("FRA", "USA") == [usa.size - 3, usa.size]
+    logs.show("FRA")
+    listed = decode(
+        Checkpoint, decode(Evidence, own(logs.members["FRA"].node, logs.members["FRA"].store).signed).data
+    )
+    assert listed.cosigned[0] == Cosigned(usa.origin, usa.incarnation, usa.size, usa.root)
+    assert not logs.alarms("FRA")
+
+
+def test_every_peer_gets_the_same_bytes_and_an_unacknowledged_older_checkpoint_gives_way(logs: Logs) -> None:
+    first = logs.say("USA")
+    assert len({outbound.frame for outbound in first.outbound}) == 1
+    logs.act("USA")
+    second = logs.say("USA")
+    usa = logs.members["USA"]
+    assert {row.leaf for row in rows(usa, PENDING)} == {second.outbound[0].leaves[0]}
+    assert [row.leaf for row in rows(usa, STATEMENT)] == [second.outbound[0].leaves[0]]
+    assert {leaf for _, leaf in second.ended} == {first.outbound[0].leaves[0]}
+
+
+def test_two_idle_nodes_fall_silent(logs: Logs) -> None:
+    later = Instant(logs.now + HOUR)
+    for _ in range(6):
+        for code in ("FRA", "USA", "KEN"):
+            logs.show(code)
+    assert not any(due(m.node, m.store, later) for m in logs.members.values())
+
+
+def test_a_checkpoint_is_due_when_the_log_has_grown_and_not_more_often_than_every_five_seconds(
+    logs: Logs,
+) -> None:
+    usa = logs.members["USA"]
+    assert due(usa.node, usa.store, logs.now)
+    logs.say("USA")
+    at = logs.now
+    logs.act("USA")
+    assert not due(usa.node, usa.store, Instant(at + 4_999_999))
+    assert due(usa.node, usa.store, Instant(at + 5_000_000))
+
+
+def test_row_63_a_rewritten_log_is_caught_by_any_peer_that_holds_an_earlier_checkpoint(logs: Logs) -> None:
+    sizes = []
+    for _ in range(4):
+        logs.act("USA", 3)
+        logs.show("USA", "FRA")
+        sizes.append(own(logs.members["USA"].node, logs.members["USA"].store).size)
+    rewrite(logs.members["USA"], sizes[1] + 1)
+    logs.trees["USA"] = {}
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == [""]
+    assert (
+        f"USA LOG_INCONSISTENT: history rewritten at entry {sizes[1]} or after it, before entry {sizes[2]}"
+        in said(logs, "FRA")
+    )
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == ["LOG_INCONSISTENT"]
+    assert not logs.alarms("KEN")
+    assert entries(logs.members["FRA"], EntryType.WITNESSED, Witnessed)[-1].code == "LOG_INCONSISTENT"
+
+
+def test_row_63_a_log_rewritten_while_its_node_was_off_is_caught_over_restarts(logs: Logs) -> None:
+    logs.act("USA", 5)
+    logs.show("USA", "FRA")
+    size = own(logs.members["USA"].node, logs.members["USA"].store).size
+    logs.act("USA")
+    logs.show("USA", "FRA")
+    rewrite(logs.members["USA"], size)
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert said(logs, "FRA") == f"USA LOG_INCONSISTENT: history rewritten at entry {size}"
+
+
+@pytest.mark.parametrize("how", ["edited", "deleted"])
+def test_row_63_an_entry_edited_without_covering_the_tracks_leaves_the_log_without_a_proof(
+    logs: Logs, how: str
+) -> None:
+    logs.act("USA", 5)
+    logs.show("USA", "FRA")
+    usa = logs.members["USA"]
+    log = usa.node.incarnation
+    row = usa.store.get(LOG, log, 2)
+    change = Put(LOG, replace(row, at=Instant(row.at + 1))) if how == "edited" else Delete(LOG, (log, 2))
+    usa.store.apply(Plan((change,), None))
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert "LOG_INCONSISTENT: no proof that its log still begins with" in said(logs, "FRA")
+    with pytest.raises(IntelshareError, match="EVIDENCE_INCONCLUSIVE"):
+        check_evidence(logs.export("FRA", logs.alarms("FRA")[0]), "file")
+
+
+def test_amnesia_is_shown_with_what_was_forgotten_and_never_called_a_fork(logs: Logs) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    usa = logs.members["USA"]
+    backup = everything(usa)
+    logs.act("USA", 4)
+    logs.show("USA", "FRA")
+    usa.store = MemoryStore(
+        [Plan(tuple(Put(_table(name), row) for name in backup for row in backup[name]), None)]
+    )
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 4 entries"
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == [""]
+    assert entries(logs.members["FRA"], EntryType.WITNESSED, Witnessed)[-1].forgot == 4
+
+
+def test_a_node_that_forgot_is_told_by_who_holds_more(logs: Logs) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    usa, fra = logs.members["USA"], logs.members["FRA"]
+    payload = fra.ask(greet, USA, logs.now)
+    assert [held.size for held in payload.checkpoint] == logs.held("FRA", "USA")
+    assert say_hello(fra, usa).lost == 0
+    usa.store = MemoryStore()
+    usa.node = replace(usa.node, incarnation=usa.node.incarnation + 5)
+    usa.do(begin, at=logs.tick())
+    assert say_hello(fra, usa).lost == payload.checkpoint[0].size
+    assert "LOG_FORGOT" in said(logs, "USA")
+
+
+def test_history_rewritten_under_cover_of_amnesia_is_caught_by_an_older_checkpoint(logs: Logs) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    usa = logs.members["USA"]
+    backup = everything(usa)
+    logs.act("USA", 4)
+    logs.show("USA", "FRA")
+    usa.store = MemoryStore(
+        [Plan(tuple(Put(_table(name), row) for name in backup for row in backup[name]), None)]
+    )
+    rewrite(usa, 1)
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert "LOG_FORGOT" in said(logs, "FRA")
+    assert "LOG_INCONSISTENT: history rewritten" in said(logs, "FRA")
+
+
+def test_a_copy_of_an_old_checkpoint_that_comes_late_is_no_contradiction(logs: Logs) -> None:
+    old = logs.say("USA")
+    logs.act("USA", 2)
+    newer = logs.say("USA")
+    logs.restart("USA")
+    newest = logs.say("USA")
+    for effects in (newest, old, newer):
+        logs.deliver("USA", effects, "FRA")
+    assert not logs.alarms("FRA")
+    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert len(logs.held("FRA", "USA")) == 3
+
+
+def forged(
+    logs: Logs, code: str, root: bytes, size: int, seed: str, cosigned: tuple[Cosigned, ...] = ()
+) -> Any:
+    """A checkpoint that a member really signed, of a log that is not its own."""
+    member = logs.members[code]
+    node = member.node
+    record = Checkpoint(node.uri, node.incarnation, size, Digest(root), cosigned)
+    return signed(member, Kind.CHECKPOINT, record, at=logs.now, seed=seed)
+
+
+def test_row_64_two_roots_for_one_size_are_a_fork_rejected_and_kept_as_evidence(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    size = logs.held("FRA", "USA")[0]
+    assert logs.bring("USA", "FRA", forged(logs, "USA", bytes(32), size, "fork")) == ["LOG_FORK"]
+    (row,) = [row for row in logs.alarms("FRA") if row.code == "LOG_FORK"]
+    proven = check_evidence(logs.export("FRA", row, ["USA"]), "file")
+    assert (proven.member, proven.code) == ("USA", "LOG_FORK")
+    assert logs.bring("USA", "FRA", forged(logs, "USA", bytes(32), size, "again")) == ["LOG_FORK"]
+    assert len(logs.alarms("FRA")) == 1
+
+
+def test_row_64_a_log_shown_differently_to_two_members_is_found_when_they_exchange_what_they_saw(
+    logs: Logs,
+) -> None:
+    logs.show("USA", "FRA")
+    size = logs.held("FRA", "USA")[0]
+    logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
+    assert not logs.alarms("FRA")
+    assert not logs.alarms("KEN")
+    logs.show("KEN", "FRA")
+    (row,) = logs.alarms("FRA")
+    assert (row.member, row.code) == ("USA", "LOG_FORK")
+    proven = check_evidence(logs.export("FRA", row, ["USA"]), "file")
+    assert (proven.member, proven.code) == ("USA", "LOG_FORK")
+    assert "LOG_INCONSISTENT" in logs.show("USA", "FRA") or not logs.say("USA").outbound
+
+
+def test_row_64_a_split_view_is_found_also_where_the_sizes_shown_differ(logs: Logs) -> None:
+    logs.act("USA", 2)
+    size = logs.members["USA"].store.count(LOG, "key", logs.members["USA"].node.incarnation)
+    logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    logs.show("KEN", "FRA")
+    (row,) = logs.alarms("FRA")
+    assert row.code == "LOG_FORK"
+    proven = check_evidence(logs.export("FRA", row, ["USA"]), "file")
+    assert (proven.member, proven.code) == ("USA", "LOG_INCONSISTENT")
+
+
+def test_row_64_and_where_the_other_member_was_shown_more(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    size = logs.held("FRA", "USA")[0] + 2
+    logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
+    logs.show("KEN", "FRA")
+    assert not logs.alarms("FRA"), "nothing to hold it against yet"
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    assert [row.code for row in logs.alarms("FRA")] == ["LOG_FORK"]
+
+
+def test_a_witness_that_lies_accuses_nobody_provably(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    usa = own(logs.members["USA"].node, logs.members["USA"].store)
+    lie = Cosigned(usa.origin, usa.incarnation, usa.size, Digest(b"\7" * 32))
+    logs.bring("KEN", "FRA", forged(logs, "KEN", bytes(32), 9, "lie", (lie,)))
+    (row,) = logs.alarms("FRA")
+    with pytest.raises(IntelshareError, match="EVIDENCE_INCONCLUSIVE"):
+        check_evidence(logs.export("FRA", row), "file")
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == [""], "what KEN claims does not stop USA's log"
+
+
+def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.show("USA", "FRA")
+    monkeypatch.setattr("log_world.answer", lambda *_: None)
+    for _ in range(witness.MAX_CLAIMED):
+        logs.act("USA")
+        assert logs.show("USA", "FRA") == [""]
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == ["RATE"]
+    monkeypatch.undo()
+    logs.follow("FRA", say_hello(logs.members["USA"], logs.members["FRA"]).effects)
+    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert logs.show("USA", "FRA") == [""] or not logs.say("USA").outbound
+
+
+def test_checkpoints_held_are_bounded_and_thin_out_behind_the_newest(logs: Logs) -> None:
+    for _ in range(witness.MAX_HELD + 30):
+        logs.act("USA")
+        logs.show("USA", "FRA")
+    held = logs.held("FRA", "USA")
+    assert len(held) == witness.MAX_HELD
+    assert held[-witness.RECENT :] == list(range(held[-1] - witness.RECENT + 1, held[-1] + 1))
+    assert held[0] < 10
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda c: replace(c, origin=c.origin.replace("usa", "fra")), "SIGNER_NOT_AUTHORISED"),
+        (lambda c: replace(c, size=0), "ENVELOPE_MALFORMED"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_one_is_rejected(
+    logs: Logs, change: Callable[[Checkpoint], Checkpoint], code: str
+) -> None:
+    usa = logs.members["USA"]
+    record = change(Checkpoint(usa.node.uri, usa.node.incarnation, 5, Digest(bytes(32)), ()))
+    assert logs.bring("USA", "FRA", signed(usa, Kind.CHECKPOINT, record, at=logs.now)) == [code]
+    assert not rows(logs.members["FRA"], CHECKPOINT)
+
+
+def test_a_path_that_nobody_asked_for_or_of_another_log_changes_nothing(logs: Logs) -> None:
+    logs.act("USA", 2)
+    logs.show("USA", "FRA")
+    logs.act("USA", 2)
+    logs.show("USA", "FRA")
+    before = rows(logs.members["FRA"], CHECKPOINT)
+    for path in logs.answers:
+        for ask in (replace(path.ask, size=99), replace(path.ask, origin="intelshare://x/node/y")):
+            logs.members["FRA"].do(witness.prove, USA, logs.members["USA"].node.uri, replace(path, ask=ask))
+        logs.members["FRA"].do(witness.prove, KEN, logs.members["KEN"].node.uri, path)
+    assert rows(logs.members["FRA"], CHECKPOINT) == before
+    assert not logs.alarms("FRA")
+
+
+def test_junk_of_a_peer_pushes_out_neither_its_contradictions_nor_anything_of_others(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "MAX_REJECTED", 5)
+    logs.show("USA", "FRA")
+    size = logs.held("FRA", "USA")[0]
+    logs.bring("USA", "FRA", forged(logs, "USA", bytes(32), size, "fork"))
+    logs.bring("KEN", "FRA", signed(logs.members["KEN"], Kind.CONSENT, b"junk", at=logs.now))
+    for n in range(20):
+        logs.bring("USA", "FRA", signed(logs.members["USA"], Kind.CONSENT, b"junk %d" % n, at=logs.now))
+    kept = rows(logs.members["FRA"], EVIDENCE)
+    assert len([row for row in kept if row.member == "USA" and row.shelf == evidence.REJECTED]) == 5
+    assert len([row for row in kept if row.member == "KEN"]) == 1
+    assert [row.code for row in logs.alarms("FRA")] == ["LOG_FORK"]
+
+
+def test_evidence_that_was_changed_or_that_somebody_else_signed_proves_nothing(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    size = logs.held("FRA", "USA")[0]
+    logs.bring("USA", "FRA", forged(logs, "USA", bytes(32), size, "fork"))
+    (row,) = logs.alarms("FRA")
+    exhibit = decode(Exhibit, row.exhibit)
+    random = seeded("flip")
+    for place, statement in enumerate(exhibit.statements):
+        data = bytearray(statement.data)
+        data[random(1)[0] % len(data)] ^= 1
+        changed = list(exhibit.statements)
+        changed[place] = replace(statement, data=bytes(data))
+        broken = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=tuple(changed))))
+        with pytest.raises(IntelshareError):
+            check_evidence(logs.export("FRA", broken), "file")
+    only_one = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
+    with pytest.raises(IntelshareError, match="EVIDENCE_INCONCLUSIVE"):
+        check_evidence(logs.export("FRA", only_one), "file")
+    with pytest.raises(IntelshareError, match="SIGNER_UNKNOWN"):
+        check_evidence(logs.export("FRA", row, ["KEN"]), "file")
+    with pytest.raises(IntelshareError, match="INPUT_INVALID"):
+        check_evidence(b"{}", "file")
+
+
+def _table(name: str) -> Any:
+    return next(table for table in TABLES if table.name == name)
