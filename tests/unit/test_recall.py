@@ -37,6 +37,7 @@ from line_world import (
     pair_of,
     rows,
     said,
+    say_hello,
     send,
     signed,
 )
@@ -84,6 +85,12 @@ def destroy(member: Any, at: Any = LATER) -> Any:
 def keyless(member: Any) -> bool:
     """Whether every secret that was ever kept is overwritten, and no body is left."""
     return {row.sealed for row in rows(member, SECRET)} == {bytes(72)} and rows(member, PORTION) == []
+
+
+def hand_again(member: Any) -> tuple[Outbound, ...]:
+    """What a new link loads from the store for USA."""
+    frames: tuple[Outbound, ...] = member.do(resend, USA, frozenset(), 1 << 20, at=LATER)[0]
+    return frames
 
 
 def kinds(said: tuple[Outbound, ...], peer: str) -> list[Kind]:
@@ -344,3 +351,62 @@ def test_the_own_copy_stays_readable_and_shows_the_recall(members: Any) -> None:
     assert line.row.recalled == LATER
     assert len(rows(members["FRA"], PORTION)) == 1
     assert rows(members["FRA"], BULLETIN)[0].recalled == LATER
+
+
+def restored(member: Any, before: Any, seed: int) -> None:
+    """The member starts again over an earlier state of its disk."""
+    from intelshare.broker.hello import begin
+    from intelshare.broker.tables import TABLES
+    from intelshare.ports import Plan, Put
+    from intelshare.store.memory import MemoryStore
+
+    tables = {table.name: table for table in TABLES}
+    puts = tuple(Put(tables[name], row) for name, found in before.items() for row in found)
+    member.store = MemoryStore([Plan(puts, None)])
+    member.node = replace(member.node, incarnation=seed)
+    member.do(begin, at=LATER)
+
+
+def test_p12_p16_a_recipient_that_came_back_with_less_hears_the_recall_again(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    bulletin = submitted(members)
+    accepted(members)
+    before = everything(usa)
+    taking = take_back(members, bulletin)
+    for taken in deliver(members, taking.effects.outbound):
+        fra.do(acknowledge, USA, taken.acks, at=LATER)
+    deliver(members, destroy(usa).outbound, "USA")
+    assert rows(fra, PENDING) == []
+    restored(usa, before, 4711)
+    assert len(rows(usa, PORTION)) == 1
+    say_hello(usa, fra, LATER)
+    again = hand_again(fra)
+    assert kinds(again, "USA") == [Kind.RECALL]
+    assert [one.leaves for one in again] == [one.leaves for one in taking.effects.outbound], "the same bytes"
+    deliver(members, again)
+    assert keyless(usa)
+    deliver(members, destroy(usa).outbound, "USA")
+    assert word_of(members) == "destroyed"
+
+
+def test_p12_the_number_of_what_was_recalled_and_forgotten_is_cancelled_when_it_is_asked_for(
+    members: Any,
+) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    before = everything(usa)
+    bulletin = submitted(members)
+    accepted(members)
+    for taken in deliver(members, take_back(members, bulletin).effects.outbound):
+        fra.do(acknowledge, USA, taken.acks, at=LATER)
+    deliver(members, destroy(usa).outbound, "USA")
+    restored(usa, before, 4712)
+    asked = [gap for gap in say_hello(fra, usa, LATER).gaps if gap.missing]
+    assert [gap.missing for gap in asked] == [((1, 1),)]
+    say_hello(usa, fra, LATER)
+    assert fra.do(fill, USA, asked[0], at=LATER)
+    again = hand_again(fra)
+    assert sorted(kinds(again, "USA")) == [Kind.RECALL, Kind.STREAM_HEAD]
+    for taken in deliver(members, again):
+        assert not [gap for gap in taken.gaps if gap.missing]
+    assert word_of(members) == "destroyed"
+    assert rows(usa, INBOX) == []

@@ -49,14 +49,22 @@ def stop(tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[st
 
     The number of what has a receipt is not cancelled.
     """
-    streams: dict[tuple[Incarnation, MemberCode], int] = {}
+    on_the_way = []
     for row in rows:
         stop_pair(tx, row, cause, codes)
         if row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE:
             tx.end(row.recipient, row.leaf)
-            key = (row.incarnation, row.recipient)
-            streams[key] = min(row.rank, streams.get(key, row.rank))
-            _cancel(tx, row)
+            on_the_way.append(row)
+    cancel(tx, on_the_way)
+
+
+def cancel(tx: Transaction, rows: Iterable[PairRow]) -> None:
+    """Cancel the numbers of these pairs for ever: one head per stream says it."""
+    streams: dict[tuple[Incarnation, MemberCode], int] = {}
+    for row in rows:
+        key = (row.incarnation, row.recipient)
+        streams[key] = min(row.rank, streams.get(key, row.rank))
+        _cancel(tx, row)
     tx.say(
         [
             ToSay(recipient, Kind.STREAM_HEAD, encode(StreamHead, _head(tx, incarnation, recipient)), rank)

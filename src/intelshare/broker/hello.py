@@ -16,7 +16,7 @@ from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
 from intelshare.broker.act import acts, missing_acts, next_act, queue_acts
 from intelshare.broker.effects import Effects
-from intelshare.broker.end import head_acknowledged, head_of
+from intelshare.broker.end import cancel, head_acknowledged, head_of
 from intelshare.broker.frame import Ack, Gap
 from intelshare.broker.node import Node
 from intelshare.broker.streams import gap_of, missing, take_head
@@ -29,13 +29,14 @@ from intelshare.broker.tables import (
     PENDING,
     STATEMENT,
     NodeRow,
+    PairRow,
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.broker.witness import latest, remember
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, StreamHead, Trust
-from intelshare.delivery import Cause, Stage
+from intelshare.delivery import BestReceipt, Cause, Stage
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
@@ -46,6 +47,9 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
 MAX_HEADS = 64
+
+MAX_RECALLS = 4096
+"""Recalls that a peer hears again after its start."""
 
 MAX_FILL = 1024
 """Numbers that one gap request brings back."""
@@ -113,6 +117,8 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
     the peer's other streams go on (promise P11)."""
     tx = Transaction(node, view, now, random)
     forgot = 0
+    if view.get(INCOMING, peer.node, peer.payload.incarnation) is None:
+        _recall_again(tx, peer.member)
     for head in peer.payload.heads:
         if head.to == node.member:
             try:
@@ -136,6 +142,13 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
         tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
     lost = remember(tx, peer.member, peer.node, peer.payload.checkpoint)
     return tx.plan(Met(tuple(gaps), forgot, lost, tx.effects()))
+
+
+def _recall_again(tx: Transaction, peer: MemberCode) -> None:
+    """A peer that has started anew may have come back with less: it must know what was recalled."""
+    for row in tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=MAX_RECALLS):
+        if tx.get(PENDING, row.leaf, peer) is None:
+            tx.queue_again(row, peer, 0)
 
 
 def announce(
@@ -171,9 +184,11 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
     Whether there was any. Numbers of pairs that were stopped stay unsent; another member's are unknown here.
+    Who asks for what it has signed for and was recalled since has forgotten it: its number is cancelled.
     """
     tx = Transaction(node, view, now, random)
     queued = 0
+    void = []
     if gap.acts:
         return tx.plan(queue_acts(tx, peer, gap.acts) > 0)
     if gap.origin != node.uri:
@@ -186,6 +201,8 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             if row.sequence > last or queued >= MAX_FILL:
                 break
             stopped = view.get(PAIR, row.md, peer)
+            if stopped is not None and stopped.leaf == row.leaf and _is_over(stopped):
+                void.append(stopped)
             if (
                 stopped is None
                 or stopped.cause != Cause.NONE
@@ -194,7 +211,12 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
                 continue
             tx.queue_again(row, peer, stopped.rank)
             queued += 1
-    return tx.plan(queued > 0)
+    cancel(tx, void)
+    return tx.plan(queued > 0 or bool(void))
+
+
+def _is_over(row: PairRow) -> bool:
+    return row.cause == Cause.RECALLED and row.stage == Stage.HANDED_OVER and row.receipt != BestReceipt.NONE
 
 
 def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -> Gap | None:

@@ -48,7 +48,7 @@ from intelshare.broker.transaction import open_entry
 from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, Release
-from intelshare.delivery import BestReceipt, Ranges, word
+from intelshare.delivery import BestReceipt, Cause, Ranges, word
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.ports import Table, View
 from intelshare.sim.heap import Heap, Violation
@@ -293,7 +293,8 @@ class Oracle:
         answer: ReceivedRow | None = view.get(RECEIVED, me, row.leaf) if row.leaf else None
         has = view.get(INBOX, row.md) is not None
         told = row.receipt >= BestReceipt.ACCEPTED
-        anew = recipient.forgets and answer is not None and answer.code
+        # What it forgot is refused anew, or was recalled and is not sent again.
+        anew = recipient.forgets and (row.cause == Cause.RECALLED or (answer is not None and answer.code))
         if (told and not has and not anew) or (has and not told and not sender.forgets):
             raise Violation(
                 "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
