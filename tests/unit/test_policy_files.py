@@ -213,7 +213,7 @@ def test_overlay_of_another_name_is_not_taken_for_the_own_law(name, code, words)
 def test_node_does_not_start_on_the_law_of_another_member(tmp_path):
     from intelshare.ids import MemberCode, NodeUri
     from intelshare.node.folder import Folder
-    from intelshare.node.run import read_world
+    from intelshare.node.policies import read_world
     from intelshare.node.settings import Settings
 
     settings = Settings(MemberCode("DEU"), NodeUri("intelshare://deu.test/node/one"))

@@ -57,6 +57,7 @@ class EntryType(IntEnum):
     WITNESSED = 17
     TREATY_ACT = 13
     DUTY = 18
+    POLICY = 19
 
 
 @record
@@ -263,6 +264,15 @@ class ConsentSaid:
 
 
 @record
+class PolicyRead:
+    """By which policy files is decided from here on: at a start, and when they have changed."""
+
+    digest: Digest32
+    """SHA-256 over their names and contents, in the order of names."""
+    count: U32
+
+
+@record
 class DutyDone:
     """An own user said that an obligation of a received bulletin is met."""
 
@@ -308,6 +318,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.DESTROYED: Destroyed,
     EntryType.CONSENT: ConsentSaid,
     EntryType.DUTY: DutyDone,
+    EntryType.POLICY: PolicyRead,
     EntryType.WITNESSED: Witnessed,
     EntryType.TREATY_ACT: TreatyActed,
 }

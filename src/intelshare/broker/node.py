@@ -55,6 +55,11 @@ def with_acts(node: Node, acts: Iterable[PartyAct]) -> Node:
     return replace(node, world=_compiled(node.world, node.trust, acts))
 
 
+def with_files(node: Node, files: World) -> Node:
+    """The node that decides by the treaties and overlays of this world; acts count on as they did."""
+    return replace(node, world=_compiled(files, node.trust, node.world.acts))
+
+
 def _compiled(world: World, trust: TrustView, acts: Iterable[PartyAct]) -> World:
     texts: dict[str, dict[str, str]] = {
         member: {treaty: f"sha256:{text.hex()}" for treaty, text in trust.ratified(member).items()}

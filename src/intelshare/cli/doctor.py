@@ -286,7 +286,7 @@ def _policy(where: _Where) -> Iterator[Finding]:
     if where.folder is None:
         return
     from intelshare.node.folder import Folder
-    from intelshare.node.run import read_world
+    from intelshare.node.policies import read_world
     from intelshare.node.settings import read_settings
 
     folder = Folder(where.folder)

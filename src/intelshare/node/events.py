@@ -36,6 +36,8 @@ class Event(StrEnum):
     LEAF_RENEWED = "trust.leaf_renewed"
     RENEWAL_FAILED = "trust.renewal_failed"
     TRUST_CHANGED = "trust.changed"
+    POLICY_LOADED = "policy.loaded"
+    POLICY_FAILED = "policy.failed"
 
 
 FIELDS: Final = frozenset(

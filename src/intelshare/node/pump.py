@@ -37,6 +37,10 @@ class Pump:
             self._ready[member] = -1
         self._wake.set()
 
+    def may_release(self) -> bool:
+        """Whether anything may leave: the clock is right, and there is a policy to decide by (P10, P17)."""
+        return self.clock_is_right() and "POLICY_UNAVAILABLE" not in self._shell.health.codes
+
     def clock_is_right(self) -> bool:
         """Whether anything may be released (promise P10); health shows it."""
         if self._shell.clock.wrong():
@@ -64,7 +68,7 @@ class Pump:
     async def _once(self) -> bool:
         """One round; whether another may bring more."""
         links, now = self._links(), self._shell.now()
-        if not self.clock_is_right():
+        if not self.may_release():
             return False
         rooms, again = {}, []
         for member, link in links.items():

@@ -40,6 +40,7 @@ from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
+from intelshare.node.policies import PolicyFiles, read_world
 from intelshare.node.renewal import renew, renew_and_tell
 from intelshare.node.running import EVERY, read_running, show_running
 from intelshare.node.servers import Ports, open_ports
@@ -48,8 +49,7 @@ from intelshare.node.shell import Shell
 from intelshare.node.sidecar import check_database, check_memory, standing
 from intelshare.node.tasks import tasks
 from intelshare.node.treaties import treaties
-from intelshare.packs import builtin_registry
-from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
+from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.private import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
@@ -72,6 +72,9 @@ _SERVICES: Final = (
 RENEWAL_EVERY: Final = 60
 """Seconds between looks at what is due."""
 
+POLICY_EVERY: Final = 2
+"""Seconds between looks whether a policy file has changed."""
+
 
 LAST_WORD: Final = 0.5
 """Seconds that a node which stops gives its peers to take the last checkpoint."""
@@ -80,11 +83,14 @@ LAST_WORD: Final = 0.5
 class RunningNode:
     """A node that serves. Made by ``start_node``; must be stopped."""
 
-    def __init__(self, shell: Shell, links: Links, ports: Ports, locked: Locked) -> None:
+    def __init__(
+        self, shell: Shell, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
+    ) -> None:
         self._locked = locked
         self.shell = shell
         self.links = links
         self.ports = ports
+        self._policies = policies
         self._remembered: Sidecar | None = None
         running = (links.pump.run(), links.shredder.run(), self._keep_house())
         self._tasks = [asyncio.create_task(loop) for loop in running]
@@ -147,7 +153,8 @@ class RunningNode:
             if looked % EVERY == 0 or shell.health.codes != shown:
                 shown = shell.health.codes
                 await asyncio.to_thread(show_running, shell, self.ports)
-            if looked >= RENEWAL_EVERY:
+            renewed = looked % POLICY_EVERY == 0 and await self._policies.follow()
+            if looked >= RENEWAL_EVERY or renewed:
                 looked = 0
                 try:
                     await renew_and_tell(shell, self.links)
@@ -242,6 +249,8 @@ def _shell(
 
 async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
     await shell.step(begin)
+    policies = PolicyFiles(shell)
+    await policies.begin()
     if forgot:
         await shell.step(ask_again)
     links = Links(shell)
@@ -267,22 +276,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
         pid=running.pid,
         version=__version__,
     )
-    return RunningNode(shell, links, ports, locked)
-
-
-def read_world(folder: Folder, settings: Settings) -> World:
-    """Treaties and own overlays of the folder. Raises PolicyFileError with file and line."""
-    registry = builtin_registry()
-    treaties = [
-        parse_treaty(path.read_text("utf-8"), path.name, registry)
-        for path in sorted(folder.treaties.glob("*.toml"))
-        if not path.name.endswith("_test.toml")
-    ]
-    overlays = [
-        parse_overlay(path.read_text("utf-8"), path.name, registry, settings.member)
-        for path in sorted(folder.overlays.glob("*.toml"))
-    ]
-    return compile_world(registry, (settings.member,), treaties, overlays)
+    return RunningNode(shell, links, ports, locked, policies)
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:

@@ -1,0 +1,115 @@
+"""Policy files of the data folder: read at start, and again when they have changed (promise P17).
+
+A file that does not load never replaces the last good world: that one goes on for reading and reception,
+nothing is released (POLICY_UNAVAILABLE), and releases go on by themselves when the file is mended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from intelshare.broker.policy import take_files
+from intelshare.errors import Place, PolicyFileError
+from intelshare.ids import Digest
+from intelshare.node.events import Event
+from intelshare.node.folder import Folder
+from intelshare.node.settings import Settings
+from intelshare.node.shell import Shell
+from intelshare.packs import builtin_registry
+from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
+
+UNAVAILABLE = "POLICY_UNAVAILABLE"
+
+
+class PolicyFiles:
+    """Which files were looked at last, so that unchanged ones are not read again."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._seen = _stamps(shell.folder)
+
+    async def begin(self) -> None:
+        """Note in the log under which files this start decides."""
+        shell = self._shell
+        texts = await asyncio.to_thread(_texts, shell.folder)
+        await shell.step(take_files, shell.node.world, digest_of(texts), len(texts))
+
+    async def follow(self) -> bool:
+        """Look again; whether there is a new world."""
+        shell = self._shell
+        stamps = await asyncio.to_thread(_stamps, shell.folder)
+        if stamps == self._seen:
+            return False
+        self._seen = stamps
+        try:
+            texts = await asyncio.to_thread(_texts, shell.folder)
+            world = await asyncio.to_thread(world_of, texts, shell.settings)
+        except PolicyFileError as error:
+            shell.health.set(UNAVAILABLE)
+            place = error.place.source if error.place is not None else ""
+            shell.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
+            return False
+        except OSError as error:
+            shell.health.set(UNAVAILABLE)
+            shell.log.error(Event.POLICY_FAILED, code="NOT_FOUND", path=Path(error.filename or "").name)
+            self._seen = {}
+            return False
+        await shell.step(take_files, world, digest_of(texts), len(texts))
+        shell.health.clear(UNAVAILABLE)
+        shell.log.info(Event.POLICY_LOADED, count=len(texts))
+        return True
+
+
+def read_world(folder: Folder, settings: Settings) -> World:
+    """Treaties and own overlays of the folder. Raises PolicyFileError with file and line."""
+    return world_of(_texts(folder), settings)
+
+
+def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
+    """The world of these files. Raises PolicyFileError with file and line."""
+    registry = builtin_registry()
+    treaties, overlays = [], []
+    for path, data in texts.items():
+        if path.parent.name == "treaties":
+            treaties.append(parse_treaty(_decoded(path, data), path.name, registry))
+        else:
+            overlays.append(parse_overlay(_decoded(path, data), path.name, registry, settings.member))
+    return compile_world(registry, (settings.member,), treaties, overlays)
+
+
+def digest_of(texts: Mapping[Path, bytes]) -> Digest:
+    """SHA-256 over names and contents, in the order of names: what the log says was read."""
+    lines = [f"{path.parent.name}/{path.name} {sha256(data).hexdigest()}\n" for path, data in texts.items()]
+    return Digest(sha256("".join(lines).encode()).digest())
+
+
+def _files(folder: Folder) -> list[Path]:
+    treaties = [path for path in folder.treaties.glob("*.toml") if not path.name.endswith("_test.toml")]
+    return [*sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
+
+
+def _texts(folder: Folder) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in _files(folder)}
+
+
+def _stamps(folder: Folder) -> dict[Path, tuple[int, int, int]]:
+    found = {}
+    for path in _files(folder):
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue
+        found[path] = state.st_mtime_ns, state.st_size, state.st_ino
+    return found
+
+
+def _decoded(path: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PolicyFileError(
+            "FILE_SYNTAX", f"byte {error.start} is not UTF-8", place=Place(path.name), hint="save it as UTF-8"
+        ) from None

@@ -1,0 +1,91 @@
+"""Policy files that change while the node runs: the last good world stays, nothing leaves under a bad file,
+and all goes on by itself when it is mended (promise P17)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from intelshare.audit.records import EntryType
+from intelshare.broker.tables import LOG
+from node_world import Site, introduce, make_site, until, word
+
+LAW = """
+[[forbid]]
+id = "FRA-cyber"
+source = "invented for this test"
+when = { categories = ["cyber"] }
+"""
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
+    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        yield fra, usa
+    finally:
+        await fra.stop()
+        await usa.stop()
+
+
+async def sent(site: Site) -> bytes:
+    async with site.client("a") as analyst:
+        return bytes((await analyst.send(["USA"], "hello")).bulletin)
+
+
+async def becomes(site: Site, bulletin: bytes, wanted: str) -> None:
+    async def now() -> bool:
+        return await word(site, bulletin, "USA") == wanted
+
+    await until(now)
+
+
+def policy_entries(site: Site) -> int:
+    def count(view: object) -> int:
+        rows = view.find(LOG, "key", limit=10_000)  # type: ignore[attr-defined]
+        return sum(row.type == EntryType.POLICY for row in rows)
+
+    return site.running.shell.store.query(count)
+
+
+async def test_a_new_law_holds_without_a_restart_and_the_log_says_when(pair: tuple[Site, Site]) -> None:
+    fra, _ = pair
+    await becomes(fra, await sent(fra), "accepted")
+    assert policy_entries(fra) == 1
+    (fra.root / "overlays" / "fra.toml").write_text(LAW)
+    await until(lambda: "policy.loaded" in fra.log.getvalue())
+    assert await word(fra, await sent(fra), "USA") == "withheld"
+    (fra.root / "overlays" / "fra.toml").unlink()
+    await until(lambda: fra.log.getvalue().count("policy.loaded") == 2)
+    await becomes(fra, await sent(fra), "accepted")
+    assert policy_entries(fra) == 3
+
+
+async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_lets_all_go(
+    pair: tuple[Site, Site],
+) -> None:
+    fra, usa = pair
+    await becomes(fra, await sent(fra), "accepted")
+    good = (fra.root / "treaties" / "gsa-fra-usa.toml").read_text()
+    (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good + "nonsense = 1\n")
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    waiting = await sent(fra)
+    await asyncio.sleep(1)
+    assert await word(fra, waiting, "USA") == "queued"
+    # Reception goes on, by the last good world.
+    async with usa.client("a") as analyst:
+        back = await analyst.send(["FRA"], "hello", label="SECRET//REL TO USA, FRA")
+
+    async def arrived() -> bool:
+        return await word(usa, back.bulletin, "FRA") == "accepted"
+
+    await until(arrived)
+    (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good)
+    await becomes(fra, waiting, "accepted")
+    assert not fra.running.shell.health.codes
