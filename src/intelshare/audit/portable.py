@@ -44,14 +44,20 @@ class ProvedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the record says, for the eye."""
 
 
+class Cosigning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another node's checkpoint that lists a state of this log, and that the checkpoint begins with that."""
+
+    signed: str
+    proof: list[str]
+
+
 class ProofFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entries of a node's log under its signed checkpoint, and who else has seen that log."""
 
     schema: str
     node: str
     checkpoint: str
-    cosigned: list[str]
-    """Checkpoints of other nodes that list a state of this log."""
+    cosigned: list[Cosigning]
     entries: list[ProvedEntry]
     documents: Documents
 

@@ -106,7 +106,7 @@ def differences(ours: Report, theirs: Report) -> Iterator[Difference]:
             yield _difference(mine, _missing(mine, ours.member, theirs.member))
         elif _end(mine) != _end(other):
             yield _difference(mine, f"{ours.member}: {mine.word}, {theirs.member}: {other.word}")
-        elif mine.treaties != other.treaties:
+        elif mine.word in KEPT and mine.treaties != other.treaties:
             basis = " | ".join(", ".join(one.treaties) or "none" for one in (mine, other))
             yield _difference(mine, f"another basis: {basis}")
     for other in known.values():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from intelshare.audit.path import Hop
-from intelshare.audit.portable import PROOF_SCHEMA, Documents, ProofFile, ProvedEntry, plain, wrap
+from intelshare.audit.portable import PROOF_SCHEMA, Cosigning, Documents, ProofFile, ProvedEntry, plain, wrap
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.audit.tree import Tree
 from intelshare.broker.checkpoint import Trees, fetch_of, hops_to, own, peer_nodes
@@ -54,16 +54,11 @@ def prove_entries(node: Node, view: View, trees: Trees, wanted: Wanted, document
             "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
         )
     entries = [_entry(node, view, trees, last, row) for row in rows]
-    witnesses = [
-        signed
-        for _, signed in signed_of_peers(node, view)
-        if any(seen.origin == node.uri for seen in decode(Checkpoint, signed.data).cosigned)
-    ]
     return ProofFile(
         PROOF_SCHEMA,
         node.uri,
         wrap(Evidence, decode(Evidence, last.signed)),
-        [wrap(Evidence, signed) for signed in witnesses],
+        _cosigned(node, view, trees, last),
         entries,
         documents,
     )
@@ -75,6 +70,18 @@ def signed_of_peers(node: Node, view: View) -> Sequence[tuple[CheckpointRow, Evi
         row for uri in peer_nodes(node) for row in view.find(CHECKPOINT, "state", uri, Held.PROVED, limit=1)
     ]
     return [(row, decode(Evidence, row.signed)) for row in rows]
+
+
+def _cosigned(node: Node, view: View, trees: Trees, last: CheckpointRow) -> list[Cosigning]:
+    """Who has seen the present log, each with the proof that the checkpoint begins with what it saw."""
+    found = []
+    tree = trees.setdefault(last.incarnation, Tree())
+    for _, signed in signed_of_peers(node, view):
+        for seen in decode(Checkpoint, signed.data).cosigned:
+            if (seen.origin, seen.incarnation) == (node.uri, last.incarnation) and seen.size <= last.size:
+                proof = tree.prefix(fetch_of(node, view, last.incarnation), seen.size, last.size)
+                found.append(Cosigning(wrap(Evidence, signed), [part.hex() for part in proof]))
+    return found
 
 
 def _entry(node: Node, view: View, trees: Trees, last: CheckpointRow, row: LogRow) -> ProvedEntry:

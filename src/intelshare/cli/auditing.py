@@ -169,7 +169,7 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
             "size": found.checkpoint.size,
             "root": found.checkpoint.root.hex(),
             "signed_at": when(found.signed_at),
-            "witnesses": [member for member, _ in found.witnesses],
+            "witnesses": [{"member": member, "entries": size} for member, size in found.witnesses],
             "entries": entries,
         },
     )
@@ -180,8 +180,8 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
             f"{one.index} {one.type}: " + ", ".join(f"{name} {value}" for name, value in one.says.items())
         )
     out.line(f"in the log of {found.node}, {found.checkpoint.size} entries, signed {when(found.signed_at)}")
-    seen = ", ".join(member for member, _ in found.witnesses)
-    out.line(f"this very checkpoint was seen by {seen}" if seen else "no other member signed that it saw it")
+    for member, size in found.witnesses:
+        out.line(f"{member} signed that it saw the first {size} of them")
     _show_fingerprint(out, found.member, found.fingerprint, given=bool(members))
     return Exit.DONE
 

@@ -10,7 +10,7 @@ from intelshare.audit.exhibit import position
 from intelshare.audit.log import entry_hash
 from intelshare.audit.path import Hop, follow
 from intelshare.audit.portable import PROOF_SCHEMA, ProofFile, ProvedEntry, plain, read, unwrap
-from intelshare.audit.proofs import check_inclusion, inconsistent
+from intelshare.audit.proofs import check_inclusion, fold, inconsistent
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence
@@ -42,7 +42,7 @@ class Provenance:
     checkpoint: Cosigned
     signed_at: Instant
     witnesses: tuple[tuple[MemberCode, int], ...]
-    """Members that signed that they saw this log, and at which size."""
+    """Members that signed that they saw this log, and how much of it."""
     entries: tuple[ProvenEntry, ...]
 
 
@@ -88,14 +88,15 @@ def _witnesses(
     file: ProofFile, believed: Believed, checkpoint: Cosigned, source: str
 ) -> Sequence[tuple[MemberCode, int]]:
     found = []
-    for text in file.cosigned:
-        verified = believed.verify(unwrap(Evidence, text, source))
+    for given in file.cosigned:
+        verified = believed.verify(unwrap(Evidence, given.signed, source))
+        try:
+            proof = [bytes.fromhex(part) for part in given.proof]
+        except ValueError:
+            raise TrustError("INPUT_INVALID", f"{source}: a cosignature cannot be read") from None
         for seen in verified.read(Checkpoint).cosigned:
-            same = (seen.origin, seen.incarnation) == (checkpoint.origin, checkpoint.incarnation)
-            if same and seen.size == checkpoint.size and seen.root != checkpoint.root:
-                raise TrustError(
-                    "LOG_FORK", f"{verified.signer.member} saw another log of {seen.size} entries"
-                )
-            if seen == checkpoint:
+            if (seen.origin, seen.incarnation) == (checkpoint.origin, checkpoint.incarnation):
+                if fold(seen.size, checkpoint.size, proof) != (seen.root, checkpoint.root):
+                    raise inconsistent(f"{verified.signer.member} saw another log of {seen.size} entries")
                 found.append((verified.signer.member, seen.size))
     return found
