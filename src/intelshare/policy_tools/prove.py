@@ -103,10 +103,10 @@ def _about(model: Model, p: Point, claim: Claim) -> Term:
 
 
 def _plainest(model: Model, p: Point, solver: Any, claim: Claim) -> Point:
-    """Of what z3 can find, if it can: a label of the originator's own, and as late as anything changes."""
+    """Of what z3 can find, if it can: the claim's own level, an own label of the originator, late."""
     latest = max((change for change in model.world.changes if change < claim.during.until), default=FIRST)
     wishes: list[Term] = []
-    for wish in (p.authority == p.originator, p.at >= latest):
+    for wish in (p.reference == int(claim.least), p.authority == p.originator, p.at >= latest):
         if solver.check(*wishes, wish) == model.z3.sat:
             wishes.append(wish)
     solver.check(*wishes)
