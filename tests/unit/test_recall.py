@@ -112,6 +112,8 @@ def test_who_had_opened_it_is_told_the_originators_reason(members: Any) -> None:
     accepted(members)
     usa.do(read, Reading(user("USA", "a"), bulletin))
     deliver(members, take_back(members, bulletin).effects.outbound)
+    (line,) = usa.ask(inbox, user("USA", "a"), InboxFilter(), LATER)
+    assert (line.row.cause, line.reason) == ("RECALLED", "wrong source")
     with pytest.raises(DeliveryError, match="destroyed here: RECALLED, wrong source"):
         usa.do(read, Reading(user("USA", "a"), bulletin), at=LATER)
     with pytest.raises(DeliveryError, match="there is no bulletin"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from intelshare.audit.records import DecisionMade
+from intelshare.broker.destroy import reason_of
 from intelshare.broker.judge import banner_of
 from intelshare.broker.node import Node
 from intelshare.broker.read import Shown, show
@@ -66,6 +67,8 @@ class InboxLine:
     shown: Shown | None
     read: bool
     context: Context
+    reason: str = ""
+    """The originator's, if it was recalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def inbox(node: Node, view: View, user: UserUri, wanted: InboxFilter, now: Insta
             continue
         if row.gone:
             if was_read and not wanted.category:
-                found.append(InboxLine(row, None, was_read, Context()))
+                found.append(InboxLine(row, None, was_read, Context(), reason_of(view, row)))
             continue
         shown = show(node, view, row, reader, now)
         if shown is None:

@@ -137,7 +137,8 @@ def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
 
 def _title(entry: pb.InboxEntry) -> str:
     if entry.destroyed:
-        return f"destroyed {short_time(entry.destroyed_at)}: {entry.destroyed}"
+        why = " ".join(part for part in (entry.destroyed, entry.reason) if part)
+        return _cut(f"destroyed {short_time(entry.destroyed_at)}: {why}")
     return _cut(entry.title) or ("(1 portion)" if entry.portions == 1 else f"({entry.portions} portions)")
 
 

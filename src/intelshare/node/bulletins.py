@@ -222,6 +222,7 @@ def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
         supersedes=line.context.supersedes,
         superseded_by=line.context.superseded_by,
         reply_to=line.context.reply_to,
+        reason=line.reason,
     )
 
 

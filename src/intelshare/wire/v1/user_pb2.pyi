@@ -291,6 +291,7 @@ class InboxEntry(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     """First 8 hexadecimal digits or more of this name it in commands."""
     originator: _builtins.str
@@ -309,6 +310,8 @@ class InboxEntry(_message.Message):
     """Ids of the bulletins around it, as far as the caller may see them; else empty."""
     superseded_by: _builtins.bytes
     reply_to: _builtins.bytes
+    reason: _builtins.str
+    """Of a recall, as the originator gave it."""
     def __init__(
         self,
         *,
@@ -327,10 +330,11 @@ class InboxEntry(_message.Message):
         supersedes: _builtins.bytes = ...,
         superseded_by: _builtins.bytes = ...,
         reply_to: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "destroyed", b"destroyed", "destroyed_at", b"destroyed_at", "originator", b"originator", "portions", b"portions", "precedence", b"precedence", "read", b"read", "received_at", b"received_at", "reply_to", b"reply_to", "sequence", b"sequence", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "destroyed", b"destroyed", "destroyed_at", b"destroyed_at", "originator", b"originator", "portions", b"portions", "precedence", b"precedence", "read", b"read", "reason", b"reason", "received_at", b"received_at", "reply_to", b"reply_to", "sequence", b"sequence", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1786,20 +1790,23 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class ListTreatiesRequest(_message.Message):
-    """Empty: all."""
-
     DESCRIPTOR: _descriptor.Descriptor
 
     TREATY_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     treaty: _builtins.str
+    """Empty: all."""
+    files: _builtins.bool
+    """With the text of their files."""
     def __init__(
         self,
         *,
         treaty: _builtins.str = ...,
+        files: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["treaty", b"treaty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "treaty", b"treaty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1834,11 +1841,16 @@ class TreatyState(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     PARTIES_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     title: _builtins.str
     kind: _builtins.str
     text: _builtins.str
     """Of the text: "sha256:..."."""
+    name: _builtins.str
+    """Name and text of the file, if asked for and if it is still the one that the node goes by."""
+    file: _builtins.str
     @_builtins.property
     def parties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyState]: ...
     def __init__(
@@ -1849,10 +1861,12 @@ class TreatyState(_message.Message):
         kind: _builtins.str = ...,
         text: _builtins.str = ...,
         parties: _abc.Iterable[Global___PartyState] | None = ...,
+        name: _builtins.str = ...,
+        file: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kind", b"kind", "parties", b"parties", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "id", b"id", "kind", b"kind", "name", b"name", "parties", b"parties", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1982,6 +1996,7 @@ class ActEntry(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     RESERVATION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     n: _builtins.int
     statement: _builtins.bytes
@@ -1997,6 +2012,8 @@ class ActEntry(_message.Message):
     """counts, waits, contradicts."""
     by: _builtins.str
     """Own user who made it or let it count."""
+    text: _builtins.str
+    """Of the treaty: "sha256:..."."""
     @_builtins.property
     def reservation(self) -> Global___Reservation: ...
     def __init__(
@@ -2013,10 +2030,11 @@ class ActEntry(_message.Message):
         state: _builtins.str = ...,
         by: _builtins.str = ...,
         reservation: Global___Reservation | None = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "effective", b"effective", "kind", b"kind", "member", b"member", "n", b"n", "reservation", b"reservation", "since", b"since", "state", b"state", "statement", b"statement", "treaty", b"treaty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "effective", b"effective", "kind", b"kind", "member", b"member", "n", b"n", "reservation", b"reservation", "since", b"since", "state", b"state", "statement", b"statement", "text", b"text", "treaty", b"treaty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
