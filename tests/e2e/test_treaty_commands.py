@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.nodes import Done, found, intelshare, introduce, ok, running, wait_until
 
 CLIMATE = "demo-climate"
+TO_KEN = "//FRA DR//REL TO FRA, KEN"
 
 
 class Parties:
@@ -30,8 +32,11 @@ class Parties:
         """An act of an officer who is sure."""
         return ok("treaty", *words, "--yes", "--as", self.officer[member])
 
-    def acts(self, member: str) -> list[dict]:
-        return ok("treaty", "acts", "--as", self.analyst[member], "--json").json["acts"]
+    def acts(self, member: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = ok("treaty", "acts", "--as", self.analyst[member], "--json").json[
+            "acts"
+        ]
+        return found
 
     def known(self, count: int) -> None:
         """Wait until FRA holds so many acts."""
@@ -42,7 +47,7 @@ class Parties:
         found: str = next(party["state"] for party in treaty["parties"] if party["member"] == member)
         return found
 
-    def warn(self, text: str, *words: str, to: str = "KEN", label: str = "//FRA DR//REL TO FRA, KEN") -> dict:
+    def warn(self, text: str, *words: str, to: str = "KEN", label: str = TO_KEN) -> dict[str, Any]:
         done = intelshare(
             "send", "-", "--as", self.analyst["FRA"], "--to", to, "--label", label,
             "--category", "climate-disaster", "--json", *words, stdin=text,
@@ -141,6 +146,31 @@ def test_notice_names_the_date_and_can_be_taken_back_before_it(parties: Parties)
     assert parties.state("KEN", "FRA") == "IN_FORCE"
     parties.does("reinstate", CLIMATE)
     parties.known(count + 2)
+
+
+def test_list_show_and_timeline_ask_the_node_and_tell_acts_with_the_file(parties: Parties) -> None:
+    count = len(parties.acts("KEN"))
+    parties.does("suspend", CLIMATE)
+    parties.known(count + 1)
+    live = ("--as", parties.analyst["FRA"])
+    listed = ok("treaty", "list", *live, "--json").json["treaties"]
+    assert [one["id"] for one in listed] == [CLIMATE, "gsa-fra-usa"]
+    assert re.search(r"^ +suspended: KEN$", ok("treaty", "show", CLIMATE, *live).out, re.MULTILINE)
+    drawn = ok("treaty", "timeline", CLIMATE, *live).out
+    assert re.search(r"^ +KEN .*~.* suspended$", drawn, re.MULTILINE), drawn
+    parties.does("reinstate", CLIMATE)
+    parties.known(count + 2)
+    assert "suspended: KEN" not in ok("treaty", "show", CLIMATE, *live).out
+    done = intelshare("treaty", "show", "paris", *live)
+    assert done.err.startswith("error[NOT_FOUND]")
+    # What the node goes by is what it has read, not what lies there now.
+    file = parties.fra / "treaties" / f"{CLIMATE}.toml"
+    before = file.read_text()
+    file.write_text(before.replace('ceiling = "R1"', 'ceiling = "R4"'))
+    try:
+        assert intelshare("treaty", "show", CLIMATE, *live).err.startswith("error[POLICY_UNAVAILABLE]")
+    finally:
+        file.write_text(before)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from intelshare.cli.policy_effects import paths_argument
 from intelshare.cli.treaty_acts import COMMANDS
 from intelshare.cli.treaty_files import fmt, lint, new, read_treaties
 from intelshare.cli.treaty_life import timeline
+from intelshare.cli.treaty_live import live_option, treaties_of
 
 if TYPE_CHECKING:
     from intelshare.instant import Instant
@@ -32,8 +33,8 @@ as_of_option = click.option("--as-of", metavar="TIME", help="As things stand at 
 def treaty() -> None:
     """List, show, compare and draw treaties; write and check their files; act as a party.
 
-    PATHS are files, folders, or ids of treaties that ship; nothing that takes them needs a node. Acts, their
-    list, the state of parties and backfill are your node's.
+    PATHS are files, folders, or ids of treaties that ship, and need no node; list, show and timeline ask one
+    with --as. Acts, their list, the state of parties and backfill are your node's.
     """
 
 
@@ -47,9 +48,10 @@ for command in COMMANDS:
 
 @treaty.command(name="list", epilog="Examples:  intelshare treaty list    intelshare treaty list treaties/")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@live_option
 @printing
-def list_(paths: tuple[Path, ...], out: Out) -> None:
-    """List the treaties of PATHS, or those that ship."""
+def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
+    """List the treaties of PATHS, or those that ship; with --as those of your node."""
     from intelshare.labels import when
     from intelshare.packs import treaty_packs
 
@@ -62,7 +64,7 @@ def list_(paths: tuple[Path, ...], out: Out) -> None:
             "parties": len(each.parties),
             "title": each.title,
         }
-        for each in read_treaties(paths or tuple(treaty_packs().values()))
+        for each in treaties_of(paths if paths or profile else tuple(treaty_packs().values()), profile)
     ]
     out.document("treaties", {"treaties": rows})
     columns = ("id", "kind", "in force", "until", "parties", "title")
@@ -75,10 +77,11 @@ def list_(paths: tuple[Path, ...], out: Out) -> None:
 )
 @paths_argument
 @as_of_option
+@live_option
 @printing
-def show(paths: tuple[Path, ...], as_of: str | None, out: Out) -> None:
+def show(paths: tuple[Path, ...], as_of: str | None, profile: str | None, out: Out) -> None:
     """Show each treaty of PATHS: its terms, its articles, its parties by state, rows, text hash, source."""
-    found, now = read_treaties(paths), moment(as_of)
+    found, now = treaties_of(paths, profile), moment(as_of)
     out.document("treaty-terms", _terms(found, now))
     for each in found:
         _show(each, now, out)

@@ -14,7 +14,7 @@ from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table, align
 from intelshare.cli.policy_effects import paths_argument
-from intelshare.cli.treaty_files import read_treaties
+from intelshare.cli.treaty_live import live_option, treaties_of
 from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
@@ -41,14 +41,17 @@ _HARD = "\u00a0"
 @click.option(
     "--member", "members", multiple=True, metavar="MEMBER", help="Only these parties, each in full."
 )
+@live_option
 @printing
-def timeline(paths: tuple[Path, ...], as_of: str | None, members: tuple[str, ...], out: Out) -> None:
+def timeline(
+    paths: tuple[Path, ...], as_of: str | None, members: tuple[str, ...], profile: str | None, out: Out
+) -> None:
     """Draw the life of each treaty of PATHS: lanes of its parties and articles, then its events.
 
     Parties whose life looks the same share a lane. Events of parties that came and stayed are left out where
     there are many; --member shows them.
     """
-    found, now = read_treaties(paths), moment(as_of)
+    found, now = treaties_of(paths, profile), moment(as_of)
     for each in found:
         missing = sorted(set(members) - {party.member for party in each.parties})
         if missing:

@@ -14,14 +14,14 @@ from intelshare.broker.lists import title_of
 from intelshare.broker.tables import ActRow
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, PolicyFileError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, when
 from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links
 from intelshare.node.shell import Shell
-from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World
+from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World, parse_treaty
 from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 from intelshare.policy_tools import matrix, party_spans
 from intelshare.wire.v1 import user_pb2 as pb
@@ -44,7 +44,8 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
         found = [one for one in shell.node.world.treaties if request.treaty in ("", one.id)]
         if request.treaty and not found:
             raise DeliveryError("NOT_FOUND", f"this node holds no treaty {request.treaty!r}")
-        return pb.ListTreatiesResponse(treaties=[_treaty(one, now) for one in found])
+        files = await asyncio.to_thread(_files, shell) if request.files else {}
+        return pb.ListTreatiesResponse(treaties=[_treaty(one, now, files) for one in found])
 
     async def list_acts(_: UserCaller, request: pb.ListActsRequest) -> pb.ListActsResponse:
         member = (MemberCode(request.member),) if request.member else ()
@@ -182,7 +183,21 @@ def _categories(all_of_them: Iterable[Treaty], treaty: Treaty) -> list[str]:
     return sorted(own - {ANY_CATEGORY}) or [ANY_CATEGORY]
 
 
-def _treaty(treaty: Treaty, now: Instant) -> pb.TreatyState:
+def _files(shell: Shell) -> dict[str, tuple[str, str]]:
+    """Name and text of every treaty's file, by id, as far as it is what the node has read."""
+    world, found = shell.node.world, {}
+    for path in sorted(shell.folder.treaties.glob("*.toml")):
+        try:
+            text = path.read_text("utf-8")
+            treaty = parse_treaty(text, path.name, world.registry)
+        except (OSError, ValueError, PolicyFileError):
+            continue  # a test beside a treaty, or a file that was changed
+        if treaty in world.files:
+            found[treaty.id] = path.name, text
+    return found
+
+
+def _treaty(treaty: Treaty, now: Instant, files: Mapping[str, tuple[str, str]]) -> pb.TreatyState:
     parties = []
     for party in sorted(treaty.parties, key=lambda party: party.member):
         span = next(span for span in party_spans(treaty, party) if span.start <= now < span.until)
@@ -194,8 +209,15 @@ def _treaty(treaty: Treaty, now: Instant) -> pb.TreatyState:
                 until="" if span.until == NEVER else when(span.until),
             )
         )
+    name, file = files.get(treaty.id, ("", ""))
     return pb.TreatyState(
-        id=treaty.id, title=treaty.title, kind=treaty.kind.value, text=treaty.text, parties=parties
+        id=treaty.id,
+        title=treaty.title,
+        kind=treaty.kind.value,
+        text=treaty.text,
+        parties=parties,
+        name=name,
+        file=file,
     )
 
 
@@ -212,6 +234,7 @@ def _act(row: ActRow) -> pb.ActEntry:
         at=row.at,
         state=_STATES[Held(row.state)],
         by=row.by,
+        text=f"sha256:{said.text.hex()}",
     )
     for given in said.reservation:
         entry.reservation.CopyFrom(
