@@ -12,9 +12,22 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import found, intelshare, introduce, ok, running, serves, wait_until
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
+
+HANGING = """
+import asyncio
+from intelshare.cli import main
+from intelshare.store.sqlite import SqliteStore
+
+async def never(self):
+    await asyncio.Event().wait()
+
+SqliteStore.shred = never
+main()
+"""
+"""A node that stops for ever between the commit that deletes and the signature (crash point c16)."""
 
 
 class Pair:
@@ -149,3 +162,31 @@ def test_on_a_terminal_no_is_no(nodes: Pair) -> None:
     assert process.returncode != 0
     assert b"cannot be undone" in said
     assert nodes.pair(bulletin)["word"] == "accepted"
+
+
+def test_c16_a_node_killed_between_deleting_and_signing_signs_once_at_its_next_start(
+    tmp_path: Path,
+) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    pair = Pair(fra, usa)
+    with running(fra):
+        hanging = subprocess.Popen(
+            [sys.executable, "-c", HANGING, "node", "run", "--folder", str(usa)], stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_until(lambda: serves(usa, hanging), "USA to serve")
+            introduce(fra, usa)
+            bulletin = pair.send("Kit")
+            ok("read", bulletin, "--as", pair.smith)
+            ok("recall", bulletin, "--reason", "wrong", "--yes", "--as", pair.ana)
+            wait_until(lambda: intelshare("read", bulletin, "--as", pair.smith).code == 8, "the keys to go")
+            assert pair.pair(bulletin)["recall_requested"] is True
+        finally:
+            hanging.kill()
+            hanging.wait(timeout=30)
+        with running(usa):
+            wait_until(lambda: pair.pair(bulletin)["word"] == "destroyed", "the destruction to be signed")
+            assert intelshare("read", bulletin, "--as", pair.smith).code == 8
+            signed = ok("receipts", bulletin, "--as", pair.ana, "--json").json["receipts"]
+            assert [one["status"] for one in signed].count("DESTROYED") == 1
+            ok("audit", "verify", "--folder", usa)
