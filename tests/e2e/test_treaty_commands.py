@@ -166,11 +166,12 @@ def test_list_show_and_timeline_ask_the_node_and_tell_acts_with_the_file(parties
     # What the node goes by is what it has read, not what lies there now.
     file = parties.fra / "treaties" / f"{CLIMATE}.toml"
     before = file.read_text()
-    file.write_text(before.replace('ceiling = "R1"', 'ceiling = "R4"'))
+    file.write_text("broken")
     try:
         assert intelshare("treaty", "show", CLIMATE, *live).err.startswith("error[POLICY_UNAVAILABLE]")
     finally:
         file.write_text(before)
+    wait_until(lambda: intelshare("treaty", "show", CLIMATE, *live).code == 0, "the mended file to count")
 
 
 @pytest.mark.parametrize(

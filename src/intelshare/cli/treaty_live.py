@@ -55,8 +55,8 @@ def _live(ids: tuple[str, ...], profile: str) -> list[Treaty]:
         if not one.file:
             raise ConfigError(
                 "POLICY_UNAVAILABLE",
-                f"the file of {one.id} has changed since the node started",
-                hint="`intelshare treaty state` shows what the node goes by; a restart takes the new file",
+                f"the node goes by another text of {one.id} than lies in its folder",
+                hint="it reads changed files by itself within seconds; `intelshare status` says if it cannot",
             )
     registry = builtin_registry()
     files = [parse_treaty(one.file, one.name, registry) for one in chosen]

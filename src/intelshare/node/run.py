@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -145,9 +145,8 @@ class RunningNode:
         while True:
             await asyncio.sleep(1)
             self.links.tick()
-            await self._end_what_is_over()
-            await self.links.review()
-            await self._say_where_the_log_stands()
+            for chore in (self._end_what_is_over, self.links.review, self._say_where_the_log_stands):
+                await self._unless_full(chore)
             await asyncio.to_thread(self._remember)
             looked += 1
             if looked % EVERY == 0 or shell.health.codes != shown:
@@ -162,6 +161,14 @@ class RunningNode:
                     shell.noticed(error)
                     shell.log.error(Event.RENEWAL_FAILED, code=error.code)
 
+    async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> None:
+        """A full disk puts it off; it is tried again in a second (promise P17)."""
+        try:
+            await chore()
+        except StoreError as error:
+            if error.code != "DISK_FULL":
+                raise
+
     async def _end_what_is_over(self) -> None:
         shell = self.shell
         now = shell.now()
@@ -174,12 +181,7 @@ class RunningNode:
         shell = self.shell
         if not last and not shell.store.query(lambda view: due(shell.node, view, shell.now())):
             return
-        try:
-            done = await shell.step(checkpoint)
-        except StoreError as error:
-            if error.code != "DISK_FULL":
-                raise
-            return
+        done = await shell.step(checkpoint)
         await asyncio.to_thread(self._remember)
         self.links.carry_out(done)
 
