@@ -120,6 +120,20 @@ def test_who_had_opened_it_is_told_the_originators_reason(members: Any) -> None:
         usa.do(read, Reading(user("USA", "r"), bulletin), at=LATER)
 
 
+def test_a_peers_endless_reason_is_cut_and_an_own_one_is_refused(members: Any) -> None:
+    usa, fra = members["USA"], members["FRA"]
+    bulletin = submitted(members)
+    accepted(members)
+    usa.do(read, Reading(user("USA", "a"), bulletin))
+    (row,) = rows(usa, INBOX)
+    arrive(usa, fra, signed(fra, Kind.RECALL, Recall(USA, row.md, "x" * 60_000)))
+    (line,) = usa.ask(inbox, user("USA", "a"), InboxFilter(), LATER)
+    assert line.reason == "x" * 500
+    with pytest.raises(DeliveryError) as caught:
+        fra.do(recall, Recalling(user("FRA", "a"), bulletin, "x" * 501))
+    assert caught.value.code == "TOO_LARGE"
+
+
 def test_p19_a_recall_goes_only_to_those_who_were_handed_the_bulletin(members: Any) -> None:
     bulletin = submitted(members, TO_BOTH, ("USA", "KEN"))
     accepted(members)

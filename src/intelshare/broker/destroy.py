@@ -37,8 +37,11 @@ RETENTION: Final = "RETENTION"
 """Causes, as a DESTROYED receipt carries them."""
 
 _RETENTION_WORD = "retention-"
-MAX_DUE: Final = 64
+MAX_DUE: Final = 256
 """Bulletins that one step marks."""
+
+MAX_REASON: Final = 500
+"""Characters of a recall's reason; of a longer one, which only a peer can give, the rest is not shown."""
 
 
 class Gone(IntEnum):
@@ -96,7 +99,7 @@ def reason_of(view: View, row: InboxRow) -> str:
     """What the originator gave as its reason, if it was recalled; else empty."""
     recalled = view.get(RECALLED_BY_PEER, row.originator, row.md) if row.cause == RECALLED else None
     statement = view.get(RECEIVED, row.originator, recalled.leaf) if recalled is not None else None
-    return decode(Recall, statement.data).reason if statement is not None else ""
+    return decode(Recall, statement.data).reason[:MAX_REASON] if statement is not None else ""
 
 
 def finish(

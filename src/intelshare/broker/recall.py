@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Recalled, Received
+from intelshare.broker.destroy import MAX_REASON, mark
 from intelshare.broker.destroy import RECALLED as CAUSE
-from intelshare.broker.destroy import mark
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import stop
 from intelshare.broker.frame import Carried
@@ -41,9 +41,6 @@ from intelshare.ids import Digest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
-
-MAX_REASON = 500
-"""Characters of a reason."""
 
 
 class Effect(StrEnum):
