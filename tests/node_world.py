@@ -93,6 +93,7 @@ class Client:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.bulletins: Any = services.BulletinsStub(channel)
         self.operations: Any = services.OperationsStub(channel)
+        self.audit: Any = services.AuditStub(channel)
         self.treaties: Any = services.TreatiesStub(channel)
 
     async def send(

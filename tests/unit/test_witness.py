@@ -14,13 +14,14 @@ from intelshare.audit.records import EntryType, Witnessed
 from intelshare.broker import evidence, witness
 from intelshare.broker.checkpoint import due, own
 from intelshare.broker.hello import begin, greet
-from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, PENDING, STATEMENT, TABLES
+from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, LOG_HEAD, PENDING, STATEMENT, TABLES
 from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import HOUR, Instant
+from intelshare.node.logbook import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence
@@ -118,6 +119,21 @@ def test_row_63_a_log_rewritten_while_its_node_was_off_is_caught_over_restarts(l
     logs.restart("USA")
     logs.show("USA", "FRA")
     assert said(logs, "FRA") == f"USA LOG_INCONSISTENT: history rewritten at entry {size}"
+
+
+def test_a_rewritten_log_is_not_the_one_that_was_signed_as_its_own_node_can_see_too(logs: Logs) -> None:
+    logs.act("USA", 3)
+    logs.say("USA")
+    usa = logs.members["USA"]
+    size = own(usa.node, usa.store).size
+    for _ in range(3):
+        logs.restart("USA")
+        logs.say("USA")
+    assert not verify_logs(usa.node, usa.store).findings
+    first = min(rows(usa, LOG_HEAD), key=lambda row: row.began).incarnation
+    rewrite(usa, 2, first)
+    findings = verify_logs(usa.node, usa.store).findings
+    assert f"its first {size} entries are not those that were signed" in findings[0]
 
 
 @pytest.mark.parametrize("how", ["edited", "deleted"])

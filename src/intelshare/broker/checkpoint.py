@@ -5,8 +5,8 @@
 
 One is due when the log has grown, or when other logs were seen that it does not list yet; never more often
 than every ``EVERY``. Nothing that a checkpoint leads to at an honest peer makes that peer's log grow, but for
-the first of a log: two idle nodes fall silent. A newer one takes the place of an older one that a peer did not
-acknowledge: a path leads from whatever the peer holds.
+the first of a log: two idle nodes fall silent. A newer one takes the place of an older one that a peer has
+not acknowledged: a path leads from whatever the peer holds.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ from intelshare.statement import leaf_id
 
 EVERY: Final = 5 * SECOND
 
+MAX_LOGS: Final = 64
+"""Closed logs whose last checkpoint is kept: ``audit verify`` holds them against it."""
+
 RANK: Final = 3
 """Behind everything else."""
 
@@ -68,8 +71,10 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     if head is None or not _is_new(node, view, last):
         return tx.plan(tx.effects())
     peers = [member for member in node.trust.members if member != node.member]
-    for old in view.find(CHECKPOINT, "state", node.uri, Held.OWN):
+    for number, old in enumerate(view.find(CHECKPOINT, "state", node.uri, Held.OWN)):
         _take_back(tx, old, peers)
+        if old.incarnation == node.incarnation or number >= MAX_LOGS:
+            tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
     said = Checkpoint(node.uri, node.incarnation, head.size, root_of(head), _cosigned(node, view))
     leaf = tx.say_to_all(peers, Kind.CHECKPOINT, encode(Checkpoint, said), RANK)
     statement = tx.get(STATEMENT, leaf)
@@ -127,7 +132,7 @@ def peer_nodes(node: Node) -> Sequence[NodeUri]:
 
 
 def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode]) -> None:
-    """An older checkpoint need not reach anybody any more, nor be kept."""
+    """An older checkpoint need not reach anybody any more."""
     signed = decode(Evidence, old.signed)
     leaf = leaf_id(signed.kind, signed.nonce, signed.data)
     statement = tx.get(STATEMENT, leaf)
@@ -138,7 +143,6 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
     for peer in peers:
         if tx.get(PENDING, leaf, peer) is not None:
             tx.end(peer, leaf)
-    tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
 
 
 def answer(node: Node, view: View, trees: Trees, ask: LogAsk) -> LogPath | None:

@@ -140,7 +140,7 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
     lacking = _lacking(node, peer.payload)
     if lacking:
         tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
-    lost = remember(tx, peer.member, peer.node, peer.payload.checkpoint)
+    lost = remember(tx, peer.member, peer.node, peer.payload)
     return tx.plan(Met(tuple(gaps), forgot, lost, tx.effects()))
 
 

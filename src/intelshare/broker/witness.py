@@ -14,7 +14,7 @@ What contradicts itself stays as evidence that anybody can check (broker.evidenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -36,6 +36,7 @@ from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified, verify_evidence
+from intelshare.trust import HelloPayload
 
 MAX_HELD: Final = 48
 """Checkpoints held of one node; they thin out behind the newest."""
@@ -107,12 +108,15 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
         Held.CLAIMED if proved else Held.PROVED, tx.now, -tx.now, encode(Evidence, signed),
     )  # fmt: skip
     tx.put(CHECKPOINT, row)
-    if proved:
-        tx.asks.append((member, _ask(row, _base(rows, row))))
+    base = _base(rows, row)
+    if base is not None:
+        tx.asks.append((member, _ask(row, base)))
     else:
         _log(tx, row, None)
     for other in rows:
-        if other.state == Held.HEARD and _above([row], other) is not None:
+        # What was never proved of a log that has ended is held against the log that follows it.
+        ended = other.state == Held.CLAIMED and other.incarnation != row.incarnation
+        if (other.state == Held.HEARD or ended) and _above([row], other) is not None:
             tx.asks.append((member, _ask(other, row)))
     for old in _thinned([*proved, row]):
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
@@ -300,18 +304,21 @@ def _shown(tx: Transaction, path: LogPath) -> None:
         tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
 
 
-def remember(tx: Transaction, member: MemberCode, uri: NodeUri, latest: Iterable[Cosigned]) -> int:
+def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPayload) -> int:
     """At a hello: ask again for what is not proved. How many entries of the own log this node forgot, as the
     peer says that it holds them; 0: none."""
     rows = tx.view.find(CHECKPOINT, "key", uri)
     for row in rows:
-        above = _above(rows, row) if row.state == Held.HEARD else None
-        if row.state == Held.CLAIMED and any(other.state == Held.PROVED for other in rows):
-            above = _base(rows, row)
-        if above is not None:
-            tx.asks.append((member, _ask(row, above)))
+        if row.state == Held.HEARD:
+            other = _above(rows, row)
+        elif row.state == Held.CLAIMED:
+            other = _base(rows, row) if row.incarnation == said.incarnation else _above(rows, row)
+        else:
+            other = None
+        if other is not None:
+            tx.asks.append((member, _ask(row, other)))
     forgot = 0
-    for held in latest:
+    for held in said.checkpoint:
         if held.origin == tx.node.uri:
             head = tx.view.get(LOG_HEAD, held.incarnation)
             forgot = max(0, held.size - (head.size if head is not None else 0))
@@ -342,14 +349,14 @@ def _ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow 
     )
 
 
-def _base(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow:
+def _base(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
     """What a checkpoint is best held against: the nearest proved one of its log, or the newest of all."""
     proved = [other for other in rows if other.state == Held.PROVED]
     same = [other for other in proved if other.incarnation == row.incarnation]
     below = [other for other in same if other.size < row.size]
     if below:
         return max(below, key=lambda other: other.size)
-    return min(same, key=lambda other: other.size) if same else max(proved, key=lambda other: other.at)
+    return min(same, key=lambda other: other.size) if same else max(proved, key=lambda o: o.at, default=None)
 
 
 def _above(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from intelshare.audit import EntryType, LogHead, append, entry_hash, root
 from intelshare.audit.records import Start
 from intelshare.broker.node import Node
-from intelshare.broker.tables import LOG, LOG_HEAD, LogHeadRow, LogRow
+from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, LogHeadRow, LogRow
 from intelshare.broker.transaction import open_entry
+from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation
@@ -40,6 +41,8 @@ def _check(node: Node, view: View, row: LogHeadRow, roots: dict[Incarnation, byt
     name = f"log {row.incarnation:016x}"
     again = LogHead(row.incarnation, 0, b"")
     expected = 0
+    rows = view.find(CHECKPOINT, "key", node.uri, row.incarnation)
+    signed = {one.size: one.root for one in rows if one.state == Held.OWN}
     try:
         for entry in _entries(view, row):
             if entry.place != expected:
@@ -54,6 +57,8 @@ def _check(node: Node, view: View, row: LogHeadRow, roots: dict[Incarnation, byt
                     yield f"{name}: it continues log {start.previous:016x} from another root"
             again = append(again, [entry.leaf])
             expected += 1
+            if expected in signed and signed[expected] != root(again):
+                yield f"{name}: its first {expected} entries are not those that were signed as a checkpoint"
     except IntelshareError as error:
         yield f"{name}: entry {expected} cannot be read ({error.code})"
         return
