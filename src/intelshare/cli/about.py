@@ -8,6 +8,7 @@ import click
 
 from intelshare import __version__
 from intelshare.cli.codes import EXIT_MEANINGS, catalogue
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 
-@click.command()
+@click.command(epilog=examples("intelshare errors EXCEEDS_CEILING", "intelshare errors"))
 @click.argument("code", required=False)
 @printing
 def errors(code: str | None, out: Out) -> None:
@@ -46,7 +47,7 @@ def errors(code: str | None, out: Out) -> None:
     out.line(f"  exit code: {int(known.exit)} ({EXIT_MEANINGS[known.exit]})")
 
 
-@click.command("help")
+@click.command("help", epilog=examples("intelshare help exit-codes"))
 @click.argument("topic", type=click.Choice(["exit-codes"]), required=False)
 @printing
 def help_(topic: str | None, out: Out) -> None:
@@ -58,7 +59,7 @@ def help_(topic: str | None, out: Out) -> None:
     out.table(Table(("exit", "meaning"), [(str(int(e)), meaning) for e, meaning in EXIT_MEANINGS.items()]))
 
 
-@click.command()
+@click.command(epilog=examples("intelshare version"))
 @printing
 def version(out: Out) -> None:
     """Print the version."""
@@ -66,7 +67,7 @@ def version(out: Out) -> None:
     out.line(__version__)
 
 
-@click.command()
+@click.command(epilog=examples("intelshare whoami"))
 @printing
 @talking
 def whoami(client: Client, out: Out) -> None:
@@ -88,7 +89,7 @@ def whoami(client: Client, out: Out) -> None:
         out.line(f"{name:<12} {value}")
 
 
-@click.command()
+@click.command(epilog=examples("intelshare completion bash > intelshare.bash"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL: eval "$(intelshare completion bash)"."""

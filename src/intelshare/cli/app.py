@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from intelshare.cli.codes import Exit, exit_of
 from intelshare.cli.commands import COMMANDS
+from intelshare.cli.helping import Group
 from intelshare.cli.output import print_error
 from intelshare.errors import IntelshareError, Place
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when one of them runs; its help needs the table alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -31,18 +33,6 @@ class LazyGroup(click.Group):
         module, _, attribute = entry.target.partition(":")
         found: click.Command = getattr(import_module(module), attribute)
         return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Raises UsageError with a near name for a command that does not exist."""
-        if args and args[0] not in COMMANDS:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f'; did you mean "{close[0]}"?' if close else "; `intelshare --help` lists all"
-            ctx.fail(f'there is no command "{args[0]}"{hint}')
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Commands by section."""
@@ -69,6 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     except IntelshareError as error:
         print_error(error, as_json=session["json"])
         return exit_of(error.code)
+    except NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
+        return Exit.USAGE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "intelshare"
         hint = f"{where} --help"

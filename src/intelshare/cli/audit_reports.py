@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out, Table
@@ -21,8 +22,10 @@ FORMATS = ("text", "json", "markdown", "csv")
 
 
 @click.command(
-    epilog="Examples:  intelshare audit report --folder ./fra --since 2026-01-01    "
-    "intelshare audit report --folder ./fra --treaty gsa-fra-usa --format json > fra.json"
+    epilog=examples(
+        "intelshare audit report --folder fra --since 2026-01-01",
+        "intelshare audit report --folder fra --treaty gsa-fra-usa --format json > fra.json",
+    )
 )
 @click.option("--treaty", metavar="ID", default="", help="Only what this treaty allowed or stopped.")
 @click.option("--since", metavar="TIME", help="From this date or time on; else from the beginning.")
@@ -53,7 +56,7 @@ def report(node: Standing, treaty: str, since: str | None, until: str | None, fo
     return Exit.DONE
 
 
-@click.command(epilog="Example:  intelshare audit reconcile fra.json usa.json")
+@click.command(epilog=examples("intelshare audit reconcile fra.json usa.json"))
 @click.argument("ours", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("theirs", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @printing

@@ -10,6 +10,7 @@ import click
 
 from intelshare.cli.audit_reports import reconcile, report
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from intelshare.trust import MemberFile
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Verify the log; prove entries of it; show and check evidence; report who shared what."""
 
@@ -36,7 +37,7 @@ member_option = click.option(
 )
 
 
-@audit.command()
+@audit.command(epilog=examples("intelshare audit verify --folder fra"))
 @printing
 @on_folder
 def verify(node: Standing, out: Out) -> int:
@@ -61,7 +62,7 @@ def verify(node: Standing, out: Out) -> int:
     return Exit.DONE
 
 
-@audit.command(epilog="Example:  intelshare audit head --folder ./fra")
+@audit.command(epilog=examples("intelshare audit head --folder fra"))
 @printing
 @on_folder
 def head(node: Standing, out: Out) -> int:
@@ -96,8 +97,10 @@ def head(node: Standing, out: Out) -> int:
 
 
 @audit.command(
-    epilog="Examples:  intelshare audit prove 17 --folder ./fra --out entry.json    "
-    "intelshare audit prove --bulletin 5f3a91c2 --folder ./fra --out bulletin.json"
+    epilog=examples(
+        "intelshare audit prove 7 --folder fra --out entry.json",
+        "intelshare audit prove --bulletin 3f9a1c22 --folder fra --out bulletin.json",
+    )
 )
 @click.argument("entry", type=click.IntRange(0), required=False)
 @click.option("--log", metavar="HEX", help="Which log; else the present one (`audit verify` lists them).")
@@ -134,7 +137,7 @@ def prove(
 
 
 @audit.command(
-    name="check-proof", epilog="Example:  intelshare audit check-proof entry.json --member fra.member"
+    name="check-proof", epilog=examples("intelshare audit check-proof entry.json --member fra.member")
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
@@ -186,7 +189,7 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
     return Exit.DONE
 
 
-@audit.command()
+@audit.command(epilog=examples("intelshare audit evidence --folder fra"))
 @printing
 @on_folder
 def evidence(node: Standing, out: Out) -> int:
@@ -206,7 +209,7 @@ def evidence(node: Standing, out: Out) -> int:
     return Exit.DONE
 
 
-@audit.command(epilog="Example:  intelshare audit export 5f3a91c2 --folder ./fra --out evidence.json")
+@audit.command(epilog=examples("intelshare audit export 7b04e6d1 --folder fra --out evidence.json"))
 @click.argument("id_", metavar="ID")
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
@@ -221,7 +224,7 @@ def export(node: Standing, id_: str, target: Path | None, quiet: bool) -> int:
 
 @audit.command(
     name="check-evidence",
-    epilog="Example:  intelshare audit check-evidence evidence.json --member usa.member",
+    epilog=examples("intelshare audit check-evidence evidence.json --member usa.member"),
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option

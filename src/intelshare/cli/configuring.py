@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError
@@ -27,12 +28,12 @@ class Setting(NamedTuple):
     origin: str
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """What holds here."""
 
 
-@config.command(epilog="Examples:  intelshare config show --origin    intelshare config show --folder fra")
+@config.command(epilog=examples("intelshare config show --origin", "intelshare config show --folder fra"))
 @click.option("--as", "--profile", "profile", metavar="FOLDER", help="As the commands take it.")
 @click.option(
     "--folder",

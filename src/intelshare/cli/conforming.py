@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, IntelshareError, Place
@@ -16,7 +17,7 @@ MAX_VECTOR_BYTES = 64 << 20
 
 
 @click.command(
-    epilog="Example:  intelshare conformance tests/vectors/labels.json tests/vectors/decisions.json"
+    epilog=examples("intelshare conformance tests/vectors/labels.json tests/vectors/decisions.json")
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @printing

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.completing import bulletins, members
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.instant import NEVER, Instant
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 
-@click.group()
+@click.group(cls=Group)
 def consent() -> None:
     """Ask an originator to let another member have its portion; answer such requests.
 
@@ -33,7 +34,7 @@ _for = click.option(
 )
 
 
-@consent.command(epilog="Example:  intelshare consent request 3f9a1c22 --for USA --until 7d")
+@consent.command(epilog=examples("intelshare consent request 3f9a1c22 --for USA --until 7d"))
 @_id
 @_for
 @_until
@@ -50,7 +51,7 @@ def request(client: Client, out: Out, bulletin: str, recipient: str, until: str 
         out.note(f"{entry.member} is asked; `intelshare consent list` shows the answer")
 
 
-@consent.command(epilog="Example:  intelshare consent grant 3f9a1c22 --for USA")
+@consent.command(epilog=examples("intelshare consent grant 3f9a1c22 --for USA"))
 @_id
 @_for
 @_until
@@ -62,7 +63,7 @@ def grant(client: Client, out: Out, bulletin: str, recipient: str, until: str | 
     _show(found, out, "consent")
 
 
-@consent.command(epilog="Example:  intelshare consent refuse 3f9a1c22 --for USA")
+@consent.command(epilog=examples("intelshare consent refuse 3f9a1c22 --for USA"))
 @_id
 @_for
 @printing
@@ -72,7 +73,7 @@ def refuse(client: Client, out: Out, bulletin: str, recipient: str) -> None:
     _show(client.answer_consent(bulletin, recipient.upper(), grant=False), out, "consent")
 
 
-@consent.command("list", epilog="Example:  intelshare consent list --open")
+@consent.command("list", epilog=examples("intelshare consent list --open"))
 @click.option("--open", "waiting", is_flag=True, help="Only what waits for an answer.")
 @printing
 @talking

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from intelshare.cli.codes import Exit, catalogue
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
 from intelshare.errors import IntelshareError
@@ -55,9 +56,7 @@ class _Where:
     now: Instant
 
 
-@click.command(
-    epilog="Examples:  intelshare doctor    intelshare doctor --folder fra --as fra/users/m.durand"
-)
+@click.command(epilog=examples("intelshare doctor", "intelshare doctor --folder fra --as fra/users/m.durand"))
 @click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder to examine.")
 @click.option(
     "--folder",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.helping import examples
 from intelshare.cli.options import passphrase as passphrase_options
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out
@@ -30,7 +31,12 @@ OPERATOR = "operator"
 ROOT_VAULT = "root-keys"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "intelshare init NOR nor --dev",
+        "intelshare init SWE swe --host 10.0.0.5 --peer-port 7443 --passphrase-file swe.passphrase",
+    )
+)
 @click.argument("member")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--node", "name", default="node-1", show_default=True, help="Short name of the node.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from intelshare.cli.completing import members
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, LabelError, Place
@@ -44,7 +45,7 @@ def file_option(function: F) -> F:
     )(function)
 
 
-@click.group()
+@click.group(cls=Group)
 def label() -> None:
     """Read, convert and roll up labels, in any of their forms. Needs no node.
 
@@ -53,7 +54,7 @@ def label() -> None:
     """
 
 
-@label.command(epilog='Example:  intelshare label parse "//FRA S//REL TO FRA, USA"')
+@label.command(epilog=examples('intelshare label parse "//FRA S//REL TO FRA, USA"'))
 @click.argument("text", required=False)
 @file_option
 @at_option
@@ -84,8 +85,10 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) ->
 
 
 @label.command(
-    epilog='Examples:  intelshare label convert "//NATO RESTRICTED" --to USA; '
-    'intelshare label convert "//FRA S//NF" --form stanag4774'
+    epilog=examples(
+        'intelshare label convert "//NATO RESTRICTED" --to USA',
+        'intelshare label convert "//FRA S//NF" --form stanag4774',
+    )
 )
 @click.argument("text", required=False)
 @file_option
@@ -115,7 +118,7 @@ def convert(
 
 
 @label.command(
-    epilog='Example:  intelshare label rollup "//FRA S//REL TO FRA, USA" "//FRA NP" --originator FRA'
+    epilog=examples('intelshare label rollup "//FRA S//REL TO FRA, USA" "//FRA NP" --originator FRA')
 )
 @click.argument("texts", nargs=-1)
 @file_option

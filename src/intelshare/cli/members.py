@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, Place
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 MAX_FILE = 3 * 1024 * 1024
 
 
-@click.group()
+@click.group(cls=Group)
 def member() -> None:
     """Exchange roots and directories with other members."""
 
 
-@member.command()
+@member.command(epilog=examples("intelshare member export --folder fra --out fra.member"))
 @click.option(
     "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else standard output."
 )
@@ -42,7 +43,7 @@ def export(node: Standing, out: Out, target: Path | None) -> None:
     out.note(f"read this out to them, by another way than the file: {found.fingerprint}")
 
 
-@member.command("import")
+@member.command("import", epilog=examples("intelshare member import usa.member --folder fra"))
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--fingerprint", help="What the other side read out to you.")
 @printing
@@ -72,7 +73,7 @@ def import_(node: Standing, out: Out, file: Path, fingerprint: str | None) -> No
     out.line(f"{answer.member} {answer.fingerprint}")
 
 
-@member.command("list")
+@member.command("list", epilog=examples("intelshare member list --folder fra"))
 @printing
 @on_folder
 def list_(node: Standing, out: Out) -> None:
@@ -86,7 +87,11 @@ def list_(node: Standing, out: Out) -> None:
     out.table(member_table(found.members))
 
 
-@member.command()
+@member.command(
+    epilog=examples(
+        "intelshare member fingerprint --folder fra", "intelshare member fingerprint usa.member --folder fra"
+    )
+)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
 @printing
 @on_folder

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.completing import bulletins, members, see
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import DeliveryError, IntelshareError
@@ -33,7 +34,12 @@ class _Outbox(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Outbox, invoke_without_command=True, subcommand_metavar="[ID | approve ID --member M]")
+@click.group(
+    cls=_Outbox,
+    invoke_without_command=True,
+    subcommand_metavar="[ID | approve ID --member M]",
+    epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
+)
 @click.option("--held", is_flag=True, help="Only what waits for a releasing officer.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--follow", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
@@ -67,7 +73,7 @@ def outbox(
             go_on(client, out, cursor, lambda event: event.what in OWN)
 
 
-@outbox.command()
+@outbox.command(epilog=examples("intelshare outbox 3f9a1c22"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--follow", is_flag=True, help="Go on with what happens to it, until Ctrl-C.")
 @printing
@@ -94,7 +100,7 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
         go_on(client, out, cursor, lambda event: event.bulletin == entry.bulletin)
 
 
-@outbox.command()
+@outbox.command(epilog=examples("intelshare outbox approve 3f9a1c22 --member USA"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option(
     "--member",
@@ -112,7 +118,7 @@ def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
     out.line(f"{member.upper()} {word}")
 
 
-@click.command()
+@click.command(epilog=examples("intelshare why 3f9a1c22 --member KEN"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--member", required=True, metavar="CODE", shell_complete=members, help="The recipient.")
 @printing

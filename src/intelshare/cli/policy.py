@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from intelshare.policy_tools import Result
 
 
-@click.group()
+@click.group(cls=Group)
 def policy() -> None:
     """Check, test and explain treaties and overlays. Needs no node."""
 
@@ -32,7 +33,7 @@ for _command in (test, diff, explain, matrix, coverage, prove):
 
 
 @policy.command(
-    epilog="Examples:  intelshare policy check treaties/    intelshare policy check . --format github"
+    epilog=examples("intelshare policy check treaties/", "intelshare policy check . --format github")
 )
 @paths_argument
 @format_option
@@ -78,7 +79,7 @@ def findings(files: Files) -> list[Result]:
     return results + check_treaties(treaties, tested)
 
 
-@policy.command(epilog="Example:  intelshare policy schema treaty > treaty.schema.json")
+@policy.command(epilog=examples("intelshare policy schema treaty > treaty.schema.json"))
 @click.argument("kind", type=click.Choice(("treaty", "overlay", "test")))
 def schema(kind: str) -> None:
     """Print the JSON Schema of a kind of policy file, for editors."""

@@ -10,6 +10,7 @@ import click
 
 from intelshare.cli.codes import Exit
 from intelshare.cli.completing import members
+from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment, read_label
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
@@ -48,8 +49,9 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
 
 
 @click.command(
-    epilog="Example:  intelshare policy explain treaties/ --from FRA --to KEN --category cyber "
-    '--label "//FRA SECRET//REL TO FRA, KEN"'
+    epilog=examples(
+        'intelshare policy explain treaties/ --from FRA --to KEN --category cyber --label "//FRA S"'
+    )
 )
 @paths_argument
 @click.option("--from", "sender", required=True, metavar="MEMBER", shell_complete=members, help="Who sends.")
@@ -205,7 +207,7 @@ def _place(place: Place | None) -> str:
     return "" if place is None else f"{place.source}:{place.line}"
 
 
-@click.command(epilog="Example:  intelshare policy matrix treaties/ --category cyber --as-of 2026-01-01")
+@click.command(epilog=examples("intelshare policy matrix treaties/ --category cyber --as-of 2026-01-01"))
 @paths_argument
 @click.option("--category", required=True, help="Category of the information.")
 @click.option("--as-of", metavar="TIME", help="Judge at this date or time; else now.")

@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out
 from intelshare.cli.policy_effects import decision_document, in_short, paths_argument, world_of
 
 
 @click.command(
-    epilog='Examples:  intelshare policy prove "no SECRET to KEN before 2027" treaties/    '
-    'intelshare policy prove "no NATO SECRET to anybody outside NATO" .'
+    epilog=examples(
+        'intelshare policy prove "no SECRET to KEN before 2027" treaties/',
+        'intelshare policy prove "no NATO SECRET to anybody outside NATO" .',
+    )
 )
 @click.argument("claim")
 @paths_argument

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
@@ -29,8 +30,10 @@ _threshold = click.option(
 
 
 @click.command(
-    epilog="Examples:  intelshare policy test treaties/ --coverage --threshold 90    "
-    "intelshare policy test . -k withdrawal --junit report.xml"
+    epilog=examples(
+        "intelshare policy test treaties/ --coverage --threshold 90",
+        "intelshare policy test . -k withdrawal --junit report.xml",
+    )
 )
 @paths_argument
 @click.option("-k", "words", metavar="TEXT", help="Only cases whose name holds TEXT.")
@@ -88,7 +91,7 @@ def test(
     return Exit.FAILED if failed(results) else Exit.DONE
 
 
-@click.command(epilog="Example:  intelshare policy coverage treaties/ --threshold 90")
+@click.command(epilog=examples("intelshare policy coverage treaties/ --threshold 90"))
 @paths_argument
 @_as_of
 @_threshold

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.completing import bulletins, members, see
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, DeliveryError, Place
@@ -27,7 +28,13 @@ _SUFFIXES = {1: ".txt", 2: ".txt", 3: ".bin", 4: ".stix.json"}
 _KEPT = "display-only"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "intelshare inbox --unread",
+        "intelshare inbox --from USA --category cyber --since 2026-01-01",
+        "intelshare inbox --follow",
+    )
+)
 @click.option("--unread", is_flag=True, help="Only what you have not opened.")
 @click.option(
     "--from", "sender", default="", metavar="CODE", shell_complete=members, help="Only of this originator."
@@ -81,7 +88,9 @@ def inbox(
         go_on(client, out, cursor, lambda e: e.what == "received" and (not asked or e.member == asked))
 
 
-@click.command()
+@click.command(
+    epilog=examples("intelshare read 3f9a1c22", "intelshare read 3f9a1c22 --portion 1 --out received")
+)
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option(
     "--from",

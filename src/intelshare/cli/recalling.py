@@ -9,6 +9,7 @@ import click
 
 from intelshare.cli.codes import Exit
 from intelshare.cli.completing import bulletins
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 
-@click.command(epilog='Example:  intelshare recall 3f9a1c22 --reason "wrong source"')
+@click.command(
+    epilog=examples(
+        'intelshare recall 3f9a1c22 --reason "wrong source" --dry-run',
+        'intelshare recall 3f9a1c22 --reason "wrong source"',
+    )
+)
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--reason", required=True, help="Every recipient that has it reads this: nothing classified.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do; recall nothing.")
@@ -46,7 +52,7 @@ def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, 
     out.table(recall_table(answer.pairs))
 
 
-@click.command(epilog="Example:  intelshare receipts 3f9a1c22")
+@click.command(epilog=examples("intelshare receipts 3f9a1c22"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @printing
 @talking

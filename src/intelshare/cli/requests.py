@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intelshare.cli.completing import bulletins, members
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import DeliveryError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 
-@click.group()
+@click.group(cls=Group)
 def rfi() -> None:
     """Requests for information: ask, answer, decline, close.
 
@@ -43,7 +44,9 @@ _SEND_OPTIONS = (
 )
 
 
-@rfi.command(epilog="Example:  intelshare rfi ask question.txt --to USA --due 7d --category cyber --label L")
+@rfi.command(
+    epilog=examples('intelshare rfi ask question.txt --to USA --due 7d --category cyber --label "//FRA NP"')
+)
 @click.argument("file")
 @click.option(
     "--to", multiple=True, required=True, metavar="CODES", shell_complete=members, help="Who is asked."
@@ -59,7 +62,9 @@ def ask(context: click.Context, /, client: Client, out: Out, **given: Any) -> in
     return _send(context, client, out, rfi="ask", **given)
 
 
-@rfi.command(epilog="Example:  intelshare rfi answer 3f9a1c22 answer.txt --label ...")
+@rfi.command(
+    epilog=examples('intelshare rfi answer 3f9a1c22 answer.txt --label "//FRA SECRET//REL TO FRA, USA"')
+)
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.argument("file")
 @_sending
@@ -75,7 +80,7 @@ def answer(context: click.Context, /, client: Client, out: Out, request: str, **
     )
 
 
-@rfi.command(epilog="Example:  intelshare rfi decline 3f9a1c22")
+@rfi.command(epilog=examples("intelshare rfi decline 3f9a1c22"))
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.option("--reason", default="", help="Why; it needs a label then.")
 @click.option("--label", help="Label of the reason; without a reason the lowest of your own.")
@@ -94,7 +99,7 @@ def decline(
     )
 
 
-@rfi.command(epilog="Example:  intelshare rfi close 3f9a1c22")
+@rfi.command(epilog=examples("intelshare rfi close 3f9a1c22"))
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @printing
 @talking
@@ -106,7 +111,7 @@ def close(context: click.Context, client: Client, out: Out, request: str) -> int
     return _send_text(context, client, out, "closed", None, rows[0], rfi="close", to=to)
 
 
-@rfi.command("list", epilog="Example:  intelshare rfi list --open")
+@rfi.command("list", epilog=examples("intelshare rfi list --open"))
 @click.option("--open", "waiting", is_flag=True, help="Only what waits for an answer.")
 @printing
 @talking
@@ -123,7 +128,7 @@ def list_(client: Client, out: Out, waiting: bool) -> None:
         out.note("nothing here")
 
 
-@click.group()
+@click.group(cls=Group)
 def obligations() -> None:
     """Obligations to report that came with bulletins: list them, say that one is met.
 
@@ -131,7 +136,7 @@ def obligations() -> None:
     """
 
 
-@obligations.command("list", epilog="Example:  intelshare obligations list --all")
+@obligations.command("list", epilog=examples("intelshare obligations list --all"))
 @click.option("--all", "everything", is_flag=True, help="Also those that are met.")
 @printing
 @talking
@@ -148,7 +153,7 @@ def list_obligations(client: Client, out: Out, everything: bool) -> None:
         out.note("nothing to be done")
 
 
-@obligations.command(epilog="Example:  intelshare obligations met 3f9a1c22 report-use-30d")
+@obligations.command(epilog=examples("intelshare obligations met 3f9a1c22 report-use-30d"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.argument("obligation")
 @printing

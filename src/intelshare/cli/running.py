@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import folder_option, on_folder, passphrase, printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, Place
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 _POLL = 0.1
 
 
-@click.group()
+@click.group(cls=Group)
 def node() -> None:
     """Run a node; show its state."""
 
 
-@node.command()
+@node.command(epilog=examples("intelshare node run --folder fra"))
 @folder_option
 @passphrase
 @click.option(
@@ -38,7 +39,7 @@ def run(folder: Path, passphrase: Passphrase, accept_loss: bool) -> int:
     return run_node(folder, passphrase.of(folder), accept_loss=accept_loss)
 
 
-@node.command("status")
+@node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to wait until it serves.")
 @printing
 @on_folder
@@ -59,7 +60,7 @@ def node_status(node: Standing, out: Out, wait: float) -> int:
         time.sleep(_POLL)
 
 
-@node.command()
+@node.command(epilog=examples("intelshare node health --folder fra"))
 @folder_option
 @printing
 def health(folder: Path, out: Out) -> int:
@@ -86,7 +87,7 @@ def health(folder: Path, out: Out) -> int:
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
-@click.command()
+@click.command(epilog=examples("intelshare status"))
 @printing
 @talking
 def status(client: Client, out: Out) -> int:

@@ -16,6 +16,7 @@ import click
 
 from intelshare.cli.codes import Exit
 from intelshare.cli.completing import members
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, DeliveryError, Place
@@ -36,7 +37,13 @@ _POLL = 0.05
 _GRADES = "ABCDEF", "123456"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'intelshare send report.txt --to USA,KEN --category cyber --label "//FRA SECRET//REL TO FRA, USA"',
+        'intelshare send - --to USA --category cyber --label "//FRA NP" --precedence FLASH < report.txt',
+        'intelshare send report.txt --to KEN --category cyber --label "//FRA SECRET" --dry-run --explain',
+    )
+)
 @click.argument("file", required=False)
 @click.option(
     "--to",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table, align
@@ -29,7 +30,7 @@ MIN_COLUMN = 20
 as_of_option = click.option("--as-of", metavar="TIME", help="As things stand at this date or time; else now.")
 
 
-@click.group()
+@click.group(cls=Group)
 def treaty() -> None:
     """List, show, compare and draw treaties; write and check their files; act as a party.
 
@@ -46,7 +47,7 @@ for command in COMMANDS:
     treaty.add_command(command)
 
 
-@treaty.command(name="list", epilog="Examples:  intelshare treaty list    intelshare treaty list treaties/")
+@treaty.command(name="list", epilog=examples("intelshare treaty list", "intelshare treaty list treaties/"))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @live_option
 @printing
@@ -72,9 +73,7 @@ def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
     out.table(Table(columns, shown))
 
 
-@treaty.command(
-    epilog="Examples:  intelshare treaty show nato    intelshare treaty show treaties/nordic.toml"
-)
+@treaty.command(epilog=examples("intelshare treaty show nato", "intelshare treaty show treaties/nordic.toml"))
 @paths_argument
 @as_of_option
 @live_option
@@ -121,8 +120,10 @@ def _show(each: Treaty, now: Instant, out: Out) -> None:
 
 
 @treaty.command(
-    epilog="Examples:  intelshare treaty compare nato eu-csdp gsa-fin-usa    "
-    "intelshare treaty compare paris jcpoa --format markdown"
+    epilog=examples(
+        "intelshare treaty compare nato eu-csdp gsa-fin-usa",
+        "intelshare treaty compare paris jcpoa --format markdown",
+    )
 )
 @paths_argument
 @as_of_option

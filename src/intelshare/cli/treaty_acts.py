@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from intelshare.cli.completing import members
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, Place
@@ -58,7 +59,7 @@ def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(
-    epilog="Examples:  intelshare treaty ratify paris    intelshare treaty ratify paris --effective 30d"
+    epilog=examples("intelshare treaty ratify paris", "intelshare treaty ratify paris --effective 30d")
 )
 @_treaty
 @_effective
@@ -74,7 +75,9 @@ def ratify(client: Client, out: Out, treaty: str, effective: str | None, yes: bo
 
 
 @click.command(
-    epilog="Example:  intelshare treaty reserve paris --category cyber --counterparty USA --until 2027-01-01"
+    epilog=examples(
+        "intelshare treaty reserve paris --category climate-disaster --counterparty USA --until 90d"
+    )
 )
 @_treaty
 @_terms
@@ -89,7 +92,7 @@ def reserve(client: Client, out: Out, treaty: str, effective: str | None, yes: b
     _act(client, out, "reserve", treaty, effective, yes=yes, terms=terms)
 
 
-@click.command(epilog="Example:  intelshare treaty suspend paris")
+@click.command(epilog=examples("intelshare treaty suspend paris"))
 @_treaty
 @_effective
 @_yes
@@ -101,7 +104,7 @@ def suspend(client: Client, out: Out, treaty: str, effective: str | None, yes: b
 
 
 @click.command(
-    epilog="Examples:  intelshare treaty withdraw paris --effective 90d    intelshare treaty withdraw paris"
+    epilog=examples("intelshare treaty withdraw paris --effective 90d", "intelshare treaty withdraw paris")
 )
 @_treaty
 @_effective
@@ -115,8 +118,10 @@ def withdraw(client: Client, out: Out, treaty: str, effective: str | None, yes: 
 
 
 @click.command(
-    epilog="Examples:  intelshare treaty reinstate paris    "
-    "intelshare treaty reinstate paris --category cyber"
+    epilog=examples(
+        "intelshare treaty reinstate paris",
+        "intelshare treaty reinstate paris --category climate-disaster --counterparty USA",
+    )
 )
 @_treaty
 @_terms
@@ -132,7 +137,7 @@ def reinstate(client: Client, out: Out, treaty: str, effective: str | None, yes:
     _act(client, out, "reinstate", treaty, effective, yes=yes, terms=terms if any(terms.values()) else None)
 
 
-@click.command(epilog="Examples:  intelshare treaty acts    intelshare treaty acts --member USA")
+@click.command(epilog=examples("intelshare treaty acts", "intelshare treaty acts --member USA"))
 @click.option(
     "--member", default="", metavar="MEMBER", shell_complete=members, help="Only the acts of this member."
 )
@@ -174,7 +179,7 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
         )
 
 
-@click.command(epilog="Examples:  intelshare treaty state    intelshare treaty state paris")
+@click.command(epilog=examples("intelshare treaty state", "intelshare treaty state paris"))
 @click.argument("treaty", default="")
 @printing
 @talking
@@ -193,7 +198,7 @@ def state(client: Client, out: Out, treaty: str) -> None:
     out.table(Table(("treaty", "party", "state", "since", "until"), rows))
 
 
-@click.command(epilog="Example:  intelshare treaty resume USA")
+@click.command(epilog=examples("intelshare treaty resume USA"))
 @click.argument("member")
 @_yes
 @printing
@@ -211,8 +216,10 @@ def resume(client: Client, out: Out, member: str, yes: bool) -> None:
 
 
 @click.command(
-    epilog="Examples:  intelshare treaty backfill paris --to USA --dry-run    "
-    "intelshare treaty backfill paris --to USA --since 2026-01-01"
+    epilog=examples(
+        "intelshare treaty backfill paris --to USA --dry-run",
+        "intelshare treaty backfill paris --to USA --since 2026-01-01",
+    )
 )
 @_treaty
 @click.option(

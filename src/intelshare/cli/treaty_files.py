@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.codes import Exit
+from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out
@@ -37,7 +38,7 @@ def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
 
 
 @click.command(
-    epilog="Examples:  intelshare treaty lint treaties/nordic.toml    intelshare treaty lint treaties/"
+    epilog=examples("intelshare treaty lint treaties/nordic.toml", "intelshare treaty lint treaties/")
 )
 @paths_argument
 @format_option
@@ -70,7 +71,7 @@ def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
     return Exit.FAILED if errors else Exit.DONE
 
 
-@click.command(epilog="Examples:  intelshare treaty fmt treaties/    intelshare treaty fmt --check treaties/")
+@click.command(epilog=examples("intelshare treaty fmt --check treaties/", "intelshare treaty fmt treaties/"))
 @paths_argument
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file would change.")
 @printing
@@ -124,7 +125,7 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 
 
 @click.command(
-    epilog="Example:  intelshare treaty new nordic --party NOR --party SWE --kind regional --folder treaties"
+    epilog=examples("intelshare treaty new nordic --party NOR --party SWE --kind regional --folder treaties")
 )
 @click.argument("treaty_id", metavar="ID")
 @click.option("--party", "members", multiple=True, required=True, metavar="MEMBER", help="At least two.")

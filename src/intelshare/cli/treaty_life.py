@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table, align
@@ -33,8 +34,10 @@ _HARD = "\u00a0"
 
 
 @click.command(
-    epilog="Examples:  intelshare treaty timeline paris    "
-    "intelshare treaty timeline paris --member USA --member IRN --as-of 2021-01-01"
+    epilog=examples(
+        "intelshare treaty timeline paris",
+        "intelshare treaty timeline jcpoa --member USA --member IRN --as-of 2021-01-01",
+    )
 )
 @paths_argument
 @click.option("--as-of", metavar="TIME", help="Where the mark stands and states are told; else now.")

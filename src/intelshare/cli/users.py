@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.completing import members
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out
 
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
     from intelshare.cli.standing import Standing
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Add, list and revoke users of the own node."""
 
 
-@user.command()
+@user.command(
+    epilog=examples(
+        "intelshare user add a.petit --folder fra --clearance SECRET --category cyber",
+        "intelshare user add c.roux --folder fra --role releasing-officer --clearance SECRET",
+    )
+)
 @click.argument("name")
 @click.option(
     "--role",
@@ -102,7 +108,7 @@ def add(
     out.note(f"try: intelshare whoami --as {folder}")
 
 
-@user.command("list")
+@user.command("list", epilog=examples("intelshare user list --folder fra"))
 @printing
 @on_folder
 def list_(node: Standing, out: Out) -> None:
@@ -116,7 +122,7 @@ def list_(node: Standing, out: Out) -> None:
     out.table(user_table(found.users))
 
 
-@user.command()
+@user.command(epilog=examples("intelshare user revoke a.petit --folder fra"))
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing

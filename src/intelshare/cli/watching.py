@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out, Progress, Table
 from intelshare.errors import IntelshareError
@@ -35,7 +36,7 @@ OWN = frozenset(
 _GONE = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
 
 
-@click.command(epilog="Examples:  intelshare watch    intelshare watch --json --since last | jq .what")
+@click.command(epilog=examples("intelshare watch", "intelshare watch --since last --once --json"))
 @click.option(
     "--since",
     metavar="CURSOR",
@@ -112,7 +113,7 @@ def follow(client: Client, out: Out, cursor: str, wanted: Callable[[pb.WatchEven
             show_event(event, out)
 
 
-@click.command(epilog="Examples:  intelshare search phishing grid    intelshare search --sent drought")
+@click.command(epilog=examples("intelshare search phishing grid", "intelshare search --sent drought"))
 @click.argument("words", nargs=-1, required=True)
 @click.option("--sent", is_flag=True, help="In what your member has sent; else in what was received.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
