@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
 from intelshare.cli.policy_effects import build_world, world_of
@@ -22,13 +23,18 @@ CHANGED = 2
 
 
 @click.command(
-    epilog="Examples:  intelshare policy diff main..HEAD    intelshare policy diff old/ new/ --only-widening"
+    epilog=examples("intelshare policy diff main..HEAD", "intelshare policy diff old/ new/ --only-widening")
 )
 @click.argument("sides", nargs=-1, required=True)
 @click.option("--path", default=".", show_default=True, help="With BASE..HEAD: the folder of the policy.")
 @click.option("--only-widening", is_flag=True, help="Show, and end with 2 for, only what becomes releasable.")
 @click.option(
-    "--format", "form", type=click.Choice(("text", "json", "markdown")), default="text", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "markdown")),
+    default="text",
+    show_default=True,
+    help="How it is written; markdown is for a pull request.",
 )
 @printing
 def diff(sides: tuple[str, ...], path: str, only_widening: bool, form: str, out: Out) -> int:

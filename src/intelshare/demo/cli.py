@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from intelshare.cli.helping import examples
+
 PAUSE = 1.5
 """Seconds after each scene in which it can be read."""
 
 
-@click.command()
+@click.command(epilog=examples("intelshare demo", "intelshare demo --no-pause --keep play"))
 @click.option("--no-pause", is_flag=True, help="Do not wait between scenes.")
 @click.option(
     "--keep",

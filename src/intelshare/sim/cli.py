@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.helping import examples
+
 if TYPE_CHECKING:
     from intelshare.sim.plan import FaultPlan
 
@@ -19,7 +21,7 @@ _SLOW = 30
 """Without --jobs, as many seeds as are worth a second process."""
 
 
-@click.command()
+@click.command(epilog=examples("intelshare sim --seed 7", "intelshare sim --seeds 1..20"))
 @click.option("--seed", type=click.IntRange(0), help="Run one seed, and print its plan and trace hash.")
 @click.option("--seeds", metavar="A..B", help="Run all seeds from A to B.")
 @click.option(
