@@ -30,7 +30,14 @@ FORMATS = ("text", "json", "markdown", "csv")
 @click.option("--treaty", metavar="ID", default="", help="Only what this treaty allowed or stopped.")
 @click.option("--since", metavar="TIME", help="From this date or time on; else from the beginning.")
 @click.option("--until", metavar="TIME", help="Before this date or time; else until now.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="How it is written; json is for `audit reconcile`.",
+)
 @on_folder
 def report(node: Standing, treaty: str, since: str | None, until: str | None, form: str) -> int:
     """Report who shared what kind with whom under which article, what was stopped and why, what is overdue.

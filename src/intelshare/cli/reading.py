@@ -41,7 +41,9 @@ _KEPT = "display-only"
 )
 @click.option("--category", default="", help="Only with this category.")
 @click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
+)
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
 @printing
 @talking
@@ -102,7 +104,12 @@ def inbox(
 )
 @click.option("--portion", "number", type=click.IntRange(1), help="Only this portion, counted from 1.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "raw"]), default="text", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "raw"]),
+    default="text",
+    show_default=True,
+    help="raw: the bytes of one portion, to a pipe or file.",
 )
 @click.option(
     "--out", "folder", metavar="DIR", help="Write each portion to a file in DIR; never over a file."

@@ -58,13 +58,14 @@ _GRADES = "ABCDEF", "123456"
 @click.option("--title", help="A title; it is a portion too.")
 @click.option("--title-label", help="The title's own label.")
 @click.option(
-    "--portion", "portions", multiple=True, metavar="FILE:LABEL", help="A further portion; repeatable."
+    "--portion", "portions", multiple=True, metavar="FILE:LABEL", help='A further portion, as annex.pdf:"//FRA SECRET"; repeatable.'
 )
 @click.option(
     "--precedence",
     type=click.Choice(["ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH"], case_sensitive=False),
     default="ROUTINE",
     show_default=True,
+    help="What goes first when not everything can.",
 )
 @click.option("--grade", default="", help="Admiralty grade of source and information, such as B2.")
 @click.option(

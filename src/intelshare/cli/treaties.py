@@ -128,7 +128,12 @@ def _show(each: Treaty, now: Instant, out: Out) -> None:
 @paths_argument
 @as_of_option
 @click.option(
-    "--format", "form", type=click.Choice(("text", "json", "markdown")), default="text", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "markdown")),
+    default="text",
+    show_default=True,
+    help="How it is written.",
 )
 @printing
 def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> None:

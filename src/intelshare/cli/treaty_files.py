@@ -129,7 +129,9 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 )
 @click.argument("treaty_id", metavar="ID")
 @click.option("--party", "members", multiple=True, required=True, metavar="MEMBER", help="At least two.")
-@click.option("--kind", type=click.Choice(KINDS), default="bilateral", show_default=True)
+@click.option(
+    "--kind", type=click.Choice(KINDS), default="bilateral", show_default=True, help="What it will be."
+)
 @click.option("--in-force", metavar="DATE", help="From when it is in force; else today.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to.")
 @printing

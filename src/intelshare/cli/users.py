@@ -33,6 +33,7 @@ def user() -> None:
     type=click.Choice(["analyst", "releasing-officer", "operator", "auditor"]),
     default="analyst",
     show_default=True,
+    help="What the user may do.",
 )
 @click.option("--clearance", default="", help="A level of the member's own ladder, or R0 to R4.")
 @click.option(
