@@ -41,9 +41,7 @@ class _Outbox(click.Group):
     epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
 )
 @click.option("--held", is_flag=True, help="Only what waits for a releasing officer.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
-)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
 @printing
 @click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder.")

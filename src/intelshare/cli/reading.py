@@ -41,9 +41,7 @@ _KEPT = "display-only"
 )
 @click.option("--category", default="", help="Only with this category.")
 @click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
-)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
 @printing
 @talking

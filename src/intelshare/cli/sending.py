@@ -58,7 +58,11 @@ _GRADES = "ABCDEF", "123456"
 @click.option("--title", help="A title; it is a portion too.")
 @click.option("--title-label", help="The title's own label.")
 @click.option(
-    "--portion", "portions", multiple=True, metavar="FILE:LABEL", help='A further portion, as annex.pdf:"//FRA SECRET"; repeatable.'
+    "--portion",
+    "portions",
+    multiple=True,
+    metavar="FILE:LABEL",
+    help='A further portion, as annex.pdf:"//FRA SECRET"; repeatable.',
 )
 @click.option(
     "--precedence",

@@ -116,9 +116,7 @@ def follow(client: Client, out: Out, cursor: str, wanted: Callable[[pb.WatchEven
 @click.command(epilog=examples("intelshare search phishing grid", "intelshare search --sent drought"))
 @click.argument("words", nargs=-1, required=True)
 @click.option("--sent", is_flag=True, help="In what your member has sent; else in what was received.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many."
-)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
 @printing
 @talking
 def search(client: Client, out: Out, words: tuple[str, ...], sent: bool, limit: int) -> None:
