@@ -21,7 +21,7 @@ from intelshare.broker.effects import Effects
 from intelshare.broker.frame import rank
 from intelshare.broker.node import Node
 from intelshare.broker.stored import destroy_secret
-from intelshare.broker.tables import BULLETIN, INBOX, PORTION, RECEIVED, InboxRow
+from intelshare.broker.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
 from intelshare.broker.tables import RECALLED as RECALLED_BY_PEER
 from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
@@ -36,7 +36,8 @@ EXPIRED: Final = "EXPIRED"
 RETENTION: Final = "RETENTION"
 """Causes, as a DESTROYED receipt carries them."""
 
-_RETENTION_WORD = "retention-"
+_RETENTION_WORD: Final = "retention-"
+
 MAX_DUE: Final = 256
 """Bulletins that one step marks."""
 
@@ -116,15 +117,18 @@ def finish(
         tx.log(EntryType.DESTROYED, Destroyed(row.sender, md, row.leaf, row.cause))
         receipt = Receipt(row.sender, row.leaf, ReceiptStatus.DESTROYED, (row.cause,), now)
         said.append(ToSay(row.sender, Kind.RECEIPT, encode(Receipt, receipt), rank(row.precedence)))
-    if said:
-        tx.say(said)
+    tx.say(said)
     return tx.plan(tx.effects())
 
 
-def _slots(tx: Transaction, row: InboxRow) -> set[int]:
-    """The granted slots; those of a bulletin that came in this very frame are not in the view yet."""
+def _slots(tx: Transaction, row: InboxRow) -> list[int]:
+    """The slots whose secrets are held."""
+    stored = [secret.slot for secret in tx.view.find(SECRET, "key", row.md)]
+    if stored:
+        return stored
+    # It came in this very frame: its rows are not in the view yet.
     claims = decode(Claims, open_secret(tx.node, INBOX.name, row.md, 0, row.sealed_claims))
-    return {granted.slot for granted in claims.granted}
+    return [granted.slot for granted in claims.granted]
 
 
 def _days(word: str) -> int | None:
