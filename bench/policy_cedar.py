@@ -14,7 +14,7 @@ from typing import Any
 from intelshare.instant import Instant
 from intelshare.labels import Reference, held
 from intelshare.policy import Provision, Request, Reservation, Rule, Treaty, World
-from intelshare.policy.treaty import reference_of
+from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 
 Json = Mapping[str, Any]
 
@@ -57,6 +57,7 @@ class Cedar:
             "action": 'Action::"release"',
             "resource": 'Portion::"portion"',
             "context": {
+                "authority": label.authority or "",
                 "originator": _entity("Member", originator),
                 "sender": _entity("Member", asked.sender),
                 "category": asked.category,
@@ -111,17 +112,30 @@ def _permit(world: World, treaty: Treaty, provision: Provision, at: Instant) -> 
     ceiling = reference_of(provision.ceiling, world.registry, at)
     conditions = [
         f"principal in {party} && context.originator in {party}",
-        f"{json.dumps(sorted(provision.categories))}.contains(context.category)",
-        f"context.reference <= {int(ceiling or 0)} && context.reference <= principal.highest",
+        _category(provision.categories),
+        f"context.reference <= {int(ceiling or 0)}",
+        f"({' || '.join(['context.reference <= principal.highest', *_rows(world, treaty, at)])})",
     ]
     reserved = [
         f"({_either(party_.member)} && {_matches(row)})"
         for party_ in treaty.parties
         for row in party_.reservations
+        if row.during.holds(at)
     ]
     if reserved:
         conditions.append(f"!({' || '.join(reserved)})")
     return f"permit (principal, action, resource) when {{ {' && '.join(conditions)} }};"
+
+
+def _rows(world: World, treaty: Treaty, at: Instant) -> Iterator[str]:
+    """Equivalence rows by which a level goes where the recipient's ladder has none."""
+    for row in treaty.equivalence:
+        level = world.registry.ladder(row.origin).read(row.level, at)
+        if level is not None and not world.registry.ladder(row.to).at(at).known:
+            yield (
+                f"(context.authority == {json.dumps(row.origin)} && principal == {_member(row.to)}"
+                f" && context.reference <= {int(level.reference)})"
+            )
 
 
 def _either(member: str) -> str:
@@ -131,10 +145,17 @@ def _either(member: str) -> str:
 def _matches(row: Reservation) -> str:
     conditions = ["true"]
     if row.categories is not None:
-        conditions.append(f"{json.dumps(sorted(row.categories))}.contains(context.category)")
+        conditions.append(_category(row.categories))
+    if row.counterparties is not None:
+        others = ", ".join(_member(code) for code in sorted(row.counterparties))
+        conditions.append(f"[{others}].containsAny([principal, context.originator])")
     if row.level_at_least is not None:
         conditions.append(f"context.reference >= {row.level_at_least.removeprefix('R')}")
     return " && ".join(conditions)
+
+
+def _category(words: frozenset[str]) -> str:
+    return "true" if ANY_CATEGORY in words else f"{json.dumps(sorted(words))}.contains(context.category)"
 
 
 def _forbid(who: str, rule: Rule) -> str:

@@ -1,7 +1,6 @@
-"""Treaty files for the policy benchmark: ten that everybody asks about, and any number of others beside them.
+"""Treaty files for the policy benchmark: the ten that ship, and any number of made ones beside them.
 
-The ten have the shapes of the record: a world-wide charter, alliances, a union, a political commitment, and
-bilateral agreements. The others are bilateral and regional instruments between other states.
+The made ones are bilateral and regional instruments between states that the benchmark does not ask about.
 """
 
 from __future__ import annotations
@@ -9,32 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-ASKED = ("USA", "FRA", "GBR", "DEU", "POL", "CAN", "NOR", "SWE", "ITA", "ESP", "KEN", "NATO")
+from intelshare.packs import treaty_packs
+
+ASKED = ("USA", "FRA", "GBR", "DEU", "POL", "FIN", "GEO", "NOR", "ITA", "ESP", "KEN", "NATO", "EU")
 """Who sends and receives in the benchmark."""
 
-CATEGORIES = ("cyber", "terrorism", "climate-disaster", "arms-transfer", "proliferation", "organised-crime")
+CATEGORIES = (
+    "cyber",
+    "terrorism",
+    "climate-disaster",
+    "arms-transfer",
+    "proliferation",
+    "collective-defence",
+)
 DUTIES = ("attribution", "retention-365d", "no-onward-release")
 
 
-def ten(states: Sequence[str]) -> dict[str, str]:
-    """Name to text of the ten; ``states`` fill the larger ones."""
-    dice = Random(10)
-    few = [state for state in states if state not in ASKED]
-    sets = [
-        ("charter", "multilateral", [*ASKED[:-1], *few[:150]], "R1"),
-        ("alliance", "multilateral", [*ASKED[:10], "NATO", *few[:20]], "R4"),
-        ("union", "regional", ["FRA", "DEU", "POL", "SWE", "ITA", "ESP", *few[:20]], "R3"),
-        ("conference", "political-commitment", [*ASKED[:10], *few[:40]], "R1"),
-        ("climate", "multilateral", [*ASKED[:-1], *few[:100]], "R2"),
-        ("plan", "political-commitment", ["USA", "FRA", "GBR", "DEU", *few[:4]], "R2"),
-        ("gsa-fra-usa", "bilateral", ["FRA", "USA"], "R4"),
-        ("gsa-gbr-usa", "bilateral", ["GBR", "USA"], "R4"),
-        ("gsa-fra-ken", "bilateral", ["FRA", "KEN"], "R3"),
-        ("gsa-nor-swe", "bilateral", ["NOR", "SWE"], "R3"),
-    ]
-    return {
-        f"{name}.toml": _treaty(dice, name, kind, parties, ceiling) for name, kind, parties, ceiling in sets
-    }
+def ten() -> dict[str, str]:
+    """Name to text of the treaties that ship."""
+    return {path.name: path.read_text("utf-8") for path in treaty_packs().values()}
 
 
 def others(states: Sequence[str], count: int) -> dict[str, str]:
