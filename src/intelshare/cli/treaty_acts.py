@@ -59,7 +59,9 @@ def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(
-    epilog=examples("intelshare treaty ratify paris", "intelshare treaty ratify paris --effective 30d")
+    epilog=examples(
+        "intelshare treaty ratify demo-climate", "intelshare treaty ratify demo-climate --effective 30d"
+    )
 )
 @_treaty
 @_effective
@@ -76,7 +78,7 @@ def ratify(client: Client, out: Out, treaty: str, effective: str | None, yes: bo
 
 @click.command(
     epilog=examples(
-        "intelshare treaty reserve paris --category climate-disaster --counterparty USA --until 90d"
+        "intelshare treaty reserve demo-climate --category climate-disaster --counterparty USA --until 90d"
     )
 )
 @_treaty
@@ -92,7 +94,7 @@ def reserve(client: Client, out: Out, treaty: str, effective: str | None, yes: b
     _act(client, out, "reserve", treaty, effective, yes=yes, terms=terms)
 
 
-@click.command(epilog=examples("intelshare treaty suspend paris"))
+@click.command(epilog=examples("intelshare treaty suspend demo-climate"))
 @_treaty
 @_effective
 @_yes
@@ -104,7 +106,9 @@ def suspend(client: Client, out: Out, treaty: str, effective: str | None, yes: b
 
 
 @click.command(
-    epilog=examples("intelshare treaty withdraw paris --effective 90d", "intelshare treaty withdraw paris")
+    epilog=examples(
+        "intelshare treaty withdraw demo-climate --effective 90d", "intelshare treaty withdraw demo-climate"
+    )
 )
 @_treaty
 @_effective
@@ -119,8 +123,8 @@ def withdraw(client: Client, out: Out, treaty: str, effective: str | None, yes: 
 
 @click.command(
     epilog=examples(
-        "intelshare treaty reinstate paris",
-        "intelshare treaty reinstate paris --category climate-disaster --counterparty USA",
+        "intelshare treaty reinstate demo-climate",
+        "intelshare treaty reinstate demo-climate --category climate-disaster --counterparty USA",
     )
 )
 @_treaty
@@ -179,7 +183,7 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
         )
 
 
-@click.command(epilog=examples("intelshare treaty state", "intelshare treaty state paris"))
+@click.command(epilog=examples("intelshare treaty state", "intelshare treaty state demo-climate"))
 @click.argument("treaty", default="")
 @printing
 @talking
@@ -217,8 +221,8 @@ def resume(client: Client, out: Out, member: str, yes: bool) -> None:
 
 @click.command(
     epilog=examples(
-        "intelshare treaty backfill paris --to USA --dry-run",
-        "intelshare treaty backfill paris --to USA --since 2026-01-01",
+        "intelshare treaty backfill demo-climate --to KEN --dry-run",
+        "intelshare treaty backfill demo-climate --to KEN --since 2026-01-01",
     )
 )
 @_treaty
