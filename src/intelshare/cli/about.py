@@ -48,10 +48,10 @@ def errors(code: str | None, out: Out) -> None:
 
 
 @click.command("help", epilog=examples("intelshare help exit-codes"))
-@click.argument("topic", type=click.Choice(["exit-codes"]), required=False)
+@click.argument("topic", metavar="[TOPIC]", type=click.Choice(["exit-codes"]), required=False)
 @printing
 def help_(topic: str | None, out: Out) -> None:
-    """Explain TOPIC; without one, list the commands."""
+    """Explain TOPIC, which is exit-codes; without one, list the commands."""
     if topic is None:
         out.line(click.get_current_context().find_root().get_help())
         return

@@ -38,7 +38,13 @@ def _sending(function: Callable[..., Any]) -> Callable[..., Any]:
 _SEND_OPTIONS = (
     click.option("--label", required=True, help="Label of FILE."),
     click.option("--title", help="A title; it is a portion too."),
-    click.option("--precedence", default="ROUTINE", show_default=True, help="ROUTINE to FLASH."),
+    click.option(
+        "--precedence",
+        type=click.Choice(["ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH"], case_sensitive=False),
+        default="ROUTINE",
+        show_default=True,
+        help="What goes first when not everything can.",
+    ),
     click.option("--wait", type=click.Choice(["accepted", "read"]), help="Wait until it is there."),
     click.option("--yes", is_flag=True, help="Do not ask when something is withheld."),
 )
