@@ -32,7 +32,7 @@ _threshold = click.option(
 @click.command(
     epilog=examples(
         "intelshare policy test treaties/ --coverage --threshold 90",
-        "intelshare policy test . -k withdrawal --junit report.xml",
+        'intelshare policy test . -k "in force" --junit report.xml',
     )
 )
 @paths_argument

@@ -75,7 +75,7 @@ _GRADES = "ABCDEF", "123456"
 @click.option(
     "--valid-until", metavar="TIME", help="After it nothing is released or read: date, time, 36h or 7d."
 )
-@click.option("--flag", "flags", multiple=True, help="What treaties ask for beside the category, as personal-data; repeatable.")
+@click.option("--flag", "flags", multiple=True, help="Such as personal-data, where law asks; repeatable.")
 @click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
 @click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
 @click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
