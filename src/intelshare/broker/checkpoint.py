@@ -93,8 +93,9 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
 
 
 def own(node: Node, view: View) -> CheckpointRow | None:
-    """The last own checkpoint, of whichever incarnation."""
-    rows = view.find(CHECKPOINT, "state", node.uri, Held.OWN, limit=1)
+    """The last own checkpoint, of this incarnation if it has one: clocks jump."""
+    present = view.find(CHECKPOINT, "key", node.uri, node.incarnation)
+    rows = present or view.find(CHECKPOINT, "state", node.uri, Held.OWN, limit=1)
     return rows[0] if rows else None
 
 
