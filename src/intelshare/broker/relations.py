@@ -131,7 +131,7 @@ def context_of(
 
     return Context(
         first((row.member, row.of) for row in earlier if row.relation == Relation.SUPERSEDES),
-        first((originator, row.md) for row in later if row.member == originator),
+        first((originator, row.md) for row in later),
         first((row.member, row.of) for row in earlier if row.relation == Relation.REPLY),
     )
 
