@@ -244,7 +244,7 @@ def test_rows_40_and_47_forwarding_needs_the_originators_own_consent(world: Worl
         return inside.with_manifest(raw, texts)
 
     opened = world.receive(forwarded(DEU))
-    assert [consent.recipient for consent in opened.claimed.consents] == [USA]
+    assert [(one.by, one.consent.recipient) for one in opened.claimed.consents] == [(DEU, USA)]
     for refused in (
         forwarded(ITA),
         forwarded(DEU, spoilt=True),
@@ -253,7 +253,7 @@ def test_rows_40_and_47_forwarding_needs_the_originators_own_consent(world: Worl
     ):
         assert code_of(lambda refused=refused: world.receive(refused)) == "MANIFEST_MISMATCH"  # type: ignore[misc]
     named_another = world.receive(forwarded(DEU, recipient=ITA)).claimed.consents
-    assert [consent.recipient for consent in named_another] == [ITA], "left to policy: CONSENT_REQUIRED"
+    assert [one.consent.recipient for one in named_another] == [ITA], "left to policy: CONSENT_REQUIRED"
 
 
 def test_row_49_short_text_of_a_withheld_portion_cannot_be_guessed(world: World) -> None:
