@@ -15,7 +15,7 @@ from typing import Any
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape
 from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode, decode_prefix, encode
-from intelshare.crypto.pae import Domain, kdf, key_id, pae, sha256, u32
+from intelshare.crypto.pae import Domain, key_id, pae, sha256
 from intelshare.crypto.records import Batch, Claims, KeyRecord, Kind, Manifest, Portion, Release
 from intelshare.crypto.suites import SUITES
 from intelshare.envelope import (
@@ -36,6 +36,7 @@ from intelshare.envelope.construct import (
     commitment,
     grant_key,
     manifest_digest,
+    portion_salt,
 )
 from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, padded_length
 from intelshare.errors import IntelshareError
@@ -179,7 +180,7 @@ def _portion(case: Case, told: Case) -> dict[str, Any]:
     return {
         "record": plain(decode_prefix(Portion, padded)[0]),
         "padded": padded.hex(),
-        "salt": kdf(secret, Domain.PORTION_SALT, bulletin, u32(slot)).hex(),
+        "salt": portion_salt(secret, bulletin, slot).hex(),
         "commitment": commitment(secret, bulletin, slot, padded).hex(),
         "body_key": key.hex(),
     }

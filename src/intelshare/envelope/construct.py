@@ -26,11 +26,14 @@ def manifest_digest(manifest: bytes) -> ManifestDigest:
     return ManifestDigest(digest(Domain.MANIFEST, manifest))
 
 
+def portion_salt(secret: bytes, bulletin: BulletinId, slot: int) -> bytes:
+    """What makes a commitment unguessable: gone with the secret."""
+    return kdf(secret, Domain.PORTION_SALT, bulletin, u32(slot))
+
+
 def commitment(secret: bytes, bulletin: BulletinId, slot: int, padded: bytes) -> bytes:
     """The salted hash of a padded portion. Without the secret nobody can test a guess."""
-    place = u32(slot)
-    salt = kdf(secret, Domain.PORTION_SALT, bulletin, place)
-    return digest(Domain.PORTION, bulletin, place, salt, padded)
+    return digest(Domain.PORTION, bulletin, u32(slot), portion_salt(secret, bulletin, slot), padded)
 
 
 def body_key(secret: bytes, md: ManifestDigest, slot: int) -> bytes:
