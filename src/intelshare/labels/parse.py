@@ -208,7 +208,8 @@ class _Parser:
         word = _tlp_word(piece)
         listed = piece.folded == "REL TO" or piece.folded.startswith("REL TO ")
         alone = draft.level is None
-        if alone or (draft.tlp is not None and word is None) or not (control or word or listed):
+        known = control is not None or word is not None or listed
+        if alone or (draft.tlp is not None and word is None) or not known:
             hint = (
                 "nothing follows a TLP word"
                 if draft.tlp is not None
