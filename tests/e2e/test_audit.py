@@ -1,0 +1,100 @@
+"""`audit` as auditors use it: heads, proofs and reports as files, checked where no node is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+
+LABEL = "//FRA SECRET//REL TO FRA, USA"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    home = tmp_path_factory.mktemp("audit")
+    fra, usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
+    with running(fra), running(usa):
+        introduce(fra, usa)
+        words = ("--as", fra / "users" / "ana", "--category", "cyber", "--label", LABEL, "--to", "USA")
+        for text in ("one", "two"):
+            ok("send", "-", *words, "--title", "Canary", "--wait", "accepted", stdin=text)
+        yield fra, usa
+
+
+def test_the_head_shows_who_has_seen_the_log(pair: tuple[Path, Path]) -> None:
+    fra, _ = pair
+
+    def seen() -> bool:
+        head = ok("audit", "head", "--folder", fra, "--json").json
+        sizes = [one["size"] for one in head["witnesses"] if one["member"] == "USA"]
+        states = [one["state"] for one in head["held"]]
+        return bool(sizes) and sizes[0] == head["size"] and states == ["proved"]
+
+    wait_until(seen, "USA to have seen FRA's log")
+    shown = ok("audit", "head", "--folder", fra).out
+    assert "checkpoint of" in shown
+    assert "USA" in shown
+
+
+def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    fra, usa = pair
+    bulletin = ok("outbox", "--as", fra / "users" / "ana", "--json").json["entries"][0]["bulletin"]
+    file = tmp_path / "proof.json"
+    ok("audit", "prove", "--bulletin", bulletin[:8], "--folder", fra, "--out", file)
+    member = fra.parent / "fra.member"
+    checked = ok("audit", "check-proof", file, "--member", member, "--json").json
+    assert [entry["type"] for entry in checked["entries"]] == ["SUBMIT", "DECISION", "HAND_OVER"]
+    assert checked["fingerprint"] == ok("member", "fingerprint", "--folder", fra).out.strip()
+    assert "Canary" not in file.read_text()
+    assert ok("audit", "check-proof", file, "--root", checked["root"]).code == 0
+    assert intelshare("audit", "check-proof", file, "--root", "00" * 32).code == 7
+    assert intelshare("audit", "check-proof", file, "--member", usa.parent / "usa.member").code == 0
+
+    given = json.loads(file.read_text())
+    given["entries"][1]["time"] += 1
+    file.write_text(json.dumps(given))
+    failed = intelshare("audit", "check-proof", file)
+    assert failed.code == 7
+    assert "LOG_INCONSISTENT" in failed.err
+
+    ok("audit", "prove", "0", "--folder", fra, "--out", file)
+    assert ok("audit", "check-proof", file, "--json").json["entries"][0]["type"] == "START"
+    assert intelshare("audit", "prove", "99999", "--folder", fra).code == 8
+    assert intelshare("audit", "prove", "--folder", fra).code == 2
+
+
+def test_reports_of_both_sides_are_laid_side_by_side(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    fra, usa = pair
+    files = []
+    for folder in (fra, usa):
+        text = ok("audit", "report", "--folder", folder, "--format", "json").out
+        assert "Canary" not in text
+        files.append(tmp_path / f"{folder.name}.json")
+        files[-1].write_text(text)
+    agreed = ok("audit", "reconcile", *files)
+    assert "FRA says it sent 2 to USA, USA says it took 2" in agreed.out
+    theirs = json.loads(files[1].read_text())
+    theirs["releases"].pop()
+    files[1].write_text(json.dumps(theirs))
+    differs = intelshare("audit", "reconcile", *files)
+    assert differs.code == 1
+    assert "FRA says it sent 2 to USA, USA says it took 1" in differs.out
+    assert "USA knows of none" in differs.out
+    shown = ok("audit", "report", "--folder", fra, "--treaty", "gsa-fra-usa").out
+    assert "art. 4" in shown
+    markdown = ok("audit", "report", "--folder", fra, "--format", "markdown").out
+    assert "| FRA | USA | gsa-fra-usa | art. 4 | cyber |" in markdown
+    assert ok("audit", "report", "--folder", fra, "--format", "csv").out.startswith("shared,from,to,treaty")
+
+
+def test_nothing_contradicts_itself_and_an_unknown_evidence_is_not_found(pair: tuple[Path, Path]) -> None:
+    fra, _ = pair
+    assert ok("audit", "evidence", "--folder", fra, "--json").json["alarms"] == []
+    assert intelshare("audit", "export", "00112233", "--folder", fra).code == 8
+    assert "alarm" not in ok("status", "--as", fra / "users" / "operator").out
