@@ -14,32 +14,50 @@ import pytest
 
 DEMO = ("-m", "intelshare", "demo", "--no-pause")
 BOUND = 90
-"""Seconds; the promise of 20 is for a machine that does nothing else."""
+"""Seconds; the promise of 40 is for a machine that does nothing else."""
 
-SHOWN = (
+_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+CLIMATE = (
     r"  ok  3 members, 3 nodes, 6 analysts +\d+\.\d s",
     r"  ok  members exchanged roots and directories, 2 treaties ratified +\d+\.\d s",
     r"  ok  links FRA-USA, FRA-KEN, USA-KEN: TLS 1\.3, X25519MLKEM768 +\d+\.\d s",
-    r'1/3 m\.durand \(FRA\) sends "Phishing kit against grid operators", FLASH, two portions',
+    r'1/6 m\.durand \(FRA\) sends "Phishing kit against grid operators", FLASH, two portions',
     r"   USA +2 of 2 +released +gsa-fra-usa art\. 4 +accepted +\d+ ms",
     r"   KEN +1 of 2 +released +demo-climate art\. 2 +accepted +\d+ ms",
     r"    +withheld +EXCEEDS_CEILING: SECRET > RESTRICTED +\(demo-climate\.toml:11\)",
-    r"2/3 the same bulletin, as KEN reads it: one portion, signatures valid, nothing about the other",
+    r"  ok  as expected +\d+\.\d s",
+    r"2/6 the same bulletin, as KEN reads it: one portion, signatures valid, nothing about the other",
     r"   Phishing kit against grid operators\.",
-    r"3/3 USA's node is killed \(SIGKILL\) while bulletins are on the way, and comes back",
-    r"   killed when \d+ of 40 were accepted: \d+ on the way, \d+ wait, 25 of them sent since",
-    r"   started again: 65 of 65 accepted, .* after its start",
-    r"  ok  3 audit logs verified, \d+ entries +\d+\.\d s",
+    r"3/6 USA gives notice of withdrawal from demo-climate, .* is withheld: WITHDRAWN since \.\.\.",
+    rf"   USA gives notice of withdrawal from demo-climate: act 1, holds from {_TIME}",
+    r"   climate-disaster +KEN +USA +RESTRICTED +nothing",
+    rf"   USA gives notice of withdrawal from demo-climate: act 2, holds from {_TIME}",
+    r"   USA +1 of 1 +released +demo-climate art\. 2 +queued",
+    r"   FRA +1 of 1 +accepted +demo-climate .*",
+    rf"   USA +0 of 1 +withheld +WITHDRAWN +{_TIME}",
+    rf"   +because +WITHDRAWN: USA since {_TIME} +\(demo-climate\.toml:1\)",
+    r"4/6 KEN's link is cut \(its node is killed\), 200 bulletins queue, .* 200 of 200, FLASH first",
+    r"   killed when \d+ of 24 were accepted: \d+ on the way, \d+ wait, 200 of them sent since",
+    r"   started again: 224 of 224 accepted, .* after its start",
+    r"5/6 FRA recalls: USA and KEN destroy the keys and sign for it",
+    r"   (USA|KEN) +DESTROYED +RECALLED .* holds",
+    r"   (USA|KEN) +DESTROYED +RECALLED .* holds",
+    r"   error\[NOT_FOUND\]: the bulletin was destroyed here: RECALLED, the domain has changed hands",
+    r"6/6 somebody edits USA's audit log: FRA, holding an earlier checkpoint, catches it",
+    r"   3 logs verified, \d+ entries; FRA holds of the others:",
+    rf"   \w+ +USA +LOG_INCONSISTENT +{_TIME} +history rewritten at entry [1-9].*",
+    r"   proved: USA .*: history rewritten at entry [1-9].*",
     r"  ok  every scene as expected +\d+\.\d s",
 )
 
 BROKEN = """
 import sys
 from dataclasses import replace
-from intelshare.demo import CLIMATE, Expected, play
-usa, ken = CLIMATE.expected
+from intelshare.demo import STORY, climate, play
+usa, ken = STORY.kit.expected
 wrong = replace(ken, portions=(ken.portions[0], ken.portions[0]))
-sys.exit(play(replace(CLIMATE, expected=(usa, wrong)), keep=None, pause=0))
+story = replace(STORY, kit=replace(STORY.kit, expected=(usa, wrong)))
+sys.exit(play(climate(story), keep=None, pause=0))
 """
 
 
@@ -81,20 +99,58 @@ def assert_nothing_is_left(home: Path) -> None:
     assert not list(home.iterdir())
 
 
-def test_every_scene_is_as_expected_and_nothing_is_left_behind(home: Path) -> None:
-    demo = started(home, *DEMO)
-    out, err = demo.communicate(timeout=BOUND)
-    assert demo.returncode == 0, err
-    assert not err
+def assert_shown(out: str, lines: tuple[str, ...]) -> None:
+    """These lines are there, in this order."""
     place = 0
-    for line in SHOWN:
+    for line in lines:
         found = re.compile(f"^{line}$", re.MULTILINE).search(out, place)
         assert found, f"{line} is not in\n{out[place:]}"
         place = found.end()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The default scenario, played once: what it showed, and the folder that it kept."""
+    home = tmp_path_factory.mktemp("kept")
+    demo = started(home, *DEMO, "--keep", str(home / "play"))
+    out, err = demo.communicate(timeout=BOUND)
+    assert demo.returncode == 0, err
+    assert not err
+    assert not processes_of(home)
+    return out, home / "play"
+
+
+def test_every_scene_is_as_expected(kept: tuple[str, Path]) -> None:
+    out, _ = kept
+    assert_shown(out, CLIMATE)
     arrived = re.findall(r"^   \*  [0-9a-f]{8}  FRA   (\w+)", out, re.MULTILINE)
-    assert arrived == ["FLASH"] * 5 + ["ROUTINE"] * 3
+    assert arrived == ["FLASH"] * 6
     assert "BLUE HERON" not in out
-    assert_nothing_is_left(home)
+
+
+def test_kept_folders_can_be_played_on_with_by_hand(kept: tuple[str, Path], home: Path) -> None:
+    out, folder = kept
+    told = [line.split()[1:] for line in out.splitlines() if line.startswith("  intelshare ")]
+    run = next(words for words in told if words[:2] == ["node", "run"] and words[-1].endswith("KEN"))
+    inbox = next(words for words in told if words[0] == "inbox")
+    node = started(home, "-m", "intelshare", *run)
+    try:
+        assert node.stderr
+        for line in node.stderr:
+            if "node.started" in line:
+                break
+        listed = started(home, "-m", "intelshare", *inbox, "--limit", "1000")
+        table, err = listed.communicate(timeout=BOUND)
+        assert listed.returncode == 0, err
+        assert table.count("report") == 224
+        assert "destroyed" in table
+    finally:
+        node.terminate()
+        node.communicate(timeout=BOUND)
+    again = started(home, *DEMO, "--keep", str(folder))
+    out, err = again.communicate(timeout=BOUND)
+    assert again.returncode == 9
+    assert "something is there already" in err
 
 
 def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
@@ -102,11 +158,11 @@ def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
     out, err = demo.communicate(timeout=BOUND)
     assert demo.returncode == 1
     assert err == (
-        "scene 1 differs: portion 2 for KEN: withheld EXCEEDS_CEILING: SECRET > RESTRICTED "
+        "scene 1/6 differs: portion 2 for KEN: withheld EXCEEDS_CEILING: SECRET > RESTRICTED "
         "(demo-climate.toml:11) instead of released demo-climate art. 2\n"
         "hint: the nodes' logs say more (--keep DIR keeps the folders)\n"
     )
-    assert "2/3" not in out
+    assert "2/6" not in out
     assert_nothing_is_left(home)
 
 
@@ -114,8 +170,7 @@ def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
     ("number", "moment"),
     [
         (signal.SIGINT, "intelshare demo:"),
-        (signal.SIGINT, "3/3 "),
-        (signal.SIGTERM, "2/3 "),
+        (signal.SIGTERM, "3/6 "),
         (signal.SIGHUP, "  ok  3 members"),
     ],
 )
@@ -133,31 +188,3 @@ def test_interrupted_at_any_moment_it_leaves_nothing_behind(
     assert demo.returncode == 130
     assert err.strip() == "interrupted"
     assert_nothing_is_left(home)
-
-
-def test_kept_folders_can_be_played_on_with_by_hand(home: Path) -> None:
-    folder = home / "play"
-    demo = started(home, *DEMO, "--keep", str(folder))
-    out, err = demo.communicate(timeout=BOUND)
-    assert demo.returncode == 0, err
-    assert not processes_of(home)
-    told = [line.split()[1:] for line in out.splitlines() if line.startswith("  intelshare ")]
-    run = next(words for words in told if words[:2] == ["node", "run"] and words[-1].endswith("KEN"))
-    inbox = next(words for words in told if words[0] == "inbox")
-    node = started(home, "-m", "intelshare", *run)
-    try:
-        assert node.stderr
-        for line in node.stderr:
-            if "node.started" in line:
-                break
-        listed = started(home, "-m", "intelshare", *inbox, "--limit", "100")
-        table, err = listed.communicate(timeout=BOUND)
-        assert listed.returncode == 0, err
-        assert table.count("FLASH") == 6
-    finally:
-        node.terminate()
-        node.communicate(timeout=BOUND)
-    again = started(home, *DEMO, "--keep", str(folder))
-    out, err = again.communicate(timeout=BOUND)
-    assert again.returncode == 9
-    assert "something is there already" in err

@@ -1,10 +1,21 @@
-"""The demo: three sovereign nodes on this machine, one scenario, every scene checked.
+"""The demo: sovereign nodes on this machine, a scenario, every scene checked.
 
-Everything is done as people do it: the commands ``init``, ``user add``, ``member export|import``, ``send``
-and ``read`` themselves, nodes as processes, checks through the client library.
+Everything is done as people do it: the commands themselves, nodes as processes, checks through the client
+library and what commands print with ``--json``.
 """
 
+from intelshare.demo.climate import STORY, climate
 from intelshare.demo.play import play
-from intelshare.demo.scenario import CLIMATE, Analyst, Burst, Expected, Portion, Scenario
+from intelshare.demo.scenario import Analyst, Expected, Portion, Scenario, Scene, Sending
 
-__all__ = ["CLIMATE", "Analyst", "Burst", "Expected", "Portion", "Scenario", "play"]
+__all__ = [
+    "STORY",
+    "Analyst",
+    "Expected",
+    "Portion",
+    "Scenario",
+    "Scene",
+    "Sending",
+    "climate",
+    "play",
+]

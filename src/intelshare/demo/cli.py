@@ -26,6 +26,6 @@ def demo(no_pause: bool, keep: Path | None) -> int:
     Real processes, sockets, certificates and stores, on loopback, in a temporary folder that is removed at
     the end. Ends with 1 if a scene differs from what it expects.
     """
-    from intelshare.demo import CLIMATE, play
+    from intelshare.demo import climate, play
 
-    return play(CLIMATE, keep=keep, pause=0 if no_pause else PAUSE)
+    return play(climate(), keep=keep, pause=0 if no_pause else PAUSE)

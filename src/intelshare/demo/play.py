@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
+from shlex import quote
 
 from intelshare.demo.interrupt import interruptible, undisturbed
-from intelshare.demo.scenario import Scenario
-from intelshare.demo.scenes import scenes, spelled
-from intelshare.demo.stage import Site, Stage, command, report, stop_all, until
+from intelshare.demo.scenario import Scenario, Scene
+from intelshare.demo.stage import Site, Stage, command, report, spelled, stop_all
 from intelshare.errors import ConfigError, IntelshareError, Place
+from intelshare.packs import treaty_packs
 
 _WIDTH = 68
 """Column at which times stand."""
@@ -33,28 +34,36 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
         f"({', '.join(scenario.members)}), keys and certificates made now, nothing leaves loopback"
     )
     with interruptible(), _folder(keep) as folder, _stage(folder, scenario) as stage:
-        _found(stage)
-        _introduce(stage)
+        _found(stage, scenario)
+        _introduce(stage, scenario)
         _link(stage)
-        for number, scene in enumerate(parts := scenes(scenario), 1):
-            _print(f"\n{number}/{len(parts)} {scene.title}")
-            try:
-                differences = scene.play(stage)
-            except IntelshareError as error:
-                differences = [f"{error.code}: {error.message}"]
-            if differences:
-                for difference in differences:
-                    sys.stderr.write(f"scene {number} differs: {difference}\n")
-                logs = folder if keep else "--keep DIR keeps the folders"
-                sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
+        for number, scene in enumerate(scenario.scenes, 1):
+            if not _scene(stage, scene, f"{number}/{len(scenario.scenes)}", keep):
                 return 1
             time.sleep(pause)
-        _print()
-        _audit(stage)
+    _print()
     _print(f"  {'ok  every scene as expected':<{_WIDTH}} {_seconds(began)}")
     _print()
     _goodbye(scenario, keep)
     return 0
+
+
+def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:
+    """Play one; False if it differs from what it expects, which is said on standard error."""
+    began = time.monotonic()
+    _print(f"\n{number} {scene.title}")
+    try:
+        differences = scene.play(stage)
+    except IntelshareError as error:
+        differences = [f"{error.code}: {error.message}"]
+    if not differences:
+        _ok("as expected", began)
+        return True
+    for difference in differences:
+        sys.stderr.write(f"scene {number} differs: {difference}\n")
+    logs = keep or "--keep DIR keeps the folders"
+    sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
+    return False
 
 
 @contextmanager
@@ -77,7 +86,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _stage(folder: Path, scenario: Scenario) -> Iterator[Stage]:
-    stage = Stage(folder, scenario, {code: Site(code, folder / code) for code in scenario.members})
+    stage = Stage(folder, {code: Site(code, folder / code) for code in scenario.members})
     try:
         yield stage
     finally:
@@ -85,23 +94,25 @@ def _stage(folder: Path, scenario: Scenario) -> Iterator[Stage]:
             stop_all(stage.sites.values())
 
 
-def _found(stage: Stage) -> None:
+def _found(stage: Stage, scenario: Scenario) -> None:
     """``init`` for every member, all nodes at once, ``user add`` for every analyst."""
-    began = time.monotonic()
+    began, packs = time.monotonic(), treaty_packs()
     for site in stage.sites.values():
         command("init", site.code, str(site.folder), "--dev")
+        for name in scenario.packs:
+            shutil.copyfile(packs[name], site.folder / "treaties" / packs[name].name)
         site.start()
     for site in stage.sites.values():
         site.serving()
-    for analyst in stage.scenario.analysts:
+    for analyst in scenario.analysts:
         words = [word for category in analyst.categories for word in ("--category", category)]
-        folder = str(stage.sites[analyst.member].folder)
-        command("user", "add", analyst.name, "--clearance", analyst.clearance, *words, "--folder", folder)
+        words += ["--role", analyst.role, "--folder", str(stage.sites[analyst.member].folder)]
+        command("user", "add", analyst.name, "--clearance", analyst.clearance, *words)
     count = len(stage.sites)
-    _ok(f"{count} members, {count} nodes, {len(stage.scenario.analysts)} analysts", began)
+    _ok(f"{count} members, {count} nodes, {len(scenario.analysts)} analysts", began)
 
 
-def _introduce(stage: Stage) -> None:
+def _introduce(stage: Stage, scenario: Scenario) -> None:
     """Each member imports the file of each other, with the fingerprint that was read out."""
     began = time.monotonic()
     for giver in stage.sites.values():
@@ -115,44 +126,33 @@ def _introduce(stage: Stage) -> None:
     for site in stage.sites.values():
         members = report("member", "list", "--folder", str(site.folder))["members"]
         ratified = {treaty for entry in members for treaty in entry["treaties"]}
-        if {entry["member"] for entry in members} != set(stage.sites) or ratified != stage.scenario.treaties:
+        if {entry["member"] for entry in members} != set(stage.sites) or ratified != scenario.treaties:
             raise ConfigError(
                 "INTERNAL", f"{site.code} knows {len(members)} members and {len(ratified)} treaties"
             )
-    _ok(f"members exchanged roots and directories, {len(stage.scenario.treaties)} treaties ratified", began)
+    _ok(f"members exchanged roots and directories, {len(scenario.treaties)} treaties ratified", began)
 
 
 def _link(stage: Stage) -> None:
     began = time.monotonic()
     for site in stage.sites.values():
-        with site.client("operator") as operator:
-            until(
-                lambda: all(peer.state == "linked" for peer in operator.status().peers),
-                f"the links of {site.code}",
-            )
+        site.linked()
     pairs = ", ".join("-".join(pair) for pair in combinations(stage.sites, 2))
     # A node refuses any link below this (TRANSPORT_FLOOR), so "linked" says it.
     _ok(f"links {pairs}: TLS 1.3, X25519MLKEM768", began)
-
-
-def _audit(stage: Stage) -> None:
-    """Every node reads its whole log again."""
-    began, entries = time.monotonic(), 0
-    for site in stage.sites.values():
-        entries += sum(log["size"] for log in report("audit", "verify", "--folder", str(site.folder))["logs"])
-    _ok(f"{len(stage.sites)} audit logs verified, {entries} entries", began)
 
 
 def _goodbye(scenario: Scenario, keep: Path | None) -> None:
     if keep is None:
         _print("play on:  intelshare demo --keep ./play")
         return
-    first, reader = scenario.members[0], scenario.reader
-    _print(f"kept: {keep}; the nodes are stopped. Play on, each node in a terminal of its own:")
+    folder = quote(str(keep))
+    _print(f"kept: {folder}; the nodes are stopped. Play on, each node in a terminal of its own:")
     for code in scenario.members:
-        _print(f"  intelshare node run --folder {keep / code}")
-    _print(f"  intelshare inbox --as {keep / reader.member / 'users' / reader.name}")
-    _print(f"  intelshare outbox --as {keep / first / 'users' / scenario.author.name}")
+        _print(f"  intelshare node run --folder {folder}/{code}")
+    _print("then, for example:")
+    for words in scenario.then:
+        _print(f"  intelshare {words.format(folder=folder)}")
 
 
 def _ok(text: str, began: float) -> None:

@@ -1,19 +1,24 @@
-"""The scenario as data: who takes part, what is written, and what each scene must show."""
+"""What a scenario is made of: who takes part, what is sent, and what each scene must show."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from intelshare.demo.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Analyst:
-    """One analyst of a member."""
+    """One person of a member, and what they may see."""
 
     member: str
     name: str
     clearance: str
     categories: tuple[str, ...]
+    role: str = "analyst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,97 +40,50 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
-    """How many bulletins are on their way when a node dies, and how many follow while it is dead."""
+class Sending:
+    """One bulletin: who sends what to whom, and what must come of it."""
 
-    before: int
-    kill_after: int
-    """The node is killed when so many of them have been answered."""
-    while_dead: int
-    flash_while_dead: int
+    author: Analyst
+    title: str
+    """What the demo calls it; no portion of the bulletin."""
+    category: str
+    precedence: str
+    portions: tuple[Portion, ...]
+    expected: tuple[Expected, ...]
 
     @property
-    def total(self) -> int:
-        """All of them."""
-        return self.before + self.while_dead + self.flash_while_dead
+    def recipients(self) -> tuple[str, ...]:
+        """Codes."""
+        return tuple(row.recipient for row in self.expected)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One scene: its headline, and what is done; the differences that it returns end the demo."""
+
+    title: str
+    play: Callable[[Stage], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Three members and what happens between them."""
+    """Members, each with a node and its people, and what happens between them."""
 
     analysts: tuple[Analyst, ...]
-    author: Analyst
-    reader: Analyst
-    """Reads the bulletin in scene 2, and must see ``granted`` alone."""
-    crashing: str
-    """The member whose node is killed in scene 3."""
-    witness: Analyst
-    """Of that member: sees what arrived."""
-    title: str
-    category: str
-    portions: tuple[Portion, ...]
-    expected: tuple[Expected, ...]
-    granted: tuple[int, ...]
     treaties: frozenset[str]
-    burst: Burst
+    """Ids of what every member holds and lets count."""
+    packs: tuple[str, ...]
+    """Of these the treaties that ship, which ``init --dev`` does not write."""
+    scenes: tuple[Scene, ...]
+    then: tuple[str, ...]
+    """Commands to try with the folder that ``--keep`` leaves; ``{folder}`` is that folder."""
 
     @property
     def members(self) -> tuple[str, ...]:
         """Codes, each once."""
         return tuple(dict.fromkeys(analyst.member for analyst in self.analysts))
 
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        """Everybody but the author's member."""
-        return tuple(code for code in self.members if code != self.author.member)
 
-
-_DURAND: Final = Analyst("FRA", "m.durand", "SECRET", ("*",))
-_MILLER: Final = Analyst("USA", "j.miller", "SECRET", ("cyber", "terrorism"))
-_OTIENO: Final = Analyst("KEN", "a.otieno", "R1", ("cyber", "climate-disaster"))
-
-CLIMATE: Final = Scenario(
-    analysts=(
-        _DURAND,
-        Analyst("FRA", "l.moreau", "DIFFUSION RESTREINTE", ("climate-disaster",)),
-        _MILLER,
-        Analyst("USA", "k.nguyen", "CONFIDENTIAL", ("climate-disaster",)),
-        _OTIENO,
-        Analyst("KEN", "w.kamau", "R1", ("climate-disaster",)),
-    ),
-    author=_DURAND,
-    reader=_OTIENO,
-    crashing="USA",
-    witness=_MILLER,
-    title="Phishing kit against grid operators",
-    category="cyber",
-    portions=(
-        Portion(
-            "kit.txt",
-            "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN",
-            "Phishing kit against grid operators.\n"
-            "Mail from grid-maintenance.example carries a page that asks for VPN passwords.\n"
-            "Block the domain; look for logins from 203.0.113.0/24 since 20 November.\n",
-        ),
-        Portion(
-            "source.txt",
-            "//FRA SECRET//REL TO FRA, USA, KEN",
-            "The kit is operated by the group that we track as BLUE HERON.\n"
-            "Known from access to its build server.\n",
-        ),
-    ),
-    expected=(
-        Expected("USA", ("released gsa-fra-usa art. 4", "released gsa-fra-usa art. 4")),
-        Expected(
-            "KEN",
-            (
-                "released demo-climate art. 2",
-                "withheld EXCEEDS_CEILING: SECRET > RESTRICTED (demo-climate.toml:11)",
-            ),
-        ),
-    ),
-    granted=(0,),
-    treaties=frozenset(("gsa-fra-usa", "demo-climate")),
-    burst=Burst(before=40, kill_after=12, while_dead=20, flash_while_dead=5),
-)
+def unmet(facts: dict[str, bool]) -> list[str]:
+    """What is said where the fact does not hold."""
+    return [difference for difference, holds in facts.items() if not holds]

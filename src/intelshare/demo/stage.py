@@ -8,20 +8,22 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar, cast
 
 from intelshare.client import Client, read_profile
 from intelshare.demo.interrupt import undisturbed
-from intelshare.demo.scenario import Analyst, Scenario
+from intelshare.demo.scenario import Analyst
 from intelshare.errors import ConfigError, Place
 
 T = TypeVar("T")
 
 PATIENCE: Final = 15.0
 """Seconds after which something that should have happened counts as failed."""
+
+MARGIN: Final = "   "
 
 _LOOK: Final = 0.02
 _GRACE: Final = 5.0
@@ -70,6 +72,24 @@ class Site:
             self.process.kill()
             self.process.wait()
 
+    def stop(self) -> None:
+        """SIGTERM: the node says goodbye and ends."""
+        if self.process is not None:
+            self.process.terminate()
+        self.ended()
+
+    def linked(self, *members: str) -> None:
+        """Wait until the links to these members, or to all that it knows, are open. Raises TIMED_OUT."""
+        with self.client("operator") as operator:
+            until(
+                lambda: all(
+                    peer.state == "linked"
+                    for peer in operator.status().peers
+                    if not members or peer.member in members
+                ),
+                f"the links of {self.code}",
+            )
+
     def ended(self) -> None:
         """Wait until the node that was told to stop has, and end it if it does not."""
         if self.process is None:
@@ -100,11 +120,12 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All of them, and the scenario that they play."""
+    """All of them, and what was sent so far."""
 
     folder: Path
-    scenario: Scenario
     sites: Mapping[str, Site]
+    sent: dict[str, str] = field(default_factory=dict)
+    """Ids of bulletins, by what the demo calls them."""
 
     @contextlib.contextmanager
     def client(self, analyst: Analyst) -> Iterator[Client]:
@@ -127,29 +148,32 @@ def stop_all(sites: Iterable[Site]) -> None:
         site.ended()
 
 
-def until(condition: Callable[[], T], what: str) -> T:
-    """Wait until something is true; its value. Raises ConfigError TIMED_OUT."""
+def until(condition: Callable[[], T | None], what: str, *, look: float = _LOOK) -> T:
+    """Wait until something is true, looked at every ``look`` seconds; its value.
+
+    Raises ConfigError TIMED_OUT.
+    """
     end = time.monotonic() + PATIENCE
     while not (value := condition()):
         if time.monotonic() > end:
             raise ConfigError(
                 "TIMED_OUT", f"waited {PATIENCE:g} s for {what}", hint="is this machine very busy?"
             )
-        time.sleep(_LOOK)
+        time.sleep(look)
     return value
 
 
-def command(*words: str, out: TextIO | None = None) -> str:
+def command(*words: str, out: TextIO | None = None, ends: Collection[int] = (0,)) -> str:
     """Run a command of ``intelshare`` as if it were typed; what it printed, unless ``out`` was to get it.
 
-    Raises IntelshareError as the command does, and ConfigError USAGE if it ends with another code than 0.
+    Raises IntelshareError as the command does, and ConfigError USAGE if it ends with a code not in ``ends``.
     """
     from intelshare.cli.app import root
 
     kept = io.StringIO()
     with contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
         ended = root.main(list(words), prog_name="intelshare", standalone_mode=False, obj={"json": False})
-    if ended:
+    if int(ended or 0) not in ends:
         raise ConfigError("USAGE", f"`intelshare {' '.join(words[:2])} ...` ended with {int(ended)}")
     return kept.getvalue()
 
@@ -160,9 +184,20 @@ def report(*words: str) -> dict[str, Any]:
     return document
 
 
-def indented(stream: TextIO, margin: str = "   ") -> TextIO:
+def indented(stream: TextIO, margin: str = MARGIN) -> TextIO:
     """The same stream, with a margin before every line."""
     return cast(TextIO, _Indented(stream, margin))
+
+
+def say(text: str) -> None:
+    """A line of the demo's own, between what commands print."""
+    sys.stdout.write(f"{MARGIN}{text}\n")
+    sys.stdout.flush()
+
+
+def spelled(count: int) -> str:
+    """A small number as a word."""
+    return ("no", "one", "two", "three", "four", "five")[count] if count < 6 else str(count)
 
 
 class _Indented(io.TextIOBase):

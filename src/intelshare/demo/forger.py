@@ -1,0 +1,89 @@
+"""A forger who has all that a member has: the disk and the passphrase. What peers hold is out of reach.
+
+One entry of the log gets another time; the tree over all entries is computed anew, the own checkpoint is
+taken away, and the memory beside the database is written anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from intelshare.audit import EntryType, LogHead, append, entry_hash
+from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
+from intelshare.broker.transaction import SELF, open_entry
+from intelshare.broker.witness import Held
+from intelshare.errors import StoreError
+from intelshare.ids import Incarnation
+from intelshare.instant import Instant
+from intelshare.node.events import make_logger
+from intelshare.node.folder import Folder
+from intelshare.node.run import open_folder
+from intelshare.node.shell import Shell
+from intelshare.node.sidecar import standing
+from intelshare.ports import Delete, Plan, Put, View, changed
+from intelshare.store.sidecar import write_sidecar
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """The entry that was rewritten."""
+
+    place: int
+    before: Instant
+    after: Instant
+
+
+def forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> Forged:
+    """Date the last entry of a kind ``by`` microseconds back, in the newest log of a node that does not run.
+
+    Raises StoreError NOT_FOUND if there is no such entry, and what ``open_folder`` raises.
+    """
+    return asyncio.run(_forge(root, passphrase, kind, by))
+
+
+async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> Forged:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        shell, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
+    try:
+        incarnation = shell.store.query(_newest)
+        done = await shell.store.perform(lambda view: _rewrite(shell, view, incarnation, kind, by))
+        memory = shell.store.query(lambda view: standing(view, incarnation, clean=True))
+        write_sidecar(Folder(root).sidecar, memory)
+        return done.value
+    finally:
+        shell.store.close()
+        locked.release()
+
+
+def _newest(view: View) -> Incarnation:
+    me = view.get(NODE, SELF)
+    assert me is not None  # noqa: S101 - the node has run
+    return me.incarnation
+
+
+def _rewrite(shell: Shell, view: View, incarnation: Incarnation, kind: EntryType, by: int) -> Plan[Forged]:
+    rows = view.find(LOG, "key", incarnation, limit=1_000_000)
+    place = max((row.place for row in rows if row.type == kind), default=None)
+    if place is None:
+        raise StoreError("NOT_FOUND", f"the newest log has no entry of type {kind.name}")
+    old = rows[place]
+    at = Instant(old.at - by)
+    rows[place] = changed(old, at=at, leaf=_hash(shell, changed(old, at=at)))
+    grown = append(LogHead(incarnation, 0, b""), [row.leaf for row in rows])
+    head = view.get(LOG_HEAD, incarnation)
+    assert head is not None  # noqa: S101 - it has entries
+    signed = view.find(CHECKPOINT, "state", shell.node.uri, Held.OWN)
+    writes: tuple[Put | Delete, ...] = (
+        Put(LOG, rows[place]),
+        Put(LOG_HEAD, changed(head, frontier=grown.frontier)),
+        *(Delete(CHECKPOINT, (row.origin, row.incarnation, row.size)) for row in signed),
+    )
+    return Plan(writes, Forged(place, old.at, at))
+
+
+def _hash(shell: Shell, row: LogRow) -> bytes:
+    opened = open_entry(shell.node, row)
+    return entry_hash(row.type, row.at, opened.salt, opened.record)

@@ -1,0 +1,95 @@
+"""A member's log is rewritten by somebody who has its disk and its keys; a peer's checkpoint tells."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intelshare.audit import EntryType
+from intelshare.cli.codes import Exit
+from intelshare.cli.standing import Passphrase
+from intelshare.cli.tables import short_time
+from intelshare.demo.forger import forge
+from intelshare.demo.scenario import unmet
+from intelshare.demo.stage import Site, Stage, command, indented, report, say, until
+from intelshare.instant import HOUR
+
+_SHOWN: Final = re.compile(r"history rewritten at entry (\d+)(?: or after it, before entry (\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """Whose log, which kind of entry, and who notices."""
+
+    member: str
+    entry: EntryType
+    what: str
+    """What such an entry tells, in words."""
+    witness: str
+
+
+def rewriting(stage: Stage, story: Rewriting) -> list[str]:
+    """All logs hold; one is rewritten; the witness notices, and can prove it to anybody."""
+    forged, witness = stage.sites[story.member], stage.sites[story.witness]
+    folder, witnessing = ("--folder", str(forged.folder)), ("--folder", str(witness.folder))
+    say(f"{len(stage.sites)} logs verified, {_verified(stage)} entries; {story.witness} holds of the others:")
+    command("audit", "head", *witnessing, out=indented(sys.stdout))
+    forged.stop()
+    edited = forge(forged.folder, Passphrase(None, None, forged.folder)(), story.entry, HOUR)
+    say(
+        f"{story.member}'s node is stopped, entry {edited.place} of its log ({story.what}) dated from "
+        f"{short_time(edited.before)} to {short_time(edited.after)},"
+    )
+    say("and the hash tree computed anew. What its own `audit verify` says of it:")
+    # Whether the member itself can find out is up to the forger; that others do is not.
+    command("audit", "verify", *folder, out=indented(sys.stdout), ends=(Exit.DONE, Exit.NOT_VERIFIED))
+    forged.start()
+    forged.serving()
+    found = until(lambda: _narrowed(witness, story.member, edited.place), f"{story.witness} to notice")
+    say(f"its node has started again; {story.witness}'s `audit evidence`:")
+    command("audit", "evidence", *witnessing, out=indented(sys.stdout))
+    file = stage.folder / f"evidence-against-{story.member}.json"
+    command("audit", "export", found["evidence"], *witnessing, "--out", str(file), "--quiet")
+    say("the same as a file, checked by a third party without a node:")
+    checking = ("audit", "check-evidence", str(file), "--member", str(stage.folder / f"{forged.code}.member"))
+    command(*checking, out=indented(sys.stdout))
+    proved = report(*checking)
+    return unmet(
+        {
+            f"it is shown as {found['code']}": found["code"] == "LOG_INCONSISTENT",
+            f"it accuses {proved['member']}": proved["member"] == story.member,
+            f"it proves: {proved['what']}": proved["what"] == found["what"],
+            "somebody honest is accused": not any(
+                _evidence(site, code)
+                for site in stage.sites.values()
+                for code in stage.sites
+                if code != story.member
+            ),
+        }
+    )
+
+
+def _verified(stage: Stage) -> int:
+    """Every node reads its whole log again; how many entries. Raises ConfigError if one does not hold."""
+    logs = [report("audit", "verify", "--folder", str(site.folder))["logs"] for site in stage.sites.values()]
+    return sum(log["size"] for found in logs for log in found)
+
+
+def _evidence(site: Site, against: str) -> dict[str, Any] | None:
+    """What a node holds against a member's log, if it does."""
+    alarms = report("audit", "evidence", "--folder", str(site.folder))["alarms"]
+    logs = (one for one in alarms if one["member"] == against and one["code"].startswith("LOG_"))
+    return next(logs, None)
+
+
+def _narrowed(site: Site, against: str, place: int) -> dict[str, Any] | None:
+    """The evidence once it names this entry, and no longer all before it: older checkpoints tell how far back
+    the log still holds."""
+    found = _evidence(site, against)
+    said = _SHOWN.fullmatch(found["what"]) if found is not None else None
+    if said is None:
+        return None
+    first = int(said[1])
+    return found if 0 < first <= place < int(said[2] or first + 1) else None

@@ -1,0 +1,93 @@
+"""A bulletin goes out and is read: the tables of ``send`` and ``read``, compared with what is expected."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from intelshare.demo.scenario import Analyst, Expected, Sending
+from intelshare.demo.stage import Stage, command, indented
+from intelshare.wire.v1 import user_pb2 as pb
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
+
+_VERDICTS: Final = {"allow": "released", "hold": "held", "deny": "withheld"}
+
+
+def send(stage: Stage, sending: Sending, *, wait: bool = True) -> list[str]:
+    """The author sends; every recipient gets the portions that its treaty permits, and no other.
+
+    ``wait``: until all who get something have accepted it, and then compare; else the caller does both.
+    """
+    folder = stage.folder / "bulletins"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    words = ["send", "--to", ",".join(sending.recipients), "--category", sending.category]
+    for portion in sending.portions:
+        (folder / portion.file).write_text(portion.text, "utf-8")
+        words += ["--portion", f"{folder / portion.file}:{portion.label}"]
+    words += ["--precedence", sending.precedence, "--yes", "--as", stage.profile(sending.author)]
+    command(*words, *(("--wait", "accepted") if wait else ()), out=indented(sys.stdout))
+    with stage.client(sending.author) as client:
+        stage.sent[sending.title] = client.outbox(limit=1).entries[0].bulletin.hex()
+        return compare(client, stage.sent[sending.title], sending.expected) if wait else []
+
+
+def compare(client: Client, bulletin: str, expected: Sequence[Expected]) -> list[str]:
+    """How the pairs of a bulletin, and the decisions now in force, differ from these."""
+    entry = client.outbox(bulletin).entries[0]
+    states = {pair.recipient: pair.word for pair in entry.pairs}
+    return [
+        difference
+        for row in expected
+        for difference in _compare(row, states, client.why(bulletin, row.recipient).decision)
+    ]
+
+
+def read(stage: Stage, sending: Sending, reader: Analyst, granted: Sequence[int]) -> list[str]:
+    """The reader opens it: the granted portions, whole; of the others not even that they exist."""
+    texts = [portion.text for portion in sending.portions]
+    withheld = [text for n, text in enumerate(texts) if n not in granted]
+    with stage.client(reader) as client:
+        entries = client.inbox().entries
+        if len(entries) != 1:
+            return [f"{reader.member} has {len(entries)} bulletins in its inbox instead of 1"]
+        bulletin = entries[0].bulletin.hex()
+        command("read", bulletin, "--as", stage.profile(reader), out=indented(sys.stdout))
+        opened = client.read(bulletin)
+    got = [shown.portion.content.decode("utf-8") for shown in opened.portions]
+    wanted = [texts[n] for n in granted]
+    differences = []
+    if got != wanted or entries[0].portions != len(wanted):
+        differences.append(f"{reader.member} reads {len(got)} portions, and not exactly those granted")
+    said = opened.SerializeToString() + entries[0].SerializeToString()
+    if any(line.encode() in said for text in withheld for line in text.splitlines()):
+        differences.append(f"{reader.member} was told something of a portion that was withheld")
+    return differences
+
+
+def _compare(row: Expected, states: dict[str, str], decision: pb.PairDecision) -> Iterator[str]:
+    if states.get(row.recipient) != row.state:
+        yield f"{row.recipient} is {states.get(row.recipient)} instead of {row.state}"
+    found = verdicts(decision.portions)
+    for number, (wanted, got) in enumerate(zip(row.portions, found, strict=False), 1):
+        if wanted != got:
+            yield f"portion {number} for {row.recipient}: {got} instead of {wanted}"
+    if len(found) != len(row.portions):
+        yield f"{row.recipient}: {len(found)} portions instead of {len(row.portions)}"
+
+
+def verdicts(portions: Sequence[pb.PortionDecision]) -> list[str]:
+    """``released TREATY ARTICLES`` or ``withheld CODE: DETAIL (PLACE)`` of each portion, in reading order."""
+    said = []
+    for portion in sorted(portions, key=lambda p: p.position):
+        if portion.outcome == "deny" and portion.reasons:
+            reason = portion.reasons[0]
+            detail = f": {reason.detail}" if reason.detail else ""
+            place = f" ({reason.place})" if reason.place else ""
+            grounds = f"{reason.code}{detail}{place}"
+        else:
+            grounds = " ".join((portion.basis, ", ".join(portion.articles)))
+        said.append(f"{_VERDICTS.get(portion.outcome, portion.outcome)} {grounds}".rstrip())
+    return said
