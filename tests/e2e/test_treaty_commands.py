@@ -16,6 +16,7 @@ import pytest
 from e2e.nodes import Done, found, intelshare, introduce, ok, running, wait_until
 
 CLIMATE = "demo-climate"
+GUIDE = Path(__file__).parents[2] / "docs" / "policy-guide.md"
 TO_KEN = "//FRA DR//REL TO FRA, KEN"
 
 
@@ -79,6 +80,20 @@ def test_an_act_shows_its_effect_and_does_nothing_where_nobody_can_answer(partie
     assert re.search(r"^climate-disaster +FRA +KEN +DIFFUSION RESTREINTE +nothing$", done.err, re.MULTILINE)
     assert "--yes if you are sure" in done.err
     assert parties.acts("KEN") == before
+
+
+def test_the_guide_shows_what_the_command_shows(parties: Parties) -> None:
+    shown = GUIDE.read_text("utf-8").partition("$ intelshare treaty withdraw ")[2].partition("\n```")[0]
+    words, _, rest = shown.partition("\n")
+    expected, _, question = rest.rpartition("\n")
+    assert question == "Sign this act and tell every member? [y/N]:"
+    done = intelshare("treaty", "withdraw", *words.split(), "--as", parties.officer["KEN"])
+    printed = done.err.partition("error[USAGE]")[0].rstrip("\n")
+    assert _without_numbers(printed) == _without_numbers(expected), printed
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"act \d+", "act N", re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", "TIME", text))
 
 
 def test_an_act_is_made_by_who_answers_yes_on_a_terminal_and_by_nobody_else(parties: Parties) -> None:
