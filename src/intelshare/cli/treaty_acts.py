@@ -77,9 +77,7 @@ def ratify(client: Client, out: Out, treaty: str, effective: str | None, yes: bo
 
 
 @click.command(
-    epilog=examples(
-        "intelshare treaty reserve demo-climate --category climate-disaster --counterparty USA --until 90d"
-    )
+    epilog=examples("intelshare treaty reserve demo-climate --category cyber --counterparty USA --until 90d")
 )
 @_treaty
 @_terms
@@ -124,7 +122,7 @@ def withdraw(client: Client, out: Out, treaty: str, effective: str | None, yes: 
 @click.command(
     epilog=examples(
         "intelshare treaty reinstate demo-climate",
-        "intelshare treaty reinstate demo-climate --category climate-disaster --counterparty USA",
+        "intelshare treaty reinstate demo-climate --category cyber --counterparty USA",
     )
 )
 @_treaty
