@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from intelshare.ids import MemberCode
-from intelshare.instant import SECOND
+from intelshare.broker.effects import Effects
+from intelshare.broker.node import Node
+from intelshare.broker.tables import PENDING
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import Act, Kind, TreatyAct
+from intelshare.ids import Digest, LeafId, MemberCode
+from intelshare.instant import DAY, SECOND, Instant
+from intelshare.ports import Plan, Random, View
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Client, Site, code_of, introduce, make_site, now, until, word
 
@@ -308,3 +316,91 @@ async def test_backfill_offers_what_accession_allows_and_releases_what_the_offic
     async with ken.client("a") as client:
         inbox = await client.bulletins.Inbox(pb.InboxRequest())
     assert [entry.bulletin for entry in inbox.entries] == [found[0].bulletin]
+
+
+# A malicious peer (attacks.md rows 43, 44, 96), with its genuine key and over its real link.
+
+
+def say(node: Node, view: View, record: TreatyAct, now: Instant, random: Random) -> Plan[Effects]:
+    """A step that signs whatever it is told to."""
+    tx = Transaction(node, view, now, random)
+    tx.say_to_all([MemberCode("FRA")], Kind.TREATY_ACT, encode(TreatyAct, record), 0)
+    return tx.plan(tx.effects())
+
+
+async def says(site: Site, **changes: Any) -> LeafId:
+    """KEN signs and sends an act of its own making; its leaf."""
+    record = TreatyAct(
+        MemberCode("KEN"), 1, LeafId(bytes(32)), CLIMATE, Digest(bytes(32)), Act.WITHDRAW, now(), ()
+    )
+    done = await site.running.links.act(say, replace(record, **changes))
+    return done.value.outbound[0].leaves[0]
+
+
+async def told(ken: Site, fra: Site, code: str) -> None:
+    """Wait until KEN's link was answered with this code."""
+    await until(lambda: ken.running.links.link(fra.running.shell.node.uri).last_error == code)
+
+
+async def test_row_43_an_act_for_another_member_is_rejected_over_the_link(pair: tuple[Site, Site]) -> None:
+    fra, ken = pair
+    await says(ken, member=MemberCode("FRA"))
+    await told(ken, fra, "SIGNER_NOT_AUTHORISED")
+    assert await acts(fra) == []
+    assert (await states(fra))["FRA"] == "IN_FORCE"
+
+
+async def test_row_44_an_act_that_is_dated_back_counts_from_its_receipt_and_shows_it(
+    pair: tuple[Site, Site],
+) -> None:
+    fra, ken = pair
+    accepted, _, _ = await warn(fra, "before")
+    await settled(fra, accepted, "accepted")
+    before = now()
+    await says(ken, effective=Instant(before - 3650 * DAY))
+    await knows(fra, 1)
+    async with fra.client("u") as client:
+        (shown,) = (await client.treaties.ListActs(pb.ListActsRequest())).acts
+    assert shown.effective < before <= shown.since == shown.at
+    # What went before it stays as it was.
+    assert await word(fra, accepted, "KEN") == "accepted"
+    assert (await warn(fra, "after"))[1:] == ("withheld", ["WITHDRAWN"])
+
+
+async def test_row_96_a_hole_is_shown_and_asked_for_and_a_fork_waits_for_the_operator(
+    pair: tuple[Site, Site],
+) -> None:
+    fra, ken = pair
+    first = TreatyAct(
+        MemberCode("KEN"), 1, LeafId(bytes(32)), CLIMATE, Digest(bytes(32)), Act.SUSPEND, now(), ()
+    )
+    # Signed at KEN and kept there, as an act that FRA has never been sent.
+    done = await ken.running.shell.step(say, first)
+    one = done.value.outbound[0].leaves[0]
+    await ken.running.shell.step(forget, one)
+    await says(ken, n=2, previous=one, act=Act.REINSTATE)
+    await knows(fra, 1)
+    async with fra.client("o") as client:
+        listed = await client.treaties.ListActs(pb.ListActsRequest())
+        assert [(hole.member, hole.n) for hole in listed.missing] == [("KEN", 1)]
+        assert [(act.n, act.state, act.since) for act in listed.acts] == [(2, "waits", 0)]
+        assert (await states(fra))["KEN"] == "IN_FORCE"
+        # Another act 1 closes the hole, and what waited names a different one.
+        await says(ken, act=Act.SUSPEND)
+        await knows(fra, 2)
+        assert await acts(fra) == [("KEN", 1, "suspend", "counts"), ("KEN", 2, "reinstate", "contradicts")]
+        assert (await states(fra))["KEN"] == "SUSPENDED"
+        await says(ken, act=Act.WITHDRAW)
+        await told(ken, fra, "SEQUENCE_FORK")
+        assert (await states(fra))["KEN"] == "SUSPENDED"
+        # The operator asks KEN, and lets all of it count.
+        await client.treaties.ResumeActs(pb.ResumeActsRequest(member="KEN"))
+    assert {state for *_, state in await acts(fra)} == {"counts"}
+    assert (await states(fra))["KEN"] == "WITHDRAWN"
+
+
+def forget(node: Node, view: View, leaf: LeafId, now: Instant, random: Random) -> Plan[None]:
+    """A step that takes a statement from the queue."""
+    tx = Transaction(node, view, now, random)
+    tx.delete(PENDING, leaf, MemberCode("FRA"))
+    return tx.plan(None)
