@@ -16,11 +16,12 @@ from intelshare.broker.checkpoint import answer, checkpoint
 from intelshare.broker.effects import Effects
 from intelshare.broker.evidence import alarms
 from intelshare.broker.frame import Frame
+from intelshare.broker.held import Held
 from intelshare.broker.hello import begin
 from intelshare.broker.register import SetUser, set_user
 from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
 from intelshare.broker.transaction import log_key, open_entry
-from intelshare.broker.witness import Held, prove
+from intelshare.broker.witness import prove
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.rest import seal_at_rest
 from intelshare.ids import Incarnation, MemberCode

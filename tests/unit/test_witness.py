@@ -11,11 +11,11 @@ import pytest
 from builders import seeded
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.records import EntryType, Witnessed
-from intelshare.broker import evidence, witness
+from intelshare.broker import evidence, held, witness
 from intelshare.broker.checkpoint import due, own
+from intelshare.broker.held import Held
 from intelshare.broker.hello import begin, greet
 from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, LOG_HEAD, PENDING, STATEMENT, TABLES
-from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
@@ -294,7 +294,7 @@ def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
 ) -> None:
     logs.show("USA", "FRA")
     monkeypatch.setattr("log_world.answer", lambda *_: None)
-    for _ in range(witness.MAX_CLAIMED):
+    for _ in range(held.MAX_CLAIMED):
         logs.act("USA")
         assert logs.show("USA", "FRA") == [""]
     logs.act("USA")
@@ -306,13 +306,13 @@ def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
 
 
 def test_checkpoints_held_are_bounded_and_thin_out_behind_the_newest(logs: Logs) -> None:
-    for _ in range(witness.MAX_HELD + 30):
+    for _ in range(held.MAX_HELD + 30):
         logs.act("USA")
         logs.show("USA", "FRA")
-    held = logs.held("FRA", "USA")
-    assert len(held) == witness.MAX_HELD
-    assert held[-witness.RECENT :] == list(range(held[-1] - witness.RECENT + 1, held[-1] + 1))
-    assert held[0] < 10
+    sizes = logs.held("FRA", "USA")
+    assert len(sizes) == held.MAX_HELD
+    assert sizes[-held.RECENT :] == list(range(sizes[-1] - held.RECENT + 1, sizes[-1] + 1))
+    assert sizes[0] < 10
 
 
 @pytest.mark.parametrize(

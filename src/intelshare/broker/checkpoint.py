@@ -20,6 +20,7 @@ from intelshare.audit.proofs import inconsistent
 from intelshare.audit.records import Start
 from intelshare.audit.tree import Fetch, Tree
 from intelshare.broker.effects import Effects
+from intelshare.broker.held import Held, is_broken
 from intelshare.broker.node import Node
 from intelshare.broker.tables import (
     BATCH,
@@ -32,7 +33,6 @@ from intelshare.broker.tables import (
     LogHeadRow,
 )
 from intelshare.broker.transaction import Transaction, open_entry
-from intelshare.broker.witness import Held, is_broken
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import CryptoError, StoreError, TrustError

@@ -18,6 +18,7 @@ from intelshare.broker.act import acts, missing_acts, next_act, queue_acts
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import cancel, head_acknowledged, head_of
 from intelshare.broker.frame import Ack, Gap
+from intelshare.broker.held import latest
 from intelshare.broker.node import Node
 from intelshare.broker.streams import gap_of, missing, take_head
 from intelshare.broker.tables import (
@@ -32,7 +33,7 @@ from intelshare.broker.tables import (
     PairRow,
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
-from intelshare.broker.witness import latest, remember
+from intelshare.broker.witness import remember
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, StreamHead, Trust

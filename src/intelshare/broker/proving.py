@@ -11,11 +11,11 @@ from intelshare.audit.portable import PROOF_SCHEMA, Cosigning, Documents, ProofF
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.audit.tree import Tree
 from intelshare.broker.checkpoint import Trees, fetch_of, hops_to, own, peer_nodes
+from intelshare.broker.held import Held
 from intelshare.broker.node import Node
 from intelshare.broker.stored import id_range
 from intelshare.broker.tables import BULLETIN, CHECKPOINT, INBOX, LOG, LOG_HEAD, CheckpointRow, LogRow
 from intelshare.broker.transaction import open_entry
-from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Evidence
 from intelshare.errors import DeliveryError, TrustError

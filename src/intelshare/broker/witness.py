@@ -14,50 +14,39 @@ What contradicts itself stays as evidence that anybody can check (broker.evidenc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import IntEnum
-from typing import Final
-
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
 from intelshare.audit.path import LogAsk, LogPath, Verdict, judge
 from intelshare.audit.records import EntryType, Witnessed
 from intelshare.broker.effects import Effects
 from intelshare.broker.evidence import contradict
 from intelshare.broker.frame import Carried
+from intelshare.broker.held import (
+    MAX_CLAIMED,
+    MAX_COSIGNED,
+    Held,
+    ask_for,
+    both,
+    ends,
+    is_broken,
+    longer,
+    nearest,
+    position_of,
+    signed_at,
+    thinned,
+)
 from intelshare.broker.inbound import Inbound
 from intelshare.broker.node import Node
 from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG_HEAD, CheckpointRow
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.codec import decode, encode, malformed
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Batch, Checkpoint, Cosigned, Evidence, Kind
+from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import CryptoError, DeliveryError, IntelshareError, TrustError
 from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified, verify_evidence
 from intelshare.trust import HelloPayload
-
-MAX_HELD: Final = 48
-"""Checkpoints held of one node; they thin out behind the newest."""
-
-RECENT: Final = 8
-"""Of those the newest, none of which is thinned out."""
-
-MAX_CLAIMED: Final = 8
-"""Checkpoints of one node that wait for their path; more are rejected until it has come."""
-
-MAX_COSIGNED: Final = 1024
-
-
-class Held(IntEnum):
-    """What is known of a checkpoint: top of this module."""
-
-    CLAIMED = 0
-    PROVED = 1
-    BROKEN = 2
-    HEARD = 3
-    OWN = 4
 
 
 def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
@@ -91,8 +80,8 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         row = _put(tx, inbound.member, said, signed)
         if heard is not None and heard.root != said.root:
             both = exhibit_of([signed, decode(Evidence, heard.signed)])
-            _split(tx, row, _position(heard), heard.member, inbound.member, both)
-    elif batch.record.signed_at > _signed_at(held):
+            _split(tx, row, position_of(heard), heard.member, inbound.member, both)
+    elif batch.record.signed_at > signed_at(held):
         # The same log as before, and others that its node has seen since.
         tx.put(CHECKPOINT, changed(held, signed=encode(Evidence, signed)))
     _compare(tx, inbound.member, said, signed)
@@ -108,17 +97,17 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
         Held.CLAIMED if proved else Held.PROVED, tx.now, -tx.now, encode(Evidence, signed),
     )  # fmt: skip
     tx.put(CHECKPOINT, row)
-    base = _base(rows, row)
+    base = nearest(rows, row)
     if base is not None:
-        tx.asks.append((member, _ask(row, base)))
+        tx.asks.append((member, ask_for(row, base)))
     else:
         _log(tx, row, None)
     for other in rows:
         # What was never proved of a log that has ended is held against the log that follows it.
         ended = other.state == Held.CLAIMED and other.incarnation != row.incarnation
-        if (other.state == Held.HEARD or ended) and _above([row], other) is not None:
-            tx.asks.append((member, _ask(other, row)))
-    for old in _thinned([*proved, row]):
+        if (other.state == Held.HEARD or ended) and longer([row], other) is not None:
+            tx.asks.append((member, ask_for(other, row)))
+    for old in thinned([*proved, row]):
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
     return row
 
@@ -131,11 +120,11 @@ def prove(
     if path.signed:
         _shown(tx, path)
         return tx.plan(tx.effects())
-    earlier, later = _ends(view, path.ask)
+    earlier, later = ends(view, path.ask)
     if path.ask.origin != uri or earlier is None or later is None or is_broken(view, uri, but=later):
         return tx.plan(tx.effects())
     try:
-        led = judge(_position(earlier), _position(later), path)
+        led = judge(position_of(earlier), position_of(later), path)
     except IntelshareError:
         if Held.HEARD not in (earlier.state, later.state) and later.state != Held.BROKEN:
             _break(tx, member, earlier, later, None)
@@ -176,7 +165,7 @@ def _forgot(
     if later.state == Held.CLAIMED:
         tx.put(CHECKPOINT, changed(later, state=Held.PROVED))
         _log(tx, later, earlier, forgot=count)
-        contradict(tx, member, "LOG_FORGOT", _both(earlier, later, path), _name(later))
+        contradict(tx, member, "LOG_FORGOT", both(earlier, later, path), _name(later))
     elif earlier.state == Held.CLAIMED:
         # Signed, never proved, and now gone.
         tx.delete(CHECKPOINT, earlier.origin, earlier.incarnation, earlier.size)
@@ -190,10 +179,10 @@ def _break(
     if later.state != Held.BROKEN:
         _log(tx, later, earlier, code="LOG_INCONSISTENT")
         tx.put(CHECKPOINT, changed(later, state=Held.BROKEN))
-        contradict(tx, member, "LOG_INCONSISTENT", _both(earlier, later, path), _name(later))
+        contradict(tx, member, "LOG_INCONSISTENT", both(earlier, later, path), _name(later))
     elif path is not None:
         # An earlier checkpoint that does not hold either: history was rewritten still further back.
-        _exhibit_again(tx, later, _both(earlier, later, path))
+        _exhibit_again(tx, later, both(earlier, later, path))
 
 
 def _narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow, path: LogPath) -> None:
@@ -218,7 +207,7 @@ def _ask_older(
     rows = tx.view.find(CHECKPOINT, "key", earlier.origin, earlier.incarnation)
     older = [row for row in rows if row.state == Held.PROVED and row.size <= below]
     if older:
-        tx.asks.append((member, _ask(older[-1], later)))
+        tx.asks.append((member, ask_for(older[-1], later)))
 
 
 def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evidence) -> None:
@@ -248,9 +237,9 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
                 tx.now, -tx.now, encode(Evidence, signed),
             )  # fmt: skip
             tx.put(CHECKPOINT, row)
-            above = _above(rows, row)
+            above = longer(rows, row)
             if above is not None:
-                tx.asks.append((listed[0], _ask(row, above)))
+                tx.asks.append((listed[0], ask_for(row, above)))
 
 
 def _heard(
@@ -261,7 +250,7 @@ def _heard(
     tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
     listed = tx.node.trust.node(heard.origin)
     if not agrees and listed is not None:
-        _split(tx, held, _position(heard), heard.member, listed[0], _both(held, heard, path))
+        _split(tx, held, position_of(heard), heard.member, listed[0], both(held, heard, path))
 
 
 def _split(
@@ -310,13 +299,13 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
     rows = tx.view.find(CHECKPOINT, "key", uri)
     for row in rows:
         if row.state == Held.HEARD:
-            other = _above(rows, row)
+            other = longer(rows, row)
         elif row.state == Held.CLAIMED:
-            other = _base(rows, row) if row.incarnation == said.incarnation else _above(rows, row)
+            other = nearest(rows, row) if row.incarnation == said.incarnation else longer(rows, row)
         else:
             other = None
         if other is not None:
-            tx.asks.append((member, _ask(row, other)))
+            tx.asks.append((member, ask_for(row, other)))
     forgot = 0
     for held in said.checkpoint:
         if held.origin == tx.node.uri:
@@ -330,84 +319,8 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
     return forgot
 
 
-def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
-    """The latest checkpoint that is held of a node, if there is one."""
-    rows = view.find(CHECKPOINT, "state", uri, Held.PROVED, limit=1)
-    return tuple(_position(row) for row in rows)
-
-
-def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
-    """Whether a node's log has contradicted itself (in another checkpoint than ``but``)."""
-    rows = view.find(CHECKPOINT, "state", uri, Held.BROKEN, limit=1)
-    return bool(rows) and rows[0] != but
-
-
-def _ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow | None]:
-    return (
-        view.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size),
-        view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size),
-    )
-
-
-def _base(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
-    """What a checkpoint is best held against: the nearest proved one of its log, or the newest of all."""
-    proved = [other for other in rows if other.state == Held.PROVED]
-    same = [other for other in proved if other.incarnation == row.incarnation]
-    below = [other for other in same if other.size < row.size]
-    if below:
-        return max(below, key=lambda other: other.size)
-    return min(same, key=lambda other: other.size) if same else max(proved, key=lambda o: o.at, default=None)
-
-
-def _above(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
-    """The nearest longer checkpoint of the same log that its own node signed, or one of a log after it."""
-    signed = [row for row in rows if row.state in (Held.PROVED, Held.CLAIMED)]
-    longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
-    after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
-    if longer:
-        return min(longer, key=lambda row: row.size)
-    return max(after, key=lambda row: row.at) if after else None
-
-
-def _ask(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
-    """The path from the earlier of two to the later. Of two logs the order is that in which they were signed:
-    a copy of an old checkpoint may come late."""
-    first, second = one, other
-    if Held.HEARD not in (one.state, other.state):
-        same = one.incarnation == other.incarnation
-        later = one.size > other.size if same else _signed_at(one) > _signed_at(other)
-        first, second = (other, one) if later else (one, other)
-    return LogAsk(one.origin, first.incarnation, first.size, second.incarnation, second.size)
-
-
-def _signed_at(row: CheckpointRow) -> Instant:
-    return decode(Batch, decode(Evidence, row.signed).batch).signed_at
-
-
-def _thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
-    """Which to let go so that ``MAX_HELD`` stay: where they stand closest, never a log's first or last."""
-    if len(rows) <= MAX_HELD:
-        return ()
-    ordered = sorted(rows, key=lambda row: (row.at, row.size))
-    older = ordered[:-RECENT]
-    spans = [
-        (after.size - before.size, row.at, row)
-        for before, row, after in zip(older, older[1:], older[2:], strict=False)
-        if before.incarnation == row.incarnation == after.incarnation
-    ]
-    return (min(spans, key=lambda span: span[:2])[2],) if spans else (ordered[0],)
-
-
-def _position(row: CheckpointRow) -> Cosigned:
-    return Cosigned(row.origin, row.incarnation, row.size, row.root)
-
-
-def _both(earlier: CheckpointRow, later: CheckpointRow, path: LogPath | None) -> Exhibit:
-    return exhibit_of([decode(Evidence, earlier.signed), decode(Evidence, later.signed)], [path])
-
-
 def _name(row: CheckpointRow) -> bytes:
-    return sha256(encode(Cosigned, _position(row)))
+    return sha256(encode(Cosigned, position_of(row)))
 
 
 def _key(later: CheckpointRow) -> Digest:

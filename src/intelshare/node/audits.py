@@ -10,10 +10,10 @@ from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
 from intelshare.broker.checkpoint import checkpoint, own, peer_nodes
 from intelshare.broker.evidence import alarms
+from intelshare.broker.held import Held
 from intelshare.broker.proving import Wanted, prove_entries, signed_of_peers
 from intelshare.broker.report import report
 from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG_HEAD, EvidenceRow
-from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import DeliveryError, IntelshareError
