@@ -28,6 +28,7 @@ class Event(StrEnum):
     LINK_OPENED = "link.opened"
     LINK_CLOSED = "link.closed"
     PEER_FORGOT = "link.peer_forgot"
+    ACTS_FORGOTTEN = "link.acts_forgotten"
     FORGOT = "link.forgot"
     DIAL_FAILED = "link.dial_failed"
     REJECTED_BY_PEER = "statement.rejected_by_peer"

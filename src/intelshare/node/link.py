@@ -255,7 +255,10 @@ class Link:
             self.end(failed if isinstance(failed, IntelshareError) else _defect())
 
     async def _fill(self, gap: Gap) -> None:
-        durable = await self._shell.step(hello.fill, self.member, gap)
+        shell = self._shell
+        if gap.acts and (count := shell.store.query(lambda view: forgotten(shell.node, view, gap.acts))):
+            shell.log.warning(Event.ACTS_FORGOTTEN, peer=self.node, count=count)
+        durable = await shell.step(hello.fill, self.member, gap)
         if durable.value:
             self.queue.more = True
             self._wake(None)
