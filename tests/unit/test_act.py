@@ -19,6 +19,7 @@ from intelshare.broker.act import (
     Held,
     counting,
     effect_of_act,
+    forgotten,
     missing_acts,
     resume,
 )
@@ -418,6 +419,13 @@ def test_each_hello_asks_for_the_acts_that_are_missing_and_the_peer_sends_them_a
             assert set(codes(arrive(member, ken, frame.frame))) == {""}
         assert [n for n, state in states(member, KEN) if state is Held.COUNTS] == [1, 2, 3]
     assert rows(fra, RECEIVED, "key", KEN)[0].data in {row.data for row in rows(ken, STATEMENT)}
+
+
+def test_a_node_that_has_forgotten_own_acts_learns_it_from_what_a_peer_asks_for() -> None:
+    ken = met(["FRA", "KEN"])["KEN"]
+    does(ken, ActKind.SUSPEND)
+    asked = {1: 0, 2: 0, 3: 1, 9: 7, 1 << 63: MAX_ACTS}
+    assert {first: ken.ask(forgotten, first) for first in asked} == asked
 
 
 def _acks(acted: Acted) -> Sequence[Any]:

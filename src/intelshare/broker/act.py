@@ -237,6 +237,15 @@ def next_act(view: View, member: MemberCode) -> int:
     return next(n for n in range(1, len(numbers) + 2) if n not in numbers)
 
 
+def forgotten(node: Node, view: View, asked: int) -> int:
+    """How many own acts a peer that asks for those from ``asked`` on says it holds, and this node does not.
+
+    More than 0: a disk has forgotten them (promise P12), or the peer is wrong.
+    """
+    last = _last(acts(view, node.member))
+    return min(max(0, asked - 1 - (0 if last is None else last.n)), MAX_ACTS)
+
+
 def gap_of_acts(inbound: Inbound) -> Iterator[Gap]:
     """What to ask the peer for after its acts were taken in."""
     if inbound.acts is not None and (first := missing_acts(inbound.acts.values())) is not None:

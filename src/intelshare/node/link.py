@@ -16,6 +16,7 @@ import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker import hello, witness
+from intelshare.broker.act import forgotten
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import Ack, Frame, Gap, Outbound
 from intelshare.broker.receive import Arrival, receive
