@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from builders import seeded
+from builders import seeded, user
 from intelshare.audit.exhibit import Exhibit, describe
-from intelshare.audit.records import EntryType, Witnessed
+from intelshare.audit.records import EntryType, Settled, Witnessed
 from intelshare.broker import evidence, held, witness
 from intelshare.broker.checkpoint import due, own
 from intelshare.broker.held import Held
@@ -359,6 +359,30 @@ def test_junk_of_a_peer_pushes_out_neither_its_contradictions_nor_anything_of_ot
     assert len([row for row in kept if row.member == "USA" and row.shelf == evidence.REJECTED]) == 5
     assert len([row for row in kept if row.member == "KEN"]) == 1
     assert [row.code for row in logs.alarms("FRA")] == ["LOG_FORK"]
+
+
+def test_an_operator_ends_an_alarm_the_evidence_stays_and_the_log_is_taken_as_it_is_now(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    logs.act("USA", 2)
+    logs.show("USA", "FRA")
+    rewrite(logs.members["USA"], 1)
+    logs.trees["USA"] = {}
+    logs.act("USA")
+    logs.show("USA", "FRA")
+    (row,) = logs.alarms("FRA")
+    fra = logs.members["FRA"]
+    settled = fra.do(evidence.settle, user("FRA", "o"), row.evidence.hex()[:8], at=logs.tick())
+    assert not logs.alarms("FRA")
+    assert [kept.evidence for kept in rows(fra, EVIDENCE)] == [row.evidence]
+    assert check_evidence(logs.export("FRA", settled), "file").member == "USA"
+    assert entries(fra, EntryType.SETTLED, Settled)[0].user == user("FRA", "o")
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == [""]
+    logs.act("USA")
+    assert logs.show("USA", "FRA") == [""]
+    assert not logs.alarms("FRA")
+    with pytest.raises(IntelshareError, match="NOT_FOUND"):
+        fra.do(evidence.settle, user("FRA", "o"), "00112233", at=logs.tick())
 
 
 def test_evidence_that_was_changed_or_that_somebody_else_signed_proves_nothing(logs: Logs) -> None:

@@ -58,6 +58,7 @@ class EntryType(IntEnum):
     TREATY_ACT = 13
     DUTY = 18
     POLICY = 19
+    SETTLED = 20
 
 
 @record
@@ -301,6 +302,16 @@ class Destroyed:
     cause: Text
 
 
+@record
+class Settled:
+    """An operator has looked at evidence; what was held of that node's log is held no more."""
+
+    evidence: Digest32
+    member: Member
+    code: Text
+    user: Text
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -320,6 +331,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.DUTY: DutyDone,
     EntryType.POLICY: PolicyRead,
     EntryType.WITNESSED: Witnessed,
+    EntryType.SETTLED: Settled,
     EntryType.TREATY_ACT: TreatyActed,
 }
 

@@ -16,6 +16,8 @@
     hello      an incarnation begins; two nodes meet; what is missing is asked for
     streams    numbers, neighbours, holes
     end        what is over stops by itself, and its number is cancelled
+    checkpoint where the own log stands, signed; how it follows from what a peer holds of it
+    witness    what peers say of their logs is held against what was seen; evidence, proving, report
 
 A step is ``step(node, view, event, now, random) -> Plan``: what to write, and the answer that may be given
 when that is durable. The asyncio shell (``node/``) and the simulator (``sim/``) carry out the same plans

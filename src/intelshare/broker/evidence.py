@@ -1,9 +1,10 @@
 """Evidence: what was rejected, and what contradicts itself, kept whole so that others can check it.
 
-Two shelves for each member, so that nobody can push out anything of another or of its own contradictions:
+Shelves for each member, so that nobody can push out anything of another or of its own contradictions:
 
     rejected         statements that were not taken; the oldest give way      MAX_REJECTED
     contradictions   statements that do not go together; the first stay       MAX_CONTRADICTIONS
+    settled          contradictions that an operator has looked at
 
 Nothing is counted or scanned when a frame is rejected: places on a shelf are numbers without a gap.
 """
@@ -13,19 +14,23 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of
+from intelshare.audit.records import EntryType, Settled
 from intelshare.broker.frame import Carried
-from intelshare.broker.tables import BATCH, EVIDENCE, RECEIVED, EvidenceRow, ReceivedRow
+from intelshare.broker.node import Node
+from intelshare.broker.tables import BATCH, CHECKPOINT, EVIDENCE, RECEIVED, EvidenceRow, ReceivedRow
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.codec import decode, decode_prefix, encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Evidence, Kind, ReleasePeek, StreamHead
-from intelshare.errors import IntelshareError
-from intelshare.ids import Digest, MemberCode, NodeUri
-from intelshare.ports import View, changed
+from intelshare.crypto.records import Checkpoint, Evidence, Kind, ReleasePeek, StreamHead
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import parse_statement
 
 REJECTED: Final = 0
 CONTRADICTIONS: Final = 1
+SETTLED: Final = 2
 
 MAX_REJECTED: Final = 1000
 MAX_CONTRADICTIONS: Final = 64
@@ -131,3 +136,44 @@ def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
 def alarms(view: View) -> list[EvidenceRow]:
     """All contradictions, the oldest first: what `status` shows until an operator has looked."""
     return view.find(EVIDENCE, "shelf", CONTRADICTIONS, limit=MAX_CONTRADICTIONS)
+
+
+def find_evidence(view: View, given: str) -> EvidenceRow:
+    """The evidence whose id starts with these digits (8 or more). Raises DeliveryError NOT_FOUND."""
+    text = given.lower()
+    if 8 <= len(text) <= 64 and set(text) <= set("0123456789abcdef"):
+        number = int(text.ljust(64, "0"), 16)
+        after = (number - 1).to_bytes(32, "big") if number else b""
+        rows = view.find(EVIDENCE, "key", after=(after,), limit=2)
+        found = [row for row in rows if row.evidence.hex().startswith(text)]
+        if len(found) == 1:
+            return found[0]
+    raise DeliveryError(
+        "NOT_FOUND",
+        f"there is no evidence {given}",
+        hint="`intelshare audit evidence` lists it; give 8 digits or more",
+    )
+
+
+def settle(
+    node: Node, view: View, user: UserUri, given: str, now: Instant, random: Random
+) -> Plan[EvidenceRow]:
+    """An operator has looked: the alarm ends, the evidence stays, and the node's log is taken as it is now.
+
+    What was held of that log is held no more, else the next checkpoint would contradict it again.
+    Raises DeliveryError NOT_FOUND.
+    """
+    row = find_evidence(view, given)
+    tx = Transaction(node, view, now, random)
+    if row.shelf != CONTRADICTIONS:
+        return tx.plan(row)
+    after = changed(row, shelf=SETTLED)
+    tx.put(EVIDENCE, after)
+    tx.log(EntryType.SETTLED, Settled(row.evidence, row.member, row.code, user))
+    if row.code in ("LOG_FORK", "LOG_INCONSISTENT"):
+        for said in decode(Exhibit, row.exhibit).statements:
+            origin = decode(Checkpoint, said.data).origin if said.kind is Kind.CHECKPOINT else None
+            if origin is not None and origin != node.uri:
+                for held in view.find(CHECKPOINT, "key", origin):
+                    tx.delete(CHECKPOINT, held.origin, held.incarnation, held.size)
+    return tx.plan(after)

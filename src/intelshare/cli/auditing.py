@@ -222,6 +222,24 @@ def export(node: Standing, id_: str, target: Path | None, quiet: bool) -> int:
     return _give(answer.text, target, Out(quiet=quiet))
 
 
+@audit.command(epilog="Example:  intelshare audit settle 5f3a91c2 --folder ./fra --yes")
+@click.argument("id_", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def settle(node: Standing, out: Out, id_: str, yes: bool) -> int:
+    """End an alarm after you have looked: the evidence stays, and that node's log is taken as it is now."""
+    from intelshare.cli.plain import plain
+    from intelshare.cli.users import confirm
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    confirm(f"End alarm {id_}? What was seen of that log is then not held against it any more.", yes=yes)
+    found = node.operate("SettleEvidence", pb.SettleEvidenceRequest(id=id_)).alarm
+    out.document("evidence-settled", plain(found))
+    out.line(f"settled {found.evidence.hex()[:8]}  {found.member}: {found.what}  [{found.code}]")
+    return Exit.DONE
+
+
 @audit.command(
     name="check-evidence",
     epilog=examples("intelshare audit check-evidence evidence.json --member usa.member"),

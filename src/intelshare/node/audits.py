@@ -9,14 +9,14 @@ from typing import Final
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
 from intelshare.broker.checkpoint import checkpoint, own, peer_nodes
-from intelshare.broker.evidence import alarms
+from intelshare.broker.evidence import alarms, find_evidence, settle
 from intelshare.broker.held import Held
 from intelshare.broker.proving import Wanted, prove_entries, signed_of_peers
 from intelshare.broker.report import report
-from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG_HEAD, EvidenceRow
+from intelshare.broker.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
-from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.node.door import Answer, UserCaller
@@ -53,7 +53,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return pb.ListEvidenceResponse(alarms=alarm_messages(shell))
 
     async def export(_: UserCaller, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-        row = shell.store.query(lambda view: _evidence(view, request.id))
+        row = shell.store.query(lambda view: find_evidence(view, request.id))
         exhibit = decode(Exhibit, row.exhibit)
         file = EvidenceFile(
             EVIDENCE_SCHEMA,
@@ -75,7 +75,12 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
         return pb.FileResponse(text=write(made))
 
+    async def settle_(caller: UserCaller, request: pb.SettleEvidenceRequest) -> pb.SettleEvidenceResponse:
+        done = await shell.step(settle, caller.user, request.id)
+        return pb.SettleEvidenceResponse(alarm=_alarm(done.value))
+
     return {
+        "SettleEvidence": settle_,
         "Report": tell,
         "Head": head,
         "Prove": prove,
@@ -86,10 +91,13 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
 def alarm_messages(shell: Shell) -> list[pb.Alarm]:
     """What contradicts itself, the oldest first."""
-    return [
-        pb.Alarm(member=row.member, code=row.code, what=_what(row), first_at=row.first, evidence=row.evidence)
-        for row in shell.store.query(alarms)
-    ]
+    return [_alarm(row) for row in shell.store.query(alarms)]
+
+
+def _alarm(row: EvidenceRow) -> pb.Alarm:
+    return pb.Alarm(
+        member=row.member, code=row.code, what=_what(row), first_at=row.first, evidence=row.evidence
+    )
 
 
 def _what(row: EvidenceRow) -> str:
@@ -138,32 +146,6 @@ def _head(shell: Shell, view: View) -> pb.HeadResponse:
             )
             for row, state in held
         ],
-    )
-
-
-def _evidence(view: View, given: str) -> EvidenceRow:
-    """The contradiction, or the rejected statement, whose id starts with these digits."""
-    text = given.lower()
-    if not 8 <= len(text) <= 64 or not set(text) <= set("0123456789abcdef"):
-        raise _not_found(given)
-    low = bytes.fromhex(text.ljust(64, "0"))
-    rows = view.find(EVIDENCE, "key", after=(_before(low),), limit=2)
-    found = [row for row in rows if row.evidence.hex().startswith(text)]
-    if len(found) != 1:
-        raise _not_found(given)
-    return found[0]
-
-
-def _before(low: bytes) -> bytes:
-    number = int.from_bytes(low, "big")
-    return (number - 1).to_bytes(32, "big") if number else b""
-
-
-def _not_found(given: str) -> DeliveryError:
-    return DeliveryError(
-        "NOT_FOUND",
-        f"there is no evidence {given}",
-        hint="`intelshare audit evidence` lists it; give 8 digits or more",
     )
 
 

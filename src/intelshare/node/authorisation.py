@@ -61,6 +61,7 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Audit/Prove": _OVERSEERS,
     "/intelshare.v1.Audit/ListEvidence": _OVERSEERS,
     "/intelshare.v1.Audit/ExportEvidence": _OVERSEERS,
+    "/intelshare.v1.Audit/SettleEvidence": frozenset((OPERATOR,)),
     "/intelshare.v1.Audit/Report": _OVERSEERS,
     "/grpc.health.v1.Health/Check": ROLES | {PEER},
 }

@@ -1661,6 +1661,11 @@ class AuditStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportEvidenceRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
                 _registered_method=True)
+        self.SettleEvidence = channel.unary_unary(
+                '/intelshare.v1.Audit/SettleEvidence',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SettleEvidenceRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SettleEvidenceResponse.FromString,
+                _registered_method=True)
         self.Report = channel.unary_unary(
                 '/intelshare.v1.Audit/Report',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.SerializeToString,
@@ -1697,6 +1702,13 @@ class AuditServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SettleEvidence(self, request, context):
+        """Ends an alarm; the evidence stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Report(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1725,6 +1737,11 @@ def add_AuditServicer_to_server(servicer, server):
                     servicer.ExportEvidence,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportEvidenceRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
+            ),
+            'SettleEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleEvidence,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SettleEvidenceRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SettleEvidenceResponse.SerializeToString,
             ),
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
@@ -1842,6 +1859,33 @@ class Audit:
             '/intelshare.v1.Audit/ExportEvidence',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ExportEvidenceRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/SettleEvidence',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SettleEvidenceRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SettleEvidenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

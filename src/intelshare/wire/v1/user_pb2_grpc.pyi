@@ -512,6 +512,8 @@ class AuditStub:
     Prove: _grpc.UnaryUnaryMultiCallable[_user_pb2.ProveRequest, _user_pb2.FileResponse]
     ListEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListEvidenceRequest, _user_pb2.ListEvidenceResponse]
     ExportEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportEvidenceRequest, _user_pb2.FileResponse]
+    SettleEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.SettleEvidenceRequest, _user_pb2.SettleEvidenceResponse]
+    """Ends an alarm; the evidence stays."""
     Report: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReportRequest, _user_pb2.FileResponse]
 
 @_typing.type_check_only
@@ -525,6 +527,8 @@ class AuditAsyncStub(AuditStub):
     Prove: _aio.UnaryUnaryMultiCallable[_user_pb2.ProveRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
     ListEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.ListEvidenceRequest, _user_pb2.ListEvidenceResponse]  # type: ignore[assignment]
     ExportEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportEvidenceRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    SettleEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.SettleEvidenceRequest, _user_pb2.SettleEvidenceResponse]  # type: ignore[assignment]
+    """Ends an alarm; the evidence stays."""
     Report: _aio.UnaryUnaryMultiCallable[_user_pb2.ReportRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
 
 class AuditServicer(metaclass=_abc_1.ABCMeta):
@@ -559,6 +563,14 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ExportEvidenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SettleEvidence(
+        self,
+        request: _user_pb2.SettleEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.SettleEvidenceResponse, _abc.Awaitable[_user_pb2.SettleEvidenceResponse]]:
+        """Ends an alarm; the evidence stays."""
 
     @_abc_1.abstractmethod
     def Report(
