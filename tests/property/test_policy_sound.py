@@ -239,6 +239,31 @@ def test_random_worlds_decide_the_same_in_any_order_and_warm_as_fresh(dice, seed
 
 
 @quick
+@given(st.randoms(use_true_random=False))
+def test_texts_in_signed_directories_count_as_those_in_files(dice):
+    """Directories that say what the files say change nothing; silent ones are TEXT_MISMATCH."""
+    document = make_world(dice)
+    files = world_from_json(document)
+    said = {
+        member: {
+            treaty.id: party.text
+            for treaty in files.treaties
+            for party in treaty.parties
+            if party.member == member and party.text is not None
+        }
+        for member in files.members
+    }
+    signed = World(files.registry, files.members, files.treaties, files.overlays, said)
+    silent = World(files.registry, files.members, files.treaties, files.overlays, {code: {} for code in said})
+    for _ in range(3):
+        request = request_from_json(make_case(dice, document))
+        decision = decide(files, request)
+        assert facts(decide(signed, request)) == facts(decision)
+        if decision.basis not in (None, OWN_PRODUCT, UNRESTRICTED):
+            assert decide(silent, request).codes == ("TEXT_MISMATCH",)
+
+
+@quick
 @given(requests())
 def test_egress_lets_through_whatever_decide_allows(request):
     decision = decide(WORLD, request)
