@@ -9,7 +9,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.broker.frame import Ack, Carried, Frame, Gap
+from intelshare.crypto.codec import decode
 from intelshare.errors import EnvelopeError
 from intelshare.instant import Instant
 from intelshare.wire import (
@@ -19,9 +21,11 @@ from intelshare.wire import (
     Hello,
     Message,
     acks_message,
+    ask_message,
     frame_message,
     gap_message,
     hello_message,
+    path_message,
     read_message,
 )
 from intelshare.wire.v1 import peer_pb2 as pb
@@ -63,7 +67,17 @@ GAPS = st.builds(
     ).map(tuple),
 )
 ACT_GAPS = st.integers(1, 2**64 - 1).map(Gap.of_acts)
-MESSAGES = st.one_of(FRAMES, ACKS, GAPS, ACT_GAPS, st.builds(Hello, SMALL))
+ASKS = st.builds(LogAsk, st.text(max_size=30), U64, U64, U64, U64)
+HASH = st.binary(min_size=32, max_size=32)
+HASHES = st.lists(HASH, max_size=3).map(tuple)
+PATHS = st.builds(
+    LogPath,
+    ASKS,
+    st.lists(st.builds(Hop, U64, HASH, SMALL, HASHES), max_size=3).map(tuple),
+    HASHES,
+    st.just(()),
+)
+MESSAGES = st.one_of(FRAMES, ACKS, GAPS, ACT_GAPS, st.builds(Hello, SMALL), ASKS, PATHS)
 
 
 def write(message: Message) -> bytes:
@@ -76,6 +90,10 @@ def write(message: Message) -> bytes:
             return gap_message(message)
         case Hello():
             return hello_message(message.payload)
+        case LogAsk():
+            return ask_message(message)
+        case LogPath():
+            return path_message(message)
 
 
 def by_protobuf(raw: bytes) -> Message:
@@ -98,6 +116,10 @@ def by_protobuf(raw: bytes) -> Message:
             gaps = message.gaps
             missing = tuple((r.first, r.last) for r in gaps.missing)
             return Gap(gaps.origin, gaps.incarnation, missing, gaps.acts)
+        case "log_ask":
+            return decode(LogAsk, message.log_ask)
+        case "log_path":
+            return decode(LogPath, message.log_path)
         case _:
             return Hello(message.hello)
 
