@@ -5,7 +5,9 @@ library and what commands print with ``--json``.
 """
 
 from intelshare.demo.climate import STORY, climate
+from intelshare.demo.five import five
 from intelshare.demo.play import play
+from intelshare.demo.record import record
 from intelshare.demo.scenario import Analyst, Expected, Portion, Scenario, Scene, Sending
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "Scene",
     "Sending",
     "climate",
+    "five",
     "play",
+    "record",
 ]

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import click
 
-from intelshare.cli.helping import examples
-
 PAUSE = 1.5
 """Seconds after each scene in which it can be read."""
 
+SCENARIOS = ("climate", "five", "paris", "jcpoa")
+RECORDS = SCENARIOS[2:]
+"""Replays: no node is started."""
 
-@click.command(epilog=examples("intelshare demo", "intelshare demo --no-pause --keep play"))
+
+@click.command(
+    epilog="Examples:  intelshare demo    intelshare demo five --keep ./play    intelshare demo paris"
+)
+@click.argument("scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0])
 @click.option("--no-pause", is_flag=True, help="Do not wait between scenes.")
 @click.option(
     "--keep",
@@ -20,12 +25,25 @@ PAUSE = 1.5
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the members' data folders in the new folder DIR, to be played on with.",
 )
-def demo(no_pause: bool, keep: Path | None) -> int:
-    """Three members on this machine: a bulletin, its readers, and a node that is killed.
+@click.option("--console", is_flag=True, hidden=True)
+def demo(scenario: str, no_pause: bool, keep: Path | None, console: bool) -> int:
+    """Show what sovereign nodes do for each other, on this machine, in scenes that are checked.
+
+    \b
+    climate  FRA, USA, KEN: a release, a withdrawal, a cut link, a recall, a forged log
+    five     FRA, USA, KEN, NOR and NATO: an organisation's node is not its members
+    paris    the Paris Agreement on its public dates, by the engine alone
+    jcpoa    the Iran nuclear deal and snapback, the same way
 
     Real processes, sockets, certificates and stores, on loopback, in a temporary folder that is removed at
     the end. Ends with 1 if a scene differs from what it expects.
     """
-    from intelshare.demo import climate, play
+    if console:
+        raise click.UsageError("there is no console yet")
+    if keep is not None and scenario in RECORDS:
+        raise click.UsageError(f"{scenario} starts no node: there is nothing to keep")
+    from intelshare.demo import climate, five, play, record
 
-    return play(climate(), keep=keep, pause=0 if no_pause else PAUSE)
+    made = {"climate": climate, "five": five}
+    chosen = made[scenario]() if scenario in made else record(scenario)
+    return play(chosen, keep=keep, pause=0 if no_pause else PAUSE)

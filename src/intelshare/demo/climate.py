@@ -10,9 +10,17 @@ from intelshare.audit import EntryType
 from intelshare.demo.cut import Cut, cut
 from intelshare.demo.recalling import recall
 from intelshare.demo.rewriting import Rewriting, rewriting
-from intelshare.demo.scenario import Analyst, Expected, Portion, Scenario, Scene, Sending
+from intelshare.demo.scenario import (
+    Analyst,
+    Expected,
+    Portion,
+    Scenario,
+    Scene,
+    Sending,
+    nodes_of,
+    spelled,
+)
 from intelshare.demo.sending import read, send
-from intelshare.demo.stage import spelled
 from intelshare.demo.withdrawal import NOTICE, Withdrawal, withdrawal
 
 _DURAND: Final = Analyst("FRA", "m.durand", "SECRET", ("*",))
@@ -149,10 +157,11 @@ def climate(story: Story = STORY) -> Scenario:
             partial(rewriting, story=story.rewriting),
         ),
     )
+    analysts = (_DURAND, _MOREAU, _MILLER, _NGUYEN, _OTIENO, _KAMAU)
     return Scenario(
-        analysts=(_DURAND, _MOREAU, _MILLER, _NGUYEN, _OTIENO, _KAMAU),
-        treaties=frozenset(("gsa-fra-usa", "demo-climate")),
-        packs=(),
+        name="",
+        opening=nodes_of(analysts),
+        analysts=analysts,
         scenes=scenes,
         then=(
             "inbox --as {folder}/KEN/users/a.otieno",

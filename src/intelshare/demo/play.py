@@ -14,12 +14,14 @@ from shlex import quote
 
 from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario, Scene
-from intelshare.demo.stage import Site, Stage, command, report, spelled, stop_all
+from intelshare.demo.stage import Site, Stage, command, report, stop_all
 from intelshare.errors import ConfigError, IntelshareError, Place
-from intelshare.packs import treaty_packs
+from intelshare.packs import demo_treaties, treaty_packs
 
 _WIDTH = 68
 """Column at which times stand."""
+_NAMED = 3
+"""Links that are named one by one."""
 
 
 def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
@@ -29,20 +31,18 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
     scene. Raises ConfigError ID_CONFLICT for a folder in use, and what the commands raise.
     """
     began = time.monotonic()
-    _print(
-        f"intelshare demo: {spelled(len(scenario.members))} sovereign nodes on this machine "
-        f"({', '.join(scenario.members)}), keys and certificates made now, nothing leaves loopback"
-    )
+    _print(f"intelshare demo: {scenario.opening}")
     with interruptible(), _folder(keep) as folder, _stage(folder, scenario) as stage:
-        _found(stage, scenario)
-        _introduce(stage, scenario)
-        _link(stage)
+        if scenario.analysts:
+            _found(stage, scenario)
+            _introduce(stage, scenario)
+            _link(stage)
         for number, scene in enumerate(scenario.scenes, 1):
             if not _scene(stage, scene, f"{number}/{len(scenario.scenes)}", keep):
                 return 1
             time.sleep(pause)
     _print()
-    _print(f"  {'ok  every scene as expected':<{_WIDTH}} {_seconds(began)}")
+    _ok("every scene as expected", began)
     _print()
     _goodbye(scenario, keep)
     return 0
@@ -61,8 +61,9 @@ def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:
         return True
     for difference in differences:
         sys.stderr.write(f"scene {number} differs: {difference}\n")
-    logs = keep or "--keep DIR keeps the folders"
-    sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
+    if stage.sites:
+        logs = keep or "--keep DIR keeps the folders"
+        sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
     return False
 
 
@@ -123,34 +124,37 @@ def _introduce(stage: Stage, scenario: Scenario) -> None:
             if taker is not giver:
                 words = ("--fingerprint", fingerprint, "--folder", str(taker.folder))
                 command("member", "import", str(file), *words)
+    treaties = {name.removesuffix(".toml") for name in demo_treaties()} | set(scenario.packs)
     for site in stage.sites.values():
         members = report("member", "list", "--folder", str(site.folder))["members"]
         ratified = {treaty for entry in members for treaty in entry["treaties"]}
-        if {entry["member"] for entry in members} != set(stage.sites) or ratified != scenario.treaties:
+        if {entry["member"] for entry in members} != set(stage.sites) or ratified != treaties:
             raise ConfigError(
                 "INTERNAL", f"{site.code} knows {len(members)} members and {len(ratified)} treaties"
             )
-    _ok(f"members exchanged roots and directories, {len(scenario.treaties)} treaties ratified", began)
+    _ok(f"members exchanged roots and directories, {len(treaties)} treaties ratified", began)
 
 
 def _link(stage: Stage) -> None:
     began = time.monotonic()
     for site in stage.sites.values():
         site.linked()
-    pairs = ", ".join("-".join(pair) for pair in combinations(stage.sites, 2))
+    pairs = ["-".join(pair) for pair in combinations(stage.sites, 2)]
+    named = f"links {', '.join(pairs)}" if len(pairs) <= _NAMED else f"{len(pairs)} links, each with each"
     # A node refuses any link below this (TRANSPORT_FLOOR), so "linked" says it.
-    _ok(f"links {pairs}: TLS 1.3, X25519MLKEM768", began)
+    _ok(f"{named}: TLS 1.3, X25519MLKEM768", began)
 
 
 def _goodbye(scenario: Scenario, keep: Path | None) -> None:
-    if keep is None:
-        _print("play on:  intelshare demo --keep ./play")
+    if keep is None and scenario.analysts:
+        _print(f"play on:  {' '.join(('intelshare demo', scenario.name)).rstrip()} --keep ./play")
         return
     folder = quote(str(keep))
-    _print(f"kept: {folder}; the nodes are stopped. Play on, each node in a terminal of its own:")
-    for code in scenario.members:
-        _print(f"  intelshare node run --folder {folder}/{code}")
-    _print("then, for example:")
+    if keep is not None:
+        _print(f"kept: {folder}; the nodes are stopped. Play on, each node in a terminal of its own:")
+        for code in scenario.members:
+            _print(f"  intelshare node run --folder {folder}/{code}")
+    _print("then, for example:" if keep else "see also:")
     for words in scenario.then:
         _print(f"  intelshare {words.format(folder=folder)}")
 

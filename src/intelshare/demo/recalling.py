@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
+from sqlite3 import connect
 
 from intelshare.cli.output import error_lines
 from intelshare.demo.scenario import Analyst, Sending, unmet
@@ -22,15 +24,34 @@ def recall(stage: Stage, sending: Sending, reader: Analyst, reason: str) -> list
         )
         receipts = client.receipts(bulletin).receipts
     command("receipts", bulletin, "--as", profile, out=indented(sys.stdout))
+    zeros = _zeros(stage, sending)
     signed = [one.recipient for one in receipts if one.status == "DESTROYED" and not one.flaw]
     return unmet(
         {
             f"only {', '.join(signed) or 'nobody'} signed for the destruction": sorted(signed)
             == sorted(sending.recipients),
             "a receipt does not hold": not any(one.flaw for one in receipts),
+            "a key is still on a disk": zeros,
             f"{reader.name} can still read it": _gone(stage, reader, bulletin),
         }
     )
+
+
+def _zeros(stage: Stage, sending: Sending) -> bool:
+    """Whether as many keys are zeros on the disk of every recipient as it was given; said as it was found."""
+    found = {}
+    for code in sending.recipients:
+        with closing(
+            connect(f"{(stage.sites[code].folder / 'intelshare.db').as_uri()}?mode=ro", uri=True)
+        ) as db:
+            keys = [row[0] for row in db.execute("SELECT sealed FROM secret")]
+        found[code] = sum(not any(key) for key in keys), len(keys)
+    say(
+        "keys that are zeros, as SQLite alone reads the disks: "
+        + ", ".join(f"{code} {gone} of {count}" for code, (gone, count) in found.items())
+    )
+    given = {row.recipient: sum("released" in line for line in row.portions) for row in sending.expected}
+    return {code: gone for code, (gone, _) in found.items()} == given
 
 
 def _gone(stage: Stage, reader: Analyst, bulletin: str) -> bool:

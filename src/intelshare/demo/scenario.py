@@ -69,19 +69,36 @@ class Scene:
 class Scenario:
     """Members, each with a node and its people, and what happens between them."""
 
-    analysts: tuple[Analyst, ...]
-    treaties: frozenset[str]
-    """Ids of what every member holds and lets count."""
-    packs: tuple[str, ...]
-    """Of these the treaties that ship, which ``init --dev`` does not write."""
+    name: str
+    """As it is asked for; empty: the default."""
+    opening: str
+    """The first line."""
     scenes: tuple[Scene, ...]
     then: tuple[str, ...]
-    """Commands to try with the folder that ``--keep`` leaves; ``{folder}`` is that folder."""
+    """Commands to try afterwards; ``{folder}`` is the one that ``--keep`` leaves."""
+    analysts: tuple[Analyst, ...] = ()
+    """Nobody: no node is started, and there is nothing to keep."""
+    packs: tuple[str, ...] = ()
+    """Treaties that ship, and that every member holds beside those of ``init --dev``."""
 
     @property
     def members(self) -> tuple[str, ...]:
         """Codes, each once."""
         return tuple(dict.fromkeys(analyst.member for analyst in self.analysts))
+
+
+def nodes_of(analysts: tuple[Analyst, ...]) -> str:
+    """The first line of a scenario with nodes."""
+    members = tuple(dict.fromkeys(analyst.member for analyst in analysts))
+    return (
+        f"{spelled(len(members))} sovereign nodes on this machine ({', '.join(members)}), keys and "
+        "certificates made now, nothing leaves loopback"
+    )
+
+
+def spelled(count: int) -> str:
+    """A small number as a word."""
+    return ("no", "one", "two", "three", "four", "five")[count] if count < 6 else str(count)
 
 
 def unmet(facts: dict[str, bool]) -> list[str]:

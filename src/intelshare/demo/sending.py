@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from intelshare.cli.codes import Exit
 from intelshare.demo.scenario import Analyst, Expected, Sending
-from intelshare.demo.stage import Stage, command, indented
+from intelshare.demo.stage import Stage, command, indented, say
 from intelshare.wire.v1 import user_pb2 as pb
 
 if TYPE_CHECKING:
@@ -28,10 +29,20 @@ def send(stage: Stage, sending: Sending, *, wait: bool = True) -> list[str]:
         (folder / portion.file).write_text(portion.text, "utf-8")
         words += ["--portion", f"{folder / portion.file}:{portion.label}"]
     words += ["--precedence", sending.precedence, "--yes", "--as", stage.profile(sending.author)]
-    command(*words, *(("--wait", "accepted") if wait else ()), out=indented(sys.stdout))
+    words += ["--wait", "accepted"] if wait else []
+    command(*words, out=indented(sys.stdout), ends=(Exit.DONE, Exit.DENIED))
     with stage.client(sending.author) as client:
         stage.sent[sending.title] = client.outbox(limit=1).entries[0].bulletin.hex()
         return compare(client, stage.sent[sending.title], sending.expected) if wait else []
+
+
+def empty(stage: Stage, reader: Analyst) -> bool:
+    """Whether nothing is in the inbox of this reader; said if so."""
+    with stage.client(reader) as client:
+        nothing = not client.inbox().entries
+    if nothing:
+        say(f"{reader.name} ({reader.member}): nothing in the inbox")
+    return nothing
 
 
 def compare(client: Client, bulletin: str, expected: Sequence[Expected]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from intelshare.errors import ConfigError, Place
 
 T = TypeVar("T")
 
-PATIENCE: Final = 15.0
+PATIENCE: Final = 30.0
 """Seconds after which something that should have happened counts as failed."""
 
 MARGIN: Final = "   "
@@ -171,7 +173,7 @@ def command(*words: str, out: TextIO | None = None, ends: Collection[int] = (0,)
     from intelshare.cli.app import root
 
     kept = io.StringIO()
-    with contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
+    with _narrower(), contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
         ended = root.main(list(words), prog_name="intelshare", standalone_mode=False, obj={"json": False})
     if int(ended or 0) not in ends:
         raise ConfigError("USAGE", f"`intelshare {' '.join(words[:2])} ...` ended with {int(ended)}")
@@ -195,9 +197,18 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def spelled(count: int) -> str:
-    """A small number as a word."""
-    return ("no", "one", "two", "three", "four", "five")[count] if count < 6 else str(count)
+@contextlib.contextmanager
+def _narrower() -> Iterator[None]:
+    """Within the block commands draw for a terminal that is narrower by the margin."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(shutil.get_terminal_size().columns - len(MARGIN))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
 
 
 class _Indented(io.TextIOBase):
