@@ -3,11 +3,20 @@
 import json
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import intelshare
+from intelshare import instant
 from intelshare.cli.app import run
+from intelshare.instant import Instant
+from intelshare.labels import Label
+from intelshare.packs import builtin_registry, treaty_packs
+from intelshare.policy import Request, compile_world, decide, parse_overlay, parse_treaty
+from intelshare.policy_tools import effects
+from intelshare.policy_tools.diff import ANY_OTHER
+from intelshare.policy_tools.mutation import overlay_mutants, treaty_mutants
 
 TREATY = (
     Path(intelshare.__file__).parent / "demo" / "scenario" / "treaties" / "demo-climate.toml"
@@ -71,22 +80,215 @@ def test_new_overlay_takes_away_only_what_it_names(compare, tmp_path, kind, afte
     }
 
 
-def test_commits_are_compared_and_markdown_is_a_table(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def git(tmp_path, monkeypatch):
+    """A repository with a policy folder, and a way to run git in it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))
 
-    def git(*arguments):
+    def run_git(*arguments):
         who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
 
-    git("init", "-b", "main")
-    for number, text in enumerate((TREATY, TREATY.replace('ceiling = "R1"', 'ceiling = "R3"'))):
-        (tmp_path / "t.toml").write_text(text)
-        git("add", ".")
-        git("commit", "-m", f"c{number}")
+    run_git("init", "-b", "main")
+    return run_git
+
+
+def commit(git, **files):
+    for name, text in files.items():
+        path = Path(name.replace("__", "/") + ".toml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+    git("add", "-A")
+    git("commit", "-m", "c")
+
+
+def test_commits_are_compared_and_markdown_is_a_table(git, capsys):
+    commit(git, t=TREATY)
+    commit(git, t=TREATY.replace('ceiling = "R1"', 'ceiling = "R3"'))
     assert run(["policy", "diff", "HEAD~1..HEAD", "--format", "markdown"]) == 2
     out = capsys.readouterr().out
-    assert "become releasable, 0 no longer are**" in out
-    assert "| + | FRA | KEN | climate-disaster | R3 |" in out
-    assert run(["policy", "diff", "HEAD..HEAD"]) == 0
+    assert out.startswith(
+        "**more becomes releasable between 6 pairs of members, less between 0**\n\n|  | from |"
+    )
+    assert "| + | FRA | KEN USA | climate-disaster | R3 |" in out
+    assert run(["policy", "diff", "HEAD..HEAD", "--format", "markdown"]) == 0
+    assert capsys.readouterr().out == "The effect of the policy is the same.\n"
+
+
+def test_what_is_not_in_git_is_not_found(git, capsys):
+    commit(git, t=TREATY)
     assert run(["policy", "diff", "HEAD..absent"]) == 8
+    assert run(["policy", "diff", "--", "--output=x..HEAD"]) == 8
+    assert not Path("x").exists()
     assert run(["policy", "diff", "HEAD"]) == 2
+    assert run(["policy", "diff", "a", "b", "c"]) == 2
+    assert "give BASE..HEAD or two folders" in capsys.readouterr().err
+
+
+def test_two_dots_compare_commits_and_three_the_branch_with_where_it_left(git, capsys):
+    commit(git, t=TREATY)
+    git("switch", "-c", "change")
+    commit(git, t=TREATY.replace('ceiling = "R1"', 'ceiling = "R2"'))
+    git("switch", "main")
+    commit(git, t=TREATY.replace('["climate-disaster", "cyber"]', '["climate-disaster", "cyber", "floods"]'))
+
+    def signs(sides):
+        assert run(["policy", "diff", sides, "--json"]) == 2
+        return {(row["widens"], row["category"]) for row in json.loads(capsys.readouterr().out)["effects"]}
+
+    widened = {(True, "climate-disaster"), (True, "cyber")}
+    assert signs("main..change") == widened | {(False, "floods")}
+    assert signs("main...change") == widened
+
+
+def test_folder_of_the_policy_is_taken_from_where_one_stands(git, monkeypatch, capsys):
+    wider = TREATY.replace('ceiling = "R1"', 'ceiling = "R3"')
+    commit(git, policy__t=TREATY, other__t=TREATY.replace("demo-climate", "other"))
+    commit(git, policy__t=wider)
+    assert run(["policy", "diff", "HEAD~1..HEAD", "--path", "other"]) == 0
+    assert run(["policy", "diff", "HEAD~1..HEAD", "--path", "policy"]) == 2
+    monkeypatch.chdir("policy")
+    assert run(["policy", "diff", "HEAD~1..HEAD"]) == 2
+    assert run(["policy", "diff", "HEAD~1..", "--only-widening"]) == 2
+    assert run(["policy", "diff", "HEAD..HEAD~1", "--only-widening"]) == 0
+    assert run(["policy", "diff", "HEAD..HEAD~1"]) == 2
+
+
+def test_files_come_go_and_are_renamed(git, capsys):
+    law = OVERLAY.format("forbid")
+    commit(git, t=TREATY)
+    commit(git, t=None, renamed=TREATY)
+    assert run(["policy", "diff", "HEAD~1..HEAD"]) == 0
+    commit(git, overlays__fra=law)
+    assert run(["policy", "diff", "HEAD~1..HEAD", "--only-widening"]) == 0
+    assert run(["policy", "diff", "HEAD~1..HEAD"]) == 2
+    assert "FRA   KEN" in capsys.readouterr().out
+    commit(git, renamed=None)
+    assert run(["policy", "diff", "HEAD~1..HEAD", "--json"]) == 2
+    effects = json.loads(capsys.readouterr().out)["effects"]
+    assert {row["after"] for row in effects} == {"NO_TREATY"}
+
+
+def test_commit_with_a_wrong_file_is_an_error_with_its_line(git, capsys):
+    commit(git, t=TREATY)
+    commit(git, t=TREATY.replace('"KEN"', '"KEM"'))
+    assert run(["policy", "diff", "HEAD~1..HEAD"]) == 1
+    err = capsys.readouterr().err
+    assert "error[PARTY_UNKNOWN]" in err
+    assert "--> t.toml:" in err
+
+
+REGISTRY = builtin_registry()
+PACKS = [
+    parse_treaty(path.read_text("utf-8"), path.name, REGISTRY)
+    for name, path in treaty_packs().items()
+    if name in ("jcpoa", "gsa-fin-usa", "gsa-geo-pol")
+]
+LAW = parse_overlay(
+    '[[forbid]]\nid = "a"\nsource = "s"\nwhen = { to_group = "NATO", level_at_least = "NATO SECRET" }\n'
+    '[[refuse]]\nid = "b"\nsource = "s"\nwhen = { categories = ["proliferation"], flags = ["x"] }\n',
+    "fin.toml",
+    REGISTRY,
+)
+MEMBERS = [*REGISTRY.states, *(code for code in REGISTRY.groups if REGISTRY.is_organisation(code))]
+BASE = compile_world(REGISTRY, MEMBERS, PACKS, [LAW])
+
+
+def named(pair, *worlds):
+    """Every category that a treaty of the two or the law of one names."""
+    treaties = [
+        own
+        for world in worlds
+        for own in world.treaties
+        if set(pair) <= {party.member for party in own.parties}
+    ]
+    words = {word for own in treaties for one in own.provisions for word in one.categories}
+    words |= {
+        word
+        for own in treaties
+        for party in own.parties
+        for one in party.reservations
+        for word in one.categories or ()
+    }
+    return words | ({"proliferation"} if "FIN" in pair else set())
+
+
+MUTANTS = [
+    *Random(1).sample([mutant for treaty in PACKS for mutant in treaty_mutants(treaty, REGISTRY)], 18),
+    *overlay_mutants(LAW),
+]
+
+
+def changed(mutant):
+    treaties = [
+        mutant.treaty if mutant.treaty is not None and own.id == mutant.treaty.id else own for own in PACKS
+    ]
+    return compile_world(REGISTRY, MEMBERS, treaties, [LAW if mutant.overlay is None else mutant.overlay])
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_effect_says_exactly_what_is_decided_otherwise(mutant):
+    """Held against deciding again, at the edges of all that is dated."""
+    random = Random(mutant.what)
+    head = changed(mutant)
+    told = effects(BASE, head)
+    about = mutant.treaty or next(own for own in PACKS if own.id == "gsa-fin-usa")
+    members = sorted({party.member for party in about.parties} | {"FIN", "CHE"})
+    edges = [
+        change
+        for change in BASE.changes
+        if instant.parse("1900-01-01") < change < instant.parse("2100-01-01")
+    ]
+    categories = [
+        "proliferation",
+        "arms-transfer",
+        "missile-technology",
+        "atomic-energy",
+        "what nobody names",
+    ]
+    for _ in range(150):
+        sender, recipient = random.sample(members, 2)
+        at = random.choice(edges)
+        at = random.choice((at, Instant(at - 1)))
+        levels = REGISTRY.ladder(sender).at(at).levels
+        if not levels:
+            continue
+        level = random.choice(levels)
+        flag = random.choice((None, None, "x"))
+        category = random.choice(categories)
+        request = Request(
+            Label(sender, level.name, (sender, recipient)),
+            category,
+            at,
+            sender,
+            recipient,
+            flags=frozenset() if flag is None else frozenset((flag,)),
+        )
+        before, after = decide(BASE, request), decide(head, request)
+        lines = [
+            line
+            for line in told
+            if (line.sender, line.recipient) == (sender, recipient)
+            and line.category in (category, ANY_OTHER)
+            and level.reference in line.levels
+            and line.start <= at < line.until
+        ]
+        lines = [line for line in lines if line.category == category] or [
+            line for line in lines if category not in named((sender, recipient), BASE, head)
+        ]
+        # A flag is told where it makes the effect another one; else the line without it says it.
+        own = [line for line in lines if line.flag == flag]
+        plain = [line for line in lines if line.flag is None]
+        differs = before.outcome is not after.outcome
+        assert not own or differs, (mutant.what, request)
+        assert not differs or own or (flag is not None and plain), (mutant.what, request)
+        if differs:
+            line = (own or plain)[0]
+            assert (line.before, line.after) == tuple(
+                decision.codes[0] if decision.codes else decision.outcome.value
+                for decision in (before, after)
+            )

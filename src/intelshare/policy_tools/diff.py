@@ -1,21 +1,24 @@
 """The effect of a change of policy: what becomes releasable, what no longer is, and from when until when.
 
 Every pair of members, category, flag and level that the changed files can concern is decided in both worlds,
-in each stretch of time in which nothing changes; what differs is put together into few lines.
+in each stretch of time in which nothing changes for the two; what differs is put together into few lines.
+What the changed treaties alone answer alike before and after is answered alike by all, and not asked further.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, pairwise
 
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Label, Reference
 from intelshare.policy import Decision, Outcome, Overlay, Request, Rule, Treaty, World, decide
+from intelshare.policy.treaty import ANY_CATEGORY
 
 ANY_OTHER = "any other"
-"""Stands for every category that no file names."""
+"""Stands for every category that no treaty of the two and no law of theirs names."""
 
 _LAST = Instant(253_402_300_800_000_000)
 _RANK = {Outcome.DENY: 0, Outcome.HOLD: 1, Outcome.ALLOW: 2}
@@ -30,6 +33,7 @@ class Effect:
     recipient: str
     category: str
     flag: str | None
+    """Of the portion, where it makes the effect another one than without."""
     levels: tuple[Reference, ...]
     start: Instant
     until: Instant
@@ -40,24 +44,23 @@ class Effect:
 
 def effects(base: World, head: World) -> list[Effect]:
     """All that differs between two worlds of one registry, widening first. Empty: the same effect."""
-    treaties = _changed_treaties(base, head)
-    overlays = _changed_overlays(base, head)
-    stretches = list(_stretches(base, head))
-    # A rule may concern whatever any treaty lets through.
-    asked = [(treaty, None) for world in (base, head) for treaty in world.treaties] if overlays else treaties
-    categories = sorted(_categories(asked, overlays))
-    found: dict[tuple[str, str, str, str | None, Instant, Instant, str, str, bool], list[Reference]] = {}
-    for sender, recipient in sorted(_pairs(base, head, treaties, overlays)):
-        for category in categories:
-            for flag in (None, *sorted(_flags(overlays))):
-                for reference in Reference:
-                    question = (sender, recipient, category, flag)
-                    for change in _over_time(base, head, question, reference, stretches):
-                        found.setdefault((*question, *change), []).append(reference)
+    both = (base, head)
+    changed = _Changed(both, _changed_treaties(base, head), _changed_overlays(base, head))
+    found: dict[tuple[_Question, _Change], list[Reference]] = {}
+    for pair in sorted(_pairs(both, changed)):
+        questions = list(_questions(both, pair, changed))
+        stretches = _stretches(both, pair) if questions else []
+        plain: dict[tuple[str, Reference], list[_Change]] = {}
+        for question, reference in questions:
+            changes = list(_over_time(both, question, reference, stretches))
+            # Without a flag comes first; what a flag makes no other is told once.
+            if changes != plain.setdefault((question[2], reference), changes) or question[3] is None:
+                for change in changes:
+                    found.setdefault((question, change), []).append(reference)
     lines = [
         Effect(widens, sender, recipient, category, flag, tuple(levels), start, until, before, after)
         for (
-            (sender, recipient, category, flag, start, until, before, after, widens),
+            ((sender, recipient, category, flag), (start, until, before, after, widens)),
             levels,
         ) in found.items()
     ]
@@ -66,21 +69,21 @@ def effects(base: World, head: World) -> list[Effect]:
     )
 
 
+_Worlds = tuple[World, World]
+_Pair = tuple[str, str]
 _Question = tuple[str, str, str, str | None]
+"""Sender, recipient, category and flag."""
 _Change = tuple[Instant, Instant, str, str, bool]
+_Stretch = tuple[Instant, Instant]
 
 
 def _over_time(
-    base: World,
-    head: World,
-    question: _Question,
-    reference: Reference,
-    stretches: list[tuple[Instant, Instant]],
+    both: _Worlds, question: _Question, reference: Reference, stretches: list[_Stretch]
 ) -> Iterator[_Change]:
     """The differences for one question, stretches that adjoin and differ alike as one."""
     running: _Change | None = None
     for start, until in stretches:
-        differs = _difference(base, head, question, reference, start)
+        differs = _difference(both, question, reference, start)
         if running is not None and differs is not None and running[2:] == differs and running[1] == start:
             running = (running[0], until, *differs)
             continue
@@ -92,9 +95,10 @@ def _over_time(
 
 
 def _difference(
-    base: World, head: World, question: _Question, reference: Reference, at: Instant
+    both: _Worlds, question: _Question, reference: Reference, at: Instant
 ) -> tuple[str, str, bool] | None:
     sender, recipient, category, flag = question
+    base, head = both
     level = next(
         (level for level in head.registry.ladder(sender).at(at).levels if level.reference == reference), None
     )
@@ -112,23 +116,140 @@ def _word(decision: Decision) -> str:
     return decision.codes[0] if decision.codes else decision.outcome.value
 
 
-def _stretches(base: World, head: World) -> Iterator[tuple[Instant, Instant]]:
-    """Spans in which no decision changes. Both members are named, so groups count only where a law does."""
-    changes = {change for world in (base, head) for change in _changes(world) if BEGINNING < change < _LAST}
-    first = Instant(min(changes, default=Instant(0)) - 1)
-    yield from pairwise((first, *sorted(changes), NEVER))
+def _stretches(both: _Worlds, pair: _Pair) -> list[_Stretch]:
+    """Spans in which nothing changes for the two. Labels name both, so groups count only where a law does."""
+    changes = {change for world in both for change in _changes(world, pair) if BEGINNING < change < _LAST}
+    return list(pairwise((Instant(min(changes, default=Instant(0)) - 1), *sorted(changes), NEVER)))
 
 
-def _changes(world: World) -> Iterator[Instant]:
-    yield from World(replace(world.registry, groups={}), world.members, world.treaties).changes
-    for overlay in world.overlays.values():
-        for rule in _rules(overlay):
+def _changes(world: World, pair: _Pair) -> Iterator[Instant]:
+    registry = world.registry
+    for authority in (*pair, *_authorities(world)):
+        yield from chain.from_iterable(row.interval for row in registry.ladder(authority).rows)
+    for treaty in _shared(world, pair):
+        parties = tuple(party for party in treaty.parties if party.member in pair)
+        alone = replace(treaty, parties=parties)
+        yield from World(replace(registry, groups={}, ladders={}), frozenset(), (alone,)).changes
+    for member in pair:
+        for rule in _rules(world.overlays.get(member)):
             for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ())):
-                for spans in world.registry.groups[code].members.values():
-                    yield from (bound for span in spans for bound in span)
+                for spans in registry.groups[code].members.values():
+                    yield from chain.from_iterable(spans)
+
+
+def _authorities(world: World) -> set[str]:
+    """The organisations whose levels some article, reservation or rule is written in."""
+    words = {provision.ceiling for treaty in world.treaties for provision in treaty.provisions}
+    parties = chain.from_iterable(treaty.parties for treaty in world.treaties)
+    words |= {reservation.level_at_least or "" for party in parties for reservation in party.reservations}
+    words |= {rule.when.level_at_least or "" for own in world.overlays.values() for rule in _rules(own)}
+    known = world.registry.organisation_levels
+    return {known[word][0] for word in words if word in known}
+
+
+def _written(world: World, sender: str) -> set[Reference]:
+    """What the sender can write at any time; R0 always, be it as UNMARKED."""
+    return {Reference.R0} | {
+        level.reference for row in world.registry.ladder(sender).rows for level in row.levels
+    }
+
+
+def _shared(world: World, pair: _Pair) -> list[Treaty]:
+    """The treaties that list both."""
+    wanted = set(pair)
+    return [treaty for treaty in world.treaties if wanted <= _members(treaty)]
+
+
+def _members(treaty: Treaty) -> set[str]:
+    return {party.member for party in treaty.parties}
 
 
 # What can differ at all.
+
+
+@dataclass(frozen=True, eq=False)
+class _Changed:
+    """What is not the same before and after."""
+
+    both: _Worlds
+    treaties: list[tuple[Treaty | None, Treaty | None]]
+    overlays: list[Overlay]
+    _known: dict[Hashable, frozenset[tuple[str, Reference]]] = field(default_factory=dict)
+
+    @cached_property
+    def by_law(self) -> frozenset[str]:
+        """Members whose own law changed."""
+        return frozenset(overlay.member for overlay in self.overlays)
+
+    @cached_property
+    def alone(self) -> _Worlds:
+        """Both worlds with the changed treaties and nothing else."""
+        old = tuple(treaty for treaty, _ in self.treaties if treaty is not None)
+        new = tuple(treaty for _, treaty in self.treaties if treaty is not None)
+        base, head = self.both
+        return World(base.registry, base.members, old), World(head.registry, head.members, new)
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """Members that a changed treaty names otherwise than as a party."""
+        found: set[str] = set()
+        for treaty in chain.from_iterable(world.treaties for world in self.alone):
+            found |= {code for row in treaty.equivalence for code in (row.origin, row.to)}
+            for reservation in chain.from_iterable(party.reservations for party in treaty.parties):
+                found |= reservation.counterparties or set()
+        return frozenset(found)
+
+    def alike(self, member: str) -> Hashable:
+        """Members of whom this is equal are treated alike by the changed treaties."""
+        if member in self.named:
+            return member
+        ladder = self.both[1].registry.ladders.get(member)
+        parties = [
+            (number, treaty.id, replace(party, member=""))
+            for number, world in enumerate(self.alone)
+            for treaty in world.treaties
+            for party in treaty.parties
+            if party.member == member
+        ]
+        return (None if ladder is None else member, tuple(parties))
+
+    def answers(self, pair: _Pair) -> frozenset[tuple[str, Reference]]:
+        """Categories and levels that the changed treaties alone answer otherwise for the two."""
+        key = tuple(map(self.alike, pair))
+        if key not in self._known:
+            stretches = _stretches(self.alone, pair)
+            self._known[key] = frozenset(
+                (category, reference)
+                for category in _categories(chain.from_iterable(_shared(own, pair) for own in self.alone))
+                for reference in _written(self.both[1], pair[0])
+                if any(_scope(old, new, pair, category, reference) for old, new in self.treaties)
+                and any(
+                    _difference(self.alone, (*pair, category, None), reference, start)
+                    for start, _ in stretches
+                )
+            )
+        return self._known[key]
+
+
+def _questions(both: _Worlds, pair: _Pair, changed: _Changed) -> Iterator[tuple[_Question, Reference]]:
+    """What the changes can concern between the two: by law whatever any treaty of theirs lets through.
+
+    Categories that only an unchanged treaty names may be let through by that one, so each is asked by name.
+    """
+    own = [overlay for world in both for member in pair if (overlay := world.overlays.get(member))]
+    words = _categories(chain.from_iterable(_shared(world, pair) for world in both), own)
+    asked = set(changed.answers(pair))
+    asked |= {(word, reference) for category, reference in asked if category == ANY_OTHER for word in words}
+    if changed.by_law & set(pair):
+        asked |= {(category, reference) for category in words for reference in _written(both[1], pair[0])}
+    flags = (
+        {flag for overlay in own for rule in _rules(overlay) for flag in rule.when.flags or ()}
+        if asked
+        else ()
+    )
+    for category, reference in sorted(asked):
+        for flag in (None, *sorted(flags)):
+            yield (*pair, category, flag), reference
 
 
 def _changed_treaties(base: World, head: World) -> list[tuple[Treaty | None, Treaty | None]]:
@@ -149,14 +270,10 @@ def _changed_overlays(base: World, head: World) -> list[Overlay]:
     ]
 
 
-def _pairs(
-    base: World,
-    head: World,
-    treaties: Iterable[tuple[Treaty | None, Treaty | None]],
-    overlays: Iterable[Overlay],
-) -> set[tuple[str, str]]:
-    pairs: set[tuple[str, str]] = set()
-    for old, new in treaties:
+def _pairs(both: _Worlds, changed: _Changed) -> set[_Pair]:
+    """Who is concerned: the parties whose part changed with all others, all if the text did, and by law."""
+    pairs: set[_Pair] = set()
+    for old, new in changed.treaties:
         was = {} if old is None else {party.member: party for party in old.parties}
         now = {} if new is None else {party.member: party for party in new.parties}
         members = was.keys() | now.keys()
@@ -165,12 +282,43 @@ def _pairs(
             {member for member in members if was.get(member) != now.get(member)} if same_text else members
         )
         pairs |= {(one, other) for one in members for other in members if {one, other} & touched}
-    everybody = {
-        party.member for world in (base, head) for treaty in world.treaties for party in treaty.parties
-    }
-    for overlay in overlays:
-        pairs |= {pair for other in everybody for pair in ((overlay.member, other), (other, overlay.member))}
+    for member in changed.by_law:
+        listing = [treaty for world in both for treaty in world.treaties if member in _members(treaty)]
+        for other in set().union(*map(_members, listing)):
+            pairs |= {(member, other), (other, member)}
     return {pair for pair in pairs if pair[0] != pair[1]}
+
+
+def _scope(old: Treaty | None, new: Treaty | None, pair: _Pair, category: str, reference: Reference) -> bool:
+    """Whether a treaty may treat a category and level otherwise: its dates, rows or either party changed, or
+    the articles that reach so high.
+    """
+    if old is None or new is None:
+        return True
+    frame = [
+        (
+            treaty.kind,
+            treaty.in_force,
+            treaty.terminated,
+            frozenset(treaty.equivalence),
+            # A party that adopted the text of its file is no other for another text.
+            {
+                replace(party, text="" if party.text == treaty.text else party.text)
+                for party in treaty.parties
+                if party.member in pair
+            },
+            {
+                (one.start, one.until, one.reinstated, one.ceiling)
+                if one.ceiling not in Reference.__members__
+                else (one.start, one.until, one.reinstated)
+                for one in treaty.provisions
+                if (category in one.categories or ANY_CATEGORY in one.categories)
+                and not (one.ceiling in Reference.__members__ and Reference[one.ceiling] < reference)
+            },
+        )
+        for treaty in (old, new)
+    ]
+    return frame[0] != frame[1]
 
 
 def _body(treaty: Treaty) -> tuple[object, ...]:
@@ -184,28 +332,18 @@ def _body(treaty: Treaty) -> tuple[object, ...]:
     )
 
 
-def _categories(
-    treaties: Iterable[tuple[Treaty | None, Treaty | None]], overlays: Iterable[Overlay]
-) -> set[str]:
+def _categories(treaties: Iterable[Treaty], overlays: Iterable[Overlay] = ()) -> set[str]:
+    """Every category that one of these names, and one for all that none does."""
     words: set[str] = {ANY_OTHER}
-    for treaty in [treaty for both in treaties for treaty in both if treaty is not None]:
+    for treaty in treaties:
         words |= {word for provision in treaty.provisions for word in provision.categories}
-        words |= {
-            word
-            for party in treaty.parties
-            for reservation in party.reservations
-            for word in reservation.categories or ()
-        }
+        for reservation in chain.from_iterable(party.reservations for party in treaty.parties):
+            words |= reservation.categories or set()
     for overlay in overlays:
-        for rule in _rules(overlay):
-            words |= rule.when.categories or set()
+        words |= {word for rule in _rules(overlay) for word in rule.when.categories or ()}
     return words - {"*"}
 
 
-def _flags(overlays: Iterable[Overlay]) -> set[str]:
-    return {flag for overlay in overlays for rule in _rules(overlay) for flag in rule.when.flags or ()}
-
-
-def _rules(overlay: Overlay) -> tuple[Rule, ...]:
+def _rules(overlay: Overlay | None) -> tuple[Rule, ...]:
     """The rules that can change an outcome; ``oblige`` cannot."""
-    return (*overlay.forbid, *overlay.hold, *overlay.refuse)
+    return () if overlay is None else (*overlay.forbid, *overlay.hold, *overlay.refuse)
