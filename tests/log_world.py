@@ -37,7 +37,6 @@ class Logs:
     def __init__(self, members: Any) -> None:
         self.members = members
         self.now = NOW
-        self.trees: dict[str, Any] = {code: {} for code in members}
         self.answers: list[Any] = []
 
     def act(self, code: str, count: int = 1) -> None:
@@ -77,7 +76,7 @@ class Logs:
         """Ask what a member wants to ask, and let it judge the answers."""
         for member, ask in effects.asks:
             other = self.members[member]
-            path = answer(other.node, other.store, self.trees[member], ask)
+            path = answer(other.node, other.store, ask)
             if path is not None:
                 self.answers.append(path)
                 proved = self.members[code].do(prove, member, other.node.uri, path, at=self.tick())
@@ -87,8 +86,7 @@ class Logs:
         """A new incarnation begins."""
         member = self.members[code]
         fresh = Incarnation(member.node.incarnation + 1)
-        member.node = replace(member.node, incarnation=fresh)
-        self.trees[code] = {}
+        member.node = replace(member.node, incarnation=fresh, trees={})
         member.do(begin, at=self.tick())
 
     def alarms(self, code: str) -> list[EvidenceRow]:
@@ -126,5 +124,6 @@ def rewrite(member: Member, place: int, incarnation: Incarnation | None = None) 
     rows[place] = replace(old, leaf=entry_hash(old.type, old.at, salt, record), sealed_entry=sealed)
     head = member.store.get(LOG_HEAD, log)
     grown = append(LogHead(log, 0, b""), [row.leaf for row in rows[: head.size]])
+    member.node.trees.clear()
     changes = (Put(LOG, rows[place]), Put(LOG_HEAD, replace(head, frontier=grown.frontier)))
     member.store.apply(Plan(changes, None))

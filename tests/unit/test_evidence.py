@@ -106,7 +106,7 @@ def proof(logs: Logs, code: str, wanted: Wanted) -> bytes:
     logs.say(code)
     held = member.node.trust.members
     documents = {one: documents_of(trust) for one, trust in held.items()}
-    file = prove_entries(member.node, member.store, {}, wanted, documents)
+    file = prove_entries(member.node, member.store, wanted, documents)
     return write(file).encode()
 
 

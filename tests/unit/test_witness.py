@@ -10,9 +10,10 @@ import pytest
 
 from builders import seeded, user
 from intelshare.audit.exhibit import Exhibit, describe
+from intelshare.audit.path import LogAsk
 from intelshare.audit.records import EntryType, Settled, Witnessed
 from intelshare.broker import evidence, held, witness
-from intelshare.broker.checkpoint import due, own
+from intelshare.broker.checkpoint import answer, due, own
 from intelshare.broker.held import Held
 from intelshare.broker.hello import begin, greet
 from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, LOG_HEAD, PENDING, STATEMENT, TABLES
@@ -96,7 +97,6 @@ def test_row_63_a_rewritten_log_is_caught_by_any_peer_that_holds_an_earlier_chec
         logs.show("USA", "FRA")
         sizes.append(own(logs.members["USA"].node, logs.members["USA"].store).size)
     rewrite(logs.members["USA"], sizes[1] + 1)
-    logs.trees["USA"] = {}
     logs.act("USA")
     assert logs.show("USA", "FRA") == [""]
     assert (
@@ -152,6 +152,21 @@ def test_row_63_an_entry_edited_without_covering_the_tracks_leaves_the_log_witho
     assert "LOG_INCONSISTENT: no proof that its log still begins with" in said(logs, "FRA")
     with pytest.raises(IntelshareError, match="EVIDENCE_INCONCLUSIVE"):
         check_evidence(logs.export("FRA", logs.alarms("FRA")[0]), "file")
+
+
+def test_pages_noted_as_a_log_grows_are_those_that_reading_it_gives(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.act("USA", 700)
+    log = usa.node.incarnation
+    size = usa.store.get(LOG_HEAD, log).size
+    for earlier in (1, 255, 256, 257, 500, 512, 513, size):
+        ask = LogAsk(usa.node.uri, log, earlier, log, size)
+        noted = answer(usa.node, usa.store, ask)
+        read = answer(replace(usa.node, trees={}), usa.store, ask)
+        assert noted == read
+        assert noted is not None
+        assert len(noted.proof) > 0
+    assert len(usa.node.trees[log]._pages) == size // 256
 
 
 def test_amnesia_is_shown_with_what_was_forgotten_and_never_called_a_fork(logs: Logs) -> None:
@@ -366,7 +381,6 @@ def test_an_operator_ends_an_alarm_the_evidence_stays_and_the_log_is_taken_as_it
     logs.act("USA", 2)
     logs.show("USA", "FRA")
     rewrite(logs.members["USA"], 1)
-    logs.trees["USA"] = {}
     logs.act("USA")
     logs.show("USA", "FRA")
     (row,) = logs.alarms("FRA")

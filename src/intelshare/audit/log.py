@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from intelshare.crypto.pae import Domain, digest, u64
 from intelshare.ids import Digest, Incarnation
@@ -42,16 +43,24 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def append(head: LogHead, entries: Sequence[bytes]) -> LogHead:
-    """The log with these entry hashes at its end."""
+PAGE_LEVEL: Final = 8
+"""A page is 256 entries: its root is the node of this level."""
+
+
+def append(
+    head: LogHead, entries: Sequence[bytes], note: Callable[[int, bytes], None] | None = None
+) -> LogHead:
+    """The log with these entries at its end. ``note`` is told number and root of every page completed."""
     peaks = [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)]
     size = head.size
     for entry in entries:
         node = leaf_hash(entry)
-        carry = size
+        carry, level = size, 0
         while carry & 1:
             node = node_hash(peaks.pop(), node)
-            carry >>= 1
+            carry, level = carry >> 1, level + 1
+            if level == PAGE_LEVEL and note is not None:
+                note(size >> PAGE_LEVEL, node)
         peaks.append(node)
         size += 1
     return LogHead(head.incarnation, size, b"".join(peaks))

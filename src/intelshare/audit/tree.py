@@ -1,8 +1,8 @@
 """A log's tree over entries that stay on the disk: proofs at the cost of a page, whatever the log's size.
 
-Kept in memory are only the roots of whole pages of 256 entries (32 bytes each: 125 kB for a million entries),
-each computed once from the entries themselves. A log that was closed before this start is therefore read
-whole the first time that somebody asks for a proof of it: what was edited on the disk meanwhile shows.
+Kept in memory are only the roots of whole pages of 256 entries (32 bytes each: 4,000 of them for a million
+entries). Of the log that grows they are noted as it grows. A log that was closed before this start is read
+whole, once, when somebody first asks for a proof of it: what was edited on the disk meanwhile shows.
 """
 
 from __future__ import annotations
@@ -10,26 +10,36 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from intelshare.audit.log import node_hash
+from intelshare.audit.log import PAGE_LEVEL, node_hash
 from intelshare.audit.proofs import inclusion_path, inconsistent, prefix_path, root_over
 
-PAGE: Final = 256
+PAGE: Final = 1 << PAGE_LEVEL
 
 Fetch = Callable[[int, int], Sequence[bytes]]
 """The entry hashes from one place up to another, in order; fewer if some are missing."""
 
 
 class Tree:
-    """One log. Not thread-safe; a memory that changes no outcome."""
+    """One log. A memory that changes no outcome.
+
+    A page noted by a step that was not committed is noted again, as it then is, before the log is so long.
+    """
 
     def __init__(self) -> None:
-        self._pages: list[bytes] = []
+        self._pages: dict[int, bytes] = {}
+        self._whole = 0
+
+    def note(self, page: int, root: bytes) -> None:
+        """A page is complete."""
+        self._pages[page] = root
 
     def grow(self, fetch: Fetch, size: int) -> None:
-        """Take in the whole pages below ``size``. Raises TrustError LOG_INCONSISTENT for missing entries."""
-        while (len(self._pages) + 1) * PAGE <= size:
-            low = len(self._pages) * PAGE
-            self._pages.append(root_over(_whole(fetch, low, low + PAGE)))
+        """Know the whole pages below ``size``. Raises TrustError LOG_INCONSISTENT for missing entries."""
+        while (self._whole + 1) * PAGE <= size:
+            if self._whole not in self._pages:
+                low = self._whole * PAGE
+                self._pages[self._whole] = root_over(_whole(fetch, low, low + PAGE))
+            self._whole += 1
 
     def inclusion(self, fetch: Fetch, index: int, size: int) -> list[bytes]:
         """The inclusion proof of an entry in the log of ``size``. Raises IndexError, LOG_INCONSISTENT."""
@@ -49,6 +59,10 @@ class Tree:
             return root_over(_whole(fetch, low, high))
         split = low + (1 << ((count - 1).bit_length() - 1))
         return node_hash(self._root(fetch, low, split), self._root(fetch, split, high))
+
+
+Trees = dict[int, Tree]
+"""By incarnation: of the own logs those that grew or were asked about since the start."""
 
 
 def _whole(fetch: Fetch, low: int, high: int) -> Sequence[bytes]:

@@ -51,9 +51,6 @@ RANK: Final = 3
 
 _TYPES: Final = frozenset(range(256))
 
-Trees = dict[Incarnation, Tree]
-"""The own logs' trees, as far as they were asked about since the start."""
-
 
 def due(node: Node, view: View, now: Instant) -> bool:
     """Whether ``checkpoint`` has something to say, and the time for it has come."""
@@ -146,7 +143,7 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
             tx.end(peer, leaf)
 
 
-def answer(node: Node, view: View, trees: Trees, ask: LogAsk) -> LogPath | None:
+def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
     """What the asker may check. None: the later checkpoint is not known here (any more).
 
     An own log that does not hold together any more gives a path that proves nothing: whoever asked says so.
@@ -160,22 +157,22 @@ def answer(node: Node, view: View, trees: Trees, ask: LogAsk) -> LogPath | None:
     if head is None or not 0 < ask.until_size <= head.size:
         return None
     try:
-        return _path(node, view, trees, ask)
+        return _path(node, view, ask)
     except (TrustError, CryptoError, StoreError):
         return LogPath(ask, (), (), ())
 
 
-def _path(node: Node, view: View, trees: Trees, ask: LogAsk) -> LogPath:
-    hops, end = hops_to(node, view, trees, Incarnation(ask.until), ask.until_size, ask.incarnation)
+def _path(node: Node, view: View, ask: LogAsk) -> LogPath:
+    hops, end = hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)
     proof: list[bytes] = []
     if end.incarnation == ask.incarnation and 0 < ask.size <= end.size:
-        tree = trees.setdefault(end.incarnation, Tree())
+        tree = node.trees.setdefault(end.incarnation, Tree())
         proof = tree.prefix(fetch_of(node, view, end.incarnation), ask.size, end.size)
     return LogPath(ask, tuple(hops), tuple(proof), ())
 
 
 def hops_to(
-    node: Node, view: View, trees: Trees, incarnation: Incarnation, size: int, wanted: int
+    node: Node, view: View, incarnation: Incarnation, size: int, wanted: int
 ) -> tuple[list[Hop], Cosigned]:
     """From a log at a size back to log ``wanted``, or as far as logs go; and where that one ends.
 
@@ -188,7 +185,7 @@ def hops_to(
         if first is None or not end.size:
             raise inconsistent("the first entry of a log is missing")
         opened = open_entry(node, first)
-        tree = trees.setdefault(end.incarnation, Tree())
+        tree = node.trees.setdefault(end.incarnation, Tree())
         proof = tree.inclusion(fetch_of(node, view, end.incarnation), 0, end.size)
         hops.append(Hop(first.at, opened.salt, opened.record, tuple(proof)))
         start = decode(Start, opened.record)

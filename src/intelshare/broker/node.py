@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from intelshare.audit.tree import Trees
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
@@ -40,6 +41,8 @@ class Node:
     roots: VerifiedRoots
     """Batches whose signatures held: a memory that changes no outcome."""
     version: str = "0"
+    trees: Trees = field(default_factory=dict, repr=False, compare=False)
+    """Page roots of the own logs: a memory that changes no outcome."""
 
 
 def with_trust(node: Node, trust: TrustView) -> Node:

@@ -10,7 +10,7 @@ from intelshare.audit.path import Hop
 from intelshare.audit.portable import PROOF_SCHEMA, Cosigning, Documents, ProofFile, ProvedEntry, plain, wrap
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.audit.tree import Tree
-from intelshare.broker.checkpoint import Trees, fetch_of, hops_to, own, peer_nodes
+from intelshare.broker.checkpoint import fetch_of, hops_to, own, peer_nodes
 from intelshare.broker.held import Held
 from intelshare.broker.node import Node
 from intelshare.broker.stored import id_range
@@ -41,7 +41,7 @@ class Wanted:
     statement: str = ""
 
 
-def prove_entries(node: Node, view: View, trees: Trees, wanted: Wanted, documents: Documents) -> ProofFile:
+def prove_entries(node: Node, view: View, wanted: Wanted, documents: Documents) -> ProofFile:
     """The file. Raises DeliveryError NOT_FOUND, TrustError LOG_INCONSISTENT for a damaged log."""
     last = own(node, view)
     if last is None or last.incarnation != node.incarnation:
@@ -53,12 +53,12 @@ def prove_entries(node: Node, view: View, trees: Trees, wanted: Wanted, document
         raise DeliveryError(
             "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
         )
-    entries = [_entry(node, view, trees, last, row) for row in rows]
+    entries = [_entry(node, view, last, row) for row in rows]
     return ProofFile(
         PROOF_SCHEMA,
         node.uri,
         wrap(Evidence, decode(Evidence, last.signed)),
-        _cosigned(node, view, trees, last),
+        _cosigned(node, view, last),
         entries,
         documents,
     )
@@ -72,10 +72,10 @@ def signed_of_peers(node: Node, view: View) -> Sequence[tuple[CheckpointRow, Evi
     return [(row, decode(Evidence, row.signed)) for row in rows]
 
 
-def _cosigned(node: Node, view: View, trees: Trees, last: CheckpointRow) -> list[Cosigning]:
+def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
     """Who has seen the present log, each with the proof that the checkpoint begins with what it saw."""
     found = []
-    tree = trees.setdefault(last.incarnation, Tree())
+    tree = node.trees.setdefault(last.incarnation, Tree())
     for _, signed in signed_of_peers(node, view):
         for seen in decode(Checkpoint, signed.data).cosigned:
             if (seen.origin, seen.incarnation) == (node.uri, last.incarnation) and seen.size <= last.size:
@@ -84,11 +84,11 @@ def _cosigned(node: Node, view: View, trees: Trees, last: CheckpointRow) -> list
     return found
 
 
-def _entry(node: Node, view: View, trees: Trees, last: CheckpointRow, row: LogRow) -> ProvedEntry:
-    hops, end = hops_to(node, view, trees, last.incarnation, last.size, row.incarnation)
+def _entry(node: Node, view: View, last: CheckpointRow, row: LogRow) -> ProvedEntry:
+    hops, end = hops_to(node, view, last.incarnation, last.size, row.incarnation)
     if end.incarnation != row.incarnation or row.place >= end.size:
         raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {row.place} of its log")
-    tree = trees.setdefault(row.incarnation, Tree())
+    tree = node.trees.setdefault(row.incarnation, Tree())
     proof = tree.inclusion(fetch_of(node, view, row.incarnation), row.place, end.size)
     opened = open_entry(node, row)
     return ProvedEntry(

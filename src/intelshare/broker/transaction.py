@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
 from intelshare.audit.path import LogAsk
+from intelshare.audit.tree import Tree
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import FRAMING, Carried, Frame, Outbound
 from intelshare.broker.node import Node
@@ -217,7 +218,8 @@ class Transaction:
         """Everything that was put, as one plan."""
         if self._entries:
             row = self._log_head()
-            head = append(LogHead(row.incarnation, row.size, row.frontier), self._entries)
+            tree = self.node.trees.setdefault(row.incarnation, Tree())
+            head = append(LogHead(row.incarnation, row.size, row.frontier), self._entries, tree.note)
             self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
         if self._rows:
             me = self.get(NODE, SELF)

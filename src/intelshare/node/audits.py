@@ -45,7 +45,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
             request.statement,
         )
         file = await links.over_logs(
-            lambda view, trees: prove_entries(shell.node, view, trees, wanted, _documents(shell))
+            lambda view: prove_entries(shell.node, view, wanted, _documents(shell))
         )
         return pb.FileResponse(text=write(file))
 

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.checkpoint import Trees, answer
+from intelshare.broker.checkpoint import answer
 from intelshare.broker.effects import Effects, Led
 from intelshare.broker.frame import Outbound
 from intelshare.broker.hello import Met
@@ -59,7 +59,6 @@ class Links:
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
         self._reviewed: Snapshot | None = None
-        self._trees: Trees = {}
         self._answering = asyncio.Lock()
         self.pump = Pump(shell, self.by_member)
         self.shredder = Shredder(shell, self.act)
@@ -301,13 +300,12 @@ class Links:
 
     async def _about_logs(self, ask: LogAsk) -> LogPath | None:
         """How the own log follows from what a peer holds of it."""
-        return await self.over_logs(lambda view, trees: answer(self._shell.node, view, trees, ask))
+        return await self.over_logs(lambda view: answer(self._shell.node, view, ask))
 
-    async def over_logs(self, question: Callable[[View, Trees], T]) -> T:
-        """Ask something of the own logs and their trees. Beside the loop: it may read a whole log."""
+    async def over_logs(self, question: Callable[[View], T]) -> T:
+        """Ask something of the own logs. Beside the loop: it may read a whole log."""
         async with self._answering:
-            query = self._shell.store.query
-            return await asyncio.to_thread(query, lambda view: question(view, self._trees))
+            return await asyncio.to_thread(self._shell.store.query, question)
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""

@@ -121,7 +121,7 @@ class Link:
             case Acks(acks):
                 self._hear(acks)
             case LogAsk() as ask:
-                answered = answer(process.node, process.view, process.trees, ask)
+                answered = answer(process.node, process.view, ask)
                 if answered is not None:
                     self._send(path_message(answered))
             case LogPath() as path:

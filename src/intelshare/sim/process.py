@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.checkpoint import Trees, due
+from intelshare.broker.checkpoint import due
 from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
 from intelshare.broker.end import anything_over
@@ -48,7 +48,6 @@ class Process:
         self.forgets = machine.forgets
         self.serving = False
         self.links: dict[MemberCode, Link] = {}
-        self.trees: Trees = {}
         self._machine = machine
         self._network = network
         self._ready: dict[MemberCode, int] = {}
