@@ -140,7 +140,13 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
                 f"{originator}, whose portion it is, is no member that this node knows",
                 hint="`intelshare member import` adds one",
             )
-        _hand_own(tx, written, originator)
+        held = _hand_own(tx, written, originator)
+        if held.cause != Cause.NONE or held.receipt == BestReceipt.REFUSED:
+            raise DeliveryError(
+                "INPUT_INVALID",
+                f"{originator}, whose portion it is, does not get the bulletin and cannot be asked about it",
+                hint=f"`intelshare outbox {asking.bulletin}` shows why",
+            )
         asked = Consent(originator, md, tuple(slots[originator]), asking.recipient, until)
         said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
         lines.append(Line(written.row.bulletin, _put(tx, originator, 1, asked, State.ASKED)))
@@ -240,16 +246,18 @@ def _foreign(node: Node, written: Written, now: Instant) -> dict[MemberCode, lis
     return slots
 
 
-def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> None:
+def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> PairRow:
     """Address the bulletin to the originator of some of its portions: it must see what it is asked about, and
     gets no more than it may have."""
     md, row = written.row.md, written.row
-    if tx.get(PAIR, md, originator) is not None:
-        return
+    known = tx.get(PAIR, md, originator)
+    if known is not None:
+        return known
     decided = judge(tx.node, written.decidable(), originator, tx.now, valid_until=row.expires)
     new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by))
     if new.ready:
         tx.ready.add(originator)
+    return new
 
 
 def _answered(inbound: Inbound, leaf: LeafId, said: Consent) -> State:

@@ -13,10 +13,19 @@ from intelshare.broker.destroy import anything_due, mark_due
 from intelshare.broker.effects import Effects
 from intelshare.broker.node import Node
 from intelshare.broker.stored import facts_of, with_facts
-from intelshare.broker.tables import NODE, OUTGOING, PAIR, STATEMENT, OutgoingRow, PairRow
+from intelshare.broker.tables import (
+    CONSENT,
+    NODE,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    STATEMENT,
+    OutgoingRow,
+    PairRow,
+)
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Cancelled, Kind, StreamHead
+from intelshare.crypto.records import Cancelled, Consent, Kind, StreamHead
 from intelshare.delivery import BestReceipt, Cause, Ranges, Stage, pair
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.ids import Sequence as Number
@@ -76,9 +85,19 @@ def cancel(tx: Transaction, rows: Iterable[PairRow]) -> None:
 def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
     """Note why a pair was stopped, in its row and in the log. What was handed over needs ``stop``."""
     tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
+    unask(tx, row)
     # Beside a receipt stand the receipt's own codes.
     told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
     tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=told))
+
+
+def unask(tx: Transaction, row: PairRow) -> None:
+    """A recipient that will not hold the bulletin cannot say whether others may: questions to it end."""
+    if not tx.view.count(CONSENT, "key", row.md):
+        return
+    for said in tx.view.find(STATEMENT, "number", row.recipient, Kind.CONSENT):
+        if tx.get(PENDING, said.leaf, row.recipient) is not None and decode(Consent, said.data).md == row.md:
+            tx.end(row.recipient, said.leaf)
 
 
 def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:

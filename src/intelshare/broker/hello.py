@@ -20,6 +20,7 @@ from intelshare.broker.end import cancel, head_acknowledged, head_of
 from intelshare.broker.frame import Ack, Gap
 from intelshare.broker.held import latest
 from intelshare.broker.node import Node
+from intelshare.broker.review import denial
 from intelshare.broker.streams import gap_of, missing, take_head
 from intelshare.broker.tables import (
     INCOMING,
@@ -34,9 +35,9 @@ from intelshare.broker.tables import (
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.broker.witness import remember
-from intelshare.crypto.codec import encode
+from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Kind, StreamHead, Trust
+from intelshare.crypto.records import Kind, StreamHead, Trust, TrustType
 from intelshare.delivery import BestReceipt, Cause, Stage
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.envelope import stream_start
@@ -139,6 +140,7 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
     # Always: nothing in a hello tells whether there are any.
     gaps.append(Gap.of_acts(next_act(view, peer.member)))
     lacking = _lacking(node, peer.payload)
+    _take_back_directories(tx, peer.member)
     if lacking:
         tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
     lost = remember(tx, peer.member, peer.node, peer.payload)
@@ -161,6 +163,8 @@ def announce(
     if signed is None or not peers:
         return tx.plan(tx.effects())
     data = encode(Trust, signed)
+    for peer in peers:
+        _take_back_directories(tx, peer)
     tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])
     return tx.plan(tx.effects())
 
@@ -184,8 +188,9 @@ def acknowledge(
 def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random) -> Plan[bool]:
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
-    Whether there was any. Numbers of pairs that were stopped stay unsent; another member's are unknown here.
-    Who asks for what it has signed for and was recalled since has forgotten it: its number is cancelled.
+    Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
+    member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it: its
+    number is cancelled.
     """
     tx = Transaction(node, view, now, random)
     queued = 0
@@ -207,6 +212,7 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
             if (
                 stopped is None
                 or stopped.cause != Cause.NONE
+                or denial(tx, stopped)
                 or view.get(PENDING, row.leaf, peer) is not None
             ):
                 continue
@@ -247,6 +253,15 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
                 queued += 1
         after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
     return tx.plan(queued)
+
+
+def _take_back_directories(tx: Transaction, peer: MemberCode) -> None:
+    """An own directory that the peer has not acknowledged need not arrive any more: after a newer one it would
+    be rejected as TRUST_ROLLBACK, and sent again without end."""
+    for said in tx.view.find(STATEMENT, "number", peer, Kind.TRUST):
+        waits = tx.get(PENDING, said.leaf, peer) is not None
+        if waits and decode(Trust, said.data).type is TrustType.DIRECTORY:
+            tx.end(peer, said.leaf)
 
 
 def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, ReceiptJoined
+from intelshare.broker.end import unask
 from intelshare.broker.frame import Carried
 from intelshare.broker.inbound import Inbound, known_row
 from intelshare.broker.node import Node
@@ -76,6 +77,8 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
         if is_ready(facts):
             tx.ready.add(inbound.member)
+        if facts.receipt is BestReceipt.REFUSED:
+            unask(tx, row)
     tx.delete(PENDING, said.leaf, inbound.member)
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.put(RECEIPT, ReceiptRow(statement.md, inbound.member, verified.leaf))

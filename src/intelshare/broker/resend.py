@@ -20,7 +20,7 @@ from intelshare.broker.tables import (
 )
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.records import Kind
-from intelshare.delivery import Cause
+from intelshare.delivery import BestReceipt, Cause
 from intelshare.ids import Digest, KeyId, LeafId, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
@@ -43,17 +43,20 @@ def resend(
 ) -> Plan[Loaded]:
     """What is unacknowledged and not on the way (``busy``), most urgent first, up to ``room`` bytes.
 
-    Writes nothing; takes its turn among the commits, so that what it finds is durable when it leaves.
-    Releases that were stopped or may not go any more are not among them (promise P9).
+    Takes its turn among the commits, so that what it finds is durable when it leaves. Releases that were
+    stopped or may not go any more are not among them (promise P9); one with a receipt, for which only a peer
+    that forgot has asked, is not looked at again until it asks again.
     """
     tx = Transaction(node, view, now, random)
     found: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
     waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
-            return Plan((), (_outbound(view, peer, found), True))
+            return tx.plan((_outbound(view, peer, found), True))
         statement = view.get(STATEMENT, pending.leaf)
         if statement is None or not _goes(tx, statement):
+            if statement is not None and _is_answered(tx, statement):
+                tx.delete(PENDING, pending.leaf, peer)
             continue
         portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
         bodies = tuple([portion.body for portion in portions if portion is not None])
@@ -64,8 +67,8 @@ def resend(
         found.setdefault((statement.batch, statement.kem), []).append(item)
         room -= pending.size
         if taken + 1 >= MAX_LEAVES:
-            return Plan((), (_outbound(view, peer, found), True))
-    return Plan((), (_outbound(view, peer, found), False))
+            return tx.plan((_outbound(view, peer, found), True))
+    return tx.plan((_outbound(view, peer, found), False))
 
 
 def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
@@ -79,6 +82,11 @@ def _goes(tx: Transaction, statement: StatementRow) -> bool:
         return True
     row = tx.view.get(PAIR, statement.md, statement.peer)
     return row is not None and row.cause == Cause.NONE and not denial(tx, row)
+
+
+def _is_answered(tx: Transaction, statement: StatementRow) -> bool:
+    row = tx.view.get(PAIR, statement.md, statement.peer)
+    return row is not None and row.receipt != BestReceipt.NONE
 
 
 def _outbound(view: View, peer: MemberCode, groups: _Groups) -> tuple[Outbound, ...]:
