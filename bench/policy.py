@@ -83,11 +83,11 @@ def from_disk(registry: Registry, texts: Mapping[str, str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
             Path(folder, name).write_text(text, "utf-8")
-        start = time.perf_counter()
+        start = time.process_time()
         read = {path.name: path.read_text("utf-8") for path in Path(folder).iterdir()}
         made = world(registry, parse(registry, read))
         made.at(START)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 def labels(registry: Registry) -> list[Label]:
@@ -129,7 +129,7 @@ def throughput(made: World, mixed: Sequence[Request]) -> dict[str, float]:
     few = mixed[: len(mixed) // 4]
     return {
         "decisions_per_s": rate(made, mixed),
-        "unlike_labels_per_s": rate(made, list(unlike_labels(made.registry, few))),
+        "unlike_labels_per_s": rate(made, list(unlike_labels(made.registry, mixed))),
         "any_instant_per_s": rate(made, list(any_instant(few))),
         "repeated_1000_per_s": rate(made, repeated),
         "allowed_percent": 100 * sum(allows(made, request) for request in few) / len(few),
