@@ -20,6 +20,7 @@ from typing import Final
 
 from intelshare.audit.exhibit import contradiction, exhibit_of
 from intelshare.audit.records import EntryType, Rejected, TreatyActed
+from intelshare.broker.act_record import FIRST, check, record_of, value_of
 from intelshare.broker.effects import Effects
 from intelshare.broker.evidence import contradict, signed_of
 from intelshare.broker.frame import Carried, Gap
@@ -28,13 +29,11 @@ from intelshare.broker.node import Node, with_acts
 from intelshare.broker.register import need_role
 from intelshare.broker.tables import ACT, PENDING, RECEIVED, STATEMENT, ActRow, ReceivedRow
 from intelshare.broker.transaction import Transaction
-from intelshare.crypto.codec import decode, encode, malformed
-from intelshare.crypto.records import Act, Kind, TreatyAct
-from intelshare.crypto.records import Reservation as Signed
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Kind, TreatyAct
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
-from intelshare.instant import EPOCH, NEVER, Instant
-from intelshare.labels import BEGINNING, Interval
+from intelshare.instant import EPOCH, Instant
 from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
@@ -50,8 +49,6 @@ MAX_CONTRADICTING: Final = 16
 
 MAX_BYTES: Final = 8192
 """Of one act."""
-
-_FIRST: Final = LeafId(bytes(32))
 
 
 class Held(IntEnum):
@@ -90,7 +87,7 @@ def acts(view: View, *member: MemberCode) -> list[ActRow]:
 
 def counting(view: View) -> list[PartyAct]:
     """The acts that the world at a start is compiled from."""
-    return [_value(row) for row in acts(view) if row.state == Held.COUNTS]
+    return [value_of(row) for row in acts(view) if row.state == Held.COUNTS]
 
 
 def effect_of_act(node: Node, view: View, acting: Acting, now: Instant) -> tuple[Acted, World]:
@@ -141,7 +138,7 @@ def act(node: Node, view: View, acting: Acting, now: Instant, random: Random) ->
     said = effect_of_act(node, view, acting, now)[0].act
     tx = Transaction(node, view, now, random)
     last = _last(acts(view, node.member))
-    data = encode(TreatyAct, _record(said, _FIRST if last is None else last.leaf))
+    data = encode(TreatyAct, record_of(said, FIRST if last is None else last.leaf))
     if len(data) > MAX_BYTES:
         raise DeliveryError("TOO_LARGE", f"an act has at most {MAX_BYTES} bytes, not {len(data)}")
     peers = [member for member in node.trust.members if member != node.member]
@@ -149,7 +146,7 @@ def act(node: Node, view: View, acting: Acting, now: Instant, random: Random) ->
     row = ActRow(node.member, said.n, leaf, Held.COUNTS, now, said.since, acting.user, data)
     _let_count(tx, row)
     # As it will be read at the next start.
-    tx.node = with_acts(tx.node, (*tx.node.world.acts, _value(row)))
+    tx.node = with_acts(tx.node, (*tx.node.world.acts, value_of(row)))
     return tx.plan(Acted(said, tx.effects()))
 
 
@@ -162,7 +159,7 @@ def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     said = verified.read(TreatyAct)
     if said.member != member:
         raise CryptoError("SIGNER_NOT_AUTHORISED", f"{member} signs an act of {said.member}")
-    _check(said)
+    check(said)
     if inbound.acts is None:
         inbound.acts = {row.leaf: row for row in acts(tx.view, member)}
     held = inbound.acts
@@ -174,7 +171,7 @@ def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if any(other.n == said.n for other in held.values()) or said.n < expected:
         raise _contradiction(inbound, verified, row)
     stuck = _contradicted(held.values())
-    if not stuck and said.n == expected and said.previous != (_FIRST if last is None else last.leaf):
+    if not stuck and said.n == expected and said.previous != (FIRST if last is None else last.leaf):
         raise _contradiction(inbound, verified, row)
     if said.n > min(expected + MAX_WAITING, MAX_ACTS):
         raise DeliveryError("RATE", f"act {said.n} of {member}, of which {expected} is the next")
@@ -215,7 +212,7 @@ def resume(
             since = max(decode(TreatyAct, held.data).effective, now)
             row = changed(held, state=Held.COUNTS, since=since, by=user)
             _let_count(tx, row)
-        counted.append(_value(row))
+        counted.append(value_of(row))
         last = row.n
     others = [one for one in node.world.acts if one.member != member]
     tx.node = with_acts(tx.node, (*others, *counted))
@@ -284,14 +281,6 @@ def _part(world: World, said: PartyAct) -> object:
     return party.in_force, frozenset(party.suspended), frozenset(party.reservations), party.text
 
 
-def _check(said: TreatyAct) -> None:
-    wanted = {Act.RESERVE: (1,), Act.REINSTATE: (0, 1)}.get(said.act, (0,))
-    if len(said.reservation) not in wanted:
-        raise malformed("TreatyAct", "a reservation where none belongs, or none where one does")
-    if not said.n > 0 or (said.n == 1) != (said.previous == _FIRST):
-        raise malformed("TreatyAct", "only the first act has none before it")
-
-
 def _contradiction(inbound: Inbound, verified: Verified, row: ActRow) -> DeliveryError:
     """Keep an act that contradicts another one, whole and provable, and say so to its signer once."""
     assert inbound.acts is not None  # noqa: S101 - the caller has looked in them
@@ -334,7 +323,7 @@ def _go_on(inbound: Inbound) -> None:
         row = next((one for one in held.values() if one.n == expected and one.state == Held.WAITS), None)
         if row is None:
             return
-        if _previous(row) != (_FIRST if last is None else last.leaf):
+        if _previous(row) != (FIRST if last is None else last.leaf):
             # It was told that it is committed; it names another one before it than we hold.
             held[row.leaf] = row = changed(row, state=Held.CONTRADICTS)
             tx.put(ACT, row)
@@ -344,7 +333,7 @@ def _go_on(inbound: Inbound) -> None:
         said = decode(TreatyAct, row.data)
         held[row.leaf] = row = last = changed(row, state=Held.COUNTS, since=max(said.effective, tx.now))
         _let_count(tx, row)
-        inbound.counting.append(_value(row))
+        inbound.counting.append(value_of(row))
 
 
 def _let_count(tx: Transaction, row: ActRow) -> None:
@@ -368,40 +357,3 @@ def _contradicted(rows: Iterable[ActRow]) -> bool:
 
 def _previous(row: ActRow) -> LeafId:
     return decode(TreatyAct, row.data).previous
-
-
-def _value(row: ActRow) -> PartyAct:
-    said = decode(TreatyAct, row.data)
-    reservation = next((_read(given) for given in said.reservation), None)
-    text = f"sha256:{said.text.hex()}"
-    kind = ActKind(said.act)
-    return PartyAct(row.member, row.n, said.treaty, text, kind, row.at, row.since, reservation)
-
-
-def _read(given: Signed) -> Reservation:
-    return Reservation(
-        frozenset(given.categories) or None,
-        given.level or None,
-        frozenset(given.counterparties) or None,
-        Interval(given.start or BEGINNING, given.until),
-    )
-
-
-def _record(said: PartyAct, previous: LeafId) -> TreatyAct:
-    given = said.reservation
-    signed = () if given is None else (_signed(given),)
-    text = Digest(bytes.fromhex(said.text.removeprefix("sha256:")))
-    return TreatyAct(
-        MemberCode(said.member), said.n, previous, said.treaty, text, Act(said.kind), said.since, signed
-    )
-
-
-def _signed(given: Reservation) -> Signed:
-    start, until = given.during
-    return Signed(
-        tuple(sorted(given.categories or ())),
-        given.level_at_least or "",
-        tuple(MemberCode(code) for code in sorted(given.counterparties or ())),
-        Instant(max(start, 0)),
-        min(until, NEVER),
-    )

@@ -16,6 +16,7 @@ from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table, align
 from intelshare.cli.policy_effects import paths_argument
 from intelshare.cli.treaty_acts import COMMANDS
+from intelshare.cli.treaty_backfill import backfill
 from intelshare.cli.treaty_files import fmt, lint, new, read_treaties
 from intelshare.cli.treaty_life import timeline
 from intelshare.cli.treaty_live import live_option, treaties_of
@@ -43,7 +44,7 @@ treaty.add_command(lint)
 treaty.add_command(fmt)
 treaty.add_command(new)
 treaty.add_command(timeline)
-for command in COMMANDS:
+for command in (*COMMANDS, backfill):
     treaty.add_command(command)
 
 
