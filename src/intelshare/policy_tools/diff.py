@@ -10,18 +10,27 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain
 
-from intelshare.instant import NEVER, Instant
-from intelshare.labels import BEGINNING, Label, Reference
-from intelshare.policy import Decision, Outcome, Overlay, Request, Rule, Treaty, World, decide
+from intelshare.instant import Instant
+from intelshare.labels import Reference
+from intelshare.policy import Overlay, Treaty, World
 from intelshare.policy.treaty import ANY_CATEGORY
+from intelshare.policy_tools.compared import (
+    Pair,
+    Question,
+    Stretch,
+    Worlds,
+    difference,
+    members_of,
+    rules_of,
+    shared,
+    stretches_of,
+    written,
+)
 
 ANY_OTHER = "any other"
 """Stands for every category that no treaty of the two and no law of theirs names."""
-
-_LAST = Instant(253_402_300_800_000_000)
-_RANK = {Outcome.DENY: 0, Outcome.HOLD: 1, Outcome.ALLOW: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +55,10 @@ def effects(base: World, head: World) -> list[Effect]:
     """All that differs between two worlds of one registry, widening first. Empty: the same effect."""
     both = (base, head)
     changed = _Changed(both, _changed_treaties(base, head), _changed_overlays(base, head))
-    found: dict[tuple[_Question, _Change], list[Reference]] = {}
+    found: dict[tuple[Question, _Change], list[Reference]] = {}
     for pair in sorted(_pairs(both, changed)):
         questions = list(_questions(both, pair, changed))
-        stretches = _stretches(both, pair) if questions else []
+        stretches = stretches_of(both, pair) if questions else []
         plain: dict[tuple[str, Reference], list[_Change]] = {}
         for question, reference in questions:
             changes = list(_over_time(both, question, reference, stretches))
@@ -69,21 +78,16 @@ def effects(base: World, head: World) -> list[Effect]:
     )
 
 
-_Worlds = tuple[World, World]
-_Pair = tuple[str, str]
-_Question = tuple[str, str, str, str | None]
-"""Sender, recipient, category and flag."""
 _Change = tuple[Instant, Instant, str, str, bool]
-_Stretch = tuple[Instant, Instant]
 
 
 def _over_time(
-    both: _Worlds, question: _Question, reference: Reference, stretches: list[_Stretch]
+    both: Worlds, question: Question, reference: Reference, stretches: list[Stretch]
 ) -> Iterator[_Change]:
     """The differences for one question, stretches that adjoin and differ alike as one."""
     running: _Change | None = None
     for start, until in stretches:
-        differs = _difference(both, question, reference, start)
+        differs = difference(both, question, reference, start)
         if running is not None and differs is not None and running[2:] == differs and running[1] == start:
             running = (running[0], until, *differs)
             continue
@@ -94,76 +98,6 @@ def _over_time(
         yield running
 
 
-def _difference(
-    both: _Worlds, question: _Question, reference: Reference, at: Instant
-) -> tuple[str, str, bool] | None:
-    sender, recipient, category, flag = question
-    base, head = both
-    level = next(
-        (level for level in head.registry.ladder(sender).at(at).levels if level.reference == reference), None
-    )
-    if level is None:
-        return None
-    label = Label(sender, level.name, (sender, recipient))
-    flags = frozenset() if flag is None else frozenset((flag,))
-    request = Request(label, category, at, sender, recipient, flags=flags)
-    before, after = decide(base, request), decide(head, request)
-    change = _RANK[after.outcome] - _RANK[before.outcome]
-    return None if change == 0 else (_word(before), _word(after), change > 0)
-
-
-def _word(decision: Decision) -> str:
-    return decision.codes[0] if decision.codes else decision.outcome.value
-
-
-def _stretches(both: _Worlds, pair: _Pair) -> list[_Stretch]:
-    """Spans in which nothing changes for the two. Labels name both, so groups count only where a law does."""
-    changes = {change for world in both for change in _changes(world, pair) if BEGINNING < change < _LAST}
-    return list(pairwise((Instant(min(changes, default=Instant(0)) - 1), *sorted(changes), NEVER)))
-
-
-def _changes(world: World, pair: _Pair) -> Iterator[Instant]:
-    registry = world.registry
-    for authority in (*pair, *_authorities(world)):
-        yield from chain.from_iterable(row.interval for row in registry.ladder(authority).rows)
-    for treaty in _shared(world, pair):
-        parties = tuple(party for party in treaty.parties if party.member in pair)
-        alone = replace(treaty, parties=parties)
-        yield from World(replace(registry, groups={}, ladders={}), frozenset(), (alone,)).changes
-    for member in pair:
-        for rule in _rules(world.overlays.get(member)):
-            for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ())):
-                for spans in registry.groups[code].members.values():
-                    yield from chain.from_iterable(spans)
-
-
-def _authorities(world: World) -> set[str]:
-    """The organisations whose levels some article, reservation or rule is written in."""
-    words = {provision.ceiling for treaty in world.treaties for provision in treaty.provisions}
-    parties = chain.from_iterable(treaty.parties for treaty in world.treaties)
-    words |= {reservation.level_at_least or "" for party in parties for reservation in party.reservations}
-    words |= {rule.when.level_at_least or "" for own in world.overlays.values() for rule in _rules(own)}
-    known = world.registry.organisation_levels
-    return {known[word][0] for word in words if word in known}
-
-
-def _written(world: World, sender: str) -> set[Reference]:
-    """What the sender can write at any time; R0 always, be it as UNMARKED."""
-    return {Reference.R0} | {
-        level.reference for row in world.registry.ladder(sender).rows for level in row.levels
-    }
-
-
-def _shared(world: World, pair: _Pair) -> list[Treaty]:
-    """The treaties that list both."""
-    wanted = set(pair)
-    return [treaty for treaty in world.treaties if wanted <= _members(treaty)]
-
-
-def _members(treaty: Treaty) -> set[str]:
-    return {party.member for party in treaty.parties}
-
-
 # What can differ at all.
 
 
@@ -171,7 +105,7 @@ def _members(treaty: Treaty) -> set[str]:
 class _Changed:
     """What is not the same before and after."""
 
-    both: _Worlds
+    both: Worlds
     treaties: list[tuple[Treaty | None, Treaty | None]]
     overlays: list[Overlay]
     _known: dict[Hashable, frozenset[tuple[str, Reference]]] = field(default_factory=dict)
@@ -182,7 +116,7 @@ class _Changed:
         return frozenset(overlay.member for overlay in self.overlays)
 
     @cached_property
-    def alone(self) -> _Worlds:
+    def alone(self) -> Worlds:
         """Both worlds with the changed treaties and nothing else."""
         old = tuple(treaty for treaty, _ in self.treaties if treaty is not None)
         new = tuple(treaty for _, treaty in self.treaties if treaty is not None)
@@ -213,37 +147,37 @@ class _Changed:
         ]
         return (None if ladder is None else member, tuple(parties))
 
-    def answers(self, pair: _Pair) -> frozenset[tuple[str, Reference]]:
+    def answers(self, pair: Pair) -> frozenset[tuple[str, Reference]]:
         """Categories and levels that the changed treaties alone answer otherwise for the two."""
         key = tuple(map(self.alike, pair))
         if key not in self._known:
-            stretches = _stretches(self.alone, pair)
+            stretches = stretches_of(self.alone, pair)
             self._known[key] = frozenset(
                 (category, reference)
-                for category in _categories(chain.from_iterable(_shared(own, pair) for own in self.alone))
-                for reference in _written(self.both[1], pair[0])
+                for category in _categories(chain.from_iterable(shared(own, pair) for own in self.alone))
+                for reference in written(self.both[1], pair[0])
                 if any(_scope(old, new, pair, category, reference) for old, new in self.treaties)
                 and any(
-                    _difference(self.alone, (*pair, category, None), reference, start)
+                    difference(self.alone, (*pair, category, None), reference, start)
                     for start, _ in stretches
                 )
             )
         return self._known[key]
 
 
-def _questions(both: _Worlds, pair: _Pair, changed: _Changed) -> Iterator[tuple[_Question, Reference]]:
+def _questions(both: Worlds, pair: Pair, changed: _Changed) -> Iterator[tuple[Question, Reference]]:
     """What the changes can concern between the two: by law whatever any treaty of theirs lets through.
 
     Categories that only an unchanged treaty names may be let through by that one, so each is asked by name.
     """
     own = [overlay for world in both for member in pair if (overlay := world.overlays.get(member))]
-    words = _categories(chain.from_iterable(_shared(world, pair) for world in both), own)
+    words = _categories(chain.from_iterable(shared(world, pair) for world in both), own)
     asked = set(changed.answers(pair))
     asked |= {(word, reference) for category, reference in asked if category == ANY_OTHER for word in words}
     if changed.by_law & set(pair):
-        asked |= {(category, reference) for category in words for reference in _written(both[1], pair[0])}
+        asked |= {(category, reference) for category in words for reference in written(both[1], pair[0])}
     flags = (
-        {flag for overlay in own for rule in _rules(overlay) for flag in rule.when.flags or ()}
+        {flag for overlay in own for rule in rules_of(overlay) for flag in rule.when.flags or ()}
         if asked
         else ()
     )
@@ -270,9 +204,9 @@ def _changed_overlays(base: World, head: World) -> list[Overlay]:
     ]
 
 
-def _pairs(both: _Worlds, changed: _Changed) -> set[_Pair]:
+def _pairs(both: Worlds, changed: _Changed) -> set[Pair]:
     """Who is concerned: the parties whose part changed with all others, all if the text did, and by law."""
-    pairs: set[_Pair] = set()
+    pairs: set[Pair] = set()
     for old, new in changed.treaties:
         was = {} if old is None else {party.member: party for party in old.parties}
         now = {} if new is None else {party.member: party for party in new.parties}
@@ -283,13 +217,13 @@ def _pairs(both: _Worlds, changed: _Changed) -> set[_Pair]:
         )
         pairs |= {(one, other) for one in members for other in members if {one, other} & touched}
     for member in changed.by_law:
-        listing = [treaty for world in both for treaty in world.treaties if member in _members(treaty)]
-        for other in set().union(*map(_members, listing)):
+        listing = [treaty for world in both for treaty in world.treaties if member in members_of(treaty)]
+        for other in set().union(*map(members_of, listing)):
             pairs |= {(member, other), (other, member)}
     return {pair for pair in pairs if pair[0] != pair[1]}
 
 
-def _scope(old: Treaty | None, new: Treaty | None, pair: _Pair, category: str, reference: Reference) -> bool:
+def _scope(old: Treaty | None, new: Treaty | None, pair: Pair, category: str, reference: Reference) -> bool:
     """Whether a treaty may treat a category and level otherwise: its dates, rows or either party changed, or
     the articles that reach so high.
     """
@@ -340,10 +274,5 @@ def _categories(treaties: Iterable[Treaty], overlays: Iterable[Overlay] = ()) ->
         for reservation in chain.from_iterable(party.reservations for party in treaty.parties):
             words |= reservation.categories or set()
     for overlay in overlays:
-        words |= {word for rule in _rules(overlay) for word in rule.when.categories or ()}
+        words |= {word for rule in rules_of(overlay) for word in rule.when.categories or ()}
     return words - {"*"}
-
-
-def _rules(overlay: Overlay | None) -> tuple[Rule, ...]:
-    """The rules that can change an outcome; ``oblige`` cannot."""
-    return () if overlay is None else (*overlay.forbid, *overlay.hold, *overlay.refuse)
