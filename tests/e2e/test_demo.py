@@ -50,6 +50,46 @@ CLIMATE = (
     r"  ok  every scene as expected +\d+\.\d s",
 )
 
+FIVE = (
+    r"  ok  5 members, 5 nodes, 6 analysts +\d+\.\d s",
+    r"  ok  members exchanged roots and directories, 3 treaties ratified +\d+\.\d s",
+    r"  ok  10 links, each with each: TLS 1\.3, X25519MLKEM768 +\d+\.\d s",
+    r"1/5 .* to NATO: to its node, to none of its members",
+    r"   NATO +1 of 1 +released +nato art\. 5 +accepted .*",
+    r"   i\.hansen \(NOR\): nothing in the inbox",
+    r"   NOR +0 of 1 +withheld +CONSENT_REQUIRED: of FRA for NOR +withheld",
+    r"   \w+ +NATO asks us +NOR +1 +granted .*",
+    r"   NOR +1 of 1 +accepted +nato .*",
+    r"   KEN +0 of 1 +withheld +NOT_RELEASABLE_TO: KEN is not covered +withheld",
+    r"   NOR +0 of 1 +withheld +TLP_RED_NOT_NAMED +withheld",
+    r"  ok  every scene as expected +\d+\.\d s",
+)
+
+PARIS = (
+    r" +2019-11-04  USA +gave notice of withdrawal",
+    r"4/9 2017-01-27: .*",
+    r"   USA +1 of 1 +released +paris art\. 8 \(4\)",
+    r"   KEN +1 of 1 +released +paris art\. 8 \(4\)",
+    r"   IRN +0 of 1 +withheld +NOT_RATIFIED: IRN has not ratified +\(paris\.toml:\d+\)",
+    r"6/9 2020-11-04: the withdrawal takes effect .*",
+    r"   USA +0 of 1 +withheld +WITHDRAWN: USA since 2020-11-04T00:00:00Z +\(paris\.toml:\d+\)",
+    r"9/9 2026-01-27: .*",
+    r"   USA +0 of 1 +withheld +WITHDRAWN: USA since 2026-01-27T00:00:00Z +\(paris\.toml:\d+\)",
+    r"  ok  every scene as expected +\d+\.\d s",
+)
+
+JCPOA = (
+    r"4/8 2018-05-08: the United States cease to take part \(asked: jcpoa\)",
+    r"   USA +0 of 3 +withheld +WITHDRAWN: USA since 2018-05-08T00:00:00Z +\(jcpoa\.toml:\d+\)",
+    r"7/8 2025-09-28T00:00:00Z: snapback: .*",
+    r"   USA +3 of 3 +released +unsc-iran S/RES/1696, para\. 5",
+    r"   IRN +1 of 3 +released +jcpoa annex I",
+    r"    +withheld +RESERVATION: a party reserves missile-technology .*",
+    r"8/8 2025-10-18: Termination Day: .*",
+    r"   IRN +0 of 3 +withheld +RESERVATION: .*",
+    r"  ok  every scene as expected +\d+\.\d s",
+)
+
 BROKEN = """
 import sys
 from dataclasses import replace
@@ -187,4 +227,34 @@ def test_interrupted_at_any_moment_it_leaves_nothing_behind(
     _, err = demo.communicate(timeout=BOUND)
     assert demo.returncode == 130
     assert err.strip() == "interrupted"
+    assert_nothing_is_left(home)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "lines"),
+    [("five", FIVE), ("paris", PARIS), ("jcpoa", JCPOA)],
+    ids=["five", "paris", "jcpoa"],
+)
+def test_the_other_scenarios_are_as_expected(home: Path, scenario: str, lines: tuple[str, ...]) -> None:
+    demo = started(home, *DEMO, scenario)
+    out, err = demo.communicate(timeout=BOUND)
+    assert demo.returncode == 0, err
+    assert not err
+    assert_shown(out, lines)
+    assert_nothing_is_left(home)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--console",), "there is no console yet"),
+        (("paris", "--keep", "play"), "paris starts no node: there is nothing to keep"),
+    ],
+    ids=["console", "keep"],
+)
+def test_what_the_demo_cannot_do_it_says(home: Path, words: tuple[str, ...], said: str) -> None:
+    demo = started(home, *DEMO, *words)
+    out, err = demo.communicate(timeout=BOUND)
+    assert (demo.returncode, out) == (2, "")
+    assert said in err
     assert_nothing_is_left(home)
