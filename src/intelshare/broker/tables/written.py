@@ -64,7 +64,7 @@ PORTION = Table("portion", PortionRow, ("md", "slot"))
 
 @dataclass(frozen=True, slots=True)
 class SecretRow:
-    """The 32 bytes that open a portion. Destroyed by zeros in their place: a row is never deleted nor resized.
+    """The 32 bytes that open a portion. Destroyed by zeros in their place: no row is deleted or resized.
 
     SQLite overwrites what it deletes, but where rows come and go it moves their neighbours to other pages and
     leaves copies behind (measured, in 7 of 200 runs). In a table that only grows and whose rows keep their
