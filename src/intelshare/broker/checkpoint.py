@@ -157,9 +157,25 @@ def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
     if head is None or not 0 < ask.until_size <= head.size:
         return None
     try:
-        return _path(node, view, ask)
+        return _path(node, view, _in_order(node, view, ask))
     except (TrustError, CryptoError, StoreError):
         return LogPath(ask, (), (), ())
+
+
+def _in_order(node: Node, view: View, ask: LogAsk) -> LogAsk:
+    """Whoever asks goes by when checkpoints were signed, and a clock may have gone back in between: which of
+    two logs came first is for the logs to say."""
+    first = view.get(LOG_HEAD, ask.incarnation)
+    if ask.incarnation == ask.until or first is None or not 0 < ask.size <= first.size:
+        return ask
+    if (
+        hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)[1].incarnation
+        == first.incarnation
+    ):
+        return ask
+    if hops_to(node, view, ask.incarnation, ask.size, ask.until)[1].incarnation != ask.until:
+        return ask
+    return LogAsk(ask.origin, ask.until, ask.until_size, ask.incarnation, ask.size)
 
 
 def _path(node: Node, view: View, ask: LogAsk) -> LogPath:

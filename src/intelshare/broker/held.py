@@ -70,10 +70,17 @@ def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow
     """The nearest longer checkpoint of the same log that its own node signed, or one of a log after it."""
     signed = [row for row in rows if row.state in (Held.PROVED, Held.CLAIMED)]
     longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
-    after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
+    after = [row for row in signed if row.incarnation != heard.incarnation and _is_after(row, heard)]
     if longer:
         return min(longer, key=lambda row: row.size)
     return max(after, key=lambda row: row.at) if after else None
+
+
+def _is_after(row: CheckpointRow, heard: CheckpointRow) -> bool:
+    """In the order of signing, if one node signed both: the own clock may have gone back meanwhile."""
+    if heard.state == Held.HEARD:
+        return row.at >= heard.at
+    return signed_at(row) >= signed_at(heard)
 
 
 def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
