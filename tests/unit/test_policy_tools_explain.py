@@ -237,6 +237,50 @@ def test_explanation_shows_rule_article_file_line_and_change(capsys):
     assert document["changes"][0]["outcome"] == "allow"
 
 
+def test_explanation_of_national_law_names_the_rule_and_its_line(capsys, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2] / "examples" / "policy-repo")
+    question = ["policy", "explain", ".", "--from", "DEU", "--at", "2026-06-01"]
+    label = "//DEU VS-NUR FUER DEN DIENSTGEBRAUCH//REL TO DEU, CHE"
+    personal = ["--to", "CHE", "--category", "flood-warning", "--flag", "personal-data", "--label", label]
+    assert run([*question, *personal]) == 3
+    out = capsys.readouterr().out
+    assert (
+        "rule 3, law of originator and sender: NATIONAL_LAW_FORBIDS: DEU-personal-data (BDSG sec. 78)\n"
+        in out
+    )
+    assert "       (overlays/deu.toml:2)\n" in out
+    assert "membership  CHE a member of EU  released: rhine-accord art. 3" in out
+    source = [
+        "--to",
+        "FRA",
+        "--category",
+        "cyber",
+        "--flag",
+        "source-identity",
+        "--label",
+        "//DEU GEHEIM//REL TO DEU, FRA",
+    ]
+    assert run([*question, *source]) == 0
+    assert "held by      DEU-source-identity (overlays/deu.toml:7)\n" in capsys.readouterr().out
+
+
+def test_question_that_no_treaty_concerns_says_so(capsys):
+    question = [
+        "--from",
+        "FRA",
+        "--to",
+        "GBR",
+        "--category",
+        "cyber",
+        "--label",
+        "//FRA SECRET//REL TO FRA, GBR",
+    ]
+    assert run(["policy", "explain", TREATIES, *question]) == 3
+    out = capsys.readouterr().out
+    assert "no treaty lists both FRA and GBR" in out
+    assert "gsa-fra-usa in force for GBR" in out
+
+
 def test_matrix_shows_the_highest_level_of_every_pair(world):
     cells = matrix(world, AT, "cyber", ["FRA", "KEN", "USA"])
     names = {pair: None if level is None else level.name for pair, level in cells.items()}

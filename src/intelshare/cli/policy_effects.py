@@ -128,7 +128,7 @@ def explain(
             ],
         },
     )
-    _show(decision, out)
+    _show(decision, world, sender, out)
     if decision.findings:
         out.line("treaties asked")
         rows = [
@@ -151,7 +151,13 @@ def explain(
     return Exit.DENIED if decision.outcome is Outcome.DENY else Exit.DONE
 
 
-def _show(decision: Decision, out: Out) -> None:
+def _hold(world: World, decision: Decision, sender: str, name: str) -> Place | None:
+    """Where a ``hold`` row stands: in the law of the originator or of the sender."""
+    laws = [world.overlays[member] for member in (decision.originator, sender) if member in world.overlays]
+    return next((rule.place for law in laws for rule in law.hold if rule.id == name), None)
+
+
+def _show(decision: Decision, world: World, sender: str, out: Out) -> None:
     from intelshare.policy_tools import rule_of
 
     out.line(in_short(decision))
@@ -160,15 +166,16 @@ def _show(decision: Decision, out: Out) -> None:
         detail = f": {reason.detail}" if reason.detail else ""
         out.line(f"  rule {rule_of(reason.code)}: {reason.code.value}{detail}")
         if reason.treaty or place:
-            out.line(f"       {reason.treaty or ''} {f'({place})' if place else ''}".rstrip())
+            where = " ".join(part for part in (reason.treaty, f"({place})" if place else "") if part)
+            out.line(f"       {where}")
     if decision.citations and decision.findings:
         out.line(
             f"  rule 9, the treaty test: {decision.basis} permits ({_place(decision.findings[0].place)})"
         )
     if decision.obligations:
         out.line(f"  obligations  {', '.join(decision.obligations)}")
-    if decision.holds:
-        out.line(f"  held by      {', '.join(decision.holds)}")
+    for rule in decision.holds:
+        out.line(f"  held by      {rule} ({_place(_hold(world, decision, sender, rule))})")
 
 
 def in_short(decision: Decision) -> str:
