@@ -6,6 +6,7 @@ for every change put in (any forbid, any reservation, any suspension), not for s
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,8 @@ import z3
 from intelshare import instant
 from intelshare.errors import ConfigError
 from intelshare.labels import Reference
-from intelshare.policy import Outcome, Overlay, Rule, When, World, decide
+from intelshare.packs import builtin_registry, treaty_packs
+from intelshare.policy import Outcome, Overlay, Rule, When, World, compile_world, decide, parse_treaty
 from intelshare.policy.vectors import world_from_json
 from intelshare.policy_tools import formula, parse_claim, prove
 from intelshare.policy_tools.formula import Point
@@ -25,8 +27,14 @@ from random_worlds import make_world
 
 pytestmark = pytest.mark.timeout(300)
 
+REGISTRY = builtin_registry()
 VECTORS = Path(__file__).parents[1] / "vectors" / "decisions.json"
 WORLDS = {
+    "packs": compile_world(
+        REGISTRY,
+        REGISTRY.nodes,
+        [parse_treaty(path.read_text("utf-8"), path.name, REGISTRY) for path in treaty_packs().values()],
+    ),
     "vectors": world_from_json(json.loads(VECTORS.read_text("utf-8"))["world"]),
     **{f"random {seed}": world_from_json(make_world(Random(seed))) for seed in range(8)},
 }
@@ -35,6 +43,13 @@ WORLDS = {
 @pytest.fixture(scope="module", params=WORLDS)
 def model(request):
     return Model(WORLDS[request.param])
+
+
+@cache
+def formulas_of(model):
+    """The point ``p`` of a model: is it a question, does it pass, is it held. Made once, they are large."""
+    p = model.point("p")
+    return p, model.sound(p), model.passes(p), model.held(p)
 
 
 # The model says what the engine says.
@@ -101,8 +116,7 @@ def outcome_of(passes, held):
 
 
 def test_model_and_engine_agree_on_random_questions(model):
-    variables = model.point("p")
-    formulas = (model.sound(variables), model.passes(variables), model.held(variables))
+    variables, *formulas = formulas_of(model)
     dice = Random(1)
     seen = set()
     for _ in range(60):
@@ -117,8 +131,7 @@ def test_model_and_engine_agree_on_random_questions(model):
 
 def test_model_and_engine_agree_all_around_what_passes(model):
     """What z3 lets pass, asked again at the instants of changes, at other levels, of other categories."""
-    p = model.point("p")
-    formulas = (model.sound(p), model.passes(p), model.held(p))
+    p, *formulas = formulas_of(model)
     changes = [change for change in model.world.changes if -(2**62) < change < 2**60]
     solver, dice, compared = z3.Solver(), Random(3), 0
     solver.add(formulas[0], formulas[1], p.recipient != p.originator, p.reference > 0)
@@ -145,11 +158,10 @@ def test_model_and_engine_agree_all_around_what_passes(model):
 @pytest.mark.parametrize("outcome", Outcome)
 def test_model_and_engine_agree_on_questions_that_z3_finds(model, outcome):
     """Each for another recipient or category."""
-    p = model.point("p")
-    passes, held = model.passes(p), model.held(p)
+    p, sound, passes, held = formulas_of(model)
     solver = z3.Solver()
     solver.add(
-        model.sound(p),
+        sound,
         p.recipient != p.originator,
         p.reference > 0,
         passes if outcome is not Outcome.DENY else z3.Not(passes),
@@ -168,18 +180,19 @@ def test_model_and_engine_agree_on_questions_that_z3_finds(model, outcome):
 # Invariants 1 and 2: what is stricter never adds a recipient.
 
 
-def never_adds(model, p, q, *premises, change=UNCHANGED):
-    """None: what goes, or goes without an officer, under ``q`` and the change does so under ``p``."""
+def never_adds(model, q, *premises, change=UNCHANGED):
+    """None: what goes, or goes without an officer, under ``q`` and the change does so under p."""
     solver = z3.Solver()
-    solver.add(model.sound(p), model.sound(q), *premises)
-    looser, stricter = model.passes(p), model.passes(q, change)
+    p, sound, looser, held = formulas_of(model)
+    solver.add(sound, model.sound(q), *premises)
+    stricter = model.passes(q, change)
     solver.add(
         z3.Or(
             z3.And(stricter, z3.Not(looser)),
             z3.And(
                 stricter,
                 z3.Not(model.held(q, change)),
-                z3.Not(z3.And(looser, z3.Not(model.held(p)))),
+                z3.Not(z3.And(looser, z3.Not(held))),
             ),
         )
     )
@@ -192,47 +205,47 @@ def fresh(names):
 
 
 def test_raising_the_level_never_adds_a_recipient(model):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     q = replace(p, reference=z3.Int("higher"))
-    assert never_adds(model, p, q, q.reference >= p.reference) is None
+    assert never_adds(model, q, q.reference >= p.reference) is None
 
 
 @pytest.mark.parametrize("control", ["noforn", "handled", "eyes_only"])
 def test_adding_a_control_never_adds_a_recipient(model, control):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     # EYES ONLY is not in the list of the invariant, and holds as well.
-    assert never_adds(model, p, replace(p, **{control: z3.BoolVal(True)})) is None
+    assert never_adds(model, replace(p, **{control: z3.BoolVal(True)})) is None
 
 
 def test_adding_any_forbid_never_adds_a_recipient(model):
-    p = model.point("p")
-    assert never_adds(model, p, p, change=Change(forbidden=z3.Bool("any condition"))) is None
+    p, *_ = formulas_of(model)
+    assert never_adds(model, p, change=Change(forbidden=z3.Bool("any condition"))) is None
 
 
 def test_adding_any_reservation_never_adds_a_recipient(model):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     change = Change(reserved=fresh(treaty.id for treaty in model.world.treaties))
-    assert never_adds(model, p, p, change=change) is None
+    assert never_adds(model, p, change=change) is None
 
 
 def test_removing_codes_from_rel_to_never_adds_a_recipient(model):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     q = replace(p, named=fresh(model.codes))
     fewer = [z3.Implies(q.named[code], p.named[code]) for code in model.codes]
-    assert never_adds(model, p, q, *fewer) is None
+    assert never_adds(model, q, *fewer) is None
 
 
 def test_removing_consents_or_approvals_never_adds_a_recipient(model):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     q = replace(p, consent=z3.Bool("q.consent"), approved=fresh(model.holds))
     fewer = [z3.Implies(q.approved[rule], p.approved[rule]) for rule in model.holds]
-    assert never_adds(model, p, q, z3.Implies(q.consent, p.consent), *fewer) is None
+    assert never_adds(model, q, z3.Implies(q.consent, p.consent), *fewer) is None
 
 
 def test_suspending_withdrawing_or_terminating_never_adds_a_recipient(model):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     change = Change(idle=fresh(treaty.id for treaty in model.world.treaties))
-    assert never_adds(model, p, p, change=change) is None
+    assert never_adds(model, p, change=change) is None
 
 
 def named_by(world, field, kinds=("forbid", "refuse", "hold")):
@@ -241,13 +254,13 @@ def named_by(world, field, kinds=("forbid", "refuse", "hold")):
 
 
 def test_ending_a_membership_never_adds_a_recipient_unless_a_rule_names_the_group(model):
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     free = set(model.world.registry.groups) - named_by(model.world, "to_group")
-    assert never_adds(model, p, p, change=Change(left=fresh(sorted(free)))) is None
+    assert never_adds(model, p, change=Change(left=fresh(sorted(free)))) is None
 
 
 def test_starting_a_membership_adds_only_whom_the_group_covers_or_frees(model):
-    p = model.point("p")
+    p, sound, passes, _ = formulas_of(model)
     registry = model.world.registry
     for code in sorted(set(registry.groups) - named_by(model.world, "to_group")):
         before = Change(left={code: z3.BoolVal(True)})
@@ -256,7 +269,7 @@ def test_starting_a_membership_adds_only_whom_the_group_covers_or_frees(model):
             covered = z3.Or(covered, p.authority == model.numbers[code])
         freed = code in named_by(model.world, "not_to_group")
         solver = z3.Solver()
-        solver.add(model.sound(p), model.passes(p), z3.Not(model.passes(p, before)))
+        solver.add(sound, passes, z3.Not(model.passes(p, before)))
         solver.add(z3.Not(z3.And(model.inside(p, code), z3.Or(covered, freed))))
         assert solver.check() == z3.unsat
 
@@ -267,9 +280,9 @@ def test_a_proof_can_fail():
     law = Overlay("FRA", forbid=(Rule("not to EU", When(to_group=("EU",))),))
     world = World(base.registry, base.members, base.treaties, {"FRA": law})
     model = Model(world)
-    p = model.point("p")
+    p, *_ = formulas_of(model)
     left = Change(left={"EU": z3.BoolVal(True)})
-    found = never_adds(model, p, p, p.originator == model.numbers["FRA"], change=left)
+    found = never_adds(model, p, p.originator == model.numbers["FRA"], change=left)
     assert isinstance(found, Point)
     assert decide(world, request_of(model, found)).outcome is Outcome.DENY
 
