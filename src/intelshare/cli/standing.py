@@ -69,8 +69,6 @@ class Standing:
 
         Raises what either raises.
         """
-        from intelshare.node.offline import operate_offline
-
         if (self.folder / "run.json").exists():
             try:
                 return self.ask(method, request)
@@ -78,6 +76,9 @@ class Standing:
                 # Left over by a node that was killed: the lock decides.
                 if error.code != "NODE_UNREACHABLE":
                     raise
+        # Only now: a running node is asked without loading one here.
+        from intelshare.node.offline import operate_offline
+
         try:
             return operate_offline(self.folder, self.passphrase, method, request)
         except StoreError as error:
