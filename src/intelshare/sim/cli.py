@@ -21,7 +21,7 @@ _SLOW = 30
 """Without --jobs, as many seeds as are worth a second process."""
 
 
-@click.command(epilog=examples("intelshare sim --seed 7", "intelshare sim --seeds 1..20"))
+@click.command(epilog=examples("intelshare sim --seed 7", "intelshare sim --seeds 1..5"))
 @click.option("--seed", type=click.IntRange(0), help="Run one seed, and print its plan and trace hash.")
 @click.option("--seeds", metavar="A..B", help="Run all seeds from A to B.")
 @click.option(
