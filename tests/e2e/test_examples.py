@@ -1,0 +1,472 @@
+"""Every example that a command's help shows does what it says, as it is printed, by the real command line.
+
+The world: FRA, USA and KEN run on this machine and know FRA; an analyst's desk with the files that examples
+name; a policy author's shelf, which is a git repository. What stands for something in an example becomes what
+it stands for here: an id of a bulletin becomes the id of one that fits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import click
+import pytest
+
+from e2e.nodes import Done, intelshare, introduce, ok, running, wait_until
+from intelshare.cli import run
+from intelshare.cli.app import root
+from intelshare.trust import write_member_file
+from line_world import Forger, arrive, met
+from log_world import Logs
+
+REPOSITORY = Path(__file__).parents[2]
+
+BULLETIN = "3f9a1c22"
+"""What examples have for the id of a bulletin."""
+
+SHARED = "//FRA SECRET//REL TO FRA, USA"
+HOLD = """
+[[hold]]
+id = "FRA-personal-data"
+source = "invented for this test"
+when = { flags = ["personal-data"] }
+"""
+REPORTING = """
+id = "reporting"
+title = "An arrangement that asks for reports"
+kind = "bilateral"
+in_force = 2024-01-01
+source = "invented for this test"
+party = [{ member = "FRA", in_force = 2024-01-01 }, { member = "USA", in_force = 2024-01-01 }]
+
+[[provision]]
+article = "art. 1"
+categories = ["proliferation"]
+ceiling = "R3"
+obligations = ["report-use-30d"]
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an example needs, and how it ends."""
+
+    who: str = "fra/users/m.durand"
+    bulletin: str = "sent"
+    """The bulletin that its id stands for: a name of ``BULLETINS``."""
+    typed: str = ""
+    """What is answered on a terminal; without it standard input is empty."""
+    code: int = 0
+    why: str = ""
+    """For any other exit code than 0."""
+    stopped: bool = False
+    """It does not end: once it has shown something it gets Ctrl-C."""
+    until: Callable[[World], object] | None = None
+    """What brings it to show something."""
+    before: Callable[[World], object] | None = None
+
+
+OFFICER = "fra/users/c.leroy"
+KENYAN = "ken/users/o.kamau"
+ENDLESS = "it ends with Ctrl-C"
+
+CASES: dict[str, Case] = {
+    "send report.txt --to KEN": Case(code=3, why="a dry run that shows why KEN would get nothing"),
+    "inbox --follow": Case(
+        "usa/users/j.smith", stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")
+    ),
+    "read": Case(bulletin="received"),
+    "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
+    "outbox approve": Case(OFFICER, bulletin="held"),
+    "recall": Case(bulletin="mistake", typed="y\n"),
+    "watch": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
+    "watch --since last": Case(),
+    "search phishing": Case(before=lambda w: w.bulletin("received")),
+    "rfi answer": Case(bulletin="question"),
+    "rfi decline": Case(bulletin="other question"),
+    "rfi close": Case(bulletin="own question"),
+    "obligations": Case(bulletin="duty", before=lambda w: w.bulletin("duty")),
+    "consent request": Case(bulletin="third"),
+    "consent grant": Case(KENYAN, bulletin="third", before=lambda w: w.asked()),
+    "consent refuse": Case(KENYAN, bulletin="third"),
+    "policy diff main..HEAD": Case(
+        code=2, why="the last commit changes what is releasable", before=lambda w: w.changes()
+    ),
+    "policy explain": Case(code=3, why="the decision is a denial"),
+    "treaty ratify": Case(OFFICER, typed="y\n"),
+    "treaty ratify demo-climate --effective": Case(OFFICER, typed="y\n", before=lambda w: w.withdraws()),
+    "treaty reserve": Case(OFFICER, typed="y\n"),
+    "treaty suspend": Case(OFFICER, typed="y\n"),
+    "treaty withdraw": Case(OFFICER, typed="y\n"),
+    "treaty reinstate": Case(OFFICER, typed="y\n"),
+    "treaty resume": Case(
+        "fra/users/operator", typed="y\n", code=8, why="no act of USA contradicts another here"
+    ),
+    "treaty fmt --check": Case(code=1, why="a file would change", before=lambda w: w.untidies()),
+    "treaty backfill": Case(OFFICER, typed="y\n", before=lambda w: w.bulletin("climate")),
+    "node run": Case(stopped=True, before=lambda w: w.stop()),
+    "member import": Case(typed="FINGERPRINT\n"),
+    "user revoke": Case(typed="y\n"),
+    "audit check-evidence": Case(before=lambda w: w.evidence()),
+    "audit reconcile": Case(before=lambda w: w.report()),
+    "audit export": Case(code=8, why="no node of this world contradicts itself"),
+    "demo": Case(stopped=True, code=130, why="it is played to its end by test_demo.py; here it gets Ctrl-C"),
+}
+"""By the longest beginning of an example that is here; others need nothing and end with 0."""
+
+ORDER = (
+    "treaty new",
+    "",
+    "treaty backfill",
+    "treaty suspend",
+    "treaty reinstate demo-climate",
+    "treaty reserve",
+    "treaty reinstate demo-climate --category",
+    "treaty withdraw demo-climate --effective",
+    "treaty withdraw",
+    "treaty ratify",
+    "policy diff",
+    "consent request",
+    "consent grant",
+    "consent refuse",
+    "audit prove",
+    "audit check-proof",
+    "audit report",
+    "audit reconcile",
+    "node run",
+)
+"""Examples that begin so come in this order, those that are not named where "" stands, as help has them."""
+
+ON_THE_SHELF = re.compile(r"policy|conformance|treaty (list|show|lint|fmt|new|compare|timeline)")
+"""What is run where the policy is; everything else is run at the desk."""
+
+
+class World:
+    """Three members, a desk and a shelf."""
+
+    def __init__(self, home: Path) -> None:
+        self.desk, self.shelf = home / "desk", home / "shelf"
+        self.desk.mkdir()
+        self.shelf.mkdir()
+        self.running = contextlib.ExitStack()
+        self._bulletins: dict[str, str] = {}
+        self._path = f"{_installed(home / 'bin')}{os.pathsep}{os.environ['PATH']}"
+
+    def found(self) -> None:
+        """Make everything and start the nodes."""
+        _furnish_shelf(self.shelf)
+        for name in ("report.txt", "question.txt", "answer.txt"):
+            (self.desk / name).write_text(f"The {name.removesuffix('.txt')} is about a phishing kit.\n")
+        (self.desk / "swe.passphrase").write_text("correct horse battery staple\n")
+        (self.desk / "swe.passphrase").chmod(0o600)
+        fra, *others = (self.desk / name for name in ("fra", "usa", "ken"))
+        users = (
+            ("fra/users/m.durand", "analyst"),
+            (OFFICER, "releasing-officer"),
+            ("usa/users/j.smith", "analyst"),
+            (KENYAN, "releasing-officer"),
+        )
+        for folder in (fra, *others):
+            ok("init", folder.name, folder, "--dev")
+            (folder / "treaties" / "reporting.toml").write_text(REPORTING)
+        (fra / "overlays" / "fra.toml").write_text(HOLD)
+        for path, role in users:
+            folder, name = self.desk / path.split("/")[0], path.rsplit("/")[-1]
+            ok(
+                "user",
+                "add",
+                name,
+                "--folder",
+                folder,
+                "--role",
+                role,
+                "--clearance",
+                "R3",
+                "--category",
+                "*",
+            )
+        for folder in (fra, *others):
+            self.running.enter_context(running(folder))
+        for other in others:
+            introduce(fra, other)
+        wait_until(lambda: ok("node", "status", "--folder", fra).out.count("linked") == 2, "the links")
+
+    def stop(self) -> None:
+        """Stop all nodes."""
+        self.running.close()
+
+    def send(self, text: str, *words: str, who: str = "fra/users/m.durand", to: str = "USA") -> str:
+        """Send a text; the id."""
+        label = SHARED if who.startswith("fra") else "SECRET//REL TO USA, FRA"
+        given = ("--to", to, "--label", label, "--category", "cyber", "--json", *words)
+        done = intelshare("send", "-", *given, "--as", self.desk / who, stdin=text)
+        assert done.code in (0, 3), done
+        return str(done.json["bulletin"])
+
+    def bulletin(self, name: str) -> str:
+        """The id of a bulletin that fits, sent when it is asked for first."""
+        if name not in self._bulletins:
+            self._bulletins[name] = BULLETINS[name](self)
+        return self._bulletins[name][:8]
+
+    def ask(self, who: str, to: str) -> str:
+        """A request for information; the id."""
+        words = ("--category", "cyber", "--label", "UNCLASSIFIED", "--wait", "accepted", "--json")
+        question = self.desk / "question.txt"
+        asked = ok("rfi", "ask", question, "--to", to, *words, "--as", self.desk / who)
+        return str(asked.json["bulletin"])
+
+    def asked(self) -> None:
+        """Wait until KEN knows that its consent is asked for."""
+        words = ("consent", "list", "--open", "--json", "--as", self.desk / KENYAN)
+        wait_until(lambda: ok(*words).json["entries"], "the question at KEN")
+
+    def withdraws(self) -> None:
+        """FRA leaves the treaty."""
+        ok("treaty", "withdraw", "demo-climate", "--yes", "--as", self.desk / OFFICER)
+
+    def untidies(self) -> None:
+        """A treaty file that is not as ``treaty fmt`` writes it."""
+        file = self.shelf / "treaties" / "demo-climate.toml"
+        file.write_text(file.read_text() + "\n\n\n")
+
+    def changes(self) -> None:
+        """A branch whose last commit lets less through, and the same as two folders."""
+        _git(self.shelf, "checkout", "-q", "-b", "change")
+        file = self.shelf / "treaties" / "demo-climate.toml"
+        shutil.copytree(file.parent, self.shelf / "old")
+        file.write_text(file.read_text().replace('"R1"', '"R0"'))
+        shutil.copytree(file.parent, self.shelf / "new")
+        _git(self.shelf, "commit", "-q", "-a", "-m", "two")
+
+    def report(self) -> None:
+        """USA's report, to be compared with FRA's."""
+        words = ("--treaty", "gsa-fra-usa", "--format", "json")
+        (self.desk / "usa.json").write_text(
+            ok("audit", "report", "--folder", self.desk / "usa", *words).out, "utf-8"
+        )
+
+    def evidence(self) -> None:
+        """Evidence against another USA, made in memory: no node contradicts itself on request."""
+        members = met()
+        forger = Forger(members, to="FRA", signer="USA")
+        tip = forger.tip
+        for seed, own in (("one", None), ("two", tip)):
+            arrive(members["FRA"], members["USA"], forger.frame(tip=own, seed=seed))
+        (row,) = (logs := Logs(members)).alarms("FRA")
+        (self.desk / "evidence.json").write_bytes(logs.export("FRA", row, ["USA"]))
+        trust = members["FRA"].node.trust.members["USA"]
+        (self.desk / "usa.member").write_text(write_member_file(trust))
+
+    def run(self, example: str) -> str:
+        """Run an example; what is wrong with how it ended, or nothing."""
+        case = _case(example)
+        if case.before is not None:
+            case.before(self)
+        done = self._ended(self._filled(example, case), case)
+        return judged(done, case)
+
+    def _filled(self, text: str, case: Case) -> str:
+        if BULLETIN in text:
+            text = text.replace(BULLETIN, self.bulletin(case.bulletin))
+        if "FINGERPRINT" in text:
+            text = text.replace("FINGERPRINT", ok("member", "fingerprint", "--folder", self.desk / "usa").out)
+        return text
+
+    def _ended(self, line: str, case: Case) -> Done:
+        given = {name: value for name, value in os.environ.items() if not name.startswith("INTELSHARE_")}
+        given |= {"PATH": self._path, "INTELSHARE_PROFILE": str(self.desk / case.who)}
+        shelved = ON_THE_SHELF.match(line.removeprefix("intelshare "))
+        ours, theirs = pty.openpty() if case.typed else (None, subprocess.DEVNULL)
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {line}"],
+            cwd=self.shelf if shelved else self.desk,
+            env=given,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        out, err = _Reader(process.stdout), _Reader(process.stderr)
+        try:
+            if ours is not None:
+                os.write(ours, self._filled(case.typed, case).encode())
+            if case.stopped:
+                self._interrupted(process, out, err, case)
+            process.wait(120)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            if ours is not None:
+                os.close(ours)
+                os.close(theirs)
+        return Done(process.returncode, out.all(), err.all())
+
+    def _interrupted(self, process: subprocess.Popen[str], out: _Reader, err: _Reader, case: Case) -> None:
+        if case.until is None:
+            wait_until(lambda: out.text or err.text, "the command to say something")
+        while case.until is not None and not out.text and process.poll() is None:
+            # Again, until it has begun to listen.
+            case.until(self)
+            time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+
+
+class _Reader:
+    """What a process has written so far."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        assert stream is not None
+        self.text = ""
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.text += line
+
+    def all(self) -> str:
+        """Everything, once it has ended."""
+        self._thread.join(10)
+        return self.text
+
+
+BULLETINS: dict[str, Callable[[World], str]] = {
+    "sent": lambda w: w.send("phishing kit against the grid", "--wait", "accepted", to="USA,KEN"),
+    "received": lambda w: w.send(
+        "phishing kit against the grid", "--wait", "accepted", who="usa/users/j.smith", to="FRA"
+    ),
+    "mistake": lambda w: w.send("of a wrong source", "--wait", "accepted"),
+    "held": lambda w: w.send("about a person", "--flag", "personal-data"),
+    "third": lambda w: w.send("of KEN", "--label", "//KEN RESTRICTED//REL TO KEN, FRA, USA"),
+    "duty": lambda w: w.send(
+        "centrifuges", "--category", "proliferation", "--wait", "accepted", who="usa/users/j.smith", to="FRA"
+    ),
+    "climate": lambda w: w.send(
+        "drought", "--category", "climate-disaster", "--label", "//FRA DR//REL TO FRA, KEN", to="FRA"
+    ),
+    "question": lambda w: w.ask("usa/users/j.smith", "FRA"),
+    "other question": lambda w: w.ask("usa/users/j.smith", "FRA"),
+    "own question": lambda w: w.ask("fra/users/m.durand", "USA"),
+}
+
+
+def _installed(folder: Path) -> Path:
+    """A folder with an ``intelshare`` that is this one."""
+    folder.mkdir()
+    script = folder / "intelshare"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m intelshare "$@"\n')
+    script.chmod(0o700)
+    return folder
+
+
+def _furnish_shelf(shelf: Path) -> None:
+    """Treaties with their tests, in a first commit, and vectors."""
+    shutil.copytree(REPOSITORY / "src" / "intelshare" / "demo" / "scenario" / "treaties", shelf / "treaties")
+    shutil.copytree(REPOSITORY / "tests" / "vectors", shelf / "tests" / "vectors")
+    for words in (("init", "-q", "-b", "main"), ("add", "treaties"), ("commit", "-q", "-m", "one")):
+        _git(shelf, *words)
+
+
+def _git(shelf: Path, *words: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, *words], cwd=shelf, check=True)
+
+
+def lines_of(path: tuple[str, ...]) -> list[str]:
+    """The examples in the help of a command."""
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        assert run([*path, "--help"]) == 0
+    _, _, after = shown.getvalue().partition("  Example")
+    return [line.strip() for line in after.splitlines()[1:] if line.strip()]
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Whatever runs by itself, in the order of help."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+def _longest(example: str, starts: Iterable[str]) -> str:
+    words = example.removeprefix("intelshare ")
+    return max((start for start in starts if words.startswith(start)), key=len, default="")
+
+
+def _case(example: str) -> Case:
+    return CASES.get(_longest(example, CASES), Case())
+
+
+def judged(done: Done, case: Case) -> str:
+    """What is wrong with how an example ended, or nothing."""
+    told = done.out + done.err
+    if "Traceback (most recent call last)" in told or "error[INTERNAL]" in told:
+        return f"a defect: {told}"
+    if done.code != case.code:
+        return f"ended with {done.code}, not {case.code}: {told}"
+    return ""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    one = World(tmp_path)
+    with one.running:
+        one.found()
+        yield one
+
+
+def test_every_command_shows_one_to_three_examples_of_itself() -> None:
+    for path in commands(root):
+        examples = lines_of(path)
+        assert 1 <= len(examples) <= 3, path
+        shown = path[:-1] if path == ("outbox", "show") else path
+        for example in examples:
+            assert example.startswith(" ".join(("intelshare", *shown))), (path, example)
+            assert len(example) <= 96, f"{example} would be broken by a terminal of 100 characters"
+
+
+def test_every_case_is_of_an_example_and_says_why_it_does_not_end_with_0() -> None:
+    examples = [example for path in commands(root) for example in lines_of(path)]
+    assert set(CASES) == {_longest(example, CASES) for example in examples} - {""}
+    assert all(bool(case.why) == (case.code != 0) for case in CASES.values())
+
+
+@pytest.mark.parametrize(
+    ("done", "wrong"),
+    [
+        (Done(0, "shown", ""), False),
+        (Done(1, "", "error[NOT_FOUND]: nothing"), True),
+        (Done(0, "", "Traceback (most recent call last):"), True),
+        (Done(0, "", "error[INTERNAL]: KeyError"), True),
+    ],
+)
+def test_an_example_that_does_something_else_is_found(done: Done, wrong: bool) -> None:
+    assert bool(judged(done, Case())) is wrong
+
+
+@pytest.mark.timeout(600)
+def test_every_example_does_what_it_says_as_it_is_printed(world: World) -> None:
+    examples = [example for path in commands(root) for example in lines_of(path)]
+    examples.sort(key=lambda example: ORDER.index(_longest(example, ORDER)))
+    wrong = {example: said for example in examples if (said := world.run(example))}
+    assert not wrong, "\n".join(f"{example}: {said}" for example, said in wrong.items())
