@@ -17,6 +17,7 @@ from intelshare.broker.tables import PENDING
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
+from intelshare.errors import StoreError
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.ports import Plan, Random, View
@@ -316,6 +317,21 @@ async def test_backfill_offers_what_accession_allows_and_releases_what_the_offic
     async with ken.client("a") as client:
         inbox = await client.bulletins.Inbox(pb.InboxRequest())
     assert [entry.bulletin for entry in inbox.entries] == [found[0].bulletin]
+
+
+async def test_a_full_disk_only_puts_the_review_off(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, _ = pair
+    tried: list[int] = []
+
+    async def full() -> None:
+        tried.append(1)
+        raise StoreError("DISK_FULL", "no room")
+
+    monkeypatch.setattr(fra.running.links, "review", full)
+    await until(lambda: len(tried) > 1)
+    assert not fra.running.shell.failed.done()
 
 
 # A malicious peer (attacks.md rows 43, 44, 96), with its genuine key and over its real link.
