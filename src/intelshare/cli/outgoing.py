@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.completing import bulletins, members, see
-from intelshare.cli.helping import examples
+from intelshare.cli.helping import Group, examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out
 from intelshare.errors import DeliveryError, IntelshareError
@@ -22,14 +22,14 @@ MAX_ASKED = 20
 """Remembered bulletins that one ``outbox`` asks the node about when its list does not hold them."""
 
 
-class _Outbox(click.Group):
+class _Outbox(Group):
     """``outbox`` lists, ``outbox ID`` shows one, ``outbox approve ID`` acts."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """What is no command is an id."""
-        if args and args[0] not in self.commands:
+        """What could be an id is one."""
+        if set(args[0].lower()) <= set("0123456789abcdef"):
             args = ["show", *args]
         return super().resolve_command(ctx, args)
 
