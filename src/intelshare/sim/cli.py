@@ -58,7 +58,8 @@ def sim(
         else:
             _run_many(chosen, bug or "", jobs)
         return
-    from intelshare.sim.plan import draw, from_json
+    from intelshare.sim.draw import draw
+    from intelshare.sim.plan import from_json
 
     if plan is not None:
         try:
@@ -97,8 +98,8 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
 
 
 def _run_many(seeds: range, bug: str, jobs: int) -> None:
+    from intelshare.sim.draw import draw
     from intelshare.sim.many import outcomes
-    from intelshare.sim.plan import draw
 
     began, virtual, failed = time.monotonic(), 0, []
     words: Counter[str] = Counter()

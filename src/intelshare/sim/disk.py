@@ -1,4 +1,7 @@
-"""A disk at the level of transactions: what a crash leaves is a prefix of what was not yet synced."""
+"""A disk at the level of transactions: what a crash leaves is a prefix of what was not yet synced.
+
+What was overwritten or deleted stays in the files, as in a write-ahead log, until the disk is shredded.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.tables import TABLES
+from intelshare.broker.tables import SECRET, TABLES
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.memory import MemoryStore
 
@@ -24,6 +27,8 @@ class Disk:
         """``rows`` are durable from the beginning."""
         self._store = MemoryStore([rows])
         self._unsynced: list[_Commit] = []
+        self.remains: list[Any] = []
+        """Rows with keys that were overwritten or deleted, and are in the files still."""
 
     @property
     def view(self) -> View:
@@ -45,6 +50,8 @@ class Disk:
             )
             old = self._store.get(table, *key)
             undo.append(Delete(table, key) if old is None else Put(table, old))
+            if table is SECRET and old is not None:
+                self.remains.append(old)
         self._store.apply(plan)
         self._unsynced.append(_Commit(Plan(tuple(reversed(undo)), None), effect))
 
@@ -52,6 +59,10 @@ class Disk:
         """The first ``count`` commits are durable; their effects, in order."""
         done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
         return [commit.effect for commit in done]
+
+    def shred(self) -> None:
+        """Nothing of what was overwritten is in the files any more."""
+        self.remains.clear()
 
     def crash(self, keep: int) -> None:
         """Loss of power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.register import documents
+from intelshare.broker.tables import NODE
+from intelshare.broker.transaction import SELF
+from intelshare.errors import StoreError
+from intelshare.ids import Incarnation
 from intelshare.instant import SECOND, Instant
+from intelshare.node.clock import Clock
+from intelshare.node.sidecar import check_remembered, standing
 from intelshare.ports import Plan
 from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
@@ -15,7 +20,8 @@ from intelshare.sim.heap import Heap
 from intelshare.sim.network import Network
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.process import Process
-from intelshare.sim.world import BEGIN, first_disk, start_node
+from intelshare.sim.world import BEGIN, first_disk, first_keys, start_node
+from intelshare.store.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from intelshare.sim.oracle import Oracle
@@ -31,7 +37,11 @@ class Machine:
         self.heap = heap
         self.bug = bug
         self.batch = plan.knobs.batch
+        self.lasts = plan.knobs.lasts
         self.disk = Disk(first_disk(plan, name))
+        self.keys = first_keys(plan, name)
+        self.sidecar: Sidecar | None = None
+        """A file beside the disk: durable when it is written, and never restored."""
         self.process: Process | None = None
         self.others: Mapping[str, Machine] = {}
         self.forgets = 0
@@ -61,25 +71,66 @@ class Machine:
         self._ahead = by
 
     def start(self) -> None:
-        """Start a process, if none runs: it serves once its incarnation is durable (c6)."""
+        """Start a process, if none runs: it serves once its incarnation is durable (c6).
+
+        Where the sidecar remembers more than the disk, the operator says that it may start (STORE_FORGOT).
+        """
         if self.process is not None:
             return
-        incarnation = self.bug.incarnation(self.disk.view, self._incarnations.getrandbits(64) | 1)
-        node = start_node(self._plan, self.name, incarnation, documents(self.disk.view))
-        process = self.process = Process(self, node, self._network, self._oracle, self._random.randbytes)
+        view, forgot = self.disk.view, False
+        try:
+            check_remembered(self.sidecar, view)
+        except StoreError as error:
+            self._oracle.counts[error.code] += 1
+            forgot = True
+        me = view.get(NODE, SELF)
+        incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
+        # The mark of a clean stop goes before anything can be signed under a new incarnation.
+        self.sidecar = standing(view, me.incarnation if me is not None else Incarnation(0))
+        node = start_node(self.name, incarnation, self.keys, view, self.now())
+        clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
+        process = self.process = Process(
+            self, node, clock, self._network, self._oracle, self._random.randbytes
+        )
         peers = tuple(name for name in self._plan.members() if name != self.name)
-        process.perform("begin", then=lambda _: self._begun(process, peers))
+        process.begin(peers, forgot=forgot)
 
-    def _begun(self, process: Process, peers: tuple[str, ...]) -> None:
-        """As after a start on the operator's word (STORE_FORGOT), where the disk had forgotten."""
-        if self.forgets:
-            process.perform("ask_again", then=lambda _: process.serve(peers))
+    def remember(self, incarnation: Incarnation, then: Callable[[], None], *, clean: bool = False) -> None:
+        """Write what is durable now into the sidecar, then ``then``. It may lag the disk, never lead it."""
+        process, now = self.process, standing(self.disk.view, incarnation, clean=clean)
+
+        def written() -> None:
+            if process is not None and process.alive:
+                self.sidecar = now
+                then()
+
+        if now == self.sidecar:
+            then()
         else:
-            process.serve(peers)
+            self.commit(Plan((), None), lambda: self.heap.after(self._plan.knobs.sync, written))
+
+    def shred(self, then: Callable[[], None]) -> None:
+        """What was overwritten leaves the files; a crash in between leaves it there."""
+        process = self.process
+
+        def shredded() -> None:
+            if process is not None and process.alive:
+                self.disk.shred()
+                then()
+
+        if self.bug.shreds:
+            self.commit(Plan((), None), lambda: self.heap.after(self._plan.knobs.sync, shredded))
+        else:
+            then()
 
     def commit(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Write a plan; ``effect`` once it is durable. What comes while a sync runs shares the next."""
-        self.disk.apply(plan, effect)
+
+        def durable() -> None:
+            self._oracle.durable(self, plan)
+            effect()
+
+        self.disk.apply(plan, durable if plan.writes else effect)
         if not self._syncing:
             self._sync()
 

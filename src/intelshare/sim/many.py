@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from intelshare.sim.bugs import BUGS, NONE
-from intelshare.sim.plan import draw
+from intelshare.sim.draw import draw
 from intelshare.sim.run import Result, run
 
 _AT_ONCE = 10
@@ -31,6 +31,8 @@ class Outcome:
     """How pairs ended."""
     counts: Counter[str]
     """What happened: OKs, frames, crashes, restores, rejections by code."""
+    taken: Counter[str]
+    """Rows of the tables of promises.md."""
 
 
 def outcome(seed: int, bug: str = "") -> Outcome:
@@ -43,7 +45,14 @@ def outcome_of(result: Result) -> Outcome:
     found = result.violation
     invariant, what = (found.invariant, found.what) if found is not None else ("", "")
     return Outcome(
-        result.plan.seed, invariant, what, result.trace, result.virtual, result.words, result.counts
+        result.plan.seed,
+        invariant,
+        what,
+        result.trace,
+        result.virtual,
+        result.words,
+        result.counts,
+        result.taken,
     )
 
 

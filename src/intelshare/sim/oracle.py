@@ -3,67 +3,61 @@
     I1   what was OK'd is on the sender's disk, with all its recipients          after every commit and crash
     I2   inbox = accepted statements, each once, one log entry, one receipt      wire, end
     I3   the sender's word and the recipient's inbox say the same                end
-    I4   no frame to X holds a statement for Y                                   wire
-    I5   one content per number; numbers without a gap; no honest stream frozen  wire, end
+    I4   a frame to X holds no statement for Y, no portion that X may not have;
+         no inbox what the recipient's own law refuses                           hand-over, acceptance, wire
+    I5   one content per number; numbers without a gap; nothing accepted after its
+         cancellation; no honest stream frozen                                   wire, acceptance, end
     I6   one root per size of a log; what is held of it is how it began; nobody is accused wire, end
-    I7   each log is whole, and its root is that of its entries                  end
+    I7   every commit has its log entries and no others; each log is whole       every commit, end
+    I8   what was destroyed opens with nothing on the disk, and stays so         DESTROYED, reading, end
     I9   when faults are over, everything settles                                end
+    I11  facts follow the tables of promises.md                                  every commit
+    I12  nothing leaves after its denial or its stop was durable                 wire
 
-A disk that went back to an earlier state (restore) is excused for what it forgot, never for what it says.
+The end is in ``ending``. A disk that went back to an earlier state (restore) is excused for what it forgot,
+never for what it says.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from intelshare.audit import LogHead, append
-from intelshare.audit.proofs import root_over
-from intelshare.audit.records import EntryType, Received
-from intelshare.broker.evidence import CONTRADICTIONS
-from intelshare.broker.frame import Outbound
-from intelshare.broker.stored import facts_of
-from intelshare.broker.streams import missing
+from intelshare.broker.destroy import MAX_DUE, Gone
+from intelshare.broker.frame import Carried, Outbound
+from intelshare.broker.receive import Taken
 from intelshare.broker.submit import Submitted
 from intelshare.broker.tables import (
     BULLETIN,
-    CHECKPOINT,
-    EVIDENCE,
     INBOX,
     INCOMING,
-    LOG,
-    LOG_HEAD,
-    OUTGOING,
     PAIR,
-    PENDING,
+    PORTION,
     RECEIVED,
     STATEMENT,
     SUBMISSION,
+    InboxRow,
     PairRow,
     ReceivedRow,
 )
-from intelshare.broker.transaction import open_entry
-from intelshare.broker.witness import Held
 from intelshare.crypto.codec import decode
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, Release
-from intelshare.delivery import BestReceipt, Cause, Ranges, word
+from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
-from intelshare.ports import Table, View
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Put
+from intelshare.sim import facts, history, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.process import Process
+from intelshare.sim.rulings import FACTS, Rulings
 from intelshare.statement import leaf_id
+from intelshare.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
-
-Row = TypeVar("Row")
-
-_ALL = 1 << 30
-_SETTLED = frozenset(
-    ("withheld", "expired", "recalled", "undeliverable", "refused", "accepted", "read", "destroyed", "held")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +71,19 @@ class _Promise:
 class Oracle:
     """Sees everything; nodes never ask it."""
 
-    def __init__(self, heap: Heap) -> None:
+    def __init__(self, heap: Heap, members: tuple[str, ...]) -> None:
         self.words: Counter[str] = Counter()
         """How pairs ended."""
         self.counts: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
+        """Rows of both tables that were taken (``facts.rows``)."""
+        self.rulings = Rulings(members)
+        self.grants: dict[tuple[str, ManifestDigest], set[bytes]] = defaultdict(set)
+        """By recipient and bulletin: the grants that went there."""
+        self.over: dict[str, set[ManifestDigest]] = defaultdict(set)
+        """By member: received bulletins whose time was over, and which it has ended."""
+        self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
+        self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
         self._promises: dict[str, list[_Promise]] = defaultdict(list)
         self._answers: dict[bytes, Submitted] = {}
@@ -104,10 +107,103 @@ class Oracle:
         """A node was told that a peer rejected a statement."""
         self.counts[f"rejected {code}"] += 1
 
+    def planned(
+        self, process: Process, name: str, event: tuple[Any, ...], plan: Plan[Any], now: Instant
+    ) -> None:
+        """A step has run; its plan is not written yet."""
+        view = process.view
+        if isinstance(plan.answer, Taken):
+            facts.known(view, event[0].member, plan.answer, self.taken)
+        facts.check(name, view, plan, process.name, self.taken)
+        history.check(process.node, name, view, plan)
+        if name == "submit":
+            for write in plan.writes:
+                if isinstance(write, Put) and write.table is BULLETIN:
+                    self.rulings.written(process, write.row.md, event[0].draft, plan)
+        elif name == "answer" and event[0].grant:
+            for line in plan.answer.lines:
+                self.rulings.consented(process.name, line.row)
+        elif name == "expire":
+            self._due[process.name] = {
+                row.md
+                for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
+                if row.due <= now
+            }
+        for write in plan.writes:
+            if isinstance(write, Put):
+                if write.table is PAIR and write.row.stage == Stage.HANDED_OVER:
+                    self._handed_over(process, write.row, plan, now)
+                elif write.table is INBOX and view.get(INBOX, write.row.md) is None:
+                    self._accepted(process, write.row, plan, now)
+                elif write.table is RECEIVED and write.row.sequence and not write.row.code:
+                    self._numbered(process, write.row)
+
+    def _handed_over(self, process: Process, row: PairRow, plan: Plan[Any], now: Instant) -> None:
+        """I4 at hand-over: what is granted in this commit, in the world of this instant."""
+        if (before := process.view.get(PAIR, row.md, row.recipient)) is None or before.leaf == row.leaf:
+            return
+        (said,) = [
+            write.row
+            for write in plan.writes
+            if isinstance(write, Put) and write.table is STATEMENT and write.row.leaf == row.leaf
+        ]
+        refused = self.rulings.refusals(
+            process.name, process.view, process.view, row.md, said.slots, process.name, row.recipient, now,
+            approvals=frozenset(row.approved.split()),
+        )  # fmt: skip
+        if refused:
+            raise Violation("I4", f"{process.name} hands {row.recipient} what is {', '.join(refused)}")
+
+    def _accepted(self, process: Process, row: InboxRow, plan: Plan[Any], now: Instant) -> None:
+        """I4 at acceptance: the recipient's own law, in the world of this instant."""
+        slots = [
+            write.row.slot
+            for write in plan.writes
+            if isinstance(write, Put) and write.table is PORTION and write.row.md == row.md
+        ]
+        refused = self.rulings.refusals(
+            process.name, process.view, process.view, row.md, slots, row.sender, process.name, now
+        )
+        if refused:
+            raise Violation("I4", f"{process.name} accepts from {row.sender} what is {', '.join(refused)}")
+
+    def _numbered(self, process: Process, row: ReceivedRow) -> None:
+        """I5 at acceptance."""
+        stream = process.view.get(INCOMING, row.origin, row.incarnation)
+        new = process.view.get(RECEIVED, row.member, row.leaf) is None
+        if new and stream is not None and row.sequence in Ranges.unpack(stream.cancelled):
+            raise Violation("I5", f"{process.name} accepts number {row.sequence}, which was cancelled")
+
+    def durable(self, machine: Machine, plan: Plan[Any]) -> None:
+        """A plan is on the disk."""
+        writes = tuple([write for write in plan.writes if write.table in FACTS])
+        if writes:
+            self._durable[machine.name].apply(Plan(writes, None))
+            self._check_kept(machine, writes)
+
+    def _check_kept(self, machine: Machine, writes: tuple[Any, ...]) -> None:
+        """I1: until somebody answers, the content is there."""
+        view = machine.disk.view
+        for write in writes:
+            if write.table is PAIR and not view.count(PORTION, "key", write.row.md):
+                raise Violation(
+                    "I1", f"{machine.name} has lost what it has to deliver to {write.row.recipient}"
+                )
+
+    def expired(self, process: Process) -> None:
+        """What was over has been ended, durably."""
+        self.over[process.name] |= self._due.pop(process.name, set())
+
+    def opened(self, process: Process, row: InboxRow) -> None:
+        """A reader was shown a bulletin."""
+        if row.md in self.over[process.name]:
+            raise Violation("I8", f"{process.name} opens what was over, since its clock went back")
+
     def crashed(self, machine: Machine) -> None:
         """After loss of power: is everything there that was promised?"""
         self.counts["crash"] += 1
         self._check_promises(machine)
+        self._look_at(machine)
 
     def restored(self, machine: Machine, taken: int) -> None:
         """The disk is as it was at ``taken``: what was promised after that is excused."""
@@ -117,6 +213,15 @@ class Oracle:
                 self._answers.pop(promise.key, None)
         self._promises[machine.name] = [p for p in self._promises[machine.name] if p.at <= taken]
         self._check_promises(machine)
+        self._look_at(machine)
+        self.over[machine.name].clear()
+
+    def _look_at(self, machine: Machine) -> None:
+        """All that is on the disk after a crash is durable."""
+        rows: list[Put] = []
+        for table in FACTS:
+            rows += [Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)]
+        self._durable[machine.name] = MemoryStore([Plan(tuple(rows), None)])
 
     def _check_promises(self, machine: Machine) -> None:
         view = machine.disk.view
@@ -125,11 +230,17 @@ class Oracle:
                 view.get(BULLETIN, promise.md) is not None
                 and view.get(SUBMISSION, promise.key) is not None
                 and all(view.get(PAIR, promise.md, to) is not None for to in promise.recipients)
+                and view.count(PORTION, "key", promise.md)
             )
             if not whole:
                 raise Violation(
                     "I1", f"{machine.name} said OK to {promise.md.hex()[:8]} and no longer has all of it"
                 )
+
+    def check_promises(self, machines: Mapping[str, Machine]) -> None:
+        """I1 at the end."""
+        for machine in machines.values():
+            self._check_promises(machine)
 
     def sent(self, process: Process, outbound: Outbound) -> None:
         """Look at a frame as it leaves."""
@@ -138,216 +249,71 @@ class Oracle:
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
                 raise Violation("I5", f"{process.name} sends other bytes than it stored")
             if carried.kind == Kind.RELEASE:
-                self._release(process, outbound.peer, leaf, decode(Release, carried.data))
+                self._release(process, outbound.peer, leaf, carried)
             elif carried.kind == Kind.RECEIPT:
                 self._receipt(process, outbound.peer, leaf, decode(Receipt, carried.data))
             elif carried.kind == Kind.CHECKPOINT:
                 self._checkpoint(process, decode(Checkpoint, carried.data))
 
-    def _release(self, process: Process, peer: MemberCode, leaf: LeafId, release: Release) -> None:
+    def _release(self, process: Process, peer: MemberCode, leaf: LeafId, carried: Carried) -> None:
+        release = decode(Release, carried.data)
         if release.recipient != peer:
             raise Violation("I4", f"{process.name} sends {peer} a release for {release.recipient}")
         number = (release.origin, release.incarnation, release.recipient, release.sequence)
         if self._numbers.setdefault(number, leaf) != leaf:
             raise Violation("I5", f"{process.name} gave number {release.sequence} to {peer} two contents")
+        said = process.view.get(STATEMENT, leaf)
+        row = self._durable[process.name].get(PAIR, said.md, peer) if said is not None else None
+        if said is None or row is None or row.leaf != leaf:
+            raise Violation("I5", f"{process.name} sends {peer} what is not durable")
+        self.grants[peer, said.md].add(carried.grant)
+        if row.cause != Cause.NONE and row.receipt == BestReceipt.NONE:
+            raise Violation("I12", f"{process.name} sends {peer} what is {Cause(row.cause).name.lower()}")
+        slots = self.rulings.slots_of(said.md, carried.bodies)
+        if slots is None or sorted(slots) != sorted(said.slots):
+            raise Violation("I4", f"{process.name} sends {peer} other portions than it has granted")
+        durable, at = self._durable[process.name], process.stepped
+        refused = self.rulings.refusals(
+            process.name, durable, process.view, said.md, slots, process.name, peer, at,
+            approvals=frozenset(row.approved.split()),
+        )  # fmt: skip
+        # The end of its time is not the law's: it is ended when the node's house-keeping comes to it.
+        if set(refused) - {"BULLETIN_EXPIRED"}:
+            raise Violation("I12", f"{process.name} sends {peer} what is {', '.join(refused)}")
 
     def _receipt(self, process: Process, peer: MemberCode, leaf: LeafId, receipt: Receipt) -> None:
         if receipt.to != peer:
             raise Violation("I4", f"{process.name} sends {peer} a receipt for {receipt.to}")
-        # ACCEPTED and REFUSED are one answer; READ is another act.
+        # ACCEPTED and REFUSED are one answer; READ and DESTROYED are other acts.
         act = 1 if receipt.status in {ReceiptStatus.ACCEPTED, ReceiptStatus.REFUSED} else int(receipt.status)
         key = (process.name, process.forgets, receipt.leaf, act)
         if self._receipts.setdefault(key, leaf) != leaf:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")
+        if "KEM_KEY_RETIRED" in receipt.codes:
+            self._check_overlap(process, peer, receipt)
+        if receipt.status is ReceiptStatus.DESTROYED and not process.forgets:
+            answered = process.view.get(RECEIVED, peer, receipt.leaf)
+            for row in remains.destroyed(process.view) if answered is not None else ():
+                if row.leaf == receipt.leaf and self.can_open(process, row.md):
+                    raise Violation("I8", f"{process.name} says that it destroyed what it can still open")
+
+    @staticmethod
+    def _check_overlap(process: Process, peer: MemberCode, receipt: Receipt) -> None:
+        """I9: as long as the own directory names a sealing key, it opens."""
+        answered = process.view.get(RECEIVED, peer, receipt.leaf)
+        directory = process.node.trust.members[process.node.member].directory
+        if answered is not None and directory is not None:
+            kem = decode(Release, answered.data).kem
+            if any(key_id(key) == kem for key in directory.keys):
+                raise Violation("I9", f"{process.name} refuses what is sealed to a key that it still names")
+
+    def can_open(self, process: Process, md: ManifestDigest) -> bool:
+        """Whether a destroyed bulletin opens with a key of the machine."""
+        content = self.rulings.contents[md]
+        return remains.opens(process.node, process.disk, md, content)
 
     def _checkpoint(self, process: Process, said: Checkpoint) -> None:
         self.counts["checkpoint"] += 1
         log = (said.origin, said.incarnation, said.size)
         if self._roots.setdefault(log, said.root) != said.root:
             raise Violation("I6", f"{process.name} signed two roots for {said.size} entries of one log")
-
-    def quiet(self, machines: Mapping[str, Machine]) -> bool:
-        """Whether nothing is left to do anywhere."""
-        return not any(
-            machine.disk.unsynced
-            or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
-            or _unproved(machine, machines)
-            or any(_lacks(machine, other) for other in machines.values())
-            or self._pending(machine, machines)
-            for machine in machines.values()
-        )
-
-    def _pending(self, machine: Machine, machines: Mapping[str, Machine]) -> int:
-        """Unacknowledged statements, but receipts that an amnesiac sender can no longer place."""
-        view = machine.disk.view
-        if not any(other.forgets for other in machines.values()):
-            return view.count(PENDING, "key")
-        left = 0
-        for row in view.find(PENDING, "key", limit=_ALL):
-            statement = view.get(STATEMENT, row.leaf)
-            assert statement is not None  # noqa: S101 - stored together
-            peer = machines[row.peer]
-            if statement.kind == Kind.RECEIPT and peer.forgets:
-                answered = decode(Receipt, statement.data).leaf
-                left += peer.disk.view.get(STATEMENT, answered) is not None
-            else:
-                left += 1
-        return left
-
-    def finish(self, machines: Mapping[str, Machine]) -> None:
-        """All checks of the end, and whether everything has settled. Raises Violation."""
-        for machine in machines.values():
-            self._check_promises(machine)
-            self._check_log(machine)
-            self._check_witnesses(machine, machines)
-            self._check_inbox(machine)
-            self._check_streams(machine)
-        for machine in machines.values():
-            for row in _rows(machine.disk.view, PAIR):
-                self._check_pair(machine, machines[row.recipient], row)
-        if not self.quiet(machines):
-            raise Violation(
-                "I9", "faults are over, and not everything has been delivered: " + _left(machines)
-            )
-
-    def _check_log(self, machine: Machine) -> None:
-        view = machine.disk.view
-        for head in _rows(view, LOG_HEAD):
-            rows = view.find(LOG, "key", head.incarnation, limit=_ALL)
-            if [row.place for row in rows] != list(range(head.size)):
-                raise Violation("I7", f"a log of {machine.name} has lost an entry")
-            grown = append(LogHead(head.incarnation, 0, b""), [row.leaf for row in rows])
-            if grown.frontier != head.frontier:
-                raise Violation("I7", f"a log of {machine.name} does not match its root")
-
-    def _check_witnesses(self, machine: Machine, machines: Mapping[str, Machine]) -> None:
-        """I6 on the disks: what is held of a log is how it began, and nobody honest is accused."""
-        view = machine.disk.view
-        for row in _rows(view, EVIDENCE):
-            known = row.member in machines and machines[row.member].forgets
-            if row.shelf == CONTRADICTIONS and not (known and row.code == "LOG_FORGOT"):
-                raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
-        for held in _rows(view, CHECKPOINT):
-            if held.state != Held.HEARD and not machines[held.member].forgets:
-                log = machines[held.member].disk.view.find(LOG, "key", held.incarnation, limit=held.size)
-                if len(log) != held.size or root_over([row.leaf for row in log]) != held.root:
-                    raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
-            if held.state == Held.BROKEN:
-                raise Violation(
-                    "I6", f"{machine.name} believes that the log of {held.member} contradicts itself"
-                )
-
-    def _check_inbox(self, machine: Machine) -> None:
-        """I2 on the disk."""
-        view, process = machine.disk.view, machine.process
-        assert process is not None  # noqa: S101 - all are up at the end
-        accepted = [row for row in _rows(view, RECEIVED) if row.kind == Kind.RELEASE and not row.code]
-        known = {row.leaf for row in accepted}
-        logged: Counter[LeafId] = Counter()
-        manifests: dict[LeafId, bytes] = {}
-        for entry in _rows(view, LOG):
-            if entry.type == EntryType.RECEIVED:
-                received = decode(Received, open_entry(process.node, entry).record)
-                if not received.codes:
-                    logged[received.leaf] += 1
-                    manifests[received.leaf] = received.subject
-        for shown in _rows(view, INBOX):
-            if shown.leaf not in known:
-                raise Violation("I2", f"{machine.name} shows what it never accepted")
-        for row in accepted:
-            if logged[row.leaf] != 1:
-                raise Violation("I2", f"{machine.name} logged {logged[row.leaf]} acceptances of one release")
-            if view.get(INBOX, ManifestDigest(manifests[row.leaf])) is None:
-                raise Violation("I2", f"{machine.name} accepted what is not in its inbox")
-            if not row.receipt or view.get(STATEMENT, row.receipt) is None:
-                raise Violation("I2", f"{machine.name} accepted without a receipt")
-
-    def _check_streams(self, machine: Machine) -> None:
-        """I5 on the disk."""
-        view = machine.disk.view
-        for stream in _rows(view, OUTGOING):
-            rows = view.find(
-                STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=_ALL
-            )
-            if [row.sequence for row in rows] != list(range(1, stream.last + 1)):
-                raise Violation("I5", f"the stream of {machine.name} to {stream.recipient} skips a number")
-        for incoming in _rows(view, INCOMING):
-            if incoming.frozen:
-                raise Violation("I5", f"{machine.name} froze the honest stream of {incoming.member}")
-            held = {
-                row.sequence
-                for row in view.find(RECEIVED, "number", incoming.origin, incoming.incarnation, limit=_ALL)
-                if row.kind == Kind.RELEASE
-            }
-            cancelled, holes = Ranges.unpack(incoming.cancelled), missing(incoming)
-            for number in range(1, incoming.last + 1):
-                known = (number in held) + (number in holes)
-                if known != 1 and not (known == 0 and number in cancelled):
-                    raise Violation("I5", f"{machine.name}: number {number} of {incoming.member} is nowhere")
-
-    def _check_pair(self, sender: Machine, recipient: Machine, row: PairRow) -> None:
-        """I3 and I9 of one pair."""
-        shown = word(facts_of(row))
-        self.words[shown] += 1
-        view, me = recipient.disk.view, MemberCode(sender.name)
-        answer: ReceivedRow | None = view.get(RECEIVED, me, row.leaf) if row.leaf else None
-        has = view.get(INBOX, row.md) is not None
-        told = row.receipt >= BestReceipt.ACCEPTED
-        # What it forgot is refused anew, or was recalled and is not sent again.
-        anew = recipient.forgets and (row.cause == Cause.RECALLED or (answer is not None and answer.code))
-        if (told and not has and not anew) or (has and not told and not sender.forgets):
-            raise Violation(
-                "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
-            )
-        if (
-            row.receipt == BestReceipt.REFUSED
-            and not recipient.forgets
-            and (answer is None or not answer.code)
-        ):
-            raise Violation("I3", f"{sender.name} shows refused, {recipient.name} never refused it")
-        if shown not in _SETTLED:
-            raise Violation("I9", f"{sender.name} to {recipient.name}: {row.md.hex()[:8]} is still {shown}")
-
-
-def _rows(view: View, table: Table[Row]) -> Iterable[Row]:
-    return view.find(table, "key", limit=_ALL)
-
-
-def _lacks(machine: Machine, other: Machine) -> bool:
-    """Whether numbers of a peer are missing that it can still send: an amnesiac one may have lost them."""
-    for row in machine.disk.view.find(INCOMING, "member", other.name):
-        for first, last in missing(row).spans:
-            stream = (machine.name, Kind.RELEASE, row.incarnation)
-            found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=1)
-            if not other.forgets or (found and found[0].sequence <= last):
-                return True
-    return False
-
-
-def _unproved(machine: Machine, machines: Mapping[str, Machine]) -> bool:
-    """Whether checkpoints wait for a path that their node can still show."""
-    return any(
-        row.state == Held.CLAIMED and not machines[row.member].forgets
-        for row in _rows(machine.disk.view, CHECKPOINT)
-    )
-
-
-def _holes(view: View, peer: str) -> bool:
-    return any(missing(row).spans for row in view.find(INCOMING, "member", peer))
-
-
-def _left(machines: Mapping[str, Machine]) -> str:
-    left = []
-    for name, machine in machines.items():
-        view = machine.disk.view
-        for peer in machines:
-            counts = (
-                view.count(PAIR, "ready", peer, 1),
-                view.count(PENDING, "peer", peer),
-                _holes(view, peer),
-            )
-            if any(counts):
-                left.append(
-                    f"{name} to {peer}: {counts[0]} ready, {counts[1]} unacknowledged, holes {counts[2]}"
-                )
-    return "; ".join(left) or "commits without end"

@@ -10,60 +10,83 @@ from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
 from intelshare.broker.end import anything_over
 from intelshare.broker.frame import Frame, Outbound
-from intelshare.broker.handover import first_ready
-from intelshare.broker.lists import queued
-from intelshare.broker.node import Node
+from intelshare.broker.node import Node, with_acts
 from intelshare.broker.receive import Arrival, Taken
-from intelshare.broker.resend import first_pending
 from intelshare.delivery import Backoff
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import SECOND, Instant
-from intelshare.ports import Random, View
+from intelshare.instant import EPOCH, SECOND, Instant
+from intelshare.node.clock import Clock
+from intelshare.policy import Snapshot
+from intelshare.ports import Plan, Random, Scalar, View
+from intelshare.sim.disk import Disk
 from intelshare.sim.link import Link
 from intelshare.sim.network import Network
+from intelshare.sim.pump import Pump
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
     from intelshare.sim.oracle import Oracle
 
-_HOUSEKEEPING = 10 * SECOND
+_HOUSEKEEPING = SECOND
 
-_SMALLEST = 1536
-"""As hand-over counts: so much room is one release."""
+_LATE = 2 * SECOND
+
+
+class _Late:
+    """What is to happen when a step that was put off is durable."""
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then = then
+
+    def __call__(self, answer: Any) -> None:
+        self._then(answer)
 
 
 class Process:
     """Dies whole: nothing that it began goes on after a crash."""
 
     def __init__(
-        self, machine: Machine, node: Node, network: Network, oracle: Oracle, random: Random
+        self,
+        machine: Machine,
+        node: Node,
+        clock: Clock,
+        network: Network,
+        oracle: Oracle,
+        random: Random,
     ) -> None:
         self.name = machine.name
         self.heap = machine.heap
         self.node = node
+        self.clock = clock
         self.oracle = oracle
         self.random = random
         self.alive = True
         self.forgets = machine.forgets
         self.serving = False
         self.links: dict[MemberCode, Link] = {}
-        self._machine = machine
+        self.stepped = EPOCH
+        """When the step ran whose effects happen now."""
+        self.machine = machine
         self._network = network
-        self._ready: dict[MemberCode, int] = {}
-        self._pumping = 0
-        self._pump_due = False
-        self._timer = 0
         self._backoffs: dict[str, Backoff] = {}
+        self._pump = Pump(self, machine.batch)
+        self._reviewed: Snapshot | None = None
+        self._shredding = False
+
+    @property
+    def disk(self) -> Disk:
+        """The machine's."""
+        return self.machine.disk
 
     @property
     def view(self) -> View:
         """The rows as the writer sees them."""
-        return self._machine.disk.view
+        return self.machine.disk.view
 
     def now(self) -> Instant:
         """Wall time of this machine."""
-        return self._machine.now()
+        return self.machine.now()
 
     def uri_of(self, peer: MemberCode) -> NodeUri:
         """The node of a peer."""
@@ -81,34 +104,75 @@ class Process:
         """Run a step now; ``then`` with its answer once it is durable. Without ``refused`` none may raise."""
         if not self.alive:
             return
-        machine = self._machine
+        machine, now = self.machine, self.now()
         try:
-            plan = machine.bug.steps[name](self.node, self.view, *event, self.now(), self.random)
+            plan = machine.bug.steps[name](self.node, self.view, *event, now, self.random)
         except IntelshareError as error:
             if refused is None:
                 raise
             refused(error)
             return
+        if name in machine.bug.swaps_first and not isinstance(then, _Late):
+            self._swap_first(name, event, plan, then, refused)
+            return
         self.heap.note(self.name, name, len(plan.writes))
+        self.oracle.planned(self, name, event, plan, now)
         answer = plan.answer
-        # Memory may run ahead of the disk here only because a crash takes both back together.
-        effects = getattr(answer, "effects", None)
-        if effects is not None and effects.node is not None:
-            self.node = effects.node
+
+        def done() -> None:
+            if self.alive:
+                self.stepped = now
+                then(answer)
+
         if name in machine.bug.early:
-            self.heap.after(0, lambda: then(answer) if self.alive else None)
+            self._swap(answer)
+            self.heap.after(0, done)
             machine.commit(plan, lambda: None)
         else:
-            machine.commit(plan, lambda: then(answer))
+            self._swap(answer)
+            machine.commit(plan, done)
+
+    def _swap_first(self, name: str, event: Any, plan: Plan[Any], then: Any, refused: Any) -> None:
+        """A planted bug: the new world is in memory now, and its act is written two seconds later."""
+        before = set(self.node.world.acts)
+        self._swap(plan.answer)
+        added = set(self.node.world.acts) - before
+
+        def write() -> None:
+            self.node = with_acts(self.node, [act for act in self.node.world.acts if act not in added])
+            self.perform(name, *event, then=_Late(then), refused=refused)
+
+        self.heap.after(_LATE, write)
+
+    def _swap(self, answer: Any) -> None:
+        """The node from now on. Memory may run ahead of the disk here: a crash takes both back together."""
+        effects = getattr(answer, "effects", None)
+        node = answer if isinstance(answer, Node) else effects.node if effects is not None else None
+        if node is not None:
+            changed = node.trust is not self.node.trust
+            self.node = node
+            if changed:
+                for member in self.links:
+                    self.wake(member)
 
     def receive(self, peer: MemberCode, frame: Frame, then: Callable[[Taken], None]) -> None:
         """Take a frame of a peer."""
         self.perform("receive", Arrival(peer, self.uri_of(peer), frame), then=then)
 
-    def serve(self, peers: tuple[str, ...]) -> None:
-        """The incarnation is durable: dial, and answer."""
+    def begin(self, peers: tuple[str, ...], *, forgot: bool) -> None:
+        """A new incarnation; it serves once that is durable."""
+
+        def begun(_: object) -> None:
+            if forgot:
+                self.perform("ask_again", then=lambda _: self._serve(peers))
+            else:
+                self._serve(peers)
+
+        self.perform("begin", then=begun)
+
+    def _serve(self, peers: tuple[str, ...]) -> None:
         self.serving = True
-        self._sign_destroyed()
+        self._destroy()
         for peer in peers:
             if self.name < peer:
                 self._backoffs[peer] = Backoff(contact=self.now())
@@ -116,14 +180,49 @@ class Process:
         self.heap.after(_HOUSEKEEPING, self._keep_house)
 
     def _keep_house(self) -> None:
-        """What is over ends by itself."""
+        """What is over ends; what the clock has changed is reviewed; where the log stands is said."""
         if not self.alive:
             return
         self.heap.after(_HOUSEKEEPING, self._keep_house)
-        if anything_over(self.view, self.now()):
-            self.perform("expire", then=self.carry_out)
+        if not self.clock.wrong():
+            self._pump.clock_is_right()
+            if anything_over(self.view, self.now()):
+                self.perform("expire", then=self._expired)
+            self._review()
         if due(self.node, self.view, self.now()):
-            self.perform("checkpoint", then=self.carry_out)
+            # Stored, in the sidecar, and only then sent (c19).
+            early = "checkpoint" in self.machine.bug.early
+            self.perform(
+                "checkpoint",
+                then=self.carry_out if early else lambda led: self._remember(lambda: self.carry_out(led)),
+            )
+        else:
+            self._remember(lambda: None)
+
+    def _remember(self, then: Callable[[], None]) -> None:
+        self.machine.remember(self.node.incarnation, then)
+
+    def _expired(self, led: Led) -> None:
+        self.oracle.expired(self)
+        self.carry_out(led)
+
+    def _review(self) -> None:
+        """If the world has changed, by an act, a document or the clock: stop what may not go any more."""
+        present = self.node.world.at(self.now())
+        if present is self._reviewed:
+            return
+
+        def reviewed(answer: Any) -> None:
+            self.carry_out(answer)
+            if answer.after:
+                self._go_on(answer.after, reviewed)
+            else:
+                self._reviewed = present
+
+        self._go_on((), reviewed)
+
+    def _go_on(self, after: tuple[Scalar, ...], then: Callable[[Any], None]) -> None:
+        self.perform("review", after, then=then)
 
     def carry_out(self, led: Led) -> None:
         """What durable writes lead to."""
@@ -138,13 +237,21 @@ class Process:
         for peer in sorted(effects.ready):
             self.wake(peer)
         if effects.marked:
-            self._sign_destroyed()
+            self._destroy()
 
-    def _sign_destroyed(self) -> None:
-        """The disk of the simulation has no bytes to shred: what is durable is deleted."""
+    def _destroy(self) -> None:
+        """What is marked is shredded, and only then signed for (c16); marks that come meanwhile wait."""
         bulletins = marked(self.view)
-        if bulletins:
-            self.perform("finish", bulletins, then=self.carry_out)
+        if self._shredding or not bulletins:
+            return
+        self._shredding = True
+
+        def finished(led: Led) -> None:
+            self._shredding = False
+            self.carry_out(led)
+            self._destroy()
+
+        self.machine.shred(lambda: self.perform("finish", bulletins, then=finished))
 
     def _dial(self, peer: str) -> None:
         if not self.alive:
@@ -152,7 +259,7 @@ class Process:
         self.heap.after(self._network.way(self.name, peer), lambda: self._connect(peer))
 
     def _connect(self, peer: str) -> None:
-        other = self._machine.others[peer].process
+        other = self.machine.others[peer].process
         reachable = not (self._network.is_cut(self.name, peer) or self._network.is_cut(peer, self.name))
         if not self.alive or MemberCode(peer) in self.links:
             return
@@ -183,82 +290,11 @@ class Process:
         backoff = self._backoffs[peer] = self._backoffs[peer].failed()
         self.heap.after(backoff.delay(self.now(), self.random), lambda: self._dial(peer))
 
+    def wake(self, member: MemberCode | None = None) -> None:
+        """Something changed: a window, or (``member``) a pair of this peer became ready."""
+        self._pump.wake(member)
+
     def say(self, said: tuple[Outbound, ...]) -> None:
         """Hand durable statements to whatever links are open."""
         for link in self.links.values():
             link.hand(said)
-
-    # The pump: keeps links full.
-
-    def wake(self, member: MemberCode | None = None) -> None:
-        """Something changed: a window, or (``member``) a pair of this peer became ready."""
-        if member is not None:
-            self._ready[member] = -1
-        if not self._pump_due:
-            self._pump_due = True
-            self.heap.after(0, self._pump)
-
-    def _pump(self) -> None:
-        self._pump_due = False
-        if not self.alive or self._pumping:
-            return
-        now = self.now()
-        rooms: dict[MemberCode, int] = {}
-        again: list[tuple[Link, int]] = []
-        for member in sorted(self.links):
-            link = self.links[member]
-            if not link.open:
-                continue
-            link.queue.due(now)
-            room = link.queue.room()
-            if room <= 0:
-                continue
-            if link.queue.more and not (member in self._ready and self._fresh_first(member)):
-                again.append((link, room))
-            elif member in self._ready:
-                rooms[member] = min(room, self._machine.batch * _SMALLEST - 1)
-        self._pumping = len(again) + bool(rooms)
-        for link, room in again:
-            self._send_again(link, room)
-        if rooms:
-            self.perform("handover", rooms, then=lambda said: self._handed(rooms, said))
-        if not self._pumping:
-            self._wait()
-
-    def _send_again(self, link: Link, room: int) -> None:
-        def loaded(found: tuple[tuple[Outbound, ...], bool]) -> None:
-            link.queue.more = found[1]
-            link.hand(found[0])
-            self._pumped()
-
-        self.perform("resend", link.peer, link.queue.busy(self.now()), room, then=loaded)
-
-    def _handed(self, rooms: dict[MemberCode, int], said: tuple[Outbound, ...]) -> None:
-        self.say(said)
-        served = [outbound.peer for outbound in said]
-        for member in rooms:
-            if member in served:
-                continue
-            left = queued(self.view, member)[0]
-            if not left or left == self._ready.get(member):
-                self._ready.pop(member, None)
-            else:
-                self._ready[member] = left
-        self._pumped()
-
-    def _pumped(self) -> None:
-        self._pumping -= 1
-        if not self._pumping:
-            self.wake()
-
-    def _fresh_first(self, member: MemberCode) -> bool:
-        ready, pending = first_ready(self.view, member), first_pending(self.view, member)
-        return ready is not None and (pending is None or ready < pending.rank)
-
-    def _wait(self) -> None:
-        now = self.now()
-        due = [at for link in self.links.values() if (at := link.queue.due(now)) is not None]
-        if due:
-            self._timer += 1
-            timer = self._timer
-            self.heap.after(min(due) - now, lambda: self.wake() if timer == self._timer else None)

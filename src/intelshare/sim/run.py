@@ -10,6 +10,7 @@ from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.ports import Plan
 from intelshare.sim.bugs import NONE, Bug
+from intelshare.sim.ending import finish, quiet
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.machine import Machine
 from intelshare.sim.network import Network
@@ -33,13 +34,15 @@ class Result:
     virtual: int
     words: Counter[str]
     counts: Counter[str]
+    taken: Counter[str]
+    """Rows of the tables of promises.md."""
     lines: tuple[str, ...]
 
 
 def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result:
     """Run a plan to its end, or to the first violation."""
     heap = Heap(keep_trace)
-    oracle = Oracle(heap)
+    oracle = Oracle(heap, plan.members())
     machines: dict[str, Machine] = {}
     network = Network(plan, heap, _Repeats(machines))
     machines |= {name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()}
@@ -56,17 +59,18 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         for machine in machines.values():
             machine.ahead(0)
             machine.start()
-        deadline = heap.now + SETTLE
+        deadline, pause = heap.now + SETTLE, SECOND
         while heap.now < deadline:
-            heap.run(heap.now + SECOND)
-            if _linked(machines) and oracle.quiet(machines):
+            heap.run(heap.now + pause)
+            pause += pause // 8
+            if _linked(machines) and quiet(machines):
                 break
-        oracle.finish(machines)
+        finish(oracle, machines)
     except Violation as found:
         violation = found
     return Result(
         plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
-        tuple(heap.lines or ()),
+        oracle.taken,        tuple(heap.lines or ()),
     )  # fmt: skip
 
 

@@ -1,37 +1,63 @@
-"""Users: what they do, and how a client asks again with the same key until it knows (promise P2)."""
+"""Users: what they do, and how a client asks again with the same key until it knows (promise P2).
+
+``ACTS`` says what each kind of act is. Whoever acts looks at what its own machine holds.
+What is refused (not the author, destroyed meanwhile) is counted, and no concern of the simulator.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from intelshare.broker.act import Acting
+from intelshare.broker.backfill import Wanted, find_offers
+from intelshare.broker.consent import Answering, Asking, State
+from intelshare.broker.duties import Meeting
 from intelshare.broker.read import Reading
+from intelshare.broker.recall import Recalling
+from intelshare.broker.rfi import State as Stand
 from intelshare.broker.submit import Approval, Submission, Submitted
-from intelshare.broker.tables import BULLETIN, INBOX, PAIR
-from intelshare.delivery import Stage
+from intelshare.broker.tables import ACT, BULLETIN, CONSENT, DUTY, INBOX, PAIR, REQUEST, BulletinRow
+from intelshare.bulletin import Draft
+from intelshare.bulletin.request import Word
+from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
-from intelshare.instant import SECOND
+from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.labels import Interval
+from intelshare.policy import ActKind, Reservation
+from intelshare.ports import View
 from intelshare.sim.chance import stream
 from intelshare.sim.heap import Heap
+from intelshare.sim.law import about_request, draft_of, treaties
 from intelshare.sim.machine import Machine
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Act, FaultPlan
-from intelshare.sim.world import draft_of, user
+from intelshare.sim.process import Process
+from intelshare.sim.rotation import rotate
+from intelshare.sim.world import user
 
 _PATIENCE = 2 * SECOND
 """After so long without an answer the client asks again."""
+
+_LATER = 60
+"""So many of the newest are known to users."""
 
 
 class Client:
     """One ``intelshare send``: one draft, one key."""
 
-    def __init__(self, machine: Machine, heap: Heap, oracle: Oracle, act: Act, key: bytes) -> None:
+    def __init__(
+        self, machine: Machine, heap: Heap, oracle: Oracle, draft: Draft, key: bytes, again: int
+    ) -> None:
         self._machine = machine
         self._heap = heap
         self._oracle = oracle
-        self._act = act
-        self._again = act.again
+        self._draft = draft
+        self._again = again
         self._asked = 0
         self._key = key
-        self._draft = draft_of(act, machine.now())
 
     def ask(self) -> None:
         """Send it; ask again unless an answer comes in time."""
@@ -51,52 +77,235 @@ class Client:
                 self._again -= 1
                 self._heap.after(SECOND // 10, self.ask)
 
-        process.perform("submit", submission, then=ok)
+        process.perform("submit", submission, then=ok, refused=self._refused)
+
+    def _refused(self, error: IntelshareError) -> None:
+        """Only what names another bulletin can be refused: the disk may have forgotten that one."""
+        if not self._draft.supersedes and not self._draft.in_reply_to:
+            raise error
+        self._oracle.counts[f"refused {error.code}"] += 1
+        self._asked += 1
 
 
-def approve(machine: Machine, heap: Heap) -> None:
-    """A releasing officer releases the oldest pairs that are held."""
-    process = machine.process
-    if process is None or not process.serving:
+@dataclass(frozen=True, slots=True)
+class _Doing:
+    """One act on its way to a process that serves."""
+
+    act: Act
+    key: bytes
+    machine: Machine
+    process: Process
+    heap: Heap
+    oracle: Oracle
+
+    @property
+    def view(self) -> View:
+        return self.machine.disk.view
+
+    def chosen(self, rows: Sequence[Any]) -> Any:
+        """One of the rows, by the act's number; None if there is none."""
+        return rows[self.act.what % len(rows)] if rows else None
+
+    def perform(self, name: str, *event: Any, then: Callable[[Any], None] | None = None) -> None:
+        """Run a step; what it leads to is carried out."""
+        self.process.perform(name, *event, then=then or self.process.carry_out, refused=self.refused)
+
+    def refused(self, error: IntelshareError) -> None:
+        del error
+        self.oracle.counts[f"refused {self.act.kind}"] += 1
+
+    def user(self, name: str) -> Any:
+        return user(self.machine.name, name)
+
+    def send(self, draft: Draft) -> None:
+        Client(self.machine, self.heap, self.oracle, draft, self.key, self.act.again).ask()
+
+    def draft(self) -> Draft:
+        return draft_of(self.act, self.process.now())
+
+
+def _submit(doing: _Doing) -> None:
+    doing.send(doing.draft())
+
+
+def _supersede(doing: _Doing) -> None:
+    row = _own(doing)
+    if row is not None:
+        doing.send(replace(doing.draft(), supersedes=row.bulletin.hex()))
+
+
+def _ask(doing: _Doing) -> None:
+    doing.send(about_request(doing.draft(), Word.ASK, doing.process.now()))
+
+
+def _answer(doing: _Doing) -> None:
+    """Answer or decline what a peer asks, or close an own request."""
+    view, act = doing.view, doing.act
+    row = doing.chosen([row for row in view.find(REQUEST, "newest") if row.state == Stand.OPEN])
+    if row is None:
         return
-    view = machine.disk.view
-    for row in view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
-        bulletin = view.get(BULLETIN, row.md)
+    asked = view.get(BULLETIN, row.md) if row.own else view.get(INBOX, row.md)
+    if asked is None:
+        return
+    word = Word.CLOSE if row.own else (Word.ANSWER, Word.DECLINE)[act.what // 7 % 2]
+    draft = about_request(draft_of(replace(act, to=row.member), doing.process.now()), word, Instant(0))
+    doing.send(replace(draft, in_reply_to=asked.bulletin.hex()))
+
+
+def _approve(doing: _Doing) -> None:
+    """A releasing officer releases the oldest pairs that are held."""
+    for row in doing.view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
+        bulletin = doing.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
-        approval = Approval(user(machine.name, "r"), bulletin.bulletin.hex(), row.recipient)
+        approval = Approval(doing.user("r"), bulletin.bulletin.hex(), row.recipient)
 
         def done(_: str, peer: MemberCode = row.recipient) -> None:
-            process.wake(peer)
+            doing.process.wake(peer)
 
-        process.perform("approve", approval, then=done)
-    del heap
+        doing.perform("approve", approval, then=done)
 
 
-def read_newest(machine: Machine, act: Act) -> None:
-    """An analyst opens one of the newest bulletins."""
-    process = machine.process
-    if process is None or not process.serving:
+def _read(doing: _Doing) -> None:
+    row = doing.chosen(doing.view.find(INBOX, "newest", limit=6))
+    if row is not None:
+        reading = Reading(doing.user("b"), row.bulletin.hex())
+
+        def opened(answer: Any) -> None:
+            doing.oracle.opened(doing.process, answer.shown.row)
+            doing.process.carry_out(answer)
+
+        doing.perform("read", reading, then=opened)
+
+
+def _recall(doing: _Doing) -> None:
+    row = _own(doing)
+    if row is not None:
+        doing.perform("recall", Recalling(doing.user("a"), row.bulletin.hex(), "it is wrong"))
+
+
+_TREATY_ACTS = (
+    (0, ActKind.SUSPEND),
+    (0, ActKind.REINSTATE),
+    (0, ActKind.RESERVE),
+    (0, ActKind.GIVE_NOTICE),
+    (0, ActKind.WITHDRAW),
+    (0, ActKind.RATIFY),
+    (1, ActKind.RATIFY),
+    (1, ActKind.RATIFY),
+    (1, ActKind.WITHDRAW),
+    (0, ActKind.REINSTATE),
+)
+"""Which treaty, and what is done."""
+
+
+def _treaty(doing: _Doing) -> None:
+    process, act = doing.process, doing.act
+    if process.clock.wrong():
         return
-    rows = machine.disk.view.find(INBOX, "newest", limit=act.what + 1)
-    if not rows:
+    place, kind = _TREATY_ACTS[act.what % len(_TREATY_ACTS)]
+    since = Instant(process.now() + act.lasts) if act.lasts else Instant(0)
+    reservation = None
+    if kind is ActKind.RESERVE:
+        reservation = Reservation(frozenset(("cyber",)), None, frozenset((act.to,)), Interval(since, NEVER))
+    acting = Acting(doing.user("r"), treaties()[place].id, kind, since, reservation)
+    doing.perform("act", acting)
+
+
+def _resume(doing: _Doing) -> None:
+    """An operator lets a member's contradicting acts count."""
+    if any(row.member == doing.act.to for row in doing.view.find(ACT, "key")):
+        doing.perform("resume", doing.user("o"), MemberCode(doing.act.to))
+
+
+def _consent_ask(doing: _Doing) -> None:
+    rows = [
+        row
+        for row in doing.view.find(PAIR, "stage", Stage.QUEUED, 0)
+        if row.cause == Cause.WITHHELD and "CONSENT_REQUIRED" in row.codes
+    ]
+    row = doing.chosen(rows)
+    if row is not None:
+        bulletin = doing.view.get(BULLETIN, row.md)
+        assert bulletin is not None  # noqa: S101 - stored with its pairs
+        until = Instant(doing.process.now() + doing.act.lasts) if doing.act.lasts else NEVER
+        doing.perform("ask", Asking(doing.user("a"), bulletin.bulletin.hex(), row.recipient, until))
+
+
+def _consent_answer(doing: _Doing) -> None:
+    """The originator's officer grants, refuses, or takes back."""
+    row = doing.chosen([row for row in doing.view.find(CONSENT, "newest") if not row.own])
+    held = doing.view.get(INBOX, row.md) if row is not None else None
+    if row is not None and held is not None:
+        grant = row.state == State.ASKED and doing.act.what // 5 % 4 > 0
+        answering = Answering(doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER)
+        doing.perform("answer", answering)
+
+
+def _report(doing: _Doing) -> None:
+    row = doing.chosen(doing.view.find(DUTY, "due", 0))
+    held = doing.view.get(INBOX, row.md) if row is not None else None
+    if held is not None:
+        meeting = Meeting(doing.user("b"), held.bulletin.hex(), row.obligation)
+        doing.perform("report", meeting, then=lambda _: None)
+
+
+def _backfill(doing: _Doing) -> None:
+    process = doing.process
+    treaty = treaties()[doing.act.what % 2].id
+    wanted = Wanted(doing.user("r"), treaty, MemberCode(doing.act.to))
+    try:
+        page = find_offers(process.node, doing.view, wanted, (), process.now())
+    except IntelshareError as error:
+        doing.refused(error)
         return
-    reading = Reading(user(machine.name, "b"), rows[-1].bulletin.hex())
-    process.perform("read", reading, then=process.carry_out, refused=_may_be)
+    offered = [offer.written.row.md for offer in page.offers[:4]]
+    if offered:
+        doing.perform("backfill", wanted, offered)
 
 
-def _may_be(error: IntelshareError) -> None:
-    """Expired meanwhile, or not to be seen: no concern of the simulator."""
-    del error
+def _rotate(doing: _Doing) -> None:
+    rotate(doing.process, signing=doing.act.what % 3 == 0, destroy=doing.act.what % 2 == 0)
+
+
+def _own(doing: _Doing) -> BulletinRow | None:
+    row: BulletinRow | None = doing.chosen(doing.view.find(BULLETIN, "newest", limit=_LATER))
+    return row
+
+
+ACTS: Mapping[str, Callable[[_Doing], None]] = {
+    "submit": _submit,
+    "supersede": _supersede,
+    "ask": _ask,
+    "answer": _answer,
+    "approve": _approve,
+    "read": _read,
+    "recall": _recall,
+    "treaty": _treaty,
+    "resume": _resume,
+    "consent-ask": _consent_ask,
+    "consent-answer": _consent_answer,
+    "report": _report,
+    "backfill": _backfill,
+    "rotate": _rotate,
+}
 
 
 def schedule(plan: FaultPlan, machines: dict[str, Machine], heap: Heap, oracle: Oracle) -> None:
     """Put all acts of a plan into the heap."""
     keys = stream(plan.seed, "keys")
     for act in plan.acts:
-        machine, key = machines[act.node], keys.randbytes(16)
-        if act.kind == "submit":
-            heap.after(act.at, lambda a=act, m=machine, k=key: Client(m, heap, oracle, a, k).ask())  # type: ignore[misc]
-        elif act.kind == "approve":
-            heap.after(act.at, lambda m=machine: approve(m, heap))  # type: ignore[misc]
-        else:
-            heap.after(act.at, lambda a=act, m=machine: read_newest(m, a))  # type: ignore[misc]
+        heap.after(act.at, _when_it_serves(act, keys.randbytes(16), machines[act.node], heap, oracle))
+
+
+def _when_it_serves(act: Act, key: bytes, machine: Machine, heap: Heap, oracle: Oracle) -> Callable[[], None]:
+    """Users of a node that is down try again, as long as faults last."""
+
+    def begin() -> None:
+        process = machine.process
+        if process is None or not process.serving:
+            if heap.now < machine.lasts:
+                heap.after(_PATIENCE, begin)
+            return
+        ACTS[act.kind](_Doing(act, key, machine, process, heap, oracle))
+
+    return begin

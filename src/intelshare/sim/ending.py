@@ -1,0 +1,314 @@
+"""What must hold on all disks when faults are over and everything has settled (``oracle`` lists it)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from intelshare.audit import LogHead, append
+from intelshare.audit.proofs import root_over
+from intelshare.audit.records import EntryType, Received, Start
+from intelshare.broker.act import Held as Act
+from intelshare.broker.checkpoint import root_of
+from intelshare.broker.destroy import Gone
+from intelshare.broker.evidence import CONTRADICTIONS
+from intelshare.broker.held import Held
+from intelshare.broker.review import denial
+from intelshare.broker.stored import facts_of
+from intelshare.broker.streams import missing
+from intelshare.broker.tables import (
+    ACT,
+    CHECKPOINT,
+    CONSENT,
+    EVIDENCE,
+    INBOX,
+    INCOMING,
+    LOG,
+    LOG_HEAD,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    RECEIVED,
+    STATEMENT,
+    PairRow,
+    ReceivedRow,
+)
+from intelshare.broker.transaction import Transaction, open_entry
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Kind, Receipt
+from intelshare.delivery import BestReceipt, Ranges, word
+from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.ports import Table, View
+from intelshare.sim import remains
+from intelshare.sim.heap import Violation
+from intelshare.sim.oracle import Oracle
+
+if TYPE_CHECKING:
+    from intelshare.sim.machine import Machine
+
+Row = TypeVar("Row")
+Machines = Mapping[str, "Machine"]
+
+_ALL = 1 << 30
+_SETTLED = frozenset(
+    ("withheld", "expired", "recalled", "undeliverable", "refused", "accepted", "read", "destroyed", "held")
+)
+
+
+def quiet(machines: Machines) -> bool:
+    """Whether nothing is left to do anywhere."""
+    return not any(
+        machine.disk.unsynced
+        or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
+        or machine.disk.view.count(INBOX, "due", Gone.MARKED)
+        or _unproved(machine, machines)
+        or any(_lacks(machine, other) for other in machines.values())
+        or _pending(machine, machines)
+        for machine in machines.values()
+    )
+
+
+def finish(oracle: Oracle, machines: Machines) -> None:
+    """All checks of the end, and whether everything has settled. Raises Violation."""
+    oracle.check_promises(machines)
+    for machine in machines.values():
+        _check_log(machine)
+        _check_witnesses(machine, machines)
+        _check_inbox(machine)
+        _check_streams(machine)
+        _check_destroyed(oracle, machine)
+    for machine in machines.values():
+        for row in _rows(machine.disk.view, PAIR):
+            _check_pair(oracle, machine, machines[row.recipient], row)
+    if not quiet(machines):
+        raise Violation("I9", "faults are over, and not everything has been delivered: " + _left(machines))
+    for machine in machines.values():
+        _check_acts(machine, machines)
+        _check_consents(machine, machines)
+
+
+def _check_log(machine: Machine) -> None:
+    view, process = machine.disk.view, machine.process
+    assert process is not None  # noqa: S101 - all are up at the end
+    for head in _rows(view, LOG_HEAD):
+        rows = view.find(LOG, "key", head.incarnation, limit=_ALL)
+        if [row.place for row in rows] != list(range(head.size)):
+            raise Violation("I7", f"a log of {machine.name} has lost an entry")
+        grown = append(LogHead(head.incarnation, 0, b""), [row.leaf for row in rows])
+        if grown.frontier != head.frontier:
+            raise Violation("I7", f"a log of {machine.name} does not match its root")
+        start = decode(Start, open_entry(process.node, rows[0]).record)
+        before = view.get(LOG_HEAD, start.previous)
+        if rows[0].type != EntryType.START or (
+            before is not None and (start.size, start.root) != (before.size, root_of(before))
+        ):
+            raise Violation("I6", f"entry 0 of a log of {machine.name} does not name the log before")
+
+
+def _check_witnesses(machine: Machine, machines: Machines) -> None:
+    """I6 on the disks: what is held of a log is how it began, and nobody honest is accused."""
+    view = machine.disk.view
+    for row in _rows(view, EVIDENCE):
+        known = row.member in machines and machines[row.member].forgets
+        if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
+            raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
+    for held in _rows(view, CHECKPOINT):
+        if held.state != Held.HEARD and not machines[held.member].forgets:
+            log = machines[held.member].disk.view.find(LOG, "key", held.incarnation, limit=held.size)
+            if len(log) != held.size or root_over([row.leaf for row in log]) != held.root:
+                raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
+        if held.state == Held.BROKEN:
+            raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
+
+
+def _check_inbox(machine: Machine) -> None:
+    """I2 on the disk."""
+    view, process = machine.disk.view, machine.process
+    assert process is not None  # noqa: S101 - all are up at the end
+    accepted = [row for row in _rows(view, RECEIVED) if row.kind == Kind.RELEASE and not row.code]
+    known = {row.leaf for row in accepted}
+    logged: Counter[LeafId] = Counter()
+    manifests: dict[LeafId, bytes] = {}
+    for entry in _rows(view, LOG):
+        if entry.type == EntryType.RECEIVED:
+            received = decode(Received, open_entry(process.node, entry).record)
+            if not received.codes and received.kind == Kind.RELEASE:
+                logged[received.leaf] += 1
+                manifests[received.leaf] = received.subject
+    for shown in _rows(view, INBOX):
+        if shown.leaf not in known:
+            raise Violation("I2", f"{machine.name} shows what it never accepted")
+    for row in accepted:
+        if logged[row.leaf] != 1:
+            raise Violation("I2", f"{machine.name} logged {logged[row.leaf]} acceptances of one release")
+        if view.get(INBOX, ManifestDigest(manifests[row.leaf])) is None:
+            raise Violation("I2", f"{machine.name} accepted what is not in its inbox")
+        if not row.receipt or view.get(STATEMENT, row.receipt) is None:
+            raise Violation("I2", f"{machine.name} accepted without a receipt")
+
+
+def _check_streams(machine: Machine) -> None:
+    """I5 on the disk."""
+    view = machine.disk.view
+    for stream in _rows(view, OUTGOING):
+        rows = view.find(STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=_ALL)
+        if [row.sequence for row in rows] != list(range(1, stream.last + 1)):
+            raise Violation("I5", f"the stream of {machine.name} to {stream.recipient} skips a number")
+    for incoming in _rows(view, INCOMING):
+        if incoming.frozen:
+            raise Violation("I5", f"{machine.name} froze the honest stream of {incoming.member}")
+        held = {
+            row.sequence
+            for row in view.find(RECEIVED, "number", incoming.origin, incoming.incarnation, limit=_ALL)
+            if row.kind == Kind.RELEASE
+        }
+        cancelled, holes = Ranges.unpack(incoming.cancelled), missing(incoming)
+        for number in range(1, incoming.last + 1):
+            known = (number in held) + (number in holes)
+            if known != 1 and not (known == 0 and number in cancelled):
+                raise Violation("I5", f"{machine.name}: number {number} of {incoming.member} is nowhere")
+
+
+def _check_destroyed(oracle: Oracle, machine: Machine) -> None:
+    """I8 at the end: all keys tried, all columns searched."""
+    view, process = machine.disk.view, machine.process
+    assert process is not None  # noqa: S101 - all are up at the end
+    wanted: set[bytes] = set()
+    for one in remains.destroyed(view):
+        md = one.md
+        if not machine.forgets and oracle.can_open(process, md):
+            raise Violation("I8", f"{machine.name} can open what it has destroyed")
+        wanted.update(oracle.rulings.contents[md].secrets.values())
+        wanted |= oracle.grants[machine.name, md]
+    if remains.lies_open(machine.disk, wanted):
+        raise Violation("I8", f"{machine.name} keeps what opens a destroyed bulletin")
+    for md in oracle.over[machine.name]:
+        row = view.get(INBOX, md)
+        if row is not None and row.gone == Gone.NO:
+            raise Violation("I8", f"{machine.name} shows what was over, since its clock went back")
+
+
+def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRow) -> None:
+    """I3 and I9 of one pair."""
+    shown = word(facts_of(row))
+    oracle.words[shown] += 1
+    view, me = recipient.disk.view, MemberCode(sender.name)
+    answer: ReceivedRow | None = view.get(RECEIVED, me, row.leaf) if row.leaf else None
+    held = view.get(INBOX, row.md)
+    has = held is not None
+    told = row.receipt >= BestReceipt.ACCEPTED
+    anew = recipient.forgets and (answer is None or answer.code)
+    if (told and not has and not anew) or (has and not told and not sender.forgets):
+        raise Violation(
+            "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
+        )
+    gone = held is not None and held.gone == Gone.DESTROYED
+    if (
+        has
+        and gone != (row.receipt == BestReceipt.DESTROYED)
+        and not recipient.forgets
+        and not sender.forgets
+    ):
+        raise Violation(
+            "I3", f"{sender.name} shows {shown}, {recipient.name} {'destroyed' if gone else 'has'} it"
+        )
+    if row.receipt == BestReceipt.REFUSED and not recipient.forgets and (answer is None or not answer.code):
+        raise Violation("I3", f"{sender.name} shows refused, {recipient.name} never refused it")
+    if shown not in _SETTLED:
+        raise Violation("I9", f"{sender.name} to {recipient.name}: {row.md.hex()[:8]} is still {shown}")
+
+
+def _check_acts(machine: Machine, machines: Machines) -> None:
+    """Each member's acts count at every other, in the same bytes."""
+    own = machine.disk.view.find(ACT, "key", machine.name, limit=_ALL)
+    for other in machines.values():
+        held = other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
+        if machine.forgets or other is machine:
+            continue
+        if [(row.n, row.leaf, row.state) for row in held] != [(row.n, row.leaf, Act.COUNTS) for row in own]:
+            raise Violation("I9", f"{other.name} does not hold the acts of {machine.name} as they were made")
+
+
+def _check_consents(machine: Machine, machines: Machines) -> None:
+    """What was asked and answered stands alike on both sides."""
+    for row in _rows(machine.disk.view, CONSENT):
+        other = machines[row.member]
+        if row.own and row.leaf and not machine.forgets and not other.forgets:
+            theirs = other.disk.view.get(CONSENT, row.md, row.recipient, MemberCode(machine.name))
+            if theirs is None or theirs.state != row.state:
+                raise Violation("I3", f"{machine.name} and {other.name} do not agree on a consent")
+
+
+def _rows(view: View, table: Table[Row]) -> Iterable[Row]:
+    return view.find(table, "key", limit=_ALL)
+
+
+def _pending(machine: Machine, machines: Machines) -> int:
+    """Unacknowledged statements, but receipts that an amnesiac sender can no longer place."""
+    view = machine.disk.view
+    if not any(other.forgets for other in machines.values()):
+        return view.count(PENDING, "key")
+    left = 0
+    for row in view.find(PENDING, "key", limit=_ALL):
+        statement = view.get(STATEMENT, row.leaf)
+        assert statement is not None  # noqa: S101 - stored together
+        peer = machines[row.peer]
+        if statement.kind == Kind.RECEIPT and peer.forgets:
+            answered = decode(Receipt, statement.data).leaf
+            left += peer.disk.view.get(STATEMENT, answered) is not None
+        else:
+            left += 1
+    return left
+
+
+def _lacks(machine: Machine, other: Machine) -> bool:
+    """Whether numbers of a peer are missing that it can still send: an amnesiac one may have lost them;
+    and to one that lost what it had, what may not go any more is not handed over again."""
+    for row in machine.disk.view.find(INCOMING, "member", other.name):
+        for first, last in missing(row).spans:
+            stream = (machine.name, Kind.RELEASE, row.incarnation)
+            found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=_ALL)
+            numbers = [said for said in found if said.sequence <= last]
+            if not machine.forgets and not other.forgets:
+                return True
+            if any(_goes(other, said.md, machine.name) for said in numbers):
+                return True
+    return False
+
+
+def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
+    row, process = machine.disk.view.get(PAIR, md, recipient), machine.process
+    if row is None or process is None:
+        return False
+    tx = Transaction(process.node, machine.disk.view, machine.now(), process.random)
+    return not row.cause and not denial(tx, row)
+
+
+def _unproved(machine: Machine, machines: Machines) -> bool:
+    """Whether checkpoints wait for a path that their node can still show."""
+    return any(
+        row.state == Held.CLAIMED and not machines[row.member].forgets
+        for row in _rows(machine.disk.view, CHECKPOINT)
+    )
+
+
+def _holes(view: View, peer: str) -> bool:
+    return any(missing(row).spans for row in view.find(INCOMING, "member", peer))
+
+
+def _left(machines: Machines) -> str:
+    left = []
+    for name, machine in machines.items():
+        view = machine.disk.view
+        for peer in machines:
+            counts = (
+                view.count(PAIR, "ready", peer, 1),
+                view.count(PENDING, "peer", peer),
+                _holes(view, peer),
+            )
+            if any(counts):
+                left.append(
+                    f"{name} to {peer}: {counts[0]} ready, {counts[1]} unacknowledged, holes {counts[2]}"
+                )
+    return "; ".join(left) or "commits without end"

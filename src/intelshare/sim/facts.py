@@ -1,0 +1,204 @@
+"""I11: the two tables of promises.md section 2, written down a second time and held against every commit.
+
+``EVENTS`` and ``WORDS`` are of pairs at the sender; what a recipient may do with a statement is below them.
+Each row that is taken is counted, so that a run of seeds can say which were not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from intelshare.broker.destroy import Gone
+from intelshare.broker.receive import Taken
+from intelshare.broker.stored import facts_of
+from intelshare.broker.tables import INBOX, PAIR, RECALLED, RECEIVED, RELATED, InboxRow, PairRow
+from intelshare.delivery import BestReceipt, Cause, Stage, word
+from intelshare.ids import MemberCode
+from intelshare.ports import Delete, Plan, Put, View
+from intelshare.sim.heap import Violation
+
+QUEUED, HELD, HANDED_OVER, CANCELLED = Stage
+
+
+class Facts(NamedTuple):
+    """What is stored of a pair's state."""
+
+    stage: Stage
+    cause: Cause
+    receipt: BestReceipt
+    conflict: bool
+
+
+def _facts(row: PairRow) -> Facts:
+    return Facts(Stage(row.stage), Cause(row.cause), BestReceipt(row.receipt), bool(row.conflict))
+
+
+def _fresh(stage: Stage, cause: Cause = Cause.NONE) -> Facts:
+    return Facts(stage, cause, BestReceipt.NONE, False)
+
+
+def _stopped(cause: Cause) -> Callable[[Facts, Facts], bool]:
+    return lambda old, new: (
+        old.receipt is BestReceipt.NONE and old.cause is Cause.NONE and new == old._replace(cause=cause)
+    )
+
+
+EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] = (
+    ("approved", frozenset(("approve",)), lambda old, new: (old, new) == (_fresh(HELD), _fresh(QUEUED))),
+    ("held", frozenset(("handover",)), lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HELD))),
+    (
+        "handed over",
+        frozenset(("handover",)),
+        lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HANDED_OVER)),
+    ),
+    ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
+    ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
+    (
+        "recalled",
+        frozenset(("recall",)),
+        lambda old, new: (
+            (old.cause is Cause.NONE or (old.stage >= HANDED_OVER and old.cause is not Cause.RECALLED))
+            and new == old._replace(cause=Cause.RECALLED)
+        ),
+    ),
+    (
+        "number cancelled",
+        frozenset(("acknowledge", "receive")),
+        lambda old, new: (
+            old.stage is HANDED_OVER and old.cause is not Cause.NONE and new == old._replace(stage=CANCELLED)
+        ),
+    ),
+    (
+        "receipt",
+        frozenset(("receive",)),
+        lambda old, new: (
+            (old.stage, old.cause) == (new.stage, new.cause)
+            and old.stage >= HANDED_OVER
+            and (new.receipt > old.receipt or (new.receipt is old.receipt and new.conflict > old.conflict))
+        ),
+    ),
+    (
+        "queued again",
+        frozenset(("receive",)),
+        lambda old, new: (
+            old.stage >= HANDED_OVER and old.receipt is BestReceipt.NONE and new == old._replace(stage=QUEUED)
+        ),
+    ),
+    (
+        "consented",
+        frozenset(("receive",)),
+        lambda old, new: (
+            old.stage in (QUEUED, HELD) and old.cause is Cause.WITHHELD and new == _fresh(QUEUED)
+        ),
+    ),
+)
+"""What happened, the steps that may do it, and the facts before and after."""
+
+_NEW = (_fresh(QUEUED), _fresh(HELD), _fresh(QUEUED, Cause.WITHHELD))
+_NEW_BY = frozenset(("submit", "ask", "backfill"))
+
+WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
+    ("destroyed", lambda f: f.receipt is BestReceipt.DESTROYED),
+    ("read", lambda f: f.receipt is BestReceipt.READ),
+    ("accepted", lambda f: f.receipt is BestReceipt.ACCEPTED),
+    ("refused", lambda f: f.receipt is BestReceipt.REFUSED),
+    *(
+        (cause.name.lower(), lambda f, c=cause: f.stage in (QUEUED, HELD) and f.cause is c)
+        for cause in Cause
+        if cause is not Cause.NONE
+    ),
+    ("held", lambda f: f.stage is HELD and f.cause is Cause.NONE),
+    ("queued", lambda f: f.stage is QUEUED and f.cause is Cause.NONE),
+    ("sent", lambda f: f.stage is HANDED_OVER and f.cause is Cause.NONE),
+    ("in doubt", lambda f: f.stage is HANDED_OVER and f.cause is not Cause.NONE),
+    *(
+        (cause.name.lower(), lambda f, c=cause: f.stage is CANCELLED and f.cause is c)
+        for cause in Cause
+        if cause is not Cause.NONE
+    ),
+)
+"""The first that fits."""
+
+
+def rows() -> list[str]:
+    """The names of all rows that a run of seeds must take."""
+    words = [f"word {place}: {name}" for place, (name, _) in enumerate(WORDS) if name != "undeliverable"]
+    states = ("rejected", "known", "refused", "accepted", "read", "superseded")
+    destroyed = [f"destroyed {cause}" for cause in ("RECALLED", "EXPIRED", "RETENTION")]
+    return [
+        "event submitted",
+        *(f"event {name}" for name, _, _ in EVENTS),
+        *words,
+        *(f"receiver {name}" for name in (*states, *destroyed)),
+    ]
+
+
+def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) -> None:
+    """Hold a step's plan against the tables. Raises Violation I11, I8."""
+    for write in plan.writes:
+        if write.table is PAIR:
+            if isinstance(write, Delete):
+                raise Violation("I11", f"{me} deletes a pair")
+            _check_pair(name, view.get(PAIR, write.row.md, write.row.recipient), write.row, me, taken)
+        elif write.table is INBOX:
+            if isinstance(write, Delete):
+                raise Violation("I11", f"{me} deletes a received bulletin")
+            _check_inbox(view, plan, write.row, me, taken)
+        elif write.table is RECEIVED and isinstance(write, Put) and write.row.code:
+            if view.get(RECEIVED, write.row.member, write.row.leaf) is None:
+                taken["receiver refused"] += 1
+        elif write.table is RELATED and isinstance(write, Put) and view.get(INBOX, write.row.of) is not None:
+            taken["receiver superseded"] += write.row.relation == 1
+    if isinstance(plan.answer, Taken):
+        for ack in plan.answer.acks:
+            taken["receiver rejected"] += bool(ack.code)
+    if name == "read":
+        taken["receiver read"] += 1
+
+
+def known(view: View, member: MemberCode, answer: Taken, taken: Counter[str]) -> None:
+    """Count the statements of a frame that were there before."""
+    for ack in answer.acks:
+        if not ack.code and view.get(RECEIVED, member, ack.digest) is not None:
+            taken["receiver known"] += 1
+
+
+def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken: Counter[str]) -> None:
+    new = _facts(row)
+    if before is None:
+        if name not in _NEW_BY or new not in _NEW:
+            raise Violation("I11", f"{me}: {name} makes a pair that is {new}")
+        taken["event submitted"] += 1
+    elif (old := _facts(before)) != new:
+        event = next((e for e, steps, fits in EVENTS if name in steps and fits(old, new)), None)
+        if event is None:
+            raise Violation("I11", f"{me}: {name} makes {new} of {old}")
+        taken[f"event {event}"] += 1
+    place = next((place for place, (_, fits) in enumerate(WORDS) if fits(new)), None)
+    if place is None or WORDS[place][0] != word(facts_of(row)):
+        raise Violation("I11", f"{me} shows {word(facts_of(row))} for {new}")
+    taken[f"word {place}: {WORDS[place][0]}"] += 1
+
+
+def _check_inbox(view: View, plan: Plan[Any], row: InboxRow, me: str, taken: Counter[str]) -> None:
+    old = view.get(INBOX, row.md)
+    if old is None:
+        recall = view.get(RECALLED, row.originator, row.md)
+        if recall is not None:
+            raise Violation("I11", f"{me} accepts what was recalled before it came")
+        taken["receiver accepted"] += 1
+        # A recall in the same frame may already mark it.
+        return
+    if (old.gone, row.gone) not in (
+        (Gone.NO, Gone.NO),
+        (Gone.NO, Gone.MARKED),
+        (Gone.MARKED, Gone.MARKED),
+        (Gone.MARKED, Gone.DESTROYED),
+        (Gone.DESTROYED, Gone.DESTROYED),
+    ):
+        raise Violation("I8", f"{me}: what was destroyed comes back")
+    if old.gone is not row.gone and row.gone == Gone.DESTROYED:
+        taken[f"receiver destroyed {row.cause}"] += 1
+    del plan

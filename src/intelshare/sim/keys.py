@@ -1,0 +1,48 @@
+"""The keys of a machine's member, as a vault keeps them: durable at once, whatever the disk forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from intelshare.crypto.records import KeyUse
+from intelshare.crypto.suites import Signer, Suite, load_signer
+from intelshare.envelope import SealingKeyHeld
+from intelshare.ids import KeyId
+from intelshare.trust import SecretKey
+
+
+class Keys:
+    """Secrets by key id."""
+
+    def __init__(self, suite: Suite, keys: Iterable[SecretKey], storage_key: bytes) -> None:
+        self.suite = suite
+        self.storage_key = storage_key
+        self.retired: frozenset[KeyId] = frozenset()
+        self._held = {key.key_id: key for key in keys}
+
+    def put(self, key: SecretKey) -> None:
+        """Keep a new key."""
+        self._held[key.key_id] = key
+
+    def retire(self, ids: Iterable[KeyId]) -> None:
+        """Destroy these."""
+        for key_id in ids:
+            del self._held[key_id]
+            self.retired |= {key_id}
+
+    def signer(self, key_id: KeyId) -> Signer:
+        """The signer of a key that is held."""
+        key = self._held[key_id]
+        return load_signer(self.suite, key.record, key.key_id, key.secret)
+
+    def directory_signer(self) -> Signer:
+        """Signs the own directory."""
+        return self.signer(next(k.key_id for k in self._held.values() if k.record.use is KeyUse.DIRECTORY))
+
+    def sealing(self) -> dict[KeyId, SealingKeyHeld]:
+        """All sealing keys that can still open."""
+        return {
+            key.key_id: SealingKeyHeld(key.record, self.suite.load_sealing(key.secret))
+            for key in self._held.values()
+            if key.record.use is KeyUse.SEALING
+        }

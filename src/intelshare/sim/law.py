@@ -1,0 +1,169 @@
+"""The law of the simulation: two treaties, each member's own overlay, and the drafts that users write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from intelshare.bulletin import Draft
+from intelshare.bulletin.request import Marked, Word, media_of
+from intelshare.crypto.records import Portion, PortionKind, Precedence
+from intelshare.ids import Digest, MemberCode
+from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.labels import Registry
+from intelshare.packs import builtin_registry
+from intelshare.policy import Overlay, PartyAct, Treaty, World, compile_world, parse_overlay, parse_treaty
+from intelshare.sim.plan import MEMBERS, Act
+from intelshare.trust import Ratified
+
+_ACCORD = """
+id = "sim-accord"
+title = "Accord of the simulator"
+kind = "multilateral"
+in_force = 2020-01-01
+source = "invented"
+[[provision]]
+article = "art. 1"
+categories = ["cyber"]
+ceiling = "R4"
+obligations = ["read-receipt"]
+[[provision]]
+article = "art. 2"
+categories = ["terrorism"]
+ceiling = "R1"
+[[provision]]
+article = "art. 3"
+categories = ["maritime"]
+ceiling = "R4"
+obligations = ["retention-0d"]
+[[provision]]
+article = "art. 4"
+categories = ["health"]
+ceiling = "R4"
+obligations = ["read-receipt", "report-use-30d"]
+""" + "".join(f'[[party]]\nmember = "{code}"\nin_force = 2020-01-01\n' for code in MEMBERS)
+
+_PACT = """
+id = "sim-pact"
+title = "Pact of the simulator"
+kind = "multilateral"
+in_force = 2020-01-01
+source = "invented"
+[[provision]]
+article = "art. 1"
+categories = ["proliferation"]
+ceiling = "R4"
+[[party]]
+member = "FRA"
+in_force = 2020-01-01
+[[party]]
+member = "USA"
+[[party]]
+member = "DEU"
+in_force = 2020-01-01
+[[party]]
+member = "GBR"
+"""
+"""The second half of its parties have not ratified."""
+
+_OVERLAYS = {
+    "FRA": '[[hold]]\nid = "fra-source"\nwhen = { flags = ["source-identity"] }\nsource = "invented"\n',
+    "USA": '[[hold]]\nid = "usa-source"\nwhen = { flags = ["source-identity"] }\nsource = "invented"\n',
+    "GBR": '[[refuse]]\nid = "gbr-personal"\nwhen = { flags = ["personal-data"] }\nsource = "invented"\n',
+    "DEU": '[[refuse]]\nid = "deu-personal"\nwhen = { flags = ["personal-data"] }\nsource = "invented"\n',
+}
+"""Each is known to its own member only: what a recipient refuses, the sender does not foresee."""
+
+_LEVELS = {
+    "FRA": ("DIFFUSION RESTREINTE", "SECRET"),
+    "USA": ("CONFIDENTIAL", "SECRET"),
+    "DEU": ("VS-NUR FUER DEN DIENSTGEBRAUCH", "GEHEIM"),
+    "GBR": ("OFFICIAL", "SECRET"),
+}
+
+_OWN, _NOBODY, _FOREIGN = range(3)
+
+_PORTIONS = (
+    # level, category, flags; released to the recipients, to nobody, or another member's information
+    (0, "cyber", (), _OWN),
+    (1, "cyber", (), _OWN),
+    (1, "cyber", (), _OWN),
+    (0, "terrorism", (), _OWN),
+    (1, "terrorism", (), _OWN),  # above the ceiling
+    (1, "cyber", (), _NOBODY),
+    (0, "cyber", ("source-identity",), _OWN),  # held by some
+    (1, "cyber", ("personal-data",), _OWN),  # refused by some
+    (1, "proliferation", (), _OWN),  # under the second treaty
+    (0, "cyber", (), _FOREIGN),  # needs the originator's consent
+    (0, "maritime", (), _OWN),  # not to be kept
+    (1, "health", (), _OWN),  # its use is to be reported
+)
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The one that ships, read once."""
+    return builtin_registry()
+
+
+@lru_cache(maxsize=1)
+def treaties() -> tuple[Treaty, ...]:
+    """The files that every member holds."""
+    return tuple(
+        parse_treaty(text, f"{name}.toml", registry())
+        for name, text in (("sim-accord", _ACCORD), ("sim-pact", _PACT))
+    )
+
+
+@lru_cache(maxsize=8)
+def _overlay(member: str) -> Overlay:
+    return parse_overlay(_OVERLAYS[member], f"{member.lower()}.toml", registry())
+
+
+def ratified() -> list[Ratified]:
+    """What every directory says: all files name all members."""
+    return [
+        Ratified(treaty.id, Digest(bytes.fromhex(treaty.text.removeprefix("sha256:"))))
+        for treaty in treaties()
+    ]
+
+
+@lru_cache(maxsize=512)
+def law(member: str, members: tuple[str, ...], acts: tuple[PartyAct, ...] = ()) -> World:
+    """A member's world: the files, its own overlay, and the acts that count there."""
+    texts = {code: {treaty.id: treaty.text for treaty in treaties()} for code in members}
+    return compile_world(registry(), members, treaties(), [_overlay(member)], texts, acts)
+
+
+def draft_of(act: Act, now: Instant) -> Draft:
+    """The draft of an act: up to three portions, chosen by the digits of ``what``."""
+    to = tuple(act.to.split())
+    what, portions = act.what, []
+    for _ in range(1 + act.what % 3):
+        what, choice = divmod(what // 3, len(_PORTIONS))
+        portions.append(_portion(act, to, *_PORTIONS[choice]))
+    until = Instant(now + act.lasts) if act.lasts else NEVER
+    members = tuple(MemberCode(code) for code in to)
+    return Draft(members, Precedence(act.precedence), NEVER, until, tuple(portions))
+
+
+def about_request(draft: Draft, word: Word, now: Instant) -> Draft:
+    """The same, but it asks for information until a minute from ``now``, or ends such a request."""
+    first, *others = draft.portions
+    due = Instant(now // SECOND * SECOND + 60 * SECOND) if word is Word.ASK else NEVER
+    return replace(draft, portions=(replace(first, media=media_of(Marked(word, due))), *others))
+
+
+def _portion(
+    act: Act, to: tuple[str, ...], level: int, category: str, flags: tuple[str, ...], released: int
+) -> Portion:
+    owner = act.node
+    if released == _FOREIGN:
+        owner = next(code for code in MEMBERS if code != act.node)
+    others = {act.node, *to} - {owner} if released != _NOBODY else set()
+    codes = [owner, *sorted(others)]
+    banner = _LEVELS[owner][level] if owner == "USA" else f"//{owner} {_LEVELS[owner][level]}"
+    alone = released == _NOBODY and owner == "USA"
+    label = f"{banner}//NOFORN" if alone else f"{banner}//REL TO {', '.join(codes)}"
+    content = f"{act.node} {act.at} ".encode().ljust(act.size, b".")
+    return Portion(PortionKind.TEXT, label, category, flags, "", "text/plain", content)

@@ -1,0 +1,58 @@
+"""I8: what was destroyed cannot be opened with anything that is on the disk: all keys are tried.
+
+The oracle knows the secret of every portion and the grants that carried it. Nothing that opens with a key of
+the machine may be that secret, and no column of any row may hold it, or the grant, in clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from intelshare.broker.destroy import Gone
+from intelshare.broker.node import Node
+from intelshare.broker.tables import BULLETIN, INBOX, SECRET, TABLES, InboxRow, SecretRow
+from intelshare.broker.transaction import open_secret
+from intelshare.ids import ManifestDigest
+from intelshare.ports import View
+from intelshare.sim.disk import Disk
+from intelshare.sim.rulings import Content
+
+_ALL = 1 << 30
+
+
+def opens(node: Node, disk: Disk, md: ManifestDigest, content: Content) -> bool:
+    """Whether a key that is on the disk, or still in its files, opens a portion of this bulletin."""
+    rows = [*disk.view.find(SECRET, "key", md), *(row for row in disk.remains if row.md == md)]
+    return any(secret in content.secrets.values() for secret in _keys(node, rows))
+
+
+def destroyed(view: View) -> Iterator[InboxRow]:
+    """The received bulletins that this disk says are gone; what the member wrote itself stays its own."""
+    for row in view.find(INBOX, "key", limit=_ALL):
+        if row.gone == Gone.DESTROYED and view.get(BULLETIN, row.md) is None:
+            yield row
+
+
+def lies_open(disk: Disk, wanted: Iterable[bytes]) -> bool:
+    """Whether one of these byte strings stands anywhere on the disk."""
+    wanted = list(wanted)
+    if not wanted:
+        return False
+    raw = b"\0".join(_columns(disk.view))
+    return any(one in raw for one in wanted)
+
+
+def _keys(node: Node, rows: Iterable[SecretRow]) -> Iterator[bytes]:
+    for row in rows:
+        if any(row.sealed):
+            yield open_secret(node, SECRET.name, row.md, row.slot, row.sealed)
+
+
+def _columns(view: View) -> Iterator[bytes]:
+    for table in TABLES:
+        names = table.columns()
+        for row in view.find(table, "key", limit=_ALL):
+            for name in names:
+                value = getattr(row, name)
+                if isinstance(value, bytes) and len(value) >= 32:
+                    yield value
