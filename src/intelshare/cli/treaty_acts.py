@@ -14,7 +14,7 @@ from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, Place
-from intelshare.instant import NEVER, Instant
+from intelshare.instant import MINUTE, NEVER, Instant
 
 if TYPE_CHECKING:
     from intelshare.client import Client
@@ -158,8 +158,8 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
             act.treaty,
             act.kind,
             short_time(act.since) or "-",
-            # Dated before it came: it counts from its receipt.
-            short_time(act.effective) if 0 < act.effective < act.since else "",
+            # Dated before it came (the way takes a moment): it counts from its receipt.
+            short_time(act.effective) if 0 < act.effective < act.since - MINUTE else "",
             act.state,
             _worded(act.reservation) if act.HasField("reservation") else "",
         )
@@ -190,7 +190,7 @@ def state(client: Client, out: Out, treaty: str) -> None:
     found = client.treat("ListTreaties", pb.ListTreatiesRequest(treaty=treaty))
     out.document("treaty-state", plain(found))
     rows = [
-        (one.id, party.member, party.state.lower().replace("_", " "), party.since, party.until)
+        (one.id, party.member, party.state.lower().replace("_", " "), _day(party.since), _day(party.until))
         for one in found.treaties
         for party in one.parties
     ]
@@ -297,6 +297,11 @@ def _worded(terms: pb.Reservation) -> str:
         f"until {short_time(terms.until)}" if terms.until not in (0, NEVER) else "",
     )
     return "; ".join(word for word in words if word) or "everything"
+
+
+def _day(text: str) -> str:
+    """A time without its midnight."""
+    return text.removesuffix("T00:00:00Z")
 
 
 def _time(text: str | None, option: str) -> int:
