@@ -47,7 +47,10 @@ class LazyGroup(Group):
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 def root() -> None:
-    """Share intelligence between sovereign members: each portion, for each recipient, under an article."""
+    """Share intelligence between sovereign members: each portion, for each recipient, under an article.
+
+    `intelshare COMMAND --help` shows what a command does, with examples.
+    """
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -222,7 +222,7 @@ def export(node: Standing, id_: str, target: Path | None, quiet: bool) -> int:
     return _give(answer.text, target, Out(quiet=quiet))
 
 
-@audit.command(epilog="Example:  intelshare audit settle 5f3a91c2 --folder ./fra --yes")
+@audit.command(epilog=examples("intelshare audit settle 7b04e6d1 --folder fra"))
 @click.argument("id_", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
@@ -248,7 +248,7 @@ def settle(node: Standing, out: Out, id_: str, yes: bool) -> int:
 @member_option
 @printing
 def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
-    """Check FILE of `audit export`, offline: does it prove that a node contradicted itself? If not, 7."""
+    """Check FILE of `audit export`, offline: does it prove that a node contradicted itself? Ends with 7 if not."""
     from intelshare.labels import when
     from intelshare.verifier import check_evidence
 

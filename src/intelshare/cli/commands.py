@@ -31,18 +31,20 @@ COMMANDS: dict[str, Entry] = {
     "consent": Entry("Analyst", _HERE + "consents:consent", "Ask for and give third-party consent."),
     "label": Entry("Policy author", _HERE + "labelling:label", "Read and convert labels."),
     "treaty": Entry(
-        "Policy author", _HERE + "treaties:treaty", "List, compare, draw, check and begin treaties."
+        "Policy author", _HERE + "treaties:treaty", "List, compare, draw and check treaties; act as a party."
     ),
-    "policy": Entry("Policy author", _HERE + "policy:policy", "Check and test treaties and overlays."),
-    "conformance": Entry("Policy author", _HERE + "conforming:conformance", "Check vectors against this."),
+    "policy": Entry("Policy author", _HERE + "policy:policy", "Check, test and explain treaties and overlays."),
+    "conformance": Entry(
+        "Policy author", _HERE + "conforming:conformance", "Check test vectors against this program."
+    ),
     "init": Entry("Operator", _HERE + "founding:init", "Found a member and its first node."),
     "node": Entry("Operator", _HERE + "running:node", "Run a node; show its state."),
     "user": Entry("Operator", _HERE + "users:user", "Add, list and revoke users."),
     "member": Entry("Operator", _HERE + "members:member", "Exchange trust with other members."),
-    "audit": Entry("Operator", _HERE + "auditing:audit", "Verify the log."),
+    "audit": Entry("Operator", _HERE + "auditing:audit", "Verify the log; prove from it; report who shared what."),
     "doctor": Entry("Everyone", _HERE + "doctor:doctor", "Say what is wrong, and what to do next."),
-    "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Three nodes on this machine, one scenario."),
-    "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run the simulator."),
+    "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Play a scenario with real nodes on this machine."),
+    "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run nodes in simulated time, with faults."),
     "status": Entry("Everyone", _HERE + "running:status", "Health, links and queues of the own node."),
     "whoami": Entry("Everyone", _HERE + "about:whoami", "Who the node takes you for."),
     "config": Entry("Everyone", _HERE + "configuring:config", "Show the settings, and what set them."),

@@ -107,12 +107,12 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     required=True,
     metavar="CODE",
     shell_complete=members,
-    help="The recipient whose pair is released.",
+    help="The recipient for whom it is held.",
 )
 @printing
 @talking
 def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
-    """Release the held pair of a bulletin and a recipient: releasing officers, and never the author."""
+    """Release to one recipient what is held for it: releasing officers, and never the author."""
     word = client.approve(bulletin, member.upper())
     out.document("approval", {"recipient": member.upper(), "word": word})
     out.line(f"{member.upper()} {word}")

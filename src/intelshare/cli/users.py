@@ -113,7 +113,7 @@ def add(
 @printing
 @on_folder
 def list_(node: Standing, out: Out) -> None:
-    """List the register."""
+    """List users with role, clearance and need to know."""
     from intelshare.cli.plain import plain
     from intelshare.cli.tables import user_table
     from intelshare.wire.v1 import user_pb2 as pb
