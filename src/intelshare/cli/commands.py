@@ -33,7 +33,9 @@ COMMANDS: dict[str, Entry] = {
     "treaty": Entry(
         "Policy author", _HERE + "treaties:treaty", "List, compare, draw and check treaties; act as a party."
     ),
-    "policy": Entry("Policy author", _HERE + "policy:policy", "Check, test and explain treaties and overlays."),
+    "policy": Entry(
+        "Policy author", _HERE + "policy:policy", "Check, test and explain treaties and overlays."
+    ),
     "conformance": Entry(
         "Policy author", _HERE + "conforming:conformance", "Check test vectors against this program."
     ),
@@ -41,7 +43,9 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("Operator", _HERE + "running:node", "Run a node; show its state."),
     "user": Entry("Operator", _HERE + "users:user", "Add, list and revoke users."),
     "member": Entry("Operator", _HERE + "members:member", "Exchange trust with other members."),
-    "audit": Entry("Operator", _HERE + "auditing:audit", "Verify the log; prove from it; report who shared what."),
+    "audit": Entry(
+        "Operator", _HERE + "auditing:audit", "Verify the log; prove from it; report who shared what."
+    ),
     "doctor": Entry("Everyone", _HERE + "doctor:doctor", "Say what is wrong, and what to do next."),
     "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Play a scenario with real nodes on this machine."),
     "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run nodes in simulated time, with faults."),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from intelshare.cli.helping import examples
+
 PAUSE = 1.5
 """Seconds after each scene in which it can be read."""
 
@@ -15,7 +17,7 @@ RECORDS = SCENARIOS[2:]
 
 
 @click.command(
-    epilog="Examples:  intelshare demo    intelshare demo five --keep ./play    intelshare demo paris"
+    epilog=examples("intelshare demo", "intelshare demo five --keep play", "intelshare demo paris")
 )
 @click.argument("scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0])
 @click.option("--no-pause", is_flag=True, help="Do not wait between scenes.")
