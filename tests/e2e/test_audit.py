@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+from intelshare.audit.exhibit import Exhibit
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Checkpoint, Kind
+from intelshare.ids import Digest
+from intelshare.trust import write_member_file
+from line_world import met, signed
+from log_world import Logs
 
 LABEL = "//FRA SECRET//REL TO FRA, USA"
 
@@ -98,3 +106,31 @@ def test_nothing_contradicts_itself_and_an_unknown_evidence_is_not_found(pair: t
     assert ok("audit", "evidence", "--folder", fra, "--json").json["alarms"] == []
     assert intelshare("audit", "export", "00112233", "--folder", fra).code == 8
     assert "alarm" not in ok("status", "--as", fra / "users" / "operator").out
+
+
+def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_nothing(
+    tmp_path: Path,
+) -> None:
+    logs = Logs(met(("FRA", "USA")))
+    logs.show("USA", "FRA")
+    usa = logs.members["USA"]
+    other = Checkpoint(usa.node.uri, usa.node.incarnation, logs.held("FRA", "USA")[0], Digest(bytes(32)), ())
+    logs.bring("USA", "FRA", signed(usa, Kind.CHECKPOINT, other, at=logs.now))
+    (row,) = logs.alarms("FRA")
+    file, member = tmp_path / "evidence.json", tmp_path / "usa.member"
+    file.write_bytes(logs.export("FRA", row))
+    trust = logs.members["FRA"].node.trust.members["USA"]
+    member.write_text(write_member_file(trust))
+    checked = ok("audit", "check-evidence", file, "--member", member, "--json").json
+    assert (checked["member"], checked["code"], checked["fingerprint"]) == (
+        "USA",
+        "LOG_FORK",
+        trust.fingerprint,
+    )
+    assert "proved: USA" in ok("audit", "check-evidence", file).out
+    exhibit = decode(Exhibit, row.exhibit)
+    alone = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
+    file.write_bytes(logs.export("FRA", alone))
+    nothing = intelshare("audit", "check-evidence", file)
+    assert nothing.code == 7
+    assert "EVIDENCE_INCONCLUSIVE" in nothing.err

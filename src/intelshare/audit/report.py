@@ -11,9 +11,14 @@ from typing import Final
 
 import msgspec
 
+from intelshare.instant import HOUR
+
 REPORT_SCHEMA: Final = "intelshare/compliance-report/1"
 
 MAX_RELEASES: Final = 10_000
+
+EDGE: Final = HOUR
+"""What was sent in one period may have arrived in the next."""
 
 KEPT: Final = frozenset(("accepted", "read", "destroyed"))
 """Words of a release whose recipient took it."""
@@ -103,14 +108,14 @@ def differences(ours: Report, theirs: Report) -> Iterator[Difference]:
             continue
         other = known.pop(mine.statement, None)
         if other is None:
-            yield _difference(mine, _missing(mine, ours.member, theirs.member))
+            yield _difference(mine, _missing(mine, ours, theirs))
         elif _end(mine) != _end(other):
             yield _difference(mine, f"{ours.member}: {mine.word}, {theirs.member}: {other.word}")
         elif mine.word in KEPT and mine.treaties != other.treaties:
             basis = " | ".join(", ".join(one.treaties) or "none" for one in (mine, other))
             yield _difference(mine, f"another basis: {basis}")
     for other in known.values():
-        yield _difference(other, _missing(other, theirs.member, ours.member))
+        yield _difference(other, _missing(other, theirs, ours))
 
 
 def counts(report: Report, sender: str, recipient: str) -> tuple[int, int]:
@@ -119,10 +124,13 @@ def counts(report: Report, sender: str, recipient: str) -> tuple[int, int]:
     return len(found), sum(one.word in KEPT for one in found)
 
 
-def _missing(one: Released, knows: str, lacks: str) -> str:
-    if one.sender == knows:
-        return f"{knows} says it sent number {one.number}, {lacks} knows of none"
-    return f"{knows} says it got number {one.number}, {lacks} says it sent none"
+def _missing(one: Released, knows: Report, lacks: Report) -> str:
+    if one.sender == knows.member:
+        what = f"{knows.member} says it sent number {one.number}, {lacks.member} knows of none"
+    else:
+        what = f"{knows.member} says it got number {one.number}, {lacks.member} says it sent none"
+    close = min(abs(one.at - lacks.since), abs(one.at - lacks.until)) < EDGE
+    return f"{what} (within an hour of the period's end)" if close else what
 
 
 def _end(one: Released) -> str:

@@ -135,7 +135,7 @@ def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
 
 def alarms(view: View) -> list[EvidenceRow]:
     """All contradictions, the oldest first: what `status` shows until an operator has looked."""
-    return view.find(EVIDENCE, "shelf", CONTRADICTIONS, limit=MAX_CONTRADICTIONS)
+    return view.find(EVIDENCE, "shelf", CONTRADICTIONS)
 
 
 def find_evidence(view: View, given: str) -> EvidenceRow:

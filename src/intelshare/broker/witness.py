@@ -313,7 +313,7 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
             forgot = max(0, held.size - (head.size if head is not None else 0))
             if forgot:
                 key = sha256(f"{uri} {tx.node.incarnation}".encode())
-                note = f"{uri} holds {forgot} entries that were forgotten here"
+                note = f"{uri} says that it holds {forgot} entries that this node has no more"
                 exhibit = exhibit_of((), raw=note.encode())
                 contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
     return forgot

@@ -43,8 +43,11 @@ from intelshare.wire import (
 FRAMES_AT_WORK: Final = 4
 """Frames of one peer that may be in the store's queue: while one commits, the next are read."""
 
-MAX_REQUESTS: Final = 128
-"""Requests of one peer in a minute, for holes or about logs; more is RATE."""
+MAX_REQUESTS: Final = 64
+"""Gap requests of one peer in a minute; more is RATE."""
+
+MAX_ABOUT_LOGS: Final = 600
+"""Asks and answers of one peer about logs in a minute; more is RATE."""
 
 MAX_UNREADABLE: Final = 16
 """Unreadable messages of one link; more is RATE."""
@@ -99,6 +102,7 @@ class Link:
         self._acknowledged: list[Ack] = []
         self._asked: dict[tuple[str, int], tuple[Gap, Instant, Backoff]] = {}
         self._requests: deque[Instant] = deque(maxlen=MAX_REQUESTS)
+        self._logs: deque[Instant] = deque(maxlen=MAX_ABOUT_LOGS)
         self._unreadable = 0
         self._ended: asyncio.Future[IntelshareError | None] = asyncio.get_running_loop().create_future()
 
@@ -191,12 +195,13 @@ class Link:
                 case Acks():
                     self._hear(message.acks)
                 case Gap():
-                    self._limit_requests()
+                    self._limit(self._requests)
                     await self._fill(message)
                 case LogAsk():
-                    self._limit_requests()
+                    self._limit(self._logs)
                     self._spawn(self._answer(message))
                 case LogPath():
+                    self._limit(self._logs)
                     await self._prove(message)
                 case Hello():
                     raise EnvelopeError("ENVELOPE_MALFORMED", "a second hello on one link")
@@ -282,11 +287,11 @@ class Link:
         self._working.add(task)
         task.add_done_callback(self._finished)
 
-    def _limit_requests(self) -> None:
+    def _limit(self, lately: deque[Instant]) -> None:
         now = self._shell.now()
-        if len(self._requests) == MAX_REQUESTS and now - self._requests[0] < 60 * SECOND:
-            raise DeliveryError("RATE", f"more than {MAX_REQUESTS} requests in a minute")
-        self._requests.append(now)
+        if len(lately) == lately.maxlen and now - lately[0] < 60 * SECOND:
+            raise DeliveryError("RATE", f"more than {lately.maxlen} requests in a minute")
+        lately.append(now)
 
 
 def _defect() -> IntelshareError:
