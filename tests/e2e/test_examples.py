@@ -125,7 +125,9 @@ CASES: dict[str, Case] = {
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit reconcile": Case(before=lambda w: w.report()),
     "audit export": Case(code=8, why="no node of this world contradicts itself"),
+    "audit settle": Case(typed="y\n", code=8, why="no node of this world contradicts itself"),
     "demo": Case(stopped=True, code=130, why="it is played to its end by test_demo.py; here it gets Ctrl-C"),
+    "demo paris": Case(),
 }
 """By the longest beginning of an example that is here; others need nothing and end with 0."""
 
