@@ -7,6 +7,7 @@ import pytest
 
 from intelshare import instant
 from intelshare.demo import record
+from intelshare.demo.sending import fits
 from intelshare.demo.stage import Stage
 from intelshare.labels import parse_label
 from intelshare.packs import builtin_registry, demo_treaties
@@ -109,7 +110,22 @@ def test_a_day_that_differs_from_the_engine_is_named(capsys):
     told = deepcopy(scene.play.keywords)
     told["one"]["expect"]["USA"] = ["released paris art. 8 (4)"]
     (difference,) = partial(scene.play.func, **told)(NOWHERE)
-    assert difference == (
-        "climate-disaster for USA: withheld NOT_YET_IN_FORCE: not yet for FRA (paris.toml:10) "
-        "instead of released paris art. 8 (4)"
+    assert difference.startswith(
+        "climate-disaster for USA: withheld NOT_YET_IN_FORCE: not yet for FRA (paris.toml:"
     )
+    assert difference.endswith(" instead of released paris art. 8 (4)")
+
+
+@pytest.mark.parametrize(
+    ("got", "wanted", "fit"),
+    [
+        ("withheld NOFORN (a.toml:3)", "withheld NOFORN (a.toml:3)", True),
+        ("withheld NOFORN (a.toml:3)", "withheld NOFORN", True),
+        ("withheld NOFORN (a.toml:3)", "withheld NOFORN (a.toml:4)", False),
+        ("withheld NOFORN", "withheld NOFORN (a.toml:3)", False),
+        ("released a art. 8 (4)", "released a art. 8", False),
+        ("released a art. 4", "withheld NOFORN", False),
+    ],
+)
+def test_a_verdict_fits_what_is_expected_of_it(got, wanted, fit):
+    assert fits(got, wanted) is fit

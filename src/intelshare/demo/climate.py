@@ -85,7 +85,6 @@ STORY: Final = Story(
     leaving=Withdrawal(
         member="USA",
         treaty="demo-climate",
-        place="demo-climate.toml:1",
         # Kenya's: France and the United States also share gsa-fra-usa, which would name a reason of its own.
         warning=Sending(
             author=_KAMAU,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from shlex import quote
 
 from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario, Scene
-from intelshare.demo.stage import Site, Stage, command, report, stop_all
+from intelshare.demo.stage import Site, Stage, command, environment, report, stop_all
 from intelshare.errors import ConfigError, IntelshareError, Place
 from intelshare.packs import demo_treaties, treaty_packs
 
@@ -32,7 +33,9 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
     """
     began = time.monotonic()
     _print(f"intelshare demo: {scenario.opening}")
-    with interruptible(), _folder(keep) as folder, _stage(folder, scenario) as stage:
+    # What somebody has set for a node of their own is not for these.
+    own = environment({name: None for name in os.environ if name.startswith("INTELSHARE_")})
+    with interruptible(), own, _folder(keep) as folder, _stage(folder, scenario) as stage:
         if scenario.analysts:
             _found(stage, scenario)
             _introduce(stage, scenario)

@@ -83,10 +83,17 @@ def _compare(row: Expected, states: dict[str, str], decision: pb.PairDecision) -
         yield f"{row.recipient} is {states.get(row.recipient)} instead of {row.state}"
     found = verdicts(decision.portions)
     for number, (wanted, got) in enumerate(zip(row.portions, found, strict=False), 1):
-        if wanted != got:
+        if not fits(got, wanted):
             yield f"portion {number} for {row.recipient}: {got} instead of {wanted}"
     if len(found) != len(row.portions):
         yield f"{row.recipient}: {len(found)} portions instead of {len(row.portions)}"
+
+
+def fits(got: str, wanted: str) -> bool:
+    """Whether a verdict is the expected one; one that is expected without its place may have any."""
+    return got == wanted or (
+        got.startswith(f"{wanted} (") and got.endswith(")") and wanted.startswith("withheld")
+    )
 
 
 def verdicts(portions: Sequence[pb.PortionDecision]) -> list[str]:

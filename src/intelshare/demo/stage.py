@@ -173,7 +173,9 @@ def command(*words: str, out: TextIO | None = None, ends: Collection[int] = (0,)
     from intelshare.cli.app import root
 
     kept = io.StringIO()
-    with _narrower(), contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
+    # Terminals are narrower by the margin.
+    narrower = environment({"COLUMNS": str(shutil.get_terminal_size().columns - len(MARGIN))})
+    with narrower, contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
         ended = root.main(list(words), prog_name="intelshare", standalone_mode=False, obj={"json": False})
     if int(ended or 0) not in ends:
         raise ConfigError("USAGE", f"`intelshare {' '.join(words[:2])} ...` ended with {int(ended)}")
@@ -198,17 +200,21 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _narrower() -> Iterator[None]:
-    """Within the block commands draw for a terminal that is narrower by the margin."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(shutil.get_terminal_size().columns - len(MARGIN))
+def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Within the block these variables have these values; None: they are not set."""
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 class _Indented(io.TextIOBase):

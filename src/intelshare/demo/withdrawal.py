@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.demo.scenario import Analyst, Expected, Sending, unmet
 from intelshare.demo.sending import compare, send
 from intelshare.demo.stage import Stage, command, indented, report, say, until
 from intelshare.instant import SECOND, Instant, show
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
 
 NOTICE: Final = 6
 """Seconds until the second notice ends: enough to stop a node and to write a bulletin."""
@@ -28,8 +31,6 @@ class Withdrawal:
 
     member: str
     treaty: str
-    place: str
-    """File and line of the treaty, which the refusal names."""
     warning: Sending
     """As it is decided before the withdrawal; the leaving member is one of the recipients."""
     missed: Analyst
@@ -58,7 +59,7 @@ def withdrawal(stage: Stage, story: Withdrawal) -> list[str]:
         time.sleep(max(0.0, end / SECOND - time.time()))
         leaving.start()
         leaving.serving()
-        reason = f"withheld WITHDRAWN: {story.member} since {show(end)} ({story.place})"
+        reason = f"withheld WITHDRAWN: {story.member} since {show(end)}"
         withheld = _with(story, lambda row: Expected(row.recipient, (reason,), "withheld"))
         until(lambda: _settled(client, bulletin, story.member), "the warning to be decided again")
         differences = compare(client, bulletin, withheld)
@@ -84,7 +85,7 @@ def _ends(stage: Stage, story: Withdrawal, code: str) -> int:
     return int(acts[-1]["since"]) if acts else 0
 
 
-def _settled(client: Any, bulletin: str, recipient: str) -> bool:
+def _settled(client: Client, bulletin: str, recipient: str) -> bool:
     pairs = client.outbox(bulletin).entries[0].pairs
     return any(pair.recipient == recipient and pair.word != "queued" for pair in pairs)
 
