@@ -52,6 +52,14 @@ def test_a_claim_that_cannot_be_read_exits_with_2_and_a_caret(capsys, claim):
     assert "^^^^" in error
 
 
+def test_the_current_folder_is_asked_and_an_empty_one_proves_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(TREATIES)
+    assert run(["policy", "prove", "no SECRET to KEN before 2027"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert run(["policy", "prove", "no SECRET to KEN before 2027"]) == 8
+    assert "there is no treaty here" in capsys.readouterr().err
+
+
 def test_without_z3_the_command_names_the_extra(capsys, monkeypatch):
     def absent(name):
         raise ImportError(name)

@@ -10,7 +10,8 @@ from intelshare.cli.codes import Exit
 from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out
-from intelshare.cli.policy_effects import decision_document, in_short, paths_argument, world_of
+from intelshare.cli.policy_effects import decision_document, in_short, world_of
+from intelshare.errors import ConfigError, Place
 
 
 @click.command(
@@ -20,10 +21,12 @@ from intelshare.cli.policy_effects import decision_document, in_short, paths_arg
     )
 )
 @click.argument("claim")
-@paths_argument
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @printing
 def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     """Prove CLAIM for every question under the treaties and overlays of PATHS, or show one that refutes it.
+
+    Without PATHS: those of the current folder.
 
     \b
     no LEVEL to WHOM [of MEMBER] [from MEMBER] [about CATEGORY] [with FLAG] [TIME]
@@ -42,7 +45,11 @@ def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
 
     registry = builtin_registry()
     asked = parse_claim(claim, registry)
-    proof = find(world_of(paths), asked)
+    world = world_of(paths or (Path(),))
+    if not world.treaties:
+        # With nothing to let anything through every claim would hold, and say nothing.
+        raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place("PATHS"))
+    proof = find(world, asked)
     found = proof.counterexample
     document: dict[str, object] = {"claim": claim, "proved": found is None, "notes": list(proof.notes)}
     for note in proof.notes:
