@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from builders import Member
 from intelshare.broker.tables import LOG, LOG_HEAD, NODE, TABLES
+from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.sidecar import standing
@@ -159,6 +162,43 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
 async def _narrowed(site: Site) -> bool:
     (alarm,) = await alarms(site)
     return "entry 0 or after" not in alarm.what
+
+
+async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_liar(
+    three: tuple[Site, Site, Site], tmp_path: Path
+) -> None:
+    fra, usa, _ = three
+    await until(lambda: holds(fra, usa, 2), 20)
+    database = Folder(usa.root).database
+    # A backup of a running node, as SQLite makes it.
+    backup = tmp_path / "backup.db"
+    apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY).execute("VACUUM INTO ?", (str(backup),))
+    user = pb.User(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
+    async with usa.client("o") as operator:
+        for _ in range(4):
+            await operator.operations.AddUser(pb.AddUserRequest(user=user))
+    await usa.stop()
+    for file in database.parent.glob(f"{database.name}*"):
+        file.unlink()
+    shutil.copy(backup, database)
+    database.chmod(0o600)
+    with pytest.raises(IntelshareError, match="STORE_FORGOT"):
+        await usa.start()
+    await usa.start(accept_loss=True)
+
+    async def told() -> bool:
+        theirs, own = await alarms(fra), await alarms(usa)
+        return "LOG_FORGOT" in [one.code for one in theirs] and "LOG_FORGOT" in [one.code for one in own]
+
+    await until(told, 25)
+    assert {one.code for one in [*await alarms(fra), *await alarms(usa)]} == {"LOG_FORGOT"}
+    shown = [one.what for one in await alarms(fra)]
+    assert any(what.startswith("new incarnation, forgot ") for what in shown)
+    # And its new log is witnessed like any other.
+    present = entries(usa)
+    async with usa.client("o") as operator:
+        await operator.operations.AddUser(pb.AddUserRequest(user=user))
+    await until(lambda: holds(fra, usa, present), 25)
 
 
 async def test_reports_of_two_members_agree(three: tuple[Site, Site, Site]) -> None:
