@@ -4,9 +4,9 @@ import pytest
 
 from intelshare import instant
 from intelshare.errors import PolicyFileError
-from intelshare.labels import Equivalence, interval
+from intelshare.labels import Equivalence, Label, interval
 from intelshare.packs import builtin_registry, demo_treaties
-from intelshare.policy import Kind, parse_overlay, parse_treaty
+from intelshare.policy import Kind, Request, compile_world, decide, parse_overlay, parse_treaty
 
 GOOD = """\
 id = "nordic"
@@ -239,3 +239,16 @@ def test_the_caret_of_an_unknown_field_stands_under_its_name() -> None:
     place = caught.value.place
     assert place is not None
     assert (place.line, place.column, place.width) == (4, 1, len("colour"))
+
+
+def test_a_party_that_stops_a_treaty_is_shown_with_its_own_line() -> None:
+    registry = builtin_registry()
+    day = instant.parse("2021-06-01")
+    pact = parse_treaty(GOOD, "nordic.toml", registry)
+    world = compile_world(registry, registry.states, [pact])
+    request = Request(Label("SWE", "HEMLIG", ("SWE", "NOR")), "cyber", day, "SWE", "NOR")
+    decision = decide(world, request)
+    assert decision.codes == ("WITHDRAWN",)
+    place = decision.reasons[0].place
+    assert place is not None
+    assert (place.source, place.line) == ("nordic.toml", 11)

@@ -109,7 +109,7 @@ STORY: Final = Story(
         author=_DURAND,
         member="KEN",
         witness=_OTIENO,
-        label=_RESTRICTED,
+        label="//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN",
         category="cyber",
         before=24,
         kill_after=8,
@@ -137,8 +137,8 @@ def climate(story: Story = STORY) -> Scenario:
             partial(read, sending=kit, reader=story.reader, granted=story.granted),
         ),
         Scene(
-            f"{leaving.member} gives notice of withdrawal from {leaving.treaty}, of 90 days, "
-            f"then of {NOTICE} s; {warning.author.member}'s drought warning is withheld: WITHDRAWN since ...",
+            f"{leaving.member} gives notice of withdrawal from {leaving.treaty} (90 days, then "
+            f"{NOTICE} s); {warning.author.member}'s drought warning is withheld: WITHDRAWN since ...",
             partial(withdrawal, story=leaving),
         ),
         Scene(

@@ -141,6 +141,7 @@ def _party(table: Table, registry: Registry, text: str) -> Party:
         notified=table.instants("notified"),
         suspended=_intervals(table, "suspended"),
         reservations=tuple(_reservation(entry, registry) for entry in table.tables("reservations")),
+        place=_line(table, ""),
     )
     table.close()
     return party

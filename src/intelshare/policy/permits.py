@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
+from intelshare.errors import Place
 from intelshare.instant import Instant
 from intelshare.labels import Reference, Registry, convert_reference, held, when
 from intelshare.policy.decision import Citation, Code, Finding, Reason
@@ -41,13 +42,17 @@ class Tested:
 _NO_TREATY = Tested(None, (), (), ())
 
 
+_Stop = tuple[Code, str, Place | None]
+"""Why a treaty is not asked further, in words, and the line that says so."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
     """A treaty that lists both, its lifecycle already judged at the snapshot's instant."""
 
     treaty: Treaty
     parties: tuple[Party, Party]
-    stopped: tuple[Code, str] | None
+    stopped: _Stop | None
 
 
 class _Term(NamedTuple):
@@ -133,8 +138,8 @@ class Tester:
         """How far the treaty got, the finding about it, and the provisions that permit."""
         treaty = candidate.treaty
         if candidate.stopped is not None:
-            code, detail = candidate.stopped
-            return _FURTHER[code], Finding(treaty.id, code, None, detail, treaty.place), treaty, []
+            code, detail, place = candidate.stopped
+            return _FURTHER[code], Finding(treaty.id, code, None, detail, place), treaty, []
         stops = self._stops(candidate, authority, reference, category)
         permitting = [term.provision for term, code in stops if code is None]
         if permitting:
@@ -255,19 +260,25 @@ def _lifecycle(
     parties: tuple[Party, Party],
     texts: Mapping[str, Mapping[str, str]],
     at: Instant,
-) -> tuple[Code, str] | None:
+) -> _Stop | None:
     """The first of the six that holds for the treaty or either party, with the particulars."""
-    stops = [stop for party in parties if (stop := party_stop(party, at)) is not None]
+    stops: list[_Stop] = [
+        (*stop, party.place or treaty.place)
+        for party in parties
+        if (stop := party_stop(party, at)) is not None
+    ]
     if at < treaty.in_force:
-        stops.append((Code.NOT_YET_IN_FORCE, f"{treaty.id} is in force from {when(treaty.in_force)}"))
+        detail = f"{treaty.id} is in force from {when(treaty.in_force)}"
+        stops.append((Code.NOT_YET_IN_FORCE, detail, treaty.place))
     if at >= treaty.terminated:
-        stops.append((Code.TERMINATED, f"{treaty.id} ended at {when(treaty.terminated)}"))
+        stops.append((Code.TERMINATED, f"{treaty.id} ended at {when(treaty.terminated)}", treaty.place))
     for party in parties:
         # Judged by the file's provisions, so both must have adopted just these.
         directory = texts.get(party.member)
         adopted = party.text if directory is None else directory.get(treaty.id)
         if adopted != treaty.text:
-            stops.append((Code.TEXT_MISMATCH, f"{party.member} adopted {adopted or 'no text'}"))
+            detail = f"{party.member} adopted {adopted or 'no text'}"
+            stops.append((Code.TEXT_MISMATCH, detail, party.place or treaty.place))
     return min(stops, key=lambda stop: _FURTHER[stop[0]], default=None)
 
 

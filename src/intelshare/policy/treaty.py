@@ -48,6 +48,7 @@ class Party:
     """When it gave notice of withdrawal; a withdrawal itself ends an interval of ``in_force``."""
     suspended: tuple[Interval, ...] = ()
     reservations: tuple[Reservation, ...] = ()
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def _treaty_points(treaty: Treaty) -> Iterator[tuple[Point, Place | None]]:
         for side in ("lets through", "stops"):
             yield Point("rule", treaty.id, f"{provision.article} {side}"), place
     for party in treaty.parties:
-        yield Point("party", treaty.id, party.member), treaty.place
+        yield Point("party", treaty.id, party.member), party.place or treaty.place
     for state in _reachable(treaty):
         yield Point("state", treaty.id, state), treaty.place
 

@@ -69,9 +69,9 @@ def treaty_mutants(treaty: Treaty, registry: Registry) -> Iterator[Mutant]:
             yield mutant(f"{provision.article} {what}", provision.place(field), provisions=(*others, changed))
     for number, party in enumerate(treaty.parties):
         rest = treaty.parties[:number] + treaty.parties[number + 1 :]
-        yield mutant(f"{party.member} is no party", None, parties=rest)
+        yield mutant(f"{party.member} is no party", party.place, parties=rest)
         for what, other in _party_mutants(party):
-            yield mutant(f"{party.member} {what}", None, parties=(*rest, other))
+            yield mutant(f"{party.member} {what}", party.place, parties=(*rest, other))
     for number, row in enumerate(treaty.equivalence):
         rows = treaty.equivalence[:number] + treaty.equivalence[number + 1 :]
         yield mutant(f"row {row.origin} {row.level} to {row.to} dropped", None, equivalence=rows)
