@@ -289,7 +289,9 @@ def test_row_64_and_where_the_other_member_was_shown_more(logs: Logs) -> None:
     assert not logs.alarms("FRA"), "nothing to hold it against yet"
     logs.act("USA", 3)
     logs.show("USA", "FRA")
-    assert [row.code for row in logs.alarms("FRA")] == ["LOG_FORK"]
+    (row,) = logs.alarms("FRA")
+    assert (row.member, row.code) == ("USA", "LOG_FORK")
+    assert check_evidence(logs.export("FRA", row, ["USA"]), "file").member == "USA"
 
 
 def test_a_witness_that_lies_accuses_nobody_provably(logs: Logs) -> None:
@@ -298,6 +300,8 @@ def test_a_witness_that_lies_accuses_nobody_provably(logs: Logs) -> None:
     lie = Cosigned(usa.origin, usa.incarnation, usa.size, Digest(b"\7" * 32))
     logs.bring("KEN", "FRA", forged(logs, "KEN", bytes(32), 9, "lie", (lie,)))
     (row,) = logs.alarms("FRA")
+    assert (row.member, row.shelf) == ("KEN", evidence.CONTRADICTIONS), "its word, on its own shelf"
+    assert f"says that it was shown another log of {usa.origin} at {usa.size} entries" in said(logs, "FRA")
     with pytest.raises(IntelshareError, match="EVIDENCE_INCONCLUSIVE"):
         check_evidence(logs.export("FRA", row), "file")
     logs.act("USA")

@@ -158,13 +158,13 @@ def describe(code: str, exhibit: Exhibit) -> str:
     checkpoints = [
         decode(Checkpoint, said.data) for said in exhibit.statements if said.kind is Kind.CHECKPOINT
     ]
+    if code == "LOG_FORK":
+        return exhibit.raw.decode("utf-8", "replace")
     if code == "LOG_FORGOT":
         if len(checkpoints) == 2 and exhibit.paths:
             found = judge(position(checkpoints[0]), position(checkpoints[1]), exhibit.paths[0])
             return f"new incarnation, forgot {found.forgot} entries"
         return exhibit.raw.decode("utf-8", "replace")
-    if code == "LOG_FORK" and checkpoints:
-        return f"shown to others in another way at size {checkpoints[0].size}, or they lie"
     if len(checkpoints) == 2:
         return f"no proof that its log still begins with the {checkpoints[0].size} entries seen before"
     return "statements that do not go together"

@@ -170,8 +170,10 @@ def settle(
     after = changed(row, shelf=SETTLED)
     tx.put(EVIDENCE, after)
     tx.log(EntryType.SETTLED, Settled(row.evidence, row.member, row.code, user))
-    if row.code in ("LOG_FORK", "LOG_INCONSISTENT"):
-        for said in decode(Exhibit, row.exhibit).statements:
+    exhibit = decode(Exhibit, row.exhibit)
+    # An unproved word of a witness has stopped nobody's log.
+    if row.code == "LOG_INCONSISTENT" or (row.code == "LOG_FORK" and contradiction(exhibit) is not None):
+        for said in exhibit.statements:
             origin = decode(Checkpoint, said.data).origin if said.kind is Kind.CHECKPOINT else None
             if origin is not None and origin != node.uri:
                 for held in view.find(CHECKPOINT, "key", origin):

@@ -14,11 +14,13 @@ What contradicts itself stays as evidence that anybody can check (broker.evidenc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
 from intelshare.audit.path import LogAsk, LogPath, Verdict, judge
 from intelshare.audit.records import EntryType, Witnessed
 from intelshare.broker.effects import Effects
-from intelshare.broker.evidence import contradict
+from intelshare.broker.evidence import CONTRADICTIONS, SETTLED, contradict
 from intelshare.broker.frame import Carried
 from intelshare.broker.held import (
     MAX_CLAIMED,
@@ -79,8 +81,7 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if held is None:
         row = _put(tx, inbound.member, said, signed)
         if heard is not None and heard.root != said.root:
-            both = exhibit_of([signed, decode(Evidence, heard.signed)])
-            _split(tx, row, position_of(heard), heard.member, inbound.member, both)
+            _split(tx, row, position_of(heard), heard.member, [signed, decode(Evidence, heard.signed)])
     elif batch.record.signed_at > signed_at(held):
         # The same log as before, and others that its node has seen since.
         tx.put(CHECKPOINT, changed(held, signed=encode(Evidence, signed)))
@@ -228,7 +229,7 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
         held = tx.get(CHECKPOINT, seen.origin, seen.incarnation, seen.size)
         if held is not None:
             if held.root != seen.root and held.state != Held.HEARD:
-                _split(tx, held, seen, member, listed[0], exhibit_of([decode(Evidence, held.signed), signed]))
+                _split(tx, held, seen, member, [decode(Evidence, held.signed), signed])
             continue
         rows = tx.view.find(CHECKPOINT, "key", seen.origin, seen.incarnation)
         if rows and sum(row.state == Held.HEARD for row in rows) < MAX_CLAIMED:
@@ -248,9 +249,9 @@ def _heard(
     """What another member says that it saw was held against the log that its node shows here."""
     heard, held = (earlier, later) if earlier.state == Held.HEARD else (later, earlier)
     tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
-    listed = tx.node.trust.node(heard.origin)
-    if not agrees and listed is not None:
-        _split(tx, held, position_of(heard), heard.member, listed[0], both(held, heard, path))
+    if not agrees:
+        statements = [decode(Evidence, row.signed) for row in (held, heard)]
+        _split(tx, held, position_of(heard), heard.member, statements, path)
 
 
 def _split(
@@ -258,14 +259,13 @@ def _split(
     held: CheckpointRow,
     seen: Cosigned,
     witness: MemberCode,
-    accused: MemberCode,
-    exhibit: Exhibit,
+    statements: Sequence[Evidence],
+    path: LogPath | None = None,
 ) -> None:
-    """One log shown in two ways, or the witness lies: what it saw signed will tell."""
-    name = sha256(encode(Cosigned, seen))
-    key = contradict(tx, accused, "LOG_FORK", exhibit, name)
-    if tx.view.get(EVIDENCE, key) is None:
-        _log(tx, held, held, code="LOG_FORK")
+    """One log shown in two ways, or the witness lies: what it saw signed will tell. Until then it is the
+    witness's word, on the witness's shelf."""
+    note = f"says that it was shown another log of {seen.origin} at {seen.size} entries"
+    contradict(tx, witness, "LOG_FORK", exhibit_of(statements, [path], note.encode()), _seen(seen))
     tx.asks.append((witness, LogAsk(seen.origin, held.incarnation, held.size, seen.incarnation, seen.size)))
 
 
@@ -280,8 +280,8 @@ def _shown(tx: Transaction, path: LogPath) -> None:
         return
     if held is None or said.origin != verified.signer.node or said.origin != ask.origin:
         return
-    row = tx.get(EVIDENCE, Digest(sha256(b"LOG_FORK" + sha256(encode(Cosigned, position(said))))))
-    if row is None:
+    row = tx.get(EVIDENCE, Digest(sha256(b"LOG_FORK" + _seen(position(said)))))
+    if row is None or row.shelf != CONTRADICTIONS:
         return
     before = decode(Exhibit, row.exhibit)
     pair = [decode(Evidence, held.signed), signed]
@@ -289,8 +289,10 @@ def _shown(tx: Transaction, path: LogPath) -> None:
         pair.reverse()
     whole = exhibit_of(pair, before.paths)
     if contradiction(whole) is not None:
-        tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, whole)))
+        tx.put(EVIDENCE, changed(row, shelf=SETTLED))
+        contradict(tx, held.member, "LOG_FORK", whole, _name(held))
         tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
+        _log(tx, held, held, code="LOG_FORK")
 
 
 def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPayload) -> int:
@@ -317,6 +319,10 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
                 exhibit = exhibit_of((), raw=note.encode())
                 contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
     return forgot
+
+
+def _seen(position: Cosigned) -> bytes:
+    return sha256(b"seen" + encode(Cosigned, position))
 
 
 def _name(row: CheckpointRow) -> bytes:
