@@ -248,7 +248,7 @@ def settle(node: Standing, out: Out, id_: str, yes: bool) -> int:
 @member_option
 @printing
 def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
-    """Check FILE of `audit export`, offline: that it proves a contradiction of a node. Else it ends with 7."""
+    """Check FILE of `audit export`, offline: that it proves a contradiction of a node; else ends with 7."""
     from intelshare.labels import when
     from intelshare.verifier import check_evidence
 
