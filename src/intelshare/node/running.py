@@ -7,15 +7,17 @@ hangs or was killed.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from intelshare.instant import SECOND, Instant
-from intelshare.node.folder import Folder
-from intelshare.node.servers import Ports
-from intelshare.node.shell import Shell
 from intelshare.private import write_private
+
+if TYPE_CHECKING:
+    from intelshare.node.folder import Folder
+    from intelshare.node.servers import Ports
+    from intelshare.node.shell import Shell
 
 FRESH: Final = 15
 """Seconds after which what the file says is no longer true."""
