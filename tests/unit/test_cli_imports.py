@@ -51,3 +51,14 @@ def test_nothing_heavy_is_loaded_by(words: list[str], code: int) -> None:
         [sys.executable, "-c", PROBE.format(heavy=HEAVY), *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stderr
+
+
+def test_a_health_check_loads_no_node() -> None:
+    heavy = ("grpc", "google.protobuf", "structlog", "rich", "intelshare.broker", "intelshare.node.shell")
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(heavy=heavy), "node", "health", "--folder", "/nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 6, done.stderr

@@ -17,7 +17,7 @@ RECORDS = SCENARIOS[2:]
 
 
 @click.command(
-    epilog=examples("intelshare demo", "intelshare demo five --keep play", "intelshare demo paris")
+    epilog=examples("intelshare demo", "intelshare demo five --keep play", "intelshare demo paris --no-pause")
 )
 @click.argument("scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0])
 @click.option("--no-pause", is_flag=True, help="Do not wait between scenes.")
