@@ -28,7 +28,7 @@ CLIMATE = (
     r"  ok  as expected +\d+\.\d s",
     r"2/6 the same bulletin, as KEN reads it: one portion, signatures valid, nothing about the other",
     r"   Phishing kit against grid operators\.",
-    r"3/6 USA gives notice of withdrawal from demo-climate, .* is withheld: WITHDRAWN since \.\.\.",
+    r"3/6 USA gives notice of withdrawal from demo-climate .* is withheld: WITHDRAWN since \.\.\.",
     rf"   USA gives notice of withdrawal from demo-climate: act 1, holds from {_TIME}",
     r"   climate-disaster +KEN +USA +RESTRICTED +nothing",
     rf"   USA gives notice of withdrawal from demo-climate: act 2, holds from {_TIME}",
@@ -166,7 +166,7 @@ def test_every_scene_is_as_expected(kept: tuple[str, Path]) -> None:
     out, _ = kept
     assert_shown(out, CLIMATE)
     arrived = re.findall(r"^   \*  [0-9a-f]{8}  FRA   (\w+)", out, re.MULTILINE)
-    assert arrived == ["FLASH"] * 6
+    assert arrived == ["FLASH"] * 4
     assert "BLUE HERON" not in out
 
 
@@ -209,22 +209,23 @@ def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "moment"),
+    ("number", "moment", "later"),
     [
-        (signal.SIGINT, "intelshare demo:"),
-        (signal.SIGTERM, "3/6 "),
-        (signal.SIGHUP, "  ok  3 members"),
+        (signal.SIGHUP, "intelshare demo:", 0.3),
+        (signal.SIGTERM, "intelshare demo:", 2.0),
+        (signal.SIGINT, "3/6 ", 0.3),
     ],
+    ids=["in the first second", "while nodes start", "in a scene"],
 )
 def test_interrupted_at_any_moment_it_leaves_nothing_behind(
-    home: Path, number: signal.Signals, moment: str
+    home: Path, number: signal.Signals, moment: str, later: float
 ) -> None:
     demo = started(home, *DEMO)
     assert demo.stdout
     for line in demo.stdout:
         if line.startswith(moment):
             break
-    time.sleep(0.3)
+    time.sleep(later)
     demo.send_signal(number)
     _, err = demo.communicate(timeout=BOUND)
     assert demo.returncode == 130

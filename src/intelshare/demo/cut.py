@@ -27,7 +27,7 @@ _ROUTINE: Final = 1
 _FLASH: Final = 4
 _SENDERS: Final = 4
 """Calls at once while the burst goes out."""
-_SHOWN: Final = 6
+_SHOWN: Final = 4
 """Rows of an inbox that the demo shows."""
 _LOOK: Final = 0.1
 """Seconds between looks at an outbox that is long."""

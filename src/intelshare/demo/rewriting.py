@@ -39,10 +39,10 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
     forged.stop()
     edited = forge(forged.folder, Passphrase(None, None, forged.folder)(), story.entry, HOUR)
     say(
-        f"{story.member}'s node is stopped, entry {edited.place} of its log ({story.what}) dated from "
-        f"{short_time(edited.before)} to {short_time(edited.after)},"
+        f"{story.member}'s node is stopped. Entry {edited.place} of its log ({story.what}) is dated back, "
+        f"from {short_time(edited.before)}"
     )
-    say("and the hash tree computed anew. What its own `audit verify` says of it:")
+    say(f"to {short_time(edited.after)}, and the hash tree computed anew. Its own `audit verify` then says:")
     # Whether the member itself can find out is up to the forger; that others do is not.
     command("audit", "verify", *folder, out=indented(sys.stdout), ends=(Exit.DONE, Exit.NOT_VERIFIED))
     forged.start()
