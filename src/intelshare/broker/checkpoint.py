@@ -68,10 +68,11 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     if head is None or not _is_new(node, view, last):
         return tx.plan(tx.effects())
     peers = [member for member in node.trust.members if member != node.member]
-    for number, old in enumerate(view.find(CHECKPOINT, "state", node.uri, Held.OWN)):
-        _take_back(tx, old, peers)
-        if old.incarnation == node.incarnation or number >= MAX_LOGS:
-            tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
+    if last is not None:
+        _take_back(tx, last, peers)
+    logs = view.find(CHECKPOINT, "state", node.uri, Held.OWN)
+    for old in [row for row in logs if row.incarnation == node.incarnation] + logs[MAX_LOGS:]:
+        tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
     said = Checkpoint(node.uri, node.incarnation, head.size, root_of(head), _cosigned(node, view))
     leaf = tx.say_to_all(peers, Kind.CHECKPOINT, encode(Checkpoint, said), RANK)
     statement = tx.get(STATEMENT, leaf)
