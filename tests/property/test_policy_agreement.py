@@ -7,6 +7,7 @@ prints each disagreement as a vector.
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import plain_reading
+import plain_words
 from intelshare import instant
 from intelshare.errors import LabelError
 from intelshare.labels import Equivalence, convert, rollup
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.timeout(120)
 thorough = settings(max_examples=150, deadline=None, derandomize=True)
 dice = st.randoms(use_true_random=False)
 
+VECTORS = Path(__file__).parents[1] / "vectors" / "decisions.json"
 BULK_WORLDS = 3000
 
 
@@ -86,16 +89,16 @@ def engine_converts(world, case):
 
 
 def plain_converts(document, case):
-    at = plain_reading.moment(case["at"])
-    worth = plain_reading.worth_of(document, case["from"], case["level"], at)
+    at = plain_words.moment(case["at"])
+    worth = plain_words.worth_of(document, case["from"], case["level"], at)
     if worth is None:
         return {"error": "UNKNOWN_LEVEL"}
-    found = plain_reading.convert(document, case["from"], worth, case["to"], at, case["rows"])
+    found = plain_words.convert(document, case["from"], worth, case["to"], at, case["rows"])
     return {"error": "NO_EQUIVALENCE"} if found is None else {"level": found[0], "reference": f"R{found[1]}"}
 
 
 def plain_rolls_up(document, case):
-    return plain_reading.banner(document, case["originator"], case["at"], case["portions"])
+    return plain_words.banner(document, case["originator"], case["at"], case["portions"])
 
 
 PAIRS = {
@@ -114,6 +117,15 @@ def test_engine_and_plain_reading_agree(kind, dice):
     document = make_world(dice)
     case = make(dice, document)
     assert engine(world_from_json(document), case) == plain(document, case)
+
+
+def test_the_plain_reading_answers_the_vectors():
+    document = json.loads(VECTORS.read_text("utf-8"))
+    for case in document["cases"]:
+        plain = plain_reading.read if "reader" in case else plain_reading.decide
+        answer = plain(document["world"], case)
+        assert {name: answer[name] for name in case["expect"]} == case["expect"], case["id"]
+        assert answer["outcome"] == case["expect"]["outcome"]
 
 
 def disagreements(worlds, seed):
