@@ -19,7 +19,8 @@ from intelshare.broker.proving import Wanted, prove_entries
 from intelshare.broker.read import Reading, read
 from intelshare.broker.report import report
 from intelshare.broker.tables import EVIDENCE, INBOX, LOG
-from intelshare.crypto.records import Precedence
+from intelshare.crypto.codec import decode_prefix, encode
+from intelshare.crypto.records import Kind, Precedence, ReleasePeek
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import DAY, HOUR, Instant
@@ -36,6 +37,7 @@ from line_world import (
     pair_of,
     rows,
     send,
+    signed,
     with_law,
 )
 from log_world import Logs
@@ -87,6 +89,19 @@ def test_row_34_a_number_that_names_another_one_before_it_is_evidence_too(member
     assert codes(arrive(members["USA"], members["FRA"], other.frame(seed="two"))) == ["SEQUENCE_FORK"]
     (row,) = logs.alarms("USA")
     assert check_evidence(logs.export("USA", row), "file").what == "number 2 names another number 1"
+
+
+def test_row_34_a_second_content_that_is_no_release_behind_its_number_is_evidence_too(
+    members: Any, logs: Logs
+) -> None:
+    forger = Forger(members)
+    frame = forger.frame(seed="one")
+    assert codes(arrive(members["USA"], members["FRA"], frame)) == [""]
+    start, _ = decode_prefix(ReleasePeek, frame.statements[0].data)
+    junk = signed(members["FRA"], Kind.RELEASE, encode(ReleasePeek, start) + b"junk")
+    assert codes(arrive(members["USA"], members["FRA"], junk)) == ["SEQUENCE_FORK"]
+    (row,) = logs.alarms("USA")
+    assert check_evidence(logs.export("USA", row), "file").what == "two releases have number 1"
 
 
 def test_what_is_rejected_is_kept_whole_so_that_it_can_be_looked_at(members: Any, logs: Logs) -> None:

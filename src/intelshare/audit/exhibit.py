@@ -12,8 +12,8 @@ from itertools import combinations
 from typing import Annotated, Final
 
 from intelshare.audit.path import LogPath, Verdict, judge
-from intelshare.crypto.codec import B32, Count, decode, record
-from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, Release, StreamHead, TreatyAct
+from intelshare.crypto.codec import B32, Count, decode, decode_prefix, record
+from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, ReleasePeek, StreamHead, TreatyAct
 from intelshare.errors import IntelshareError
 from intelshare.ids import LeafId
 from intelshare.statement import leaf_id
@@ -118,7 +118,7 @@ def rewritten(holds: int, size: int) -> str:
 
 
 def _of_numbers(one: Evidence, other: Evidence) -> Contradiction | None:
-    first, second = decode(Release, one.data), decode(Release, other.data)
+    first, second = _start(one), _start(other)
     stream = (first.origin, first.incarnation, first.recipient)
     if stream != (second.origin, second.incarnation, second.recipient):
         return None
@@ -132,11 +132,16 @@ def _of_numbers(one: Evidence, other: Evidence) -> Contradiction | None:
 
 
 def _of_head(head: StreamHead, signed: Evidence) -> Contradiction | None:
-    release = decode(Release, signed.data)
+    release = _start(signed)
     stream = (release.incarnation, release.recipient, release.sequence)
     if stream != (head.incarnation, head.to, head.last) or head.head == _leaf(signed):
         return None
     return Contradiction("SEQUENCE_FORK", release.origin, f"its head names another number {head.last}")
+
+
+def _start(signed: Evidence) -> ReleasePeek:
+    """Number and neighbour of a release; its rest may be anything."""
+    return decode_prefix(ReleasePeek, signed.data)[0]
 
 
 def _leaf(signed: Evidence) -> LeafId:

@@ -11,6 +11,7 @@ Nothing is counted or scanned when a frame is rejected: places on a shelf are nu
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of
@@ -103,8 +104,9 @@ def keep_fork(tx: Transaction, member: MemberCode, origin: NodeUri, carried: Car
     for said in _exhibit(carried, batch).statements:
         others = [signed_of(tx, row) for row in _neighbours(tx, origin, said)]
         exhibit = exhibit_of([*others, said])
-        if contradiction(exhibit) is not None:
-            contradict(tx, member, "SEQUENCE_FORK", exhibit, sha256(said.data))
+        with suppress(IntelshareError):
+            if contradiction(exhibit) is not None:
+                contradict(tx, member, "SEQUENCE_FORK", exhibit, sha256(said.data))
 
 
 def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[ReceivedRow]:
