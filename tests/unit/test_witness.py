@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
 
 from builders import seeded, user
 from intelshare.audit.exhibit import Exhibit, describe
-from intelshare.audit.path import LogAsk
+from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.records import EntryType, Settled, Witnessed
 from intelshare.broker import evidence, held, witness
 from intelshare.broker.checkpoint import answer, due, own
@@ -362,6 +363,43 @@ def test_a_path_that_nobody_asked_for_or_of_another_log_changes_nothing(logs: Lo
         logs.members["FRA"].do(witness.prove, KEN, logs.members["KEN"].node.uri, path)
     assert rows(logs.members["FRA"], CHECKPOINT) == before
     assert not logs.alarms("FRA")
+
+
+def test_whatever_a_peer_signs_or_answers_each_gets_its_code_and_the_log_of_others_goes_on(
+    logs: Logs,
+) -> None:
+    chance = Random(7)
+    usa, ken, fra = (logs.members[code] for code in ("USA", "KEN", "FRA"))
+    logs.show("KEN", "FRA")
+    origins = [usa.node.uri, ken.node.uri, fra.node.uri, "intelshare://nobody/node/x", ""]
+    logs_of = [usa.node.incarnation, ken.node.incarnation, 0, 2**64 - 1]
+    known = {"", "LOG_FORK", "LOG_INCONSISTENT", "RATE", "ENVELOPE_MALFORMED", "SIGNER_NOT_AUTHORISED"}
+
+    def position() -> Cosigned:
+        root = Digest(bytes([chance.randrange(3)]) * 32)
+        return Cosigned(
+            chance.choice(origins), chance.choice(logs_of), chance.choice([0, 1, 5, 9, 2**64 - 1]), root
+        )
+
+    for turn in range(150):
+        here = position()
+        cosigned = tuple(position() for _ in range(chance.randrange(4)))
+        origin = usa.node.uri if chance.random() < 0.8 else here.origin
+        record = Checkpoint(origin, here.incarnation, here.size, here.root, cosigned)
+        assert (
+            set(logs.bring("USA", "FRA", signed(usa, Kind.CHECKPOINT, record, at=logs.now, seed=str(turn))))
+            <= known
+        )
+        rows_held = rows(fra, CHECKPOINT)
+        one, other = (chance.choice(rows_held) for _ in range(2))
+        ask = LogAsk(one.origin, one.incarnation, one.size, other.incarnation, other.size)
+        hashes = tuple(bytes([chance.randrange(3)]) * 32 for _ in range(chance.randrange(4)))
+        hop = Hop(Instant(1), bytes(32), chance.randbytes(chance.randrange(60)), hashes)
+        path = LogPath(ask, (hop,) * chance.randrange(2), hashes, ())
+        fra.do(witness.prove, USA, usa.node.uri, path, at=logs.tick())
+    assert len(rows(fra, CHECKPOINT)) < 100
+    logs.act("KEN")
+    assert logs.show("KEN", "FRA") == [""]
 
 
 def test_junk_of_a_peer_pushes_out_neither_its_contradictions_nor_anything_of_others(
