@@ -86,11 +86,21 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("INTELSHARE_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            print_error(_of_file(error), as_json=session["json"])
+            return Exit.USAGE
         message = f"{type(error).__name__}: {error}"
         hint = "set INTELSHARE_DEBUG=1 and run it again to see where"
         print_error(IntelshareError("INTERNAL", message, hint=hint), as_json=session["json"])
         return Exit.FAILED
     return ended if isinstance(ended, int) else Exit.DONE
+
+
+def _of_file(error: OSError) -> IntelshareError:
+    """A file that a command was given and cannot use."""
+    message = f"cannot be used: {error.strerror}"
+    hint = "check the name, who may use it, and that there is room"
+    return IntelshareError("INPUT_INVALID", message, place=Place(os.fsdecode(error.filename)), hint=hint)
 
 
 def main() -> NoReturn:
