@@ -121,3 +121,17 @@ def test_a_precedence_that_there_is_not_is_wrong_usage(capsys: pytest.CaptureFix
     ]
     assert run(words) == 2
     assert "'--precedence'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["1", "--log=-1"], ["1", "--log", "f" * 17], [str(2**64)]])
+def test_a_number_that_no_log_has_is_wrong_usage(words: list[str], tmp_path: Path) -> None:
+    assert run(["audit", "prove", *words, "--folder", str(tmp_path)]) == 2
+
+
+def test_a_file_that_cannot_be_written_is_no_defect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["policy", "test", "nato", "--junit", str(tmp_path / "nowhere" / "report.xml")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error[INPUT_INVALID]: cannot be used: No such file or directory\n")
+    assert "nowhere/report.xml" in told

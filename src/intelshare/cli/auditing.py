@@ -102,7 +102,7 @@ def head(node: Standing, out: Out) -> int:
         "intelshare audit prove --bulletin 3f9a1c22 --folder fra --out bulletin.json",
     )
 )
-@click.argument("entry", type=click.IntRange(0), required=False)
+@click.argument("entry", type=click.IntRange(0, 2**63 - 1), required=False)
 @click.option("--log", metavar="HEX", help="Which log; else the present one (`audit verify` lists them).")
 @click.option("--bulletin", metavar="ID", default="", help="All entries about a bulletin.")
 @click.option(
@@ -287,12 +287,9 @@ def _show_fingerprint(out: Out, member: str, fingerprint: str, *, given: bool) -
 
 
 def _hexadecimal(text: str | None) -> int:
-    try:
-        return int(text, 16) if text else 0
-    except ValueError:
-        raise click.BadParameter(
-            "16 hexadecimal digits, as `audit verify` shows", param_hint="--log"
-        ) from None
+    if text and not (len(text) <= 16 and set(text.lower()) <= set("0123456789abcdef")):
+        raise click.BadParameter("16 hexadecimal digits, as `audit verify` shows", param_hint="--log")
+    return int(text, 16) if text else 0
 
 
 def _give(text: str, target: Path | None, out: Out) -> int:
