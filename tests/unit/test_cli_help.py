@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -131,7 +132,8 @@ def test_a_number_that_no_log_has_is_wrong_usage(words: list[str], tmp_path: Pat
 def test_a_file_that_cannot_be_written_is_no_defect(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["policy", "test", "nato", "--junit", str(tmp_path / "nowhere" / "report.xml")]) == 2
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "below"
+    assert run(["treaty", "new", "nordic", "--party", "NOR", "--party", "SWE", "--folder", str(folder)]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("error[INPUT_INVALID]: cannot be used: No such file or directory\n")
-    assert "nowhere/report.xml" in told
+    assert told.startswith(f"error[INPUT_INVALID]: cannot be used: Not a directory\n  --> {folder}\n")
