@@ -64,7 +64,7 @@ def sim(
     if plan is not None:
         try:
             drawn = from_json(plan.read_text("utf-8"))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise click.UsageError(f"{plan}: this is no plan: {error}") from None
     else:
         drawn = draw(1 if seed is None else seed)
