@@ -515,6 +515,25 @@ def test_p9_a_date_that_passes_stops_what_is_on_the_way_without_any_act() -> Non
     assert word_of(fra) == ("in doubt", "WITHDRAWN")
 
 
+def test_p9_what_was_accepted_and_forgotten_is_not_sent_again_once_it_is_denied() -> None:
+    members = met(["FRA", "KEN"])
+    fra, ken = members["FRA"], members["KEN"]
+    send(fra, replace(draft(WARNING, to=["KEN"]), deliver_by=SOON))
+    (frame,) = hand_over(fra, "KEN")
+    taken = arrive(ken, fra, frame.frame)
+    arrive(fra, ken, taken.effects.outbound[0].frame)
+    assert word_of(fra)[0] == "accepted"
+    # KEN has lost it, and asks for what it knows was sent.
+    gap = Gap(fra.node.uri, fra.node.incarnation, ((1, 1),))
+    assert fra.do(fill, KEN, gap, at=LATER)
+    assert [one.leaves for one in fra.do(resend, KEN, (), ROOM, at=LATER)[0]] == [frame.leaves]
+    tell(ken, does(ken, ActKind.SUSPEND, at=LATER), fra, at=LATER)
+    again = Instant(LATER + 1)
+    assert frame.leaves not in [one.leaves for one in fra.do(resend, KEN, (), ROOM, at=again)[0]]
+    run_review(fra, again)
+    assert word_of(fra)[0] == "accepted", "a signed word stays"
+
+
 def test_p9_what_another_treaty_still_carries_goes_on() -> None:
     members = met(["FRA", "USA"])
     fra, usa = members["FRA"], members["USA"]

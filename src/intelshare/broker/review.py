@@ -43,7 +43,8 @@ def review(node: Node, view: View, after: tuple[Scalar, ...], now: Instant, rand
     rows = view.find(PAIR, "stage", Stage.HANDED_OVER, 1, after=after, limit=MAX_REVIEWED)
     denied: dict[tuple[str, ...], list[PairRow]] = {}
     for row in rows:
-        codes = denial(tx, row)
+        # What is over as well ends by itself (``end.expire``).
+        codes = denial(tx, row) if now < row.due else ()
         if codes:
             denied.setdefault(codes, []).append(row)
     for codes, stopped in denied.items():
@@ -54,10 +55,14 @@ def review(node: Node, view: View, after: tuple[Scalar, ...], now: Instant, rand
 
 
 def denial(tx: Transaction, row: PairRow) -> tuple[str, ...]:
-    """Why what was handed over may not go now; empty: it may, or its time is over and it ends by itself."""
+    """Why what was handed over may not go now; empty: it may, but for its time, which is not the law's.
+
+    Also asked of what has a receipt: a recipient that has forgotten it may ask for it again.
+    """
     said, bulletin = tx.view.get(STATEMENT, row.leaf), tx.view.get(BULLETIN, row.md)
-    if said is None or bulletin is None or tx.now >= row.due:
+    if said is None or bulletin is None:
         return ()
     decided, _ = decide_again(tx, row, read_written(tx.node, tx.view, bulletin))
     granted = [one for one in decided.portions if one.slot in said.slots]
-    return Pair(MemberCode(row.recipient), tuple(granted), (), ()).codes
+    codes = Pair(MemberCode(row.recipient), tuple(granted), (), ()).codes
+    return tuple([code for code in codes if code != "BULLETIN_EXPIRED"])
