@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from intelshare.cli.codes import Exit, catalogue
+from intelshare.cli.findings import OK, WARNING, WRONG, Finding
 from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
@@ -26,25 +27,13 @@ from intelshare.instant import DAY, SECOND, Instant
 if TYPE_CHECKING:
     from intelshare.client import Profile
 
-OK: Final = "ok"
-WARNING: Final = "warning"
-WRONG: Final = "wrong"
-
 _LOW: Final = 512 * 1024 * 1024
 """Bytes of free disk below which a warning is due."""
 
 _DESCRIPTORS: Final = 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; ``remedy`` is empty where nothing is to be done."""
-
-    state: str
-    check: str
-    found: str
-    remedy: str = ""
-    code: str = ""
+_MAX_BAD: Final = 20
+"""Damaged records that are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +42,7 @@ class _Where:
 
     profile: str | None
     folder: Path | None
+    deep: bool
     now: Instant
 
 
@@ -64,13 +54,14 @@ class _Where:
     type=click.Path(file_okay=False, path_type=Path),
     help="Data folder of a node on this machine to examine.",
 )
+@click.option("--deep", is_flag=True, help="Also read every record of the folder's database anew.")
 @printing
-def doctor(out: Out, profile: str | None, folder: Path | None) -> int:
+def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool) -> int:
     """Examine installation, profile, node and data folder; say what is wrong and what to do next.
 
     Changes nothing. Exits with 1 if anything is wrong; warnings alone are 0.
     """
-    where = _Where(profile, folder, Instant(time.time_ns() // 1000))
+    where = _Where(profile, folder, deep, Instant(time.time_ns() // 1000))
     findings = [finding for check in _CHECKS for finding in _safely(check, where)]
     out.document(
         "doctor",
@@ -107,9 +98,7 @@ def _safely(check: Callable[[_Where], Iterator[Finding]], where: _Where) -> Iter
         remedy = error.hint or (known.next if known is not None else "")
         yield Finding(WRONG, name, f"{error.message}{place}", remedy, error.code)
     except OSError as error:
-        yield Finding(
-            WRONG, name, f"{error.filename}: {error.strerror}", "check who owns it", "INPUT_INVALID"
-        )
+        yield Finding(WRONG, name, f"{error.filename}: {error.strerror}", "look who owns it", "INPUT_INVALID")
 
 
 def _installation(_: _Where) -> Iterator[Finding]:
@@ -218,37 +207,11 @@ def _node(where: _Where) -> Iterator[Finding]:
         found = read_profile(where.folder / "users" / "operator")
     if found is None:
         return
+    from intelshare.cli.examining import examine
     from intelshare.client import Client
 
     with Client(found) as client:
-        status = client.status()
-    yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
-    for code in status.codes:
-        known = catalogue().get(code)
-        means, remedy = (known.means, known.next) if known is not None else ("", "")
-        yield Finding(WRONG, "node", means or "does not serve", remedy, code)
-    for peer in status.peers:
-        yield _link(peer, where.now)
-
-
-def _link(peer: object, now: Instant) -> Finding:
-    from intelshare.wire.v1 import user_pb2 as pb
-
-    assert isinstance(peer, pb.PeerStatus)  # noqa: S101 - as the status call gives it
-    known = catalogue().get(peer.last_error)
-    waiting = f", {peer.queued + peer.unacknowledged} waiting" if peer.queued + peer.unacknowledged else ""
-    if peer.state == "linked":
-        return Finding(OK, f"link {peer.member}", f"linked{waiting}")
-    if peer.state == "expired" or peer.directory_expires < now:
-        return Finding(
-            WRONG,
-            f"link {peer.member}",
-            f"its directory has expired{waiting}",
-            "its node must run to renew it: call its operators",
-            "TRUST_EXPIRED",
-        )
-    remedy = known.next if known is not None else "see whether its node runs and its address can be reached"
-    return Finding(WARNING, f"link {peer.member}", f"{peer.state}{waiting}", remedy, peer.last_error)
+        yield from examine(client.status(), where.now)
 
 
 def _folder(where: _Where) -> Iterator[Finding]:
@@ -318,4 +281,21 @@ def _memory(where: _Where) -> Iterator[Finding]:
         yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}")
 
 
-_CHECKS: Final = (_installation, _machine, _profile, _node, _folder, _policy, _memory)
+def _records(where: _Where) -> Iterator[Finding]:
+    if where.folder is None or not where.deep:
+        return
+    from intelshare.broker.tables import TABLES
+    from intelshare.node.folder import Folder
+    from intelshare.store.scrub import scrub
+
+    database = Folder(where.folder).database
+    bad = list(scrub(database, TABLES))
+    for error in bad[:_MAX_BAD]:
+        yield Finding(WRONG, "records", error.message, error.hint or "", error.code)
+    if bad:
+        yield Finding(WRONG, "records", f"{len(bad)} records are not as they were written")
+    else:
+        yield Finding(OK, "records", "every record is as it was written")
+
+
+_CHECKS: Final = (_installation, _machine, _profile, _node, _folder, _policy, _memory, _records)

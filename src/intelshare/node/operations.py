@@ -10,7 +10,7 @@ from intelshare import __version__
 from intelshare.broker.lists import queued
 from intelshare.broker.register import SetUser, admit, revoke_user, set_user, users
 from intelshare.broker.tables import LOG_HEAD, UserRow
-from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem
+from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
@@ -20,7 +20,7 @@ from intelshare.node.links import Links
 from intelshare.node.logbook import verify_logs
 from intelshare.node.shell import Shell
 from intelshare.trust import read_member_file, user_uri, write_member_file
-from intelshare.vault import NODE_AUTHORITY, STANDARD, USER_AUTHORITY
+from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 from intelshare.wire.v1 import user_pb2 as pb
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
@@ -32,6 +32,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def status(_: UserCaller, __: pb.StatusRequest) -> pb.StatusResponse:
         node = shell.node
+        own = node.trust.members[node.member]
         head = shell.store.query(lambda view: view.get(LOG_HEAD, node.incarnation))
         return pb.StatusResponse(
             member=node.member,
@@ -49,6 +50,8 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
             log_size=head.size if head is not None else 0,
             version=__version__,
             alarms=alarm_messages(shell),
+            directory_expires=own.directory.expires if own.directory is not None else 0,
+            certificate_expires=validity(shell.vault.certified(NODE_LEAF).certificate).end,
         )
 
     async def add_user(caller: UserCaller, request: pb.AddUserRequest) -> pb.AddUserResponse:
@@ -169,4 +172,5 @@ def _peer_status(shell: Shell, links: Links, member: MemberCode, node: str) -> p
         unacknowledged=unacknowledged,
         last_error=error,
         directory_expires=expires,
+        clock_offset=link.offset if link is not None else 0,
     )

@@ -17,7 +17,7 @@ from intelshare.store.layout import Layout
 
 _TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
 
-_RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
+RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
 
 
 def migrations() -> list[str]:
@@ -47,7 +47,7 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
             connection.close()
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreError(
-            "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=_RESTORE
+            "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=RESTORE
         ) from None
     except apsw.FullError:
         raise StoreError(

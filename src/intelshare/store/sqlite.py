@@ -26,8 +26,9 @@ import apsw
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Plan, Table, View, durable_after_commit
 from intelshare.store.migrate import migrate
+from intelshare.store.scrub import scrub
 from intelshare.store.statements import Statements
-from intelshare.store.views import DAMAGE, Reading, Writing
+from intelshare.store.views import Reading, Writing
 
 A = TypeVar("A")
 
@@ -50,11 +51,6 @@ READER_CACHE: Final = 4 << 10
 SHRED_PATIENCE: Final = 100
 """Milliseconds for which the writer waits for readers before it lets other steps go first."""
 
-SCRUB_ROWS: Final = 500
-"""Rows read at a time by ``scrub``, so that it never holds the WAL for long."""
-
-_RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
-
 
 @dataclass(slots=True)
 class _Job:
@@ -75,7 +71,7 @@ class SqliteStore:
         self, path: Path, tables: Sequence[Table[Any]], on_failure: Callable[[StoreError], None]
     ) -> None:
         """``on_failure`` is called, in any thread, once an I/O error makes going on unsafe (P17)."""
-        self._path = path
+        self._path, self._tables = path, tables
         self._statements = {table.name: Statements(table) for table in tables}
         self._view = Writing(_connect(path, WRITER_CACHE), self._statements)
         self._writer = self._view.connection
@@ -137,15 +133,8 @@ class SqliteStore:
             self._readers.append(reading)
 
     def scrub(self) -> Iterator[StoreError]:
-        """Walk all rows; a RECORD_CORRUPT for each that is not as it was written, then for damaged pages."""
-        reading = self._new_reading()
-        try:
-            for sql in self._statements.values():
-                yield from _scrub_table(reading.connection, sql)
-            for said in _integrity(reading.connection):
-                yield StoreError("RECORD_CORRUPT", f"{self._path.name} is damaged: {said}", hint=_RESTORE)
-        finally:
-            reading.connection.close()
+        """Read all rows anew: ``store.scrub``."""
+        return scrub(self._path, self._tables)
 
     def close(self) -> None:
         """See ports.Store."""
@@ -317,33 +306,6 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, apsw.FullError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     )
-
-
-def _scrub_table(connection: apsw.Connection, sql: Statements) -> Iterator[StoreError]:
-    layout = sql.layout
-    after: tuple[Any, ...] = ()
-    while True:
-        try:
-            rows = connection.execute(sql.find("key", 0, len(after)), (*after, SCRUB_ROWS)).fetchall()
-        except DAMAGE:
-            yield layout.corrupt(after)
-            return
-        for row in rows:
-            try:
-                layout.decode(row)
-            except StoreError as error:
-                yield error
-        if len(rows) < SCRUB_ROWS:
-            return
-        after = layout.key(rows[-1])
-
-
-def _integrity(connection: apsw.Connection) -> list[str]:
-    try:
-        found = connection.execute("PRAGMA integrity_check(100)").fetchall()
-    except apsw.CorruptError as error:
-        return [str(error)]
-    return [str(said) for (said,) in found if said != "ok"]
 
 
 def _resolve(group: Sequence[_Job]) -> None:

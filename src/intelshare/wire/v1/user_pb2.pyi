@@ -1003,6 +1003,8 @@ class StatusResponse(_message.Message):
     LOG_SIZE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ALARMS_FIELD_NUMBER: _builtins.int
+    DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRES_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -1011,6 +1013,9 @@ class StatusResponse(_message.Message):
     started_at: _builtins.int
     log_size: _builtins.int
     version: _builtins.str
+    directory_expires: _builtins.int
+    """When the own directory and the node's TLS certificate end; both are renewed at half."""
+    certificate_expires: _builtins.int
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1032,10 +1037,12 @@ class StatusResponse(_message.Message):
         log_size: _builtins.int = ...,
         version: _builtins.str = ...,
         alarms: _abc.Iterable[Global___Alarm] | None = ...,
+        directory_expires: _builtins.int = ...,
+        certificate_expires: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "codes", b"codes", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1053,6 +1060,7 @@ class PeerStatus(_message.Message):
     UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
@@ -1062,6 +1070,8 @@ class PeerStatus(_message.Message):
     unacknowledged: _builtins.int
     last_error: _builtins.str
     directory_expires: _builtins.int
+    clock_offset: _builtins.int
+    """How far the peer's clock is ahead of ours, in microseconds; 0 without a link."""
     def __init__(
         self,
         *,
@@ -1073,10 +1083,11 @@ class PeerStatus(_message.Message):
         unacknowledged: _builtins.int = ...,
         last_error: _builtins.str = ...,
         directory_expires: _builtins.int = ...,
+        clock_offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "last_error", b"last_error", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "last_error", b"last_error", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

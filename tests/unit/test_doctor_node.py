@@ -1,0 +1,71 @@
+"""What a node says of itself: each thing that can be wrong is named, with its code and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from intelshare.cli.examining import examine
+from intelshare.instant import DAY, MINUTE, Instant
+from intelshare.wire.v1 import user_pb2 as pb
+
+NOW = Instant(1_800_000_000_000_000)
+GOOD = {"directory_expires": NOW + 6 * DAY, "certificate_expires": NOW + 6 * DAY}
+
+
+def peer(**changes: Any) -> pb.PeerStatus:
+    return pb.PeerStatus(
+        **{"member": "USA", "state": "linked", "directory_expires": NOW + 6 * DAY, **changes}
+    )
+
+
+def found(*peers: pb.PeerStatus, **status: Any) -> dict[str, tuple[str, str]]:
+    answer = pb.StatusResponse(**{**GOOD, **status}, peers=peers or (peer(),))
+    return {one.check: (one.state, one.code) for one in examine(answer, NOW)}
+
+
+def test_a_good_node_is_good() -> None:
+    assert {state for state, _ in found().values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("status", "check", "state", "code"),
+    [
+        ({"codes": ["CLOCK"]}, "node", "wrong", "CLOCK"),
+        ({"codes": ["POLICY_UNAVAILABLE"]}, "node", "wrong", "POLICY_UNAVAILABLE"),
+        ({"directory_expires": NOW}, "directory", "wrong", "TRUST_EXPIRED"),
+        ({"directory_expires": NOW + DAY}, "directory", "warning", ""),
+        ({"certificate_expires": NOW + DAY}, "node certificate", "warning", ""),
+        (
+            {"alarms": [pb.Alarm(evidence=bytes(32), member="USA", code="LOG_FORK", what="two roots")]},
+            "alarm 00000000",
+            "wrong",
+            "LOG_FORK",
+        ),
+    ],
+)
+def test_what_stands_against_the_node(status: dict[str, Any], check: str, state: str, code: str) -> None:
+    assert found(**status)[check] == (state, code)
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "state", "code"),
+    [
+        ({"state": "expired"}, "link USA", "wrong", "TRUST_EXPIRED"),
+        ({"directory_expires": NOW - 1}, "link USA", "wrong", "TRUST_EXPIRED"),
+        ({"state": "waiting", "last_error": "TLS_REFUSED"}, "link USA", "warning", "TLS_REFUSED"),
+        ({"clock_offset": 6 * MINUTE}, "clock USA", "wrong", "CLOCK_SKEW"),
+        ({"clock_offset": -MINUTE}, "clock USA", "warning", "CLOCK_SKEW"),
+    ],
+)
+def test_what_stands_against_a_link(changes: dict[str, Any], check: str, state: str, code: str) -> None:
+    assert found(peer(**changes))[check] == (state, code)
+
+
+def test_whatever_is_not_good_has_a_remedy() -> None:
+    bad = pb.StatusResponse(
+        codes=["CLOCK"], directory_expires=NOW + DAY, certificate_expires=NOW, peers=[peer(state="dialling")]
+    )
+    assert all(one.remedy for one in examine(bad, NOW) if one.state != "ok")
+    assert all(one.remedy for one in examine(pb.StatusResponse(), NOW) if one.state != "ok")
