@@ -9,6 +9,8 @@
     relations  a bulletin supersedes an earlier one, or replies to one
     recall     the originator takes a bulletin back
     destroy    keys are deleted, the files shredded, and only then it is signed for
+    consent    the third-party rule: asked, granted, refused, carried in the release
+    rfi        requests for information, and duties: who owes what, until when
     act        a member acts as a party of a treaty: both ends' worlds follow
     review     the world has changed: what is on the way and is now denied is stopped
     resend     what is unacknowledged and may still go, again as the bytes it has
@@ -17,6 +19,7 @@
     streams    numbers, neighbours, holes
     end        what is over stops by itself, and its number is cancelled
     checkpoint where the own log stands, signed; how it follows from what a peer holds of it
+    watch      what has happened, from the log; search: words in what a reader may see
     witness    what peers say of their logs is held against what was seen; evidence, proving, report
 
 A step is ``step(node, view, event, now, random) -> Plan``: what to write, and the answer that may be given
