@@ -24,7 +24,11 @@ class Group(click.Group):
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(
-                [(name, one.get_short_help_str(formatter.width * 9)) for name, one in commands if one and not one.hidden]
+                [
+                    (name, one.get_short_help_str(formatter.width * 9))
+                    for name, one in commands
+                    if one and not one.hidden
+                ]
             )
 
     def resolve_command(
