@@ -47,16 +47,24 @@ def errors(code: str | None, out: Out) -> None:
     out.line(f"  exit code: {int(known.exit)} ({EXIT_MEANINGS[known.exit]})")
 
 
-@click.command("help", epilog=examples("intelshare help exit-codes"))
-@click.argument("topic", metavar="[TOPIC]", type=click.Choice(["exit-codes"]), required=False)
+@click.command("help", epilog=examples("intelshare help exit-codes", "intelshare help treaty list"))
+@click.argument("words", metavar="[exit-codes | COMMAND ...]", nargs=-1)
 @printing
-def help_(topic: str | None, out: Out) -> None:
-    """Explain TOPIC, which is exit-codes; without one, list the commands."""
-    if topic is None:
-        out.line(click.get_current_context().find_root().get_help())
+def help_(words: tuple[str, ...], out: Out) -> None:
+    """Explain the exit codes, or a command; without a word, list the commands."""
+    if words == ("exit-codes",):
+        exits = {str(int(e)): meaning for e, meaning in EXIT_MEANINGS.items()}
+        out.document("exit-codes", {"exit_codes": exits})
+        out.table(Table(("exit", "meaning"), list(exits.items())))
         return
-    out.document("exit-codes", {"exit_codes": {str(int(e)): meaning for e, meaning in EXIT_MEANINGS.items()}})
-    out.table(Table(("exit", "meaning"), [(str(int(e)), meaning) for e, meaning in EXIT_MEANINGS.items()]))
+    context = click.get_current_context().find_root()
+    for word in words:
+        group = context.command
+        if not isinstance(group, click.Group):
+            raise click.UsageError(f"`{context.command_path}` has no commands of its own")
+        name, command, _ = group.resolve_command(context, [word])
+        context = click.Context(command or group, info_name=name, parent=context)
+    click.echo(context.get_help())
 
 
 @click.command(epilog=examples("intelshare version"))

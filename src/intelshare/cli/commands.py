@@ -53,7 +53,7 @@ COMMANDS: dict[str, Entry] = {
     "whoami": Entry("Everyone", _HERE + "about:whoami", "Who the node takes you for."),
     "config": Entry("Everyone", _HERE + "configuring:config", "Show the settings, and what set them."),
     "errors": Entry("Everyone", _HERE + "about:errors", "Explain a code, without a node."),
-    "help": Entry("Everyone", _HERE + "about:help_", "Explain a topic: exit-codes."),
+    "help": Entry("Everyone", _HERE + "about:help_", "Explain the exit codes, or a command."),
     "completion": Entry("Everyone", _HERE + "about:completion", "Print the completion script of a shell."),
     "version": Entry("Everyone", _HERE + "about:version", "Print the version."),
 }
