@@ -137,3 +137,12 @@ def test_a_file_that_cannot_be_written_is_no_defect(
     assert run(["treaty", "new", "nordic", "--party", "NOR", "--party", "SWE", "--folder", str(folder)]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"error[INPUT_INVALID]: cannot be used: Not a directory\n  --> {folder}\n")
+
+
+@pytest.mark.parametrize("words", [[], ["treaty"], ["treaty", "list"]])
+def test_help_shows_what_the_option_shows(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert run(["help", *words]) == 0
+    assert capsys.readouterr().out == shown
+    assert run(["help", *words, "x"]) == 2

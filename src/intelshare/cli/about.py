@@ -64,7 +64,8 @@ def help_(words: tuple[str, ...], out: Out) -> None:
             raise click.UsageError(f"`{context.command_path}` has no commands of its own")
         name, command, _ = group.resolve_command(context, [word])
         context = click.Context(command or group, info_name=name, parent=context)
-    click.echo(context.get_help())
+    out.document("help", {"text": context.get_help()})
+    out.block(context.get_help())
 
 
 @click.command(epilog=examples("intelshare version"))
