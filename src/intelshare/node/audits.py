@@ -44,9 +44,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
             request.bulletin,
             request.statement,
         )
-        file = await links.over_logs(
-            lambda view: prove_entries(shell.node, view, wanted, _documents(shell))
-        )
+        file = await links.over_logs(lambda view: prove_entries(shell.node, view, wanted, _documents(shell)))
         return pb.FileResponse(text=write(file))
 
     async def list_evidence(_: UserCaller, __: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
