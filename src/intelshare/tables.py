@@ -1,7 +1,6 @@
 """Strict reading of TOML: every wrong field has a code, a line, a column and a hint. Text in, values out.
 
-A ``Table`` is read field by field; ``close`` then finds what nobody asked for. Lines are located only
-when somebody needs one, by a small scan of the text, because tomllib does not keep them.
+A ``Table`` is read field by field; ``close`` then finds what nobody asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 from intelshare import instant
 from intelshare.errors import Place, PolicyFileError
 from intelshare.instant import Instant
+from intelshare.lines import Path, Source
 
 MAX_FILE_BYTES = 1 << 20
 MAX_TEXT = 4096
@@ -28,127 +28,14 @@ MAX_KEY = 256
 """Characters of one key."""
 MAX_KEY_DOTS = 32
 """Dots before an equals sign: tomllib takes quadratic time over them."""
-
-Path = tuple[str | int, ...]
 _GONE = object()
 """Stands where an item was taken out of a list, so that the others keep their places."""
 T = TypeVar("T")
 
-_HEADER = re.compile(r"\s{0,64}(\[{1,2})\s{0,64}([A-Za-z0-9_\-.]{1,256})\s{0,64}\]{1,2}")
-_KEY = re.compile(r"\s{0,64}([A-Za-z0-9_\-]+)\s{0,64}=\s{0,64}")
 _AT = re.compile(r" \(at line (\d{1,9}), column (\d{1,9})\)$")
 _DUPLICATE = ("Cannot overwrite", "Cannot declare", "Duplicate inline table key", "Cannot redefine")
 _RANGE = ("Invalid date or datetime",)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-class Source:
-    """One file's text with the places of its keys."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self.name = name
-        self._lines = text.split("\n")
-        self._places: dict[Path, tuple[int, int]] | None = None
-
-    def line(self, path: Path) -> int | None:
-        """The line (from 1) of a key or table; of what holds it, if it has none of its own."""
-        found = self._find(path)
-        return None if found is None else found[0]
-
-    def place(self, path: Path, value: object = None) -> Place:
-        """The place of a value: the caret stands under it where the line shows it."""
-        shown = _dotted(path)
-        found = self._find(path)
-        if found is None:
-            return Place(self.name, field=shown)
-        line, column = found
-        excerpt = self._lines[line - 1].rstrip("\r")
-        wanted = f'"{value}"' if isinstance(value, str) else None
-        at = excerpt.find(wanted, column - 1) if wanted else -1
-        if wanted and at >= 0:
-            return Place(self.name, line, at + 1, shown, excerpt, len(wanted))
-        width = len(excerpt[column - 1 :].split(" #")[0].rstrip())
-        return Place(self.name, line, column, shown, excerpt, max(width, 1))
-
-    def key(self, path: Path) -> Place:
-        """The place of a key itself: the caret stands under its name."""
-        value = self.place(path)
-        name = str(path[-1])
-        at = -1
-        if value.excerpt is not None and value.column is not None:
-            at = value.excerpt.rfind(name, 0, value.column - 1)
-        return replace(value, column=at + 1, width=len(name)) if at >= 0 else value
-
-    def on_line(self, line: int) -> list[Path]:
-        """The keys and tables that stand on a line."""
-        if self._places is None:
-            self._places = _scan(self._lines)
-        return [path for path, (own, _) in self._places.items() if own == line]
-
-    def at(self, line: int, column: int) -> Place:
-        """A place by numbers, for errors of the syntax itself."""
-        excerpt = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else ""
-        return Place(self.name, line, column, excerpt=excerpt[:MAX_TEXT])
-
-    def _find(self, path: Path) -> tuple[int, int] | None:
-        if self._places is None:
-            self._places = _scan(self._lines)
-        while path:
-            found = self._places.get(path)
-            if found is not None:
-                return found
-            path = path[:-1]
-        return None
-
-
-def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
-    """Line and column of every table header, of what a ``key =`` line says, and of a list's ``{`` lines."""
-    places: dict[Path, tuple[int, int]] = {}
-    counts: dict[Path, int] = {}
-    table: Path = ()
-    listed: Path = ()
-    closing: str | None = None
-    for number, line in enumerate(lines, 1):
-        if closing is not None:
-            if closing in line:
-                closing = None
-            continue
-        if (header := _HEADER.match(line)) is not None:
-            table = _header_path(header.group(2).split("."), header.group(1) == "[[", counts)
-            places.setdefault(table, (number, header.start(1) + 1))
-        elif (key := _KEY.match(line)) is not None:
-            listed = (*table, key.group(1))
-            places.setdefault(listed, (number, key.end() + 1))
-            for quotes in ('"""', "'''"):
-                if line.startswith(quotes, key.end()) and line.count(quotes) == 1:
-                    closing = quotes
-        elif listed and line.lstrip().startswith("{"):
-            # What stands further in than the first belongs to a list within an entry.
-            column = line.index("{") + 1
-            if places.get((*listed, 0), (number, column))[1] == column:
-                counts[listed] = counts.get(listed, -1) + 1
-                places[*listed, counts[listed]] = (number, column)
-    return places
-
-
-def _header_path(names: list[str], array: bool, counts: dict[Path, int]) -> Path:
-    path: Path = ()
-    for name in names[:-1]:
-        path = (*path, name)
-        if path in counts:
-            path = (*path, counts[path])
-    path = (*path, names[-1])
-    if not array:
-        return path
-    counts[path] = counts.get(path, -1) + 1
-    return (*path, counts[path])
-
-
-def _dotted(path: Path) -> str | None:
-    shown = ""
-    for step in path:
-        shown += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return shown.lstrip(".") or None
 
 
 class Table:

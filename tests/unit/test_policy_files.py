@@ -241,6 +241,27 @@ def test_the_caret_of_an_unknown_field_stands_under_its_name() -> None:
     assert (place.line, place.column, place.width) == (4, 1, len("colour"))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ("[[ladder]]\nx = 1\n", (21, 1, "[[ladder]]")),
+        ("[ladder.row]\nx = 1\n", (21, 1, "[ladder.row]")),
+        ("[[ladder.row]]\nx = 1\n[[ladder.row]]\n", (21, 1, "[[ladder.row]]")),
+        ('["ladder"]\nx = 1\n', (21, 1, '["ladder"]')),
+        ('[[party]]\nmember = "DNK"\n"a ladder" = 1\n', (23, 2, "a ladder")),
+        ('[[party]]\nmember = "DNK"\nladder.row = 1\n', (23, 1, "ladder")),
+        ('[[party]]\nmember = "DNK"\n[party.ladder.row]\n', (23, 1, "[party.ladder.row]")),
+    ],
+)
+def test_an_unknown_field_has_its_line_however_it_is_written(wrong, place) -> None:
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD + wrong)
+    assert caught.value.code == "FIELD_UNKNOWN"
+    found = caught.value.place
+    shown = found.excerpt[found.column - 1 :][: found.width]
+    assert (found.line, found.column, shown) == place
+
+
 def test_a_party_that_stops_a_treaty_is_shown_with_its_own_line() -> None:
     registry = builtin_registry()
     day = instant.parse("2021-06-01")
