@@ -65,6 +65,14 @@ def test_junit_is_read_by_a_junit_reader():
     assert (suite.tests, suite.failures) == (4, 2)
 
 
+def test_a_case_keeps_its_name_in_junit_whether_it_passes_or_fails():
+    place = Place("t.toml", 9)
+    each = [PASSED, Result(Severity.ERROR, "a case", "CASE_FAILED", "expected deny", place)]
+    each.append(Result(Severity.WARNING, "a case", "CASE_WITHOUT_REASON", "for any reason", place))
+    (suite,) = JUnitXml.fromstring(junit(each, "policy test").encode())
+    assert {case.name for case in suite} == {"a case"}
+
+
 def test_github_annotation_is_one_line_whatever_the_message():
     first, *_ = github([ERROR]).splitlines()
     assert first.startswith("::error file=a folder/tréaty.toml,line=14,col=10,title=PARTY_UNKNOWN::")
