@@ -1,6 +1,8 @@
 """``treaty lint``, ``fmt`` and ``new``: one form for all, comments kept, a beginning that passes."""
 
+import errno
 import json
+import os
 import random
 import re
 import tomllib
@@ -140,6 +142,35 @@ def test_fmt_writes_and_check_does_not(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["changed"] == [str(path)]
     assert path.read_text() == CANONICAL
     assert run(["treaty", "fmt", "--check", str(path)]) == 0
+
+
+def test_fmt_rewrites_nothing_that_ships(capsys):
+    before = {path: path.stat().st_mtime_ns for path in treaty_packs().values()}
+    assert run(["treaty", "fmt", "paris"]) == 2
+    assert "it ships with intelshare" in capsys.readouterr().err
+    assert run(["treaty", "fmt", "--check", "paris"]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in treaty_packs().values()}
+
+
+def test_fmt_puts_a_whole_file_in_place_or_leaves_the_old_one(tmp_path, capsys, monkeypatch):
+    path, link = tmp_path / "x.toml", tmp_path / "link.toml"
+    path.write_text(UGLY)
+    path.chmod(0o640)
+    link.symlink_to(path)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.replace", full)
+        assert run(["treaty", "fmt", str(link)]) != 0
+    assert "No space left" in capsys.readouterr().err
+    assert path.read_text() == UGLY
+    assert run(["treaty", "fmt", str(link)]) == 0
+    assert path.read_text() == CANONICAL
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(tmp_path.iterdir()) == [link, path]
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_fmt_leaves_tests_and_knows_overlays(tmp_path):

@@ -1,9 +1,10 @@
-"""Writing what others sent: new files only, in one folder, through nothing that was planted there."""
+"""Writing files: what others sent, as new ones and through nothing that was planted; the user's own, whole."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,3 +52,17 @@ def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
         ) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put a file's new text in its place, whole or not at all; mode and links stay. Raises OSError."""
+    real = path.resolve()
+    descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            os.fchmod(file.fileno(), real.stat().st_mode & 0o777)
+            file.write(text)
+        os.replace(name, real)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -50,8 +50,8 @@ def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
     """
     from intelshare.cli.policy import findings
     from intelshare.cli.policy_files import TEST_SUFFIX, find
+    from intelshare.lines import Source
     from intelshare.policy_tools import Result, Severity, failed
-    from intelshare.tables import Source
 
     files = find(paths)
     beside = [path.with_name(path.stem + TEST_SUFFIX) for path in files.treaties]
@@ -80,13 +80,24 @@ def fmt(paths: tuple[Path, ...], check: bool, out: Out) -> int:
 
     What a file says does not change, nor does its text hash. Tests are left as their authors align them.
     """
+    from intelshare.cli.files import replace_text
     from intelshare.cli.policy_files import find
 
     files = find(paths)
+    shipped = [path for path in paths if not path.exists()]
+    if shipped and not check:
+        message = "it ships with intelshare and is not rewritten"
+        raise ConfigError(
+            "INPUT_INVALID", message, place=Place(str(shipped[0])), hint="name a file or folder"
+        )
     changed = list(_unformatted(files, strict=True))
     if not check:
         for path, _, text in changed:
-            path.write_text(text, "utf-8", newline="\n")
+            try:
+                replace_text(path, text)
+            except OSError as error:
+                message = f"it cannot be written: {error.strerror}"
+                raise ConfigError("NOT_FOUND", message, place=Place(str(path))) from None
     out.document("treaty-fmt", {"changed": [str(path) for path, _, _ in changed], "written": not check})
     for path, _, _ in changed:
         out.line(f"{'would change' if check else 'changed'}  {path}")
