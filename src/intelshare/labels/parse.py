@@ -323,8 +323,17 @@ class _Parser:
     # Errors.
 
     def _unknown_level(self, block: _Span, names: Iterable[str]) -> NoReturn:
-        hint = _meant(block, names) or guess(block.folded, self._registry.organisation_levels)
+        hint = foreign_letter(block.folded) or self._level_meant(block, names)
         self._fail("UNKNOWN_LEVEL", f"no level is called {block.folded!r} here", block, hint)
+
+    def _level_meant(self, block: _Span, names: Iterable[str]) -> str | None:
+        """A level of the authority that the block names, never one that would make it another's."""
+        code, _, word = block.folded.partition(" ")
+        if self._registry.is_organisation(code):
+            return guess(block.folded, self._registry.level_names[code])
+        if code != JOINT and not self._registry.is_state(code):
+            return guess(block.folded, names) or guess(block.folded, self._registry.organisation_levels)
+        return guess(word, names) if "//" in self._text[: block.start] else f"write //{block.folded}"
 
     def _unknown_code(self, span: _Span, known: Iterable[str], expected: str) -> NoReturn:
         message = f"{span.folded!r} is not {expected}"
