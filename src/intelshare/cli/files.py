@@ -1,4 +1,4 @@
-"""Writing files: what others sent, as new ones and through nothing that was planted; the user's own, whole."""
+"""Writing files: what others sent, as new ones and through nothing planted there; the user's own, whole."""
 
 from __future__ import annotations
 
