@@ -6,13 +6,13 @@ the library draws their randomness itself and they can never be made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from enum import IntEnum
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from intelshare.conformance.shapes import Answer, Case, Setting, Shape
+from intelshare.conformance.fields import plain
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer
 from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode, decode_prefix, encode
 from intelshare.crypto.pae import Domain, key_id, pae, sha256
@@ -39,7 +39,6 @@ from intelshare.envelope.construct import (
     portion_salt,
 )
 from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, padded_length
-from intelshare.errors import IntelshareError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import Instant
 from intelshare.statement import (
@@ -80,35 +79,9 @@ def padding(case: list[int]) -> Answer:
     )
 
 
-def plain(value: Any) -> Any:
-    """A record as JSON: bytes in hexadecimal, enums by name, integers from 2^53 on as text."""
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, IntEnum):
-        return value.name
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, int) and value >= 2**53:
-        return str(value)
-    return value
-
-
-def _answer(part: str, stated: Case, compute: Callable[[], dict[str, Any]]) -> Answer:
-    """What is computed, against what the case states under the same names; or the error that came of it."""
-    expected = {"error": stated["error"]} if "error" in stated else None
-    try:
-        got = compute()
-    except IntelshareError as error:
-        told = {name: value for name, value in stated.items() if name != "error"}
-        return Answer(part, expected or told, {"error": error.code})
-    return Answer(part, expected or {name: stated[name] for name in got}, got)
-
-
 def _pae(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     domain, parts = Domain(case["domain"].encode()), [_bytes(part) for part in case["parts"]]
-    yield _answer("", case, lambda: {"pae": pae(domain, *parts).hex()})
+    yield answer("", case, lambda: {"pae": pae(domain, *parts).hex()})
 
 
 def _key(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
@@ -121,16 +94,16 @@ def _key(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
             "key_id": key_id(record).hex(),
         }
 
-    yield _answer("", case, compute)
+    yield answer("", case, compute)
 
 
 def _batch(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     def record() -> dict[str, Any]:
         return {"batch": encode(Batch, read_batch(_bytes(case["batch"])).record).hex()}
 
-    yield _answer("record", {name: case[name] for name in ("batch", "error") if name in case}, record)
+    yield answer("record", {name: case[name] for name in ("batch", "error") if name in case}, record)
     for number, told in enumerate(case["statements"], 1):
-        yield _answer(f"statement {number}", told, partial(_statement, case, told))
+        yield answer(f"statement {number}", told, partial(_statement, case, told))
 
 
 def _statement(case: Case, told: Case) -> dict[str, Any]:
@@ -153,12 +126,12 @@ def _verified(signer: str, batch: str, told: Case) -> Verified:
 
 
 def _release(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
-    yield _answer("manifest", case["manifest"], partial(_manifest, case))
+    yield answer("manifest", case["manifest"], partial(_manifest, case))
     for number, told in enumerate(case["portions"], 1):
-        yield _answer(f"portion {number}", told, partial(_portion, case, told))
-    yield _answer("batch_key", case["batch_key"], partial(_batch_key, case))
-    yield _answer("grant", case["grant"], partial(_grant, case))
-    yield _answer("release", case["release"], partial(_opened, case))
+        yield answer(f"portion {number}", told, partial(_portion, case, told))
+    yield answer("batch_key", case["batch_key"], partial(_batch_key, case))
+    yield answer("grant", case["grant"], partial(_grant, case))
+    yield answer("release", case["release"], partial(_opened, case))
 
 
 def _manifest(case: Case) -> dict[str, Any]:

@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intelshare.conformance.envelope_shapes import ENVELOPE_SHAPES, padding
+from intelshare.conformance.log_shapes import LOG_SHAPES
 from intelshare.conformance.policy_shapes import POLICY_SHAPES
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, unusable
+from intelshare.conformance.statement_shapes import STATEMENT_SHAPES
+from intelshare.conformance.trust_shapes import TRUST_SHAPES
+from intelshare.errors import IntelshareError, PolicyFileError
 from intelshare.labels import Registry
 from intelshare.policy.vectors import world_from_json
 
 MAX_DEPTH = 8
 """How deep lists and objects around the cases may nest."""
 
-SHAPES = (*POLICY_SHAPES, *ENVELOPE_SHAPES)
+SHAPES = (*POLICY_SHAPES, *STATEMENT_SHAPES, *TRUST_SHAPES, *LOG_SHAPES, *ENVELOPE_SHAPES)
 _WORDS: frozenset[str] = frozenset().union(*(shape.keys for shape in SHAPES))
 """An object that gives one of these a plain value is meant as a case; another may be a note for people."""
 
@@ -101,7 +105,12 @@ def _judged(shape: Shape, case: Case, setting: Setting, path: str) -> Iterator[t
     try:
         for answer in shape.judge(case, setting):
             yield name, answer
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except PolicyFileError:
+        raise
+    except IntelshareError as error:
+        # What the case is built on cannot be read: nothing of it was answered as it states.
+        yield name, Answer("", "a case that can be read", {"error": error.code})
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise unusable(f"case {name or '?'} cannot be used as a {shape.name}: {error!r}") from None
 
 

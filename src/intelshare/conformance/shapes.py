@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.errors import PolicyFileError
+from intelshare.errors import IntelshareError, PolicyFileError
 from intelshare.labels import Registry
 from intelshare.policy import World
 
@@ -52,3 +52,21 @@ class Shape:
 def unusable(message: str) -> PolicyFileError:
     """The error for a file that holds what is no vector."""
     return PolicyFileError("INPUT_INVALID", message, hint="the shapes are in tests/vectors/README.md")
+
+
+def answer(part: str, stated: Case, compute: Callable[[], dict[str, Any]]) -> Answer:
+    """What is computed, against what the case states under the same names; or the error that came of it."""
+    expected = {"error": stated["error"]} if "error" in stated else None
+    try:
+        got = compute()
+    except IntelshareError as error:
+        told = {name: value for name, value in stated.items() if name != "error"}
+        return Answer(part, expected or told, {"error": error.code})
+    return Answer(part, expected or {name: stated[name] for name in got}, got)
+
+
+def only_known(case: Case, known: frozenset[str]) -> None:
+    """Return if a case has no other keys. Raises ValueError: a misspelt key would be looked at by nobody."""
+    unknown = case.keys() - known - {"id", "note"}
+    if unknown:
+        raise ValueError(f"unknown keys {sorted(unknown)}")

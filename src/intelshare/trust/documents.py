@@ -231,7 +231,7 @@ def signatures_by(trust: Trust, keys: Iterable[KeyRecord], suites: Suites) -> in
         suite = suites.get(key.suite) if key is not None else None
         if key is None or suite is None or signature.key in good:
             continue
-        message = _message(trust.type, key.suite, signature.key, trust.document)
+        message = document_message(trust.type, key.suite, signature.key, trust.document)
         try:
             verify_signature(suite, key.public, _CONTEXT[trust.type], message, signature.signature)
         except CryptoError:
@@ -248,7 +248,8 @@ _MAX_SIGNATURES: Final = 64
 """Signatures that are looked at: a root has at most 32 keys, of which a successor needs two sets."""
 
 
-def _message(kind: TrustType, suite: int, key: KeyId, document: bytes) -> bytes:
+def document_message(kind: TrustType, suite: int, key: KeyId, document: bytes) -> bytes:
+    """What a signature of this key over a document covers."""
     return pae(_DOMAIN[kind], u16(suite), key, document)
 
 
@@ -258,7 +259,7 @@ def _sign(kind: TrustType, document: bytes, signers: Iterable[Signer]) -> Trust:
         document=document,
         signatures=tuple(
             DocumentSignature(
-                s.key_id, s.sign(_message(kind, s.record.suite, s.key_id, document), _CONTEXT[kind])
+                s.key_id, s.sign(document_message(kind, s.record.suite, s.key_id, document), _CONTEXT[kind])
             )
             for s in signers
         ),

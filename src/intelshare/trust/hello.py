@@ -158,12 +158,13 @@ def check_confirmation(message: bytes, pending: Pending, at: Instant, *, view: T
 
 def _prove(role: Role, pending: Pending, signer: Signer, payload: HelloPayload) -> bytes:
     raw = encode(HelloPayload, payload)
-    message = _message(role, pending, signer.record.suite, signer.key_id, raw)
+    message = hello_message(role, pending, signer.record.suite, signer.key_id, raw)
     nonce = pending.nonce_a if role is Role.DIALLER else pending.nonce_b
     return encode(Proof, Proof(signer.key_id, nonce, raw, signer.sign(message, Context.HELLO)))
 
 
-def _message(role: Role, pending: Pending, suite: int, key: KeyId, payload: bytes) -> bytes:
+def hello_message(role: Role, pending: Pending, suite: int, key: KeyId, payload: bytes) -> bytes:
+    """What the signature of this side covers."""
     channel = pending.channel
     return pae(
         Domain.HELLO,
@@ -206,7 +207,7 @@ def _check(role: Role, proof: Proof, pending: Pending, at: Instant, view: TrustV
     revocation = view.revocation(proof.key)
     if revocation is not None and revocation.holds(at):
         raise CryptoError("SIGNER_REVOKED", f"the key that signed the hello of {expected} was revoked")
-    message = _message(role, pending, key.suite, proof.key, proof.payload)
+    message = hello_message(role, pending, key.suite, proof.key, proof.payload)
     verify_signature(suite, key.public, Context.HELLO, message, proof.signature)
     payload = decode(HelloPayload, proof.payload)
     return PeerHello(key.member, expected, proof.key, payload, payload.time - at)

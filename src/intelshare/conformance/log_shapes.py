@@ -1,0 +1,115 @@
+"""Vectors of the log: entries, trees and their proofs, paths of witnesses, exhibits, rows at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from intelshare.audit import (
+    RECORDS,
+    EntryType,
+    check_consistency,
+    check_inclusion,
+    consistency_proof,
+    entry_hash,
+    inclusion_proof,
+)
+from intelshare.audit.exhibit import Exhibit, contradiction
+from intelshare.audit.log import leaf_hash
+from intelshare.audit.path import LogPath, judge
+from intelshare.audit.proofs import fold, prefix_path, root_over
+from intelshare.conformance.fields import plain, unplain
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Cosigned
+from intelshare.crypto.rest import NONCE_LENGTH, open_at_rest, seal_at_rest
+from intelshare.instant import Instant
+
+_bytes = bytes.fromhex
+
+
+def _entry(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def compute() -> dict[str, Any]:
+        kind = EntryType[case["entry"]]
+        layout, raw = RECORDS[kind], _bytes(case["bytes"])
+        record = decode(layout, raw)
+        hashed = entry_hash(kind, Instant(int(case["time"])), _bytes(case["salt"]), raw)
+        return {
+            "type": int(kind),
+            "record": plain(record),
+            "bytes": encode(layout, unplain(layout, case.get("record", plain(record)))).hex(),
+            "hash": hashed.hex(),
+            "leaf": leaf_hash(hashed).hex(),
+        }
+
+    yield answer("", case, compute)
+
+
+def _log(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    entries = [_bytes(entry) for entry in case["hashes"]]
+    roots = [root_over(entries[:size]) for size in range(len(entries) + 1)]
+    yield answer("roots", case, lambda: {"roots": [root.hex() for root in roots]})
+    parts = (("inclusion", _inclusion), ("consistency", _consistency), ("paths", _prefix))
+    for name, compute in parts:
+        for number, told in enumerate(case[name], 1):
+            only_known(told, frozenset(("index", "size", "earlier", "later", "entry", "proof", "error")))
+            yield answer(f"{name} {number}", told, partial(compute, entries, roots, told))
+
+
+def _inclusion(entries: list[bytes], roots: list[bytes], told: Case) -> dict[str, Any]:
+    """The stated proof must hold, and be the one that is made."""
+    index, size, proof = told["index"], told["size"], [_bytes(part) for part in told["proof"]]
+    check_inclusion(entries[index], index, size, proof, roots[size])
+    return {"proof": [part.hex() for part in inclusion_proof(entries[:size], index)]}
+
+
+def _consistency(entries: list[bytes], roots: list[bytes], told: Case) -> dict[str, Any]:
+    earlier, later, proof = told["earlier"], told["later"], [_bytes(part) for part in told["proof"]]
+    check_consistency(earlier, roots[earlier], later, roots[later], proof)
+    return {"proof": [part.hex() for part in consistency_proof(entries[:later], earlier)]}
+
+
+def _prefix(entries: list[bytes], roots: list[bytes], told: Case) -> dict[str, Any]:
+    earlier, later, proof = told["earlier"], told["later"], [_bytes(part) for part in told["proof"]]
+    if fold(earlier, later, proof) != (roots[earlier], roots[later]):
+        return {"proof": "leads to other roots"}
+    made = prefix_path(lambda low, high: root_over(entries[low:high]), earlier, later)
+    return {"proof": [part.hex() for part in made]}
+
+
+def _path(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def compute() -> dict[str, Any]:
+        earlier, later = (unplain(Cosigned, case[name]) for name in ("earlier", "later"))
+        led = judge(earlier, later, decode(LogPath, _bytes(case["path"])))
+        return {"verdict": led.verdict.name, "forgot": led.forgot}
+
+    yield answer("", case, compute)
+
+
+def _exhibit(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def compute() -> dict[str, Any]:
+        found = contradiction(decode(Exhibit, _bytes(case["exhibit"])))
+        return {"contradiction": None if found is None else {"code": found.code, "node": found.node}}
+
+    yield answer("", case, compute)
+
+
+def _rest(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def compute() -> dict[str, Any]:
+        key, sealed = _bytes(case["storage_key"]), _bytes(case["sealed"])
+        table, row, slot = case["table"], _bytes(case["row"]), case["slot"]
+        text = open_at_rest(key, sealed, table=table, row=row, slot=slot)
+        again = seal_at_rest(key, sealed[:NONCE_LENGTH], text, table=table, row=row, slot=slot)
+        return {"plaintext": text.hex(), "sealed": again.hex()}
+
+    yield answer("", case, compute)
+
+
+LOG_SHAPES = (
+    Shape("log entry", frozenset(("entry", "time", "salt", "bytes")), _entry, answered=False),
+    Shape("log", frozenset(("hashes", "roots", "inclusion", "consistency", "paths")), _log, answered=False),
+    Shape("path", frozenset(("earlier", "later", "path")), _path, answered=False),
+    Shape("exhibit", frozenset(("exhibit",)), _exhibit, answered=False),
+    Shape("row at rest", frozenset(("storage_key", "sealed")), _rest, answered=False),
+)

@@ -1,0 +1,116 @@
+"""Vectors of trust documents, of which may replace which, and of the hello (docs/format.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from intelshare.conformance.fields import plain
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import KeyRecord, Trust, TrustType
+from intelshare.crypto.suites import SUITES
+from intelshare.ids import MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.trust import (
+    Channel,
+    HelloPayload,
+    Pending,
+    TrustView,
+    check_answer,
+    check_confirmation,
+    fingerprint,
+    read_directory,
+    read_root,
+)
+from intelshare.trust.documents import document_message, signatures_by
+from intelshare.trust.hello import Opening, Proof, Role, hello_message
+
+_bytes = bytes.fromhex
+
+
+def _document(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    keys = [decode(KeyRecord, _bytes(key)) for key in case["by"]]
+
+    def compute() -> dict[str, Any]:
+        trust = decode(Trust, _bytes(case["trust"]))
+        root = trust.type is TrustType.ROOT
+        document = (read_root if root else read_directory)(trust, SUITES)
+        return {
+            "document": plain(document),
+            "bytes": encode(type(document), document).hex(),
+            "messages": [
+                document_message(trust.type, 1, signature.key, trust.document).hex()
+                for signature in trust.signatures
+            ],
+            "signed_by": signatures_by(trust, keys, SUITES),
+            "fingerprint": fingerprint(trust.document) if root else "",
+        }
+
+    yield answer("", case, compute)
+
+
+def _succession(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    view = TrustView.load(MemberCode(case["own"]), [_bytes(held) for held in case["held"]], SUITES)
+    for number, told in enumerate(case["given"], 1):
+        only_known(told, frozenset(("trust", "at", "peer", "root", "directory", "error")))
+
+        def compute(told: Case = told) -> dict[str, Any]:
+            trust = decode(Trust, _bytes(told["trust"]))
+            peer = MemberCode(told["peer"])
+            after = view.with_document(trust, Instant(int(told["at"])), peer).view.members[peer]
+            directory = after.directory.version if after.directory is not None else 0
+            return {"root": after.root.version, "directory": directory}
+
+        yield answer(str(told.get("id", f"document {number}")), told, compute)
+
+
+def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    documents = [_bytes(held) for held in case["held"]]
+    members = {role: MemberCode(case[role]["member"]) for role in ("dialler", "acceptor")}
+    views = {role: TrustView.load(member, documents, SUITES) for role, member in members.items()}
+    nonce_a = decode(Opening, _bytes(case["opening"])).nonce
+    nonce_b = decode(Proof, _bytes(case["answer"]["proof"])).nonce
+    channel = Channel(
+        NodeUri(case["dialler"]["node"]), NodeUri(case["acceptor"]["node"]), _bytes(case["leaf"])
+    )
+
+    def judge(name: str, told: Case) -> dict[str, Any]:
+        raw, at = _bytes(told["proof"]), Instant(int(told.get("at", case["answer"]["at"])))
+        seen = Channel(channel.dialler, channel.acceptor, _bytes(told.get("leaf", case["leaf"])))
+        if name == "answer":
+            peer, _ = check_answer(raw, seen, nonce_a, at, view=views["dialler"])
+        else:
+            peer = check_confirmation(raw, Pending(seen, nonce_a, nonce_b), at, view=views["acceptor"])
+        proof = decode(Proof, raw)
+        role = Role.ACCEPTOR if name == "answer" else Role.DIALLER
+        pending = Pending(seen, nonce_a, nonce_b)
+        return {
+            "member": peer.member,
+            "key": proof.key.hex(),
+            "nonce": proof.nonce.hex(),
+            "payload": plain(peer.payload),
+            "payload_bytes": encode(HelloPayload, peer.payload).hex(),
+            "message": hello_message(role, pending, 1, proof.key, proof.payload).hex(),
+        }
+
+    for name in ("answer", "confirmation"):
+        yield answer(name, case[name], lambda name=name: judge(name, case[name]))  # type: ignore[misc]
+    for number, told in enumerate(case["refused"], 1):
+        only_known(told, frozenset(("is", "proof", "at", "leaf", "error")))
+        if told["is"] not in ("answer", "confirmation") or "error" not in told:
+            raise ValueError("what is refused is an answer or a confirmation, and has a code")
+        part = str(told.get("id", f"refused {number}"))
+        yield answer(part, told, lambda told=told: judge(told["is"], told))  # type: ignore[misc]
+
+
+TRUST_SHAPES = (
+    Shape("trust document", frozenset(("trust", "by")), _document, answered=False),
+    Shape("succession", frozenset(("own", "held", "given")), _succession, answered=False),
+    Shape(
+        "hello",
+        frozenset(("held", "dialler", "acceptor", "leaf", "opening", "answer", "confirmation", "refused")),
+        _hello,
+        answered=False,
+    ),
+)
