@@ -183,3 +183,30 @@ def test_file_named_twice_is_read_once(tmp_path, capsys):
     path.write_text(GOOD)
     assert run(["policy", "check", str(path), str(tmp_path)]) == 0
     assert "1 files, 0 errors" in capsys.readouterr().out
+
+
+def test_nothing_to_check_is_no_success(tmp_path, capsys):
+    assert run(["policy", "check", str(tmp_path)]) == 8
+    assert "there is no policy file here" in capsys.readouterr().err
+
+
+def test_a_file_brings_the_test_beside_it(tmp_path, capsys):
+    (tmp_path / "nordic.toml").write_text(GOOD)
+    (tmp_path / "nordic_test.toml").write_text(
+        """[world]
+treaties = ["nordic.toml"]
+
+[[case]]
+name = "a public notice"
+at = 2024-01-01
+from = "NOR"
+to = "SWE"
+label = "TLP:CLEAR"
+category = "cyber"
+expect = "allow"
+"""
+    )
+    assert run(["policy", "check", str(tmp_path / "nordic.toml")]) == 0
+    assert capsys.readouterr().out == "2 files, 0 errors, 0 warnings\n"
+    assert run(["policy", "test", str(tmp_path / "nordic.toml")]) == 0
+    assert run(["policy", "test", str(tmp_path / "nordic_test.toml")]) == 0

@@ -17,6 +17,7 @@ from intelshare.cli.policy_effects import explain, matrix, paths_argument
 from intelshare.cli.policy_prove import prove
 from intelshare.cli.policy_results import format_option, write_results
 from intelshare.cli.policy_testing import coverage, test
+from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.policy_files import Files
@@ -58,10 +59,15 @@ def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
 
 
 def findings(files: Files) -> list[Result]:
-    """What is wrong in the treaties, overlays and tests, each alone and all together."""
+    """What is wrong in the treaties, overlays and tests, each alone and all together.
+
+    Raises ConfigError NOT_FOUND if there are none: nothing checked is nothing right.
+    """
     from intelshare.cli.policy_files import Shelf
     from intelshare.policy_tools import check_treaties
 
+    if not (files.treaties or files.overlays or files.tests):
+        raise ConfigError("NOT_FOUND", "there is no policy file here", place=Place("PATHS"))
     shelf = Shelf(moment(None))
     results: list[Result] = []
     treaties = []

@@ -44,13 +44,13 @@ def find(paths: Iterable[Path]) -> Files:
     """The policy files among the paths and in the folders below them.
 
     ``*_test.toml`` is a test, anything in a folder ``overlays`` an overlay (``deu.toml`` is that of DEU),
-    any other ``.toml`` a treaty. Where there is no file ``paris``, it is the treaty of that id that ships,
-    with its test. Raises ConfigError NOT_FOUND, TOO_LARGE.
+    any other ``.toml`` a treaty. A file brings the test beside it. Where there is no file ``paris``, it is
+    the treaty of that id that ships. Raises ConfigError NOT_FOUND, TOO_LARGE.
     """
     files = Files()
     seen: set[Path] = set()
     for path in paths:
-        for found in sorted(_walk(path)) if path.is_dir() else [path] if path.exists() else _shipped(path):
+        for found in sorted(_walk(path)) if path.is_dir() else _with_test(path):
             if _real(found) not in seen:
                 seen.add(_real(found))
                 files.add(found)
@@ -62,7 +62,13 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _shipped(name: Path) -> list[Path]:
+def _with_test(path: Path) -> list[Path]:
+    file = path if path.exists() else _shipped(path)
+    beside = file.with_name(file.stem + TEST_SUFFIX)
+    return [file, beside] if beside.is_file() else [file]
+
+
+def _shipped(name: Path) -> Path:
     from intelshare.packs import treaty_packs
     from intelshare.tables import guess
 
@@ -71,8 +77,7 @@ def _shipped(name: Path) -> list[Path]:
         hint = guess(str(name), packs) or "`intelshare treaty list` shows the treaties that ship"
         message = "there is no such file or folder, and no treaty of this id ships"
         raise ConfigError("NOT_FOUND", message, place=Place(str(name)), hint=hint)
-    treaty = packs[str(name)]
-    return [treaty, treaty.with_name(treaty.stem + TEST_SUFFIX)]
+    return packs[str(name)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:

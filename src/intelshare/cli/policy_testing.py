@@ -146,7 +146,11 @@ def _run(
         if fail_fast and failed([result]):
             break
     if not tried and not failed(results):
-        results.append(Result(Severity.ERROR, "tests", "NO_CASES", "no case was run: that proves nothing"))
+        message, hint = (
+            "no case was run: that proves nothing",
+            "cases are in files *_test.toml beside the treaty",
+        )
+        results.append(Result(Severity.ERROR, "tests", "NO_CASES", message, hint=hint))
     return _Run(files, shelf, benches, results, tried)
 
 

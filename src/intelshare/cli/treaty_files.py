@@ -46,16 +46,14 @@ def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
 def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
     """Check treaty files as `policy check` does, and their form as `treaty fmt` writes it.
 
-    The test beside a file is read too. Exit 1 if anything is an error; warnings alone are 0.
+    Exit 1 if anything is an error; warnings alone are 0.
     """
     from intelshare.cli.policy import findings
-    from intelshare.cli.policy_files import TEST_SUFFIX, find
+    from intelshare.cli.policy_files import find
     from intelshare.lines import Source
     from intelshare.policy_tools import Result, Severity, failed
 
     files = find(paths)
-    beside = [path.with_name(path.stem + TEST_SUFFIX) for path in files.treaties]
-    files = find([*paths, *(path for path in beside if path.is_file())])
     results = findings(files)
     for path, text, canonical in _unformatted(files):
         message = "it is not in the canonical form"
