@@ -125,3 +125,8 @@ def test_a_receipt_never_weakens_what_was_signed_before(
     assert after.cause is facts.cause
     assert after.conflict >= facts.conflict
     assert pair.receive(after, receipt, said) == after
+
+
+def test_a_cancellation_that_the_disk_forgot_happens_anew():
+    sent = pair.hand_over(Facts(Stage.QUEUED))
+    assert pair.receive(sent, BestReceipt.REFUSED, ("VOIDED",)) == Facts(Stage.QUEUED)

@@ -55,7 +55,7 @@ REQUEUING = frozenset(("KEM_KEY_RETIRED",))
 """Codes of a refusal after which the pair is decided, numbered and sealed anew."""
 
 CANCELLING = frozenset(("VOIDED",))
-"""Codes of a refusal that only confirms a cancellation."""
+"""Codes of a refusal that only confirms a cancellation; one that the disk forgot happens anew."""
 
 _CAUSE_WORDS = {
     Cause.WITHHELD: "withheld",
@@ -137,9 +137,10 @@ def cancelled(facts: Facts) -> Facts:
 
 def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts:
     """Join a signed receipt: a recipient's word beats the sender's guess, whatever its order."""
-    if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes):
+    forgotten = facts.cause is Cause.NONE and CANCELLING.intersection(codes)
+    if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes) and not forgotten:
         return cancelled(facts)
-    if receipt is BestReceipt.REFUSED and REQUEUING.intersection(codes):
+    if receipt is BestReceipt.REFUSED and (forgotten or REQUEUING.intersection(codes)):
         return _at(Stage.QUEUED, facts) if facts.receipt is BestReceipt.NONE else facts
     pair = {facts.receipt, receipt}
     conflict = facts.conflict or (BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED)

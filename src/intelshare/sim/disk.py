@@ -36,6 +36,11 @@ class Disk:
         return self._store
 
     @property
+    def commits(self) -> int:
+        """How many plans were ever applied."""
+        return self._store.commits
+
+    @property
     def unsynced(self) -> int:
         """How many commits a crash may take back."""
         return len(self._unsynced)
@@ -45,9 +50,7 @@ class Disk:
         undo: list[Put | Delete] = []
         for write in plan.writes:
             table = write.table
-            key = (
-                tuple(getattr(write.row, name) for name in table.key) if isinstance(write, Put) else write.key
-            )
+            key = table.key_of(write.row) if isinstance(write, Put) else write.key
             old = self._store.get(table, *key)
             undo.append(Delete(table, key) if old is None else Put(table, old))
             if table is SECRET and old is not None:

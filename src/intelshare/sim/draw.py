@@ -35,7 +35,7 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         real_crypto=real,
         delay=pick((1_000, 20_000, 100_000, SECOND)),
         jitter=pick((1_000, 20_000, 200_000)),
-        sync=pick((1_000, 5_000, 50_000)),
+        sync=pick((1_000, 5_000, 50_000, 300_000)),
         batch=pick((1, 2, 5, 64, 256)),
         silence=pick((5, 20, 30)) * SECOND,
         fresh_directories=chance.random() < 0.3,
@@ -63,6 +63,11 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
                 what, to = chance.randrange(1 << 16), chance.choice(others)
                 lasts = chance.choice((0, 0, 2, 10, 30)) * SECOND
                 acts.append(Act(kind, at, node, to, what=what, lasts=lasts))
+            if kind == "treaty":
+                # Most regret it, and then write.
+                later = at + chance.choice((2, 10, 20)) * SECOND
+                acts.append(Act("reinstate", later, node))
+                acts.append(_bulletin("submit", chance, later + chance.randrange(8 * SECOND), node, members))
     return acts
 
 
@@ -97,7 +102,7 @@ def _bulletin(kind: str, chance: Stream, at: int, node: str, members: tuple[str,
         what=chance.randrange(1 << 16),
         precedence=chance.choice((1, 1, 1, 2, 3, 4)),
         size=chance.choice((0, 200, 200, 3_000)) if chance.random() < 0.97 else 120_000,
-        lasts=chance.choice((2, 10, 30, 60)) * SECOND if chance.random() < 0.15 else 0,
+        lasts=chance.choice((2, 5, 10, 30)) * SECOND if chance.random() < 0.2 else 0,
         again=int(chance.random() < 0.1),
     )
 
@@ -170,7 +175,7 @@ def _losses(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
     del knobs
     rate = chance.choice((0.005, 0.02))
     return [
-        Fault("lose", member, peer, number=number)
+        Fault("lose", member, peer, number=number, lasts=chance.choice((0, 2, 30, 60)) * SECOND)
         for member in members
         for peer in members
         if member != peer

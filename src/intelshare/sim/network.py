@@ -123,7 +123,7 @@ class Network:
             self.heap.note(fault.kind, sender, receiver)
             if fault.kind == "lose":
                 wire.silence(sender)
-            else:
+            if fault.kind == "repeat" or fault.lasts:
                 self.heap.after(
                     self._knobs.delay + fault.lasts, lambda: self._repeated(sender, receiver, message)
                 )

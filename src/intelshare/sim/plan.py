@@ -63,7 +63,8 @@ class Fault:
              Down for ``lasts``
     cut      node and peer for ``lasts``; ``window`` "one-way": only what node sends is lost
     reset    the link of node and peer; ``keep`` messages on the way still arrive
-    lose     the ``number``-th message of node to peer: the link is silent from then on
+    lose     the ``number``-th message of node to peer: the link is silent from then on; a frame comes after
+             ``lasts`` all the same, on another way, if that is not 0
     repeat   the ``number``-th message of node to peer, if it is a frame, comes again after ``lasts``
     clock    node's wall clock is ``by`` ahead for ``lasts``
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier

@@ -79,7 +79,6 @@ def _nothing(row: Any) -> None:
 
 
 no_duplicate_check = without(RECEIVED)
-accepts_what_was_recalled = without(RECALLED)
 keeps_what_is_over = without(INBOX)
 
 
@@ -114,6 +113,11 @@ def takes_cancelled(receive: Step) -> Step:
         return Put(INCOMING, changed(row, cancelled=ranges.pack()))
 
     return planted
+
+
+def accepts_what_was_recalled(receive: Step) -> Step:
+    """What comes after its recall is taken, whatever number it has."""
+    return takes_cancelled(without(RECALLED)(receive))
 
 
 def skips_policy(receive: Step) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.checkpoint import due
+from intelshare.broker.checkpoint import EVERY, due
 from intelshare.broker.destroy import marked
 from intelshare.broker.effects import Led
 from intelshare.broker.end import anything_over
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 _HOUSEKEEPING = SECOND
 
-_LATE = 2 * SECOND
+_LATE = 10 * SECOND
+
+_QUIET = 2 * EVERY // SECOND
 
 
 class _Late:
@@ -73,6 +75,7 @@ class Process:
         self._pump = Pump(self, machine.batch)
         self._reviewed: Snapshot | None = None
         self._shredding = False
+        self._commits = self._quiet = 0
 
     @property
     def disk(self) -> Disk:
@@ -133,7 +136,7 @@ class Process:
             machine.commit(plan, done)
 
     def _swap_first(self, name: str, event: Any, plan: Plan[Any], then: Any, refused: Any) -> None:
-        """A planted bug: the new world is in memory now, and its act is written two seconds later."""
+        """A planted bug: the new world is in memory now, and its act is written ten seconds later."""
         before = set(self.node.world.acts)
         self._swap(plan.answer)
         added = set(self.node.world.acts) - before
@@ -189,6 +192,8 @@ class Process:
             if anything_over(self.view, self.now()):
                 self.perform("expire", then=self._expired)
             self._review()
+        if self._idles():
+            return
         if due(self.node, self.view, self.now()):
             # Stored, in the sidecar, and only then sent (c19).
             early = "checkpoint" in self.machine.bug.early
@@ -198,6 +203,13 @@ class Process:
             )
         else:
             self._remember(lambda: None)
+
+    def _idles(self) -> bool:
+        """Nothing was written for so long that no checkpoint can be due: seconds without end need no look."""
+        commits = self.disk.commits
+        self._quiet = self._quiet + 1 if commits == self._commits else 0
+        self._commits = commits
+        return self._quiet > _QUIET
 
     def _remember(self, then: Callable[[], None]) -> None:
         self.machine.remember(self.node.incarnation, then)

@@ -21,6 +21,9 @@ from intelshare.broker.submit import Approval, Submission, Submitted
 from intelshare.broker.tables import ACT, BULLETIN, CONSENT, DUTY, INBOX, PAIR, REQUEST, BulletinRow
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Word
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Act as Written
+from intelshare.crypto.records import TreatyAct
 from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
@@ -211,6 +214,26 @@ def _treaty(doing: _Doing) -> None:
     doing.perform("act", acting)
 
 
+def _reinstate(doing: _Doing) -> None:
+    """Take back whatever is suspended or still to come, or ratify again."""
+    if doing.process.clock.wrong():
+        return
+    last = max(doing.view.find(ACT, "key", doing.machine.name), key=lambda row: row.n, default=None)
+    if last is not None:
+        said = decode(TreatyAct, last.data)
+        kind = ActKind.RATIFY if said.act is Written.WITHDRAW else ActKind.REINSTATE
+        again = None
+        if said.act is Written.RESERVE:
+            given = said.reservation[0]
+            again = Reservation(
+                frozenset(given.categories),
+                None,
+                frozenset(given.counterparties),
+                Interval(given.start, NEVER),
+            )
+        doing.perform("act", Acting(doing.user("r"), said.treaty, kind, Instant(0), again))
+
+
 def _resume(doing: _Doing) -> None:
     """An operator lets a member's contradicting acts count."""
     if any(row.member == doing.act.to for row in doing.view.find(ACT, "key")):
@@ -281,6 +304,7 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "read": _read,
     "recall": _recall,
     "treaty": _treaty,
+    "reinstate": _reinstate,
     "resume": _resume,
     "consent-ask": _consent_ask,
     "consent-answer": _consent_answer,

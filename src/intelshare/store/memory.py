@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from intelshare.ports import Delete, Durable, Plan, Put, Scalar, Table, View, durable_after_commit
@@ -28,11 +29,31 @@ class _Top:
 _TOP: Any = _Top()
 
 
+@lru_cache(maxsize=256)
+def _layout(table: _Same) -> Layout:
+    return Layout(table.table)
+
+
+class _Same:
+    """A table by its identity: one layout serves all stores that hold it."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.table = table
+
+    def __hash__(self) -> int:
+        return id(self.table)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.table is self.table
+
+
 class _Rows:
     """One table: rows by key, and each index as a sorted list of (index fields, key fields)."""
 
     def __init__(self, table: Table[Any]) -> None:
-        self.layout = Layout(table)
+        self.layout = _layout(_Same(table))
         self.rows: dict[_Key, Any] = {}
         self.indexes: dict[str, list[_Key]] = {}
         self._entries: list[tuple[list[_Key], Callable[[Any], _Key]]] = []
