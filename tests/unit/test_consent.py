@@ -10,16 +10,26 @@ from builders import NOW, Member, draft, text, user
 from intelshare.audit.records import ConsentSaid, EntryType
 from intelshare.broker.consent import Answering, Asking, State, answer, consents, request
 from intelshare.broker.effects import Effects
-from intelshare.broker.tables import CONSENT, INBOX
+from intelshare.broker.end import anything_over, expire
+from intelshare.broker.recall import Recalling, recall
+from intelshare.broker.register import SetUser, set_user
+from intelshare.broker.tables import BULLETIN, CONSENT, INBOX, UserRow
+from intelshare.broker.watch import Cursor, watch
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import HOUR, NEVER, Instant
-from line_world import arrive, codes, entries, hand_over, met, pair_of, rows, said, send
+from intelshare.ports import Plan, Put, changed
+from line_world import arrive, codes, entries, hand_over, met, pair_of, rows, said, send, with_law
 
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
+SOURCES_STAY = """[[forbid]]
+id = "FRA-x"
+source = "invented"
+when = { flags = ["source-identity"], to = ["USA"] }
+"""
 FRA, USA, KEN = (MemberCode(code) for code in ("FRA", "USA", "KEN"))
 LATER = Instant(NOW + HOUR)
 
@@ -212,9 +222,130 @@ def test_an_answer_that_is_known_is_answered_like_the_first(members: dict[str, M
     assert codes(first) == codes(again) == [""]
 
 
+def test_what_was_recalled_goes_to_nobody_although_a_consent_comes(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    fra.do(recall, Recalling(user("FRA", "a"), bulletin, "wrong source"))
+    carry(members, grant(ken, bulletin), "KEN", "FRA")
+    assert not hand_over(fra, "USA")
+    assert word(fra) == "withheld"
+    with pytest.raises(DeliveryError, match="recalled"):
+        ask(fra, bulletin)
+
+
+def test_a_recalled_bulletin_is_not_handed_over_whatever_its_pair_says(members: dict[str, Member]) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(OWN), to=["USA"]))
+    (row,) = rows(fra, BULLETIN)
+    fra.store.perform_now(lambda _: Plan((Put(BULLETIN, changed(row, recalled=NOW)),), None))
+    assert not hand_over(fra, "USA")
+    assert word(fra) == "recalled"
+
+
+def test_a_recipient_does_not_learn_of_a_portion_that_the_consent_did_not_help(
+    members: dict[str, Member],
+) -> None:
+    """Promise P19: the consent is carried whole, and names the slots that were asked about."""
+    fra, ken = members["FRA"], members["KEN"]
+    with_law(fra, SOURCES_STAY)
+    hidden = text(OF_KEN, "hidden", flags=("source-identity",))
+    bulletin = send(fra, draft(text(OF_KEN, "shown"), hidden, to=["USA"])).bulletin.hex()
+    effects = ask(fra, bulletin)
+    (row,) = rows(fra, CONSENT)
+    assert len(row.slots) == 1
+    for frame in hand_over(fra, "KEN"):
+        arrive(ken, fra, frame.frame)
+    carry(members, effects, "FRA", "KEN")
+    carry(members, grant(ken, bulletin), "KEN", "FRA")
+    (frame,) = hand_over(fra, "USA")
+    assert said(arrive(members["USA"], fra, frame.frame)) == [("ACCEPTED", ())]
+
+
+def test_a_consent_that_names_what_is_withheld_is_not_carried(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    hidden = text(OF_KEN, "hidden", flags=("source-identity",))
+    bulletin = send(fra, draft(text(OF_KEN, "shown"), hidden, to=["USA"])).bulletin.hex()
+    effects = ask(fra, bulletin)
+    for frame in hand_over(fra, "KEN"):
+        arrive(ken, fra, frame.frame)
+    carry(members, effects, "FRA", "KEN")
+    carry(members, grant(ken, bulletin), "KEN", "FRA")
+    with_law(fra, SOURCES_STAY)
+    assert not hand_over(fra, "USA")
+    assert (word(fra), "CONSENT_REQUIRED" in pair_of(fra).codes) == ("withheld", True)
+
+
+def test_a_lapsed_consent_may_be_asked_for_and_given_again(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin, until=LATER), "KEN", "FRA")
+    with pytest.raises(DeliveryError, match="there already"):
+        ask(fra, bulletin)
+    assert not hand_over(fra, "USA", at=LATER)
+    asking = Asking(user("FRA", "a"), bulletin, USA, NEVER)
+    (taken,) = carry(members, fra.do(request, asking, at=LATER).effects, "FRA", "KEN", at=LATER)
+    assert codes(taken) == [""]
+    answering = Answering(user("KEN", "r"), bulletin, USA, True, NEVER)
+    carry(members, ken.do(answer, answering, at=LATER).effects, "KEN", "FRA", at=LATER)
+    assert hand_over(fra, "USA", at=LATER)
+
+
+def test_a_grant_that_comes_after_it_was_taken_back_does_not_count(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    late = grant(ken, bulletin)
+    answering = Answering(user("KEN", "r"), bulletin, USA, False, NEVER)
+    after = ken.do(answer, answering, at=Instant(NOW + 1)).effects
+    assert [codes(one) for one in carry(members, after, "KEN", "FRA")] == [[""]]
+    assert [codes(one) for one in carry(members, late, "KEN", "FRA")] == [[""]]
+    assert rows(fra, CONSENT)[0].state == State.REFUSED
+    assert not hand_over(fra, "USA")
+
+
+def test_what_went_under_a_consent_that_has_ended_is_not_shown_as_sent_for_ever(
+    members: dict[str, Member],
+) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin, until=LATER), "KEN", "FRA")
+    assert hand_over(fra, "USA")
+    assert fra.store.query(lambda view: anything_over(view, LATER))
+    ended = fra.do(expire, at=LATER).ended
+    assert [peer for peer, _ in ended if peer == "USA"] == ["USA"]
+    assert word(fra) == "in doubt"
+
+
+def test_an_officer_does_not_answer_for_what_it_may_not_read(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    other = text(OF_KEN, category="climate-disaster")
+    bulletin = send(fra, draft(text(OF_KEN), other, to=["USA"])).bulletin.hex()
+    effects = ask(fra, bulletin)
+    for frame in hand_over(fra, "KEN"):
+        arrive(ken, fra, frame.frame)
+    carry(members, effects, "FRA", "KEN")
+    low = UserRow(user("KEN", "low"), "low", "releasing-officer", "R4", "KEN", "cyber", 0)
+    ken.do(set_user, SetUser(user("KEN", "o"), low))
+    with pytest.raises(DeliveryError) as raised:
+        grant(ken, bulletin, by="low")
+    assert raised.value.code == "NOT_FOUND"
+    assert ken.ask(consents, user("KEN", "low"), NOW) == []
+    start = Cursor(ken.node.incarnation, 0)
+    told = ken.ask(watch, user("KEN", "low"), start, NOW).happened
+    assert [one.what for one in told] == ["received"]
+
+
+def test_a_peer_asks_about_so_many_recipients_and_no_more(
+    members: dict[str, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelshare.broker.consent.MAX_ASKED", 1)
+    asked(members)
+    row = rows(members["FRA"], CONSENT)[0]
+    more = Consent(KEN, row.md, tuple(row.slots), MemberCode("DEU"), NEVER)
+    assert codes(arrive(members["KEN"], members["FRA"], _say(members["FRA"], more))) == ["RATE"]
+
+
 def _say(member: Member, consent: Consent) -> Any:
     from intelshare.broker.transaction import ToSay, Transaction
-    from intelshare.ports import Plan
 
     def step(node: Any, view: Any, now: Any, random: Any) -> Plan[Effects]:
         tx = Transaction(node, view, now, random)

@@ -10,6 +10,7 @@
     recall     the originator takes a bulletin back
     destroy    keys are deleted, the files shredded, and only then it is signed for
     consent    the third-party rule: asked, granted, refused, carried in the release
+    again      a stored pair is decided anew, with the consents that may be carried
     rfi        requests for information, and duties: who owes what, until when
     act        a member acts as a party of a treaty: both ends' worlds follow
     review     the world has changed: what is on the way and is now denied is stopped

@@ -12,23 +12,27 @@ One record says all three, and who says it to whom tells which it is (docs/forma
     request   the sender hands the originator its own portions, and asks
     answer    the originator's officer grants or refuses
     hear      a peer's consent statement: a request about its bulletin, or an answer about ours
-    given     the consents that a hand-over may carry
+
+What a hand-over may carry of it: ``broker.again``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from enum import IntEnum
+from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
 from intelshare.broker.address import address
+from intelshare.broker.again import State as State  # noqa: PLC0414 - whoever asks and answers has it from here
+from intelshare.broker.again import decide_again
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import stop
 from intelshare.broker.frame import Carried
 from intelshare.broker.inbound import Inbound, known_row
 from intelshare.broker.judge import judge
 from intelshare.broker.node import Node
-from intelshare.broker.read import received
+from intelshare.broker.read import Shown, received, show
 from intelshare.broker.register import need_role, need_user
 from intelshare.broker.stored import Written, facts_of, find_bulletin, only_one, read_written, with_facts
 from intelshare.broker.tables import (
@@ -38,30 +42,27 @@ from intelshare.broker.tables import (
     INBOX,
     PAIR,
     RECEIVED,
+    STATEMENT,
+    BulletinRow,
     ConsentRow,
     PairRow,
 )
 from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Claims, Consent, Evidence, Kind
+from intelshare.crypto.records import Batch, Claims, Consent, Kind
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
 from intelshare.envelope import Given
 from intelshare.errors import DeliveryError, EnvelopeError
-from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
-from intelshare.instant import Instant
+from intelshare.ids import LeafId, MemberCode, UserUri
+from intelshare.instant import NEVER, Instant
 from intelshare.policy import originator_of
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
 
 MAX_LISTED = 1000
 
-
-class State(IntEnum):
-    """How far it has come."""
-
-    ASKED = 1
-    GRANTED = 2
-    REFUSED = 3
+MAX_ASKED: Final = 256
+"""Recipients that a peer may ask about for one bulletin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
     """Ask every originator whose portions this recipient may not have without it.
 
     The originator is handed its own portions of the bulletin with the question.
-    Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; the pair was handed over), UNKNOWN_MEMBER.
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
+    UNKNOWN_MEMBER.
     """
     user = need_role(view, asking.user, "analyst", "releasing-officer")
     written = find_bulletin(node, view, asking.bulletin, user, now)
@@ -125,13 +127,12 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
             f"a part of it was handed to {asking.recipient} already, and a pair is handed over once",
             hint="send the portions that need consent as a bulletin of their own, and ask for that",
         )
+    if written.row.recalled:
+        raise DeliveryError("INPUT_INVALID", "the bulletin was recalled: it goes to nobody any more")
     until = min(asking.until, written.row.expires)
     if until <= now:
         raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
-    slots = _foreign(node, written, now)
-    slots.pop(asking.recipient, None)
-    if not slots:
-        raise DeliveryError("INPUT_INVALID", "no portion of it is another member's: nobody is to be asked")
+    slots = _to_ask(tx, written, row)
     said, lines = [], []
     for originator in sorted(slots):
         if originator not in node.world.members:
@@ -163,7 +164,7 @@ def answer(node: Node, view: View, answering: Answering, now: Instant, random: R
     officer = need_role(view, answering.user, "releasing-officer")
     shown = only_one(received(node, view, answering.bulletin, officer, now), answering.bulletin)
     row = view.get(CONSENT, shown.row.md, answering.recipient, shown.row.sender)
-    if row is None or row.own:
+    if row is None or row.own or not sees(shown, row):
         raise DeliveryError(
             "NOT_FOUND",
             f"{shown.row.sender} has not asked for {answering.recipient}",
@@ -195,25 +196,9 @@ def hear(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if said.to != tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the consent is for another member")
     own = tx.get(BULLETIN, said.md)
-    state = _answered(inbound, verified.leaf, said) if own is not None else _asked(inbound, said)
+    state = _answered(inbound, verified, said) if own is not None else _asked(inbound, said)
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
-
-
-def given(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[tuple[Given, Evidence], ...]:
-    """The consents in force for this recipient, each with the statement that proves it."""
-    found = []
-    for row in tx.view.find(CONSENT, "key", md, recipient):
-        current = tx.get(CONSENT, row.md, row.recipient, row.member)
-        if current is None or not current.own or current.state != State.GRANTED or tx.now >= current.until:
-            continue
-        kept = tx.view.get(RECEIVED, current.member, current.leaf)
-        batch = tx.view.get(BATCH, kept.batch) if kept is not None else None
-        if kept is None or batch is None:
-            continue
-        evidence = Evidence(Kind.CONSENT, kept.nonce, kept.data, kept.proof, batch.record)
-        found.append((Given(current.member, decode(Consent, kept.data)), evidence))
-    return tuple(found)
 
 
 def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[Line]:
@@ -231,19 +216,62 @@ def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[Line]:
                 lines.append(Line(bulletin.bulletin, one))
         else:
             inbox = view.get(INBOX, one.md)
-            if inbox is not None and received(node, view, inbox.bulletin.hex(), row, now):
-                lines.append(Line(inbox.bulletin, one))
+            shown = show(node, view, inbox, row, now) if inbox is not None else None
+            if shown is not None and sees(shown, one):
+                lines.append(Line(shown.row.bulletin, one))
     return lines
 
 
-def _foreign(node: Node, written: Written, now: Instant) -> dict[MemberCode, list[int]]:
-    """Slots of portions that are another member's, by originator."""
-    slots: dict[MemberCode, list[int]] = {}
+def sees(shown: Shown, row: ConsentRow) -> bool:
+    """Whether a reader may see all that is asked about: nobody answers for what it may not read, or learns
+    that there is more (attacks.md row 51)."""
+    return {one.slot for one in shown.portions}.issuperset(row.slots)
+
+
+def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode, list[int]]:
+    """Slots of portions that another member's consent would release, by originator; without those for which
+    it is there. One that is denied whatever is said is not asked about: the recipient would be told of it.
+
+    Raises DeliveryError INPUT_INVALID: none.
+    """
+    node, now = tx.node, tx.now
+    foreign: dict[MemberCode, list[int]] = {}
     for slot, _, label in written.decidable():
         originator = MemberCode(originator_of(node.world, label, node.member, now))
-        if originator != node.member:
-            slots.setdefault(originator, []).append(slot)
-    return slots
+        if originator not in (node.member, row.recipient):
+            foreign.setdefault(originator, []).append(slot)
+    if not foreign:
+        raise DeliveryError("INPUT_INVALID", "no portion of it is another member's: nobody is to be asked")
+    given = [
+        Given(of, Consent(node.member, row.md, tuple(slots), row.recipient, NEVER))
+        for of, slots in foreign.items()
+    ]
+    decided = judge(
+        node, written.decidable(), row.recipient, now, valid_until=written.row.expires, consents=given
+    )
+    helped = {one.slot for one in decided.granted}
+    found = {
+        of: kept for of, slots in foreign.items() if (kept := [slot for slot in slots if slot in helped])
+    }
+    if not found:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"no consent would help: {', '.join(decided.codes)}",
+            hint=f"`intelshare outbox {written.row.bulletin.hex()[:8]}` shows why",
+        )
+    standing = {
+        of for of, slots in found.items() if _in_force(tx.get(CONSENT, row.md, row.recipient, of), slots, now)
+    }
+    if standing == found.keys():
+        raise DeliveryError(
+            "INPUT_INVALID", "the consent is there already: `intelshare consent list` shows it"
+        )
+    return {of: slots for of, slots in found.items() if of not in standing}
+
+
+def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> bool:
+    """Whether these slots were granted, and still are."""
+    return row is not None and row.state == State.GRANTED and now < row.until and set(slots) <= set(row.slots)
 
 
 def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> PairRow:
@@ -260,42 +288,41 @@ def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> Pair
     return new
 
 
-def _answered(inbound: Inbound, leaf: LeafId, said: Consent) -> State:
+def _answered(inbound: Inbound, verified: Verified, said: Consent) -> State:
     """The originator's word about an own bulletin: what was withheld for want of it is decided again."""
     tx = inbound.tx
     asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
     if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
         raise _unknown(inbound.member)
     state = State.GRANTED if said.slots else State.REFUSED
-    tx.put(CONSENT, changed(asked, state=state, until=said.until, leaf=leaf, changed=tx.now))
-    row = tx.get(PAIR, said.md, said.recipient)
-    if row is None:
+    if state is State.GRANTED and asked.state == State.REFUSED and _is_older(tx, verified, asked):
+        return state  # It comes late: it was taken back since.
+    tx.put(CONSENT, changed(asked, state=state, until=said.until, leaf=verified.leaf, changed=tx.now))
+    bulletin, row = tx.get(BULLETIN, said.md), tx.get(PAIR, said.md, said.recipient)
+    if bulletin is None or row is None:
         return state
     if state is State.GRANTED:
         facts = pair.consented(facts_of(row))
-        if facts != facts_of(row):
+        if facts != facts_of(row) and not bulletin.recalled:
             tx.put(PAIR, with_facts(row, facts, tx.now, codes=""))
             tx.ready.add(said.recipient)
     elif row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE and row.cause == Cause.NONE:
-        _stop_if_denied(tx, row)
+        _stop_if_denied(tx, row, bulletin)
     return state
 
 
-def _stop_if_denied(tx: Transaction, row: PairRow) -> None:
+def _is_older(tx: Transaction, verified: Verified, asked: ConsentRow) -> bool:
+    """Whether it was signed before the answer that stands."""
+    kept = tx.get(RECEIVED, asked.member, asked.leaf)
+    batch = tx.get(BATCH, kept.batch) if kept is not None else None
+    return batch is not None and verified.batch.record.signed_at < decode(Batch, batch.record).signed_at
+
+
+def _stop_if_denied(tx: Transaction, row: PairRow, bulletin: BulletinRow) -> None:
     """A consent was taken back while a release that carries it is on the way (promise P9)."""
-    bulletin = tx.get(BULLETIN, row.md)
-    assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
-    written = read_written(tx.node, tx.view, bulletin)
-    decided = judge(
-        tx.node,
-        written.decidable(),
-        row.recipient,
-        tx.now,
-        valid_until=bulletin.expires,
-        consents=[one for one, _ in given(tx, row.md, row.recipient)],
-        approvals=frozenset(row.approved.split()),
-    )
-    if len(decided.granted) < row.granted:
+    said = tx.get(STATEMENT, row.leaf)
+    decided, _ = decide_again(tx, row, read_written(tx.node, tx.view, bulletin))
+    if said is not None and not {one.slot for one in decided.granted}.issuperset(said.slots):
         stop(tx, [row], Cause.WITHHELD, decided.codes)
 
 
@@ -309,7 +336,11 @@ def _asked(inbound: Inbound, said: Consent) -> State:
     if not set(said.slots) <= {granted.slot for granted in claims.granted}:
         raise _unknown(inbound.member)
     known = tx.get(CONSENT, said.md, said.recipient, inbound.member)
-    if known is None or known.state != State.GRANTED:
+    if known is None and tx.view.count(CONSENT, "key", said.md) >= MAX_ASKED:
+        raise DeliveryError(
+            "RATE", f"{inbound.member} has asked about {MAX_ASKED} recipients of one bulletin"
+        )
+    if not _in_force(known, said.slots, tx.now):
         _put(tx, inbound.member, 0, said, State.ASKED)
     return State.ASKED
 

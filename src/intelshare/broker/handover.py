@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, HandOver
-from intelshare.broker.consent import given
+from intelshare.broker.again import Carrying, decide_again
 from intelshare.broker.end import stop_pair
 from intelshare.broker.frame import Carried, Frame, Outbound
-from intelshare.broker.judge import Pair, banner_of, gist_of, judge, record_of
+from intelshare.broker.judge import Pair, banner_of, gist_of, record_of
 from intelshare.broker.node import Node
 from intelshare.broker.relations import claims_of
 from intelshare.broker.stored import Written, facts_of, read_secret, read_written, with_facts
@@ -35,9 +35,9 @@ from intelshare.broker.tables import (
     StatementRow,
 )
 from intelshare.broker.transaction import SELF, Transaction
-from intelshare.crypto.records import Evidence, Granted, KeyRecord, Kind, Precedence
+from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
-from intelshare.envelope import Cleared, ClearedPortion, Given, Tip, first_tip, seal
+from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
 from intelshare.errors import CryptoError, DeliveryError, TrustError
 from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.ids import Sequence as Number
@@ -173,7 +173,11 @@ def _clear(
         bulletin = tx.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
         written = known[row.md] = read_written(node, tx.view, bulletin)
-    if now >= min(written.row.expires, written.row.deliver_by):
+    if written.row.recalled:
+        stop_pair(tx, row, Cause.RECALLED, ("BULLETIN_RECALLED",))
+        return None
+    due = min(written.row.expires, written.row.deliver_by)
+    if now >= due:
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
     decided, consents = decide_again(tx, row, written)
@@ -190,29 +194,9 @@ def _clear(
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
     size = 2048 + sum(len(_body(written, judged.slot)) for judged in decided.granted)
+    # What goes under a consent is over when that ends: then no receipt can come for it any more.
+    row = changed(row, due=min([due, *(given.consent.until for given, _ in consents)]))
     return _Chosen(row, written, decided, cleared, size)
-
-
-def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair, tuple[Evidence, ...]]:
-    """The pair as it is decided now, and the consents on which that rests."""
-
-    def judged(consents: Sequence[Given] = ()) -> Pair:
-        return judge(
-            tx.node,
-            written.decidable(),
-            row.recipient,
-            tx.now,
-            valid_until=written.row.expires,
-            approvals=frozenset(row.approved.split()),
-            consents=consents,
-        )
-
-    decided = judged()
-    # Only a bulletin with another's portion is looked up: most have none.
-    found = given(tx, row.md, row.recipient) if "CONSENT_REQUIRED" in decided.codes else ()
-    if not found:
-        return decided, ()
-    return judged([one for one, _ in found]), tuple([evidence for _, evidence in found])
 
 
 def _cleared(
@@ -223,7 +207,7 @@ def _cleared(
     decided: Pair,
     now: Instant,
     kem: tuple[KeyId, KeyRecord],
-    consents: tuple[Evidence, ...],
+    consents: Sequence[Carrying],
 ) -> Cleared:
     """The only maker of ``Cleared``: decided and passed by the egress check.
 
@@ -252,7 +236,7 @@ def _cleared(
         ),
         banner=banner_of(node, [judged.label for judged in granted], node.member, now),
         decision=row.decision,
-        consents=consents,
+        consents=tuple([evidence for _, evidence in consents]),
     )
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from intelshare.broker.again import decide_again
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import stop
-from intelshare.broker.handover import decide_again
 from intelshare.broker.judge import Pair
 from intelshare.broker.node import Node
 from intelshare.broker.stored import read_written

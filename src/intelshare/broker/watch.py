@@ -20,11 +20,22 @@ from intelshare.audit.records import (
     Received,
     TreatyActed,
 )
+from intelshare.broker.consent import sees
 from intelshare.broker.node import Node
 from intelshare.broker.read import show
 from intelshare.broker.register import need_role
 from intelshare.broker.stored import may_see, read_written
-from intelshare.broker.tables import BULLETIN, INBOX, LOG, LOG_HEAD, READER, STATEMENT, LogRow, UserRow
+from intelshare.broker.tables import (
+    BULLETIN,
+    CONSENT,
+    INBOX,
+    LOG,
+    LOG_HEAD,
+    READER,
+    STATEMENT,
+    LogRow,
+    UserRow,
+)
 from intelshare.broker.transaction import open_entry
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, ReceiptStatus
@@ -198,7 +209,10 @@ def _consent(asked: _Asked, said: ConsentSaid) -> Happened | None:
     if own is not None:
         return own
     row = asked.view.get(INBOX, said.md)
-    if row is None or row.gone or show(asked.node, asked.view, row, asked.reader, asked.now) is None:
+    stands = asked.view.get(CONSENT, said.md, said.recipient, said.member)
+    shown = show(asked.node, asked.view, row, asked.reader, asked.now) if row is not None else None
+    # Whoever may not read what it is about does not learn of it.
+    if row is None or shown is None or stands is None or not sees(shown, stands):
         return None
     return Happened(what, asked.at, asked.after, row.bulletin, said.member, text=f"for {said.recipient}")
 

@@ -170,7 +170,7 @@ class ConsentRow:
     """The other side: the originator that was asked, or the peer that asks."""
     own: int
     state: int
-    """broker.consent.State."""
+    """broker.again.State."""
     slots: bytes
     """u8 per slot that was asked for."""
     until: Instant
