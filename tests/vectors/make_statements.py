@@ -1,0 +1,205 @@
+"""Make tests/vectors/statements.json: ``python tests/vectors/make_statements.py``.
+
+Everything comes from one seed but ML-DSA signatures, which the library randomises: those that the file has
+are kept where they still hold, so that making it again changes nothing unless the format changed. That is
+what ``test_statement_vectors.py`` checks; a change of the file is a new version of the format.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from make_envelope import plain
+from make_log import exhibit_vectors, log_vectors, path_vectors, rest_vectors
+from make_said import everything
+from make_trust import document_vectors, hello_vector, succession_vector
+from make_verdicts import verdict_vectors
+from statement_world import FRA, INCARNATION, NOW, SEED, USA, h, make_world
+
+from envelope_world import stream_of
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import Domain, pae
+from intelshare.crypto.records import (
+    Act,
+    Batch,
+    Checkpoint,
+    Citation,
+    Claims,
+    Evidence,
+    Granted,
+    KeyRecord,
+    KeyUse,
+    Kind,
+    Manifest,
+    Portion,
+    PortionKind,
+    Precedence,
+    Receipt,
+    ReceiptStatus,
+    Reply,
+    Reservation,
+    StreamHead,
+    TreatyAct,
+)
+from intelshare.crypto.suites import Signer
+from intelshare.envelope import stream_start
+from intelshare.ids import Incarnation
+from intelshare.instant import NEVER, Instant
+from intelshare.statement import KINDS, Leaf, SignedBatch, batch_message, sign_batch
+
+PATH = Path(__file__).with_name("statements.json")
+# --- the parts of the file -------------------------------------------------------------------------
+
+
+def record_vectors(said: Sequence[Leaf]) -> list[dict[str, Any]]:
+    """Records that are no statements, and bytes that no record has."""
+    consent = next(one for one in said if one.kind is Kind.CONSENT)
+    claims = Claims(
+        h("a manifest"),
+        USA,
+        (
+            Granted(3, (Citation("gsa-fra-usa", h("text"), "3.1"),), ("retention-30d", "no onward")),
+            Granted(0, (), ()),
+        ),
+        "TRÈS SECRET//REL TO USA, FRA",
+        (h("md of FRA"),),
+        (Reply(USA, h("md of USA")),),
+        h("decision"),
+        (Evidence(consent.kind, consent.nonce, consent.data, h("proof")[:1] + 8 * h("proof"), b"batch"),),
+    )
+    manifest = Manifest(
+        1, h("bulletin")[:16], FRA, NOW, Precedence.FLASH, NEVER, tuple(h(f"slot {n}") for n in range(64))
+    )
+    file = Portion(PortionKind.FILE, "(S//NF)", "nuclear", (), "", "application/pdf", b"%PDF")
+    good = [
+        {
+            "layout": type(record).__name__,
+            "record": plain(record),
+            "bytes": encode(type(record), record).hex(),
+        }
+        for record in (claims, manifest, file)
+    ]
+    receipt = encode(Receipt, Receipt(USA, h("leaf"), ReceiptStatus.READ, ("A",), NOW))
+    head = encode(StreamHead, StreamHead(USA, INCARNATION, Incarnation(0), 0, h("head"), ()))
+    act = TreatyAct(FRA, 1, bytes(32), "t", h("text"), Act.RATIFY, NOW, ())
+    reservation = Reservation((), "", (), Instant(0), NEVER)
+    packed = encode(Manifest, manifest)
+    bad = [
+        ("Receipt", "one byte is missing", receipt[:-1]),
+        ("Receipt", "a byte after the end", receipt + b"\0"),
+        ("Receipt", "status 0", receipt[:37] + b"\x00" + receipt[38:]),
+        ("Receipt", "status 5", receipt[:37] + b"\x05" + receipt[38:]),
+        ("Receipt", "33 codes", receipt[:38] + (33).to_bytes(2, "big") + 33 * b"\0\0" + receipt[-8:]),
+        ("Receipt", "a list longer than the bytes", receipt[:38] + b"\x00\x20" + receipt[40:]),
+        ("Recall", "no UTF-8", b"\0\2\xc3\x28" + h("md") + b"\0\0"),
+        ("Recall", "an overlong form", b"\0\2\xc1\x81" + h("md") + b"\0\0"),
+        ("Recall", "a surrogate", b"\0\3\xed\xa0\x80" + h("md") + b"\0\0"),
+        ("Recall", "a text longer than the bytes", b"\0\3USA" + h("md") + b"\xff\xff"),
+        ("StreamHead", "half a range", head[:-2] + b"\0\1" + bytes(8)),
+        ("Manifest", "version 2", b"\0\2" + packed[2:]),
+        ("Manifest", "17 commitments", packed[: -64 * 32 - 2] + b"\0\x11" + bytes(17 * 32)),
+        ("Claims", "nothing granted", encode(Claims, claims).replace(_granted(claims), b"\0\0")),
+        ("Consent", "empty", b""),
+        ("TreatyAct", "number 0", encode(TreatyAct, replace(act, n=0))),
+        ("TreatyAct", "the first names one before it", encode(TreatyAct, replace(act, previous=h("act")))),
+        ("TreatyAct", "the second names none", encode(TreatyAct, replace(act, n=2))),
+        (
+            "TreatyAct",
+            "ratified with a reservation",
+            encode(TreatyAct, replace(act, reservation=(reservation,))),
+        ),
+        ("TreatyAct", "reserved without one", encode(TreatyAct, replace(act, act=Act.RESERVE))),
+        (
+            "TreatyAct",
+            "two reservations",
+            encode(TreatyAct, act)[:-2] + b"\0\2" + 2 * encode(Reservation, reservation),
+        ),
+        ("Trust", "type 3", b"\x03" + bytes(6)),
+        ("Checkpoint", "cut off in a root", encode(Checkpoint, Checkpoint("x", 1, 1, h("r"), ()))[:-10]),
+        ("HelloPayload", "no suite", bytes(8) + b"\0\0" + b"\0\0" + bytes(8) + b"\0\0" + b"\0\0"),
+        ("LogPath", "66 hashes", _ask() + b"\0\0" + b"\0\x42" + 66 * bytes(32) + b"\0\0"),
+    ]
+    return [
+        *good,
+        *(
+            {"layout": layout, "note": note, "bytes": raw.hex(), "error": "ENVELOPE_MALFORMED"}
+            for layout, note, raw in bad
+        ),
+    ]
+
+
+def _granted(claims: Claims) -> bytes:
+    count = len(claims.granted).to_bytes(2, "big")
+    return count + b"".join(encode(Granted, granted) for granted in claims.granted)
+
+
+def _ask() -> bytes:
+    return b"\0\1x" + bytes(32)
+
+
+def signed_vector(signer: Signer, signed: SignedBatch) -> dict[str, Any]:
+    batch = decode(Batch, signed.batch)
+    return {
+        "signer": encode(KeyRecord, signer.record).hex(),
+        "batch": signed.batch.hex(),
+        "message": batch_message(batch.suite, batch.key, batch.root, batch.signed_at).hex(),
+        "statements": [
+            {
+                "kind": told.kind.name,
+                "record": plain(decode(KINDS[told.kind].record, told.data)),
+                "nonce": told.nonce.hex(),
+                "data": told.data.hex(),
+                "leaf_pae": pae(Domain.LEAF, bytes([told.kind]), told.nonce, told.data).hex(),
+                "leaf_id": known.hex(),
+                "proof": told.proof.hex(),
+            }
+            for told, known in zip(signed.statements, signed.leaves, strict=True)
+        ],
+    }
+
+
+def make(old: Any) -> dict[str, Any]:
+    """The file; signatures of ``old`` are kept where they hold."""
+    world = make_world(old)
+    origin = world.fra.founded.node.uri
+    entries, log = log_vectors(INCARNATION, NOW)
+    signer = world.of(world.fra, KeyUse.SIGNING)
+    said = everything(world, log)
+    signed = sign_batch(said, signer, NOW, stream_of(f"{SEED}/tree"))
+    start = stream_start(origin, INCARNATION, USA)
+    return {
+        "seed": SEED,
+        "records": record_vectors(said),
+        "stream": {
+            "origin": origin,
+            "incarnation": str(INCARNATION),
+            "recipient": USA,
+            "stream_start": start.hex(),
+        },
+        "all_kinds": signed_vector(signer, signed),
+        "verdicts": verdict_vectors(world, signed),
+        "documents": document_vectors(world),
+        "succession": succession_vector(world),
+        "hello": hello_vector(world),
+        "log_entries": entries,
+        "log": log,
+        "paths": path_vectors(INCARNATION, NOW, origin),
+        "exhibits": exhibit_vectors(INCARNATION, NOW, origin),
+        "rest": rest_vectors(),
+    }
+
+
+def main() -> None:
+    old = json.loads(PATH.read_text("utf-8")) if PATH.exists() else {}
+    PATH.write_text(json.dumps(make(old), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The trust documents, their successions and the hello of statements.json."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from make_envelope import plain
+from statement_world import FRA, INCARNATION, NOW, SEED, SUITES, USA, World, flip, h
+
+from envelope_world import stream_of
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Cancelled as Range
+from intelshare.crypto.records import (
+    Cosigned,
+    KeyRecord,
+    KeyUse,
+    StreamHead,
+    Trust,
+)
+from intelshare.crypto.suites import SUITE_1
+from intelshare.ids import Incarnation
+from intelshare.instant import DAY, SECOND, Instant
+from intelshare.trust import (
+    Channel,
+    DocumentVersions,
+    HelloPayload,
+    answer_hello,
+    check_answer,
+    confirm_hello,
+    fingerprint,
+    open_hello,
+    renew_directory,
+    renew_root,
+)
+from intelshare.trust.documents import document_message, signatures_by
+from intelshare.trust.hello import Proof, Role, hello_message
+from intelshare.trust.keys import new_key
+from trust_world import documents, view_of
+
+
+def document_vectors(world: World) -> list[dict[str, Any]]:
+    fra = world.fra
+    made = []
+    for trust, use in ((fra.founded.root, KeyUse.ROOT), (fra.founded.directory, KeyUse.DIRECTORY)):
+        signer = world.of(fra, use)
+        document = fra.root if use is KeyUse.ROOT else fra.directory
+        made.append(
+            {
+                "trust": encode(Trust, trust).hex(),
+                "by": [encode(KeyRecord, signer.record).hex()],
+                "document": plain(document),
+                "bytes": trust.document.hex(),
+                "messages": [document_message(trust.type, 1, signer.key_id, trust.document).hex()],
+                "signed_by": signatures_by(trust, [signer.record], SUITES),
+                "fingerprint": fingerprint(trust.document) if use is KeyUse.ROOT else "",
+            }
+        )
+    return made
+
+
+def succession_vector(world: World) -> dict[str, Any]:
+    fra = world.fra
+    old_root, directory = world.of(fra, KeyUse.ROOT), world.of(fra, KeyUse.DIRECTORY)
+    fresh = new_key(SUITE_1, KeyUse.ROOT, FRA, NOW, stream_of(f"{SEED}/root 2"))
+    thief = new_key(SUITE_1, KeyUse.DIRECTORY, FRA, NOW, stream_of(f"{SEED}/thief"))
+    new_root = world.signer(fresh)
+    second = renew_root(fra.root, [old_root, new_root], keys=[fresh.record])
+    following = renew_directory(fra.directory, directory, NOW)
+    held = fra.directory
+    older = renew_directory(replace(held, version=0), directory, NOW)
+    other = renew_directory(replace(held, version=held.version - 1), directory, NOW, ratified=())
+    late = Instant(NOW + 8 * DAY)
+    given = [
+        ("the root held", fra.founded.root, NOW, (1, 2)),
+        ("root 2, signed by both", second, NOW, (2, 2)),
+        (
+            "root 2 without the old key",
+            replace(second, signatures=second.signatures[1:]),
+            NOW,
+            "TRUST_THRESHOLD",
+        ),
+        (
+            "root 2 without the new key",
+            replace(second, signatures=second.signatures[:1]),
+            NOW,
+            "TRUST_THRESHOLD",
+        ),
+        ("the directory held", fra.founded.directory, NOW, (1, 2)),
+        ("the next directory", following, NOW, (1, 3)),
+        ("an older directory", older, NOW, "TRUST_ROLLBACK"),
+        ("another content for the version held", other, NOW, "TRUST_FORK"),
+        ("signed by another key", renew_directory(held, world.signer(thief), NOW), NOW, "TRUST_THRESHOLD"),
+        ("expired", following, late, "TRUST_EXPIRED"),
+        ("more than 300 s ahead", following, NOW - 300 * SECOND - 1, "CLOCK_SKEW"),
+    ]
+    return {
+        "own": USA,
+        "held": [raw.hex() for raw in documents(fra, world.usa)],
+        "given": [
+            {
+                "id": name,
+                "trust": encode(Trust, trust).hex(),
+                "peer": FRA,
+                "at": at,
+                **(
+                    {"error": verdict}
+                    if isinstance(verdict, str)
+                    else dict(zip(("root", "directory"), verdict, strict=True))
+                ),
+            }
+            for name, trust, at, verdict in given
+        ],
+    }
+
+
+def hello_vector(world: World) -> dict[str, Any]:
+    fra, usa = world.fra, world.usa
+    uris = {"dialler": fra.founded.node.uri, "acceptor": usa.founded.node.uri}
+    channel = Channel(uris["dialler"], uris["acceptor"], h("TLS leaf"))
+    signers = {who.code: world.of(who, KeyUse.SIGNING) for who in (fra, usa)}
+    opening, nonce_a = open_hello(stream_of(f"{SEED}/nonce A"))
+    head = StreamHead(FRA, Incarnation(9), Incarnation(0), 4, h("release 4"), (Range(2, 2),))
+    versions = tuple(DocumentVersions(code, 1, 2) for code in (USA, FRA))
+    seen = Cosigned(uris["dialler"], INCARNATION, 9, h("root of FRA"))
+    payload_b = HelloPayload(NOW, (1,), versions, Incarnation(9), (head,), (seen,))
+    payload_a = HelloPayload(Instant(NOW + SECOND), (1, 2), versions[::-1], INCARNATION, (), ())
+    answer, _ = answer_hello(opening, channel, signers[USA], payload_b, random=stream_of(f"{SEED}/nonce B"))
+    _, pending = check_answer(answer, channel, nonce_a, NOW, view=view_of(fra, usa))
+    confirmation = confirm_hello(pending, signers[FRA], payload_a)
+
+    def told(raw: bytes, role: Role, payload: HelloPayload, code: str) -> dict[str, Any]:
+        proof = decode(Proof, raw)
+        return {
+            "proof": raw.hex(),
+            "at": NOW,
+            "member": code,
+            "key": proof.key.hex(),
+            "nonce": proof.nonce.hex(),
+            "payload": plain(payload),
+            "payload_bytes": proof.payload.hex(),
+            "message": hello_message(role, pending, 1, proof.key, proof.payload).hex(),
+        }
+
+    theirs = decode(Proof, answer)
+    mine = decode(Proof, confirmation)
+    unknown, year = replace(theirs, key=h("no key")), NOW + 400 * DAY
+    short = world.of(usa, KeyUse.DIRECTORY)
+    refused = [
+        ("a byte after the end", "answer", answer + b"\0", {}, "ENVELOPE_MALFORMED"),
+        ("the own proof reflected", "answer", confirmation, {}, "PEER_IDENTITY_MISMATCH"),
+        ("a key in no directory", "answer", encode(Proof, unknown), {}, "SIGNER_UNKNOWN"),
+        (
+            "a key of no node",
+            "answer",
+            encode(Proof, replace(theirs, key=short.key_id)),
+            {},
+            "PEER_IDENTITY_MISMATCH",
+        ),
+        ("a year later", "answer", answer, {"at": year}, "SIGNER_NOT_VALID"),
+        ("under another TLS leaf", "answer", answer, {"leaf": h("another leaf").hex()}, "SIGNATURE_INVALID"),
+        (
+            "one bit of the payload",
+            "answer",
+            encode(Proof, replace(theirs, payload=flip(theirs.payload, 7))),
+            {},
+            "SIGNATURE_INVALID",
+        ),
+        (
+            "of another connection",
+            "confirmation",
+            encode(Proof, replace(mine, nonce=h("another nonce"))),
+            {},
+            "SIGNATURE_INVALID",
+        ),
+        (
+            "under another TLS leaf, too",
+            "confirmation",
+            confirmation,
+            {"leaf": h("another leaf").hex()},
+            "SIGNATURE_INVALID",
+        ),
+    ]
+    return {
+        "held": [raw.hex() for raw in documents(fra, usa)],
+        "dialler": {"member": FRA, "node": uris["dialler"]},
+        "acceptor": {"member": USA, "node": uris["acceptor"]},
+        "leaf": channel.leaf.hex(),
+        "opening": opening.hex(),
+        "answer": told(answer, Role.ACCEPTOR, payload_b, USA),
+        "confirmation": told(confirmation, Role.DIALLER, payload_a, FRA),
+        "refused": [
+            {"id": name, "is": which, "proof": raw.hex(), **changes, "error": code}
+            for name, which, raw, changes, code in refused
+        ],
+    }
