@@ -13,8 +13,8 @@ from intelshare.packs import builtin_registry
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
-NAMES = ("labels", "conversion", "banners", "decisions", "envelope")
-LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE = (
+NAMES = ("labels", "conversion", "banners", "decisions", "envelope", "statements")
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS = (
     json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
 )
 
@@ -26,9 +26,23 @@ def test_all_shipped_vectors_match(capsys):
     envelope += sum(1 + len(ENVELOPE[name]["statements"]) for name in ("batch_of_1", "batch_of_3"))
     envelope += 4 + len(ENVELOPE["release"]["portions"])
     total = sum(map(len, (LABELS, CONVERSION, BANNERS))) + len(DECISIONS["cases"]) + envelope
+    total += len(STATEMENTS["records"]) + len(STATEMENTS["all_kinds"]["statements"]) + 1
+    total += sum(len(group["judged"]) for group in STATEMENTS["verdicts"]) + len(STATEMENTS["documents"])
+    total += len(STATEMENTS["succession"]["given"]) + 2 + len(STATEMENTS["hello"]["refused"])
+    total += len(STATEMENTS["log_entries"]) + len(STATEMENTS["paths"]) + len(STATEMENTS["exhibits"])
+    total += sum(len(STATEMENTS["log"][name]) for name in ("inclusion", "consistency", "paths"))
     checked, said, *_ = capsys.readouterr().out.splitlines()[-1].split(" ", 1)
     assert int(checked) >= total
     assert said == "checked, 0 mismatches"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_of_the_vectors_counts_them(name):
+    row = next(
+        line for line in (VECTORS / "README.md").read_text().splitlines() if f"| {name}.json |" in line
+    )
+    document = json.loads((VECTORS / f"{name}.json").read_text("utf-8"))
+    assert int(row.split("|")[2]) == conform(document, builtin_registry())[0]
 
 
 def test_one_object_may_hold_several_shapes_and_a_list_several_worlds():
@@ -116,6 +130,105 @@ def test_one_bit_of_a_statement_is_noticed(name):
     document["statements"][1][name] = flipped(document["statements"][1][name])
     _, mismatches = conform(document, builtin_registry())
     assert [mismatch.case for mismatch in mismatches] == ["statement 2"]
+
+
+def leaves(node, path=()):
+    """Every value of a case that is no note and no input of a refusal, and where it stands."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key not in ("note", "id") and ("error" not in node or key == "error"):
+                yield from leaves(value, (*path, key))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from leaves(value, (*path, place))
+    else:
+        yield path, node
+
+
+def another(value):
+    """Nearly the same value."""
+    if value is None:
+        return {"code": "LOG_FORK", "node": "x"}
+    if isinstance(value, int):
+        return value + 1
+    middle = len(value) // 2
+    if value and set(value) <= set("0123456789abcdef") and not len(value) % 2:
+        return value[:middle] + f"{int(value[middle], 16) ^ 1:x}" + value[middle + 1 :]
+    return value + "X"
+
+
+def unnoticed(case, only=None):
+    """Where a case may be changed without anybody noticing; ``only``: look only at these names."""
+    found = []
+    for path, value in leaves(case):
+        if only is not None and not only & set(path):
+            continue
+        changed = deepcopy(case)
+        inner = changed
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = another(value)
+        try:
+            if not conform([changed], builtin_registry())[1]:
+                found.append(path)
+        except PolicyFileError:
+            continue
+    return found
+
+
+def one_of_each_kind():
+    case = STATEMENTS["all_kinds"]
+    return {**case, "statements": list({told["kind"]: told for told in case["statements"]}.values())}
+
+
+def short_log():
+    case = STATEMENTS["log"]
+    return {**case, **{name: case[name][-5:] for name in ("inclusion", "consistency", "paths")}}
+
+
+ALL = None
+VERDICT = frozenset(("leaf_id", "error"))
+ANSWERS = frozenset(("record", "verdict", "forgot", "contradiction", "error"))
+MUTATED = [
+    *(("record", case, ALL) for case in STATEMENTS["records"]),
+    ("stream", STATEMENTS["stream"], ALL),
+    ("all kinds", one_of_each_kind(), ALL),
+    *(("verdicts", case, VERDICT) for case in STATEMENTS["verdicts"]),
+    *(("document", case, ALL) for case in STATEMENTS["documents"]),
+    ("succession", STATEMENTS["succession"], frozenset(("trust", "peer", "root", "directory", "error"))),
+    *(("entry", case, ALL) for case in STATEMENTS["log_entries"]),
+    ("log", short_log(), ALL),
+    *(("path", case, ANSWERS | {"path"}) for case in STATEMENTS["paths"]),
+    *(("exhibit", case, ANSWERS | {"exhibit"}) for case in STATEMENTS["exhibits"]),
+    *(("rest", case, ALL) for case in STATEMENTS["rest"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "case", "only"), MUTATED, ids=[f"{n}-{m[0]}" for n, m in enumerate(MUTATED)]
+)
+def test_no_value_of_a_vector_can_be_changed_unnoticed(shape, case, only):
+    """A check that cannot fail is a defect. Left out are inputs on whose last bit no verdict hangs."""
+    assert conform([case], builtin_registry())[1] == []
+    assert unnoticed(case, only) == []
+
+
+def test_no_value_of_a_hello_can_be_changed_unnoticed():
+    found = unnoticed(STATEMENTS["hello"])
+    assert found == [("answer", "at"), ("confirmation", "at")]
+
+
+def test_misspelt_key_is_an_error_and_not_passed_over():
+    group = deepcopy(STATEMENTS["verdicts"][1])
+    group["judged"][0]["flor"] = 2
+    with pytest.raises(PolicyFileError, match="flor"):
+        conform([group], builtin_registry())
+
+
+def test_case_whose_ground_cannot_be_read_is_a_mismatch():
+    case = {**STATEMENTS["all_kinds"], "batch": STATEMENTS["all_kinds"]["batch"][:-2]}
+    checked, (mismatch,) = conform([case], builtin_registry())
+    assert (checked, json.loads(mismatch.got)) == (1, {"error": "ENVELOPE_MALFORMED"})
 
 
 def test_refusal_may_be_what_a_vector_expects():

@@ -231,7 +231,7 @@ def path_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> lis
             "earlier": plain(earlier),
             "later": plain(later),
             "path": encode(LogPath, path).hex(),
-            **({"forgot": 0} if "verdict" in says else {}),
+            **({"forgot": 0, "record": plain(path)} if "verdict" in says else {}),
             **says,
         }
 
@@ -335,13 +335,15 @@ def exhibit_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> 
         ("an act that names another before it", [acts[0], second], (), by_member),
         ("the same twice", [one, one], (), None),
     ]
+    made_of = [(note, Exhibit(tuple(said), paths, b""), found) for note, said, paths, found in cases]
     return [
         {
             "note": note,
-            "exhibit": encode(Exhibit, Exhibit(tuple(statements), paths, b"")).hex(),
+            "exhibit": encode(Exhibit, exhibit).hex(),
+            "record": plain(exhibit),
             "contradiction": found,
         }
-        for note, statements, paths, found in cases
+        for note, exhibit, found in made_of
     ]
 
 

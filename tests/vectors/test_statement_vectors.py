@@ -259,6 +259,13 @@ def test_entry_0_of_a_following_log_names_the_log_before_it() -> None:
     assert start["size"] == 9
 
 
+@pytest.mark.parametrize("name", ["path", "exhibit"])
+def test_paths_and_exhibits_by_the_tables_of_the_page(name: str) -> None:
+    told = [case for case in VECTORS[f"{name}s"] if "error" not in case]
+    row = {"path": "LogPath", "exhibit": "Exhibit"}[name]
+    assert [page.read(row, b(case[name])) for case in told] == [case["record"] for case in told]
+
+
 @pytest.mark.parametrize("case", [case for case in VECTORS["rest"] if "error" not in case])
 def test_a_row_at_rest_by_the_words_of_the_page(case: dict[str, Any]) -> None:
     nonce = b(case["sealed"])[:24]

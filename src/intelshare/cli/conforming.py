@@ -17,12 +17,12 @@ MAX_VECTOR_BYTES = 64 << 20
 
 
 @click.command(
-    epilog=examples("intelshare conformance tests/vectors/labels.json tests/vectors/decisions.json")
+    epilog=examples("intelshare conformance tests/vectors/labels.json tests/vectors/statements.json")
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @printing
 def conformance(files: tuple[Path, ...], out: Out) -> int:
-    """Check vector FILES against this implementation: labels, conversion, banners, decisions, envelope.
+    """Check vector FILES against this implementation: labels, decisions, and every byte of the format.
 
     Prints each mismatch with what was expected and got; exit 1 on any. What has no known shape is an error.
     """

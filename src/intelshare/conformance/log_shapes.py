@@ -81,16 +81,19 @@ def _prefix(entries: list[bytes], roots: list[bytes], told: Case) -> dict[str, A
 def _path(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     def compute() -> dict[str, Any]:
         earlier, later = (unplain(Cosigned, case[name]) for name in ("earlier", "later"))
-        led = judge(earlier, later, decode(LogPath, _bytes(case["path"])))
-        return {"verdict": led.verdict.name, "forgot": led.forgot}
+        path = decode(LogPath, _bytes(case["path"]))
+        led = judge(earlier, later, path)
+        return {"record": plain(path), "verdict": led.verdict.name, "forgot": led.forgot}
 
     yield answer("", case, compute)
 
 
 def _exhibit(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     def compute() -> dict[str, Any]:
-        found = contradiction(decode(Exhibit, _bytes(case["exhibit"])))
-        return {"contradiction": None if found is None else {"code": found.code, "node": found.node}}
+        exhibit = decode(Exhibit, _bytes(case["exhibit"]))
+        found = contradiction(exhibit)
+        told = None if found is None else {"code": found.code, "node": found.node}
+        return {"record": plain(exhibit), "contradiction": told}
 
     yield answer("", case, compute)
 
