@@ -114,7 +114,9 @@ def test_a_followed_list_goes_on_with_what_arrives(three: Three) -> None:
 
 
 def test_a_cursor_of_another_log_is_told(three: Three) -> None:
-    done = intelshare("watch", "--as", three.smith, "--once", "--since", "0123456789abcdef.7")
+    events(three.ana)
+    foreign = (three.ana / "watch-cursor").read_text()
+    done = intelshare("watch", "--as", three.smith, "--once", "--since", foreign)
     assert (done.code, "CURSOR_UNKNOWN" in done.err) == (8, True)
     assert intelshare("watch", "--as", three.smith, "--once", "--since", "nonsense").code == 2
 

@@ -6,6 +6,7 @@ first.
 
 from __future__ import annotations
 
+import struct
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ class Page:
     matches: tuple[Match, ...]
     before: Place | None
     looked: int
+    """Bulletins that this reader may see."""
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -99,10 +101,25 @@ def search(node: Node, view: View, query: Query, now: Instant) -> Page:
     after = (*query.before.numbers, query.before.md) if query.before is not None else ()
     table = INBOX if query.where is Where.INBOX else BULLETIN
     rows: Sequence[InboxRow | BulletinRow] = view.find(table, "newest", after=after, limit=PAGE)  # type: ignore[arg-type]
+    seen = [one for row in rows if (one := _open(node, view, row, reader, now)) is not None]
     matches = [
-        match for row in rows if (match := _match(node, view, row, reader, query.words, now)) is not None
+        Match(one.bulletin, one.member, one.at, one.banner, one.title, found)
+        for one in seen
+        if (found := _excerpt(one.portions, query.words)) is not None
     ]
-    return Page(tuple(matches), _place(rows[-1]) if len(rows) == PAGE else None, len(rows))
+    return Page(tuple(matches), _place(rows[-1]) if len(rows) == PAGE else None, len(seen))
+
+
+def place_bytes(place: Place) -> bytes:
+    """To be sealed for whoever searches on (``broker.place``)."""
+    return struct.pack(f">B{len(place.numbers)}q", len(place.numbers), *place.numbers) + place.md
+
+
+def place_of(data: bytes) -> Place:
+    """What ``place_bytes`` gave."""
+    count = data[0]
+    end = 1 + 8 * count
+    return Place(struct.unpack(f">{count}q", data[1:end]), data[end:])
 
 
 def _place(row: InboxRow | BulletinRow) -> Place:
@@ -111,18 +128,25 @@ def _place(row: InboxRow | BulletinRow) -> Place:
     return Place((row.newest,), row.md)
 
 
-def _match(
-    node: Node, view: View, row: InboxRow | BulletinRow, reader: UserRow, words: Sequence[str], now: Instant
-) -> Match | None:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A bulletin as a reader may see it."""
+
+    bulletin: BulletinId
+    member: str
+    at: Instant
+    banner: str
+    title: str
+    portions: Sequence[Portion]
+
+
+def _open(node: Node, view: View, row: InboxRow | BulletinRow, reader: UserRow, now: Instant) -> _Seen | None:
     if isinstance(row, InboxRow):
         shown = None if row.gone else show(node, view, row, reader, now)
         if shown is None:
             return None
         portions = [one.portion for one in shown.portions]
-        found = _excerpt(portions, words)
-        if found is None:
-            return None
-        return Match(row.bulletin, row.originator, row.received, shown.banner, shown.title, found)
+        return _Seen(row.bulletin, row.originator, row.received, shown.banner, shown.title, portions)
     written = read_written(node, view, row)
     if not may_see(node, written, reader, now):
         return None
@@ -131,12 +155,9 @@ def _match(
         for stored, head in zip(written.portions, written.heads, strict=True)
         if head.kind in _TEXT or head.media
     ]
-    found = _excerpt(opened, words)
-    if found is None:
-        return None
     banner = banner_of(node, written.labels, node.member, now)
     title = next((_text(one) for one in opened if one.kind == PortionKind.TITLE), "")
-    return Match(row.bulletin, node.member, row.created, banner, title, found)
+    return _Seen(row.bulletin, node.member, row.created, banner, title, opened)
 
 
 def _excerpt(portions: Iterable[Portion], words: Sequence[str]) -> str | None:

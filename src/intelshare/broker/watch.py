@@ -7,9 +7,11 @@ Nothing is written here.
 
 from __future__ import annotations
 
+import struct
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from intelshare.audit.records import (
     RECORDS,
@@ -22,6 +24,7 @@ from intelshare.audit.records import (
 )
 from intelshare.broker.consent import sees
 from intelshare.broker.node import Node
+from intelshare.broker.place import OVERHEAD, open_place, seal_place
 from intelshare.broker.read import show
 from intelshare.broker.register import need_role
 from intelshare.broker.stored import may_see, read_written
@@ -43,7 +46,7 @@ from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import View
+from intelshare.ports import Random, View
 
 PAGE = 256
 """Entries looked at in one go."""
@@ -64,9 +67,6 @@ class Cursor:
 
     incarnation: Incarnation
     place: int
-
-    def __str__(self) -> str:
-        return f"{self.incarnation:016x}.{self.place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +94,29 @@ class Watched:
     more: bool
 
 
-def parse_cursor(text: str) -> Cursor:
-    """What ``str`` of a cursor gives. Raises DeliveryError INPUT_INVALID."""
-    incarnation, _, place = text.partition(".")
+_CURSOR: Final = struct.Struct(">QQ")
+
+
+def cursor_text(node: Node, user: UserUri, cursor: Cursor, random: Random) -> str:
+    """As the watcher is given it: it tells nothing of what this user may not see."""
+    sealed = seal_place(node, user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
+    return urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def parse_cursor(node: Node, user: UserUri, text: str) -> Cursor:
+    """What ``cursor_text`` gave this user. Raises DeliveryError INPUT_INVALID, CURSOR_UNKNOWN."""
     try:
-        if not (place.isascii() and place.isdigit() and len(incarnation) == 16):
-            raise ValueError
-        return Cursor(Incarnation(int(incarnation, 16)), int(place))
+        sealed = b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except ValueError:
+        sealed = b""
+    if len(sealed) != OVERHEAD + _CURSOR.size:
         raise DeliveryError(
             "INPUT_INVALID",
             f"{text[:60]!r} is no cursor",
             hint="one that `intelshare watch` printed, or none",
-        ) from None
+        )
+    incarnation, place = _CURSOR.unpack(open_place(node, user, "watch", sealed))
+    return Cursor(Incarnation(incarnation), place)
 
 
 def end_of_log(node: Node, view: View) -> Cursor:

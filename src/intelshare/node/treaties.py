@@ -11,6 +11,7 @@ from intelshare.broker.act import Acting, Held
 from intelshare.broker.backfill import Offer, Wanted
 from intelshare.broker.judge import banner_of
 from intelshare.broker.lists import title_of
+from intelshare.broker.place import open_place, seal_place
 from intelshare.broker.tables import ActRow
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
@@ -76,12 +77,12 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def find(caller: UserCaller, request: pb.BackfillRequest) -> pb.BackfillResponse:
         wanted = _wanted(caller, request)
-        after = _place(request.after)
+        after = _place(shell, caller, request.after)
         page = await asyncio.to_thread(
             shell.store.query, lambda view: backfill.find_offers(shell.node, view, wanted, after, shell.now())
         )
         return pb.BackfillResponse(
-            entries=[_offer(shell, offer) for offer in page.offers], after=_packed(page.after)
+            entries=[_offer(shell, offer) for offer in page.offers], after=_packed(shell, caller, page.after)
         )
 
     async def backfill_(caller: UserCaller, request: pb.BackfillRequest) -> pb.BackfillResponse:
@@ -275,19 +276,20 @@ def _offer(shell: Shell, offer: Offer) -> pb.BackfillEntry:
 _PLACE: Final = 8
 
 
-def _packed(after: tuple[int | str | bytes, ...]) -> bytes:
-    """A place in the order of bulletins as opaque bytes: minus the instant, and the digest."""
+def _packed(shell: Shell, caller: UserCaller, after: tuple[int | str | bytes, ...]) -> bytes:
+    """A place in the order of bulletins (minus the instant, and the digest), sealed: the officer may not see
+    the bulletin that it names."""
     if not after:
         return b""
     newest, md = after
     assert isinstance(newest, int)  # noqa: S101 - as ``find_offers`` gives it
     assert isinstance(md, bytes)  # noqa: S101
-    return newest.to_bytes(_PLACE, "big", signed=True) + md
+    place = newest.to_bytes(_PLACE, "big", signed=True) + md
+    return seal_place(shell.node, caller.user, "backfill", place, shell.random)
 
 
-def _place(packed: bytes) -> tuple[int | str | bytes, ...]:
-    if not packed:
+def _place(shell: Shell, caller: UserCaller, sealed: bytes) -> tuple[int | str | bytes, ...]:
+    if not sealed:
         return ()
-    if len(packed) != _PLACE + 32:
-        raise DeliveryError("INPUT_INVALID", "this is no place in a list")
+    packed = open_place(shell.node, caller.user, "backfill", sealed)
     return int.from_bytes(packed[:_PLACE], "big", signed=True), packed[_PLACE:]

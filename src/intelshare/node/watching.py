@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from intelshare.broker.search import Match, Place, Query, Where, search, words_of
-from intelshare.broker.watch import Happened, end_of_log, parse_cursor, watch
+from intelshare.broker.place import open_place, seal_place
+from intelshare.broker.search import Match, Query, Where, place_bytes, place_of, search, words_of
+from intelshare.broker.watch import Cursor, Happened, cursor_text, end_of_log, parse_cursor, watch
 from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
 from intelshare.node.door import Answer, UserCaller
@@ -39,34 +40,41 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             open_watches[caller.user] -= 1
 
     async def _follow(caller: UserCaller, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-        query = shell.store.query
+        query, loop = shell.store.query, asyncio.get_running_loop()
+
+        def told(at: Cursor) -> str:
+            return cursor_text(shell.node, caller.user, at, shell.random)
+
         if request.cursor:
-            cursor = parse_cursor(request.cursor)
+            cursor = parse_cursor(shell.node, caller.user, request.cursor)
         else:
             cursor = query(lambda view: end_of_log(shell.node, view))
         with shell.listening() as written:
             # The watcher knows from the start where it would have to go on.
-            yield pb.WatchEvent(cursor=str(cursor))
+            yield pb.WatchEvent(cursor=told(cursor))
+            beat = loop.time() + BEAT
             while True:
                 written.clear()
                 found = query(
                     lambda view, at=cursor: watch(shell.node, view, caller.user, at, shell.now())  # type: ignore[misc]
                 )
                 for one in found.happened:
-                    yield _event(one)
-                moved, cursor = found.after != cursor, found.after
+                    yield _event(one, told(one.after))
+                    beat = loop.time() + BEAT
+                cursor = found.after
                 if found.more:
                     await asyncio.sleep(0)
                     continue
                 if request.once:
-                    yield pb.WatchEvent(cursor=str(cursor))
+                    yield pb.WatchEvent(cursor=told(cursor))
                     return
                 try:
-                    await asyncio.wait_for(written.wait(), BEAT)
+                    async with asyncio.timeout_at(beat):
+                        await written.wait()
                 except TimeoutError:
-                    moved = True
-                if moved and not found.happened:
-                    yield pb.WatchEvent(cursor=str(cursor))
+                    # By the clock alone: what this user may not see does not show in when it is told.
+                    yield pb.WatchEvent(cursor=told(cursor))
+                    beat = loop.time() + BEAT
 
     async def search_(caller: UserCaller, request: pb.SearchRequest) -> pb.SearchResponse:
         try:
@@ -75,26 +83,29 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             raise DeliveryError("INPUT_INVALID", str(error)) from None
         before = None
         if request.HasField("before"):
-            before = Place(tuple(request.before.numbers), request.before.md)
+            before = place_of(open_place(shell.node, caller.user, "search", request.before.md))
         query = Query(caller.user, words_of(request.query), where, before)
         page = await asyncio.to_thread(
             shell.store.query, lambda view: search(shell.node, view, query, shell.now())
         )
-        following = page.before
+        following = pb.SearchPlace()
+        if page.before is not None:
+            place = place_bytes(page.before)
+            following.md = seal_place(shell.node, caller.user, "search", place, shell.random)
         return pb.SearchResponse(
             matches=[_match(match) for match in page.matches],
-            before=pb.SearchPlace(numbers=following.numbers, md=following.md) if following else None,
+            before=following if following.md else None,
             looked=page.looked,
         )
 
     return {"Watch": watch_, "Search": search_}
 
 
-def _event(one: Happened) -> pb.WatchEvent:
+def _event(one: Happened, cursor: str) -> pb.WatchEvent:
     return pb.WatchEvent(
         what=one.what,
         at=one.at,
-        cursor=str(one.after),
+        cursor=cursor,
         bulletin=one.bulletin,
         member=one.member,
         codes=one.codes,

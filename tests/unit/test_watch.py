@@ -1,0 +1,112 @@
+"""Whoever watches or searches learns nothing of what it may not see: no title, count, cursor or instant."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from builders import NOW, Member, draft, seeded, text, user
+from intelshare.broker.place import open_place, seal_place
+from intelshare.broker.register import SetUser, set_user
+from intelshare.broker.search import Place, Query, Where, place_bytes, place_of, search
+from intelshare.broker.tables import UserRow
+from intelshare.broker.watch import Cursor, cursor_text, end_of_log, parse_cursor
+from intelshare.errors import DeliveryError
+from intelshare.ids import Incarnation
+from intelshare.node import watching
+from intelshare.wire.v1 import user_pb2 as pb
+from line_world import TO_USA, arrive, hand_over, met, send
+
+LOW = user("USA", "low")
+
+
+@pytest.fixture
+def usa() -> Member:
+    """USA holds one bulletin that its user ``low`` is not cleared for."""
+    members = met(["FRA", "USA"])
+    member: Member = members["USA"]
+    row = UserRow(LOW, "low", "analyst", "R0", "USA", "*", 0)
+    member.do(set_user, SetUser(user("USA", "o"), row))
+    _bring(members, "one")
+    member.peer = members["FRA"]  # type: ignore[attr-defined]
+    return member
+
+
+def _bring(members: Any, content: str) -> None:
+    send(members["FRA"], draft(text(TO_USA, content), to=["USA"]), key=content)
+    (frame,) = hand_over(members["FRA"], "USA")
+    arrive(members["USA"], members["FRA"], frame.frame)
+
+
+def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> None:
+    random = seeded("cursor")
+    cursor = Cursor(Incarnation(7), 5)
+    first, again = (cursor_text(usa.node, LOW, cursor, random) for _ in range(2))
+    assert first != again
+    assert parse_cursor(usa.node, LOW, first) == parse_cursor(usa.node, LOW, again) == cursor
+    with pytest.raises(DeliveryError) as raised:
+        parse_cursor(usa.node, user("USA", "a"), first)
+    assert raised.value.code == "CURSOR_UNKNOWN"
+    for bad in ("", "nonsense", "0123456789abcdef.7", "é", first + "AAAA", first[:-4]):
+        with pytest.raises(DeliveryError) as raised:
+            parse_cursor(usa.node, LOW, bad)
+        assert raised.value.code == "INPUT_INVALID"
+
+
+def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
+    sealed = seal_place(usa.node, LOW, "search", b"here", seeded("place"))
+    assert open_place(usa.node, LOW, "search", sealed) == b"here"
+    with pytest.raises(DeliveryError):
+        open_place(usa.node, LOW, "backfill", sealed)
+    for place in (Place((-5, 3, 9), bytes(32)), Place((-1,), b"x" * 32)):
+        assert place_of(place_bytes(place)) == place
+
+
+def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
+    for who, count in ((user("USA", "a"), 1), (LOW, 0)):
+        page = usa.ask(search, Query(who, ("one",), Where.INBOX), NOW)
+        assert (len(page.matches), page.looked) == (count, count)
+
+
+def test_a_watch_is_silent_about_what_happens_above_its_reader(
+    usa: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told where it is by the clock alone: an event for each hidden commit would count them."""
+    monkeypatch.setattr(watching, "BEAT", 0.5)
+    written = asyncio.Event()
+
+    @contextmanager
+    def listening() -> Any:
+        yield written
+
+    shell: Any = SimpleNamespace(
+        store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW, listening=listening
+    )
+
+    async def events(who: Any) -> list[Any]:
+        answer: Any = watching.watching(shell)["Watch"]
+        stream = answer(SimpleNamespace(user=who), pb.WatchRequest())
+        found: list[Any] = [await anext(stream)]
+        before = usa.ask(end_of_log)
+
+        async def collect() -> None:
+            async for event in stream:
+                found.append(event)
+
+        task = asyncio.create_task(collect())
+        for number in range(3):
+            await asyncio.sleep(0.05)
+            _bring({"FRA": usa.peer, "USA": usa}, f"{who} {number}")  # type: ignore[attr-defined]
+            written.set()
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert usa.ask(end_of_log).place > before.place
+        return found
+
+    assert [event.what for event in asyncio.run(events(user("USA", "a")))] == ["", *["received"] * 3]
+    assert [event.what for event in asyncio.run(events(LOW))] == [""]
