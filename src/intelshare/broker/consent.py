@@ -142,7 +142,7 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
                 hint="`intelshare member import` adds one",
             )
         held = _hand_own(tx, written, originator)
-        if held.cause != Cause.NONE or held.receipt == BestReceipt.REFUSED:
+        if held.cause != Cause.NONE or held.conflict or held.receipt == BestReceipt.REFUSED:
             raise DeliveryError(
                 "INPUT_INVALID",
                 f"{originator}, whose portion it is, does not get the bulletin and cannot be asked about it",

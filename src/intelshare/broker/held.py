@@ -77,10 +77,10 @@ def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow
 
 
 def _is_after(row: CheckpointRow, heard: CheckpointRow) -> bool:
-    """In the order of signing, if one node signed both: the own clock may have gone back meanwhile."""
-    if heard.state == Held.HEARD:
-        return row.at >= heard.at
-    return signed_at(row) >= signed_at(heard)
+    """As it came, or as it was signed if one node signed both: either clock may have gone back meanwhile."""
+    if row.at >= heard.at:
+        return True
+    return heard.state != Held.HEARD and signed_at(row) >= signed_at(heard)
 
 
 def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:

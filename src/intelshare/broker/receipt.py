@@ -77,7 +77,7 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
         if is_ready(facts):
             tx.ready.add(inbound.member)
-        if facts.receipt is BestReceipt.REFUSED:
+        if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
             unask(tx, row)
     tx.delete(PENDING, said.leaf, inbound.member)
     tx.put(RECEIVED, known_row(inbound, verified, None))

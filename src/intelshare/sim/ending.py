@@ -198,7 +198,7 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
     held = view.get(INBOX, row.md)
     has = held is not None
     told = row.receipt >= BestReceipt.ACCEPTED
-    anew = recipient.forgets and (answer is None or answer.code)
+    anew = recipient.forgets and (answer.code if answer is not None else _is_hole(view, row))
     if (told and not has and not anew) or (has and not told and not sender.forgets):
         raise Violation(
             "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
@@ -291,6 +291,12 @@ def _unproved(machine: Machine, machines: Machines) -> bool:
         row.state == Held.CLAIMED and not machines[row.member].forgets
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
+
+
+def _is_hole(view: View, row: PairRow) -> bool:
+    """Whether the recipient knows that it lacks the number."""
+    streams = view.find(INCOMING, "key", limit=_ALL)
+    return any(row.incarnation == one.incarnation and row.sequence in missing(one) for one in streams)
 
 
 def _holes(view: View, peer: str) -> bool:
