@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 
 import format_page as page
-from intelshare.audit import exhibit, path
+from intelshare.audit import exhibit, path, portable, report
 from intelshare.audit import records as logged
 from intelshare.audit.records import EntryType
 from intelshare.broker.tables import TABLES
@@ -153,6 +153,31 @@ def test_sealed_columns_of_the_page_are_those_of_the_store() -> None:
     columns = {(table.name, field.name) for table in TABLES for field in fields(table.row)}
     sealed = {(table, column) for table, column in columns if column.startswith("sealed_")}
     assert told == sealed | {("secret", "sealed")}
+
+
+FILES = {
+    portable.PROOF_SCHEMA: portable.ProofFile,
+    portable.EVIDENCE_SCHEMA: portable.EvidenceFile,
+    report.REPORT_SCHEMA: report.Report,
+}
+
+
+def members(text: str) -> list[str]:
+    """The first word of each part, what stands in brackets left out."""
+    while (inner := re.sub(r"\[[^][]*\]|\{[^{}]*\}|\([^()]*\)", "", text)) != text:
+        text = inner
+    return [part.split()[0].rstrip(":") for part in re.split("[;,]", text.split(": plain")[0])]
+
+
+def test_files_for_others_have_the_members_of_the_page() -> None:
+    rows = {row[0]: row[1] for row in page.tables("| schema | members |")}
+    assert {name: ["schema", *members(text)] for name, text in rows.items()} == {
+        name: list(file.__struct_fields__) for name, file in FILES.items()
+    }
+    proof = rows[portable.PROOF_SCHEMA]
+    for name, inside in (("cosigned", portable.Cosigning), ("entries", portable.ProvedEntry)):
+        told = proof.split(f"{name}: [{{")[1].split("}]")[0]
+        assert members(told) == list(inside.__struct_fields__)
 
 
 def test_codes_of_the_page_exist() -> None:
