@@ -41,6 +41,12 @@ def test_at_least_the_nineteen_authorities_have_a_ladder() -> None:
         assert row.levels[-1].reference >= Reference.R3, authority
 
 
+@pytest.mark.parametrize("group", ["NATO", "EU"])
+def test_members_of_nato_and_the_union_have_one_but_iceland(group: str) -> None:
+    without = {state for state in REGISTRY.expand(group, NOW) if not REGISTRY.ladder(state).at(NOW).known}
+    assert without == {"NATO": {"ISL"}, "EU": set()}[group]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_states_a_source_that_somebody_can_look_up(name: str) -> None:
     document = tomllib.loads(FILES[name])
@@ -102,6 +108,10 @@ def test_levels_rise_and_every_name_is_read_as_its_own_level(authority: str) -> 
         ("UKR", "TAIEMNO", "GBR", "2024-01-01", "SECRET"),
         ("USA", "SECRET", "CHE", "2024-01-01", "GEHEIM"),
         ("FRA", "DIFFUSION RESTREINTE", "KEN", "2024-01-01", "RESTRICTED"),
+        ("NATO", "NATO RESTRICTED", "BEL", "2020-01-01", "CONFIDENTIEL/VERTROUWELIJK"),
+        ("ROU", "SECRET", "FRA", "2020-01-01", "CONFIDENTIEL DEFENSE"),
+        ("USA", "SECRET", "ROU", "2020-01-01", "STRICT SECRET"),
+        ("NATO", "NATO CONFIDENTIAL", "MKD", "2024-01-01", "DOVERLIVO"),
     ],
 )
 def test_levels_of_the_added_states_convert(
@@ -117,6 +127,11 @@ def test_levels_of_the_added_states_convert(
         ("//FIN TL IV", "//FIN KÄYTTÖ RAJOITETTU"),
         ("//TUR COK GIZLI", "//TUR ÇOK GİZLİ"),
         ("//UKR OSOBLYVOI VAZHLYVOSTI", "//UKR ОСОБЛИВОЇ ВАЖЛИВОСТІ"),
+        ("//GRC EMPISTEFTIKO", "//GRC ΕΜΠΙΣΤΕΥΤΙΚΟ"),
+        ("//BGR STROGO SEKRETNO", "//BGR СТРОГО СЕКРЕТНО"),
+        ("//HUN TITKOS!//REL TO AUT, HUN", "//HUN TITKOS!//REL TO HUN, AUT"),
+        ("//MLT L-OGHLA SEGRETEZZA/TOP SECRET", "//MLT L-OGĦLA SEGRETEZZA/TOP SECRET"),
+        ("//NLD STG. GEHEIM//NF", "//NLD STG. GEHEIM//NOFORN"),
         ("//ESP DL//REL TO ESP, FRA", "//ESP DIFUSIÓN LIMITADA//REL TO ESP, FRA"),
     ],
 )
@@ -146,29 +161,29 @@ def test_scales_beside_the_ladder_and_levels_before_their_day_are_unknown(text: 
 def test_adding_a_state_is_adding_a_file() -> None:
     added = """
 [[ladder]]
-authority = "EST"
-source = "Riigisaladuse ja salastatud välisteabe seadus, § 11"
+authority = "ISL"
+source = "Reglugerð nr. 959/2012"
 
 [[ladder.row]]
-R1 = { name = "PIIRATUD", short = "P" }
-R2 = { name = "KONFIDENTSIAALNE" }
-R3 = { name = "SALAJANE" }
-R4 = { name = "TAIESTI SALAJANE", display = "TÄIESTI SALAJANE" }
+R1 = { name = "TAKMARKADUR ADGANGUR", display = "TAKMARKAÐUR AÐGANGUR" }
+R2 = { name = "TRUNADARMAL", display = "TRÚNAÐARMÁL" }
+R3 = { name = "LEYNDARMAL", display = "LEYNDARMÁL" }
+R4 = { name = "ALGERT LEYNDARMAL", short = "AL", display = "ALGERT LEYNDARMÁL" }
 """
-    registry = parse_registry({**FILES, "est.toml": added})
-    label = parse_label("//est täiesti salajane//rel to est, fin", registry, NOW, "write")
-    assert format_banner(label, registry) == "//EST TAIESTI SALAJANE//REL TO EST, FIN"
-    assert convert(registry, "EST", "PIIRATUD", "FIN", NOW).name == "KAYTTO RAJOITETTU"
-    assert convert(registry, "USA", "SECRET", "EST", NOW).name == "SALAJANE"
+    registry = parse_registry({**FILES, "isl.toml": added})
+    label = parse_label("//isl algert leyndarmál//rel to isl, fin", registry, NOW, "write")
+    assert format_banner(label, registry) == "//ISL ALGERT LEYNDARMAL//REL TO ISL, FIN"
+    assert convert(registry, "ISL", "TAKMARKADUR ADGANGUR", "FIN", NOW).name == "KAYTTO RAJOITETTU"
+    assert convert(registry, "USA", "SECRET", "ISL", NOW).name == "LEYNDARMAL"
     # Nothing else changed.
     for authority, ladder in REGISTRY.ladders.items():
         assert registry.ladders[authority] == ladder
     with pytest.raises(LabelError, match="NO_EQUIVALENCE"):
-        convert(REGISTRY, "USA", "SECRET", "EST", NOW)
+        convert(REGISTRY, "USA", "SECRET", "ISL", NOW)
 
 
 LADDER = """[[ladder]]
-authority = "EST"
+authority = "ISL"
 source = "§ 11"
 [[ladder.row]]
 until = 2000-01-01
@@ -183,10 +198,10 @@ R3 = { name = "SALAJANE", short = "S" }
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        ('"EST"', '"ZZZ"', "PARTY_UNKNOWN"),
-        ('"EST"', '"FVEY"', "PARTY_UNKNOWN"),
-        ('"EST"', '"JOINT"', "PARTY_UNKNOWN"),
-        ('"EST"', '"FIN"', "DUPLICATE_KEY"),
+        ('"ISL"', '"ZZZ"', "PARTY_UNKNOWN"),
+        ('"ISL"', '"FVEY"', "PARTY_UNKNOWN"),
+        ('"ISL"', '"JOINT"', "PARTY_UNKNOWN"),
+        ('"ISL"', '"FIN"', "DUPLICATE_KEY"),
         ('"§ 11"', '" "', "FIELD_RANGE"),
         ('short = "S"', 'short = "P"', "DUPLICATE_KEY"),
         ('short = "S"', 'short = "PIIRATUD"', "DUPLICATE_KEY"),
@@ -211,7 +226,7 @@ def test_a_ladder_that_no_label_could_say_is_a_file_error(old: str, new: str, co
 
 
 def test_an_organisation_gets_a_ladder_as_a_file_too() -> None:
-    text = LADDER.replace('"EST"', '"OSCE"').replace('"S"', '"OS"')
+    text = LADDER.replace('"ISL"', '"OSCE"').replace('"S"', '"OS"')
     registry = parse_registry({**FILES, "osce-ladder.toml": text})
     assert format_banner(parse_label("salajane releasable to usa", registry), registry) == (
         "//SALAJANE//REL TO OSCE, USA"
@@ -220,7 +235,7 @@ def test_an_organisation_gets_a_ladder_as_a_file_too() -> None:
 
 @pytest.mark.parametrize("name", ["SECRET", "NATO SECRET", "NS", "S"])
 def test_an_organisation_cannot_take_a_level_that_stands_alone_already(name: str) -> None:
-    text = LADDER.replace('"EST"', '"OSCE"').replace('"SALAJANE", short = "S"', f'"{name}"')
+    text = LADDER.replace('"ISL"', '"OSCE"').replace('"SALAJANE", short = "S"', f'"{name}"')
     with pytest.raises(PolicyFileError) as caught:
         parse_registry({**FILES, "osce-ladder.toml": text})
     assert caught.value.code == "DUPLICATE_KEY"
