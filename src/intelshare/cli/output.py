@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TextIO
 
+from intelshare.cli.columns import fit
 from intelshare.errors import IntelshareError, Place
 from intelshare.text import visible, width
 
@@ -144,15 +145,20 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    # Without colour there is no other style either: the words say all.
+    plain = bool(os.environ.get("NO_COLOR"))
+    console = Console(file=stream, color_system=None if plain else "auto", highlight=False)
+    rows = [[visible(cell) for cell in row] for row in table.rows]
+    names, *cells = fit([table.columns, *rows], console.width - indent)
     drawn = RichTable(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in table.columns:
-        drawn.add_column(Text(column), overflow="fold")
-    for row in table.rows:
+    for name in names:
+        drawn.add_column(Text(name), overflow="fold")
+    for row, shown in zip(rows, cells, strict=True):
         # A Text is never read as markup: a title "[link=...]" stays a title.
-        drawn.add_row(*(Text(visible(cell), style=WORD_STYLES.get(cell, "")) for cell in row))
-    Console(file=stream, no_color="NO_COLOR" in os.environ, highlight=False).print(
-        Padding(drawn, (0, 0, 0, indent))
-    )
+        drawn.add_row(
+            *(Text(cell, style=WORD_STYLES.get(was, "")) for was, cell in zip(row, shown, strict=True))
+        )
+    console.print(Padding(drawn, (0, 0, 0, indent)))
 
 
 def print_error(error: IntelshareError, *, as_json: bool) -> None:

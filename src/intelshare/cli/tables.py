@@ -206,7 +206,7 @@ def receipt_table(receipts: Iterable[pb.SignedReceipt]) -> Table:
             " ".join(receipt.codes),
             short_time(receipt.decided_at),
             short_time(receipt.received_at),
-            receipt.digest.hex()[:16],
+            short_id(receipt.digest),
             receipt.flaw or "holds",
         )
         for receipt in receipts
