@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from builders import NOW, Member, draft, text, user
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.frame import Outbound
@@ -87,3 +89,17 @@ def test_nothing_ends_twice_and_what_has_a_receipt_does_not_end() -> None:
     taken = usa.do(receive, Arrival(fra.node.member, fra.node.uri, frame.frame))
     fra.do(receive, Arrival(usa.node.member, usa.node.uri, taken.effects.outbound[0].frame))
     assert not fra.store.query(lambda view: anything_over(view, Instant(END + HOUR)))
+
+
+def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intelshare.broker.end.PAGE", 2)
+    members = met(["FRA", "USA"])
+    fra = members["FRA"]
+    for number in range(5):
+        item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
+        fra.do(submit, Submission(user("FRA", "a"), bytes([number]) * 16, item))
+    assert fra.do(handover, {USA: 1 << 20})
+    taken = arrives(members, fra.do(expire, at=END).outbound, "USA", "FRA")
+    fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]
+    lines = fra.ask(outbox, user("FRA", "a"), "", 10, False, END)
+    assert [line.pairs[0].word for line in lines] == ["expired"] * 5

@@ -174,6 +174,27 @@ def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_
     assert len(entries(usa, EntryType.DUTY, DutyDone)) == 1
 
 
+def test_a_release_brings_so_many_duties_and_its_bulletin_is_opened_once_for_all_of_them(
+    members: dict[str, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    law = "".join(
+        f'[[oblige]]\nid = "FRA-{n}"\nsource = "invented"\nobligation = "report-{n}-1d"\nwhen = {{}}\n'
+        for n in range(duties.MAX_DUTIES + 8)
+    )
+    with_law(fra, law)
+    send(fra, draft(text(TO_ALL), to=["USA"]))
+    deliver(members, "FRA", "USA")
+    assert len(rows(usa, DUTY)) == duties.MAX_DUTIES
+    opened: list[int] = []
+    show = duties.show
+    monkeypatch.setattr(duties, "show", lambda *args: (opened.append(1), show(*args))[1])
+    assert usa.ask(duties.overdue, user("USA", "a"), NOW) == 0
+    assert not opened, "what is not due is not opened"
+    assert usa.ask(duties.overdue, user("USA", "a"), Instant(NOW + DAY)) == duties.MAX_DUTIES
+    assert len(opened) == 1
+
+
 @pytest.mark.parametrize(
     ("word", "days"),
     [("report-use-30d", 30), ("report-use", None), ("report-use-d", None), ("report-use-99999d", None)],

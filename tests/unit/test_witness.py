@@ -295,6 +295,25 @@ def test_row_64_and_where_the_other_member_was_shown_more(logs: Logs) -> None:
     assert check_evidence(logs.export("FRA", row, ["USA"]), "file").member == "USA"
 
 
+def test_row_64_a_witness_that_claims_what_nobody_can_check_hides_no_split_view() -> None:
+    logs = Logs(met(["DEU", "FRA", "KEN", "USA"]))
+    logs.show("USA", "FRA")
+    usa = own(logs.members["USA"].node, logs.members["USA"].store)
+    lies = tuple(
+        Cosigned(usa.origin, usa.incarnation, (1 << 40) + n, Digest(bytes(32)))
+        for n in range(held.MAX_CLAIMED + 4)
+    )
+    logs.bring("DEU", "FRA", forged(logs, "DEU", bytes(32), 9, "lies", lies))
+    claimed = [row for row in rows(logs.members["FRA"], CHECKPOINT) if row.state == Held.HEARD]
+    assert len(claimed) == held.MAX_CLAIMED, "what one witness says is bounded"
+    size = logs.held("FRA", "USA")[0] + 2
+    logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
+    logs.show("KEN", "FRA")
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    assert [(row.member, row.code) for row in logs.alarms("FRA")] == [("USA", "LOG_FORK")]
+
+
 def test_a_witness_that_lies_accuses_nobody_provably(logs: Logs) -> None:
     logs.show("USA", "FRA")
     usa = own(logs.members["USA"].node, logs.members["USA"].store)

@@ -7,14 +7,14 @@ Obligations that only forbid (``no-onward-release``) have nothing to be done.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.node import Node
-from intelshare.broker.read import show
+from intelshare.broker.read import Shown, show
 from intelshare.broker.register import need_role
-from intelshare.broker.tables import DUTY, INBOX, DutyRow, InboxRow
+from intelshare.broker.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
 from intelshare.broker.transaction import Transaction
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, UserUri
@@ -27,6 +27,11 @@ REPORTING = "report-"
 MAX_DAYS = 36_500
 
 MAX_LISTED = 1000
+
+MAX_DUTIES = 32
+"""Of one bulletin, and"""
+MAX_WORD = 128
+"""characters of one: what a peer signs beyond that is shown with the bulletin, and no duty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,9 @@ class Line:
 
 def note_duties(tx: Transaction, md: ManifestDigest, obligations: Collection[str]) -> None:
     """The duties that an accepted bulletin brings."""
-    for word in sorted(obligations):
-        if word.startswith(REPORTING):
-            tx.put(DUTY, DutyRow(md, word, due_of_duty(word, tx.now), Instant(0), UserUri("")))
+    words = [word for word in sorted(obligations) if word.startswith(REPORTING) and len(word) <= MAX_WORD]
+    for word in words[:MAX_DUTIES]:
+        tx.put(DUTY, DutyRow(md, word, due_of_duty(word, tx.now), Instant(0), UserUri("")))
 
 
 def due_of_duty(word: str, now: Instant) -> Instant:
@@ -67,13 +72,21 @@ def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> l
     """Duties of bulletins that the user may see, those due first: the open ones; ``done``: all."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
+    lines = _lines(node, view, reader, rows, now)
+    return sorted(lines, key=lambda line: (line.row.done, line.row.due))
+
+
+def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[Line]:
+    opened: dict[ManifestDigest, Shown | None] = {}
     lines = []
     for row in rows:
-        inbox = view.get(INBOX, row.md)
-        shown = show(node, view, inbox, reader, now) if inbox is not None and not inbox.gone else None
-        if inbox is not None and shown is not None:
-            lines.append(Line(row, inbox, shown.title))
-    return sorted(lines, key=lambda line: (line.row.done, line.row.due))
+        if row.md not in opened:
+            inbox = view.get(INBOX, row.md)
+            opened[row.md] = show(node, view, inbox, reader, now) if inbox is not None else None
+        shown = opened[row.md]
+        if shown is not None:
+            lines.append(Line(row, shown.row, shown.title))
+    return lines
 
 
 def meet_duty(node: Node, view: View, meeting: Meeting, now: Instant, random: Random) -> Plan[DutyRow]:
@@ -102,4 +115,7 @@ def meet_duty(node: Node, view: View, meeting: Meeting, now: Instant, random: Ra
 
 def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
     """How many duties are not done past their date, among those that the user may see."""
-    return sum(line.row.due <= now for line in duties(node, view, user, False, now))
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    # After 0: NEVER sorts first.
+    rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED)
+    return len(_lines(node, view, reader, [row for row in rows if row.due <= now], now))

@@ -6,7 +6,7 @@ and the pair is in doubt until that head is acknowledged or the recipient's sign
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.destroy import anything_due, mark_due
@@ -22,6 +22,7 @@ from intelshare.broker.tables import (
     STATEMENT,
     OutgoingRow,
     PairRow,
+    StatementRow,
 )
 from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.crypto.codec import decode, encode
@@ -34,6 +35,11 @@ from intelshare.ports import Plan, Random, View, changed
 
 MAX_ENDED = 256
 """Pairs that one step ends."""
+
+PAGE = 1000
+"""Numbers looked at in one go."""
+
+_ALL = 1_000_000
 
 
 def anything_over(view: View, now: Instant) -> bool:
@@ -95,7 +101,7 @@ def unask(tx: Transaction, row: PairRow) -> None:
     """A recipient that will not hold the bulletin cannot say whether others may: questions to it end."""
     if not tx.view.count(CONSENT, "key", row.md):
         return
-    for said in tx.view.find(STATEMENT, "number", row.recipient, Kind.CONSENT):
+    for said in tx.view.find(STATEMENT, "number", row.recipient, Kind.CONSENT, limit=_ALL):
         if tx.get(PENDING, said.leaf, row.recipient) is not None and decode(Consent, said.data).md == row.md:
             tx.end(row.recipient, said.leaf)
 
@@ -110,17 +116,25 @@ def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:
     """The peer knows which numbers are cancelled: their pairs are in doubt no more."""
     head = decode(StreamHead, data)
     for span in head.cancelled:
-        for row in tx.view.find(
-            STATEMENT, "number", peer, Kind.RELEASE, head.incarnation, after=(span.first - 1,)
-        ):
-            if row.sequence > span.last:
-                break
+        for row in _numbered(tx.view, peer, head.incarnation, span):
             stored = tx.get(PAIR, row.md, peer)
             if stored is not None and stored.leaf == row.leaf and stored.cause != Cause.NONE:
                 facts = facts_of(stored)
                 after = pair.cancelled(facts)
                 if after != facts:
                     tx.put(PAIR, with_facts(stored, after, tx.now))
+
+
+def _numbered(
+    view: View, peer: MemberCode, incarnation: Incarnation, span: Cancelled
+) -> Iterator[StatementRow]:
+    """The own releases to a peer under these numbers."""
+    after = span.first - 1
+    while after < span.last and (
+        rows := view.find(STATEMENT, "number", peer, Kind.RELEASE, incarnation, after=(after,), limit=PAGE)
+    ):
+        yield from [row for row in rows if row.sequence <= span.last]
+        after = rows[-1].sequence
 
 
 def _cancel(tx: Transaction, row: PairRow) -> None:

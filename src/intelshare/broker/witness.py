@@ -14,6 +14,7 @@ What contradicts itself stays as evidence that anybody can check (broker.evidenc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
@@ -222,6 +223,7 @@ def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evid
 
 def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> None:
     """Hold what a peer says that it saw against what the same nodes showed here."""
+    claims: Counter[tuple[NodeUri, Incarnation]] = Counter()
     for seen in said.cosigned:
         listed = tx.node.trust.node(seen.origin)
         if listed is None or listed[0] in (tx.node.member, member) or not seen.size:
@@ -232,7 +234,11 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
                 _split(tx, held, seen, member, [decode(Evidence, held.signed), signed])
             continue
         rows = tx.view.find(CHECKPOINT, "key", seen.origin, seen.incarnation)
-        if rows and sum(row.state == Held.HEARD for row in rows) < MAX_CLAIMED:
+        # Of each witness so many: one that lies leaves room for what the others saw.
+        log = seen.origin, seen.incarnation
+        claimed = claims[log] + sum(row.state == Held.HEARD and row.member == member for row in rows)
+        if rows and claimed < MAX_CLAIMED:
+            claims[log] += 1
             row = CheckpointRow(
                 seen.origin, seen.incarnation, seen.size, seen.root, member, Held.HEARD,
                 tx.now, -tx.now, encode(Evidence, signed),
