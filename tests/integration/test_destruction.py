@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,22 +16,9 @@ from intelshare.errors import CryptoError, StoreError
 from intelshare.instant import SECOND
 from intelshare.store.sqlite import SqliteStore
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import LABEL, Site, code_of, introduce, make_site, now, until, word
+from node_world import LABEL, Site, code_of, now, until, word
 
 CANARY = "the heron nests at dawn"
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
-    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
-    try:
-        await fra.start()
-        await usa.start()
-        await introduce(fra, usa)
-        yield fra, usa
-    finally:
-        await fra.stop()
-        await usa.stop()
 
 
 async def delivered(fra: Site, text: str = CANARY, **changes: Any) -> bytes:

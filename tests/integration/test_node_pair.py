@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from intelshare.node.run import RunningNode
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import Site, introduce, make_site, until, word
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
-    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
-    try:
-        await fra.start()
-        await usa.start()
-        await introduce(fra, usa)
-        yield fra, usa
-    finally:
-        await fra.stop()
-        await usa.stop()
+from node_world import Site, until, word
 
 
 async def accepted(site: Site, bulletin: bytes) -> None:

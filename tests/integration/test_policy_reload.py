@@ -4,14 +4,10 @@ and all goes on by itself when it is mended (promise P17)."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from intelshare.audit.records import EntryType
 from intelshare.broker.tables import LOG
-from node_world import Site, introduce, make_site, until, word
+from node_world import Site, until, word
 
 LAW = """
 [[forbid]]
@@ -19,19 +15,6 @@ id = "FRA-cyber"
 source = "invented for this test"
 when = { categories = ["cyber"] }
 """
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
-    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
-    try:
-        await fra.start()
-        await usa.start()
-        await introduce(fra, usa)
-        yield fra, usa
-    finally:
-        await fra.stop()
-        await usa.stop()
 
 
 async def sent(site: Site) -> bytes:
