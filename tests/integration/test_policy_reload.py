@@ -72,3 +72,15 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good)
     await becomes(fra, waiting, "accepted")
     assert not fra.running.shell.health.codes
+
+
+async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Site]) -> None:
+    fra, _ = pair
+    (fra.root / "overlays" / "fra.toml").write_text(LAW)
+    await until(lambda: "policy.loaded" in fra.log.getvalue())
+    (fra.root / "overlays").rename(fra.root / "away")
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    assert await word(fra, await sent(fra), "USA") == "withheld"
+    (fra.root / "away").rename(fra.root / "overlays")
+    await until(lambda: not fra.running.shell.health.codes)
+    assert await word(fra, await sent(fra), "USA") == "withheld"

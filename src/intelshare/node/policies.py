@@ -23,13 +23,16 @@ from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
 
+_Stamps = dict[Path, tuple[int, int, int]]
+"""Time of change, size and inode of each file."""
+
 
 class PolicyFiles:
     """Which files were looked at last, so that unchanged ones are not read again."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._seen = _stamps(shell.folder)
+        self._seen: _Stamps | None = _stamps(shell.folder)
 
     async def begin(self) -> None:
         """Note in the log under which files this start decides."""
@@ -40,11 +43,12 @@ class PolicyFiles:
     async def follow(self) -> bool:
         """Look again; whether there is a new world."""
         shell = self._shell
-        stamps = await asyncio.to_thread(_stamps, shell.folder)
-        if stamps == self._seen:
-            return False
-        self._seen = stamps
+        seen, self._seen = self._seen, None
         try:
+            stamps = await asyncio.to_thread(_stamps, shell.folder)
+            self._seen = stamps
+            if stamps == seen:
+                return False
             texts = await asyncio.to_thread(_texts, shell.folder)
             world = await asyncio.to_thread(world_of, texts, shell.settings)
         except PolicyFileError as error:
@@ -55,7 +59,7 @@ class PolicyFiles:
         except OSError as error:
             shell.health.set(UNAVAILABLE)
             shell.log.error(Event.POLICY_FAILED, code="NOT_FOUND", path=Path(error.filename or "").name)
-            self._seen = {}
+            self._seen = None
             return False
         await shell.step(take_files, world, digest_of(texts), len(texts))
         shell.health.clear(UNAVAILABLE)
@@ -87,6 +91,15 @@ def digest_of(texts: Mapping[Path, bytes]) -> Digest:
 
 
 def _files(folder: Folder) -> list[Path]:
+    """Raises PolicyFileError NOT_FOUND for a missing folder: all its rules would be gone at once."""
+    for kind in (folder.treaties, folder.overlays):
+        if not kind.is_dir():
+            raise PolicyFileError(
+                "NOT_FOUND",
+                f"the folder {kind.name}/ is missing",
+                place=Place(kind.name),
+                hint="put it back, empty if there are none: without the own law more would be released",
+            )
     treaties = [path for path in folder.treaties.glob("*.toml") if not path.name.endswith("_test.toml")]
     return [*sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
 
@@ -95,7 +108,7 @@ def _texts(folder: Folder) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in _files(folder)}
 
 
-def _stamps(folder: Folder) -> dict[Path, tuple[int, int, int]]:
+def _stamps(folder: Folder) -> _Stamps:
     found = {}
     for path in _files(folder):
         try:
