@@ -62,7 +62,9 @@ def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7
     assert "Canary" not in file.read_text()
     assert ok("audit", "check-proof", file, "--root", checked["root"]).code == 0
     assert intelshare("audit", "check-proof", file, "--root", "00" * 32).code == 7
-    assert intelshare("audit", "check-proof", file, "--member", usa.parent / "usa.member").code == 0
+    other = intelshare("audit", "check-proof", file, "--member", usa.parent / "usa.member")
+    assert other.code == 0
+    assert "compare this fingerprint with FRA by voice" in other.err
 
     given = json.loads(file.read_text())
     given["entries"][1]["time"] += 1

@@ -127,5 +127,5 @@ def _unreadable(why: str, source: str) -> TrustError:
         "INPUT_INVALID",
         f"the file cannot be read: {why[:200]}",
         place=Place(source),
-        hint="`intelshare audit prove` and `intelshare audit export` write such files",
+        hint="`intelshare audit prove`, `audit export` and `audit report --format json` write such files",
     )

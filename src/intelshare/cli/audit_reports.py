@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -13,6 +13,7 @@ from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out, Table
+from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.audit.report import Report
@@ -57,7 +58,7 @@ def report(node: Standing, treaty: str, since: str | None, until: str | None, fo
         return Exit.DONE
     found = _read(text.encode(), "the node's answer")
     if form == "csv":
-        _write_csv(found)
+        write_csv(found, sys.stdout)
         return Exit.DONE
     _write_tables(found, Out(), markdown=form == "markdown")
     return Exit.DONE
@@ -72,6 +73,13 @@ def reconcile(ours: Path, theirs: Path, out: Out) -> int:
     from intelshare.audit.report import counts, differences
 
     one, other = (_read(path.read_bytes(), str(path)) for path in (ours, theirs))
+    if one.member == other.member:
+        raise ConfigError(
+            "INPUT_INVALID",
+            f"both reports are of {one.member}",
+            place=Place(str(theirs)),
+            hint="give your own report and the one that the other member sent you",
+        )
     found = list(differences(one, other))
     directions = []
     for sender, recipient in ((one.member, other.member), (other.member, one.member)):
@@ -187,13 +195,15 @@ def _write_tables(found: Report, out: Out, *, markdown: bool) -> None:
         out.note("more than 10,000 releases: choose a shorter period")
 
 
-def _write_csv(found: Report) -> None:
+def write_csv(found: Report, stream: TextIO) -> None:
     """One file: the table's name in the first column of each line."""
     import csv
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(stream, lineterminator="\n")
     for name, table in _tables(found):
         writer.writerow([name, *table.columns])
         for row in table.rows:
             # A spreadsheet must not take a cell for a formula.
-            writer.writerow([name, *("'" + cell if cell[:1] in "=+-@" else cell for cell in row)])
+            writer.writerow(
+                [name, *("'" + cell if cell.startswith(("=", "+", "-", "@")) else cell for cell in row)]
+            )

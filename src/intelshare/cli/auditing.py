@@ -150,7 +150,8 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
     from intelshare.labels import when
     from intelshare.verifier import check_proof
 
-    found = check_proof(file.read_bytes(), str(file), _members(members))
+    given = _members(members)
+    found = check_proof(file.read_bytes(), str(file), given)
     if root is not None and root.lower() != found.checkpoint.root.hex():
         raise TrustError("LOG_INCONSISTENT", "the file's checkpoint has another root than the one given")
     entries = [
@@ -185,7 +186,7 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
     out.line(f"in the log of {found.node}, {found.checkpoint.size} entries, signed {when(found.signed_at)}")
     for member, size in found.witnesses:
         out.line(f"{member} signed that it saw the first {size} of them")
-    _show_fingerprint(out, found.member, found.fingerprint, given=bool(members))
+    _show_fingerprint(out, found.member, found.fingerprint, given)
     return Exit.DONE
 
 
@@ -205,7 +206,10 @@ def evidence(node: Standing, out: Out) -> int:
         (one.evidence.hex()[:8], one.member, one.code, short_time(one.first_at), one.what)
         for one in found.alarms
     ]
-    out.table(Table(("id", "member", "code", "since", "what"), rows))
+    if rows:
+        out.table(Table(("id", "member", "code", "since", "what"), rows))
+    else:
+        out.note("nothing has contradicted itself")
     return Exit.DONE
 
 
@@ -252,7 +256,8 @@ def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
     from intelshare.labels import when
     from intelshare.verifier import check_evidence
 
-    found = check_evidence(file.read_bytes(), str(file), _members(members))
+    given = _members(members)
+    found = check_evidence(file.read_bytes(), str(file), given)
     signed = [{"kind": kind, "signed_at": when(at)} for kind, at in found.statements]
     out.document(
         "evidence-checked",
@@ -268,7 +273,7 @@ def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
     out.line(f"proved: {found.member} ({found.node}): {found.what}  [{found.code}]")
     for row in signed:
         out.line(f"  {row['kind']} signed {row['signed_at']}")
-    _show_fingerprint(out, found.member, found.fingerprint, given=bool(members))
+    _show_fingerprint(out, found.member, found.fingerprint, given)
     return Exit.DONE
 
 
@@ -278,9 +283,10 @@ def _members(paths: tuple[Path, ...]) -> list[MemberFile]:
     return [read_member_file(path.read_bytes(), str(path)) for path in paths]
 
 
-def _show_fingerprint(out: Out, member: str, fingerprint: str, *, given: bool) -> None:
+def _show_fingerprint(out: Out, member: str, fingerprint: str, given: list[MemberFile]) -> None:
     out.line(f"{member}'s fingerprint  {fingerprint}")
-    if not given:
+    # The file of another member says nothing of this one.
+    if all(one.member != member for one in given):
         out.note(
             f"the documents of {member} came with the file: compare this fingerprint with {member} by voice"
         )

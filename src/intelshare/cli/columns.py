@@ -1,7 +1,7 @@
 """Fits a table into a terminal's width: widest columns first, broken where a reader would break.
 
-A time breaks before its hour, an address after a slash, a fingerprint between its groups, words at spaces; only
-what has no such place is cut anywhere.
+A time breaks before its hour, an address after a slash, a fingerprint between its groups, words at spaces;
+only what has no such place is cut anywhere.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ def _wait(
         if not waiting:
             return pairs
         if time.monotonic() > end:
-            out.note(f"bulletin {answer.bulletin.hex()} is stored and stays queued")
+            out.note(f"bulletin {answer.bulletin.hex()} is stored; only the waiting has ended")
             raise DeliveryError(
                 "TIMED_OUT",
                 f"{', '.join(waiting)} did not answer within {given['timeout']:g} s",
