@@ -219,7 +219,7 @@ class TrustAccepted:
 
 @record
 class TreatyActed:
-    """A treaty act counts in this node's world: an own one when it was made, a peer's when it was accepted."""
+    """A treaty act counts in this node's world: an own one when made, a peer's when accepted."""
 
     member: Member
     n: U64
