@@ -198,3 +198,11 @@ def test_one_key_is_one_step_whatever_the_order_of_arrival(fra: Any) -> None:
     answers = {encode(type(answer), answer) for answer in [fra.do(submit, submission) for _ in range(3)]}
     assert len(answers) == 1
     assert len(rows(fra, BULLETIN)) == 1
+
+
+def test_a_bulletin_for_the_own_member_is_refused_and_does_not_wait_for_ever(fra: Any) -> None:
+    stored = everything(fra)
+    with pytest.raises(IntelshareError) as caught:
+        send(fra, draft(text(TO_BOTH), to=["USA", "FRA"]))
+    assert caught.value.code == "INPUT_INVALID"
+    assert everything(fra) == stored

@@ -204,6 +204,13 @@ def _decide(
             + ", ".join(sorted(node.world.members))
             + "; `intelshare member import` adds one",
         )
+    if node.member in draft.to:
+        # There is no link to oneself: it would wait for ever.
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"{node.member} is your own member: nothing is sent there",
+            hint="leave it out of --to; your own people find the bulletin with `intelshare outbox`",
+        )
     portions = list(zip(slots, draft.portions, labels, strict=True))
     return [judge(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to]
 
