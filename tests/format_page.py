@@ -19,12 +19,14 @@ class Layout:
     names: tuple[str, ...] = ()
     fields: tuple[tuple[str, Layout], ...] = ()
     bounds: str = ""
+    only: str = ""
+    """The one value that is allowed."""
 
     def __str__(self) -> str:
         if self.name == "enum":
             return f"enum({','.join(self.names)})"
         inside = ", ".join(str(layout) for _, layout in self.fields)
-        return f"L<{inside}>{self.bounds}" if self.name == "L" else inside or self.name
+        return f"L<{inside}>{self.bounds}" if self.name == "L" else inside or self.name + self.only
 
 
 def tables(header: str) -> Iterator[list[str]]:
@@ -81,7 +83,8 @@ def _field(text: str) -> tuple[str, Layout]:
     if kind == "enum":
         listed = found["rest"].split("(")[1].split(")")[0]
         return found["name"], Layout("enum", names=tuple(listed.split(", ")))
-    return found["name"], _item(kind)
+    value = re.match(r" \((\d+)\)$", found["rest"])
+    return found["name"], Layout(kind, only=f"={value[1]}") if value else _item(kind)
 
 
 def _bracket(text: str) -> tuple[str, str]:
@@ -168,6 +171,8 @@ def _read(layout: Layout, data: bytes, at: int) -> tuple[Any, int]:
                 raise MalformedError("no UTF-8") from None
         case width if width in _WIDTHS:
             number, at = _number(data, at, _WIDTHS[width])
+            if layout.only not in ("", f"={number}"):
+                raise MalformedError("another value than the only one")
             return str(number) if number >= 2**53 else number, at
         case fixed:
             length = int(fixed.strip("[]"))

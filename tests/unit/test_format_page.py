@@ -65,7 +65,8 @@ def code_layout(hint: Any) -> str:
         marks = tuple(rest)
     for mark in marks:
         if isinstance(mark, Fixed):
-            return f"[{mark.length}]" if mark.length else _SCALARS[mark.format]
+            only = "" if mark.table is None else "=" + "|".join(map(str, mark.table))
+            return f"[{mark.length}]" if mark.length else _SCALARS[mark.format] + only
         if mark in _NAMED:
             return _NAMED[mark]
     if get_origin(hint) is Encoded:
@@ -192,6 +193,7 @@ def test_codes_of_the_page_exist() -> None:
         ("Receipt", "0..32", "0..33"),
         ("Recall", "to s, md [32]", "md [32], to s"),
         ("Manifest", "16, 64", "16, 65"),
+        ("Manifest", "u16 (1)", "u16 (2)"),
         ("StreamHead", "last u64}", "last u32}"),
         ("Claims", "1..256", "1..255"),
         ("Trust", "document b32", "document b16"),
