@@ -26,6 +26,7 @@ from intelshare.broker.act import (
 from intelshare.broker.frame import Ack, Frame, Gap
 from intelshare.broker.hello import acknowledge, fill, still_missing
 from intelshare.broker.node import with_acts
+from intelshare.broker.receive import Arrival, receive
 from intelshare.broker.resend import resend
 from intelshare.broker.review import MAX_REVIEWED, review
 from intelshare.broker.stored import facts_of
@@ -570,3 +571,17 @@ def test_a_member_that_comes_back_receives_what_is_sent_then_and_nothing_of_befo
     (frame,) = hand_over(fra, "KEN", at=SOON)
     assert len(frame.leaves) == 1
     assert said(arrive(ken, fra, frame.frame, at=SOON)) == [("ACCEPTED", ())]
+
+
+def test_an_act_that_comes_while_the_clock_is_wrong_is_taken_when_it_is_right() -> None:
+    """Else a suspension that came while the clock was a year ahead would hold in a year."""
+    members = met(["FRA", "USA"])
+    fra, usa = members["FRA"], members["USA"]
+    acted = does(usa, ActKind.SUSPEND)
+    (frame,) = [outbound.frame for outbound in acted.effects.outbound if outbound.peer == "FRA"]
+    ahead = Instant(NOW + 365 * DAY)
+    arrival = Arrival(usa.node.member, usa.node.uri, frame, clock=False)
+    assert codes(fra.do(receive, arrival, at=ahead)) == ["CLOCK"]
+    assert codes(arrive(fra, usa, frame, at=LATER)) == [""]
+    (row,) = rows(fra, ACT)
+    assert (row.state, row.since) == (Held.COUNTS, LATER)

@@ -151,7 +151,7 @@ def act(node: Node, view: View, acting: Acting, now: Instant, random: Random) ->
 
 
 def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Take a peer's act. Codes: top of this module; ENVELOPE_MALFORMED, TOO_LARGE, RATE. All: rejected."""
+    """Take a peer's act. Rejected: top of this module; ENVELOPE_MALFORMED, TOO_LARGE, RATE, CLOCK."""
     del carried
     tx, member = inbound.tx, inbound.member
     if len(verified.statement.data) > MAX_BYTES:
@@ -160,6 +160,13 @@ def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if said.member != member:
         raise CryptoError("SIGNER_NOT_AUTHORISED", f"{member} signs an act of {said.member}")
     check(said)
+    if not inbound.clock:
+        # A suspension taken in while the clock is a year ahead would hold in a year.
+        raise DeliveryError(
+            "CLOCK",
+            "the own clock is wrong: nobody can say from when the act holds",
+            hint="it is tried again",
+        )
     if inbound.acts is None:
         inbound.acts = {row.leaf: row for row in acts(tx.view, member)}
     held = inbound.acts

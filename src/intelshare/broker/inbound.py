@@ -44,6 +44,8 @@ class Inbound:
     counting: list[PartyAct] = field(default_factory=list)
     """Those that this frame let count."""
     accepted: int = 0
+    clock: bool = True
+    """Whether the own clock is right."""
 
 
 def known_row(

@@ -50,6 +50,8 @@ class Arrival:
     member: MemberCode
     uri: NodeUri
     frame: Frame
+    clock: bool = True
+    """Whether the own clock is right (promise P10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,12 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
     """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code."""
     tx = Transaction(node, view, now, random)
     inbound = Inbound(
-        tx, arrival.member, arrival.uri, arrival.frame.batch_key, Opener(node.sealing, node.retired)
+        tx,
+        arrival.member,
+        arrival.uri,
+        arrival.frame.batch_key,
+        Opener(node.sealing, node.retired),
+        clock=arrival.clock,
     )
     acks: list[Ack] = []
     again = False

@@ -215,7 +215,8 @@ class Link:
         self._post(_CONTROL, acks_message([Ack(sha256(raw), error.code, now)], now))
 
     async def _take(self, frame: Frame) -> None:
-        durable = await self._shell.step(receive, Arrival(self.member, self.node, frame))
+        arrival = Arrival(self.member, self.node, frame, not self._shell.clock.wrong())
+        durable = await self._shell.step(receive, arrival)
         taken = durable.value
         self._post(_CONTROL, acks_message(taken.acks, self._shell.now()))
         self._carry_out(durable.part(effects_of))
