@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +243,29 @@ def test_caret_stands_under_the_value_in_xml(
 def test_a_homoglyph_is_named(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["label", "parse", text]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_names_of_levels_are_printed_in_utf8_whatever_the_locale_says(more: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "intelshare", "label", "parse", "//FIN TL IV", *more],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert "KÄYTTÖ RAJOITETTU" in done.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["label", "parse", "SECRET", "--at", "soon"], "--at"),
+        (["treaty", "timeline", "paris", "--as-of", "soon"], "--as-of"),
+        (["treaty", "new", "x", "--party", "FRA", "--party", "USA", "--in-force", "soon"], "--in-force"),
+    ],
+)
+def test_a_wrong_time_names_the_option_that_has_it(
+    words: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    assert f"--> {option}\n" in capsys.readouterr().err

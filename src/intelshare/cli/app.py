@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -104,5 +105,8 @@ def _of_file(error: OSError) -> IntelshareError:
 
 
 def main() -> NoReturn:
-    """Entry point of the ``intelshare`` script."""
+    """Entry point of the ``intelshare`` script. It prints UTF-8 in every locale: names of levels need it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
