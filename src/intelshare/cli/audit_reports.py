@@ -49,8 +49,8 @@ def report(node: Standing, treaty: str, since: str | None, until: str | None, fo
 
     request = pb.ReportRequest(
         treaty=treaty,
-        since=moment(since) if since else 0,
-        until=moment(until) if until else 0,
+        since=moment(since, "--since") if since else 0,
+        until=moment(until, "--until") if until else 0,
     )
     text = node.operate("Report", request).text
     if form == "json":

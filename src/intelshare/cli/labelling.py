@@ -313,8 +313,8 @@ def read_label(text: str, source: str, at: Instant, *, writing: bool = False) ->
         raise LabelError(error.code, error.message, place=place, hint=error.hint) from None
 
 
-def moment(text: str | None) -> Instant:
-    """The instant that a person wrote, or now. Raises ConfigError INPUT_INVALID."""
+def moment(text: str | None, option: str = "--at") -> Instant:
+    """The instant that a person wrote in an option, or now. Raises ConfigError INPUT_INVALID."""
     import time
 
     from intelshare.instant import Instant
@@ -328,6 +328,6 @@ def moment(text: str | None) -> Instant:
         raise ConfigError(
             "INPUT_INVALID",
             f"not a time: {error}",
-            place=Place("--at"),
+            place=Place(option),
             hint="2026-05-01 or 2026-05-01T12:00:00Z",
         ) from None

@@ -237,7 +237,7 @@ def matrix(
     from intelshare.instant import show
     from intelshare.policy_tools import matrix as build
 
-    world, when = world_of(paths), moment(as_of)
+    world, when = world_of(paths), moment(as_of, "--as-of")
     listed = sorted(set(members) or {party.member for treaty in world.treaties for party in treaty.parties})
     unknown = [member for member in listed if member not in world.members]
     if unknown:

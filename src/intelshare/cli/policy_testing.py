@@ -136,7 +136,7 @@ def _run(
     from intelshare.cli.policy_files import Shelf, find
     from intelshare.policy_tools import Result, Severity, failed, result_of
 
-    files, shelf = find(paths), Shelf(moment(as_of))
+    files, shelf = find(paths), Shelf(moment(as_of, "--as-of"))
     benches, results = _benches(files, shelf)
     tried: list[tuple[World, Trial]] = []
     for world, trial in _trials(benches, words):

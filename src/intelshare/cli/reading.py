@@ -67,7 +67,7 @@ def inbox(
         unread=unread,
         sender=sender.upper(),
         category=category,
-        since=0 if since is None else moment(since),
+        since=0 if since is None else moment(since, "--since"),
         limit=limit,
     )
     (out.event if follow else out.document)("inbox", plain(found))

@@ -81,7 +81,7 @@ def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
 @printing
 def show(paths: tuple[Path, ...], as_of: str | None, profile: str | None, out: Out) -> None:
     """Show each treaty of PATHS: its terms, its articles, its parties by state, rows, text hash, source."""
-    found, now = treaties_of(paths, profile), moment(as_of)
+    found, now = treaties_of(paths, profile), moment(as_of, "--as-of")
     out.document("treaty-terms", _terms(found, now))
     for each in found:
         _show(each, now, out)
@@ -142,7 +142,7 @@ def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> 
     from intelshare.packs import builtin_registry
     from intelshare.policy_tools import TERMS, summary
 
-    found, now = read_treaties(paths), moment(as_of)
+    found, now = read_treaties(paths), moment(as_of, "--as-of")
     columns = {each.id: summary(each, now, builtin_registry()) for each in found}
     if out.json or form == "json":
         Out(json=True).document("treaty-terms", _terms(found, now))

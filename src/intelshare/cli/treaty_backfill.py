@@ -56,7 +56,7 @@ def backfill(
     from intelshare.wire.v1 import user_pb2 as pb
 
     request = pb.BackfillRequest(treaty=treaty, recipient=recipient.upper())
-    request.since = 0 if since is None else max(moment(since), 0)
+    request.since = 0 if since is None else max(moment(since, "--since"), 0)
     offers = _offers(client, request)
     entries = offers
     if offers and not dry_run:

@@ -164,7 +164,7 @@ def new(
     if len(set(members)) < max(len(members), 2):
         message = "a treaty has two parties or more, each once"
         raise ConfigError("INPUT_INVALID", message, place=Place("--party"))
-    day: date = to_datetime(moment(in_force)).date()
+    day: date = to_datetime(moment(in_force, "--in-force")).date()
     files = skeleton(treaty_id, Kind(kind), members, day, registry)
     try:
         # Read back first: an id that no file may have is refused before anything is written.
