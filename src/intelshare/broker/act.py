@@ -161,7 +161,7 @@ def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         raise CryptoError("SIGNER_NOT_AUTHORISED", f"{member} signs an act of {said.member}")
     check(said)
     if not inbound.clock:
-        # A suspension taken in while the clock is a year ahead would hold in a year.
+        # A suspension taken in while the clock is two days ahead would hold in two days.
         raise DeliveryError(
             "CLOCK",
             "the own clock is wrong: nobody can say from when the act holds",
