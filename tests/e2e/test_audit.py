@@ -46,6 +46,9 @@ def test_the_head_shows_who_has_seen_the_log(pair: tuple[Path, Path]) -> None:
     shown = ok("audit", "head", "--folder", fra).out
     assert "checkpoint of" in shown
     assert "USA" in shown
+    # An auditor on another machine has a profile and no data folder.
+    assert ok("audit", "head", "--as", fra / "users" / "operator").out == shown
+    assert intelshare("audit", "head").code == 2
 
 
 def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7(

@@ -75,7 +75,12 @@ def init(
     code = member.upper()
     plan = Founding(MemberCode(code), _name_of(code), safe_name(name, source="--node"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("ID_CONFLICT", "something is there already", place=Place(str(folder)))
+        raise ConfigError(
+            "ID_CONFLICT",
+            "something is there already",
+            place=Place(str(folder)),
+            hint="name a new folder; a member is founded once",
+        )
     secret = _new_passphrase(passphrase, dev=dev)
     listen = {"host": host, "advertise": advertise, "peer_port": peer_port, "user_port": user_port}
     founded = _make(folder, plan, secret, listen, dev=dev)

@@ -88,15 +88,13 @@ def list_(node: Standing, out: Out) -> None:
 
 
 @member.command(
-    epilog=examples(
-        "intelshare member fingerprint --folder fra", "intelshare member fingerprint usa.member --folder fra"
-    )
+    epilog=examples("intelshare member fingerprint --folder fra", "intelshare member fingerprint usa.member")
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
 @printing
 @on_folder
 def fingerprint(node: Standing, out: Out, file: Path | None) -> None:
-    """Print the own fingerprint, to be read out; or that of a member FILE."""
+    """Print the own fingerprint, to be read out; or that of a member FILE, which needs no folder."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     if file is not None:

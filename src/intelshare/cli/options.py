@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-folder_option = click.option(
-    "--folder",
-    envvar="INTELSHARE_FOLDER",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Data folder of the node (else INTELSHARE_FOLDER).",
+_folder = partial(
+    click.option, "--folder", envvar="INTELSHARE_FOLDER", type=click.Path(file_okay=False, path_type=Path)
 )
+folder_option = _folder(required=True, help="Data folder of the node (else INTELSHARE_FOLDER).")
 
 
 def printing(function: F) -> F:
@@ -79,11 +76,19 @@ def connect(profile: str | None) -> Client:
 def on_folder(function: F) -> F:
     """``--folder``, ``--as`` and where the passphrase comes from; the command gets ``node`` (Standing)."""
 
-    @folder_option
-    @click.option("--as", "profile", metavar="FOLDER", help="Operator's profile, if the node runs.")
+    @_folder(help="Data folder of the node (else INTELSHARE_FOLDER); not needed with a profile.")
+    @click.option(
+        "--as",
+        "--profile",
+        "profile",
+        metavar="FOLDER",
+        help="Operator's or auditor's profile, if the node runs; with --folder else the operator's there.",
+    )
     @passphrase
     @wraps(function)
-    def command(*args: Any, folder: Path, profile: str | None, passphrase: Passphrase, **given: Any) -> Any:
+    def command(
+        *args: Any, folder: Path | None, profile: str | None, passphrase: Passphrase, **given: Any
+    ) -> Any:
         from intelshare.cli.standing import Standing
 
         return function(*args, node=Standing(folder, passphrase, profile), **given)

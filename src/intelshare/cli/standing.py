@@ -22,7 +22,7 @@ class Passphrase:
         self._descriptor = descriptor
         self._folder = folder
 
-    def of(self, folder: Path) -> Passphrase:
+    def of(self, folder: Path | None) -> Passphrase:
         """The same for the vault of this folder."""
         return Passphrase(self._file, self._descriptor, folder)
 
@@ -57,24 +57,33 @@ class Passphrase:
 
 
 class Standing:
-    """The node of a data folder, running or not."""
+    """The node of a data folder, running or not; without a folder the running node of a profile."""
 
-    def __init__(self, folder: Path, passphrase: Passphrase, profile: str | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, passphrase: Passphrase, profile: str | None = None) -> None:
+        self._folder = folder
         self.passphrase = passphrase.of(folder)
         self._profile = profile
+
+    @property
+    def folder(self) -> Path:
+        """The data folder. Raises click.UsageError if none was named."""
+        import click
+
+        if self._folder is None:
+            raise click.UsageError("Missing option '--folder'.", click.get_current_context())
+        return self._folder
 
     def operate(self, method: str, request: Message) -> Any:
         """One call of the Operations service, by the running node or on the folder of one that does not run.
 
         Raises what either raises.
         """
-        if (self.folder / "run.json").exists():
+        if self._folder is None or (self._folder / "run.json").exists():
             try:
                 return self.ask(method, request)
             except ConfigError as error:
                 # Left over by a node that was killed: the lock decides.
-                if error.code != "NODE_UNREACHABLE":
+                if error.code != "NODE_UNREACHABLE" or self._folder is None:
                     raise
         # Only now: a running node is asked without loading one here.
         from intelshare.node.offline import operate_offline
@@ -91,8 +100,13 @@ class Standing:
 
         Raises what ``Client`` raises.
         """
-        from intelshare.client import Client, read_profile
+        import os
 
+        from intelshare.client import Client, choose_profile, read_profile
+
+        if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
+            with Client(read_profile(chosen[0])) as client:
+                return client.operate(method, request)
         folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
         if not folder.exists():
             raise ConfigError(
