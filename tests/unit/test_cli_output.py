@@ -8,7 +8,7 @@ import json
 import pytest
 
 from intelshare.cli import run
-from intelshare.cli.output import Out, Table, draw, error_lines
+from intelshare.cli.output import Out, Table, draw, error_lines, print_error
 from intelshare.errors import ConfigError, Place, PolicyFileError
 
 
@@ -97,6 +97,15 @@ def test_a_failing_command_with_json_gives_one_document_too(capsys: pytest.Captu
     assert document["code"] == "UNKNOWN_LEVEL"
     assert document["place"]["column"] == 3
     assert told.err.startswith("error[UNKNOWN_LEVEL]")
+
+
+def test_an_error_that_does_not_say_what_next_has_it_from_its_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_error(ConfigError("ID_CONFLICT", "something is there already"), as_json=True)
+    told = capsys.readouterr()
+    assert "hint: Choose another name" in told.err
+    assert json.loads(told.out)["hint"].startswith("Choose another name")
 
 
 def test_a_wrong_command_line_is_an_error_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

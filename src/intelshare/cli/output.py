@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TextIO
 
+from intelshare.cli.codes import catalogue
 from intelshare.cli.columns import fit
 from intelshare.errors import IntelshareError, Place
 from intelshare.text import visible, width
@@ -162,7 +163,12 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
 
 
 def print_error(error: IntelshareError, *, as_json: bool) -> None:
-    """What, where, what next, on stderr; with ``--json`` also the one document on stdout."""
+    """What, where, what next, on stderr; with ``--json`` also the one document on stdout.
+
+    Where the error does not say what next, its code does.
+    """
+    if not error.hint and (known := catalogue().get(error.code)) is not None:
+        error.hint = known.next
     sys.stderr.write("\n".join(error_lines(error)) + "\n")
     if as_json:
         content = {
