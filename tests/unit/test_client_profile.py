@@ -72,3 +72,15 @@ def test_no_profile_at_all_says_where_they_come_from(tmp_path: Path) -> None:
         find_profile(None, {"HOME": str(tmp_path)}, Path("/"))
     assert caught.value.code == "NOT_FOUND"
     assert "user add" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("text", "code"), [('profil = "x"', "FIELD_UNKNOWN"), ("profile = 1", "FIELD_TYPE")])
+def test_a_mistyped_setting_of_the_folder_is_said_not_passed_over(
+    tmp_path: Path, text: str, code: str
+) -> None:
+    (tmp_path / ".intelshare.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        find_profile(None, {}, tmp_path)
+    assert caught.value.code == code
+    assert caught.value.place is not None
+    assert ".intelshare.toml" in caught.value.place.source

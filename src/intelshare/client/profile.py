@@ -99,7 +99,7 @@ def find_profile(given: str | None, environment: Mapping[str, str], here: Path) 
 
 
 def choose_profile(given: str | None, environment: Mapping[str, str], here: Path) -> tuple[Path, str] | None:
-    """The folder of the profile that holds here, and what says so. Raises ConfigError FILE_SYNTAX."""
+    """The folder of the profile that holds here, and what says so. ConfigError FILE_SYNTAX, FIELD_*."""
     if given:
         return Path(given), "--as"
     if named := environment.get("INTELSHARE_PROFILE"):
@@ -188,11 +188,17 @@ def _local(here: Path) -> tuple[Path, str] | None:
         if not path.is_file():
             continue
         try:
-            found = tomllib.loads(path.read_text("utf-8")).get("profile")
+            table = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError("FILE_SYNTAX", str(error), place=Place(str(path))) from None
-        if isinstance(found, str):
-            return folder / found, str(path)
+        for name, value in table.items():
+            if name != "profile":
+                raise ConfigError(
+                    "FIELD_UNKNOWN", f'there is no setting "{name}"', place=Place(str(path), field=name)
+                )
+            if not isinstance(value, str):
+                raise ConfigError("FIELD_TYPE", f"{name} must be a text", place=Place(str(path), field=name))
+            return folder / value, str(path)
     return None
 
 
