@@ -40,6 +40,10 @@ def test_members_are_completed_also_in_a_list(tmp_path: Path) -> None:
     assert "USA,NATO" in completions("send", "--to", "USA,NA", at=tmp_path)
 
 
+def test_treaties_of_acts_are_completed(tmp_path: Path) -> None:
+    assert completions("treaty", "suspend", "par", at=tmp_path) == ["paris"]
+
+
 def test_ids_are_those_that_this_profile_has_seen(tmp_path: Path) -> None:
     one, other = profile(tmp_path / "one"), profile(tmp_path / "other")
     see(one, ["3f9a1c22" + "0" * 24, "3f000000" + "0" * 24])

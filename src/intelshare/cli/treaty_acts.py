@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from intelshare.cli.completing import members
+from intelshare.cli.completing import members, treaties
 from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
 from intelshare.cli.output import Out, Table
@@ -29,7 +29,7 @@ _VERBS: Final = {
     "reinstate": "reinstates its part in",
 }
 
-_treaty = click.argument("treaty")
+_treaty = click.argument("treaty", shell_complete=treaties)
 _effective = click.option(
     "--effective", metavar="TIME", help="From when it holds: a date, a time, 36h or 90d; else now."
 )
@@ -140,7 +140,7 @@ def reinstate(client: Client, out: Out, treaty: str, effective: str | None, yes:
 @click.option(
     "--member", default="", metavar="MEMBER", shell_complete=members, help="Only the acts of this member."
 )
-@click.option("--treaty", default="", help="Only acts about this treaty.")
+@click.option("--treaty", default="", shell_complete=treaties, help="Only acts about this treaty.")
 @printing
 @talking
 def acts(client: Client, out: Out, member: str, treaty: str) -> None:
@@ -179,7 +179,7 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
 
 
 @click.command(epilog=examples("intelshare treaty state", "intelshare treaty state demo-climate"))
-@click.argument("treaty", default="")
+@click.argument("treaty", default="", shell_complete=treaties)
 @printing
 @talking
 def state(client: Client, out: Out, treaty: str) -> None:
@@ -198,7 +198,7 @@ def state(client: Client, out: Out, treaty: str) -> None:
 
 
 @click.command(epilog=examples("intelshare treaty resume USA"))
-@click.argument("member")
+@click.argument("member", shell_complete=members)
 @_yes
 @printing
 @talking
