@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,17 +12,32 @@ from intelshare.audit.records import ConsentSaid, EntryType
 from intelshare.broker.consent import Answering, Asking, State, answer, consents, request
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import anything_over, expire
+from intelshare.broker.hello import acknowledge, begin
 from intelshare.broker.recall import Recalling, recall
 from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.tables import BULLETIN, CONSENT, INBOX, UserRow
+from intelshare.broker.resend import resend
+from intelshare.broker.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
 from intelshare.broker.watch import Cursor, watch
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.errors import DeliveryError
-from intelshare.ids import MemberCode
+from intelshare.ids import Incarnation, ManifestDigest, MemberCode
 from intelshare.instant import HOUR, NEVER, Instant
-from intelshare.ports import Plan, Put, changed
-from line_world import arrive, codes, entries, hand_over, met, pair_of, rows, said, send, with_law
+from intelshare.ports import Delete, Plan, Put, changed
+from line_world import (
+    arrive,
+    codes,
+    entries,
+    everything,
+    hand_over,
+    met,
+    pair_of,
+    rows,
+    said,
+    say_hello,
+    send,
+    with_law,
+)
 
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
@@ -315,6 +331,33 @@ def test_what_went_under_a_consent_that_has_ended_is_not_shown_as_sent_for_ever(
     assert word(fra) == "in doubt"
 
 
+def test_a_node_that_forgot_that_a_consent_was_taken_back_hears_it_again(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    carry(members, grant(ken, bulletin), "KEN", "FRA")
+    before = everything(fra)
+    taken_back = grant(ken, bulletin, grant=False)
+    (taken,) = carry(members, taken_back, "KEN", "FRA")
+    ken.do(acknowledge, FRA, taken.acks)
+    _forget(fra, before)
+    fra.node = replace(fra.node, incarnation=Incarnation(fra.node.incarnation + 1), trees={})
+    fra.do(begin)
+    assert word(fra) == "queued"
+    say_hello(fra, ken)
+    frames, _ = ken.do(resend, FRA, frozenset(), 1 << 20)
+    for frame in frames:
+        assert set(codes(arrive(fra, ken, frame.frame))) == {""}
+    assert rows(fra, CONSENT)[0].state == State.REFUSED
+    assert not hand_over(fra, "USA")
+
+
+def test_a_refusal_of_what_was_forgotten_is_tried_no_more(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    refusal = _say(ken, Consent(FRA, ManifestDigest(bytes(32)), (), USA, NEVER))
+    assert codes(arrive(fra, ken, refusal)) == [""]
+    assert rows(fra, CONSENT) == []
+
+
 def test_an_officer_does_not_answer_for_what_it_may_not_read(members: dict[str, Member]) -> None:
     fra, ken = members["FRA"], members["KEN"]
     other = text(OF_KEN, category="climate-disaster")
@@ -342,6 +385,16 @@ def test_a_peer_asks_about_so_many_recipients_and_no_more(
     row = rows(members["FRA"], CONSENT)[0]
     more = Consent(KEN, row.md, tuple(row.slots), MemberCode("DEU"), NEVER)
     assert codes(arrive(members["KEN"], members["FRA"], _say(members["FRA"], more))) == ["RATE"]
+
+
+def _forget(member: Member, before: Any) -> None:
+    """The disk is as it was."""
+    for table in TABLES:
+        key = table.key_of
+        kept = {key(row) for row in before[table.name]}
+        gone = [Delete(table, key(row)) for row in rows(member, table) if key(row) not in kept]
+        plan = Plan((*gone, *(Put(table, row) for row in before[table.name])), None)
+        member.store.perform_now(lambda _, plan=plan: plan)
 
 
 def _say(member: Member, consent: Consent) -> Any:

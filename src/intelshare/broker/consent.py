@@ -195,8 +195,13 @@ def hear(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     said = verified.read(Consent)
     if said.to != tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the consent is for another member")
-    own = tx.get(BULLETIN, said.md)
-    state = _answered(inbound, verified, said) if own is not None else _asked(inbound, said)
+    if tx.get(BULLETIN, said.md) is not None:
+        state = _answered(inbound, verified, said)
+    elif said.slots:
+        state = _asked(inbound, said)
+    else:
+        # A refusal of what the disk has forgotten: there is nothing to stop.
+        state = State.REFUSED
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
 
@@ -292,6 +297,8 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> State:
     """The originator's word about an own bulletin: what was withheld for want of it is decided again."""
     tx = inbound.tx
     asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
+    if asked is None and not said.slots:
+        return State.REFUSED
     if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
         raise _unknown(inbound.member)
     state = State.GRANTED if said.slots else State.REFUSED
@@ -330,7 +337,7 @@ def _asked(inbound: Inbound, said: Consent) -> State:
     """A peer asks about a bulletin that it has sent us, for slots that it has granted us."""
     tx = inbound.tx
     row = tx.get(INBOX, said.md)
-    if row is None or row.sender != inbound.member or not said.slots:
+    if row is None or row.sender != inbound.member:
         raise _unknown(inbound.member)
     claims = decode(Claims, open_secret(tx.node, INBOX.name, row.md, 0, row.sealed_claims))
     if not set(said.slots) <= {granted.slot for granted in claims.granted}:

@@ -37,7 +37,7 @@ from intelshare.broker.transaction import SELF, ToSay, Transaction
 from intelshare.broker.witness import remember
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Kind, StreamHead, Trust, TrustType
+from intelshare.crypto.records import Consent, Kind, StreamHead, Trust, TrustType
 from intelshare.delivery import BestReceipt, Cause, Stage
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.envelope import stream_start
@@ -51,7 +51,7 @@ from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 MAX_HEADS = 64
 
 MAX_RECALLS = 4096
-"""Recalls that a peer hears again after its start."""
+"""Recalls, and answers about consent, that a peer hears again after its start."""
 
 MAX_FILL = 1024
 """Numbers that one gap request brings back."""
@@ -148,8 +148,12 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
 
 
 def _recall_again(tx: Transaction, peer: MemberCode) -> None:
-    """A peer that has started anew may have come back with less: it must know what was recalled."""
-    for row in tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=MAX_RECALLS):
+    """A peer that has started anew may have come back with less: it must know what was recalled, and which
+    consents it was refused or has no more."""
+    recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=MAX_RECALLS)
+    consents = tx.view.find(STATEMENT, "number", peer, Kind.CONSENT, limit=MAX_RECALLS)
+    refusals = [row for row in consents if not decode(Consent, row.data).slots]
+    for row in (*recalls, *refusals):
         if tx.get(PENDING, row.leaf, peer) is None:
             tx.queue_again(row, peer, 0)
 
