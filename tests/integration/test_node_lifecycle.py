@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import start_node
 from intelshare.node.settings import read_settings, write_settings
+from intelshare.store.sidecar import read_sidecar
 from node_world import PASSPHRASE, Site, make_site, until
 
 PROGRAM = """
@@ -186,3 +188,17 @@ def test_a_wrong_setting_has_its_code_and_line(site: Site, line: str, code: str)
     assert caught.value.code == code
     assert caught.value.place is not None
     assert caught.value.place.line == path.read_text().split("\n").index(line) + 1
+
+
+async def test_threads_that_still_write_race_no_stop_and_nothing_is_written_after_it(site: Site) -> None:
+    node = await site.start()
+    with ThreadPoolExecutor(8) as threads:
+        written = [threads.submit(call) for _ in range(40) for call in (node._remember, node._show)]
+        await site.stop()
+        written += [threads.submit(call) for call in (node._remember, node._show)]
+    for one in written:
+        one.result()
+    assert not (site.root / "run.json").exists()
+    kept = read_sidecar(Folder(site.root).sidecar)
+    assert kept is not None
+    assert kept.clean

@@ -1,8 +1,7 @@
-"""A node from start to stop: what is opened in which order, what goes on beside the calls, how it ends.
+"""A node's start: what is opened in which order; and the process that it is.
 
-Start: lock and store, vault, what the disk remembers (sidecar), trust, world, a new incarnation (c6), ports,
-the directory that names them, links. Stop: no new calls, links end, the running commit is finished, and only
-then the clean-stop mark. A disk error ends it at once, without the mark, with a code other than 0.
+Lock and store, vault, what the disk remembers (sidecar), trust, world, a new incarnation (c6), ports, the
+directory that names them, links. A disk error ends the process at once, with a code other than 0.
 """
 
 from __future__ import annotations
@@ -13,14 +12,12 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
 from intelshare.broker.act import counting
-from intelshare.broker.checkpoint import checkpoint, due
-from intelshare.broker.end import anything_over, expire
 from intelshare.broker.hello import ask_again, begin
 from intelshare.broker.node import Node, with_acts, with_trust
 from intelshare.broker.register import documents
@@ -28,7 +25,7 @@ from intelshare.broker.tables import NODE, TABLES
 from intelshare.broker.transaction import SELF
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import to_pem
-from intelshare.errors import ConfigError, IntelshareError, StoreError
+from intelshare.errors import ConfigError
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import Instant
 from intelshare.labels import LabelReader
@@ -38,12 +35,13 @@ from intelshare.node.clock import Clock
 from intelshare.node.consents import consent_service
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
+from intelshare.node.house import RunningNode
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.policies import PolicyFiles, read_world
-from intelshare.node.renewal import renew, renew_and_tell
-from intelshare.node.running import EVERY, read_running, show_running
-from intelshare.node.servers import Ports, open_ports
+from intelshare.node.renewal import renew
+from intelshare.node.running import read_running, show_running
+from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.shell import Shell
 from intelshare.node.sidecar import check_database, check_memory, standing
@@ -54,7 +52,7 @@ from intelshare.ports import Store
 from intelshare.private import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
 from intelshare.store.folder import Locked, lock
-from intelshare.store.sidecar import Sidecar, write_sidecar
+from intelshare.store.sidecar import write_sidecar
 from intelshare.store.sqlite import open_store
 from intelshare.trust import Endpoint, TrustView
 from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
@@ -68,129 +66,6 @@ _SERVICES: Final = (
     ("Tasks", tasks),
 )
 """Of user.proto: what the user port offers."""
-
-RENEWAL_EVERY: Final = 60
-"""Seconds between looks at what is due."""
-
-POLICY_EVERY: Final = 2
-"""Seconds between looks whether a policy file has changed."""
-
-
-LAST_WORD: Final = 0.5
-"""Seconds that a node which stops gives its peers to take the last checkpoint."""
-
-
-class RunningNode:
-    """A node that serves. Made by ``start_node``; must be stopped."""
-
-    def __init__(
-        self, shell: Shell, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
-    ) -> None:
-        self._locked = locked
-        self.shell = shell
-        self.links = links
-        self.ports = ports
-        self._policies = policies
-        self._remembered: Sidecar | None = None
-        running = (links.pump.run(), links.shredder.run(), self._keep_house())
-        self._tasks = [asyncio.create_task(loop) for loop in running]
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
-
-    @property
-    def user_port(self) -> int:
-        """Where own users call."""
-        return self.ports.user_port
-
-    @property
-    def peer_port(self) -> int:
-        """Where peers call."""
-        return self.ports.peer_port
-
-    async def failed(self) -> IntelshareError:
-        """Wait until the node must end by itself; the reason."""
-        return await asyncio.shield(self.shell.failed)
-
-    async def stop(self) -> None:
-        """End everything in order. The clean-stop mark is the last thing, and only after no failure."""
-        shell = self.shell
-        shell.log.info(Event.STOPPING)
-        shell.health.set("STOPPING")
-        if not shell.failed.done():
-            # What peers hold then tells whether somebody edits the log of a node that is off.
-            with contextlib.suppress(IntelshareError):
-                await self._say_where_the_log_stands(last=True)
-                await self.links.settled(LAST_WORD)
-        await self.links.close()
-        await self.ports.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        shell.folder.running.unlink(missing_ok=True)
-        if not shell.failed.done():
-            self._remember(clean=True)
-        shell.store.close()
-        self._locked.release()
-        shell.log.info(Event.STOPPED)
-
-    def _remember(self, *, clean: bool = False) -> None:
-        shell = self.shell
-        now = shell.store.query(lambda view: standing(view, shell.incarnation, clean=clean))
-        if now != self._remembered:
-            write_sidecar(shell.folder.sidecar, now)
-            self._remembered = now
-
-    async def _keep_house(self) -> None:
-        shell, looked, shown = self.shell, 0, self.shell.health.codes
-        while True:
-            await asyncio.sleep(1)
-            self.links.tick()
-            for chore in (self._end_what_is_over, self.links.review, self._say_where_the_log_stands):
-                await self._unless_full(chore)
-            await asyncio.to_thread(self._remember)
-            looked += 1
-            if looked % EVERY == 0 or shell.health.codes != shown:
-                shown = shell.health.codes
-                await asyncio.to_thread(show_running, shell, self.ports)
-            renewed = looked % POLICY_EVERY == 0 and await self._policies.follow()
-            if looked >= RENEWAL_EVERY or renewed:
-                looked = 0
-                try:
-                    await renew_and_tell(shell, self.links)
-                except IntelshareError as error:
-                    shell.noticed(error)
-                    shell.log.error(Event.RENEWAL_FAILED, code=error.code)
-
-    async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> None:
-        """A full disk puts it off; it is tried again in a second (promise P17)."""
-        try:
-            await chore()
-        except StoreError as error:
-            if error.code != "DISK_FULL":
-                raise
-
-    async def _end_what_is_over(self) -> None:
-        shell = self.shell
-        now = shell.now()
-        if shell.clock.wrong() or not shell.store.query(lambda view: anything_over(view, now)):
-            return
-        await self.links.act(expire)
-
-    async def _say_where_the_log_stands(self, *, last: bool = False) -> None:
-        """A checkpoint, if one is due: stored, in the sidecar, and only then sent (c19)."""
-        shell = self.shell
-        if not last and not shell.store.query(lambda view: due(shell.node, view, shell.now())):
-            return
-        done = await shell.step(checkpoint)
-        await asyncio.to_thread(self._remember)
-        self.links.carry_out(done)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.shell.log.error(Event.DEFECT, exception=type(error).__name__)
-            if not self.shell.failed.done():
-                known = isinstance(error, IntelshareError)
-                self.shell.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]
 
 
 async def start_node(
