@@ -38,7 +38,7 @@ def read_piece(path: str) -> Piece:
     INPUT_INVALID (a text that is not UTF-8).
     """
     if path == "-":
-        return _text(sys.stdin.buffer.read(MAX_CONTENT + 1), "standard input")
+        return text_piece(sys.stdin.buffer.read(MAX_CONTENT + 1), "standard input")
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_CONTENT + 1)
@@ -54,7 +54,7 @@ def read_piece(path: str) -> Piece:
     if ".stix" in suffixes:
         return Piece(STIX, "application/stix+json;version=2.1", _bounded(content, path))
     if (suffixes[-1] if suffixes else "") in _TEXT_SUFFIXES:
-        return _text(content, path)
+        return text_piece(content, path)
     import mimetypes
 
     media = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -147,7 +147,8 @@ def check_size(pieces: list[Piece]) -> None:
         )
 
 
-def _text(content: bytes, source: str) -> Piece:
+def text_piece(content: bytes, source: str) -> Piece:
+    """A text; ``source`` names it in errors. Raises ConfigError INPUT_INVALID, TOO_LARGE."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -192,25 +192,19 @@ def _send_text(
     asked: pb.RequestEntry,
     **given: Any,
 ) -> int:
-    """A text of ours instead of a file."""
-    import tempfile
-    from pathlib import Path
-
-    label = label or _lowest(client.profile.member)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "text.txt"
-        file.write_text(text + "\n", "utf-8")
-        return _send(
-            context,
-            client,
-            out,
-            file=str(file),
-            label=label,
-            category=asked.category,
-            in_reply_to=asked.bulletin.hex(),
-            yes=True,
-            **given,
-        )
+    """A text of ours instead of a file; it is never written to the disk in the open."""
+    return _send(
+        context,
+        client,
+        out,
+        file="-",
+        text=text,
+        label=label or _lowest(client.profile.member),
+        category=asked.category,
+        in_reply_to=asked.bulletin.hex(),
+        yes=True,
+        **given,
+    )
 
 
 def _lowest(member: str) -> str:

@@ -103,7 +103,7 @@ def send(client: Client, out: Out, **given: Any) -> int:
 
 
 def deliver(client: Client, out: Out, given: dict[str, Any]) -> int:
-    """What ``send`` does with its options; ``rfi`` sends so too. The exit code."""
+    """What ``send`` does; ``rfi`` sends so too, also a ``text`` instead of a file. The exit code."""
     from intelshare.cli import tables
 
     request = _request(given)
@@ -173,7 +173,9 @@ def _pieces(given: dict[str, Any], now: Instant) -> list[tuple[Any, str]]:
         label = checked(own or given["label"], "the title", "--title-label" if own else "--label")
         pieces.append((drafting.title_piece(given["title"]), label))
     if file is not None:
-        pieces.append((drafting.read_piece(file), checked(given["label"], file, "--label")))
+        text = given.get("text")
+        piece = drafting.read_piece(file) if text is None else drafting.text_piece(text.encode(), "--reason")
+        pieces.append((piece, checked(given["label"], file, "--label")))
     for text in given["portions"]:
         path, label = drafting.split_portion(text)
         pieces.append((drafting.read_piece(path), checked(label, path, "--portion")))
@@ -237,6 +239,8 @@ def _resolving(given: dict[str, Any], key: str, request: pb.SubmitRequest) -> st
     if profile:
         words += ["--as", profile]
     command = shlex.join([*words, "--key", key])
+    if given.get("text") is not None:
+        return f"printf %s {shlex.quote(given['text'])} | {command}"
     return f"{command}  (with the same text on standard input)" if given["file"] in (None, "-") else command
 
 

@@ -1,0 +1,73 @@
+"""``rfi decline`` sends a text of its own: it stays off the disk, and a lost answer can be resolved."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from intelshare.cli import run
+from intelshare.client import Profile, content_digest, write_profile
+from intelshare.errors import DeliveryError
+from intelshare.wire.v1 import user_pb2 as pb
+
+REQUEST = bytes.fromhex("3f9a1c22" * 4)
+
+
+class Lost:
+    """A node whose answers to what is sent are lost."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.sent: list[pb.SubmitRequest] = []
+
+    def requests(self) -> Any:
+        """One open request of USA."""
+        entry = pb.RequestEntry(bulletin=REQUEST, member="USA", own=False, state="open", category="cyber")
+        return SimpleNamespace(entries=[entry])
+
+    def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
+        """Keeps it, and loses the answer."""
+        self.sent.append(request)
+        raise DeliveryError("OUTCOME_UNKNOWN", "the answer was lost")
+
+
+@pytest.fixture(name="lost")
+def _lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lost:
+    profile = Profile(
+        tmp_path / "m.durand", "FRA", "m.durand", "127.0.0.1:1", "", "one.fra.intelshare.internal"
+    )
+    write_profile(profile, certificate=b"c", key=b"k", authority=b"a")
+    client = Lost(profile)
+
+    @contextmanager
+    def connect(_: str | None) -> Iterator[Any]:
+        yield client
+
+    monkeypatch.setattr("intelshare.cli.options.connect", connect)
+    monkeypatch.setattr("tempfile.mkdtemp", None)
+    return client
+
+
+def test_a_lost_decline_is_resolved_by_the_command_that_is_printed(
+    lost: Lost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "we don't know; $HOME is not touched"
+    words = ["rfi", "decline", "3f9a1c22", "--reason", reason, "--label", "//FRA NP", "--as", "x"]
+    assert run(words) == 11
+    hint = capsys.readouterr().err.partition("hint: run: ")[2].strip()
+    left, _, right = hint.partition(" | ")
+    printed = shlex.split(left)
+    assert printed == ["printf", "%s", reason]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(reason.encode())))
+    assert run(shlex.split(right)[1:]) == 11
+    first, again = lost.sent
+    assert first.key == again.key
+    assert content_digest(first) == content_digest(again)
