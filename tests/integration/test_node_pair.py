@@ -127,3 +127,17 @@ async def _revoke_own_node(site: Site) -> None:
     signed = renew_directory(directory, directory_signer(shell), shell.now(), revoke=[revocation])
     await shell.step(adopt, signed, then=shell.swap)
     await site.running.links.act(announce, ["FRA"])
+
+
+async def test_status_tells_counts_to_overseers_alone(pair: tuple[Site, Site]) -> None:
+    """A log that grows, or a queue, would tell an analyst of what it may not see (attacks.md row 51)."""
+    fra, usa = pair
+    await usa.stop()
+    async with fra.client("a") as analyst:
+        await analyst.send(["USA"], "waits")
+    seen = {}
+    for role in ("a", "r", "o", "u"):
+        async with fra.client(role) as client:
+            status = await client.operations.Status(pb.StatusRequest())
+        seen[role] = status.log_size > 0, [peer.queued > 0 for peer in status.peers]
+    assert seen == {"a": (False, [False]), "r": (False, [False]), "o": (True, [True]), "u": (True, [True])}

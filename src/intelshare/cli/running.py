@@ -103,7 +103,8 @@ def _show(found: Any, out: Out) -> int:
     out.line(f"{found.member}  {found.node}")
     codes = f" ({', '.join(found.codes)})" if found.codes else ""
     out.line(f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}")
-    out.line(f"incarnation {found.incarnation:016x}  log entries {found.log_size}")
+    entries = f"  log entries {found.log_size}" if found.log_size else ""
+    out.line(f"incarnation {found.incarnation:016x}{entries}")
     if found.peers:
         out.table(peer_table(found.peers))
     else:

@@ -238,8 +238,8 @@ def peer_table(peers: Iterable[pb.PeerStatus]) -> Table:
             peer.member,
             peer.state,
             short_time(peer.since),
-            str(peer.queued),
-            str(peer.unacknowledged),
+            str(peer.queued or ""),
+            str(peer.unacknowledged or ""),
             short_time(peer.directory_expires),
             peer.last_error,
         )

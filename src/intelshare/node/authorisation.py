@@ -19,7 +19,9 @@ ROLES: Final = frozenset((ANALYST, OFFICER, OPERATOR, AUDITOR))
 """What the register may say of a user."""
 
 _WRITERS: Final = frozenset((ANALYST, OFFICER))
-_OVERSEERS: Final = frozenset((OPERATOR, AUDITOR))
+OVERSEERS: Final = frozenset((OPERATOR, AUDITOR))
+"""Who sees how much there is; whoever reads bulletins sees only what it may read (attacks.md row 51)."""
+
 _ACTORS: Final = frozenset((OFFICER, OPERATOR))
 
 MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
@@ -51,18 +53,18 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Tasks/Meet": _WRITERS,
     "/intelshare.v1.Operations/Status": ROLES,
     "/intelshare.v1.Operations/AddUser": frozenset((OPERATOR,)),
-    "/intelshare.v1.Operations/ListUsers": _OVERSEERS,
+    "/intelshare.v1.Operations/ListUsers": OVERSEERS,
     "/intelshare.v1.Operations/RevokeUser": frozenset((OPERATOR,)),
     "/intelshare.v1.Operations/ExportMember": frozenset((OPERATOR,)),
     "/intelshare.v1.Operations/ImportMember": frozenset((OPERATOR,)),
     "/intelshare.v1.Operations/ListMembers": ROLES,
-    "/intelshare.v1.Operations/VerifyAudit": _OVERSEERS,
-    "/intelshare.v1.Audit/Head": _OVERSEERS,
-    "/intelshare.v1.Audit/Prove": _OVERSEERS,
-    "/intelshare.v1.Audit/ListEvidence": _OVERSEERS,
-    "/intelshare.v1.Audit/ExportEvidence": _OVERSEERS,
+    "/intelshare.v1.Operations/VerifyAudit": OVERSEERS,
+    "/intelshare.v1.Audit/Head": OVERSEERS,
+    "/intelshare.v1.Audit/Prove": OVERSEERS,
+    "/intelshare.v1.Audit/ListEvidence": OVERSEERS,
+    "/intelshare.v1.Audit/ExportEvidence": OVERSEERS,
     "/intelshare.v1.Audit/SettleEvidence": frozenset((OPERATOR,)),
-    "/intelshare.v1.Audit/Report": _OVERSEERS,
+    "/intelshare.v1.Audit/Report": OVERSEERS,
     "/grpc.health.v1.Health/Check": ROLES | {PEER},
 }
 

@@ -15,6 +15,7 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.node.audits import alarm_messages
+from intelshare.node.authorisation import OVERSEERS
 from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links
 from intelshare.node.logbook import verify_logs
@@ -30,8 +31,9 @@ MAX_NAME: Final = 64
 def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
-    async def status(_: UserCaller, __: pb.StatusRequest) -> pb.StatusResponse:
+    async def status(caller: UserCaller, _: pb.StatusRequest) -> pb.StatusResponse:
         node = shell.node
+        counts = shell.role_of(caller.user) in OVERSEERS
         own = node.trust.members[node.member]
         head = shell.store.query(lambda view: view.get(LOG_HEAD, node.incarnation))
         return pb.StatusResponse(
@@ -42,12 +44,12 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
             incarnation=node.incarnation,
             started_at=shell.started,
             peers=[
-                _peer_status(shell, links, member, uri.uri)
+                _peer_status(shell, links, member, uri.uri, counts=counts)
                 for member, held in sorted(node.trust.members.items())
                 if member != node.member and held.directory is not None
                 for uri in held.directory.nodes
             ],
-            log_size=head.size if head is not None else 0,
+            log_size=head.size if head is not None and counts else 0,
             version=__version__,
             alarms=alarm_messages(shell),
             directory_expires=own.directory.expires if own.directory is not None else 0,
@@ -157,10 +159,10 @@ def _user_message(row: UserRow) -> pb.User:
     )
 
 
-def _peer_status(shell: Shell, links: Links, member: MemberCode, node: str) -> pb.PeerStatus:
+def _peer_status(shell: Shell, links: Links, member: MemberCode, node: str, *, counts: bool) -> pb.PeerStatus:
     state, error = links.state(node)  # type: ignore[arg-type]
     held = shell.node.trust.members[member]
-    waiting, unacknowledged = shell.store.query(lambda view: queued(view, member))
+    waiting, unacknowledged = shell.store.query(lambda view: queued(view, member)) if counts else (0, 0)
     link = links.link(node)  # type: ignore[arg-type]
     expires = held.directory.expires if held.directory is not None else Instant(0)
     return pb.PeerStatus(
