@@ -28,6 +28,8 @@ MAX_KEY = 256
 """Characters of one key."""
 MAX_KEY_DOTS = 32
 """Dots before an equals sign: tomllib takes quadratic time over them."""
+MAX_FILE_DOTS = 8192
+"""Dots of all keys and headers: each is a table, and a kilobyte of memory."""
 _GONE = object()
 """Stands where an item was taken out of a list, so that the others keep their places."""
 T = TypeVar("T")
@@ -245,8 +247,13 @@ def read_table(text: str, name: str) -> Table:
     if odd is not None:
         place = source.at(odd, 1)
         raise PolicyFileError("FILE_SYNTAX", "the line ends are mixed", place=place, hint="use LF alone")
+    dots = 0
     for number, line in enumerate(text.split("\n"), 1):
-        if line.partition("=")[0].count(".") > MAX_KEY_DOTS and not line.lstrip().startswith("#"):
+        if line.lstrip().startswith("#"):
+            continue
+        own = line.partition("=")[0].count(".")
+        dots += own
+        if own > MAX_KEY_DOTS or dots > MAX_FILE_DOTS:
             raise PolicyFileError("TOO_LARGE", "a key has too many parts", place=source.at(number, 1))
     try:
         return Table(source, (), tomllib.loads(text))

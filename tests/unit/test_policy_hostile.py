@@ -1,8 +1,10 @@
 """Policy files by a fool or an enemy: each error has its code, line and caret, and none costs much."""
 
+import json
 import os
 import subprocess
 import sys
+from time import process_time
 
 import pytest
 
@@ -130,6 +132,41 @@ def test_all_of_it_is_told_at_once():
         ("FIELD_TYPE", 19),
         ("FIELD_TYPE", 20),
     ]
+
+
+def test_all_that_is_wrong_in_a_case_is_told_at_once(tmp_path, capsys):
+    path = tmp_path / "a_test.toml"
+    path.write_text("""[world]
+treaties = []
+[[case]]
+name = "x"
+from = "FRX"
+to = "UZA"
+label = "SECRTE"
+category = "cyber"
+expect = "dney"
+reason = "NOFORN"
+colour = 1
+""")
+    assert run(["policy", "check", str(path), "--json"]) == 1
+    told = [(one["code"], one["line"]) for one in json.loads(capsys.readouterr().out)["results"]]
+    assert told == [
+        ("PARTY_UNKNOWN", 5),
+        ("PARTY_UNKNOWN", 6),
+        ("UNKNOWN_LEVEL", 7),
+        ("FIELD_RANGE", 9),
+        ("FIELD_UNKNOWN", 11),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["[a{0}.b.c.d.e.f.g.h]", "[a{0}.b.c.d.e]\nb.c.d.e = 1", "a{0}.b.c.d.e.f.g.h = 1"]
+)
+def test_a_million_small_tables_are_too_large(line):
+    text = GOOD + "\n".join(line.format(number) for number in range(30_000))
+    start = process_time()
+    assert [told[0] for told in found(text)] == ["TOO_LARGE"]
+    assert process_time() - start < 1
 
 
 def test_mended_date_brings_no_second_error():

@@ -46,6 +46,14 @@ _STAND_INS: dict[str, object] = {
     "at": date(2000, 1, 1),
 }
 """What is harmless in a field that must be there; other fields are taken out."""
+_OF_CASES: dict[str, object] = {
+    "from": "FRA",
+    "to": "FRA",
+    "label": "TLP:CLEAR",
+    "category": "stand-in",
+    "expect": "allow",
+}
+"""The same in a case of a test."""
 
 
 def gather(
@@ -128,8 +136,10 @@ def _alone(error: PolicyFileError) -> PolicyFileError:
 
 
 def _follows(error: PolicyFileError, path: Path, mended: set[Path], lines: set[int]) -> bool:
-    """Whether it may only be due to a stand-in: dates of one row are held against each other."""
+    """Whether it may only be due to a stand-in: what one row says is held together."""
     if error.place is not None and error.place.line in lines:
+        return True
+    if error.code == "FIELD_RANGE" and (*path[:-1], "expect") in mended:
         return True
     if error.code != "FIELD_RANGE" or not path or path[-1] not in _DATES:
         return False
@@ -141,6 +151,8 @@ def _stand_in(path: Path, members: list[str]) -> object:
     if field == "member" and len(path) == 3:
         # A code of its own for every row, so that no second error comes of it.
         return members[int(path[1]) % len(members)]
+    if path[0] == "case" and field in _OF_CASES:
+        return _OF_CASES[field]
     return _STAND_INS.get(field) if isinstance(field, str) and "equivalence" not in path else None
 
 
