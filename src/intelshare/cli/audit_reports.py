@@ -11,6 +11,7 @@ import click
 from intelshare.cli.codes import Exit
 from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
+from intelshare.cli.markdown import markdown_table
 from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out, Table
 from intelshare.errors import ConfigError, Place
@@ -185,10 +186,7 @@ def _write_tables(found: Report, out: Out, *, markdown: bool) -> None:
         out.line(f"{'## ' if markdown else ''}{name}{'' if table.rows else ': none'}")
         if table.rows and markdown:
             out.line()
-            out.line("| " + " | ".join(table.columns) + " |")
-            out.line("|" + "---|" * len(table.columns))
-            for row in table.rows:
-                out.line("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+            out.block(markdown_table(table.columns, table.rows))
         elif table.rows:
             out.table(table, indent=2)
     if found.truncated:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.helping import examples
+from intelshare.cli.markdown import markdown_table
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table
 from intelshare.cli.policy_effects import build_world, world_of
@@ -150,9 +151,7 @@ def _list(members: Collection[str]) -> str:
 def _markdown(found: list[Effect]) -> str:
     if not found:
         return "The effect of the policy is the same."
-    rows = [_COLUMNS, tuple("---" for _ in _COLUMNS), *_rows(found)]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-    return f"**{_counted(found)}**\n\n{table}"
+    return f"**{_counted(found)}**\n\n{markdown_table(_COLUMNS, _rows(found))}"
 
 
 def _counted(found: list[Effect]) -> str:

@@ -12,6 +12,7 @@ import click
 
 from intelshare.cli.helping import Group, examples
 from intelshare.cli.labelling import moment
+from intelshare.cli.markdown import markdown_table
 from intelshare.cli.options import printing
 from intelshare.cli.output import Out, Table, align
 from intelshare.cli.policy_effects import paths_argument
@@ -147,10 +148,8 @@ def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> 
     if out.json or form == "json":
         Out(json=True).document("treaty-terms", _terms(found, now))
     elif form == "markdown":
-        rows = [("treaty", *TERMS), ("---",) * (len(TERMS) + 1)]
-        rows += [(name, *terms.values()) for name, terms in columns.items()]
-        for row in rows:
-            out.line("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        rows = [(name, *terms.values()) for name, terms in columns.items()]
+        out.block(markdown_table(("treaty", *TERMS), rows))
     else:
         for line in _side_by_side(columns, TERMS):
             out.line(line)
