@@ -217,6 +217,7 @@ def test_node_does_not_start_on_the_law_of_another_member(tmp_path):
     from intelshare.node.settings import Settings
 
     settings = Settings(MemberCode("DEU"), NodeUri("intelshare://deu.test/node/one"))
+    (tmp_path / "treaties").mkdir()
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "deu.toml").write_text(OVERLAY)
     assert read_world(Folder(tmp_path), settings).overlays["DEU"].forbid
