@@ -17,6 +17,9 @@ from intelshare.cli.helping import examples
 if TYPE_CHECKING:
     from intelshare.sim.plan import FaultPlan
 
+_MANY = 1000
+"""Seeds in which every row of both tables of promises.md is taken; else that is a failure too."""
+
 _SLOW = 30
 """Without --jobs, as many seeds as are worth a second process."""
 
@@ -99,27 +102,36 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
 
 def _run_many(seeds: range, bug: str, jobs: int) -> None:
     from intelshare.sim.draw import draw
+    from intelshare.sim.facts import rows
     from intelshare.sim.many import outcomes
 
     began, virtual, failed = time.monotonic(), 0, []
     words: Counter[str] = Counter()
     counts: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
     for out in outcomes(seeds, bug, jobs):
         virtual += out.virtual
         words += out.words
         counts += out.counts
+        taken += out.taken
         if out.invariant:
             failed.append(out)
             click.echo(f"seed {out.seed}: {out.invariant}: {out.what}")
     took = time.monotonic() - began
     click.echo("pairs: " + _counted(words))
     click.echo("events: " + _counted(counts))
+    untaken = [row for row in rows() if not taken[row]]
+    click.echo(
+        f"rows of promises.md taken: {len(rows()) - len(untaken)} of {len(rows())}; not: "
+        + (", ".join(untaken) or "none")
+    )
     click.echo(
         f"{len(seeds)} seeds, {len(failed)} failures; {virtual / 3_600_000_000:.1f} h of virtual time "
         f"in {took:.1f} s ({len(seeds) / took:.1f} seeds/s)"
     )
     if failed:
         _shrink(draw(failed[0].seed), bug)
+    if failed or (untaken and len(seeds) >= _MANY):
         sys.exit(1)
 
 

@@ -294,9 +294,11 @@ def _unproved(machine: Machine, machines: Machines) -> bool:
 
 
 def _is_hole(view: View, row: PairRow) -> bool:
-    """Whether the recipient knows that it lacks the number."""
-    streams = view.find(INCOMING, "key", limit=_ALL)
-    return any(row.incarnation == one.incarnation and row.sequence in missing(one) for one in streams)
+    """Whether the recipient knows that it lacks the number, or was told that it is void."""
+    streams = [one for one in _rows(view, INCOMING) if one.incarnation == row.incarnation]
+    return any(
+        row.sequence in missing(one) or row.sequence in Ranges.unpack(one.cancelled) for one in streams
+    )
 
 
 def _holes(view: View, peer: str) -> bool:

@@ -144,7 +144,8 @@ def draft_of(act: Act, now: Instant) -> Draft:
         portions.append(_portion(act, to, *_PORTIONS[choice]))
     until = Instant(now + act.lasts) if act.lasts else NEVER
     members = tuple(MemberCode(code) for code in to)
-    return Draft(members, Precedence(act.precedence), NEVER, until, tuple(portions))
+    valid, deliver = (until, NEVER) if act.what % 2 else (NEVER, until)
+    return Draft(members, Precedence(act.precedence), valid, deliver, tuple(portions))
 
 
 def about_request(draft: Draft, word: Word, now: Instant) -> Draft:

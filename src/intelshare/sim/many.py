@@ -8,9 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from intelshare.sim.bugs import BUGS, NONE
+from intelshare.sim.bugs import BUGS, NONE, Bug
 from intelshare.sim.draw import draw
 from intelshare.sim.run import Result, run
+
+MOST = 2001
+"""Below this a seed must see each planted bug."""
 
 _AT_ONCE = 10
 """Seeds that a worker takes at a time."""
@@ -79,9 +82,22 @@ def table(seeds: Sequence[int], jobs: int = 1) -> Iterator[Found]:
     """Every planted bug over these seeds: seen only where an invariant that should see it fails."""
     for bug in BUGS.values():
         failed = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
+        share = len(failed) / len(seeds)
+        if not failed:
+            failed = _first_after(seeds[-1], bug, jobs)
         yield Found(
             bug.name,
             ", ".join(sorted({out.invariant for out in failed})),
             failed[0].seed if failed else None,
-            len(failed) / len(seeds),
+            share,
         )
+
+
+def _first_after(last: int, bug: Bug, jobs: int) -> list[Outcome]:
+    """The first of the later seeds that sees a bug which these did not."""
+    for start in range(last + 1, MOST, _AT_ONCE * jobs):
+        seeds = range(start, min(start + _AT_ONCE * jobs, MOST))
+        found = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
+        if found:
+            return found[:1]
+    return []
