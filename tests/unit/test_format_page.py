@@ -139,16 +139,6 @@ def test_domains_and_contexts_of_the_page_are_those_of_the_code() -> None:
     assert [first, *(f"{room}/{other}" for other in others)] == [one.value.decode() for one in Context]
 
 
-def test_every_domain_has_at_most_one_construction() -> None:
-    """Two uses of a domain could give two meanings to the same bytes. Not used yet: pieces, bundle."""
-    sources = [file.read_text("utf-8") for file in sorted(SOURCE.rglob("*.py")) if file.name != "pae.py"]
-    # Vectors spell constructions out a second time: they are no construction of their own.
-    sources = [text for text in sources if "intelshare.conformance.shapes" not in text]
-    uses = {one: len(re.findall(rf"\bDomain\.{one.name}\b", "\n".join(sources))) for one in Domain}
-    assert [one.name for one, count in uses.items() if count > 1] == []
-    assert {one.name for one, count in uses.items() if not count} == {"KEY", "PIECES", "BUNDLE"}
-
-
 def test_sealed_columns_of_the_page_are_those_of_the_store() -> None:
     told = {(row[0], row[1]) for row in page.tables("| table | column | row id | slot | plaintext |")}
     columns = {(table.name, field.name) for table in TABLES for field in fields(table.row)}

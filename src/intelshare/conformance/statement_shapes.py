@@ -14,7 +14,7 @@ from intelshare.broker.act_record import check
 from intelshare.conformance.fields import plain, unplain
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.pae import Domain, key_id, pae
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Batch, Claims, Evidence, KeyRecord, Kind, Manifest, Portion, TreatyAct
 from intelshare.crypto.suites import SUITES
 from intelshare.envelope import stream_start
@@ -31,6 +31,7 @@ from intelshare.statement import (
     read_batch,
     verify,
 )
+from intelshare.statement.leaf import leaf_message
 from intelshare.trust import DirectoryDocument, HelloPayload, Revocation, RootDocument, hello
 
 _bytes = bytes.fromhex
@@ -125,7 +126,7 @@ def _taken(given: Case, batch: ReceivedBatch, keys: list[KeyRecord]) -> dict[str
     _CHECKS.get(layout, lambda _: None)(record)
     return {
         "record": plain(record),
-        "leaf_pae": pae(Domain.LEAF, bytes([statement.kind]), nonce, data).hex(),
+        "leaf_pae": leaf_message(statement.kind, nonce, data).hex(),
         "leaf_id": leaf_id(statement.kind, nonce, data).hex(),
     }
 

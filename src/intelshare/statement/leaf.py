@@ -36,9 +36,14 @@ class Statement:
     proof: bytes
 
 
+def leaf_message(kind: Kind, nonce: bytes, data: bytes) -> bytes:
+    """What is hashed into a statement's digest. The kind is inside, so that none can pass as another."""
+    return pae(Domain.LEAF, _KIND_BYTES[kind], nonce, data)
+
+
 def leaf_id(kind: Kind, nonce: bytes, data: bytes) -> LeafId:
-    """The digest of a statement. The kind is inside, so that none can pass as another."""
-    return LeafId(hashlib.sha256(b"\x00" + pae(Domain.LEAF, _KIND_BYTES[kind], nonce, data)).digest())
+    """The digest of a statement."""
+    return LeafId(hashlib.sha256(b"\x00" + leaf_message(kind, nonce, data)).digest())
 
 
 def parse_statement(kind: int, nonce: bytes, data: bytes, proof: bytes) -> Statement:
