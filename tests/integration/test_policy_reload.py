@@ -7,6 +7,7 @@ import asyncio
 
 from intelshare.audit.records import EntryType
 from intelshare.broker.tables import LOG
+from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
 
 LAW = """
@@ -84,3 +85,22 @@ async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Sit
     (fra.root / "away").rename(fra.root / "overlays")
     await until(lambda: not fra.running.shell.health.codes)
     assert await word(fra, await sent(fra), "USA") == "withheld"
+
+
+async def test_a_recall_reaches_its_recipient_although_nothing_may_be_released(
+    pair: tuple[Site, Site],
+) -> None:
+    fra, usa = pair
+    bulletin = await sent(fra)
+    await becomes(fra, bulletin, "accepted")
+    await usa.stop()
+    (fra.root / "overlays" / "fra.toml").write_text("nonsense = 1")
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    waits = await sent(fra)
+    async with fra.client("a") as analyst:
+        await analyst.bulletins.Recall(pb.RecallRequest(id=bulletin.hex(), reason="wrong"))
+    await usa.start()
+    await becomes(fra, bulletin, "destroyed")
+    assert await word(fra, waits, "USA") == "queued"
+    (fra.root / "overlays" / "fra.toml").unlink()
+    await becomes(fra, waits, "accepted")

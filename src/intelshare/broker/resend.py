@@ -47,13 +47,34 @@ def resend(
     stopped or may not go any more are not among them (promise P9); one with a receipt, for which only a peer
     that forgot has asked, is not looked at again until it asks again.
     """
-    tx = Transaction(node, view, now, random)
+    return _resend(Transaction(node, view, now, random), peer, busy, room, releases=True)
+
+
+def resend_but_releases(
+    node: Node,
+    view: View,
+    peer: MemberCode,
+    busy: Collection[LeafId],
+    room: int,
+    now: Instant,
+    random: Random,
+) -> Plan[Loaded]:
+    """While nothing may be released (promises P10, P17): receipts, recalls, acts and refusals still go."""
+    return _resend(Transaction(node, view, now, random), peer, busy, room, releases=False)
+
+
+def _resend(
+    tx: Transaction, peer: MemberCode, busy: Collection[LeafId], room: int, *, releases: bool
+) -> Plan[Loaded]:
+    view = tx.view
     found: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
     waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
             return tx.plan((_outbound(view, peer, found), True))
         statement = view.get(STATEMENT, pending.leaf)
+        if statement is not None and statement.kind == Kind.RELEASE and not releases:
+            continue
         if statement is None or not _goes(tx, statement):
             if statement is not None and _is_answered(tx, statement):
                 tx.delete(PENDING, pending.leaf, peer)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from intelshare.broker.handover import first_ready, handover
 from intelshare.broker.lists import queued
-from intelshare.broker.resend import first_pending, resend
+from intelshare.broker.resend import first_pending, resend, resend_but_releases
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
@@ -69,6 +69,7 @@ class Pump:
         """One round; whether another may bring more."""
         links, now = self._links(), self._shell.now()
         if not self.may_release():
+            await self._send_but_releases(links, now)
             return False
         rooms, again = {}, []
         for member, link in links.items():
@@ -95,6 +96,14 @@ class Pump:
         durable = await self._shell.step(resend, member, busy, room)
         link.queue.more = durable.value[1]
         link.hand(durable.part(lambda found: found[0]))
+
+    async def _send_but_releases(self, links: Mapping[MemberCode, Link], now: Instant) -> None:
+        """What is queued and is no release. ``more`` stays: the releases are left."""
+        for member, link in links.items():
+            link.queue.due(now)
+            if link.queue.more and (room := link.queue.room()) > 0:
+                durable = await self._shell.step(resend_but_releases, member, link.queue.busy(now), room)
+                link.hand(durable.part(lambda found: found[0]))
 
     async def _hand_over(self, rooms: Mapping[MemberCode, int]) -> None:
         durable = await self._shell.step(handover, rooms)

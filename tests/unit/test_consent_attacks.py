@@ -1,0 +1,95 @@
+"""A forwarder with a consent that is not one: attacks.md row 40, at the recipient, which believes nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import NOW, Member, draft, text, user
+from intelshare.broker import judge
+from intelshare.broker.consent import Answering, Asking, answer, request
+from intelshare.broker.tables import CONSENT, INBOX, PORTION, RECEIVED
+from intelshare.broker.transaction import Transaction
+from intelshare.crypto.records import Consent, Kind
+from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.ports import Plan, changed
+from intelshare.statement import leaf_id
+from line_world import arrive, hand_over, met, pair_of, rows, said, send, signed
+
+OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
+OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA"
+FRA, USA, KEN = (MemberCode(code) for code in ("FRA", "USA", "KEN"))
+SOON = Instant(NOW + SECOND)
+
+
+def granted(members: dict[str, Member]) -> None:
+    """FRA has KEN's consent to give its portion to USA."""
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = send(fra, draft(text(OF_KEN), text(OWN), to=["USA"])).bulletin.hex()
+    effects = fra.do(request, Asking(user("FRA", "a"), bulletin, USA, NEVER)).effects
+    for frame in (*hand_over(fra, "KEN"), *effects.outbound):
+        arrive(ken, fra, frame.frame)
+    answering = Answering(user("KEN", "r"), bulletin, USA, True, NEVER)
+    for frame in ken.do(answer, answering).effects.outbound:
+        arrive(fra, ken, frame.frame)
+
+
+def carries(members: dict[str, Member], by: str, consent: Consent) -> None:
+    """FRA puts another genuine statement in the place of the consent that it was given."""
+    fra = members["FRA"]
+    (row,) = rows(fra, CONSENT)
+    kept = fra.store.query(lambda view: view.get(RECEIVED, row.member, row.leaf))
+    frame = signed(members[by], Kind.CONSENT, consent)
+    (carried,) = frame.statements
+    leaf = LeafId(leaf_id(Kind.CONSENT, carried.nonce, carried.data))
+
+    def step(node: Any, view: Any, now: Any, random: Any) -> Plan[None]:
+        tx = Transaction(node, view, now, random)
+        other = changed(
+            kept, leaf=leaf, nonce=carried.nonce, data=carried.data, proof=carried.proof,
+            batch=tx.batch(frame.batch),
+        )  # fmt: skip
+        tx.put(RECEIVED, other)
+        tx.put(CONSENT, changed(row, leaf=leaf))
+        return tx.plan(None)
+
+    fra.do(step)
+
+
+@pytest.mark.parametrize(
+    ("by", "changes"),
+    [
+        pytest.param("KEN", {}, id="as it was given"),
+        pytest.param("KEN", {"until": SOON}, id="lapsed"),
+        pytest.param("KEN", {"recipient": KEN}, id="for another recipient"),
+        pytest.param("USA", {}, id="of another member"),
+        pytest.param("FRA", {}, id="of the forwarder itself"),
+        pytest.param("KEN", {"to": USA}, id="to another forwarder"),
+        pytest.param("KEN", {"md": ManifestDigest(b"x" * 32)}, id="for another bulletin"),
+        pytest.param("KEN", {"slots": ()}, id="a refusal"),
+        pytest.param("KEN", {"slots": None}, id="for another portion"),
+    ],
+)
+def test_row_40_a_consent_counts_for_what_it_says_and_for_nothing_else(
+    by: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members: dict[str, Member] = met()
+    fra, usa = members["FRA"], members["USA"]
+    granted(members)
+    (row,) = rows(fra, CONSENT)
+    genuine = Consent(FRA, pair_of(fra).md, tuple(row.slots), USA, NEVER)
+    if changes.get("slots", ()) is None:
+        changes = {"slots": tuple(one.slot for one in rows(fra, PORTION) if one.slot not in row.slots)}
+    carries(members, by, changed(genuine, **changes))
+    with monkeypatch.context() as patched:
+        # FRA decides that all is well, and carries whatever it has.
+        patched.setattr(judge, "_agreed", lambda *_: frozenset(("USA",)))
+        (frame,) = hand_over(fra, "USA")
+    answers = said(arrive(usa, fra, frame.frame, at=SOON))
+    if not changes and by == "KEN":
+        assert answers == [("ACCEPTED", ())]
+        return
+    assert answers == [("REFUSED", ("POLICY_DENIED", "CONSENT_REQUIRED"))]
+    assert rows(usa, INBOX) == []
