@@ -145,7 +145,7 @@ def prove(
 @printing
 def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: Out) -> int:
     """Check FILE of `audit prove`, offline: entry, log, checkpoint, signature. Ends with 7 if it fails."""
-    from intelshare.cli.output import Table
+    from intelshare.cli.proved import lines_of
     from intelshare.errors import TrustError
     from intelshare.labels import when
     from intelshare.verifier import check_proof
@@ -177,12 +177,10 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
             "entries": entries,
         },
     )
-    rows = [[str(e[name]) for name in ("log", "index", "type", "time")] for e in entries]
-    out.table(Table(("log", "entry", "type", "time"), rows))
     for one in found.entries:
-        out.line(
-            f"{one.index} {one.type}: " + ", ".join(f"{name} {value}" for name, value in one.says.items())
-        )
+        out.line(f"entry {one.index} of log {one.incarnation:016x}  {one.type}  {when(one.at)}")
+        for line in lines_of(one.says):
+            out.line(f"  {line}")
     out.line(f"in the log of {found.node}, {found.checkpoint.size} entries, signed {when(found.signed_at)}")
     for member, size in found.witnesses:
         out.line(f"{member} signed that it saw the first {size} of them")
