@@ -18,7 +18,7 @@ from intelshare.cli.codes import Exit
 from intelshare.cli.completing import members
 from intelshare.cli.helping import examples
 from intelshare.cli.options import printing, talking
-from intelshare.cli.output import Out
+from intelshare.cli.output import Out, Progress
 from intelshare.errors import ConfigError, DeliveryError, Place
 from intelshare.instant import NEVER, SECOND, Instant
 
@@ -262,6 +262,13 @@ def _wait(
     client: Client, answer: pb.SubmitResponse, given: dict[str, Any], out: Out
 ) -> Mapping[str, pb.OutboxPair]:
     """The pairs once all that can still be accepted is. Raises DeliveryError TIMED_OUT."""
+    with Progress(out, f"recipients have {given['wait']} it") as progress:
+        return _waited(client, answer, given, progress)
+
+
+def _waited(
+    client: Client, answer: pb.SubmitResponse, given: dict[str, Any], progress: Progress
+) -> Mapping[str, pb.OutboxPair]:
     wanted = _WAITED[given["wait"]]
     end = time.monotonic() + given["timeout"]
     while True:
@@ -274,11 +281,12 @@ def _wait(
         ]
         if not waiting:
             return pairs
+        progress.at(len(pairs) - len(waiting), len(pairs))
         if time.monotonic() > end:
-            out.note(f"bulletin {answer.bulletin.hex()} is stored; only the waiting has ended")
             raise DeliveryError(
                 "TIMED_OUT",
-                f"{', '.join(waiting)} did not answer within {given['timeout']:g} s",
+                f"bulletin {answer.bulletin.hex()} is stored; {', '.join(waiting)} did not answer within "
+                f"{given['timeout']:g} s",
                 hint=f"intelshare outbox {answer.bulletin.hex()[:8]}",
             )
         time.sleep(_POLL)
