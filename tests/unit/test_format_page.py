@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from enum import IntEnum
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -24,8 +23,6 @@ from intelshare.crypto.suites import Context
 from intelshare.statement import KINDS
 from intelshare.trust import documents, hello
 from intelshare.vault import format as vault
-
-SOURCE = Path(__file__).parents[2] / "src" / "intelshare"
 
 INLINE = {
     # Spelled out in braces where they stand, or the beginning of another record.
