@@ -49,7 +49,7 @@ class Act:
     size: int = 200
     """Bytes of the text."""
     lasts: int = 0
-    """Of a bulletin: valid, or to be delivered, so long; 0: no end. Of a treaty act: after how long it holds."""
+    """Of a bulletin: valid, or to be delivered, so long; 0: no end. Of a treaty act: until it holds."""
     again: int = 0
     """Of a bulletin: how often the same is asked again after the OK."""
 

@@ -160,7 +160,8 @@ class Process:
 
     def receive(self, peer: MemberCode, frame: Frame, then: Callable[[Taken], None]) -> None:
         """Take a frame of a peer."""
-        self.perform("receive", Arrival(peer, self.uri_of(peer), frame), then=then)
+        arrival = Arrival(peer, self.uri_of(peer), frame, not self.clock.wrong())
+        self.perform("receive", arrival, then=then)
 
     def begin(self, peers: tuple[str, ...], *, forgot: bool) -> None:
         """A new incarnation; it serves once that is durable."""
