@@ -274,6 +274,22 @@ def test_starting_a_membership_adds_only_whom_the_group_covers_or_frees(model):
         assert solver.check() == z3.unsat
 
 
+@pytest.mark.parametrize("what", ["forbidden", "reserved", "idle", "left"])
+def test_each_change_takes_somebody_away_else_its_proof_says_nothing(what):
+    model = Model(WORLDS["vectors"])
+    p, sound, passes, _ = formulas_of(model)
+    names = {
+        "reserved": [treaty.id for treaty in model.world.treaties],
+        "idle": [treaty.id for treaty in model.world.treaties],
+        "left": sorted(model.world.registry.groups),
+    }
+    every = z3.BoolVal(True)
+    change = Change(**{what: dict.fromkeys(names[what], every) if what in names else every})
+    solver = z3.Solver()
+    solver.add(sound, passes, z3.Not(model.passes(p, change)))
+    assert solver.check() == z3.sat
+
+
 def test_a_proof_can_fail():
     """A forbid that names a group in ``to_group`` frees whoever leaves it: z3 finds just that."""
     base = WORLDS["vectors"]
