@@ -271,3 +271,12 @@ def test_the_harsher_of_two_revocations_counts(fra: TestMember, deu: TestMember)
     with pytest.raises(IntelshareError) as error:
         view.identify(deu.founded.node_leaf.certificate, NOW)
     assert code_of(error) == "PEER_REVOKED"
+
+
+def test_a_certificate_without_a_positive_serial_number_is_nobody(authority: CertifiedKey) -> None:
+    leaf = issue_node(authority, URI, DNS, NOW, stream_of("serial")).certificate  # type: ignore[arg-type]
+    serial = x509.load_der_x509_certificate(leaf).serial_number.to_bytes(20, "big").lstrip(b"\0")
+    at = leaf.index(serial)
+    with pytest.raises(IntelshareError) as raised:
+        inspect(leaf[:at] + bytes([leaf[at] | 0x80]) + leaf[at + 1 :])
+    assert raised.value.code == "PEER_IDENTITY_INVALID"

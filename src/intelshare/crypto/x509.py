@@ -129,7 +129,7 @@ def inspect(certificate: bytes) -> Leaf:
     """Read the identity that a leaf claims: exactly one URI SAN, at most one DNS SAN, nothing else.
 
     Raises TrustError PEER_IDENTITY_INVALID for anything odd: no or two URIs, another SAN type, a subject, an
-    authority's certificate, DER that does not parse.
+    authority's certificate, a serial number that is not positive, DER that does not parse.
     """
     if len(certificate) > MAX_CERTIFICATE:
         raise _invalid("is larger than any that intelshare issues")
@@ -141,6 +141,8 @@ def inspect(certificate: bytes) -> Leaf:
         constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise _invalid("cannot be read") from None
+    if parsed.serial_number <= 0:
+        raise _invalid("has no positive serial number (RFC 5280)")
     if subject:
         raise _invalid("has a subject; identities are in the URI SAN only")
     if constraints.ca:
