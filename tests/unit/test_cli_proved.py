@@ -37,6 +37,6 @@ def test_a_decision_is_shown_portion_by_portion_in_words() -> None:
 
 
 def test_an_incarnation_is_shown_as_everywhere_and_a_time_without_end_is_never() -> None:
-    assert list(lines_of({"incarnation": 255, "until": NEVER, "codes": ["A", "B"], "cause": 3})) == [
-        "incarnation 00000000000000ff, until never, codes A B, cause 3"
-    ]
+    assert list(
+        lines_of({"incarnation": 255, "previous": 2**63, "since": NEVER, "codes": ["A", "B"], "cause": 3})
+    ) == ["incarnation 00000000000000ff, previous 8000000000000000, since never, codes A B, cause 3"]

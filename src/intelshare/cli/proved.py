@@ -8,8 +8,8 @@ from typing import Any
 from intelshare.instant import NEVER, Instant, show
 
 _OUTCOMES = {1: "allow", 2: "hold", 3: "deny"}
-_FIRST_INSTANT = 10**15
-"""Of the numbers in the log only instants (since 2001, in microseconds) and incarnations are that large."""
+_TIMES = frozenset(("at", "since"))
+_INCARNATIONS = frozenset(("incarnation", "previous"))
 
 
 def lines_of(says: Mapping[str, Any]) -> Iterator[str]:
@@ -43,8 +43,8 @@ def _worded(name: str, value: Any) -> str:
         return " ".join(str(one) for one in value)
     if name == "outcome":
         return _OUTCOMES.get(value, str(value))
-    if name == "incarnation":
+    if name in _INCARNATIONS:
         return f"{value:016x}"
-    if isinstance(value, int) and value >= _FIRST_INSTANT:
+    if name in _TIMES:
         return "never" if value == NEVER else show(Instant(value))
     return str(value)
