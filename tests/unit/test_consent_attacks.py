@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, draft, text, user
+from builders import NOW, Member, draft, seeded, text, user
 from intelshare.broker import judge
 from intelshare.broker.consent import Answering, Asking, answer, request
+from intelshare.broker.frame import Carried, Frame
+from intelshare.broker.read import Reading, read
+from intelshare.broker.stored import read_secret
 from intelshare.broker.tables import CONSENT, INBOX, PORTION, RECEIVED
-from intelshare.broker.transaction import Transaction
-from intelshare.crypto.records import Consent, Kind
-from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.broker.transaction import Transaction, open_secret
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Citation, Claims, Consent, Evidence, Granted, Kind, Precedence
+from intelshare.envelope import Cleared, ClearedPortion, first_tip, seal
+from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.ports import Plan, changed
 from intelshare.statement import leaf_id
@@ -93,3 +98,46 @@ def test_row_40_a_consent_counts_for_what_it_says_and_for_nothing_else(
         return
     assert answers == [("REFUSED", ("POLICY_DENIED", "CONSENT_REQUIRED"))]
     assert rows(usa, INBOX) == []
+
+
+def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> None:
+    """KEN presents FRA's question as FRA's consent, and passes on its own portion of FRA's bulletin first."""
+    members: dict[str, Member] = met()
+    fra, usa, ken = members["FRA"], members["USA"], members["KEN"]
+    bulletin = send(fra, draft(text(OF_KEN), text(OWN, "ours"), to=["USA"])).bulletin.hex()
+    effects = fra.do(request, Asking(user("FRA", "a"), bulletin, USA, NEVER)).effects
+    for frame in (*hand_over(fra, "KEN"), *effects.outbound):
+        arrive(ken, fra, frame.frame)
+    (question,) = effects.outbound
+    passed_on = arrive(usa, ken, _passed_on(ken, question.frame))
+    assert said(passed_on) in ([("ACCEPTED", ())], [("REFUSED", ("MANIFEST_MISMATCH",))])
+    (frame,) = hand_over(fra, "USA")
+    assert said(arrive(usa, fra, frame.frame)) == [("ACCEPTED", ())]
+    shown = usa.do(read, Reading(user("USA", "a"), bulletin)).shown
+    assert [one.portion.content for one in shown.portions] == [b"ours"]
+    assert shown.row.sender == "FRA"
+
+
+def _passed_on(ken: Member, question: Frame) -> Frame:
+    """KEN's own portion of FRA's bulletin, under FRA's manifest, to USA."""
+    (asked,) = question.statements
+    evidence = Evidence(Kind.CONSENT, asked.nonce, asked.data, asked.proof, question.batch)
+    (row,) = rows(ken, INBOX)
+    claims = decode(Claims, open_secret(ken.node, INBOX.name, row.md, 0, row.sealed_claims))
+    (portion,) = rows(ken, PORTION)
+    secret = ken.store.query(lambda view: read_secret(ken.node, view, portion))
+    kem_id, kem = ken.node.trust.sealing_key(USA, 1, NOW)
+    treaty = next(treaty for treaty in ken.node.world.files if treaty.id == "demo-climate")
+    words = Digest(bytes.fromhex(treaty.text.removeprefix("sha256:")))
+    granted = Granted(portion.slot, (Citation(treaty.id, words, treaty.provisions[0].article),), ())
+    cleared = Cleared(
+        USA, kem_id, kem, claims.manifest, Precedence.ROUTINE, NEVER,
+        (ClearedPortion(granted, secret, portion.body_digest),), OF_KEN, Digest(bytes(32)),
+        consents=(evidence,),
+    )  # fmt: skip
+    tip = first_tip(ken.node.uri, ken.node.incarnation, USA)
+    sealed = seal([cleared], ken.node.signer, NOW, seeded("passed on"), tips={USA: tip})
+    (release,) = sealed.releases
+    said = release.statement
+    carried = Carried(Kind.RELEASE, said.nonce, said.data, said.proof, release.grant, (portion.body,))
+    return Frame(sealed.batch, sealed.batch_keys[kem_id], (carried,))

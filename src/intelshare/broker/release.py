@@ -209,7 +209,10 @@ def _store(
     tx = inbound.tx
     claimed = opened.claimed
     md, manifest = claimed.md, claimed.manifest
-    if tx.get(INBOX, md) is None:
+    held = tx.get(INBOX, md)
+    # What the originator itself releases takes the place of what somebody else has passed on of it: else a
+    # forwarder that comes first decides what is read here, and the originator is told that all was accepted.
+    if held is None or held.sender != inbound.member == manifest.originator:
         obligations = _obligations(claimed, own)
         for position, (portion, secret, body) in enumerate(
             zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
