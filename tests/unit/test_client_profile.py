@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from intelshare.client import Profile, find_profile, read_profile, write_profile
+from intelshare.client import Profile, find_profile, read_profile, renew_profile, write_profile
 from intelshare.errors import ConfigError
 
 
@@ -84,3 +84,14 @@ def test_a_mistyped_setting_of_the_folder_is_said_not_passed_over(
     assert caught.value.code == code
     assert caught.value.place is not None
     assert ".intelshare.toml" in caught.value.place.source
+
+
+def test_a_renewed_certificate_leaves_what_was_sent_known(folder: Path) -> None:
+    (folder / "spool").mkdir()
+    (folder / "spool" / "key").write_text("sent")
+    renew_profile(read_profile(folder), certificate=b"new", key=b"newer", authority=b"a")
+    assert (folder / "spool" / "key").read_text() == "sent"
+    assert (folder / "cert.pem").read_bytes() == b"new"
+    assert (folder / "key.pem").read_bytes() == b"newer"
+    assert (folder / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert read_profile(folder).address == "127.0.0.1:1"

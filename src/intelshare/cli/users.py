@@ -63,23 +63,27 @@ def add(
     address: str,
     target: Path | None,
 ) -> None:
-    """Register NAME (small letters, as m.durand) and write a profile folder with certificate and key."""
+    """Register NAME (small letters, as m.durand) and write a profile folder with certificate and key.
+
+    The same again puts a new certificate into it. Role, clearance and need to know are then as given now.
+    """
     import os
 
-    from intelshare.client import Profile, write_profile
+    from intelshare.client import Profile, read_profile, renew_profile, write_profile
     from intelshare.errors import ConfigError, Place
     from intelshare.node.settings import read_settings
     from intelshare.wire.v1 import user_pb2 as pb
 
     folder = target or node.folder / "users" / name
-    if folder.exists():
+    settings = read_settings(node.folder / "node.toml")
+    there = read_profile(folder) if (folder / "profile.toml").exists() else None
+    if folder.exists() and (there is None or (there.member, there.user) != (settings.member, name)):
         raise ConfigError(
             "ID_CONFLICT",
-            "there is a profile folder already",
+            "something else is there already, not this user's profile",
             place=Place(str(folder)),
-            hint="remove it if the user is to get a new certificate, or name another with --out",
+            hint="name another folder with --out",
         )
-    settings = read_settings(node.folder / "node.toml")
     made = node.operate(
         "AddUser",
         pb.AddUserRequest(
@@ -100,8 +104,12 @@ def add(
         "" if address else os.path.relpath(node.folder.resolve(), folder.resolve()),
         _server_name(settings.node),
     )
-    write_profile(
-        profile, certificate=made.certificate_pem, key=made.private_key_pem, authority=made.node_authority_pem
+    put = write_profile if there is None else renew_profile
+    put(
+        there or profile,
+        certificate=made.certificate_pem,
+        key=made.private_key_pem,
+        authority=made.node_authority_pem,
     )
     out.document("user", {"user": made.user.uri, "role": role, "profile": str(folder)})
     out.line(f"{made.user.uri}  {role}")

@@ -13,6 +13,7 @@ from intelshare.client.profile import (
     choose_profile,
     find_profile,
     read_profile,
+    renew_profile,
     running_address,
     write_profile,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "parse_key",
     "read_profile",
     "remember",
+    "renew_profile",
     "running_address",
     "show_key",
     "spooled",

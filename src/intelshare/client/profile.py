@@ -83,6 +83,16 @@ def write_profile(profile: Profile, *, certificate: bytes, key: bytes, authority
             file.write(content)
 
 
+def renew_profile(profile: Profile, *, certificate: bytes, key: bytes, authority: bytes) -> None:
+    """Put a new certificate into the folder; what was sent from there, and listed, stays known."""
+    from intelshare.private import write_private
+
+    for path, content in (
+        (profile.key, key), (profile.certificate, certificate), (profile.authority, authority)
+    ):  # fmt: skip
+        write_private(path, content)
+
+
 def find_profile(given: str | None, environment: Mapping[str, str], here: Path) -> Profile:
     """The profile that holds here. ``given``: the flag's value, a folder.
 
