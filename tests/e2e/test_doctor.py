@@ -72,6 +72,25 @@ def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None
     assert _certificate(path, Instant(DAY)).code == "CLOCK"
 
 
+def test_a_key_that_is_not_the_certificates_is_found(founded: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    shutil.copytree(founded / "users" / "operator", profile)
+    (profile / "key.pem").write_text("garbage")
+    wrong = intelshare("doctor", "--as", profile, "--json")
+    assert wrong.code == 1
+    found = [one for one in wrong.json["findings"] if one["check"] == "key"]
+    assert [one["code"] for one in found] == ["TLS_REFUSED"]
+    assert not [one for one in ok_findings(founded) if one["check"] == "key"]
+
+
+def ok_findings(folder: Path) -> list[dict[str, str]]:
+    """What doctor says of the operator's own profile; the node need not run."""
+    found: list[dict[str, str]] = intelshare("doctor", "--as", folder / "users" / "operator", "--json").json[
+        "findings"
+    ]
+    return found
+
+
 def test_a_lost_database_is_found_while_nothing_runs(founded: Path) -> None:
     with running(founded):
         pass

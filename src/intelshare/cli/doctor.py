@@ -153,6 +153,7 @@ def _profile(where: _Where) -> Iterator[Finding]:
         return
     yield Finding(OK, "profile", f"{found.user or 'operator'} of {found.member}, {found.folder}")
     yield _certificate(found.certificate, where.now)
+    yield from _key(found)
     yield from _spool(found, where.now)
 
 
@@ -181,6 +182,14 @@ def _certificate(path: Path, now: Instant) -> Finding:
     left = (valid.end - now) / DAY
     state = WARNING if now > valid.start + (valid.end - valid.start) * 9 // 10 else OK
     return Finding(state, check, f"valid until {until} ({left:.1f} days)", remedy if state != OK else "")
+
+
+def _key(profile: Profile) -> Iterator[Finding]:
+    from intelshare.crypto.x509 import fits, from_pem
+
+    if not fits(from_pem(profile.certificate.read_bytes()), profile.key.read_bytes()):
+        remedy = "an operator gives a new one with `intelshare user add`"
+        yield Finding(WRONG, "key", f"{profile.key} is not the key of the certificate", remedy, "TLS_REFUSED")
 
 
 def _spool(profile: Profile, now: Instant) -> Iterator[Finding]:

@@ -229,7 +229,7 @@ class Client:
         return self._call(getattr(self._treaties, method), request)
 
     def operate(self, method: str, request: Message) -> Any:
-        """A call of the Operations or Audit service by its name, for operators and auditors (``"AddUser"``)."""
+        """A call of the Operations or Audit service by its name (``"AddUser"``), for their users."""
         call = getattr(self._operations, method, None) or getattr(self._audit, method)
         return self._call(call, request, deadline=600.0 if method in _READS_LOGS else None)
 
@@ -254,8 +254,8 @@ class Client:
                 "TLS_REFUSED",
                 "one side does not accept the other's certificate",
                 place=place,
-                hint=f"{self.profile.certificate} may have expired; an operator gives a new one with "
-                "`intelshare user add`",
+                hint=f"{self.profile.certificate} may have expired, or be of another node: "
+                "`intelshare doctor` looks; an operator gives a new one with `intelshare user add`",
             )
         if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return ConfigError(

@@ -192,6 +192,15 @@ def validity(certificate: bytes) -> Validity:
     return Validity(of(parsed.not_valid_before_utc), of(parsed.not_valid_after_utc))
 
 
+def fits(certificate: bytes, key: bytes) -> bool:
+    """Whether the private key, as PEM, is the certificate's; also False for what is no key."""
+    try:
+        private = serialization.load_pem_private_key(key, None)
+    except (ValueError, TypeError):
+        return False
+    return private.public_key() == x509.load_der_x509_certificate(certificate).public_key()
+
+
 def to_pem(certificates: Iterable[bytes]) -> bytes:
     """DER certificates as one PEM text, as gRPC credentials want them."""
     return b"".join(
