@@ -20,7 +20,9 @@ from intelshare.broker.backfill import (
 )
 from intelshare.broker.recall import Recalling, recall
 from intelshare.broker.register import SetUser, set_user
+from intelshare.broker.submit import Approval, approve
 from intelshare.broker.tables import PAIR, UserRow
+from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, HOUR, Instant
 from intelshare.policy import ActKind
@@ -146,8 +148,16 @@ def test_a_hold_holds_what_is_backfilled_too() -> None:
     with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
     found = look(fra)
     assert [one.word for one in found.offers] == ["held"]
-    assert offer(fra, digests(found)).effects.ready == frozenset()
+    (offered,) = offer(fra, digests(found)).offers
     assert hand_over(fra, "KEN", at=LATER) == ()
+    # Two people: whoever has addressed it does not close its hold.
+    bulletin = offered.written.row.bulletin.hex()
+    with pytest.raises(DeliveryError, match="somebody else"):
+        fra.do(approve, Approval(user("FRA", "r"), bulletin, MemberCode("KEN")))
+    other = UserRow(user("FRA", "s"), "s", "releasing-officer", "R4", "FRA", "*", 0)
+    fra.do(set_user, SetUser(user("FRA", "o"), other))
+    assert fra.do(approve, Approval(user("FRA", "s"), bulletin, MemberCode("KEN"))) == "queued"
+    assert hand_over(fra, "KEN", at=LATER)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,18 @@ def facts_of_new(one: Pair) -> Facts:
     return Facts(Stage.HELD if one.holds else Stage.QUEUED)
 
 
-def address(tx: Transaction, one: Pair, md: ManifestDigest, precedence: int, *, due: Instant) -> PairRow:
-    """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by."""
+def addressed_by(user: str) -> str:
+    """The mark of whoever has addressed a pair, among the ids of approved rows: no row's id begins so."""
+    return f"@{user}"
+
+
+def address(
+    tx: Transaction, one: Pair, md: ManifestDigest, precedence: int, *, due: Instant, by: str = ""
+) -> PairRow:
+    """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
+
+    ``by``: who addresses it, if that was not its author at submission; a hold is for somebody else to close.
+    """
     node, now = tx.node, tx.now
     entry, place = tx.log(EntryType.DECISION, record_of(one, md, node.member, now))
     facts = facts_of_new(one)
@@ -48,7 +58,7 @@ def address(tx: Transaction, one: Pair, md: ManifestDigest, precedence: int, *, 
         decided_at=place,
         decision=entry,
         gist=gist_of(one),
-        approved="",
+        approved=by and addressed_by(by),
         incarnation=Incarnation(0),
         sequence=0,
         leaf=LeafId(b""),

@@ -108,7 +108,7 @@ def backfill(
         due = min(stored.expires, stored.deliver_by)
         # Who addressed it; no hold is closed by that.
         tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
-        if address(tx, offer.pair, md, stored.precedence, due=due).ready:
+        if address(tx, offer.pair, md, stored.precedence, due=due, by=officer.user).ready:
             tx.ready.add(wanted.to)
         offers.append(offer)
     return tx.plan(Addressed(tuple(offers), tx.effects()))

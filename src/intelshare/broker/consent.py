@@ -141,7 +141,7 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
                 f"{originator}, whose portion it is, is no member that this node knows",
                 hint="`intelshare member import` adds one",
             )
-        held = _hand_own(tx, written, originator)
+        held = _hand_own(tx, written, originator, asking.user)
         if held.cause != Cause.NONE or held.conflict or held.receipt == BestReceipt.REFUSED:
             raise DeliveryError(
                 "INPUT_INVALID",
@@ -279,7 +279,7 @@ def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> b
     return row is not None and row.state == State.GRANTED and now < row.until and set(slots) <= set(row.slots)
 
 
-def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> PairRow:
+def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: UserUri) -> PairRow:
     """Address the bulletin to the originator of some of its portions: it must see what it is asked about, and
     gets no more than it may have."""
     md, row = written.row.md, written.row
@@ -287,7 +287,7 @@ def _hand_own(tx: Transaction, written: Written, originator: MemberCode) -> Pair
     if known is not None:
         return known
     decided = judge(tx.node, written.decidable(), originator, tx.now, valid_until=row.expires)
-    new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by))
+    new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), by=by)
     if new.ready:
         tx.ready.add(originator)
     return new

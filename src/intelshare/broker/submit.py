@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
-from intelshare.broker.address import address, facts_of_new
+from intelshare.broker.address import address, addressed_by, facts_of_new
 from intelshare.broker.judge import Pair, banner_of, judge
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
@@ -157,10 +157,10 @@ def approve(node: Node, view: View, approval: Approval, now: Instant, random: Ra
     row = view.get(PAIR, bulletin.md, approval.recipient)
     if row is None:
         raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {approval.recipient}")
-    if bulletin.author == approval.user:
+    if bulletin.author == approval.user or addressed_by(approval.user) in row.approved.split():
         raise DeliveryError(
             "NOT_AUTHORISED",
-            "a held bulletin is released by somebody else than its author",
+            "a held bulletin is released by somebody else than its author, or who has addressed it",
             hint="ask another releasing officer",
         )
     facts = facts_of(row)

@@ -112,7 +112,8 @@ class PairRow:
     gist: Digest
     """What was decided, without when: the same at hand-over needs no second entry."""
     approved: str
-    """Ids of the hold rows that a releasing officer approved; space between."""
+    """Ids of the hold rows that a releasing officer approved, and who has addressed it later than its author
+    (``address.addressed_by``); space between."""
     incarnation: Incarnation
     sequence: int
     leaf: LeafId
