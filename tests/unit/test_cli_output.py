@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import time
 
 import pytest
 
 from intelshare.cli import run
-from intelshare.cli.output import Out, Table, draw, error_lines, print_error
+from intelshare.cli.output import Out, Table, draw, error_lines, print_error, waiting
 from intelshare.errors import ConfigError, Place, PolicyFileError
 
 
@@ -127,3 +129,35 @@ def test_a_defect_shows_no_trace_unless_asked(
     assert "error[INTERNAL]" in told
     assert "Traceback" not in told
     assert "\x1b" not in told
+
+
+def test_a_long_wait_shows_itself_after_a_second_and_takes_itself_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("intelshare.cli.output.PROGRESS_AFTER", 0.02)
+    with waiting("the node works on it"):
+        time.sleep(0.1)
+    assert "\rthe node works on it, 0 s " in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_short_wait_and_a_pipe_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", stream)
+        with waiting("x"):
+            pass
+        assert stream.getvalue() == ""
+
+
+def test_a_disk_without_room_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("intelshare.cli.labelling.moment", full)
+    assert run(["label", "parse", "S"]) == 2
+    told = capsys.readouterr().err
+    assert "error[INPUT_INVALID]: cannot be used: No space left on device" in told

@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("INTELSHARE_DEBUG"):
             raise
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError):
             print_error(_of_file(error), as_json=session["json"])
             return Exit.USAGE
         message = f"{type(error).__name__}: {error}"
@@ -98,10 +98,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _of_file(error: OSError) -> IntelshareError:
-    """A file that a command was given and cannot use."""
+    """A file that a command was given and cannot use; without a name, one that it was writing."""
     message = f"cannot be used: {error.strerror}"
     hint = "check the name, who may use it, and that there is room"
-    return IntelshareError("INPUT_INVALID", message, place=Place(os.fsdecode(error.filename)), hint=hint)
+    place = None if error.filename is None else Place(os.fsdecode(error.filename))
+    return IntelshareError("INPUT_INVALID", message, place=place, hint=hint)
 
 
 def main() -> NoReturn:

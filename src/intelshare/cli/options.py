@@ -36,7 +36,7 @@ def printing(function: F) -> F:
     def command(context: click.Context, /, *args: Any, as_json: bool, quiet: bool, **given: Any) -> Any:
         out = Out(json=as_json, quiet=quiet)
         # So that an error is printed the same way (app.run).
-        context.find_root().obj["json"] = as_json
+        context.find_root().obj.update(json=as_json, quiet=quiet)
         return function(*args, out=out, **given)
 
     return command  # type: ignore[return-value]

@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TextIO
+
+import click
 
 from intelshare.cli.codes import catalogue
 from intelshare.cli.columns import fit
@@ -116,6 +120,37 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._drawn:
             # The line is taken away: what stays is the answer.
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """What a command waits for that cannot be counted, on stderr with its seconds, once it has taken one.
+
+    Nothing with ``--quiet`` or where stderr is no terminal. Nothing else may be written to it meanwhile.
+    """
+    context = click.get_current_context(silent=True)
+    quiet = context is not None and (context.find_root().obj or {}).get("quiet", False)
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    ended = threading.Event()
+    began = time.monotonic()
+
+    def tick() -> None:
+        while not ended.wait(PROGRESS_AFTER):
+            sys.stderr.write(f"\r{what}, {time.monotonic() - began:.0f} s ")
+            sys.stderr.flush()
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        ticking.join()
+        if time.monotonic() - began >= PROGRESS_AFTER:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 

@@ -9,7 +9,7 @@ import click
 from intelshare.cli.codes import Exit
 from intelshare.cli.helping import examples
 from intelshare.cli.options import printing
-from intelshare.cli.output import Out
+from intelshare.cli.output import Out, waiting
 from intelshare.cli.policy_effects import decision_document, in_short, world_of
 from intelshare.errors import ConfigError, Place
 
@@ -49,7 +49,8 @@ def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     if not world.treaties:
         # With nothing to let anything through every claim would hold, and say nothing.
         raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place("PATHS"))
-    proof = find(world, asked)
+    with waiting("proving"):
+        proof = find(world, asked)
     found = proof.counterexample
     document: dict[str, object] = {"claim": claim, "proved": found is None, "notes": list(proof.notes)}
     for note in proof.notes:

@@ -13,7 +13,7 @@ from intelshare.cli.codes import Exit
 from intelshare.cli.helping import examples
 from intelshare.cli.labelling import moment
 from intelshare.cli.options import printing
-from intelshare.cli.output import Out, Table
+from intelshare.cli.output import Out, Table, waiting
 from intelshare.cli.policy_effects import paths_argument
 from intelshare.cli.policy_results import format_option, write_results
 from intelshare.errors import ConfigError, Place
@@ -64,15 +64,16 @@ def test(
     """
     from intelshare.policy_tools import Severity, failed, junit
 
-    run = _run(paths, as_of, words, fail_fast)
-    results = run.results
-    coverage = _covered(run) if with_coverage or threshold is not None else None
-    if coverage is not None:
-        results += _below(coverage, threshold)
-    mutants = 0
-    if mutate and not failed(results):
-        mutants, lived = _mutants(run.benches)
-        results += lived
+    with waiting("testing"):
+        run = _run(paths, as_of, words, fail_fast)
+        results = run.results
+        coverage = _covered(run) if with_coverage or threshold is not None else None
+        if coverage is not None:
+            results += _below(coverage, threshold)
+        mutants = 0
+        if mutate and not failed(results):
+            mutants, lived = _mutants(run.benches)
+            results += lived
     if junit_file is not None:
         _write_report(junit_file, junit(results, "policy test"))
     figures: dict[str, object] = {"cases": len(run.tried), "mutants": mutants}

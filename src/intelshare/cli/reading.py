@@ -134,7 +134,7 @@ def read(
         chosen = [pair for pair in chosen if pair[0] == number]
         if not chosen:
             message = f"the bulletin has {len(opened.portions)} portions that you may read"
-            raise ConfigError("NOT_FOUND", message, place=Place("--portion"))
+            raise ConfigError("NOT_FOUND", message, place=Place("--portion"), hint="they are counted from 1")
     if folder is not None:
         _write(Path(folder), chosen, out)
     elif form == "raw":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 DEVELOPMENT_FILE = "passphrase"
 """Written by ``init --dev`` into the data folder; whoever can read it owns the node anyway."""
 
+_ASKED = "the node works on it"
+
 
 class Passphrase:
     """Where the passphrase comes from: descriptor, file, the folder's own (development), prompt."""
@@ -102,10 +104,11 @@ class Standing:
         """
         import os
 
+        from intelshare.cli.output import waiting
         from intelshare.client import Client, choose_profile, read_profile
 
         if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
-            with Client(read_profile(chosen[0])) as client:
+            with Client(read_profile(chosen[0])) as client, waiting(_ASKED):
                 return client.operate(method, request)
         folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
         if not folder.exists():
@@ -115,5 +118,5 @@ class Standing:
                 place=Place(str(folder)),
                 hint="--as FOLDER of an operator; or stop the node",
             )
-        with Client(read_profile(folder)) as client:
+        with Client(read_profile(folder)) as client, waiting(_ASKED):
             return client.operate(method, request)
