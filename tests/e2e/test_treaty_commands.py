@@ -217,9 +217,11 @@ def test_analysts_neither_act_nor_offer(parties: Parties) -> None:
     assert done.err.startswith("error[NOT_AUTHORISED]")
 
 
-def test_backfill_shows_first_and_sends_what_is_allowed_now(parties: Parties) -> None:
-    sent = parties.warn("for ourselves", to="FRA", label="//FRA DR//REL TO FRA")
-    parties.warn("and for KEN later", "--title", "Drought", to="FRA")
+def test_backfill_shows_first_and_sends_what_is_allowed_now(parties: Parties, tmp_path: Path) -> None:
+    # A member that is known and never runs: what is for it alone waits.
+    introduce(parties.fra, found(tmp_path / "usa", "USA"))
+    sent = parties.warn("for ourselves", to="USA", label="//FRA DR//REL TO FRA")
+    parties.warn("and for KEN later", "--title", "Drought", to="USA")
     words = ("treaty", "backfill", CLIMATE, "--to", "KEN", "--as", parties.officer["FRA"])
     looked = ok(*words, "--dry-run", "--json").json
     assert looked["dry_run"]
