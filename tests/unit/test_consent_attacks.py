@@ -10,6 +10,7 @@ from builders import NOW, Member, draft, seeded, text, user
 from intelshare.broker import judge
 from intelshare.broker.consent import Answering, Asking, answer, request
 from intelshare.broker.frame import Carried, Frame
+from intelshare.broker.lists import why
 from intelshare.broker.read import Reading, read
 from intelshare.broker.stored import read_secret
 from intelshare.broker.tables import CONSENT, INBOX, PORTION, RECEIVED
@@ -116,6 +117,23 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     shown = usa.do(read, Reading(user("USA", "a"), bulletin)).shown
     assert [one.portion.content for one in shown.portions] == [b"ours"]
     assert shown.row.sender == "FRA"
+
+
+def test_an_originator_that_is_asked_gets_its_own_portions_whatever_else_it_might_have() -> None:
+    members: dict[str, Member] = met()
+    fra, ken = members["FRA"], members["KEN"]
+    meant = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
+    given = draft(text(meant, "for USA alone"), text("//FRA NP", "open"), text(OF_KEN, "yours"), to=["USA"])
+    bulletin = send(fra, given).bulletin.hex()
+    fra.do(request, Asking(user("FRA", "a"), bulletin, USA, NEVER))
+    row = pair_of(fra, "KEN")
+    assert (row.granted, row.portions) == (1, 1)
+    (frame,) = hand_over(fra, "KEN")
+    assert said(arrive(ken, fra, frame.frame)) == [("ACCEPTED", ())]
+    shown = ken.do(read, Reading(user("KEN", "a"), bulletin)).shown
+    assert [one.portion.content for one in shown.portions] == [b"yours"]
+    decided = fra.ask(why, user("FRA", "a"), bulletin, KEN, NOW)
+    assert [portion.position for portion in decided.decision.portions] == [2]
 
 
 def _passed_on(ken: Member, question: Frame) -> Frame:

@@ -21,16 +21,17 @@ def facts_of_new(one: Pair) -> Facts:
 
 
 def addressed_by(user: str) -> str:
-    """The mark of whoever has addressed a pair, among the ids of approved rows: no row's id begins so."""
+    """The mark of whoever has addressed a pair, among the ids of approved rows: its hold is for somebody else
+    to close. No row's id begins so."""
     return f"@{user}"
 
 
 def address(
-    tx: Transaction, one: Pair, md: ManifestDigest, precedence: int, *, due: Instant, by: str = ""
+    tx: Transaction, one: Pair, md: ManifestDigest, precedence: int, *, due: Instant, marks: str = ""
 ) -> PairRow:
     """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
 
-    ``by``: who addresses it, if that was not its author at submission; a hold is for somebody else to close.
+    ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``again.ONLY_OWN``).
     """
     node, now = tx.node, tx.now
     entry, place = tx.log(EntryType.DECISION, record_of(one, md, node.member, now))
@@ -58,7 +59,7 @@ def address(
         decided_at=place,
         decision=entry,
         gist=gist_of(one),
-        approved=by and addressed_by(by),
+        approved=marks,
         incarnation=Incarnation(0),
         sequence=0,
         leaf=LeafId(b""),

@@ -6,9 +6,13 @@ Hand-over, review and resend all ask here, so that what may go is one answer (pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import IntEnum
+from typing import Final
 
+from intelshare.audit.records import LoggedPortion
 from intelshare.broker.judge import Pair, judge
+from intelshare.broker.node import Node
 from intelshare.broker.stored import Written
 from intelshare.broker.tables import BATCH, CONSENT, RECEIVED, PairRow
 from intelshare.broker.transaction import Transaction
@@ -16,6 +20,8 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Consent, Evidence, Kind
 from intelshare.envelope import Given
 from intelshare.ids import ManifestDigest, MemberCode
+from intelshare.instant import Instant
+from intelshare.policy import originator_of
 
 
 class State(IntEnum):
@@ -25,6 +31,10 @@ class State(IntEnum):
     GRANTED = 2
     REFUSED = 3
 
+
+ONLY_OWN: Final = "@own"
+"""Mark of a pair that was made to ask for consent: its recipient gets its own portions, whatever else it may
+have. Among the ids of approved rows, of which none begins so."""
 
 Carrying = tuple[Given, Evidence]
 """A consent in force, with the statement that proves it."""
@@ -37,14 +47,16 @@ def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair,
     tell it that something was withheld (promise P19): it does not count.
     """
 
+    marks = frozenset(row.approved.split())
+
     def judged(consents: Sequence[Carrying] = ()) -> Pair:
-        return judge(
+        return decide_portions(
             tx.node,
-            written.decidable(),
+            written,
             row.recipient,
             tx.now,
-            valid_until=written.row.expires,
-            approvals=frozenset(row.approved.split()),
+            only_own=ONLY_OWN in marks,
+            approvals=marks,
             consents=[given for given, _ in consents],
         )
 
@@ -57,6 +69,30 @@ def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair,
     slots = {one.slot for one in decided.granted}
     carried = tuple([one for one in found if slots.issuperset(one[0].consent.slots)])
     return (decided if len(carried) == len(found) else judged(carried)), carried
+
+
+def decide_portions(
+    node: Node,
+    written: Written,
+    recipient: MemberCode,
+    at: Instant,
+    *,
+    only_own: bool,
+    approvals: frozenset[str] = frozenset(),
+    consents: Sequence[Given] = (),
+) -> Pair:
+    """Decide the portions that are meant for a recipient: all, or only those that are its own."""
+    wanted = written.decidable()
+    if only_own:
+        wanted = [one for one in wanted if originator_of(node.world, one[2], node.member, at) == recipient]
+    decided = judge(
+        node, wanted, recipient, at, valid_until=written.row.expires, approvals=approvals, consents=consents
+    )
+    if not only_own:
+        return decided
+    places = {row.slot: place for place, row in enumerate(written.portions)}
+    logged = [LoggedPortion(places[one.slot], one.slot, one.decision) for one in decided.logged]
+    return replace(decided, logged=tuple(logged))
 
 
 def given_for(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[Carrying, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import Approve, EntryType
-from intelshare.broker.address import address, facts_of_new
+from intelshare.broker.address import address, addressed_by, facts_of_new
 from intelshare.broker.effects import Effects
 from intelshare.broker.judge import Pair, judge
 from intelshare.broker.node import Node
@@ -108,7 +108,8 @@ def backfill(
         due = min(stored.expires, stored.deliver_by)
         # Who addressed it; no hold is closed by that.
         tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
-        if address(tx, offer.pair, md, stored.precedence, due=due, by=officer.user).ready:
+        marks = addressed_by(officer.user)
+        if address(tx, offer.pair, md, stored.precedence, due=due, marks=marks).ready:
             tx.ready.add(wanted.to)
         offers.append(offer)
     return tx.plan(Addressed(tuple(offers), tx.effects()))

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
-from intelshare.broker.address import address
+from intelshare.broker.address import address, addressed_by
+from intelshare.broker.again import ONLY_OWN, decide_again, decide_portions
 from intelshare.broker.again import State as State  # noqa: PLC0414 - whoever asks and answers has it from here
-from intelshare.broker.again import decide_again
 from intelshare.broker.effects import Effects
 from intelshare.broker.end import stop
 from intelshare.broker.frame import Carried
@@ -280,14 +280,15 @@ def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> b
 
 
 def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: UserUri) -> PairRow:
-    """Address the bulletin to the originator of some of its portions: it must see what it is asked about, and
-    gets no more than it may have."""
+    """Address to the originator its own portions and nothing else: it must see what it is asked about, and
+    the author has not chosen it as a recipient of the rest."""
     md, row = written.row.md, written.row
     known = tx.get(PAIR, md, originator)
     if known is not None:
         return known
-    decided = judge(tx.node, written.decidable(), originator, tx.now, valid_until=row.expires)
-    new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), by=by)
+    decided = decide_portions(tx.node, written, originator, tx.now, only_own=True)
+    marks = f"{addressed_by(by)} {ONLY_OWN}"
+    new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
     if new.ready:
         tx.ready.add(originator)
     return new

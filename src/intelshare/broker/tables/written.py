@@ -112,8 +112,8 @@ class PairRow:
     gist: Digest
     """What was decided, without when: the same at hand-over needs no second entry."""
     approved: str
-    """Ids of the hold rows that a releasing officer approved, and who has addressed it later than its author
-    (``address.addressed_by``); space between."""
+    """Ids of the hold rows that a releasing officer approved, and marks of a pair made later than its
+    bulletin (``address.addressed_by``, ``again.ONLY_OWN``); space between."""
     incarnation: Incarnation
     sequence: int
     leaf: LeafId
