@@ -13,6 +13,7 @@ from intelshare.broker.frame import Carried, Frame
 from intelshare.broker.lists import why
 from intelshare.broker.read import Reading, read
 from intelshare.broker.stored import read_secret
+from intelshare.broker.submit import Approval, approve
 from intelshare.broker.tables import CONSENT, INBOX, PORTION, RECEIVED
 from intelshare.broker.transaction import Transaction, open_secret
 from intelshare.crypto.codec import decode
@@ -22,7 +23,7 @@ from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.ports import Plan, changed
 from intelshare.statement import leaf_id
-from line_world import arrive, hand_over, met, pair_of, rows, said, send, signed
+from line_world import arrive, hand_over, met, pair_of, rows, said, send, signed, with_law
 
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA"
@@ -134,6 +135,20 @@ def test_an_originator_that_is_asked_gets_its_own_portions_whatever_else_it_migh
     assert [one.portion.content for one in shown.portions] == [b"yours"]
     decided = fra.ask(why, user("FRA", "a"), bulletin, KEN, NOW)
     assert [portion.position for portion in decided.decision.portions] == [2]
+
+
+def test_nobody_is_asked_about_what_the_own_law_holds_back() -> None:
+    """The question alone would tell that there is a bulletin, and for whom."""
+    members: dict[str, Member] = met()
+    fra = members["FRA"]
+    with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
+    bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
+    asking = Asking(user("FRA", "a"), bulletin, USA, NEVER)
+    asked = fra.do(request, asking)
+    assert (asked.lines, asked.effects.outbound, hand_over(fra, "KEN")) == ((), (), ())
+    assert fra.do(approve, Approval(user("FRA", "r"), bulletin, KEN)) == "queued"
+    assert len(fra.do(request, asking).effects.outbound) == 1
+    assert hand_over(fra, "KEN")
 
 
 def _passed_on(ken: Member, question: Frame) -> Frame:

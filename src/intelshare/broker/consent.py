@@ -106,7 +106,8 @@ class Said:
 def request(node: Node, view: View, asking: Asking, now: Instant, random: Random) -> Plan[Said]:
     """Ask every originator whose portions this recipient may not have without it.
 
-    The originator is handed its own portions of the bulletin with the question.
+    The originator is handed its own portions of the bulletin with the question. Where the own law holds them,
+    nobody is asked before that hold is closed: then the user asks again.
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
     UNKNOWN_MEMBER.
     """
@@ -148,6 +149,8 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
                 f"{originator}, whose portion it is, does not get the bulletin and cannot be asked about it",
                 hint=f"`intelshare outbox {asking.bulletin}` shows why",
             )
+        if held.stage == Stage.HELD:
+            continue  # Not even the question goes before the hold is closed: it tells that there is one.
         asked = Consent(originator, md, tuple(slots[originator]), asking.recipient, until)
         said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
         lines.append(Line(written.row.bulletin, _put(tx, originator, 1, asked, State.ASKED)))

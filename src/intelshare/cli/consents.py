@@ -47,6 +47,8 @@ def request(client: Client, out: Out, bulletin: str, recipient: str, until: str 
     """
     found = client.ask_consent(bulletin, recipient.upper(), until=_instant(until))
     _show(found, out, "consent")
+    if not found.entries:
+        out.note("a hold keeps it from its originator: ask again after `intelshare outbox approve`")
     for entry in found.entries:
         out.note(f"{entry.member} is asked; `intelshare consent list` shows the answer")
 
