@@ -193,8 +193,8 @@ def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, rando
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
-    member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it: its
-    number is cancelled.
+    member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
+    its number is cancelled.
     """
     tx = Transaction(node, view, now, random)
     queued = 0
@@ -260,8 +260,8 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
 
 
 def _take_back_directories(tx: Transaction, peer: MemberCode) -> None:
-    """An own directory that the peer has not acknowledged need not arrive any more: after a newer one it would
-    be rejected as TRUST_ROLLBACK, and sent again without end."""
+    """An own directory that the peer has not acknowledged need not arrive any more: after a newer one it
+    would be rejected as TRUST_ROLLBACK, and sent again without end."""
     for said in tx.view.find(STATEMENT, "number", peer, Kind.TRUST):
         waits = tx.get(PENDING, said.leaf, peer) is not None
         if waits and decode(Trust, said.data).type is TrustType.DIRECTORY:
