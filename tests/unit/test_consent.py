@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, draft, text, user
+from consent_world import FRA, KEN, LATER, OF_KEN, OWN, SOURCES_STAY, USA, ask, asked, carry, grant, say, word
 from intelshare.audit.records import ConsentSaid, EntryType
 from intelshare.broker.consent import Answering, Asking, State, answer, consents, request
-from intelshare.broker.effects import Effects
 from intelshare.broker.end import anything_over, expire
 from intelshare.broker.hello import acknowledge, begin
 from intelshare.broker.recall import Recalling, recall
@@ -18,11 +18,10 @@ from intelshare.broker.register import SetUser, set_user
 from intelshare.broker.resend import resend
 from intelshare.broker.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
 from intelshare.broker.watch import Cursor, watch
-from intelshare.crypto.codec import encode
-from intelshare.crypto.records import Consent, Kind
+from intelshare.crypto.records import Consent
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode
-from intelshare.instant import HOUR, NEVER, Instant
+from intelshare.instant import NEVER, Instant
 from intelshare.ports import Delete, Plan, Put, changed
 from line_world import (
     arrive,
@@ -39,61 +38,11 @@ from line_world import (
     with_law,
 )
 
-OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
-OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
-SOURCES_STAY = """[[forbid]]
-id = "FRA-x"
-source = "invented"
-when = { flags = ["source-identity"], to = ["USA"] }
-"""
-FRA, USA, KEN = (MemberCode(code) for code in ("FRA", "USA", "KEN"))
-LATER = Instant(NOW + HOUR)
-
 
 @pytest.fixture
 def members() -> dict[str, Member]:
     found: dict[str, Member] = met()
     return found
-
-
-def ask(fra: Member, bulletin: str, recipient: MemberCode = USA, until: Instant = NEVER) -> Effects:
-    effects: Effects = fra.do(request, Asking(user("FRA", "a"), bulletin, recipient, until)).effects
-    return effects
-
-
-def grant(
-    ken: Member, bulletin: str, *, grant: bool = True, until: Instant = NEVER, by: str = "r"
-) -> Effects:
-    effects: Effects = ken.do(answer, Answering(user("KEN", by), bulletin, USA, grant, until)).effects
-    return effects
-
-
-def carry(members: Any, effects: Effects, sender: str, to: str, at: Instant = NOW) -> list[Any]:
-    """What these effects say to one member, said there."""
-    return [
-        arrive(members[to], members[sender], outbound.frame, at=at)
-        for outbound in effects.outbound
-        if outbound.peer == to
-    ]
-
-
-def asked(members: Any, label: str = OF_KEN) -> str:
-    """FRA has sent a portion of KEN to USA, and has asked; KEN holds the portion and the question."""
-    fra = members["FRA"]
-    bulletin: str = send(fra, draft(text(label), to=["USA"])).bulletin.hex()
-    effects = ask(fra, bulletin)
-    for frame in hand_over(fra, "KEN"):
-        assert said(arrive(members["KEN"], fra, frame.frame)) == [("ACCEPTED", ())]
-    (taken,) = carry(members, effects, "FRA", "KEN")
-    assert codes(taken) == [""]
-    return bulletin
-
-
-def word(member: Member, recipient: str = "USA") -> str:
-    from intelshare.broker.stored import facts_of
-    from intelshare.delivery import word as shown
-
-    return shown(facts_of(pair_of(member, recipient)))
 
 
 def test_another_members_portion_is_withheld_until_its_consent_is_there_and_then_goes_by_itself(
@@ -180,10 +129,10 @@ def test_a_consent_for_somebody_else_or_of_somebody_else_does_not_count(members:
     bulletin = asked(members)
     md = pair_of(fra).md
     # USA consents to having KEN's portion itself: it is not the originator, and was not asked.
-    forged = _say(usa, Consent(FRA, md, (0, 1, 2, 3), USA, NEVER))
+    forged = say(usa, Consent(FRA, md, (0, 1, 2, 3), USA, NEVER))
     assert codes(arrive(fra, usa, forged)) == ["CONSENT_UNKNOWN"]
     # KEN consents for a member that nobody asked about.
-    other = _say(members["KEN"], Consent(FRA, md, tuple(rows(fra, CONSENT)[0].slots), KEN, NEVER))
+    other = say(members["KEN"], Consent(FRA, md, tuple(rows(fra, CONSENT)[0].slots), KEN, NEVER))
     assert codes(arrive(fra, members["KEN"], other)) == ["CONSENT_UNKNOWN"]
     assert word(fra) == "withheld"
     assert bulletin
@@ -192,7 +141,7 @@ def test_a_consent_for_somebody_else_or_of_somebody_else_does_not_count(members:
 def test_a_consent_for_another_member_is_not_taken(members: dict[str, Member]) -> None:
     fra, ken = members["FRA"], members["KEN"]
     asked(members)
-    said_to = _say(ken, Consent(USA, pair_of(fra).md, (0,), USA, NEVER))
+    said_to = say(ken, Consent(USA, pair_of(fra).md, (0,), USA, NEVER))
     assert codes(arrive(fra, ken, said_to)) == ["WRONG_RECIPIENT"]
 
 
@@ -353,7 +302,7 @@ def test_a_node_that_forgot_that_a_consent_was_taken_back_hears_it_again(members
 
 def test_a_refusal_of_what_was_forgotten_is_tried_no_more(members: dict[str, Member]) -> None:
     fra, ken = members["FRA"], members["KEN"]
-    refusal = _say(ken, Consent(FRA, ManifestDigest(bytes(32)), (), USA, NEVER))
+    refusal = say(ken, Consent(FRA, ManifestDigest(bytes(32)), (), USA, NEVER))
     assert codes(arrive(fra, ken, refusal)) == [""]
     assert rows(fra, CONSENT) == []
 
@@ -384,7 +333,7 @@ def test_a_peer_asks_about_so_many_recipients_and_no_more(
     asked(members)
     row = rows(members["FRA"], CONSENT)[0]
     more = Consent(KEN, row.md, tuple(row.slots), MemberCode("DEU"), NEVER)
-    assert codes(arrive(members["KEN"], members["FRA"], _say(members["FRA"], more))) == ["RATE"]
+    assert codes(arrive(members["KEN"], members["FRA"], say(members["FRA"], more))) == ["RATE"]
 
 
 def _forget(member: Member, before: Any) -> None:
@@ -395,14 +344,3 @@ def _forget(member: Member, before: Any) -> None:
         gone = [Delete(table, key(row)) for row in rows(member, table) if key(row) not in kept]
         plan = Plan((*gone, *(Put(table, row) for row in before[table.name])), None)
         member.store.perform_now(lambda _, plan=plan: plan)
-
-
-def _say(member: Member, consent: Consent) -> Any:
-    from intelshare.broker.transaction import ToSay, Transaction
-
-    def step(node: Any, view: Any, now: Any, random: Any) -> Plan[Effects]:
-        tx = Transaction(node, view, now, random)
-        tx.say([ToSay(consent.to, Kind.CONSENT, encode(Consent, consent), 0)])
-        return tx.plan(tx.effects())
-
-    return member.do(step).outbound[0].frame
