@@ -206,3 +206,11 @@ def test_a_bulletin_for_the_own_member_is_refused_and_does_not_wait_for_ever(fra
         send(fra, draft(text(TO_BOTH), to=["USA", "FRA"]))
     assert caught.value.code == "INPUT_INVALID"
     assert everything(fra) == stored
+
+
+def test_a_list_names_the_treaty_that_lets_the_bulletin_through_not_the_title_that_needs_none(
+    fra: Any,
+) -> None:
+    send(fra, draft(text("//FRA NP"), text(TO_USA), to=["USA"]))
+    (row,) = rows(fra, PAIR)
+    assert row.basis == "gsa-fra-usa"

@@ -20,7 +20,16 @@ from intelshare.errors import Place
 from intelshare.ids import Digest, ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_banner, rollup
-from intelshare.policy import Decision, Outcome, Request, World, decide, originator_of
+from intelshare.policy import (
+    OWN_PRODUCT,
+    UNRESTRICTED,
+    Decision,
+    Outcome,
+    Request,
+    World,
+    decide,
+    originator_of,
+)
 
 OUTCOMES = {Outcome.ALLOW: 1, Outcome.HOLD: 2, Outcome.DENY: 3}
 
@@ -70,8 +79,10 @@ class Pair:
 
     @property
     def basis(self) -> str:
-        """The basis of the first granted portion; empty if none is."""
-        return self.granted[0].ruling.decision.basis or "" if self.granted else ""
+        """What the granted portions rest on: a treaty, if any needs one; empty if none is granted."""
+        found = [granted.ruling.decision.basis or "" for granted in self.granted]
+        treaties = (basis for basis in found if basis not in (UNRESTRICTED, OWN_PRODUCT))
+        return next(treaties, found[0] if found else "")
 
 
 def judge(
