@@ -102,7 +102,10 @@ def open_folder(
         store = open_store(folder.database, TABLES)
         if not accept_loss:
             store.query(lambda view: check_memory(folder.sidecar, view))
-        return _shell(folder, settings, store, vault, world, log), locked
+        shell = _shell(folder, settings, store, vault, world, log)
+        if not accept_loss:
+            _unmark(shell)
+        return shell, locked
     except BaseException:
         if store is not None:
             store.close()
@@ -116,20 +119,26 @@ def _shell(
     me = store.query(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0))
     node = _node(settings, store, vault, world, clock.now())
-    # The mark of a clean stop goes before anything can be signed under a new incarnation (c6).
-    previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(folder.sidecar, store.query(lambda view: standing(view, previous)))
     return Shell(
         folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
     )
 
 
+def _unmark(shell: Shell) -> None:
+    """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
+    me = shell.store.query(lambda view: view.get(NODE, SELF))
+    previous = me.incarnation if me is not None else Incarnation(0)
+    write_sidecar(shell.folder.sidecar, shell.store.query(lambda view: standing(view, previous)))
+
+
 async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
+    if forgot:
+        # Until this is durable the sidecar tells the next start too that the disk forgot.
+        await shell.step(ask_again)
+        _unmark(shell)
     await shell.step(begin)
     policies = PolicyFiles(shell)
     await policies.begin()
-    if forgot:
-        await shell.step(ask_again)
     links = Links(shell)
     folder, settings, node = shell.folder, shell.settings, shell.node
     last = read_running(folder)

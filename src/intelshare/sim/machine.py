@@ -85,15 +85,23 @@ class Machine:
             forgot = True
         me = view.get(NODE, SELF)
         incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
-        # The mark of a clean stop goes before anything can be signed under a new incarnation.
-        self.sidecar = standing(view, me.incarnation if me is not None else Incarnation(0))
         node = start_node(self.name, incarnation, self.keys, view, self.now())
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = Process(
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
         peers = tuple(name for name in self._plan.members() if name != self.name)
-        process.begin(peers, forgot=forgot)
+        if forgot:
+            # Until this is durable the sidecar tells the next start too that the disk forgot.
+            process.perform("ask_again", then=lambda _: self._begin(process, peers))
+        else:
+            self._begin(process, peers)
+
+    def _begin(self, process: Process, peers: tuple[str, ...]) -> None:
+        """The mark of a clean stop goes before anything can be signed under a new incarnation."""
+        me = self.disk.view.get(NODE, SELF)
+        self.sidecar = standing(self.disk.view, me.incarnation if me is not None else Incarnation(0))
+        process.begin(peers)
 
     def remember(self, incarnation: Incarnation, then: Callable[[], None], *, clean: bool = False) -> None:
         """Write what is durable now into the sidecar, then ``then``. It may lag the disk, never lead it."""

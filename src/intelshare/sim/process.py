@@ -163,16 +163,9 @@ class Process:
         arrival = Arrival(peer, self.uri_of(peer), frame, not self.clock.wrong())
         self.perform("receive", arrival, then=then)
 
-    def begin(self, peers: tuple[str, ...], *, forgot: bool) -> None:
+    def begin(self, peers: tuple[str, ...]) -> None:
         """A new incarnation; it serves once that is durable."""
-
-        def begun(_: object) -> None:
-            if forgot:
-                self.perform("ask_again", then=lambda _: self._serve(peers))
-            else:
-                self._serve(peers)
-
-        self.perform("begin", then=begun)
+        self.perform("begin", then=lambda _: self._serve(peers))
 
     def _serve(self, peers: tuple[str, ...]) -> None:
         self.serving = True
