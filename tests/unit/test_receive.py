@@ -12,6 +12,7 @@ from intelshare.audit.records import EntryType
 from intelshare.broker import evidence
 from intelshare.broker.frame import Ack, Gap
 from intelshare.broker.hello import acknowledge, fill
+from intelshare.broker.receipt import MAX_ANEW
 from intelshare.broker.resend import resend
 from intelshare.broker.stored import facts_of
 from intelshare.broker.streams import missing
@@ -357,6 +358,19 @@ def test_a_retired_key_brings_the_pair_back_with_a_new_number_and_new_bytes(
     (outbound,) = hand_over(fra, "USA")
     assert said(arrive(usa, fra, outbound.frame)) == [("ACCEPTED", ())]
     assert pair_of(fra).sequence == 2
+
+
+@pytest.mark.parametrize("code", ["KEM_KEY_RETIRED", "VOIDED"])
+def test_a_recipient_that_wants_it_anew_for_ever_has_refused(
+    code: str, members: Any, fra: Any, usa: Any
+) -> None:
+    released(members)
+    for number in range(2 * MAX_ANEW):
+        refusal = Receipt(MemberCode("FRA"), pair_of(fra).leaf, ReceiptStatus.REFUSED, (code,), NOW)
+        assert codes(arrive(fra, usa, signed(usa, Kind.RECEIPT, refusal, seed=str(number)))) == [""]
+        if not hand_over(fra, "USA"):
+            break
+    assert (shown(fra), pair_of(fra).sequence) == ("refused", MAX_ANEW + 1)
 
 
 def test_an_accepted_pair_is_never_handed_over_again(members: Any, fra: Any, usa: Any) -> None:

@@ -34,6 +34,9 @@ from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.statement import Verified, verify_evidence
 
+MAX_ANEW = 8
+"""Answers to one pair after which it goes anew; a recipient that wants it anew once more has refused."""
+
 MAX_SHOWN = 4096
 """Receipts of one bulletin."""
 
@@ -72,6 +75,8 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if row is not None and row.leaf == said.leaf:
         before = facts_of(row)
         facts = pair.receive(before, _RECEIPTS[said.status], said.codes)
+        if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
+            facts = pair.receive(before, _RECEIPTS[said.status], ())
         if facts != before:
             codes = row.codes if facts.receipt is before.receipt else " ".join(said.codes)
             tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
