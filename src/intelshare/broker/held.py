@@ -77,10 +77,8 @@ def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow
 
 
 def _is_after(row: CheckpointRow, heard: CheckpointRow) -> bool:
-    """As it came, or as it was signed if one node signed both: either clock may have gone back meanwhile."""
-    if row.at >= heard.at:
-        return True
-    return heard.state != Held.HEARD and signed_at(row) >= signed_at(heard)
+    """Of two logs that one node signed itself it is asked which came first: a clock may have gone back."""
+    return heard.state != Held.HEARD or row.at >= heard.at
 
 
 def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:

@@ -20,8 +20,8 @@ def draw(seed: int) -> FaultPlan:
         if chance.random() < 0.4:
             faults.extend(draw_faults(chance, knobs, members))
     acts = _acts(seed, knobs, members)
-    if any(fault.kind == "restore" for fault in faults):
-        # A disk that forgot its own directory signs another of its version (docs/simulation.md).
+    if any(fault.kind in {"restore", "clock"} for fault in faults):
+        # Its own directory forgotten, or a key of a time to come: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
 
