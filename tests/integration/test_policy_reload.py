@@ -4,9 +4,14 @@ and all goes on by itself when it is mended (promise P17)."""
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from intelshare.audit.records import EntryType
+from intelshare.broker.policy import take_files
 from intelshare.broker.tables import LOG
+from intelshare.errors import StoreError
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
 
@@ -104,3 +109,23 @@ async def test_a_recall_reaches_its_recipient_although_nothing_may_be_released(
     assert await word(fra, waits, "USA") == "queued"
     (fra.root / "overlays" / "fra.toml").unlink()
     await becomes(fra, waits, "accepted")
+
+
+async def test_a_full_disk_only_puts_a_new_law_off(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, _ = pair
+    shell = fra.running.shell
+    step, tried = shell.step, []
+
+    async def full(given: Any, *event: Any, **options: Any) -> Any:
+        if given is take_files and len(tried) < 2:
+            tried.append(1)
+            raise StoreError("DISK_FULL", "no room")
+        return await step(given, *event, **options)
+
+    monkeypatch.setattr(shell, "step", full)
+    (fra.root / "overlays" / "fra.toml").write_text(LAW)
+    await until(lambda: "policy.loaded" in fra.log.getvalue())
+    assert not shell.failed.done()
+    assert await word(fra, await sent(fra), "USA") == "withheld"

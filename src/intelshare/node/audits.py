@@ -8,7 +8,7 @@ from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
-from intelshare.broker.checkpoint import checkpoint, own, peer_nodes
+from intelshare.broker.checkpoint import own, peer_nodes
 from intelshare.broker.evidence import alarms, find_evidence, settle
 from intelshare.broker.held import Held
 from intelshare.broker.proving import Wanted, prove_entries, signed_of_peers
@@ -37,7 +37,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def prove(_: UserCaller, request: pb.ProveRequest) -> pb.FileResponse:
         # So that the entries of this second are under a signed checkpoint too.
-        await links.act(checkpoint)
+        await links.say_log()
         wanted = Wanted(
             Incarnation(request.incarnation or shell.incarnation),
             request.index,

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from intelshare.broker.checkpoint import checkpoint, due
@@ -52,6 +53,7 @@ class RunningNode:
         self._files = threading.Lock()
         """Around ``sidecar`` and ``run.json``: a thread that is still writing one is waited for."""
         self._said_last = False
+        links.say_log = partial(self._say_where_the_log_stands, last=True)
         running = (links.pump.run(), links.shredder.run(), self._keep_house())
         self._tasks = [asyncio.create_task(loop) for loop in running]
         for task in self._tasks:

@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import random as _jitter
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.checkpoint import answer
+from intelshare.broker.checkpoint import answer, checkpoint
 from intelshare.broker.effects import Effects, Led
 from intelshare.broker.frame import Outbound
 from intelshare.broker.hello import Met
@@ -62,6 +62,8 @@ class Links:
         self._answering = asyncio.Lock()
         self.pump = Pump(shell, self.by_member)
         self.shredder = Shredder(shell, self.act)
+        self.say_log: Callable[[], Awaitable[object]] = lambda: self.act(checkpoint)
+        """Sign where the log stands; the house's own, once there is one, sends it after the sidecar (c19)."""
         shell.on_trust.append(self.trust_changed)
 
     def by_member(self) -> Mapping[MemberCode, Link]:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from intelshare.broker.policy import take_files
-from intelshare.errors import Place, PolicyFileError
+from intelshare.errors import Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
@@ -61,7 +61,13 @@ class PolicyFiles:
             shell.log.error(Event.POLICY_FAILED, code="NOT_FOUND", path=Path(error.filename or "").name)
             self._seen = None
             return False
-        await shell.step(take_files, world, digest_of(texts), len(texts))
+        try:
+            await shell.step(take_files, world, digest_of(texts), len(texts))
+        except StoreError as error:
+            self._seen = None
+            if error.code != "DISK_FULL":
+                raise
+            return False  # Nothing can be released meanwhile; it is tried again.
         shell.health.clear(UNAVAILABLE)
         shell.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
