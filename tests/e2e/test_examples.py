@@ -361,7 +361,7 @@ BULLETINS: dict[str, Callable[[World], str]] = {
         "centrifuges", "--category", "proliferation", "--wait", "accepted", who="usa/users/j.smith", to="FRA"
     ),
     "climate": lambda w: w.send(
-        "drought", "--category", "climate-disaster", "--label", "//FRA DR//REL TO FRA, KEN", to="FRA"
+        "drought", "--category", "climate-disaster", "--label", "//FRA DR//REL TO FRA, KEN", to="USA"
     ),
     "question": lambda w: w.ask("usa/users/j.smith", "FRA"),
     "other question": lambda w: w.ask("usa/users/j.smith", "FRA"),

@@ -228,7 +228,9 @@ def test_a_lost_answer_ends_with_11_and_the_printed_command_resolves_it(tmp_path
     ana = fra / "users" / "ana"
     text = tmp_path / "text.txt"
     text.write_text("lost")
-    words = ["send", str(text), "--as", str(ana), "--category", "cyber", "--to", "FRA", "--label", OWN]
+    words = ["send", str(text), "--as", str(ana), "--category", "cyber", "--to", "USA", "--label", "//FRA NP"]
+    # Both are known to each other before either runs: the folders are asked.
+    introduce(fra, found(tmp_path / "usa", "USA"))
     with running(fra) as node:
         # The node stands still after it was asked who calls, and before it answers.
         sender = subprocess.Popen(
