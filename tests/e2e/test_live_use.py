@@ -77,6 +77,7 @@ def test_the_sender_watches_its_bulletin_from_ok_to_receipt(three: Three) -> Non
 
 
 def test_a_running_watch_shows_what_arrives_and_ends_with_ctrl_c(three: Three) -> None:
+    (three.smith / "watch-cursor").unlink(missing_ok=True)
     watch = subprocess.Popen(
         [sys.executable, "-m", "intelshare", "watch", "--as", three.smith, "--json"],
         stdout=subprocess.PIPE,
