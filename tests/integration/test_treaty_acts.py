@@ -284,10 +284,14 @@ async def offers(client: Client, **request: Any) -> list[pb.BackfillEntry]:
 
 
 async def test_backfill_offers_what_accession_allows_and_releases_what_the_officer_names(
-    pair: tuple[Site, Site],
+    pair: tuple[Site, Site], tmp_path: Path
 ) -> None:
     fra, ken = pair
-    # Written for somebody else.
+    # Written for somebody else, who is never there.
+    usa = await asyncio.to_thread(make_site, "USA", tmp_path / "USA")
+    await usa.start()
+    await introduce(fra, usa)
+    await usa.stop()
     texts = [("early", "//FRA DR//REL TO FRA, KEN"), ("secret", "//FRA S//REL TO FRA, KEN")]
     async with fra.client("a") as client:
         for text, label in texts:
@@ -296,7 +300,7 @@ async def test_backfill_offers_what_accession_allows_and_releases_what_the_offic
             )
             key = text.encode().ljust(16, b".")
             await client.bulletins.Submit(
-                pb.SubmitRequest(key=key, to=["FRA"], precedence=1, portions=[portion])
+                pb.SubmitRequest(key=key, to=["USA"], precedence=1, portions=[portion])
             )
     async with fra.client("r") as client:
         found = await offers(client)
