@@ -31,6 +31,7 @@ from intelshare.node.door import Context, PeerCaller
 from intelshare.node.events import Event
 from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
 from intelshare.node.link import Link, Stream
+from intelshare.node.pausing import pause
 from intelshare.node.pump import Pump
 from intelshare.node.shell import Shell, effects_of
 from intelshare.node.shredding import Shredder
@@ -223,8 +224,7 @@ class Links:
                 backoff = backoff.heard(self._shell.now())
             backoff = backoff.failed()
             delay = backoff.delay(self._shell.now(), self._shell.random) / SECOND
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), delay)
+            await pause(changed, delay)
 
     def _note(self, node: NodeUri, error: BaseException | None) -> None:
         code = error.code if isinstance(error, IntelshareError) else type(error).__name__

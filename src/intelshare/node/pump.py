@@ -7,7 +7,6 @@ there is no other. A fresh statement that is more urgent goes before what is sen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 
 from intelshare.broker.handover import first_ready, handover
@@ -17,6 +16,7 @@ from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.link import Link
+from intelshare.node.pausing import pause
 from intelshare.node.shell import Shell
 from intelshare.ports import View
 
@@ -52,9 +52,7 @@ class Pump:
     async def run(self) -> None:
         """Until cancelled. Errors of the store are the shell's business; the pump goes on when woken."""
         while True:
-            pause = self._until_due()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+            await pause(self._wake, self._until_due())
             self._wake.clear()
             try:
                 while await self._once():
