@@ -189,3 +189,15 @@ def test_a_request_for_information_from_question_to_answer(three: Three, tmp_pat
 def states(three: Three, asked: str) -> dict[str, str]:
     entries = ok("rfi", "list", "--as", three.ana, "--json").json["entries"]
     return {entry["member"]: entry["state"] for entry in entries if entry["bulletin"] == asked}
+
+
+def test_a_renewed_user_keeps_role_and_clearance_and_a_revoked_one_is_not_renewed(three: Three) -> None:
+    before = ok("whoami", "--as", three.officer, "--json").json
+    old = (three.officer / "cert.pem").read_bytes()
+    ok("user", "renew", "rel", "--folder", three.ken)
+    assert (three.officer / "cert.pem").read_bytes() != old
+    assert ok("whoami", "--as", three.officer, "--json").json == before
+    ok("user", "add", "tmp", "--folder", three.ken)
+    ok("user", "revoke", "tmp", "--folder", three.ken, "--yes")
+    assert intelshare("user", "renew", "tmp", "--folder", three.ken).code == 8
+    assert intelshare("user", "renew", "nobody", "--folder", three.ken).code == 8

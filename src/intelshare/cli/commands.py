@@ -41,7 +41,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "init": Entry("Operator", _HERE + "founding:init", "Found a member and its first node."),
     "node": Entry("Operator", _HERE + "running:node", "Run a node; show its state."),
-    "user": Entry("Operator", _HERE + "users:user", "Add, list and revoke users."),
+    "user": Entry("Operator", _HERE + "users:user", "Add, renew, list and revoke users."),
     "member": Entry("Operator", _HERE + "members:member", "Exchange trust with other members."),
     "audit": Entry(
         "Operator", _HERE + "auditing:audit", "Verify the log; prove from it; report who shared what."

@@ -169,7 +169,7 @@ def _found_profile(where: _Where) -> Profile | None:
 
 
 def _certificate(path: Path, now: Instant) -> Finding:
-    check, remedy = "certificate", "an operator gives a new one with `intelshare user add`"
+    check, remedy = "certificate", "an operator gives a new one with `intelshare user renew`"
     from intelshare.crypto.x509 import from_pem, validity
     from intelshare.instant import show
 
@@ -188,7 +188,7 @@ def _key(profile: Profile) -> Iterator[Finding]:
     from intelshare.crypto.x509 import fits, from_pem
 
     if not fits(from_pem(profile.certificate.read_bytes()), profile.key.read_bytes()):
-        remedy = "an operator gives a new one with `intelshare user add`"
+        remedy = "an operator gives a new one with `intelshare user renew`"
         yield Finding(WRONG, "key", f"{profile.key} is not the key of the certificate", remedy, "TLS_REFUSED")
 
 

@@ -14,11 +14,12 @@ from intelshare.cli.output import Out
 
 if TYPE_CHECKING:
     from intelshare.cli.standing import Standing
+    from intelshare.wire.v1 import user_pb2 as pb
 
 
 @click.group(cls=Group)
 def user() -> None:
-    """Add, list and revoke users of the own node."""
+    """Add, renew, list and revoke users of the own node."""
 
 
 @user.command(
@@ -65,8 +66,47 @@ def add(
 ) -> None:
     """Register NAME (small letters, as m.durand) and write a profile folder with certificate and key.
 
-    The same again puts a new certificate into it. Role, clearance and need to know are then as given now.
+    Of a user who is there already the register keeps what is given now; `user renew` changes nothing in it.
     """
+    from intelshare.node.settings import read_settings
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    settings = read_settings(node.folder / "node.toml")
+    wanted = pb.User(
+        name=name,
+        role=role,
+        clearance=clearance,
+        nationality=nationality or _state(settings.member),
+        categories=categories,
+    )
+    _issue(node, out, wanted, target, address)
+
+
+@user.command(epilog=examples("intelshare user renew m.durand --folder fra"))
+@click.argument("name")
+@click.option(
+    "--out", "target", type=click.Path(path_type=Path), help="The profile folder, if not the usual."
+)
+@printing
+@on_folder
+def renew(node: Standing, out: Out, name: str, target: Path | None) -> None:
+    """Put a new certificate into the profile of NAME. What the register says of NAME stays as it is."""
+    from intelshare.errors import ConfigError
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = {one.name: one for one in node.operate("ListUsers", pb.ListUsersRequest()).users}
+    wanted = found.get(name)
+    if wanted is None or wanted.revoked:
+        raise ConfigError(
+            "NOT_FOUND",
+            f"{name} was revoked" if wanted is not None else f"the register has no {name}",
+            hint="`intelshare user list` shows the register; `intelshare user add` admits",
+        )
+    _issue(node, out, wanted, target, "")
+
+
+def _issue(node: Standing, out: Out, wanted: pb.User, target: Path | None, address: str) -> None:
+    """Write the register row, and certificate and key into the profile folder, new or there already."""
     import os
 
     from intelshare.client import Profile, read_profile, renew_profile, write_profile
@@ -74,32 +114,21 @@ def add(
     from intelshare.node.settings import read_settings
     from intelshare.wire.v1 import user_pb2 as pb
 
-    folder = target or node.folder / "users" / name
+    folder = target or node.folder / "users" / wanted.name
     settings = read_settings(node.folder / "node.toml")
     there = read_profile(folder) if (folder / "profile.toml").exists() else None
-    if folder.exists() and (there is None or (there.member, there.user) != (settings.member, name)):
+    if folder.exists() and (there is None or (there.member, there.user) != (settings.member, wanted.name)):
         raise ConfigError(
             "ID_CONFLICT",
             "something else is there already, not this user's profile",
             place=Place(str(folder)),
             hint="name another folder with --out",
         )
-    made = node.operate(
-        "AddUser",
-        pb.AddUserRequest(
-            user=pb.User(
-                name=name,
-                role=role,
-                clearance=clearance,
-                nationality=nationality or _state(settings.member),
-                categories=categories,
-            )
-        ),
-    )
+    made = node.operate("AddUser", pb.AddUserRequest(user=wanted))
     profile = Profile(
         folder,
         settings.member,
-        name,
+        wanted.name,
         address,
         "" if address else os.path.relpath(node.folder.resolve(), folder.resolve()),
         _server_name(settings.node),
@@ -111,8 +140,8 @@ def add(
         key=made.private_key_pem,
         authority=made.node_authority_pem,
     )
-    out.document("user", {"user": made.user.uri, "role": role, "profile": str(folder)})
-    out.line(f"{made.user.uri}  {role}")
+    out.document("user", {"user": made.user.uri, "role": wanted.role, "profile": str(folder)})
+    out.line(f"{made.user.uri}  {wanted.role}")
     out.line(f"profile {folder}")
     out.note(f"try: intelshare whoami --as {folder}")
 

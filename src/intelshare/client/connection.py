@@ -255,7 +255,7 @@ class Client:
                 "one side does not accept the other's certificate",
                 place=place,
                 hint=f"{self.profile.certificate} may have expired, or be of another node: "
-                "`intelshare doctor` looks; an operator gives a new one with `intelshare user add`",
+                "`intelshare doctor` looks; an operator gives a new one with `intelshare user renew`",
             )
         if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return ConfigError(
