@@ -68,7 +68,7 @@ def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None
     year_3000 = Instant(32_503_680_000_000_000)
     found = _certificate(path, year_3000)
     assert (found.state, found.code) == ("wrong", "TLS_REFUSED")
-    assert "user add" in found.remedy
+    assert "user renew" in found.remedy
     assert _certificate(path, Instant(DAY)).code == "CLOCK"
 
 

@@ -18,6 +18,7 @@ from intelshare.crypto.x509 import (
     check_issued,
     from_pem,
     inspect,
+    is_authority,
     issue_node,
     issue_user,
     make_authority,
@@ -280,3 +281,16 @@ def test_a_certificate_without_a_positive_serial_number_is_nobody(authority: Cer
     with pytest.raises(IntelshareError) as raised:
         inspect(leaf[:at] + bytes([leaf[at] | 0x80]) + leaf[at + 1 :])
     assert raised.value.code == "PEER_IDENTITY_INVALID"
+
+
+def test_a_certificate_of_an_unknown_version_is_nobody(authority: CertifiedKey) -> None:
+    leaf = issue_node(authority, URI, DNS, NOW, stream_of("version")).certificate  # type: ignore[arg-type]
+    at = leaf.index(b"\xa0\x03\x02\x01\x02") + 4
+    strange = leaf[:at] + b"\x01" + leaf[at + 1 :]
+    with pytest.raises(IntelshareError) as raised:
+        inspect(strange)
+    assert raised.value.code == "PEER_IDENTITY_INVALID"
+    with pytest.raises(IntelshareError) as raised:
+        check_issued(strange, (authority.certificate,), NOW)  # type: ignore[arg-type]
+    assert raised.value.code == "PEER_IDENTITY_MISMATCH"
+    assert not is_authority(strange)

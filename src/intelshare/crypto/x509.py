@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -80,6 +81,16 @@ class Validity:
         return self.start <= at < self.end
 
 
+_UNREADABLE: Final = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What pyca raises on hostile DER."""
+
+
 def make_authority(name: str, at: Instant, random: Callable[[int], bytes]) -> CertifiedKey:
     """A new self-signed authority, valid for five years; ``name`` ("FRA nodes") is for people only."""
     key = _new_key(ec.SECP384R1(), random)
@@ -133,13 +144,13 @@ def inspect(certificate: bytes) -> Leaf:
     """
     if len(certificate) > MAX_CERTIFICATE:
         raise _invalid("is larger than any that intelshare issues")
-    # Everything pyca raises on hostile DER is a ValueError; extensions are parsed on first use.
+    # Extensions are parsed on first use.
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         subject = list(parsed.subject)
         alternatives = list(parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _UNREADABLE:
         raise _invalid("cannot be read") from None
     if parsed.serial_number <= 0:
         raise _invalid("has no positive serial number (RFC 5280)")
@@ -166,7 +177,7 @@ def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) 
     verifier = PolicyBuilder().store(_Anchors(anchors)).time(to_datetime(at)).build_client_verifier()
     try:
         chain = verifier.verify(x509.load_der_x509_certificate(certificate), []).chain
-    except (VerificationError, ValueError):
+    except (VerificationError, *_UNREADABLE):
         raise _mismatch() from None
     valid = Validity(
         max(of(c.not_valid_before_utc) for c in chain), min(of(c.not_valid_after_utc) for c in chain)
@@ -182,7 +193,7 @@ def is_authority(certificate: bytes) -> bool:
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         return parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _UNREADABLE:
         return False
 
 
