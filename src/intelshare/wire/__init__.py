@@ -1,5 +1,6 @@
 """The wire: generated messages, the strict scan of what a peer sends, and conversion to core values."""
 
+from intelshare.broker.frame import Acks, Hello, Message
 from intelshare.wire.conversion import (
     acks_message,
     ask_message,
@@ -8,7 +9,7 @@ from intelshare.wire.conversion import (
     hello_message,
     path_message,
 )
-from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, Acks, Hello, Message, read_message
+from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, read_message
 
 __all__ = [
     "MAX_MESSAGE",
