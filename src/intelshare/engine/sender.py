@@ -22,7 +22,7 @@ pause, for its destination alone: one peer's trouble is nobody else's (P15).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
@@ -63,7 +63,7 @@ class _Destination:
     """How many there were when nothing went; -1: not known."""
     not_before: Instant = EPOCH
     """On the steady clock."""
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff | None = None
     alone: bool = False
     """A hand-over together with others has failed."""
 
@@ -172,7 +172,7 @@ class Sender:
                 link.queue.more = True
             self._failed(turn, member, answer)
             return
-        destination.backoff = Backoff()
+        destination.backoff = None
         frames, more = answer.value
         if link is not None:
             link.queue.more |= more or run.step is Step.RESEND_BUT_RELEASES
@@ -185,7 +185,7 @@ class Sender:
     def _hand_over(self, turn: Turn) -> None:
         if self._handing or not self._may(turn):
             return
-        rooms = {}
+        rooms: dict[MemberCode, int] = {}
         for member in sorted(self._to):
             destination, link = self._to[member], turn.parts.links.of_member(member)
             if destination.stage is not Stage.WANTS or link is None or (destination.alone and rooms):
@@ -221,7 +221,7 @@ class Sender:
         served = {outbound.peer for outbound in said.value}
         for member in rooms:
             destination, link = self._at(member), turn.parts.links.of_member(member)
-            destination.alone, destination.backoff = False, Backoff()
+            destination.alone, destination.backoff = False, None
             if member in served:
                 destination.stage = Stage.IDLE
                 # A link that has ended meanwhile loses nothing: the next one loads it from the store.
@@ -252,6 +252,6 @@ class Sender:
         destination.stage = Stage.IDLE
         destination.not_before = Instant(now + RETRY)
         if error.code != "DISK_FULL":
-            destination.backoff = destination.backoff.failed()
+            destination.backoff = (destination.backoff or Backoff(contact=now)).failed()
             destination.not_before = Instant(now + RETRY + destination.backoff.delay(now, turn.parts.random))
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))

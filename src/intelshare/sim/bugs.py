@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from intelshare.engine import STOP_ORDER, Phase
 from intelshare.ports import View
 from intelshare.sim import planted_in as received
 from intelshare.sim import planted_out as sent
@@ -32,6 +33,8 @@ class Bug:
     """Whether the disk is shredded before a destruction is signed for."""
     swaps_first: frozenset[str] = frozenset()
     """Steps whose new world is swapped in before they are written."""
+    stop_order: tuple[Phase, ...] = STOP_ORDER
+    """Phases of a stop."""
     keeps_old_keys: bool = True
     """Whether a rotation leaves the old sealing key its overlap."""
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.tables import NODE
 from intelshare.broker.transaction import SELF
+from intelshare.engine import Limits
 from intelshare.errors import StoreError
-from intelshare.ids import Incarnation
+from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, standing
@@ -36,7 +37,7 @@ class Machine:
         self.name = name
         self.heap = heap
         self.bug = bug
-        self.batch = plan.knobs.batch
+        self.limits = Limits(releases=plan.knobs.batch)
         self.lasts = plan.knobs.lasts
         self.disk = Disk(first_disk(plan, name))
         self.keys = first_keys(plan, name)
@@ -70,6 +71,10 @@ class Machine:
         """From now on the clock is so far ahead of what it should be."""
         self._ahead = by
 
+    def dials(self, member: MemberCode) -> bool:
+        """Whether this node dials a member. Where not both do, the one whose code sorts first does."""
+        return self._plan.knobs.both_dial or self.name < member
+
     def start(self) -> None:
         """Start a process, if none runs: it serves once its incarnation is durable (c6).
 
@@ -90,18 +95,17 @@ class Machine:
         process = self.process = Process(
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
-        peers = tuple(name for name in self._plan.members() if name != self.name)
         if forgot:
             # Until this is durable the sidecar tells the next start too that the disk forgot.
-            process.perform("ask_again", then=lambda _: self._begin(process, peers))
+            process.perform("ask_again", then=lambda _: self._begin(process))
         else:
-            self._begin(process, peers)
+            self._begin(process)
 
-    def _begin(self, process: Process, peers: tuple[str, ...]) -> None:
+    def _begin(self, process: Process) -> None:
         """The mark of a clean stop goes before anything can be signed under a new incarnation."""
         me = self.disk.view.get(NODE, SELF)
         self.sidecar = standing(self.disk.view, me.incarnation if me is not None else Incarnation(0))
-        process.begin(peers)
+        process.begin()
 
     def remember(self, incarnation: Incarnation, then: Callable[[], None], *, clean: bool = False) -> None:
         """Write what is durable now into the sidecar, then ``then``. It may lag the disk, never lead it."""
@@ -185,6 +189,13 @@ class Machine:
         self.forgets += 1
         self._oracle.restored(self, taken)
         self.heap.after(down, self.start)
+
+    def stopped(self) -> None:
+        """The process has stopped in order."""
+        self.heap.note("stopped", self.name)
+        if self.process is not None:
+            self.process.alive = False
+            self.process = None
 
     def _end(self, keep: int) -> None:
         self.heap.note("crash", self.name, keep)

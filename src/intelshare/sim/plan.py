@@ -30,6 +30,8 @@ class Knobs:
     """After how long an end notices that the other is gone."""
     fresh_directories: bool = False
     """Peers hold an older directory of each other at first."""
+    both_dial: bool = False
+    """Either side of a pair dials, not only the one whose code sorts first."""
     offset: int = 0
     """How far wall clocks are apart, at most."""
 

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from intelshare.broker import act, consent, hello, witness
+from intelshare.broker import act, consent, hello
 from intelshare.broker.backfill import backfill
-from intelshare.broker.checkpoint import checkpoint
-from intelshare.broker.destroy import finish
 from intelshare.broker.duties import meet_duty
-from intelshare.broker.end import expire
-from intelshare.broker.handover import handover
 from intelshare.broker.read import read
 from intelshare.broker.recall import recall
-from intelshare.broker.receive import receive
 from intelshare.broker.register import adopt
-from intelshare.broker.resend import resend
-from intelshare.broker.review import review
 from intelshare.broker.submit import approve, submit
+from intelshare.engine import steps as engine
 from intelshare.ports import Plan
 
 Step = Callable[..., Plan[Any]]
@@ -28,23 +22,13 @@ Steps = Mapping[str, Step]
 
 
 STEPS: Steps = {
+    **engine.STEPS,
     "begin": hello.begin,
     "submit": submit,
     "approve": approve,
-    "handover": handover,
-    "resend": resend,
-    "receive": receive,
     "read": read,
-    "meet": hello.meet,
-    "acknowledge": hello.acknowledge,
-    "fill": hello.fill,
-    "expire": expire,
-    "checkpoint": checkpoint,
-    "prove": witness.prove,
     "ask_again": hello.ask_again,
-    "review": review,
     "recall": recall,
-    "finish": finish,
     "act": act.act,
     "resume": act.resume,
     "ask": consent.request,
@@ -54,3 +38,4 @@ STEPS: Steps = {
     "adopt": adopt,
     "announce": hello.announce,
 }
+"""Those that the engine asks for, and those of users and starts."""
