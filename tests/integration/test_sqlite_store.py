@@ -207,7 +207,7 @@ async def test_when_memory_cannot_follow_the_commit_the_store_stops(store: Sqlit
         raise LookupError("mine")
 
     with pytest.raises(StoreError, match="DISK_ERROR"):
-        await store.perform(put(thing("a")), then)
+        await store.perform(lambda _: Plan((Put(THING, thing("a")),), None, last=True), then)
     with pytest.raises(StoreError, match="DISK_ERROR"):
         await store.perform(put(thing("b")))
 

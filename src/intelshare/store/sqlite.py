@@ -59,7 +59,9 @@ class _Job:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Durable[Any]]
     shred: bool = False
-    """Clear the WAL after the commit. Ends its group; answered with whether it could be cleared."""
+    """Clear the WAL after the commit; answered with whether it could be cleared."""
+    last: bool = False
+    """Its plan ends the group (ports.Plan)."""
     answer: Any = None
     error: BaseException | None = None
 
@@ -83,8 +85,8 @@ class SqliteStore:
         self._failing = threading.Lock()
         self._on_failure = on_failure
         self._closing = self._closed = False
-        self.commits = 0
-        """Transactions committed, to see how many steps share one."""
+        self.commits = self.steps = 0
+        """See ports.Store."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -187,14 +189,15 @@ class SqliteStore:
             while job is not None:
                 self._run_step(job)
                 full = len(group) >= MAX_GROUP or self._view.writes >= MAX_WRITES
-                job = None if full or job.shred or job.then is not None else more()
+                job = None if full or job.last else more()
                 if job is not None:
                     group.append(job)
             self._view.tell()
             self._writer.execute("COMMIT")
             self.commits += 1
+            self.steps += len(group)
             last = group[-1]
-            if last.then is not None and last.error is None:
+            if last.last and last.then is not None:
                 last.then(last.answer)
         except BaseException as error:  # a thread that dies silently would leave every caller waiting
             self._undo(group, error)
@@ -208,7 +211,7 @@ class SqliteStore:
         except Exception as error:
             job.error = error  # the caller's own: nothing of its plan was taken
         else:
-            job.answer = plan.answer
+            job.answer, job.last = plan.answer, plan.last
 
     def _undo(self, group: list[_Job], error: BaseException) -> None:
         """Nothing of the group happened. A full disk recovers by itself; after all else the process stops."""
@@ -222,7 +225,7 @@ class SqliteStore:
                 job.error = failure
         elif len(group) > 1:  # what is small, such as a receipt, may still fit
             for job in group:
-                job.answer = job.error = None
+                job.answer, job.error, job.last = None, None, False
                 self._perform([job], lambda: None)
         else:
             group[0].error = self._full()
@@ -298,7 +301,7 @@ def _connect(path: Path, cache: int) -> apsw.Connection:
 
 
 def _nothing(_: View) -> Plan[bool]:
-    return Plan((), False)
+    return Plan((), False, last=True)
 
 
 def _is_full(error: BaseException) -> bool:
