@@ -166,8 +166,8 @@ class Store(Protocol):
         Steps run one after the other; several may share one commit. A step that raises, or whose plan holds
         a row that cannot be stored (TypeError), changes nothing and its error is the caller's alone. On a
         full disk a step may be run again: it must do nothing but return a plan. ``then`` runs only for
-        a plan that is ``last``, right after the commit and before any later step: with it, what the core holds
-        in memory (world, trust) never differs from what is durable; if it raises, the store stops with
+        a plan that is ``last``, right after the commit and before any later step: with it, what the core
+        holds in memory (world, trust) never differs from what is durable; if it raises, the store stops with
         DISK_ERROR.
         Raises StoreError DISK_FULL (nothing changed, try again later), DISK_ERROR (stop the process).
         """
