@@ -184,8 +184,14 @@ class Store(Protocol):
         still look at older rows. Raises what ``perform`` raises.
         """
 
+    def drain(self) -> None:
+        """Take no more steps, and return once all that were taken are carried out. Idempotent.
+
+        Nothing is written after this; questions are still answered. May take as long as the disk is slow.
+        """
+
     def close(self) -> None:
-        """Finish the running commit and release everything. Idempotent."""
+        """Drain, and release everything. Idempotent."""
 
 
 class Vault(Protocol):

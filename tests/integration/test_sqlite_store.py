@@ -226,6 +226,15 @@ async def test_the_wal_stays_bounded_under_load(store: SqliteStore, path: Path) 
     assert path.with_name("store.db-wal").stat().st_size < 40_000_000
 
 
+async def test_a_drained_store_takes_no_step(store: SqliteStore) -> None:
+    store.drain()
+    with pytest.raises(RuntimeError):
+        await store.perform(put(thing("a")))
+    with pytest.raises(RuntimeError):
+        await store.shred()
+    assert store.query(lambda view: view.count(THING, "key")) == 0
+
+
 async def test_a_closed_store_refuses_instead_of_waiting_for_ever(store: SqliteStore) -> None:
     store.close()
     with pytest.raises(RuntimeError):

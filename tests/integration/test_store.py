@@ -220,6 +220,16 @@ async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store
     assert names(store, "key") == ["a0"]
 
 
+async def test_draining_finishes_what_waits_and_questions_are_still_answered(store: Store) -> None:
+    waiting = [asyncio.ensure_future(store.perform(put(thing("a", part)))) for part in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    store.drain()
+    store.drain()
+    assert names(store, "key") == ["a0", "a1", "a2"]
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_close_can_be_called_twice(store: Store) -> None:
     await store.perform(put(thing("a")))
     store.close()

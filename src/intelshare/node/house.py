@@ -1,7 +1,7 @@
 """The house: what a running node does beside answering calls, and how it ends.
 
 Every second: holes are asked for, what is over ends, a changed world is followed, a checkpoint is said if one
-is due, the sidecar is kept. Stop: no new calls, links end, the running commit is finished, and only then the
+is due, the sidecar is kept. Stop: no new calls, links end, steps that wait are carried out, and only then the
 clean-stop mark.
 """
 
@@ -88,11 +88,17 @@ class RunningNode:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.links.stop_reading()
+        # A step whose caller was cancelled still waits in the writer: the mark is of what it leaves behind.
+        await asyncio.to_thread(shell.store.drain)
         with self._files:
             shell.folder.running.unlink(missing_ok=True)
             self._said_last = True
         if not shell.failed.done():
-            self._remember(clean=True)
+            try:
+                self._remember(clean=True)
+            except StoreError as error:
+                shell.noticed(error)
         shell.store.close()
         self._locked.release()
         shell.log.info(Event.STOPPED)

@@ -153,14 +153,13 @@ class Links:
                     await asyncio.sleep(0.01)
 
     async def close(self) -> None:
-        """End all links and loops, and wait for the question about logs that is being answered."""
+        """End all links and loops."""
         tasks = [*self._keepers.values(), *self._dials]
         for link in list(self._open.values()):
             link.end()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
 
     async def serve(self, caller: PeerCaller, context: Context) -> None:
         """The peer port's Link call. Raises the error that ends it."""
@@ -313,6 +312,10 @@ class Links:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._log_reader, self._shell.store.query, question)
+
+    async def stop_reading(self) -> None:
+        """Take no more questions about logs, and wait for the one that is being answered."""
+        await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""

@@ -166,6 +166,9 @@ class MemoryStore:
         """See ports.Store."""
         return question(self)
 
+    def drain(self) -> None:
+        """See ports.Store. Nothing ever waits."""
+
     def close(self) -> None:
         """See ports.Store."""
 

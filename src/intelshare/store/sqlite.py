@@ -84,7 +84,7 @@ class SqliteStore:
         self._failed: StoreError | None = None
         self._failing = threading.Lock()
         self._on_failure = on_failure
-        self._closing = self._closed = False
+        self._closing = self._drained = self._closed = False
         self.commits = self.steps = 0
         """See ports.Store."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -93,7 +93,7 @@ class SqliteStore:
     async def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
-        """See ports.Store. Raises RuntimeError after ``close``."""
+        """See ports.Store. Raises RuntimeError after ``drain``."""
         return await self._put(step, then)
 
     async def shred(self) -> None:
@@ -106,8 +106,8 @@ class SqliteStore:
     ) -> asyncio.Future[Durable[A]]:
         if self._failed is not None:
             raise self._failed
-        if self._closed:
-            raise RuntimeError("the store is closed")
+        if self._drained:
+            raise RuntimeError("the store takes no more steps")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
         self._jobs.put(_Job(step, then, loop, future, shred))
@@ -138,12 +138,17 @@ class SqliteStore:
         """Read all rows anew: ``store.scrub``."""
         return scrub(self._path, self._tables)
 
-    def close(self) -> None:
+    def drain(self) -> None:
         """See ports.Store."""
-        self._closed = True
+        self._drained = True
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
+
+    def close(self) -> None:
+        """See ports.Store."""
+        self.drain()
+        self._closed = True
         while self._readers:
             self._readers.pop().connection.close()
         with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
