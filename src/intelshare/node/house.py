@@ -123,13 +123,18 @@ class RunningNode:
         while True:
             await asyncio.sleep(1)
             self.links.tick()
-            for chore in (self._end_what_is_over, self.links.review, self._say_where_the_log_stands):
-                await self._unless_full(chore)
-            await asyncio.to_thread(self._remember)
+            chores: list[Callable[[], Awaitable[None]]] = [
+                self._end_what_is_over,
+                self.links.review,
+                self._say_where_the_log_stands,
+                partial(asyncio.to_thread, self._remember),
+            ]
             looked += 1
             if looked % EVERY == 0 or shell.health.codes != shown:
                 shown = shell.health.codes
-                await asyncio.to_thread(self._show)
+                chores.append(partial(asyncio.to_thread, self._show))
+            done = [await self._unless_full(chore) for chore in chores]
+            shell.has_room("files", room=all(done))
             renewed = looked % POLICY_EVERY == 0 and await self._policies.follow()
             if looked >= RENEWAL_EVERY or renewed:
                 looked = 0
@@ -139,13 +144,15 @@ class RunningNode:
                     shell.noticed(error)
                     shell.log.error(Event.RENEWAL_FAILED, code=error.code)
 
-    async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> None:
-        """A full disk puts it off; it is tried again in a second (promise P17)."""
+    async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> bool:
+        """Whether there was room for it; a full disk puts it off, and it is tried again (promise P17)."""
         try:
             await chore()
         except StoreError as error:
             if error.code != "DISK_FULL":
                 raise
+            return False
+        return True
 
     async def _end_what_is_over(self) -> None:
         shell = self.shell

@@ -61,6 +61,7 @@ class Shell:
         """Called in the loop after the trust documents held have changed."""
         self._listening: set[asyncio.Event] = set()
         self._roles: dict[UserUri, str] = {}
+        self._full: set[str] = set()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -121,10 +122,15 @@ class Shell:
         if not isinstance(error, StoreError):
             return
         if error.code == "DISK_FULL":
-            self.health.set("DISK_FULL")
+            self.has_room("database", room=False)
         elif error.code == "DISK_ERROR" and not self.failed.done():
             self.health.set("DISK_ERROR")
             self.failed.set_result(error)
+
+    def has_room(self, what: str, *, room: bool) -> None:
+        """Whether the database, or the files beside it, could be written; DISK_FULL while one could not."""
+        (self._full.discard if room else self._full.add)(what)
+        (self.health.set if self._full else self.health.clear)("DISK_FULL")
 
     def certificates_failed(self, error: Exception) -> None:
         """The certificates for new connections cannot be read. Called in a thread of gRPC."""
@@ -139,7 +145,8 @@ class Shell:
         except StoreError as error:
             self.noticed(error)
             raise
-        self.health.clear("DISK_FULL")
+        if self._full:
+            self.has_room("database", room=True)
         for written in self._listening:
             written.set()
         return durable

@@ -25,7 +25,7 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Plan, Table, View, durable_after_commit
-from intelshare.store.migrate import migrate
+from intelshare.store.migrate import migrate, opening
 from intelshare.store.scrub import scrub
 from intelshare.store.statements import Statements
 from intelshare.store.views import Reading, Writing
@@ -290,7 +290,8 @@ def open_store(
     Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT (no database of ours), DISK_FULL, DISK_ERROR.
     """
     migrate(path)
-    return SqliteStore(path, tables, on_failure)
+    with opening(path):
+        return SqliteStore(path, tables, on_failure)
 
 
 def _connect(path: Path, cache: int) -> apsw.Connection:
