@@ -26,7 +26,7 @@ class Locked:
 
 
 def lock(folder: Path) -> Locked:
-    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (names the process), DISK_FULL, DISK_ERROR."""
+    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), and of the disk."""
     if not folder.is_dir():
         raise StoreError(
             "NOT_FOUND", f"{folder} is no data folder", hint="`intelshare init MEMBER FOLDER` makes one"
