@@ -12,6 +12,7 @@ import contextlib
 import random as _jitter
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import grpc
@@ -60,7 +61,7 @@ class Links:
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
         self._reviewed: Snapshot | None = None
-        self._answering = asyncio.Lock()
+        self._log_reader = ThreadPoolExecutor(1, "log-reader")
         self.pump = Pump(shell, self.by_member)
         self.shredder = Shredder(shell, self.act)
         self.say_log: Callable[[], Awaitable[object]] = lambda: self.act(checkpoint)
@@ -305,9 +306,16 @@ class Links:
         return await self.over_logs(lambda view: answer(self._shell.node, view, ask))
 
     async def over_logs(self, question: Callable[[View], T]) -> T:
-        """Ask something of the own logs. Beside the loop: it may read a whole log."""
-        async with self._answering:
-            return await asyncio.to_thread(self._shell.store.query, question)
+        """Ask something of the own logs. Beside the loop: it may read a whole log.
+
+        One thread answers all: the question of a caller that is cancelled goes on, and the next one waits.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._log_reader, self._shell.store.query, question)
+
+    async def stop_reading(self) -> None:
+        """Take no more questions about logs, and wait for the one that is being answered."""
+        await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""

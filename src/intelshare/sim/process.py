@@ -210,7 +210,7 @@ class Process:
     def _swap(self, answer: Any) -> None:
         """The node from now on. Memory may run ahead of the disk here: a crash takes both back together."""
         effects = getattr(answer, "effects", None)
-        node = answer if isinstance(answer, Node) else effects.node if effects is not None else None
+        node = effects.node if effects is not None else None
         if node is not None:
             self.node = node
             self.heap.after(0, lambda: self.feed(NodeChanged()))
