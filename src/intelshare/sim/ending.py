@@ -13,7 +13,7 @@ from intelshare.broker.act import Held as Act
 from intelshare.broker.checkpoint import root_of
 from intelshare.broker.destroy import Gone
 from intelshare.broker.evidence import CONTRADICTIONS
-from intelshare.broker.held import Held
+from intelshare.broker.held import UNPROVED, Held
 from intelshare.broker.review import denial
 from intelshare.broker.stored import facts_of
 from intelshare.broker.streams import missing
@@ -288,7 +288,7 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 def _unproved(machine: Machine, machines: Machines) -> bool:
     """Whether checkpoints wait for a path that their node can still show."""
     return any(
-        row.state == Held.CLAIMED and not machines[row.member].forgets
+        row.state in UNPROVED and not machines[row.member].forgets
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
 
