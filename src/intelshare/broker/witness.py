@@ -11,8 +11,8 @@ remember  at a hello: what was not proved yet is asked for again; what the peer 
     HEARD     another member says that it saw it        OWN   the last of the own log
 
 What is signed counts from its acknowledgement on, proved or not: hellos name it, and a log without it has
-forgotten it. A path proves one end only if the other is proved; it convicts whatever the two are. So the order
-in which hellos, checkpoints and paths come does not matter.
+forgotten it. A path proves one end only if the other is proved; it convicts whatever the two are. So hellos,
+checkpoints and paths may come in any order.
 
 What contradicts itself stays as evidence that anybody can check (broker.accusation, docs/format.md).
 """

@@ -2470,7 +2470,8 @@ class HeldCheckpoint(_message.Message):
     received_at: _builtins.int
     state: _builtins.str
     """proved, claimed (no path shown yet), doubted (what it showed proves nothing),
-    broken (it contradicts what was held)."""
+    broken (it contradicts what was held).
+    """
     def __init__(
         self,
         *,
