@@ -89,9 +89,10 @@ def narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow, path: Lo
 def forgot(
     tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath
 ) -> None:
-    """A later log has lost what was signed before it, as the path shows."""
+    """A later log has lost what was signed before it, as the path shows: once for each such log."""
     shown = both(earlier, later, path)
-    identity = contradict(tx, member, "LOG_FORGOT", shown, name_of(later))
+    log = sha256(f"{later.origin} {later.incarnation}".encode())
+    identity = contradict(tx, member, "LOG_FORGOT", shown, log)
     row = tx.get(EVIDENCE, identity)
     if row is not None and _lost(decode(Exhibit, row.exhibit)) < _lost(shown):
         tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, shown)))
