@@ -12,11 +12,15 @@ import grpc
 import pytest
 
 from intelshare.broker.effects import Effects
+from intelshare.broker.frame import Frame
 from intelshare.broker.node import Node
+from intelshare.broker.review import review
 from intelshare.broker.tables import PENDING
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
+from intelshare.engine import Action, Event
+from intelshare.engine.values import Received
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
@@ -42,7 +46,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
 
 
 def _linked(site: Site) -> bool:
-    return bool(site.running.links.by_member())
+    return bool(site.running.links.linked)
 
 
 async def warn(site: Site, text: str = "drought") -> tuple[bytes, str, list[str]]:
@@ -120,16 +124,14 @@ async def test_what_was_queued_is_withheld_after_queueing(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fra, ken = pair
-    pump = fra.running.links.pump
     # FRA hands nothing over until the act has come.
-    monkeypatch.setattr(pump, "clock_is_right", lambda: False)
+    monkeypatch.setattr(fra.running.shell.clock, "wrong", lambda: True)
     bulletin, shown, _ = await warn(fra)
     assert shown == "queued"
     await do(ken, "suspend")
     await knows(fra, 1)
     assert await word(fra, bulletin, "KEN") == "queued"
     monkeypatch.undo()
-    pump.wake(MemberCode("KEN"))
     await settled(fra, bulletin, "withheld")
     assert await codes_of(fra, bulletin) == ["SUSPENDED"]
 
@@ -164,10 +166,14 @@ async def test_what_is_on_the_way_is_stopped_when_a_date_passes(
     await knows(fra, 1)
 
     # KEN takes frames and never answers them (attacks.md row 45).
-    async def swallow(*_: object) -> None:
-        return None
+    engine = ken.running.links.engine
+    handle = engine.handle
 
-    monkeypatch.setattr(ken.running.links.link(fra.running.shell.node.uri), "_take", swallow)
+    def swallow(event: Event, *rest: Any) -> list[Action]:
+        frame = isinstance(event, Received) and isinstance(event.message, Frame)
+        return [] if frame else handle(event, *rest)
+
+    monkeypatch.setattr(engine, "handle", swallow)
     bulletin, shown, _ = await warn(fra)
     assert shown == "queued"
     await settled(fra, bulletin, "sent")
@@ -326,14 +332,19 @@ async def test_backfill_offers_what_accession_allows_and_releases_what_the_offic
 async def test_a_full_disk_only_puts_the_review_off(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fra, _ = pair
-    tried: list[int] = []
+    fra, ken = pair
+    shell, tried = fra.running.shell, []
+    perform = shell.step
 
-    async def full() -> None:
-        tried.append(1)
-        raise StoreError("DISK_FULL", "no room")
+    async def full(step: Any, *event: Any) -> Any:
+        if step is review:
+            tried.append(1)
+            raise StoreError("DISK_FULL", "no room")
+        return await perform(step, *event)
 
-    monkeypatch.setattr(fra.running.links, "review", full)
+    monkeypatch.setattr(shell, "step", full)
+    await do(ken, "suspend")
+    await knows(fra, 1)
     await until(lambda: len(tried) > 1)
     assert not fra.running.shell.failed.done()
 
@@ -359,7 +370,7 @@ async def says(site: Site, **changes: Any) -> LeafId:
 
 async def told(ken: Site, fra: Site, code: str) -> None:
     """Wait until KEN's link was answered with this code."""
-    await until(lambda: ken.running.links.link(fra.running.shell.node.uri).last_error == code)
+    await until(lambda: ken.running.links.state(fra.running.shell.node.uri).error == code)
 
 
 async def test_row_43_an_act_for_another_member_is_rejected_over_the_link(pair: tuple[Site, Site]) -> None:

@@ -32,11 +32,11 @@ class Answers:
         self._waiting.append(AskLogs(question))
         self._next(turn)
 
-    def answered(self, turn: Turn, run: RunQuery, path: LogPath | None | IntelshareError) -> None:
+    def answered(self, turn: Turn, run: RunQuery, path: LogPath | IntelshareError | None) -> None:
         """A thread has returned. None: there is nothing to say to this question."""
         link = turn.parts.links.get(run.link)
-        if link is not None and isinstance(path, LogPath):
-            link.answer(turn, path)
+        if link is not None and not isinstance(path, IntelshareError):
+            link.answer(turn, run.event[0], path)
         self.over(turn)
 
     def over(self, turn: Turn) -> None:

@@ -36,7 +36,7 @@ class Limits:
     first_dial: int = SECOND // 20
     """Dials after a start are spread over this time."""
     last_word: int = SECOND // 2
-    """For peers to take the last checkpoint of a node that stops."""
+    """For peers to take the last checkpoint of a node that stops, and to ask for its path."""
 
     minute: int = MINUTE
     """The span over which requests are counted."""

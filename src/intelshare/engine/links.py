@@ -56,9 +56,9 @@ class Links:
         return list(self._all.values())
 
     @property
-    def unacknowledged(self) -> int:
-        """Statements that were sent over open links and are not acknowledged."""
-        return sum(link.queue.unacknowledged for link in self._open.values())
+    def settled(self) -> bool:
+        """Whether linked peers have taken all, and were answered what they ask about the last checkpoint."""
+        return all(link.settled for link in self._open.values())
 
     def accept(self, turn: Turn, event: Accepted) -> None:
         """A peer node has opened a stream: it begins with the hello, or is turned away."""

@@ -30,6 +30,8 @@ from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound
 from intelshare.broker.hello import Met
 from intelshare.broker.receive import Arrival, Taken
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.delivery import LinkQueue
 from intelshare.engine.gaps import GapRequests
 from intelshare.engine.limits import Limits
@@ -112,6 +114,8 @@ class PeerLink:
         """What the hello led to, until the link is open."""
         self.looking = False
         """Whether a question about what is still missing is on its way."""
+        self._said: tuple[LeafId, tuple[int, int]] | None = None
+        """This node's last checkpoint on this link, about whose path the peer has not asked yet."""
         self._peer: PeerHello | None = None
         self._pending: Any = b""
         """What the next message of the hello is checked against."""
@@ -271,6 +275,8 @@ class PeerLink:
             leaf = LeafId(ack.digest)
             if ack.code:
                 self.last_error = ack.code
+                if self._said is not None and self._said[0] == leaf:
+                    self._said = None
                 self.queue.rejected(leaf, now.steady, turn.parts.random)
                 turn.do(Tell(Notice.REJECTED_BY_PEER, self.node, ack.code))
             else:
@@ -341,6 +347,18 @@ class PeerLink:
                 statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
                 self.queue.sent([(leaf, carried.size) for leaf, carried in statements])
                 self._post(turn, 1 + outbound.rank, outbound)
+                self._note_checkpoint(outbound)
+
+    def _note_checkpoint(self, outbound: Outbound) -> None:
+        for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
+            if carried.kind == Kind.CHECKPOINT:
+                where = decode(Checkpoint, carried.data)
+                self._said = leaf, (where.incarnation, where.size)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has acknowledged all, and was answered how the last checkpoint follows."""
+        return not (self.queue.unacknowledged or self._said or self._writing or any(self._out))
 
     def settle(self, turn: Turn, leaf: LeafId) -> None:
         """This statement must not leave any more. What waits in one frame with it is loaded again."""
@@ -373,10 +391,12 @@ class PeerLink:
         if self.open:
             self._post(turn, CONTROL, ask)
 
-    def answer(self, turn: Turn, path: LogPath) -> None:
-        """Say how this node's log follows from what the peer holds of it."""
-        if self.open:
+    def answer(self, turn: Turn, ask: LogAsk, path: LogPath | None) -> None:
+        """Say how this node's log follows from what the peer holds of it; None: there is nothing to say."""
+        if self.open and path is not None:
             self._post(turn, CONTROL, path)
+        if self._said is not None and self._said[1] == (ask.until, ask.until_size):
+            self._said = None
 
     def _post(self, turn: Turn, rank: int, message: Sendable) -> None:
         self._out[rank].append(message)

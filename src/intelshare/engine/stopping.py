@@ -3,7 +3,7 @@
     phase       what happens                                         over when
     ---------   --------------------------------------------------   -------------------------------------------
     LAST_WORD   sign where the log stands, write the sidecar, send   it is sent, or could not be
-    SETTLE      peers take it                                        all is acknowledged, or Limits.last_word
+    SETTLE      peers take it                                        all is taken and answered, or last_word
     CLOSE       end all links                                        at once
     DRAIN       no more calls and steps; those that run finish       all that was written is durable
     MARK        the sidecar gets the mark of a clean stop            it is written, or could not be
@@ -73,10 +73,9 @@ class Stopping:
 
     def tick(self, turn: Turn) -> None:
         """Peers may have taken the last word, or have had their time."""
-        if self._phase is Phase.SETTLE and self._until is not None:
-            if not turn.parts.links.unacknowledged or self._until <= turn.now.steady:
-                self._until = None
-                self.advance(turn)
+        if self._until is not None and (turn.parts.links.settled or self._until <= turn.now.steady):
+            self._until = None
+            self.advance(turn)
 
     def next_at(self) -> Instant | None:
         """When peers have had their time."""

@@ -31,6 +31,7 @@ class Event(StrEnum):
     ACTS_FORGOTTEN = "link.acts_forgotten"
     FORGOT = "link.forgot"
     DIAL_FAILED = "link.dial_failed"
+    STEP_FAILED = "step.failed"
     REJECTED_BY_PEER = "statement.rejected_by_peer"
     FRAME_REJECTED = "frame.rejected"
     DIRECTORY_RENEWED = "trust.directory_renewed"

@@ -152,7 +152,6 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
     await renew(shell, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
     _write_public(folder, shell.vault)
     running = show_running(shell, ports)
-    links.dial_all()
     shell.log.info(
         Event.STARTED,
         node=node.uri,

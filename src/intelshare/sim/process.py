@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.effects import Led
-from intelshare.broker.frame import Acks, Gap, Hello, Outbound
+from intelshare.broker.frame import Outbound
 from intelshare.broker.node import Node, with_acts
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.values import (
@@ -30,7 +29,6 @@ from intelshare.engine.values import (
     RunQuery,
     RunStep,
     Send,
-    Sendable,
     SetReading,
     SetTimer,
     Shred,
@@ -54,14 +52,7 @@ from intelshare.sim.disk import Disk
 from intelshare.sim.network import Network
 from intelshare.sim.stream import Stream
 from intelshare.trust import Channel
-from intelshare.wire import (
-    acks_message,
-    ask_message,
-    frame_message,
-    gap_message,
-    hello_message,
-    path_message,
-)
+from intelshare.wire import link_message
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -268,7 +259,7 @@ class Process:
         mine.wire = theirs.wire = self._network.open(mine, theirs)
         self._streams[mine.link] = mine
         channel = Channel(self.node.uri, other.node.uri, LEAF)
-        other.accept(theirs, Accepted(theirs.link, mine_name(self), self.node.uri, channel))
+        other.accept(theirs, Accepted(theirs.link, MemberCode(self.name), self.node.uri, channel))
         self.feed(Connected(mine.link, channel))
 
     def accept(self, stream: Stream, event: Accepted) -> None:
@@ -299,7 +290,7 @@ class Process:
         if stream is not None:
             if isinstance(message, Outbound):
                 self.oracle.sent(self, message)
-            stream.send(encoded(message, self.now()))
+            stream.send(link_message(message, self.now()))
             self.feed(Written(send.link))
 
     def _set_reading(self, action: SetReading) -> None:
@@ -342,28 +333,6 @@ class Process:
 
     def _stopped(self, _: Stopped) -> None:
         self.machine.stopped()
-
-
-def mine_name(process: Process) -> MemberCode:
-    """The member whose process it is."""
-    return MemberCode(process.name)
-
-
-def encoded(message: Sendable, now: Instant) -> bytes:
-    """The bytes of one message."""
-    match message:
-        case Outbound():
-            return frame_message(message.frame)
-        case Acks():
-            return acks_message(message.acks, now)
-        case Gap():
-            return gap_message(message)
-        case Hello():
-            return hello_message(message.payload)
-        case LogAsk():
-            return ask_message(message)
-        case LogPath():
-            return path_message(message)
 
 
 _DO: Final[Mapping[type[Any], Callable[[Process, Any], None]]] = {

@@ -7,6 +7,7 @@ from intelshare.wire.conversion import (
     frame_message,
     gap_message,
     hello_message,
+    link_message,
     path_message,
 )
 from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, read_message
@@ -22,6 +23,7 @@ __all__ = [
     "frame_message",
     "gap_message",
     "hello_message",
+    "link_message",
     "path_message",
     "read_message",
 ]

@@ -9,7 +9,6 @@ reads alike (a test holds that). Nothing here is believed: statements stay opaqu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from intelshare.audit.path import LogAsk, LogPath
