@@ -38,7 +38,15 @@ async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> 
         return False
     suite = node.signer.suite
     keys = [
-        new_key(suite, use, node.member, now, shell.random, node=node.uri if use is KeyUse.SIGNING else None)
+        new_key(
+            suite,
+            use,
+            node.member,
+            now,
+            shell.random,
+            node=node.uri if use is KeyUse.SIGNING else None,
+            among=directory.keys,
+        )
         for use, wanted in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing))
         if wanted
     ]
