@@ -1,7 +1,7 @@
 """The one place that starts processes for tests, and sees to it that each of them ends.
 
-Each has a process group of its own and is killed with the process that started it. One that does not end by the
-signal that it should obey, or leaves another process behind, fails the test.
+Each has a process group of its own and is killed with the process that started it. One that does not end by
+the signal that it should obey, or leaves another process behind, fails the test.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from intelshare.patience import patient
 
 LIMIT = 30.0
-"""Seconds in which anything that should happen does, scaled by INTELSHARE_PATIENCE; a good run never meets it."""
+"""Seconds in which anything that should happen does, scaled by INTELSHARE_PATIENCE; no good run meets it."""
 
 _TAIL = 15
 """Lines of each log that are shown."""
@@ -66,11 +67,11 @@ async def until(
             return value
         if time.monotonic() > end:
             raise AssertionError(in_vain(what or "a condition", limit, value, seen()))
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANYWAY):
                 await changed.wait()
-        except TimeoutError:
-            continue
+        # One event seldom comes alone, and a look may cost a TLS handshake.
+        await asyncio.sleep(_LOOK)
 
 
 def in_vain(what: str, limit: float, value: object, seen: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""One factor for every limit that only a failure or a busy machine meets: the variable INTELSHARE_PATIENCE."""
+"""One factor for every limit that only a failure or a busy machine meets: INTELSHARE_PATIENCE."""
 
 from __future__ import annotations
 

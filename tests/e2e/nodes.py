@@ -79,7 +79,7 @@ def serves_as(folder: Path, started: subprocess.Popen[bytes]) -> bool:
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until something is true, tried again whenever a running node has committed or logged; its value."""
+    """Wait until something is true, tried again when a running node has committed or logged; its value."""
     return waits.wait_until(condition, what, signs=_signs, seen=_seen)
 
 

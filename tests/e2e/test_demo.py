@@ -115,7 +115,7 @@ def impossible(_):
     stage.PATIENCE = 0.1 / stage.patient(1)
     stage.until(lambda: None, "the impossible")
 
-story = replace(climate(STORY), scenes=(Scene("in vain", impossible),))
+story = replace(climate(), scenes=(Scene("in vain", impossible),))
 sys.exit(play(story, keep=None, pause=0))
 """
 

@@ -29,8 +29,8 @@ import pytest
 from e2e.nodes import Done, intelshare, introduce, ok, running, wait_for_links, wait_until
 from intelshare.cli import run
 from intelshare.cli.app import root
-from intelshare.trust import write_member_file
 from intelshare.patience import patient
+from intelshare.trust import write_member_file
 from line_world import Forger, arrive, met
 from log_world import Logs
 from processes import LIMIT, clean_environment, ended, finished, process

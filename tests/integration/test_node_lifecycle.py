@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import processes
 from intelshare.errors import IntelshareError
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
@@ -37,16 +38,9 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def process(site: Site) -> Iterator[subprocess.Popen[bytes]]:
-    started = spawn(site)
-    yield started
-    started.kill()
-    started.wait()
-
-
-def spawn(site: Site) -> subprocess.Popen[bytes]:
-    with (site.root / "node.log").open("ab") as log:
-        command = [sys.executable, "-c", PROGRAM, str(site.root), PASSPHRASE.decode()]
-        return subprocess.Popen(command, stderr=log)
+    command = [sys.executable, "-c", PROGRAM, site.root, PASSPHRASE.decode()]
+    with (site.root / "node.log").open("ab") as log, processes.process(command, stderr=log) as started:
+        yield started
 
 
 async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, object]:
@@ -58,7 +52,7 @@ async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, obj
             return None
         return found if found["pid"] == process.pid else None
 
-    found: dict[str, object] = await until(read, 20)
+    found: dict[str, object] = await until(read, "the node to serve")
     return found
 
 
@@ -80,7 +74,7 @@ async def test_a_signal_stops_the_node_cleanly(
     await running(site, process)
     assert (site.root / "run.json").stat().st_mode & 0o777 == 0o600
     process.send_signal(number)
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(processes.ended, process) == 0
     assert not (site.root / "run.json").exists()
     assert sidecar(site)["clean"] is True
 
@@ -88,7 +82,7 @@ async def test_a_signal_stops_the_node_cleanly(
 async def test_after_a_kill_the_next_start_just_works(site: Site, process: subprocess.Popen[bytes]) -> None:
     first = await running(site, process)
     process.kill()
-    await asyncio.to_thread(process.wait)
+    await asyncio.to_thread(processes.ended, process)
     assert sidecar(site)["clean"] is False
     node = await site.start()
     try:
