@@ -25,7 +25,7 @@ def tethered(words: Sequence[str], number: signal.Signals = signal.SIGTERM) -> l
     return [sys.executable, "-IS", __file__, str(os.getpid()), str(int(number)), *words]
 
 
-def _become(parent: int, number: int, words: Sequence[str]) -> None:
+def _become(parent: int, number: int, words: list[str]) -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

@@ -60,11 +60,14 @@ async def sites(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
 async def call(site: Site, leaf: CertifiedKey | None, method: str, request: Any = None) -> str:
     """The code with which a call on the user port ends; empty if it is answered."""
     request_type, _ = USER_METHODS[method]
+    asked = (request or request_type()).SerializeToString()
     async with site.channel(leaf, site.running.user_port) as channel:
         try:
-            await channel.unary_unary(method)(
-                (request or request_type()).SerializeToString(), timeout=patient(LIMIT)
-            )
+            if method.endswith("/Watch"):
+                # It goes on until somebody ends it.
+                await channel.unary_stream(method)(asked, timeout=patient(LIMIT)).read()
+            else:
+                await channel.unary_unary(method)(asked, timeout=patient(LIMIT))
         except grpc.aio.AioRpcError as error:
             return code_of(error)
     return ""

@@ -61,7 +61,7 @@ class Site:
         """Start the node; returns before it serves."""
         words = [sys.executable, "-m", "intelshare", "node", "run", "--folder", str(self.folder)]
         with self.log.open("ab") as log, undisturbed():
-            # In this process group: a terminal that goes away takes the nodes with it. Tethered: so does a kill.
+            # In this process group and tethered: a closed terminal and a kill take the nodes with them.
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder
                 tethered(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder.parent
             )
