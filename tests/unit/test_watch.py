@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -98,17 +98,11 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 ) -> None:
     """It is told where it is by the clock alone: an event for each hidden commit would count them."""
     monkeypatch.setattr(watching, "BEAT", 1_000_000.0)
-    written = Looked()
-
-    @contextmanager
-    def listening() -> Any:
-        yield written
-
-    shell: Any = SimpleNamespace(
-        store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW, listening=listening
-    )
+    shell: Any = SimpleNamespace(store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW)
 
     async def events(who: Any) -> list[Any]:
+        written = Looked()
+        shell.listening = lambda: nullcontext(written)
         answer: Any = watching.watching(shell)["Watch"]
         stream = answer(SimpleNamespace(user=who), pb.WatchRequest())
         found: list[Any] = [await anext(stream)]
