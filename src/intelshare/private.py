@@ -6,13 +6,36 @@ Writing replaces a file whole or not at all: a temporary file beside it, fsync, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from intelshare.errors import IntelshareError, Place
+from intelshare.errors import IntelshareError, Place, StoreError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+_DISK: Final = {
+    errno.ENOSPC: ("DISK_FULL", "make room"),
+    errno.EDQUOT: ("DISK_FULL", "make room, or ask for a larger quota"),
+    errno.EROFS: ("DISK_ERROR", "the file system takes no more writes: check the disk"),
+    errno.EIO: ("DISK_ERROR", "check the disk"),
+}
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Inside, what the disk itself refuses is StoreError DISK_FULL or DISK_ERROR; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        code, hint = _DISK[error.errno]
+        message = f"{path.name} could not be written: {error.strerror}"
+        raise StoreError(code, message, place=Place(str(path)), hint=hint) from error
 
 
 def make_private_folder(path: Path) -> None:
@@ -49,7 +72,15 @@ def read_private(path: Path, error: type[IntelshareError], code: str, limit: int
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write or replace the file, 0600, durable when this returns; a crash leaves the old or the new one."""
+    """Write or replace the file, 0600, durable when this returns; a crash leaves the old or the new one.
+
+    Raises StoreError DISK_FULL, DISK_ERROR; OSError.
+    """
+    with disk_errors(path):
+        _write(path, data)
+
+
+def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()

@@ -113,7 +113,7 @@ def test_a_sidecar_that_cannot_be_read_is_never_taken_for_none(folder: Path, con
         (False, 7, 10, ROOT, False),
         (True, 7, 10, ROOT, False),
         (False, 7, 11, bytes(32), False),  # it lags: a crash within a second of a commit
-        (True, 7, 11, bytes(32), True),
+        (True, 7, 11, bytes(32), False),  # nothing is lost: a stop that was cut short, or a sidecar put back
         (False, 7, 9, ROOT, True),
         (True, 7, 9, ROOT, True),
         (False, 7, 10, bytes(32), True),
@@ -138,3 +138,8 @@ def test_the_database_may_lead_the_sidecar_but_never_lag(
 def test_what_is_missing_is_counted() -> None:
     with pytest.raises(StoreError, match="3 log entries"):
         compare(Sidecar(7, 10, ROOT.hex(), clean=False), 7, 7, ROOT)
+
+
+def test_a_log_as_long_as_remembered_but_another_is_said_to_be_another() -> None:
+    with pytest.raises(StoreError, match="other entries"):
+        compare(Sidecar(7, 10, ROOT.hex(), clean=True), 7, 10, bytes(32))

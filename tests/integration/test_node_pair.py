@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
 
+from intelshare.audit.proofs import fold, root_over
+from intelshare.audit.tree import PAGE, Tree
+from intelshare.crypto.pae import sha256
 from intelshare.node.run import RunningNode
+from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
 
@@ -142,7 +147,7 @@ async def _revoke_own_node(site: Site) -> None:
     assert directory is not None
     revocation = Revocation(Revoked.NODE, shell.node.uri.encode(), Why.COMPROMISED, shell.now())
     signed = renew_directory(directory, directory_signer(shell), shell.now(), revoke=[revocation])
-    await shell.step(adopt, signed, then=shell.swap)
+    await shell.step(adopt, signed)
     await site.running.links.act(announce, ["FRA"])
 
 
@@ -156,5 +161,48 @@ async def test_status_tells_counts_to_overseers_alone(pair: tuple[Site, Site]) -
     for role in ("a", "r", "o", "u"):
         async with fra.client(role) as client:
             status = await client.operations.Status(pb.StatusRequest())
-        seen[role] = status.log_size > 0, [peer.queued > 0 for peer in status.peers]
-    assert seen == {"a": (False, [False]), "r": (False, [False]), "o": (True, [True]), "u": (True, [True])}
+        seen[role] = [
+            status.log_size > 0,
+            status.steps >= status.commits > 0,
+            *(peer.queued > 0 for peer in status.peers),
+        ]
+    assert seen == {"a": [False] * 3, "r": [False] * 3, "o": [True] * 3, "u": [True] * 3}
+
+
+@pytest.mark.parametrize("page", range(6))
+async def test_a_question_about_a_log_that_is_cancelled_at_any_page_spoils_no_later_proof(
+    pair: tuple[Site, Site], page: int
+) -> None:
+    """A link that ends cancels its question; the thread goes on, and the next question waits for it."""
+    links = pair[0].running.links
+    size = 6 * PAGE + 83
+    entries = [sha256(n.to_bytes(4, "big")) for n in range(size + 3 * PAGE)]
+    tree, at_page, go_on = Tree(), threading.Event(), threading.Event()
+    asking: list[int] = []
+
+    def fetch(low: int, high: int) -> list[bytes]:
+        if low == page * PAGE and not at_page.is_set():
+            at_page.set()
+            assert go_on.wait(patient(10))
+        return entries[low:high]
+
+    def question(end: int) -> list[bytes]:
+        asking.append(end)
+        assert len(asking) == 1, "one question at a time"
+        proof = tree.prefix(fetch, 5 * PAGE + 15, end)
+        asking.remove(end)
+        return proof
+
+    ended = asyncio.create_task(links.over_logs(lambda _: question(size)))
+    await asyncio.to_thread(at_page.wait, 10)
+    ended.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ended
+    following = asyncio.create_task(links.over_logs(lambda _: question(len(entries))))
+    done, _ = await asyncio.wait([following], timeout=0.05)
+    go_on.set()
+    assert not done
+    assert fold(5 * PAGE + 15, len(entries), await following) == (
+        root_over(entries[: 5 * PAGE + 15]),
+        root_over(entries),
+    )

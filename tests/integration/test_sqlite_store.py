@@ -209,7 +209,7 @@ async def test_when_memory_cannot_follow_the_commit_the_store_stops(store: Sqlit
         raise LookupError("mine")
 
     with pytest.raises(StoreError, match="DISK_ERROR"):
-        await store.perform(put(thing("a")), then)
+        await store.perform(lambda _: Plan((Put(THING, thing("a")),), None, last=True), then)
     with pytest.raises(StoreError, match="DISK_ERROR"):
         await store.perform(put(thing("b")))
 
@@ -226,6 +226,15 @@ async def test_the_wal_stays_bounded_under_load(store: SqliteStore, path: Path) 
     for part in range(40):
         await store.perform(put(thing("a", part, body=os.urandom(1_000_000))))
     assert path.with_name("store.db-wal").stat().st_size < 40_000_000
+
+
+async def test_a_drained_store_takes_no_step(store: SqliteStore) -> None:
+    store.drain()
+    with pytest.raises(RuntimeError):
+        await store.perform(put(thing("a")))
+    with pytest.raises(RuntimeError):
+        await store.shred()
+    assert store.query(lambda view: view.count(THING, "key")) == 0
 
 
 async def test_a_closed_store_refuses_instead_of_waiting_for_ever(store: SqliteStore) -> None:

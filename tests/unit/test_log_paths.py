@@ -166,3 +166,37 @@ def test_an_empty_log_has_the_root_of_rfc_9162() -> None:
     assert root_over([]) == EMPTY_ROOT
     entries = entries_of(1)
     check_inclusion(entries[0], 0, 1, [], root_over(entries))
+
+
+@pytest.mark.parametrize("page", range(6))
+def test_a_question_in_the_middle_of_another_spoils_no_proof(page: int) -> None:
+    """As two threads do: the second asks the whole of its question while the first fetches a page."""
+    entries, size = entries_of(9 * PAGE + 7), 6 * PAGE + 83
+    tree, proof = Tree(), prefix(entries[:size], 5 * PAGE + 15)
+    meanwhile: list[list[bytes]] = []
+
+    def fetch(low: int, high: int) -> list[bytes]:
+        if low == page * PAGE and not meanwhile:
+            meanwhile.append([])
+            meanwhile[0] = tree.prefix(fetch, 5 * PAGE + 15, size)
+        return entries[low:high]
+
+    assert tree.prefix(fetch, 5 * PAGE + 15, size) == proof == meanwhile[0]
+    later = tree.prefix(fetch, 5 * PAGE + 15, len(entries))
+    assert later == prefix(entries, 5 * PAGE + 15), "and none after the log has grown"
+
+
+@pytest.mark.parametrize("page", range(6))
+def test_a_question_that_ends_at_a_page_spoils_no_later_proof(page: int) -> None:
+    entries = entries_of(6 * PAGE + 83)
+    tree = Tree()
+
+    def ends(low: int, high: int) -> list[bytes]:
+        if low == page * PAGE:
+            raise InterruptedError
+        return entries[low:high]
+
+    with pytest.raises(InterruptedError):
+        tree.prefix(ends, 5 * PAGE + 15, len(entries))
+    proof = tree.prefix(lambda low, high: entries[low:high], 5 * PAGE + 15, len(entries))
+    assert proof == prefix(entries, 5 * PAGE + 15)

@@ -1,7 +1,7 @@
 """What every step knows besides its event: whose node this is, its keys, whom it trusts, and its world.
 
 A value. When a step changes trust, world or keys, the shell swaps in the new one right after the commit and
-before any later step (``Store.perform(..., then=...)``), so that memory never runs ahead of the disk.
+before any later step (``Plan.last``, ``Store.perform(..., then=...)``): memory never runs ahead of the disk.
 """
 
 from __future__ import annotations

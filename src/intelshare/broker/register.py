@@ -5,19 +5,22 @@ Rows of the register never cross the border; changes are logged and hold at once
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Register, TrustAccepted
+from intelshare.broker.effects import Effects
 from intelshare.broker.node import Node, with_trust
 from intelshare.broker.tables import TRUST, USER, TrustRow, UserRow
 from intelshare.broker.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Trust, TrustType
+from intelshare.crypto.suites import Signer
+from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import DeliveryError
-from intelshare.ids import Digest, MemberCode, UserUri
+from intelshare.ids import Digest, KeyId, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 from intelshare.trust import Change
@@ -112,8 +115,8 @@ def admit(
     fingerprint: str,
     now: Instant,
     random: Random,
-) -> Plan[Node]:
-    """First contact with a member, by a fingerprint that two people compared. The node from now on.
+) -> Plan[Effects]:
+    """First contact with a member, by a fingerprint that two people compared.
 
     Raises TrustError (trust/rules.py).
     """
@@ -125,16 +128,33 @@ def admit(
     tx = Transaction(node, view, now, random)
     for trust, _ in changes:
         keep_document(tx, change.member, trust, change)
-    return tx.plan(with_trust(node, change.view))
+    tx.node = with_trust(node, change.view)
+    return tx.plan(tx.effects())
 
 
-def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Node]:
-    """Take in an own document; the node from now on. Raises TrustError (trust/rules.py)."""
+def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Effects]:
+    """Take in an own document. Raises TrustError (trust/rules.py)."""
     change = node.trust.with_document(trust, now)
     tx = Transaction(node, view, now, random)
     if change.changed:
         keep_document(tx, change.member, trust, change)
-    return tx.plan(with_trust(node, change.view))
+        tx.node = with_trust(node, change.view)
+    return tx.plan(tx.effects())
+
+
+def take_keys(
+    node: Node,
+    view: View,
+    sealing: Mapping[KeyId, SealingKeyHeld],
+    retired: Collection[KeyId],
+    signer: Signer,
+    now: Instant,
+    random: Random,
+) -> Plan[Effects]:
+    """Go on with other keys: those that the vault holds after a rotation."""
+    tx = Transaction(node, view, now, random)
+    tx.node = replace(node, sealing=sealing, retired=frozenset(retired), signer=signer)
+    return tx.plan(tx.effects())
 
 
 def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Change) -> None:

@@ -215,7 +215,7 @@ class Transaction:
         self._queued += 1
 
     def plan(self, answer: A) -> Plan[A]:
-        """Everything that was put, as one plan."""
+        """Everything that was put, as one plan: the last of its commit if it changes the node."""
         if self._entries:
             row = self._log_head()
             tree = self.node.trees.setdefault(row.incarnation, Tree())
@@ -225,7 +225,7 @@ class Transaction:
             me = self.get(NODE, SELF)
             if me is not None and self.now > me.latest:
                 self.put(NODE, changed(me, latest=self.now))
-        return Plan(tuple(self._rows.values()), answer)
+        return Plan(tuple(self._rows.values()), answer, last=self.node is not self._before)
 
     def begin_log(self, incarnation: Incarnation) -> None:
         """Start an empty log for a new incarnation; entry 0 must follow."""

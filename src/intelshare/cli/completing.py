@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from intelshare.errors import IntelshareError
+from intelshare.errors import IntelshareError, StoreError
 
 if TYPE_CHECKING:
     from intelshare.client import Profile
@@ -80,7 +80,7 @@ def see(profile: Profile, ids: list[str]) -> None:
     try:
         lines = [*known, *reversed(new)][-MAX_SEEN:]
         write_private(profile.folder / SEEN_FILE, ("\n".join(lines) + "\n").encode())
-    except OSError:
+    except (OSError, StoreError):
         return
 
 

@@ -104,7 +104,8 @@ def _show(found: Any, out: Out) -> int:
     codes = f" ({', '.join(found.codes)})" if found.codes else ""
     out.line(f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}")
     entries = f"  log entries {found.log_size}" if found.log_size else ""
-    out.line(f"incarnation {found.incarnation:016x}{entries}")
+    shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
+    out.line(f"incarnation {found.incarnation:016x}{entries}{shared}")
     if found.peers:
         out.table(peer_table(found.peers))
     else:

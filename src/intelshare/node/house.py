@@ -1,7 +1,7 @@
 """The house: what a running node does beside answering calls, and how it ends.
 
 Every second: holes are asked for, what is over ends, a changed world is followed, a checkpoint is said if one
-is due, the sidecar is kept. Stop: no new calls, links end, the running commit is finished, and only then the
+is due, the sidecar is kept. Stop: no new calls, links end, steps that wait are carried out, and only then the
 clean-stop mark.
 """
 
@@ -35,7 +35,7 @@ POLICY_EVERY: Final = 2
 """Seconds between looks whether a policy file has changed."""
 
 LAST_WORD: Final = 0.5
-"""Seconds that a node which stops gives its peers to take the last checkpoint."""
+"""Seconds that a node which stops gives its peers to take the last checkpoint and to ask for its path."""
 
 
 class RunningNode:
@@ -88,11 +88,17 @@ class RunningNode:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.links.stop_reading()
+        # A step whose caller was cancelled still waits in the writer: the mark is of what it leaves behind.
+        await asyncio.to_thread(shell.store.drain)
         with self._files:
             shell.folder.running.unlink(missing_ok=True)
             self._said_last = True
         if not shell.failed.done():
-            self._remember(clean=True)
+            try:
+                self._remember(clean=True)
+            except StoreError as error:
+                shell.noticed(error)
         shell.store.close()
         self._locked.release()
         shell.log.info(Event.STOPPED)
@@ -117,13 +123,18 @@ class RunningNode:
         while True:
             await asyncio.sleep(1)
             self.links.tick()
-            for chore in (self._end_what_is_over, self.links.review, self._say_where_the_log_stands):
-                await self._unless_full(chore)
-            await asyncio.to_thread(self._remember)
+            chores: list[Callable[[], Awaitable[None]]] = [
+                self._end_what_is_over,
+                self.links.review,
+                self._say_where_the_log_stands,
+                partial(asyncio.to_thread, self._remember),
+            ]
             looked += 1
             if looked % EVERY == 0 or shell.health.codes != shown:
                 shown = shell.health.codes
-                await asyncio.to_thread(self._show)
+                chores.append(partial(asyncio.to_thread, self._show))
+            done = [await self._unless_full(chore) for chore in chores]
+            shell.has_room("files", room=all(done))
             renewed = looked % POLICY_EVERY == 0 and await self._policies.follow()
             if looked >= RENEWAL_EVERY or renewed:
                 looked = 0
@@ -133,13 +144,15 @@ class RunningNode:
                     shell.noticed(error)
                     shell.log.error(Event.RENEWAL_FAILED, code=error.code)
 
-    async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> None:
-        """A full disk puts it off; it is tried again in a second (promise P17)."""
+    async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> bool:
+        """Whether there was room for it; a full disk puts it off, and it is tried again (promise P17)."""
         try:
             await chore()
         except StoreError as error:
             if error.code != "DISK_FULL":
                 raise
+            return False
+        return True
 
     async def _end_what_is_over(self) -> None:
         shell = self.shell

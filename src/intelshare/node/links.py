@@ -12,6 +12,7 @@ import contextlib
 import random as _jitter
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import grpc
@@ -60,7 +61,7 @@ class Links:
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
         self._reviewed: Snapshot | None = None
-        self._answering = asyncio.Lock()
+        self._log_reader = ThreadPoolExecutor(1, "log-reader")
         self.pump = Pump(shell, self.by_member)
         self.shredder = Shredder(shell, self.act)
         self.say_log: Callable[[], Awaitable[object]] = lambda: self.act(checkpoint)
@@ -145,10 +146,11 @@ class Links:
             self.shredder.wake()
 
     async def settled(self, seconds: float) -> None:
-        """Wait until the peers that are linked have acknowledged all that is on the way, or so long."""
+        """Wait until linked peers have acknowledged all that is on the way, and were answered what they ask
+        about the last checkpoint, or so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(link.queue.unacknowledged for link in self._open.values()):
+                while not all(link.settled for link in self._open.values()):
                     await asyncio.sleep(0.01)
 
     async def close(self) -> None:
@@ -305,9 +307,16 @@ class Links:
         return await self.over_logs(lambda view: answer(self._shell.node, view, ask))
 
     async def over_logs(self, question: Callable[[View], T]) -> T:
-        """Ask something of the own logs. Beside the loop: it may read a whole log."""
-        async with self._answering:
-            return await asyncio.to_thread(self._shell.store.query, question)
+        """Ask something of the own logs. Beside the loop: it may read a whole log.
+
+        One thread answers all: the question of a caller that is cancelled goes on, and the next one waits.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._log_reader, self._shell.store.query, question)
+
+    async def stop_reading(self) -> None:
+        """Take no more questions about logs, and wait for the one that is being answered."""
+        await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""

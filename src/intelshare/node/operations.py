@@ -50,6 +50,8 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
                 for uri in held.directory.nodes
             ],
             log_size=head.size if head is not None and counts else 0,
+            steps=shell.store.steps if counts else 0,
+            commits=shell.store.commits if counts else 0,
             version=__version__,
             alarms=alarm_messages(shell),
             directory_expires=own.directory.expires if own.directory is not None else 0,
@@ -96,7 +98,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def import_member(_: UserCaller, request: pb.ImportMemberRequest) -> pb.ImportMemberResponse:
         given = read_member_file(request.text.encode(), "member file")
-        await shell.step(admit, given.roots, given.directory, request.fingerprint, then=shell.swap)
+        await shell.step(admit, given.roots, given.directory, request.fingerprint)
         return pb.ImportMemberResponse(member=given.member, fingerprint=given.fingerprint)
 
     async def list_members(_: UserCaller, __: pb.ListMembersRequest) -> pb.ListMembersResponse:

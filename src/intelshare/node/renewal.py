@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from intelshare.broker.hello import announce
 from intelshare.broker.node import Node
-from intelshare.broker.register import adopt
+from intelshare.broker.register import adopt, take_keys
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity
@@ -53,17 +53,12 @@ async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> 
         nodes=nodes,
         ratified=ratified,
     )
-    await shell.step(adopt, signed, then=shell.swap)
+    await shell.step(adopt, signed)
     if rotated:
-        shell.vault.retire(what.retired)
-        shell.swap(
-            replace(
-                shell.node,
-                sealing=shell.vault.sealing_keys(),
-                retired=frozenset(shell.vault.retired()),
-                signer=shell.vault.signer(shell.node.trust.signing_key(node.uri, suite.number, now)),
-            )
-        )
+        vault = shell.vault
+        vault.retire(what.retired)
+        signer = vault.signer(shell.node.trust.signing_key(node.uri, suite.number, now))
+        await shell.step(take_keys, vault.sealing_keys(), vault.retired(), signer)
     shell.log.info(Event.DIRECTORY_RENEWED)
     return True
 

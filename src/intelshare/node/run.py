@@ -247,7 +247,7 @@ async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool
         return 1
     failed.cancel()
     await node.stop()
-    return 0
+    return 1 if node.shell.failed.done() else 0
 
 
 def _keep_out_of_core_dumps() -> None:

@@ -48,7 +48,7 @@ class Running(msgspec.Struct, frozen=True):
 
 
 def show_running(shell: Shell, ports: Ports) -> Running:
-    """Write the file; what it says. Raises OSError."""
+    """Write the file; what it says. Raises StoreError DISK_FULL, DISK_ERROR; OSError."""
     running = Running(
         os.getpid(),
         shell.settings.host,

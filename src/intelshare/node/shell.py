@@ -61,6 +61,7 @@ class Shell:
         """Called in the loop after the trust documents held have changed."""
         self._listening: set[asyncio.Event] = set()
         self._roles: dict[UserUri, str] = {}
+        self._full: set[str] = set()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -68,26 +69,13 @@ class Shell:
         """Of this start."""
         return self.node.incarnation
 
-    async def step(
-        self,
-        step: Callable[..., Plan[A]],
-        *event: object,
-        then: Callable[[A], None] | None = None,
-    ) -> Durable[A]:
+    async def step(self, step: Callable[..., Plan[A]], *event: object) -> Durable[A]:
         """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError.
 
         A node that the answer's effects name is swapped in before any later step.
         """
-
-        def after(answer: A) -> None:
-            effects = getattr(answer, "effects", None)
-            if isinstance(effects, Effects) and effects.node is not None:
-                self.swap(effects.node)
-            if then is not None:
-                then(answer)
-
         return await self._perform(
-            lambda view: step(self.node, view, *event, self.clock.now(), self.random), after
+            lambda view: step(self.node, view, *event, self.clock.now(), self.random), self._follow
         )
 
     def role_of(self, user: UserUri) -> str:
@@ -115,10 +103,13 @@ class Shell:
         finally:
             self._listening.remove(written)
 
-    def swap(self, node: Node) -> None:
-        """From now on the node is this one. Called by the writer, between a commit and the next step."""
-        changed = node.trust is not self.node.trust
-        self.node = node
+    def _follow(self, answer: object) -> None:
+        """From now on the node is the answer's. Called by the writer, between a commit and the next step."""
+        effects = getattr(answer, "effects", None)
+        if not isinstance(effects, Effects) or effects.node is None:
+            return
+        changed = effects.node.trust is not self.node.trust
+        self.node = effects.node
         if changed:
             self._loop.call_soon_threadsafe(self._trust_changed)
 
@@ -131,17 +122,22 @@ class Shell:
         if not isinstance(error, StoreError):
             return
         if error.code == "DISK_FULL":
-            self.health.set("DISK_FULL")
+            self.has_room("database", room=False)
         elif error.code == "DISK_ERROR" and not self.failed.done():
             self.health.set("DISK_ERROR")
             self.failed.set_result(error)
+
+    def has_room(self, what: str, *, room: bool) -> None:
+        """Whether the database, or the files beside it, could be written; DISK_FULL while one could not."""
+        (self._full.discard if room else self._full.add)(what)
+        (self.health.set if self._full else self.health.clear)("DISK_FULL")
 
     def certificates_failed(self, error: Exception) -> None:
         """The certificates for new connections cannot be read. Called in a thread of gRPC."""
         code = error.code if isinstance(error, IntelshareError) else "INTERNAL"
         self._loop.call_soon_threadsafe(self.health.set, code)
 
-    async def _perform(self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None) -> Durable[A]:
+    async def _perform(self, step: Callable[[View], Plan[A]], then: Callable[[A], None]) -> Durable[A]:
         if self.failed.done():
             raise self.failed.result()
         try:
@@ -149,7 +145,8 @@ class Shell:
         except StoreError as error:
             self.noticed(error)
             raise
-        self.health.clear("DISK_FULL")
+        if self._full:
+            self.has_room("database", room=True)
         for written in self._listening:
             written.set()
         return durable

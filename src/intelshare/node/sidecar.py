@@ -53,6 +53,4 @@ def check_remembered(remembered: Sidecar | None, view: View, name: str = "sideca
         return
     # The log that it speaks of, not the newest: a crash may have come right after a new one began.
     found = standing(view, Incarnation(remembered.incarnation))
-    if remembered.clean and (me := view.get(NODE, SELF)) is not None:
-        found = standing(view, me.incarnation)
     compare(remembered, found.incarnation, found.size, bytes.fromhex(found.root))

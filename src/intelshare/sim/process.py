@@ -150,7 +150,7 @@ class Process:
     def _swap(self, answer: Any) -> None:
         """The node from now on. Memory may run ahead of the disk here: a crash takes both back together."""
         effects = getattr(answer, "effects", None)
-        node = answer if isinstance(answer, Node) else effects.node if effects is not None else None
+        node = effects.node if effects is not None else None
         if node is not None:
             changed = node.trust is not self.node.trust
             self.node = node

@@ -91,13 +91,18 @@ class _Rows:
 
 
 class MemoryStore:
-    """Rows in dictionaries. ``commits`` counts the plans that were applied."""
+    """Rows in dictionaries. Each plan that was applied is a commit."""
 
     def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
         self._tables: dict[str, _Rows] = {}
         self.commits = 0
         for plan in plans:
             self.apply(plan)
+
+    @property
+    def steps(self) -> int:
+        """See ports.Store."""
+        return self.commits
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
@@ -144,7 +149,7 @@ class MemoryStore:
         """``perform`` without an event loop."""
         plan = step(self)
         self.apply(plan)
-        if then is not None:
+        if plan.last and then is not None:
             then(plan.answer)
         return durable_after_commit(plan.answer)
 
@@ -160,6 +165,9 @@ class MemoryStore:
     def query(self, question: Callable[[View], A]) -> A:
         """See ports.Store."""
         return question(self)
+
+    def drain(self) -> None:
+        """See ports.Store. Nothing ever waits."""
 
     def close(self) -> None:
         """See ports.Store."""

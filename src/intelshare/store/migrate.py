@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +38,7 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
     whole or absent. Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     steps = migrations() if steps is None else steps
-    try:
+    with opening(path):
         with contextlib.suppress(FileExistsError):
             _make_private(path)
         connection = apsw.Connection(str(path))
@@ -45,15 +46,24 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
             _migrate(connection, path, steps)
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Inside, what SQLite and the disk refuse is StoreError RECORD_CORRUPT, DISK_FULL or DISK_ERROR."""
+    try:
+        yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreError(
             "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=RESTORE
         ) from None
-    except apsw.FullError:
-        raise StoreError(
-            "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
-        ) from None
     except (apsw.Error, OSError) as error:
+        # Without room for its WAL or its index SQLite only says that it cannot, not why.
+        no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if no_room or isinstance(error, apsw.FullError) or not os.statvfs(path.parent).f_bavail:
+            raise StoreError(
+                "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
+            ) from None
         raise StoreError(
             "DISK_ERROR", f"{path} cannot be opened: {error}", hint="check the disk, then start again"
         ) from None

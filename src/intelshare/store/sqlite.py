@@ -25,7 +25,7 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Plan, Table, View, durable_after_commit
-from intelshare.store.migrate import migrate
+from intelshare.store.migrate import migrate, opening
 from intelshare.store.scrub import scrub
 from intelshare.store.statements import Statements
 from intelshare.store.views import Reading, Writing
@@ -59,7 +59,9 @@ class _Job:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Durable[Any]]
     shred: bool = False
-    """Clear the WAL after the commit. Ends its group; answered with whether it could be cleared."""
+    """Clear the WAL after the commit; answered with whether it could be cleared."""
+    last: bool = False
+    """Its plan ends the group (ports.Plan)."""
     answer: Any = None
     error: BaseException | None = None
 
@@ -82,16 +84,16 @@ class SqliteStore:
         self._failed: StoreError | None = None
         self._failing = threading.Lock()
         self._on_failure = on_failure
-        self._closing = self._closed = False
-        self.commits = 0
-        """Transactions committed, to see how many steps share one."""
+        self._closing = self._drained = self._closed = False
+        self.commits = self.steps = 0
+        """See ports.Store."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     async def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
-        """See ports.Store. Raises RuntimeError after ``close``."""
+        """See ports.Store. Raises RuntimeError after ``drain``."""
         return await self._put(step, then)
 
     async def shred(self) -> None:
@@ -104,8 +106,8 @@ class SqliteStore:
     ) -> asyncio.Future[Durable[A]]:
         if self._failed is not None:
             raise self._failed
-        if self._closed:
-            raise RuntimeError("the store is closed")
+        if self._drained:
+            raise RuntimeError("the store takes no more steps")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
         self._jobs.put(_Job(step, then, loop, future, shred))
@@ -136,12 +138,17 @@ class SqliteStore:
         """Read all rows anew: ``store.scrub``."""
         return scrub(self._path, self._tables)
 
-    def close(self) -> None:
+    def drain(self) -> None:
         """See ports.Store."""
-        self._closed = True
+        self._drained = True
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
+
+    def close(self) -> None:
+        """See ports.Store."""
+        self.drain()
+        self._closed = True
         while self._readers:
             self._readers.pop().connection.close()
         with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
@@ -187,14 +194,15 @@ class SqliteStore:
             while job is not None:
                 self._run_step(job)
                 full = len(group) >= MAX_GROUP or self._view.writes >= MAX_WRITES
-                job = None if full or job.shred or job.then is not None else more()
+                job = None if full or job.last else more()
                 if job is not None:
                     group.append(job)
             self._view.tell()
             self._writer.execute("COMMIT")
             self.commits += 1
+            self.steps += len(group)
             last = group[-1]
-            if last.then is not None and last.error is None:
+            if last.last and last.then is not None:
                 last.then(last.answer)
         except BaseException as error:  # a thread that dies silently would leave every caller waiting
             self._undo(group, error)
@@ -208,7 +216,7 @@ class SqliteStore:
         except Exception as error:
             job.error = error  # the caller's own: nothing of its plan was taken
         else:
-            job.answer = plan.answer
+            job.answer, job.last = plan.answer, plan.last
 
     def _undo(self, group: list[_Job], error: BaseException) -> None:
         """Nothing of the group happened. A full disk recovers by itself; after all else the process stops."""
@@ -222,7 +230,7 @@ class SqliteStore:
                 job.error = failure
         elif len(group) > 1:  # what is small, such as a receipt, may still fit
             for job in group:
-                job.answer = job.error = None
+                job.answer, job.error, job.last = None, None, False
                 self._perform([job], lambda: None)
         else:
             group[0].error = self._full()
@@ -282,7 +290,8 @@ def open_store(
     Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT (no database of ours), DISK_FULL, DISK_ERROR.
     """
     migrate(path)
-    return SqliteStore(path, tables, on_failure)
+    with opening(path):
+        return SqliteStore(path, tables, on_failure)
 
 
 def _connect(path: Path, cache: int) -> apsw.Connection:
@@ -298,7 +307,7 @@ def _connect(path: Path, cache: int) -> apsw.Connection:
 
 
 def _nothing(_: View) -> Plan[bool]:
-    return Plan((), False)
+    return Plan((), False, last=True)
 
 
 def _is_full(error: BaseException) -> bool:

@@ -1005,6 +1005,8 @@ class StatusResponse(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -1016,6 +1018,9 @@ class StatusResponse(_message.Message):
     directory_expires: _builtins.int
     """When the own directory and the node's TLS certificate end; both are renewed at half."""
     certificate_expires: _builtins.int
+    steps: _builtins.int
+    """What the store has carried out since the start; many steps should share a commit under load."""
+    commits: _builtins.int
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1039,10 +1044,12 @@ class StatusResponse(_message.Message):
         alarms: _abc.Iterable[Global___Alarm] | None = ...,
         directory_expires: _builtins.int = ...,
         certificate_expires: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        commits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "started_at", b"started_at", "steps", b"steps", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2469,7 +2476,9 @@ class HeldCheckpoint(_message.Message):
     root: _builtins.bytes
     received_at: _builtins.int
     state: _builtins.str
-    """proved, claimed (no path shown yet), broken (it contradicts what was held)."""
+    """proved, claimed (no path shown yet), doubted (what it showed proves nothing),
+    broken (it contradicts what was held).
+    """
     def __init__(
         self,
         *,

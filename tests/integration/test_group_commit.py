@@ -1,0 +1,98 @@
+"""Steps that wait share a commit in a running node too, but for those that change what the next step sees."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from builders import draft, text
+from intelshare.broker.node import Node
+from intelshare.broker.register import adopt, take_keys
+from intelshare.broker.submit import Submission, submit
+from intelshare.ids import UserUri
+from intelshare.node.renewal import directory_signer
+from intelshare.node.shell import Shell
+from intelshare.patience import patient
+from intelshare.ports import Durable, Plan
+from intelshare.trust import renew_directory
+from node_world import LABEL, Site
+
+Wait = Awaitable[Durable[Any]]
+
+
+async def commits_of(shell: Shell, ask: Callable[[], list[Wait]]) -> tuple[int, list[Any]]:
+    """How many commits steps need that all wait when the writer comes to them, and their answers."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> Plan[None]:
+        held.set()
+        assert release.wait(patient(10))
+        return Plan((), None, last=True)
+
+    holding = asyncio.ensure_future(shell.step(hold))
+    await asyncio.to_thread(held.wait, 10)
+    waiting = [asyncio.ensure_future(one) for one in ask()]
+    await asyncio.sleep(0)  # each is in the queue now
+    before = shell.store.commits
+    release.set()
+    await holding
+    answers = await asyncio.gather(*waiting)
+    return shell.store.commits - before - 1, [answer.value for answer in answers]
+
+
+async def test_256_submits_that_wait_need_at_most_8_commits(pair: tuple[Site, Site]) -> None:
+    site, other = pair
+    await other.stop()
+    shell = site.running.shell
+    author, wanted = UserUri(site.user_uri("a")), draft(text(LABEL, "x" * 2048), to=["USA"])
+
+    def submits() -> list[Wait]:
+        return [shell.step(submit, Submission(author, os.urandom(16), wanted)) for _ in range(256)]
+
+    commits, answers = await commits_of(shell, submits)
+    assert len({answer.bulletin for answer in answers}) == 256
+    assert commits <= 8
+
+
+def renewed(shell: Shell) -> tuple[Any, ...]:
+    directory = shell.node.trust.members[shell.node.member].directory
+    assert directory is not None
+    return adopt, renew_directory(directory, directory_signer(shell), shell.now())
+
+
+def rotated(shell: Shell) -> tuple[Any, ...]:
+    return take_keys, dict(shell.node.sealing), [], shell.node.signer
+
+
+@pytest.mark.parametrize("change", [renewed, rotated])
+async def test_a_step_that_changes_the_node_ends_its_group(
+    pair: tuple[Site, Site], change: Callable[[Shell], tuple[Any, ...]]
+) -> None:
+    site, other = pair
+    await other.stop()
+    shell = site.running.shell
+    seen: list[Node] = []
+
+    def look(node: Node, *_: object) -> Plan[None]:
+        seen.append(node)
+        return Plan((), None)
+
+    step, *event = change(shell)
+    commits, _ = await commits_of(
+        shell,
+        lambda: [
+            *(shell.step(look) for _ in range(10)),
+            shell.step(step, *event),
+            *(shell.step(look) for _ in range(10)),
+        ],
+    )
+    before, after = seen[:10], seen[10:]
+    assert len({id(node) for node in before}) == len({id(node) for node in after}) == 1
+    assert after[0] is shell.node
+    assert after[0] is not before[0]
+    assert commits == 2
