@@ -26,7 +26,7 @@ class Locked:
 
 
 def lock(folder: Path) -> Locked:
-    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), and of the disk."""
+    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), DISK_FULL."""
     if not folder.is_dir():
         raise StoreError(
             "NOT_FOUND", f"{folder} is no data folder", hint="`intelshare init MEMBER FOLDER` makes one"
