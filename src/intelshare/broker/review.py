@@ -10,6 +10,7 @@ Until a review has come to a pair, ``resend`` asks the same question: nothing go
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from intelshare.broker.again import decide_again
@@ -19,7 +20,7 @@ from intelshare.broker.judge import Pair
 from intelshare.broker.node import Node
 from intelshare.broker.stored import read_written
 from intelshare.broker.tables import BULLETIN, PAIR, STATEMENT, PairRow
-from intelshare.broker.transaction import Transaction
+from intelshare.broker.transaction import Transaction, unless_damaged
 from intelshare.delivery import Cause, Stage
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
@@ -44,7 +45,7 @@ def review(node: Node, view: View, after: tuple[Scalar, ...], now: Instant, rand
     denied: dict[tuple[str, ...], list[PairRow]] = {}
     for row in rows:
         # What is over as well ends by itself (``end.expire``).
-        codes = denial(tx, row) if now < row.due else ()
+        codes = unless_damaged(tx, partial(denial, tx, row)) if now < row.due else ()
         if codes:
             denied.setdefault(codes, []).append(row)
     for codes, stopped in denied.items():

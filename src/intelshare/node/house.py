@@ -111,9 +111,11 @@ class RunningNode(Files):
             raise
         self.shell.has_room(file, room=True)
 
-    def _remember(self, *, clean: bool) -> None:
+    def _remember(self, *, clean: bool = False) -> None:
         shell = self.shell
         with self._files:
+            if self._ended and not clean:
+                return
             now = shell.store.query(lambda view: standing(view, shell.incarnation, clean=clean))
             if now != self._remembered:
                 write_sidecar(shell.folder.sidecar, now)
