@@ -51,6 +51,7 @@ from intelshare.ports import Plan, Random, View, durable_after_commit
 from intelshare.sim.disk import Disk
 from intelshare.sim.network import Network
 from intelshare.sim.stream import Stream
+from intelshare.sim.threads import Question
 from intelshare.trust import Channel
 from intelshare.wire import link_message
 
@@ -114,6 +115,7 @@ class Process:
         self._events: deque[Event] = deque()
         self._feeding = False
         self._timer = 0
+        self._questions: list[Question] = []
 
     @property
     def disk(self) -> Disk:
@@ -141,6 +143,12 @@ class Process:
         """Begin a stop in order."""
         self.feed(Stop())
 
+    def die(self) -> None:
+        """Nothing that it has begun goes on."""
+        self.alive = False
+        for question in self._questions:
+            question.abandon()
+
     def wake(self, *members: MemberCode) -> None:
         """Pairs of these members may be ready to be handed over."""
         self.feed(Ready(members))
@@ -161,7 +169,7 @@ class Process:
             return
         machine, now = self.machine, self.now()
         try:
-            plan = machine.bug.steps[name](self.node, self.view, *event, now, self.random)
+            plan = machine.bug.steps[name](self.node, self.disk.checked, *event, now, self.random)
         except IntelshareError as error:
             if refused is None:
                 raise
@@ -231,15 +239,36 @@ class Process:
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
-            if run.step is not Step.MEET:
+            if run.step is not Step.MEET and error.code != "RECORD_CORRUPT":
                 raise error
-            self.feed(StepDone(run, error))
+            if not self.machine.bug.loops_end:
+                self.feed(StepDone(run, error))
 
         self.perform(run.step, *run.event, then=done, refused=refused)
 
     def _run_query(self, run: RunQuery) -> None:
-        answer = QUERIES[run.query](self.node, self.view, *run.event, self.now())
-        self.feed(QueryDone(run, answer))
+        def ask(view: View) -> Any:
+            return QUERIES[run.query](self.node, view, *run.event, self.now())
+
+        if run.beside:
+            question = Question(ask, self.view)
+            self._questions.append(question)
+            self._page(run, question)
+        else:
+            self.feed(QueryDone(run, ask(self.view)))
+
+    def _page(self, run: RunQuery, question: Question) -> None:
+        """Reads on, a page at a time; whatever happens to the link that has asked."""
+        if not self.alive:
+            return
+        question.go_on()
+        if not question.ended:
+            self.heap.after(self.machine.page, lambda: self._page(run, question))
+            return
+        self._questions.remove(question)
+        if question.error is not None:
+            raise question.error
+        self.feed(QueryDone(run, question.answer))
 
     def _dial(self, dial: Dial) -> None:
         self._streams[dial.link] = None

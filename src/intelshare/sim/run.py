@@ -117,6 +117,10 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
         case "clock":
             heap.after(fault.at, lambda: machine.ahead(fault.by))
             heap.after(fault.at + fault.lasts, lambda: machine.ahead(0))
+        case "stop":
+            heap.after(fault.at, lambda: machine.stop(fault.lasts))
+        case "rot":
+            heap.after(fault.at, machine.rot)
         case "restore":
             taken = max(0, fault.at - fault.by)
             snapshots: list[Plan[None]] = []
