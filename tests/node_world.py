@@ -205,6 +205,6 @@ async def _tell(site: Site, changed: asyncio.Event) -> None:
 def _seen() -> Iterator[str]:
     """Health and links of every node that runs, and the end of its log."""
     for site in _running:
-        shell, links = site.running.shell, site.running.links.by_member()
+        shell, links = site.running.shell, site.running.links.linked
         state = f"{site.code}: health {sorted(shell.health.codes)}, linked to {sorted(links)}"
         yield from waits.tail(state, site.log.getvalue())

@@ -20,10 +20,11 @@ from intelshare.broker.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
 from intelshare.engine import Action, Event
-from intelshare.engine.values import Received
+from intelshare.engine.values import PolicyAvailable, Received
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
+from intelshare.node.policies import UNAVAILABLE
 from intelshare.ports import Plan, Random, View
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Client, Site, code_of, introduce, make_site, now, until, word
@@ -120,18 +121,19 @@ async def test_after_a_withdrawal_the_next_bulletin_is_withheld_at_both_ends(pai
     assert (shown, codes) == ("withheld", ["WITHDRAWN"])
 
 
-async def test_what_was_queued_is_withheld_after_queueing(
-    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_queued_is_withheld_after_queueing(pair: tuple[Site, Site]) -> None:
     fra, ken = pair
     # FRA hands nothing over until the act has come.
-    monkeypatch.setattr(fra.running.shell.clock, "wrong", lambda: True)
+    health, links = fra.running.shell.health, fra.running.links
+    health.set(UNAVAILABLE)
+    links.feed(PolicyAvailable(False))
     bulletin, shown, _ = await warn(fra)
     assert shown == "queued"
     await do(ken, "suspend")
     await knows(fra, 1)
     assert await word(fra, bulletin, "KEN") == "queued"
-    monkeypatch.undo()
+    health.clear(UNAVAILABLE)
+    links.feed(PolicyAvailable(True))
     await settled(fra, bulletin, "withheld")
     assert await codes_of(fra, bulletin) == ["SUSPENDED"]
 
