@@ -11,12 +11,12 @@ from typing import Any
 import grpc
 import pytest
 
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Frame
-from intelshare.broker.node import Node
-from intelshare.broker.review import review
-from intelshare.broker.tables import PENDING
-from intelshare.broker.transaction import Transaction
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PENDING
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.review import review
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
 from intelshare.engine import Action, Event

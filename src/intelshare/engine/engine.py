@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from intelshare.broker.node import Node
+from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
 from intelshare.engine.answers import Answers
 from intelshare.engine.destruction import Destruction

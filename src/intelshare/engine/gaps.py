@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from intelshare.broker.frame import Gap
+from intelshare.broker.kernel.frame import Gap
 from intelshare.delivery import Backoff
 from intelshare.engine.values import Now
 from intelshare.instant import SECOND, Instant

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from intelshare.broker.review import Reviewed
+from intelshare.broker.lifecycle.review import Reviewed
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Chore, ChoreDone, Notice, RunChore, RunQuery, RunStep, Tell

@@ -18,7 +18,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from intelshare.broker.effects import Effects
+from intelshare.broker.kernel.effects import Effects
 from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn

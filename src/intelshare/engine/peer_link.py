@@ -27,9 +27,9 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound
-from intelshare.broker.hello import Met
-from intelshare.broker.receive import Arrival, Taken
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound
+from intelshare.broker.line.hello import Met
+from intelshare.broker.line.receive import Arrival, Taken
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.delivery import LinkQueue

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from intelshare.broker.frame import Outbound
-from intelshare.broker.resend import Loaded
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.line.resend import Loaded
 from intelshare.delivery import Backoff
 from intelshare.engine.limits import RETRY
 from intelshare.engine.peer_link import PeerLink

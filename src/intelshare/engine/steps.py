@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
-from intelshare.broker import act, checkpoint, destroy, end, hello, review, witness
-from intelshare.broker.frame import Gap
-from intelshare.broker.handover import first_ready, handover
-from intelshare.broker.lists import queued
-from intelshare.broker.node import Node
-from intelshare.broker.receive import receive
-from intelshare.broker.resend import first_pending, resend, resend_but_releases
+from intelshare.broker.kernel.frame import Gap
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.lifecycle import destroy, review, stop
+from intelshare.broker.line import hello
+from intelshare.broker.line.handover import first_ready, handover
+from intelshare.broker.line.receive import receive
+from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
+from intelshare.broker.queries.lists import queued
+from intelshare.broker.transparency import checkpoint, witness
+from intelshare.broker.treaty import act
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, View
@@ -69,7 +72,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.ACKNOWLEDGE: hello.acknowledge,
     Step.FILL: hello.fill,
     Step.PROVE: witness.prove,
-    Step.EXPIRE: end.expire,
+    Step.EXPIRE: stop.expire,
     Step.REVIEW: review.review,
     Step.CHECKPOINT: checkpoint.checkpoint,
     Step.FINISH: destroy.finish,
@@ -102,7 +105,7 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.STILL_MISSING: _still_missing,
     Query.ACTS_FORGOTTEN: lambda node, view, first, _: act.forgotten(node, view, first),
     Query.ANSWER: lambda node, view, ask, _: checkpoint.answer(node, view, ask),
-    Query.ANYTHING_OVER: lambda _, view, now: end.anything_over(view, now),
+    Query.ANYTHING_OVER: lambda _, view, now: stop.anything_over(view, now),
     Query.CHECKPOINT_DUE: checkpoint.due,
     Query.MARKED: lambda _, view, __: destroy.marked(view),
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Outbound
-from intelshare.broker.node import Node
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.node import Node
 from intelshare.engine.limits import Limits
 from intelshare.engine.values import Action, Now, SetHealth
 from intelshare.ids import KeyId

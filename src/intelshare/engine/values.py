@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any, NewType
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Acks, Gap, Hello, Message, Outbound
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound
 from intelshare.engine.steps import Query, Step
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from intelshare.broker.effects import Led
+from intelshare.broker.kernel.effects import Led
 from intelshare.engine import QUERIES, STEPS, Engine, Event, LinkId, LinkState, Now
 from intelshare.engine.values import (
     Accepted,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.tables import PORTION, SECRET, TABLES
+from intelshare.broker.kernel.tables import PORTION, SECRET, TABLES
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.ports import Delete, Plan, Put, View

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.tables import NODE, PAIR
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.tables import NODE, PAIR
+from intelshare.broker.kernel.transaction import SELF
 from intelshare.delivery import Stage
 from intelshare.engine import Limits
 from intelshare.errors import StoreError

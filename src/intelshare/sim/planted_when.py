@@ -8,9 +8,9 @@ from typing import Any, Final
 from intelshare.audit.log import node_hash
 from intelshare.audit.proofs import root_over
 from intelshare.audit.tree import Fetch, Tree
-from intelshare.broker.frame import Outbound
-from intelshare.broker.node import Node
-from intelshare.broker.tables import PAIR, PORTION
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PAIR, PORTION
 from intelshare.engine import Phase
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from intelshare.broker.effects import Led
-from intelshare.broker.frame import Outbound
-from intelshare.broker.node import Node, with_acts
+from intelshare.broker.kernel.effects import Led
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.values import (
     Accepted,

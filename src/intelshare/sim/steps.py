@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from intelshare.broker import act, consent, hello
-from intelshare.broker.backfill import backfill
-from intelshare.broker.duties import meet_duty
-from intelshare.broker.read import read
-from intelshare.broker.recall import recall
-from intelshare.broker.register import adopt
-from intelshare.broker.submit import approve, submit
+from intelshare.broker.exchange import consent
+from intelshare.broker.exchange.backfill import backfill
+from intelshare.broker.exchange.recall import recall
+from intelshare.broker.kernel.register import adopt
+from intelshare.broker.lifecycle.duties import meet_duty
+from intelshare.broker.lifecycle.read import read
+from intelshare.broker.line import hello
+from intelshare.broker.line.submit import approve, submit
+from intelshare.broker.treaty import act
 from intelshare.engine import steps as engine
 from intelshare.ports import Plan
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from intelshare.broker.tables import LOG
+from intelshare.broker.kernel.tables import LOG
 from intelshare.ports import View
 
 

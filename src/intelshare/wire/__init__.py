@@ -1,6 +1,6 @@
 """The wire: generated messages, the strict scan of what a peer sends, and conversion to core values."""
 
-from intelshare.broker.frame import Acks, Hello, Message
+from intelshare.broker.kernel.frame import Acks, Hello, Message
 from intelshare.wire.conversion import (
     acks_message,
     ask_message,

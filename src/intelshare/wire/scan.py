@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.frame import Ack, Acks, Carried, Frame, Gap, Hello, Message
+from intelshare.broker.kernel.frame import Ack, Acks, Carried, Frame, Gap, Hello, Message
 from intelshare.crypto.codec import decode
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import EnvelopeError
