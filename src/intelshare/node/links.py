@@ -59,8 +59,8 @@ from intelshare.engine.values import (
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
+from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
-from intelshare.node.door import Context, PeerCaller
 from intelshare.node.events import Event as Logged
 from intelshare.node.shell import Shell, effects_of
 from intelshare.node.streams import Stream

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from intelshare.audit.tree import Trees
 from intelshare.engine import STOP_ORDER, Phase
 from intelshare.ports import View
-from intelshare.sim import planted_in as received
-from intelshare.sim import planted_out as sent
+from intelshare.sim import bugs_receiving as received
+from intelshare.sim import bugs_sending as sent
 from intelshare.sim import planted_when as when
 from intelshare.sim.steps import STEPS, Step, Steps
 
