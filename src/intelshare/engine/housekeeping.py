@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from intelshare.broker.lifecycle.review import Reviewed
+from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Chore, ChoreDone, Notice, RunChore, RunQuery, RunStep, Tell
@@ -106,7 +106,7 @@ class Housekeeping:
             self._under_review = present
             turn.do(RunStep(Step.REVIEW, ((),)))
 
-    def reviewed(self, turn: Turn, answer: Durable[Reviewed] | IntelshareError) -> None:
+    def reviewed(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:
         """A page of what is on the way is reviewed."""
         if isinstance(answer, IntelshareError):
             self._running.discard(REVIEW)

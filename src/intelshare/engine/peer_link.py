@@ -28,8 +28,8 @@ from typing import Any, Final
 
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound
-from intelshare.broker.line.hello import Met
-from intelshare.broker.line.receive import Arrival, Taken
+from intelshare.broker.line.hello import HelloResult
+from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.delivery import LinkQueue
@@ -110,7 +110,7 @@ class PeerLink:
         self.queue = LinkQueue()
         self.channel: Channel | None = None
         self.certificate = b""
-        self.met: Durable[Met] | None = None
+        self.met: Durable[HelloResult] | None = None
         """What the hello led to, until the link is open."""
         self.looking = False
         """Whether a question about what is still missing is on its way."""
@@ -191,7 +191,7 @@ class PeerLink:
         turn.do(RunQuery(Query.GREET, (self.member,), self.number))
         self._go(turn, State.GREETING)
 
-    def is_met(self, turn: Turn, met: Durable[Met]) -> None:
+    def is_met(self, turn: Turn, met: Durable[HelloResult]) -> None:
         """The step "meet" is durable."""
         self.met = met
         if self.dialled:
@@ -311,7 +311,7 @@ class PeerLink:
         self._at_work -= 1
         self._gate(turn)
 
-    def taken(self, turn: Turn, taken: Taken) -> None:
+    def taken(self, turn: Turn, taken: ReceiveResult) -> None:
         """A frame is durable: it is acknowledged, and what it lacks is asked for."""
         self._post(turn, CONTROL, Acks(taken.acks))
         self.ask(turn, taken.gaps)

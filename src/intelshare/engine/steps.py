@@ -67,10 +67,10 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.HANDOVER: handover,
     Step.RESEND: resend,
     Step.RESEND_BUT_RELEASES: resend_but_releases,
-    Step.MEET: hello.meet,
+    Step.MEET: hello.accept_hello,
     Step.RECEIVE: receive,
     Step.ACKNOWLEDGE: hello.acknowledge,
-    Step.FILL: hello.fill,
+    Step.FILL: hello.answer_gap,
     Step.PROVE: witness.prove,
     Step.EXPIRE: stop.expire,
     Step.REVIEW: review.review,
@@ -99,7 +99,7 @@ def _still_missing(
 
 
 QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
-    Query.GREET: hello.greet,
+    Query.GREET: hello.make_hello,
     Query.FRESH_FIRST: _fresh_first,
     Query.QUEUED: _queued,
     Query.STILL_MISSING: _still_missing,

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from intelshare.broker.kernel.effects import Led
+from intelshare.broker.kernel.effects import HasEffects
 from intelshare.engine import QUERIES, STEPS, Engine, Event, LinkId, LinkState, Now
 from intelshare.engine.values import (
     Accepted,
@@ -67,7 +67,7 @@ from intelshare.node.streams import Stream
 from intelshare.ports import Durable, Plan, View
 from intelshare.trust import Channel
 
-L = TypeVar("L", bound=Led)
+L = TypeVar("L", bound=HasEffects)
 T = TypeVar("T")
 
 _LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {

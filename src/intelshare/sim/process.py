@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from intelshare.broker.kernel.effects import Led
+from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
@@ -153,7 +153,7 @@ class Process:
         """Pairs of these members may be ready to be handed over."""
         self.feed(Ready(members))
 
-    def carry_out(self, led: Led) -> None:
+    def carry_out(self, led: HasEffects) -> None:
         """What the durable step of a user leads to."""
         self.feed(Committed(durable_after_commit(led.effects)))
 

@@ -25,7 +25,7 @@ Steps = Mapping[str, Step]
 
 STEPS: Steps = {
     **engine.STEPS,
-    "begin": hello.begin,
+    "begin": hello.start_incarnation,
     "submit": submit,
     "approve": approve,
     "read": read,
@@ -33,8 +33,8 @@ STEPS: Steps = {
     "recall": recall,
     "act": act.act,
     "resume": act.resume,
-    "ask": consent.request,
-    "answer": consent.answer,
+    "ask": consent.ask_consent,
+    "answer": consent.answer_consent,
     "report": meet_duty,
     "backfill": backfill,
     "adopt": adopt,
