@@ -17,12 +17,12 @@ from intelshare.node.renewal import renew_and_tell
 from intelshare.node.running import EVERY, show_running
 from intelshare.node.servers import Ports
 from intelshare.node.shell import Shell
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import Sidecar, write_sidecar
 
 
-class RunningNode(Files):
+class NodeProcess(Files):
     """A node that serves. Made by ``start_node``; must be stopped."""
 
     def __init__(
@@ -116,7 +116,7 @@ class RunningNode(Files):
         with self._files:
             if self._ended and not clean:
                 return
-            now = shell.store.query(lambda view: standing(view, shell.incarnation, clean=clean))
+            now = shell.store.query(lambda view: log_position(view, shell.incarnation, clean=clean))
             if now != self._remembered:
                 write_sidecar(shell.folder.sidecar, now)
                 self._remembered = now
