@@ -124,7 +124,7 @@ async def test_after_a_withdrawal_the_next_bulletin_is_withheld_at_both_ends(pai
 async def test_what_was_queued_is_withheld_after_queueing(pair: tuple[Site, Site]) -> None:
     fra, ken = pair
     # FRA hands nothing over until the act has come.
-    health, links = fra.running.shell.health, fra.running.links
+    health, links = fra.running.runtime.health, fra.running.links
     health.set(UNAVAILABLE)
     links.feed(PolicyAvailable(False))
     bulletin, shown, _ = await warn(fra)
@@ -335,8 +335,8 @@ async def test_a_full_disk_only_puts_the_review_off(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fra, ken = pair
-    shell, tried = fra.running.shell, []
-    perform = shell.step
+    runtime, tried = fra.running.runtime, []
+    perform = runtime.step
 
     async def full(step: Any, *event: Any) -> Any:
         if step is review:
@@ -344,11 +344,11 @@ async def test_a_full_disk_only_puts_the_review_off(
             raise StoreError("DISK_FULL", "no room")
         return await perform(step, *event)
 
-    monkeypatch.setattr(shell, "step", full)
+    monkeypatch.setattr(runtime, "step", full)
     await do(ken, "suspend")
     await knows(fra, 1)
     await until(lambda: len(tried) > 1)
-    assert not fra.running.shell.failed.done()
+    assert not fra.running.runtime.failed.done()
 
 
 # A malicious peer (attacks.md rows 43, 44, 96), with its genuine key and over its real link.
@@ -372,7 +372,7 @@ async def says(site: Site, **changes: Any) -> LeafId:
 
 async def told(ken: Site, fra: Site, code: str) -> None:
     """Wait until KEN's link was answered with this code."""
-    await until(lambda: ken.running.links.state(fra.running.shell.node.uri).error == code)
+    await until(lambda: ken.running.links.state(fra.running.runtime.node.uri).error == code)
 
 
 async def test_row_43_an_act_for_another_member_is_rejected_over_the_link(pair: tuple[Site, Site]) -> None:
@@ -408,9 +408,9 @@ async def test_row_96_a_hole_is_shown_and_asked_for_and_a_fork_waits_for_the_ope
         MemberCode("KEN"), 1, LeafId(bytes(32)), CLIMATE, Digest(bytes(32)), Act.SUSPEND, now(), ()
     )
     # Signed at KEN and kept there, as an act that FRA has never been sent.
-    done = await ken.running.shell.step(say, first)
+    done = await ken.running.runtime.step(say, first)
     one = done.value.outbound[0].leaves[0]
-    await ken.running.shell.step(forget, one)
+    await ken.running.runtime.step(forget, one)
     await says(ken, n=2, previous=one, act=Act.REINSTATE)
     await knows(fra, 1)
     async with fra.client("o") as client:

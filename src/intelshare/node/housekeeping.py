@@ -15,8 +15,8 @@ from intelshare.node.links import Files, Links
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
 from intelshare.node.renewal import renew_and_tell
 from intelshare.node.running import EVERY, show_running
+from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
-from intelshare.node.shell import Shell
 from intelshare.node.sidecar import log_position
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import Sidecar, write_sidecar
@@ -26,10 +26,10 @@ class NodeProcess(Files):
     """A node that serves. Made by ``start_node``; must be stopped."""
 
     def __init__(
-        self, shell: Shell, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
+        self, runtime: Runtime, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
     ) -> None:
         self._locked = locked
-        self.shell = shell
+        self.runtime = runtime
         self.links = links
         self.ports = ports
         self._policies = policies
@@ -53,28 +53,28 @@ class NodeProcess(Files):
 
     async def failed(self) -> IntelshareError:
         """Wait until the node must end by itself; the reason."""
-        return await asyncio.shield(self.shell.failed)
+        return await asyncio.shield(self.runtime.failed)
 
     async def stop(self) -> None:
         """End everything in order. The clean-stop mark is the last thing, and only after no failure."""
-        shell = self.shell
-        shell.log.info(Event.STOPPING)
-        shell.health.set("STOPPING")
-        if not shell.failed.done():
+        runtime = self.runtime
+        runtime.log.info(Event.STOPPING)
+        runtime.health.set("STOPPING")
+        if not runtime.failed.done():
             self.links.stop()
-            ends: list[asyncio.Future[Any]] = [self.links.stopped, shell.failed]
+            ends: list[asyncio.Future[Any]] = [self.links.stopped, runtime.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await self.drain()
         await self.links.close()
-        shell.store.close()
+        runtime.store.close()
         self._locked.release()
-        shell.log.info(Event.STOPPED)
+        runtime.log.info(Event.STOPPED)
 
     # What the engine asks for
 
     async def write_sidecar(self, *, clean: bool) -> None:
         """See ``Files``. A failure leaves no clean mark."""
-        if not (clean and self.shell.failed.done()):
+        if not (clean and self.runtime.failed.done()):
             await self._unless_full("sidecar", lambda: self._remember(clean=clean))
 
     async def chore(self, chore: Chore) -> bool:
@@ -84,7 +84,7 @@ class NodeProcess(Files):
                 await self._unless_full("run.json", self._show)
             case Chore.POLICY:
                 changed = await self._policies.follow()
-                self.links.feed(PolicyAvailable(UNAVAILABLE not in self.shell.health.codes))
+                self.links.feed(PolicyAvailable(UNAVAILABLE not in self.runtime.health.codes))
                 return changed
             case Chore.RENEW:
                 await self._renew()
@@ -94,9 +94,9 @@ class NodeProcess(Files):
         """See ``Files``."""
         await self.ports.close()
         # A step whose caller was cancelled still waits in the writer: the mark is of what it leaves behind.
-        await asyncio.to_thread(self.shell.store.drain)
+        await asyncio.to_thread(self.runtime.store.drain)
         with self._files:
-            self.shell.folder.running.unlink(missing_ok=True)
+            self.runtime.folder.running.unlink(missing_ok=True)
             self._ended = True
 
     async def _unless_full(self, file: str, write: Callable[[], None]) -> None:
@@ -105,33 +105,33 @@ class NodeProcess(Files):
             await asyncio.to_thread(write)
         except StoreError as error:
             if error.code == "DISK_FULL":
-                self.shell.has_room(file, room=False)
+                self.runtime.has_room(file, room=False)
             else:
-                self.shell.noticed(error)
+                self.runtime.noticed(error)
             raise
-        self.shell.has_room(file, room=True)
+        self.runtime.has_room(file, room=True)
 
     def _remember(self, *, clean: bool = False) -> None:
-        shell = self.shell
+        runtime = self.runtime
         with self._files:
             if self._ended and not clean:
                 return
-            now = shell.store.query(lambda view: log_position(view, shell.incarnation, clean=clean))
+            now = runtime.store.query(lambda view: log_position(view, runtime.incarnation, clean=clean))
             if now != self._remembered:
-                write_sidecar(shell.folder.sidecar, now)
+                write_sidecar(runtime.folder.sidecar, now)
                 self._remembered = now
 
     def _show(self) -> None:
         """Every few seconds, and at once when health has changed."""
-        now, codes = self.shell.now(), self.shell.health.codes
+        now, codes = self.runtime.now(), self.runtime.health.codes
         with self._files:
             if not self._ended and (codes != self._shown[0] or abs(now - self._shown[1]) >= EVERY * SECOND):
-                show_running(self.shell, self.ports)
+                show_running(self.runtime, self.ports)
                 self._shown = codes, now
 
     async def _renew(self) -> None:
         try:
-            await renew_and_tell(self.shell, self.links)
+            await renew_and_tell(self.runtime, self.links)
         except IntelshareError as error:
-            self.shell.noticed(error)
-            self.shell.log.error(Event.RENEWAL_FAILED, code=error.code)
+            self.runtime.noticed(error)
+            self.runtime.log.error(Event.RENEWAL_FAILED, code=error.code)

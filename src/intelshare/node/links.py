@@ -62,7 +62,7 @@ from intelshare.instant import SECOND, Instant
 from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
 from intelshare.node.events import Event as Logged
-from intelshare.node.shell import Shell, effects_of
+from intelshare.node.runtime import Runtime, effects_of
 from intelshare.node.streams import Stream
 from intelshare.ports import Durable, Plan, View
 from intelshare.trust import Channel
@@ -100,9 +100,9 @@ class Files:
 class Links:
     """The engine of one node, and all that its services ask of it."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self.engine = Engine(shell.node, shell.vault.signer, shell.random, dials=shell.settings.dials)
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.engine = Engine(runtime.node, runtime.vault.signer, runtime.random, dials=runtime.settings.dials)
         self.files = Files()
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when a stop has come to its end."""
@@ -116,13 +116,13 @@ class Links:
         self._tokens = count(1)
         self._said: dict[int, asyncio.Future[None]] = {}
         self._questions: dict[int, tuple[Callable[[View], Any], asyncio.Future[Any]]] = {}
-        shell.on_trust.append(lambda: self.feed(NodeChanged()))
+        runtime.on_trust.append(lambda: self.feed(NodeChanged()))
 
     # For services
 
     async def act(self, step: Callable[..., Plan[L]], *event: object) -> Durable[L]:
         """Carry out a step and what it leads to. Raises what it raises, and StoreError."""
-        done = await self._shell.step(step, *event)
+        done = await self._runtime.step(step, *event)
         self.feed(Committed(done.part(effects_of)))
         return done
 
@@ -161,7 +161,7 @@ class Links:
         """The peer port's Link call. Raises the error that ends it."""
         link = self.engine.new_link()
         stream = self._streams[link] = Stream(link, self.feed)
-        channel = Channel(caller.node, self._shell.node.uri, caller.leaf)
+        channel = Channel(caller.node, self._runtime.node.uri, caller.leaf)
         self.feed(Accepted(link, caller.member, caller.node, channel, caller.certificate))
         code = ""
         try:
@@ -200,9 +200,9 @@ class Links:
         self._feeding = True
         try:
             while self._events:
-                shell = self._shell
-                now = Now(shell.now(), Instant(int(self._loop.time() * SECOND)), not shell.clock.wrong())
-                for action in self.engine.handle(self._events.popleft(), shell.node, now):
+                runtime = self._runtime
+                now = Now(runtime.now(), Instant(int(self._loop.time() * SECOND)), not runtime.clock.wrong())
+                for action in self.engine.handle(self._events.popleft(), runtime.node, now):
                     _DO[type(action)](self, action)
         except Exception as error:
             self._fail(error)
@@ -211,10 +211,10 @@ class Links:
 
     def _fail(self, error: BaseException) -> None:
         """A defect, or an error of which nobody knows what it means, ends the node."""
-        self._shell.log.error(Logged.DEFECT, exception=type(error).__name__)
-        if not self._shell.failed.done():
+        self._runtime.log.error(Logged.DEFECT, exception=type(error).__name__)
+        if not self._runtime.failed.done():
             known = isinstance(error, IntelshareError)
-            self._shell.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]
+            self._runtime.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -241,21 +241,21 @@ class Links:
         self._spawn(run())
 
     def _run_step(self, run: RunStep) -> None:
-        done = self._shell.step(STEPS[run.step], *run.event)
+        done = self._runtime.step(STEPS[run.step], *run.event)
         self._tell_when_done(done, lambda answer: StepDone(run, answer))
 
     def _run_query(self, run: RunQuery) -> None:
         self._tell_when_done(self._query(run), lambda answer: QueryDone(run, answer))
 
     async def _query(self, run: RunQuery) -> Any:
-        shell = self._shell
+        runtime = self._runtime
 
         def question(view: View) -> Any:
-            return QUERIES[run.query](shell.node, view, *run.event, shell.now())
+            return QUERIES[run.query](runtime.node, view, *run.event, runtime.now())
 
         if run.beside:
-            return await self._loop.run_in_executor(self._log_reader, shell.store.query, question)
-        return shell.store.query(question)
+            return await self._loop.run_in_executor(self._log_reader, runtime.store.query, question)
+        return runtime.store.query(question)
 
     def _ask_logs(self, ask: AskLogs) -> None:
         self._spawn(self._over_logs(ask.question))
@@ -264,7 +264,9 @@ class Links:
         question, answered = self._questions.pop(number)
         try:
             if not answered.cancelled():
-                answer = await self._loop.run_in_executor(self._log_reader, self._shell.store.query, question)
+                answer = await self._loop.run_in_executor(
+                    self._log_reader, self._runtime.store.query, question
+                )
                 if not answered.cancelled():
                     answered.set_result(answer)
         except Exception as error:
@@ -280,7 +282,7 @@ class Links:
     async def _open(self, action: Dial, stream: Stream) -> None:
         code = ""
         try:
-            async with dial(self._shell, action.member, action.node) as (call, channel):
+            async with dial(self._runtime, action.member, action.node) as (call, channel):
                 self.feed(Connected(action.link, channel))
                 await stream.run(call)
         except (IntelshareError, grpc.aio.AioRpcError, OSError) as error:
@@ -291,7 +293,7 @@ class Links:
 
     def _opened(self, opened: Opened) -> None:
         role = "dialler" if opened.dialled else "acceptor"
-        self._shell.log.info(Logged.LINK_OPENED, peer=opened.node, role=role, clock_offset_us=opened.offset)
+        self._runtime.log.info(Logged.LINK_OPENED, peer=opened.node, role=role, clock_offset_us=opened.offset)
 
     def _close(self, close: Close) -> None:
         if (stream := self._streams.get(close.link)) is not None:
@@ -299,7 +301,7 @@ class Links:
 
     def _send(self, send: Send) -> None:
         if (stream := self._streams.get(send.link)) is not None:
-            stream.send(send.message, self._shell.now())
+            stream.send(send.message, self._runtime.now())
 
     def _set_reading(self, reading: SetReading) -> None:
         if (stream := self._streams.get(reading.link)) is not None:
@@ -311,7 +313,7 @@ class Links:
         self._timer = self._loop.call_at(timer.at / SECOND, lambda: self.feed(TimerDue()))
 
     def _shred(self, _: Shred) -> None:
-        self._tell_when_done(self._shell.store.shred(), lambda error: Shredded(error))
+        self._tell_when_done(self._runtime.store.shred(), lambda error: Shredded(error))
 
     def _write_sidecar(self, run: WriteSidecar) -> None:
         written = self.files.write_sidecar(clean=run.clean)
@@ -330,7 +332,7 @@ class Links:
             self.stopped.set_result(None)
 
     def _set_health(self, health: SetHealth) -> None:
-        (self._shell.health.set if health.on else self._shell.health.clear)(health.code)
+        (self._runtime.health.set if health.on else self._runtime.health.clear)(health.code)
 
     def _log_said(self, said: LogSaid) -> None:
         waiting = self._said.pop(said.token)
@@ -344,7 +346,7 @@ class Links:
         level, event = _LOGGED[tell.notice]
         number = "size" if tell.notice is Notice.FRAME_REJECTED else "count"
         fields: dict[str, Any] = {"peer": tell.peer, "code": tell.code, number: tell.count}
-        log = getattr(self._shell.log, "warning" if tell.code and level == "info" else level)
+        log = getattr(self._runtime.log, "warning" if tell.code and level == "info" else level)
         log(event, **{name: value for name, value in fields.items() if value})
 
 
