@@ -35,7 +35,7 @@ MAX_WORD = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class MeetDutyCommand:
     """A user says that an obligation is met."""
 
     user: UserUri
@@ -44,7 +44,7 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DutyLine:
     """A duty as it is listed."""
 
     row: DutyRow
@@ -68,7 +68,7 @@ def due_of_duty(word: str, now: Instant) -> Instant:
     return NEVER
 
 
-def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> list[Line]:
+def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> list[DutyLine]:
     """Duties of bulletins that the user may see, those due first: the open ones; ``done``: all."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
@@ -76,7 +76,7 @@ def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> l
     return sorted(lines, key=lambda line: (line.row.done, line.row.due))
 
 
-def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[Line]:
+def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[DutyLine]:
     opened: dict[ManifestDigest, Shown | None] = {}
     lines = []
     for row in rows:
@@ -85,31 +85,33 @@ def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now
             opened[row.md] = show(node, view, inbox, reader, now) if inbox is not None else None
         shown = opened[row.md]
         if shown is not None:
-            lines.append(Line(row, shown.row, shown.title))
+            lines.append(DutyLine(row, shown.row, shown.title))
     return lines
 
 
-def meet_duty(node: Node, view: View, meeting: Meeting, now: Instant, random: Random) -> Plan[DutyRow]:
+def meet_duty(
+    node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
+) -> Plan[DutyRow]:
     """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
     found = [
         line
-        for line in duties(node, view, meeting.user, True, now)
-        if line.inbox.bulletin.hex().startswith(meeting.bulletin.lower())
-        and line.row.obligation == meeting.obligation
+        for line in duties(node, view, command.user, True, now)
+        if line.inbox.bulletin.hex().startswith(command.bulletin.lower())
+        and line.row.obligation == command.obligation
     ]
-    if len(found) != 1 or len(meeting.bulletin) < 4:
+    if len(found) != 1 or len(command.bulletin) < 4:
         raise DeliveryError(
             "NOT_FOUND" if not found else "INPUT_INVALID",
-            f"there is not exactly one such duty: {meeting.obligation} of {meeting.bulletin}",
+            f"there is not exactly one such duty: {command.obligation} of {command.bulletin}",
             hint="`intelshare obligations` lists them; give more digits of the id",
         )
     row = found[0].row
     if row.done:
         return Plan((), row)
     tx = Transaction(node, view, now, random)
-    after = changed(row, done=now, user=meeting.user)
+    after = changed(row, done=now, user=command.user)
     tx.put(DUTY, after)
-    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, meeting.user))
+    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, command.user))
     return tx.plan(after)
 
 

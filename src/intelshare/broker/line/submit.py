@@ -17,7 +17,7 @@ from typing import Annotated
 
 from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
 from intelshare.broker.exchange.rfi import note_written
-from intelshare.broker.kernel.decide_pair import Pair, banner_of, judge
+from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -33,7 +33,7 @@ from intelshare.broker.kernel.tables import (
     SubmissionRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.broker.lifecycle.add_recipient import address, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
 from intelshare.broker.lifecycle.relations import keep, named_by
 from intelshare.bulletin import Draft, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
@@ -48,7 +48,7 @@ from intelshare.ports import Plan, Random, View
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class SubmitCommand:
     """A user's draft under the client's idempotency key (16 bytes)."""
 
     user: UserUri
@@ -66,7 +66,7 @@ class SubmittedPair:
 
 
 @record
-class Submitted:
+class SubmitResult:
     """The answer: what was stored, or on a dry run (ids of zeros) what would be. Kept as its bytes."""
 
     bulletin: Annotated[BulletinId, Fixed("16s", 16)]
@@ -78,7 +78,7 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class ApproveCommand:
     """A releasing officer releases one held pair."""
 
     user: UserUri
@@ -86,17 +86,19 @@ class Approval:
     recipient: MemberCode
 
 
-def submit(node: Node, view: View, submission: Submission, now: Instant, random: Random) -> Plan[Submitted]:
+def submit(
+    node: Node, view: View, command: SubmitCommand, now: Instant, random: Random
+) -> Plan[SubmitResult]:
     """Decide and store. Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE), LabelError.
 
     For what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
-    user = need_role(view, submission.user, "analyst", "releasing-officer")
-    draft = submission.draft
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    draft = command.draft
     content = content_digest(check_draft(draft))
-    known = view.get(SUBMISSION, submission.key)
+    known = view.get(SUBMISSION, command.key)
     if known is not None:
-        return Plan((), _first_answer(node, known, submission, content))
+        return Plan((), _first_answer(node, known, command, content))
     labels = _labels(node, draft, now)
     named = named_by(node, view, draft, user, now)
     encrypted = encrypt_bulletin(
@@ -114,7 +116,7 @@ def submit(node: Node, view: View, submission: Submission, now: Instant, random:
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, encrypted.bulletin, submission.user, now, -now, draft.precedence, draft.valid_until,
+            md, encrypted.bulletin, command.user, now, -now, draft.precedence, draft.valid_until,
             draft.deliver_by, encrypted.manifest, len(slots), Instant(0), seal_draft(tx, md, draft),
         ),
     )  # fmt: skip
@@ -122,37 +124,37 @@ def submit(node: Node, view: View, submission: Submission, now: Instant, random:
         put_secret(tx, md, portion.slot, portion.secret)
         tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest))
     keep(tx, md, named)
-    tx.log(EntryType.SUBMIT, Submit(md, submission.user, content))
+    tx.log(EntryType.SUBMIT, Submit(md, command.user, content))
     for one in decided:
-        address(tx, one, md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
+        add_recipient(tx, one, md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     note_written(tx, md, draft.portions, named, decided)
     answer = _answer(node, encrypted.bulletin, md, labels, decided, now)
-    sealed_answer = tx.seal(SUBMISSION.name, submission.key, 0, encode(Submitted, answer))
-    tx.put(SUBMISSION, SubmissionRow(submission.key, submission.user, content, md, sealed_answer))
+    sealed_answer = tx.seal(SUBMISSION.name, command.key, 0, encode(SubmitResult, answer))
+    tx.put(SUBMISSION, SubmissionRow(command.key, command.user, content, md, sealed_answer))
     return tx.plan(answer)
 
 
-def dry_run(node: Node, view: View, submission: Submission, now: Instant) -> Submitted:
+def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
     """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
-    user = need_role(view, submission.user, "analyst", "releasing-officer")
-    draft = check_draft(submission.draft)
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    draft = check_draft(command.draft)
     labels = _labels(node, draft, now)
     named_by(node, view, draft, user, now)
     decided = _decide(node, draft, labels, list(range(len(labels))), now)
     return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
 
 
-def approve(node: Node, view: View, approval: Approval, now: Instant, random: Random) -> Plan[str]:
+def approve(node: Node, view: View, command: ApproveCommand, now: Instant, random: Random) -> Plan[str]:
     """Close the holds of a pair, by a second person; hand-over decides again. The word after it.
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
     """
-    officer = need_role(view, approval.user, "releasing-officer")
-    bulletin = find_bulletin(node, view, approval.bulletin, officer, now).row
-    row = view.get(PAIR, bulletin.md, approval.recipient)
+    officer = need_role(view, command.user, "releasing-officer")
+    bulletin = find_bulletin(node, view, command.bulletin, officer, now).row
+    row = view.get(PAIR, bulletin.md, command.recipient)
     if row is None:
-        raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {approval.recipient}")
-    if bulletin.author == approval.user or addressed_by(approval.user) in row.approved.split():
+        raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {command.recipient}")
+    if bulletin.author == command.user or addressed_by(command.user) in row.approved.split():
         raise DeliveryError(
             "NOT_AUTHORISED",
             "a held bulletin is released by somebody else than its author, or who has addressed it",
@@ -164,7 +166,7 @@ def approve(node: Node, view: View, approval: Approval, now: Instant, random: Ra
     logged = logged_decision(node, view, row)
     holds = tuple(sorted({hold for portion in logged.portions for hold in portion.decision.value.holds}))
     tx = Transaction(node, view, now, random)
-    tx.log(EntryType.APPROVE, Approve(bulletin.md, approval.recipient, approval.user, holds))
+    tx.log(EntryType.APPROVE, Approve(bulletin.md, command.recipient, command.user, holds))
     approved = sorted({*row.approved.split(), *holds})
     after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
     tx.put(PAIR, after)
@@ -189,7 +191,7 @@ def _mark(node: Node, label: Label, now: Instant) -> str:
 
 def _decide(
     node: Node, draft: Draft, labels: tuple[Label, ...], slots: list[int], now: Instant
-) -> list[Pair]:
+) -> list[PairDecision]:
     unknown = [code for code in draft.to if code not in node.world.members]
     if unknown:
         raise DeliveryError(
@@ -207,7 +209,9 @@ def _decide(
             hint="leave it out of --to; your own people find the bulletin with `intelshare outbox`",
         )
     portions = list(zip(slots, draft.portions, labels, strict=True))
-    return [judge(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to]
+    return [
+        decide_pair(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to
+    ]
 
 
 def _answer(
@@ -215,10 +219,10 @@ def _answer(
     bulletin: BulletinId,
     md: ManifestDigest,
     labels: tuple[Label, ...],
-    decided: list[Pair],
+    decided: list[PairDecision],
     now: Instant,
-) -> Submitted:
-    return Submitted(
+) -> SubmitResult:
+    return SubmitResult(
         bulletin,
         md,
         banner_of(node, labels, node.member, now),
@@ -227,11 +231,11 @@ def _answer(
     )
 
 
-def _first_answer(node: Node, known: SubmissionRow, submission: Submission, content: bytes) -> Submitted:
-    if known.content != content or known.user != submission.user:
+def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:
+    if known.content != content or known.user != command.user:
         raise DeliveryError(
             "ID_CONFLICT",
             "this idempotency key was used for another bulletin",
             hint="nothing was stored; send again without --key",
         )
-    return decode(Submitted, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer))
+    return decode(SubmitResult, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer))
