@@ -23,13 +23,14 @@ from typing import Any
 
 import apsw
 import grpc
-from bench.measured import Phase, Side
-from bench.metered import BLOCK, Meter
-from bench.nodes import PATIENCE, Failed
-from bench.processor import Used, unit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from bench.measured import Phase, Side
+from bench.metered import BLOCK, Meter
+from bench.nodes import PATIENCE, Failed
+from bench.processor import Used
 
 BATCH = 64
 """Messages in a frame; a count must be a multiple of it."""
@@ -74,7 +75,9 @@ class _Database:
         self._connection = apsw.Connection(str(path))
         self._connection.pragma("journal_mode", "WAL")
         self._connection.pragma("synchronous", "FULL")
-        self._connection.execute("CREATE TABLE message (id BLOB PRIMARY KEY, data BLOB, acknowledged INTEGER)")
+        self._connection.execute(
+            "CREATE TABLE message (id BLOB PRIMARY KEY, data BLOB, acknowledged INTEGER)"
+        )
         self._thread = ThreadPoolExecutor(1)
         self._commits = 0
         self._before = _used(), _written()
@@ -147,7 +150,6 @@ async def _send(folder: Path, count: int, in_flight: int, port: int, pipe: Conne
                 await database.write("UPDATE message SET acknowledged = 1 WHERE id = ?", rows)
                 room.release()
 
-        calibrated = unit()
         start = time.perf_counter()
         database.begin()
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
@@ -160,8 +162,9 @@ async def _send(folder: Path, count: int, in_flight: int, port: int, pipe: Conne
                 await database.write("INSERT INTO message VALUES (?, ?, ?)", rows)
                 await stream.write(head + b"".join(messages))
         seconds = time.perf_counter() - start
+        await stream.done_writing()
         pipe.send("how much?")
-        return Phase(count, seconds, calibrated, {"sender": database.side(), "recipient": _heard(pipe)})
+        return Phase(count, seconds, {"sender": database.side(), "recipient": _heard(pipe)})
 
 
 def _heard(pipe: Connection) -> Any:
@@ -193,11 +196,13 @@ async def _receive(folder: Path, pki: Pki, pipe: Connection) -> None:
         "Echo": grpc.unary_unary_rpc_method_handler(echo),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("floor", handlers),))
-    credentials = grpc.ssl_server_credentials([(pki.key, pki.certificate)], pki.certificate, require_client_auth=True)
+    credentials = grpc.ssl_server_credentials(
+        [(pki.key, pki.certificate)], pki.certificate, require_client_auth=True
+    )
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     database.begin()
     pipe.send(port)
     await asyncio.to_thread(pipe.recv)
     pipe.send(database.side())
-    await server.stop(0)
+    await server.stop(1)

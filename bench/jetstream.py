@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.measured import Phase, Side
 from bench.nodes import PATIENCE, Failed
-from bench.processor import Used, unit, used
+from bench.processor import Used, used
 from bench.secure_peer import Peer, Seals, digest, make_peers
 
 FETCH = 256
@@ -103,7 +103,9 @@ async def _exchange(
     client = await nats.connect(at.url)
     stream = client.jetstream(timeout=PATIENCE, publish_async_max_pending=in_flight)
     name, back = "BENCH", "BENCH-ACK"
-    await stream.add_stream(StreamConfig(name, subjects=[name, back], storage=StorageType.FILE, num_replicas=1))
+    await stream.add_stream(
+        StreamConfig(name, subjects=[name, back], storage=StorageType.FILE, num_replicas=1)
+    )
     spawn = multiprocessing.get_context("spawn")
     mine, far = spawn.Pipe()
     work = (at.url, name, back, count, far, peers[1] if peers else None)
@@ -113,7 +115,7 @@ async def _exchange(
         await _heard(mine)
         publisher = _Publisher(stream, name, os.urandom(size), Seals(peers[0]) if peers else None, in_flight)
         answers = await stream.pull_subscribe(back, "publisher") if peers else None
-        calibrated, written, serving = unit(), at.written(), used(at.pid)
+        written, serving = at.written(), used(at.pid)
         start, spent = time.perf_counter(), time.process_time()
         async with asyncio.TaskGroup() as tasks:
             left = iter(range(count))
@@ -128,7 +130,7 @@ async def _exchange(
             "recipient": Side(Used(consumed)),
             "server": Side(used(at.pid) - serving, None, at.written() - written),
         }
-        return Phase(count, seconds, calibrated, sides)
+        return Phase(count, seconds, sides)
     finally:
         await stream.delete_stream(name)
         await client.close()
@@ -172,9 +174,7 @@ async def _heard(pipe: Connection) -> Any:
     return pipe.recv()
 
 
-def _run_consumer(
-    url: str, name: str, back: str, count: int, pipe: Connection, peer: Peer | None
-) -> None:
+def _run_consumer(url: str, name: str, back: str, count: int, pipe: Connection, peer: Peer | None) -> None:
     asyncio.run(_consume(url, name, back, count, pipe, peer))
 
 

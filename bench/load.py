@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.nodes import ANALYST, OPERATOR, PATIENCE, Failed, Node
-
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
@@ -129,7 +128,9 @@ class Load:
             watched = self.bulletins.Watch(pb.WatchRequest(cursor=mark, once=True))
             events = [(event.what, event.at / 1e6, bytes(event.bulletin)) async for event in watched]
             found = [(at, bulletin) for what, at, bulletin in events if what == "accepted"]
-            if len(found) > count or {"refused", "withheld", "undeliverable"} & {what for what, _, _ in events}:
+            if len(found) > count or {"refused", "withheld", "undeliverable"} & {
+                what for what, _, _ in events
+            }:
                 raise Failed(f"{len(found)} receipts where {count} were due, and {events[-3:]}")
             if len(found) == count:
                 return found
@@ -157,5 +158,7 @@ async def load(node: Node, kind: Kind | None = None) -> AsyncIterator[Load]:
     """Connections to a running node."""
     async with node.channel(ANALYST) as analyst, node.channel(OPERATOR) as operator:
         yield Load(
-            services.BulletinsStub(analyst), services.OperationsStub(operator), kind if kind is not None else Kind()
+            services.BulletinsStub(analyst),
+            services.OperationsStub(operator),
+            kind if kind is not None else Kind(),
         )

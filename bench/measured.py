@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -24,11 +24,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of one round. ``unit``: seconds of processor, as ``processor.unit`` gave it just before."""
+    """One phase of one round."""
 
     count: int
     seconds: float
-    unit: float
     sides: dict[str, Side]
     """By name: sender, recipient, client, server."""
 
@@ -41,9 +40,13 @@ class Phase:
         """Processor µs a release; None where there is no such side."""
         return self.sides[side].used.whole / self.count * 1e6 if side in self.sides else None
 
-    def units(self, side: str) -> float:
-        """Processor time a release in units of ``processor.unit``."""
-        return self.sides[side].used.whole / self.count / self.unit
+    def loop(self, side: str) -> float | None:
+        """Of it, the event loop's; None where threads were not told apart."""
+        return self.sides[side].used.loop / self.count * 1e6 if self._told_apart(side) else None
+
+    def writer(self, side: str) -> float | None:
+        """Of it, the store writer's; None where threads were not told apart."""
+        return self.sides[side].used.writer / self.count * 1e6 if self._told_apart(side) else None
 
     def syncs(self, side: str) -> float | None:
         """fsyncs a release; None where nobody counts them."""
@@ -61,6 +64,9 @@ class Phase:
         written = self.sides[side].written if side in self.sides else None
         return None if written is None else written / self.count / 1024
 
+    def _told_apart(self, side: str) -> bool:
+        return side in self.sides and bool(self.sides[side].used.threads)
+
 
 class Watched:
     """Two snapshots of nodes: what each spent in between."""
@@ -71,9 +77,7 @@ class Watched:
 
     def spent(self) -> dict[str, Side]:
         """Since this was made."""
-        return {
-            name: _spent(node, *self._before[name]) for name, node in self._nodes.items()
-        }
+        return {name: _spent(node, *self._before[name]) for name, node in self._nodes.items()}
 
 
 def _spent(node: Node, used: Used, meter: Meter) -> Side:
@@ -81,7 +85,7 @@ def _spent(node: Node, used: Used, meter: Meter) -> Side:
     return Side(node.used() - used, counted, counted.written)
 
 
-def middle(rounds: Sequence[Phase], what: Callable[[Phase], float | None]) -> float | None:
-    """The median over rounds; None if one has no such figure."""
-    found = [what(one) for one in rounds]
-    return None if any(one is None for one in found) else median(one for one in found if one is not None)
+def middle(found: Sequence[float | None]) -> float | None:
+    """The median; None where any is unknown."""
+    known = [one for one in found if one is not None]
+    return median(known) if len(known) == len(found) else None

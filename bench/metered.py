@@ -38,9 +38,7 @@ class Meter:
     """Bytes of pages that were to be written to disk, as of the last commit or sync."""
 
     def __sub__(self, before: Meter) -> Meter:
-        return Meter(
-            self.commits - before.commits, self.syncs - before.syncs, self.written - before.written
-        )
+        return Meter(self.commits - before.commits, self.syncs - before.syncs, self.written - before.written)
 
 
 def read_meter(path: Path) -> Meter:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+
 from bench.metered import Meter, read_meter
 from bench.processor import Used, used
-
 from intelshare.client import address_of, read_profile
 
 ROOT = Path(__file__).parent.parent

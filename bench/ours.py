@@ -1,4 +1,4 @@
-"""The three phases of ours in one round, between two real nodes: submit alone, backlog, submit to receipt."""
+"""The phases of ours between two real nodes: submit alone and the backlog of it, and submit to receipt."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from collections.abc import Sequence
 from bench.load import load
 from bench.measured import Phase, Side, Watched
 from bench.nodes import Node
-from bench.processor import Used, unit
+from bench.processor import Used
 
 SUBMIT, BACKLOG, WHOLE = "submit", "backlog", "whole"
 
 
-async def one_round(fra: Node, usa: Node, count: int, in_flight: int) -> dict[str, Phase]:
-    """All three, ``count`` releases each. Both nodes run before and after."""
+async def queued(fra: Node, usa: Node, count: int, in_flight: int) -> dict[str, Phase]:
+    """``count`` releases submitted while the peer is stopped, then drained. Both nodes run before and after."""
     usa.stop()
     async with load(fra) as sender:
-        mark, calibrated = await sender.mark(), unit()
+        mark = await sender.mark()
         watched, client = Watched(sender=fra), time.process_time()
         seconds = await sender.submit_all(count, in_flight)
-        submitted = Phase(count, seconds, calibrated, watched.spent() | _client(client))
+        submitted = Phase(count, seconds, watched.spent() | _client(client))
 
-        calibrated, watched = unit(), Watched(sender=fra)
+        watched = Watched(sender=fra)
         await asyncio.to_thread(usa.start)
         began, started = time.time(), Watched(recipient=usa)
         await sender.idle()
         sides = watched.spent() | started.spent()
         drained = _drain([at for at, _ in await sender.receipts(mark, count)], began)
-        backlog = Phase(count, drained, calibrated, sides)
+    return {SUBMIT: submitted, BACKLOG: Phase(count, drained, sides)}
 
-        mark, calibrated = await sender.mark(), unit()
+
+async def whole(fra: Node, usa: Node, count: int, in_flight: int) -> dict[str, Phase]:
+    """``count`` releases from submit to receipt, never more than ``in_flight`` without one."""
+    async with load(fra) as sender:
+        await sender.linked()
+        mark = await sender.mark()
         began, watched, client = time.time(), Watched(sender=fra, recipient=usa), time.process_time()
         await sender.submit_bounded(count, in_flight)
         sides = watched.spent() | _client(client)
         last = max(at for at, _ in await sender.receipts(mark, count))
-        whole = Phase(count, last - began, calibrated, sides)
-    return {SUBMIT: submitted, BACKLOG: backlog, WHOLE: whole}
+    return {WHOLE: Phase(count, last - began, sides)}
 
 
 def _client(before: float) -> dict[str, Side]:

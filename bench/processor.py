@@ -53,8 +53,8 @@ def resident(pid: int) -> int:
 def unit() -> float:
     """Seconds of processor that one round of a fixed mix takes here and now: the best of 15, about 15 ms in all.
 
-    Half of it is the interpreter (calls, small objects, a dictionary), half hashing of 2 KiB: roughly what a
-    release is made of. Processor time in these units depends less on the machine, and on what else runs on it.
+    Half of it is the interpreter (calls, small objects, a dictionary), half hashing of 2 KiB. Processor time in
+    these units depends on the machine much less than µs do; on what else runs at the time it depends all the same.
     """
     return min(_round() for _ in range(15))
 
@@ -66,8 +66,9 @@ def _round() -> float:
     for number in range(160):
         digest = hashlib.sha256(body + number.to_bytes(8, "big")).digest()
         kept[digest] = (number, digest[:16] + bytes((number & 255,)))
+        mixed = number
         for place in range(8):
-            number = _mix(number, place)
+            mixed = _mix(mixed, place)
     assert len(kept) == 160
     return time.thread_time() - start
 

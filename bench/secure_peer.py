@@ -29,7 +29,12 @@ def make_peers() -> tuple[Peer, Peer]:
     signing = [SigningKey.generate() for _ in range(2)]
     boxes = [PrivateKey.generate() for _ in range(2)]
     one, two = [
-        Peer(bytes(signing[me]), bytes(boxes[me]), bytes(signing[1 - me].verify_key), bytes(boxes[1 - me].public_key))
+        Peer(
+            bytes(signing[me]),
+            bytes(boxes[me]),
+            bytes(signing[1 - me].verify_key),
+            bytes(boxes[1 - me].public_key),
+        )
         for me in (0, 1)
     ]
     return one, two
