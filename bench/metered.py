@@ -1,13 +1,14 @@
 """The ``intelshare`` command with a meter on it: what a process makes durable, counted from inside.
 
-python -m bench.metered FILE COMMAND...      e.g. node run --folder fra
+python -m bench.metered FILE COMMAND...      e.g. node run --folder fra; it ends when standard input does
 
-The process is the product's; nothing of it is replaced. Counted are commits of SQLite (a hook that apsw offers)
-and calls of os.fsync and os.fdatasync; with each the bytes written to disk so far. All of it goes into FILE, which
-others map into memory: a process that keeps itself out of core dumps shows its /proc/.../io to nobody but root.
+The process is the product's; nothing of it is replaced. Counted are commits of SQLite (a hook that apsw
+offers) and calls of os.fsync and os.fdatasync; with each the bytes written to disk so far. All of it goes
+into FILE, which others map into memory: a process that keeps itself out of core dumps shows its /proc/.../io
+to nobody but root.
 
-A commit in WAL mode with synchronous=FULL is one fdatasync. Not counted: those of checkpoints, at most three for
-each 16 MiB of the log. The meter costs about 3 µs a commit.
+A commit in WAL mode with synchronous=FULL is one fdatasync. Not counted: those of checkpoints, at most three
+for each 16 MiB of the log. The meter costs about 3 µs a commit.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import signal
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +81,19 @@ def install(path: Path) -> None:
     os.fsync, os.fdatasync = counting(os.fsync), counting(os.fdatasync)
 
 
+def end_with_starter() -> None:
+    """Stop this process when standard input ends: whoever started it holds the other end, and has died."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_starter()
     install(Path(sys.argv[1]))
     from intelshare.cli import run
 

@@ -1,8 +1,10 @@
-"""Real nodes of the product in processes of their own, driven by its own commands, and what a bench asks of them."""
+"""Real nodes of the product in processes of their own, driven by its own commands, and what a bench asks of
+them."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -24,6 +26,8 @@ from intelshare.client import address_of, read_profile
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0
 """Seconds after which something that should have happened counts as failed."""
+
+_PR_SET_PDEATHSIG = 1
 
 ANALYST, OPERATOR = "analyst", "operator"
 
@@ -51,7 +55,7 @@ class Node:
         words = [sys.executable, "-m", "bench.metered", str(self._meter)]
         words += ["node", "run", "--folder", str(self.folder)]
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
         while self._running() != self.process.pid:
             if self.process.poll() is not None or time.monotonic() > began + PATIENCE:
                 raise Failed(f"the node of {self.code} does not start: {self._log.read_text()[-2000:]}")
@@ -68,6 +72,8 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self.process = None
 
     def used(self) -> Used:
@@ -102,6 +108,11 @@ class Node:
             return 0
 
 
+def die_with_starter() -> None:
+    """SIGKILL this process when the thread that started it ends. For helpers that nobody else would end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def command(*words: str) -> Any:
     """One command of the product; the document that it prints. Raises Failed."""
     done = subprocess.run(
@@ -114,7 +125,11 @@ def command(*words: str) -> Any:
 
 @contextlib.contextmanager
 def federation(codes: Sequence[str], treaties: Iterable[Path] = ()) -> Iterator[list[Node]]:
-    """Running nodes; the first knows every other, and they know it. All ended, whatever happens."""
+    """Running nodes; the first knows every other, and they know it. All ended, whatever happens.
+
+    A SIGTERM to this process from now on unwinds it; a SIGKILL ends the nodes by the pipes that it held.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="intelshare-bench-") as place:
         nodes = [Node(code, Path(place) / code) for code in codes]
         try:

@@ -15,7 +15,7 @@ SUBMIT, BACKLOG, WHOLE = "submit", "backlog", "whole"
 
 
 async def queued(fra: Node, usa: Node, count: int, in_flight: int) -> dict[str, Phase]:
-    """``count`` releases submitted while the peer is stopped, then drained. Both nodes run before and after."""
+    """``count`` releases submitted while the peer is stopped, then drained. Both run before and after."""
     usa.stop()
     async with load(fra) as sender:
         mark = await sender.mark()

@@ -1,4 +1,5 @@
-"""Processor time of other processes, to the nanosecond and by thread, without rights; and a unit to give it in."""
+"""Processor time of other processes, to the nanosecond and by thread, without rights; and a unit to give it
+in."""
 
 from __future__ import annotations
 
@@ -51,10 +52,10 @@ def resident(pid: int) -> int:
 
 
 def unit() -> float:
-    """Seconds of processor that one round of a fixed mix takes here and now: the best of 15, about 15 ms in all.
+    """Seconds of processor that one round of a fixed mix takes here: the best of 15, about 15 ms in all.
 
-    Half of it is the interpreter (calls, small objects, a dictionary), half hashing of 2 KiB. Processor time in
-    these units depends on the machine much less than µs do; on what else runs at the time it depends all the same.
+    Half of it is the interpreter (calls, small objects, a dictionary), half hashing of 2 KiB. Processor time
+    in these units depends on the machine much less than µs do. It still depends on what else runs meanwhile.
     """
     return min(_round() for _ in range(15))
 

@@ -1,11 +1,12 @@
 """Releases per second between two real nodes, beside JetStream, a hand-written secure peer and a floor.
 
-python -m bench.releases [--count 2000] [--in-flight 256] [--size 2048] [--rounds 5] [--minutes 5] [--only-ours]
-                         [--json]
+python -m bench.releases [--count 2000] [--in-flight 256] [--size 2048] [--rounds 5] [--minutes 4]
+                         [--only-ours] [--json]
 
 All in one run and in turn, round by round, because the machine is not the same from one minute to the next. A
-release of ours counts when the recipient's signed receipt is durable at the sender, and the sender's log says so:
-all checks on, mutual TLS, SQLite FULL at both ends. It stops after --minutes, however many rounds that made.
+release of ours counts when the recipient's signed receipt is durable at the sender, and the sender's log says
+so: all checks on, mutual TLS, SQLite FULL at both ends. It stops after --minutes, however many rounds that
+made.
 """
 
 from __future__ import annotations
@@ -131,10 +132,9 @@ def show(found: dict[str, Any], version: str) -> None:
     """Three tables: rates, what they cost, how they compare."""
     given, lines = found["settings"], found["lines"]
     names = {name: LINES[name].format(version=version) for name in lines}
-    print(
-        f"{found['rounds']} rounds of {given['count']} releases of {given['size']} B, {given['in_flight']} in "
-        f"flight; load {found['load']:.1f}; a unit of processor time takes {found['unit_us']:.0f} µs here\n"
-    )
+    size = f"{given['count']} releases of {given['size']} B, {given['in_flight']} at once"
+    print(f"{found['rounds']} rounds of {size}")
+    print(f"load {found['load']:.1f}; a unit of processor time takes {found['unit_us']:.0f} µs\n")
     print(_head("", "best/s", "median/s", "fsyncs:", "recipient", "KiB:", "others"))
     print(_head("", "", "", "sender", "", "sender", ""))
     for name, line in lines.items():
@@ -182,7 +182,7 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

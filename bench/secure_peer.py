@@ -1,8 +1,8 @@
-"""What a good engineer writes in a day to exchange protected messages over a broker: the yardstick at equal protection.
+"""The yardstick at equal protection: what a good engineer writes in a day to protect messages over a broker.
 
-The publisher signs each message (Ed25519) and encrypts it for the recipient (NaCl box: X25519, XSalsa20-Poly1305).
-The consumer opens and verifies it and answers with a signed acknowledgement. No policy, no log, no durable client,
-no post-quantum algorithms, nothing sealed at rest. ``bench.jetstream`` carries it.
+The publisher signs each message (Ed25519) and encrypts it for the recipient (NaCl box: X25519,
+XSalsa20-Poly1305). The consumer opens and verifies it and answers with a signed acknowledgement. No policy,
+no log, no durable client, no post-quantum algorithms, nothing sealed at rest. ``bench.jetstream`` carries it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_peers() -> tuple[Peer, Peer]:
 
 
 class Seals:
-    """Sign, then encrypt; decrypt, then verify. An acknowledgement is the signed digest of what was received."""
+    """Sign, then encrypt; decrypt, then verify. An acknowledgement is the signed digest of what came."""
 
     def __init__(self, peer: Peer) -> None:
         self._sign, self._verify = SigningKey(peer.sign), VerifyKey(peer.their_verify)
