@@ -78,7 +78,7 @@ def install(path: Path) -> None:
         return call
 
     apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(commit, id="bench"))
-    os.fsync, os.fdatasync = counting(os.fsync), counting(os.fdatasync)
+    os.fsync, os.fdatasync = counting(os.fsync), counting(os.fdatasync)  # type: ignore[assignment]
 
 
 def end_with_starter() -> None:

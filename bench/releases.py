@@ -135,8 +135,8 @@ def show(found: dict[str, Any], version: str) -> None:
     size = f"{given['count']} releases of {given['size']} B, {given['in_flight']} at once"
     print(f"{found['rounds']} rounds of {size}")
     print(f"load {found['load']:.1f}; a unit of processor time takes {found['unit_us']:.0f} µs\n")
-    print(_head("", "best/s", "median/s", "fsyncs:", "recipient", "KiB:", "others"))
-    print(_head("", "", "", "sender", "", "sender", ""))
+    print(_head("", "", "", "fsyncs", "fsyncs", "KiB disk", "KiB disk"))
+    print(_head("each, median", "best/s", "median/s", "sender", "recipient", "sender", "others"))
     for name, line in lines.items():
         syncs, written = line["syncs"], line["written_kib"]
         others = [value for side, value in written.items() if side != "sender" and value is not None]
@@ -146,10 +146,7 @@ def show(found: dict[str, Any], version: str) -> None:
             f"{_number(written.get('sender'), 1)}{_number(sum(others) if others else None, 1)}"
         )
     print(
-        "\n"
-        + _head(
-            "processor µs each, median", "sender", "its loop", "its writer", "recipient", "client", "server"
-        )
+        "\n" + _head("processor µs each, median", "sender", "loop", "writer", "recipient", "client", "server")
     )
     for name, line in lines.items():
         cpu = line["cpu_us"]

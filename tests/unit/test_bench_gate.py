@@ -67,6 +67,12 @@ def test_the_best_round_is_held_against_the_best_cost_and_the_worst_sharing():
     assert now["releases_per_commit"]["submit sender"] == 10
 
 
+def test_a_longer_recording_does_not_ask_for_more():
+    """The best of ten rounds is better than that of five: the file has the usual best of five."""
+    assert recorded(ran(0.2, 10, rounds=10))["processor_units"]["submit sender"] == pytest.approx(2.5)
+    assert best(ran(0.2, 10, rounds=10))["processor_units"]["submit sender"] == pytest.approx(2.0)
+
+
 def test_a_figure_that_is_missing_on_one_side_is_named():
     kept = recorded(ran(0.2, 10))
     del kept["processor_units"]["submit sender"]
