@@ -52,6 +52,10 @@ def test_one_commit_for_each_step_is_named():
     ]
 
 
+def test_beyond_what_is_enough_sharing_may_vary():
+    assert worse(best(ran(0.2, 3)), recorded(ran(0.2, 1))) == []
+
+
 def test_what_is_better_passes():
     assert worse(best(ran(0.1, 1)), recorded(ran(0.2, 10))) == []
 
