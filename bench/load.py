@@ -15,7 +15,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
 POLL = 0.04
-"""Seconds between two questions how much is open: each takes half a millisecond of the node's processor."""
+"""Seconds between two questions how much is open: each takes a millisecond of the node's processor."""
 
 CALL = 1
 """Drafts in one call."""
