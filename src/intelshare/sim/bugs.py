@@ -10,7 +10,7 @@ from intelshare.engine import STOP_ORDER, Phase
 from intelshare.ports import View
 from intelshare.sim import bugs_receiving as received
 from intelshare.sim import bugs_sending as sent
-from intelshare.sim import planted_when as when
+from intelshare.sim import bugs_timing as when
 from intelshare.sim.steps import STEPS, Step, Steps
 
 
