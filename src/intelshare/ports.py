@@ -119,7 +119,7 @@ class Plan(Generic[A_co]):
     last: bool = False
     """No later step shares its commit: what it changes in memory must be there before that one runs."""
     damaged: tuple[str, ...] = ()
-    """Records that do not match their digest and were left out, by table and key: to be shown to an operator."""
+    """Damaged records that the step left out, by table and key: an operator is told."""
 
 
 _MADE_BY_COMMIT = object()

@@ -1,7 +1,8 @@
-"""The engine of a node: everything that decides when a step of the broker runs. No I/O, no clock, no chance of its own.
+"""The engine of a node: everything that decides when a step of the broker runs. No I/O, no clock, no chance
+of its own.
 
-Events go in, actions come out (``values``); two drivers carry them out, the asyncio node (``node.links``) and the
-simulator (``sim.process``), and no rule about time, order or limits stands outside. In reading order:
+Events go in, actions come out (``values``); two drivers carry them out, the asyncio node (``node.links``) and
+the simulator (``sim.process``), and no rule about time, order or limits stands outside. In reading order:
 
     values         what goes in and what comes out
     steps          the steps and questions it asks for, by name

@@ -1,7 +1,8 @@
 """Questions about this node's logs: answered one at a time, in the order in which they came.
 
-An answer may read a whole log, in a thread, and remembers pages of its tree on the way. It is never interrupted:
-a question whose link has ended keeps its turn until its thread has returned, and only then is the next asked.
+An answer may read a whole log, in a thread, and remembers pages of its tree on the way. It is never
+interrupted: a question whose link has ended keeps its turn until its thread has returned, and only then is
+the next asked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The engine: one event in, the actions that follow out. It decides when a step runs, and does nothing itself.
+"""The engine: one event in, the actions that follow out. It decides when a step runs, and does nothing
+itself.
 
-``handle`` has one row per kind of event, and one per step and question that come back. What belongs to one link
-ends that link if it fails, never the node; only a driver's own defect and a disk error do that, and neither comes
-here.
+``handle`` has one row per kind of event, and one per step and question that come back. What belongs to one
+link ends that link if it fails, never the node; only a driver's own defect and a disk error do that, and
+neither comes here.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Engine:
         limits: Limits | None = None,
         stop_order: Sequence[Phase] = STOP_ORDER,
     ) -> None:
-        """``signer``: of the vault. ``dials``: whether this node dials a member. ``stop_order``: for planted bugs."""
+        """``signer``: of the vault. ``dials``: whether this node dials a member. ``stop_order``: for planted
+        bugs."""
         self._trust = node.trust
         self._timer: Instant | None = None
         self._parts = Parts(
@@ -284,7 +286,8 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
 }
 
 _LEADS: Final = frozenset((Step.RECEIVE, Step.PROVE, Step.EXPIRE, Step.REVIEW, Step.FINISH))
-"""Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the sidecar."""
+"""Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
+sidecar."""
 
 _OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE))
 

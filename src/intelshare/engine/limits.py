@@ -16,7 +16,7 @@ class Limits:
     """The bounds that a node keeps. The simulator draws some of them smaller."""
 
     hello: int = 5 * SECOND
-    """For a whole hello (promise P18); also for how long a new link counts as dialled at once with another."""
+    """For a whole hello (promise P18), and as long a new link counts as dialled at once with another."""
     streams: int = 4
     """Streams of one peer node at once, those in their hello included."""
     at_work: int = 4

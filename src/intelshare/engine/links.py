@@ -77,7 +77,8 @@ class Links:
             self.end(turn, link, error)
 
     def make_way(self, turn: Turn, link: PeerLink) -> None:
-        """Decide between an accepted link and what there is. Raises DeliveryError RATE if what there is stays."""
+        """Decide between an accepted link and what there is. Raises DeliveryError RATE if what there is
+        stays."""
         ours_first = turn.node.member < link.member
         dialled = next(
             (one for one in self._all.values() if one.dialled and not one.open and one.node == link.node),

@@ -9,8 +9,8 @@
     SIGNING   durable: write the sidecar                                         WRITING
     WRITING   the file that was begun after it is written: send the checkpoint   IDLE
 
-The sidecar may lag behind the database and never leads it; a checkpoint is in it before any peer has it (c19).
-One file is written at a time. The clean mark is the last thing that is ever written.
+The sidecar may lag behind the database and never leads it; a checkpoint is in it before any peer has it
+(c19). One file is written at a time. The clean mark is the last thing that is ever written.
 """
 
 from __future__ import annotations

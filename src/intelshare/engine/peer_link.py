@@ -12,11 +12,12 @@
                                                 say the answer                  ANSWERED
     OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
 
-The dialler meets before it confirms: the peer's streams are known here before it can hand over the first release
-of one. Whatever is not in the table ends the link, and so does a hello that takes longer than ``Limits.hello``.
+The dialler meets before it confirms: the peer's streams are known here before it can hand over the first
+release of one. Whatever is not in the table ends the link, and so does a hello that takes longer than
+``Limits.hello``.
 
-Only durable statements are sent (``Durable``). Control messages go before frames, urgent frames before others;
-what was given to the driver is never overtaken, and a driver has one message of a link at a time.
+Only durable statements are sent (``Durable``). Control messages go before frames, urgent frames before
+others; what was given to the driver is never overtaken, and a driver has one message of a link at a time.
 """
 
 from __future__ import annotations
@@ -239,7 +240,7 @@ class PeerLink:
         self._gate(turn)
 
     def _gate(self, turn: Turn) -> None:
-        """Nothing is read while the hello or enough messages wait for the store, or the peer does not read."""
+        """Read nothing while the hello or enough messages wait for the store, or the peer does not read."""
         busy = (
             self.state in (State.MEETING, State.GREETING)
             or self._at_work >= self._limits.at_work

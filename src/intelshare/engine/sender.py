@@ -13,10 +13,10 @@
     COUNTING    none, or as many as last time: not until something changes     IDLE
     RESENDING   it is durable                                                  IDLE
 
-Driven by events: whenever something became ready or a window opened. What is ready while one commit runs shares
-the next: that is the batching, there is no other. While the clock is not believed (promise P10) or there is no
-policy (P17), nothing is released, and all that is no release still goes. A step that fails is tried again after a
-pause, for its destination alone: one peer's trouble is nobody else's (P15).
+Driven by events: whenever something became ready or a window opened. What is ready while one commit runs
+shares the next: that is the batching, there is no other. While the clock is not believed (promise P10) or
+there is no policy (P17), nothing is released, and all that is no release still goes. A step that fails is
+tried again after a pause, for its destination alone: one peer's trouble is nobody else's (P15).
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """A stop in order, also in the middle of anything: each phase begins when the one before is over.
 
     phase       what happens                                         over when
-    ---------   --------------------------------------------------   -------------------------------------------
+    ---------   --------------------------------------------------   ---------------------------------------
     LAST_WORD   sign where the log stands, write the sidecar, send   it is sent, or could not be
     SETTLE      peers take it                                        all is taken and answered, or last_word
     CLOSE       end all links                                        at once
     DRAIN       no more calls and steps; those that run finish       all that was written is durable
     MARK        the sidecar gets the mark of a clean stop            it is written, or could not be
 
-With the last word peers can tell whether somebody edits the log of a node that is off. The mark says that sidecar
-and database are equal: it is true only after the last writer has stopped.
+With the last word peers can tell whether somebody edits the log of a node that is off. The mark says that
+sidecar and database are equal: it is true only after the last writer has stopped.
 """
 
 from __future__ import annotations

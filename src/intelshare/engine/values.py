@@ -1,7 +1,7 @@
 """What goes into an engine and what comes out of it: frozen values, one class each.
 
-A driver calls ``Engine.handle(event, node, now)`` and carries out the actions in their order. Nothing here does
-anything.
+A driver calls ``Engine.handle(event, node, now)`` and carries out the actions in their order. Nothing here
+does anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound
 from intelshare.engine.steps import Query, Step
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 from intelshare.trust import Channel, DirectoryNode
 
@@ -419,7 +419,7 @@ class LinkState:
     """linked, dialling or waiting."""
     error: str = ""
     """The last code."""
-    since: Instant = Instant(0)
+    since: Instant = EPOCH
     """Wall time at which the link was opened; 0: there is none."""
     offset: int = 0
     """Its clock minus this one, in microseconds."""

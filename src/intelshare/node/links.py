@@ -1,7 +1,7 @@
 """The asyncio driver of a node's engine: carries out its actions, and hands it what comes of them.
 
-It decides nothing (``engine`` does). Nothing that it began is ever cancelled but a dial: a step whose link has
-ended is carried out, and a thread that reads a log comes to its end before the next question is asked.
+It decides nothing (``engine`` does). Nothing that it began is ever cancelled but a dial: a step whose link
+has ended is carried out, and a thread that reads a log comes to its end before the next question is asked.
 """
 
 from __future__ import annotations
@@ -313,7 +313,7 @@ class Links:
         self._timer = self._loop.call_at(timer.at / SECOND, lambda: self.feed(TimerDue()))
 
     def _shred(self, _: Shred) -> None:
-        self._tell_when_done(self._runtime.store.shred(), lambda error: Shredded(error))
+        self._tell_when_done(self._runtime.store.shred(), Shredded)
 
     def _write_sidecar(self, run: WriteSidecar) -> None:
         written = self.files.write_sidecar(clean=run.clean)

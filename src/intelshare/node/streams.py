@@ -1,4 +1,5 @@
-"""One gRPC stream to a peer node: bytes in, bytes out. What they mean and when they go is the engine's business."""
+"""One gRPC stream to a peer node: bytes in, bytes out. What they mean and when they go is the engine's
+business."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A question that takes time: it runs in a thread, and gives control back before each page of a log that it reads.
+"""A question that takes time: it runs in a thread, and gives control back before each page of a log that it
+reads.
 
 Only one thread runs at any time, and virtual time says which: a seed gives one trace.
 """

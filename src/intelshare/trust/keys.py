@@ -70,7 +70,8 @@ def new_key(
     """A key of this use, valid from now. ``node``: for signing keys only.
 
     ``among``: the keys that the directory names already. The new one begins after them, also where the clock
-    was set back in between: peers tell by that which is the older, which signs hellos. Directory and root keys have no end of their own: they count until a root no longer names them.
+    was set back in between: peers tell by that which is the older, which signs hellos. Directory and root
+    keys have no end of their own: they count until a root no longer names them.
     """
     secret = suite.generate(use, random)
     ends = {
