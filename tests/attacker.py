@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import strategies as st
 
 from envelope_world import (
     USA,
@@ -51,6 +52,21 @@ def flip(data: bytes, byte: int, bit: int = 0) -> bytes:
     changed = bytearray(data)
     changed[byte] ^= 1 << bit
     return bytes(changed)
+
+
+def spoil(draw: Callable[[st.SearchStrategy[Any]], Any], data: bytes) -> bytes:
+    """The bytes changed at one place, cut short, made longer, or others."""
+    how = draw(st.sampled_from(["flip", "cut", "add", "set", "other"]))
+    place = draw(st.integers(0, max(0, len(data) - 1)))
+    if how == "flip" and data:
+        return flip(data, place, draw(st.integers(0, 7)))
+    if how == "cut":
+        return data[:place]
+    if how == "add":
+        return data + draw(st.binary(min_size=1, max_size=40))
+    if how == "set":
+        return data[:place] + draw(st.binary(min_size=1, max_size=4)) + data[place + 4 :]
+    return bytes(draw(st.binary(max_size=40)))
 
 
 def with_batch(delivery: Delivery, **changes: Any) -> Delivery:

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacker import Inside, flip, signed_again
+from attacker import spoil
 from envelope_world import (
     DEU,
     FRA,
     INCARNATION,
     ITA,
-    LATER,
     NOW,
     USA,
-    Delivery,
-    World,
-    check_agreement,
     make_key,
     make_world,
     stream_of,
@@ -35,7 +30,6 @@ from envelope_world import (
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import (
     Citation,
-    Claims,
     Evidence,
     Granted,
     KeyUse,
@@ -59,17 +53,15 @@ from intelshare.envelope import (
     seal,
 )
 from intelshare.envelope.batch_encrypt import ToEncrypt, encrypt_many
-from intelshare.envelope.batch_open import OpenedMany, open_many
+from intelshare.envelope.batch_open import open_many
 from intelshare.envelope.batch_seal import SealedMany, seal_many
-from intelshare.envelope.padding import pad
-from intelshare.envelope.seal import frame_grant
 from intelshare.errors import EnvelopeError, IntelshareError
-from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode
+from intelshare.ids import Digest, LeafId, ManifestDigest
 from intelshare.ids import Sequence as Number
 from intelshare.instant import NEVER, Instant
 from intelshare.sim.standin import STANDIN_SUITE
-from intelshare.statement import Leaf, Statement, VerifiedRoots, read_batch, sign_batch, verify
-from intelshare.statement.batch import VerifiedMany, leaf_ids, sign_many, verify_many
+from intelshare.statement import Leaf, read_batch, sign_batch, verify
+from intelshare.statement.batch import leaf_ids, sign_many, verify_many
 from intelshare.statement.batch_receipts import Answer, encode_receipts, read_receipts
 
 WORDS = st.text(max_size=12)
@@ -270,214 +262,6 @@ def test_no_release_and_too_many_are_refused_alike(count: int) -> None:
     assert refused.value.code == "TOO_LARGE"
 
 
-# --- open ---
-
-
-@dataclass(frozen=True)
-class Came:
-    """A statement as a frame carries it."""
-
-    kind: int
-    nonce: bytes
-    data: bytes
-    proof: bytes
-    grant: bytes = b""
-    bodies: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True)
-class Frame:
-    batch: bytes
-    batch_key: bytes
-    statements: tuple[Came, ...]
-
-
-def frame_of(world: World, bulletins: list[list[Portion]]) -> Frame:
-    """One release of each bulletin, honestly sealed to USA."""
-    encrypted = [world.encrypt(*portions, seed=str(number)) for number, portions in enumerate(bulletins)]
-    tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
-    sealed = seal_many(
-        [world.clear(one) for one in encrypted], world.signer, NOW, stream_of("frame"), tips=tips
-    )
-    statements = [
-        Came(
-            Kind.RELEASE, row.nonce, row.data, row.proof, row.grant, tuple(body.body for body in one.portions)
-        )
-        for row, one in zip(sealed.rows, encrypted, strict=True)
-    ]
-    return Frame(sealed.batch, sealed.batch_keys[world.kem_id], tuple(statements))
-
-
-def check_frame(world: World, frame: Frame, at: Instant = NOW, member: MemberCode = USA) -> int:
-    """Every statement is judged alike by both; how many of them passed."""
-    verified = verify_many(
-        frame.batch,
-        Kind.RELEASE,
-        frame.statements,
-        FRA,
-        at,
-        trust=world.trust,
-        suites=world.suites,
-        roots=VerifiedRoots(),
-    )
-    rows: Any = [None] * len(frame.statements)
-    if verified is not None:
-        opener = Opener(world.opener_keys)
-        rows = open_many(verified, frame.statements, frame.batch_key, member, at, opener).rows
-    passed = 0
-    for row, one in zip(rows, frame.statements, strict=True):
-        statement = Statement(one.kind, one.nonce, one.data, one.proof)  # type: ignore[arg-type]
-        delivery = Delivery(frame.batch, statement, Payload(frame.batch_key, one.grant, one.bodies))
-        try:
-            opened = world.read(delivery, at, peer=FRA, member=member)
-        except IntelshareError:
-            assert row is None
-        else:
-            check_agreement(row, opened, delivery)
-            passed += 1
-    return passed
-
-
-HONEST = st.lists(
-    st.lists(
-        st.builds(
-            text_portion,
-            st.text(max_size=300),
-            st.sampled_from(["(S//REL TO USA)", "(U)", "(S//REL TO USA) "]),
-        ),
-        min_size=1,
-        max_size=20,
-    ),
-    min_size=1,
-    max_size=5,
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(HONEST)
-def test_an_honest_frame_is_opened_whole_by_the_loop(bulletins: list[list[Portion]]) -> None:
-    world = make_world(STANDIN_SUITE)
-    assert check_frame(world, frame_of(world, bulletins)) == len(bulletins)
-
-
-def spoil(draw: Callable[[Any], Any], data: bytes) -> bytes:
-    """The bytes changed at one place, cut short, made longer, or others."""
-    how = draw(st.sampled_from(["flip", "cut", "add", "set", "other"]))
-    place = draw(st.integers(0, max(0, len(data) - 1)))
-    if how == "flip" and data:
-        return flip(data, place, draw(st.integers(0, 7)))
-    if how == "cut":
-        return data[:place]
-    if how == "add":
-        return data + draw(st.binary(min_size=1, max_size=40))
-    if how == "set":
-        return data[:place] + draw(st.binary(min_size=1, max_size=4)) + data[place + 4 :]
-    return bytes(draw(st.binary(max_size=40)))
-
-
-FRAME: Final = [[text_portion("one")], [text_portion("two"), text_portion("three")], [text_portion("four")]]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_a_frame_that_is_spoilt_on_the_way_is_judged_alike(data: st.DataObject) -> None:
-    world = make_world(STANDIN_SUITE)
-    frame = frame_of(world, FRAME)
-    statements = list(frame.statements)
-    for _ in range(data.draw(st.integers(1, 2))):
-        part = data.draw(
-            st.sampled_from(
-                ["batch", "batch_key", "kind", "nonce", "data", "proof", "grant", "bodies", "swap"]
-            )
-        )
-        number = data.draw(st.integers(0, 2))
-        one = statements[number]
-        if part in ("batch", "batch_key"):
-            frame = replace(frame, **{part: spoil(data.draw, getattr(frame, part))})
-        elif part == "kind":
-            statements[number] = replace(one, kind=data.draw(st.integers(-1, 9)))
-        elif part == "bodies":
-            bodies = data.draw(
-                st.sampled_from([(), one.bodies[:1], one.bodies * 2, (spoil(data.draw, b"x" * 300),)])
-            )
-            statements[number] = replace(one, bodies=bodies)
-        elif part == "swap":
-            field = data.draw(st.sampled_from(["nonce", "data", "proof", "grant", "bodies"]))
-            statements[number] = replace(one, **{field: getattr(statements[number - 1], field)})
-        else:
-            statements[number] = replace(one, **{part: spoil(data.draw, getattr(one, part))})
-    at = data.draw(st.sampled_from([NOW, LATER, Instant(LATER - 1), Instant(0)]))
-    member = data.draw(st.sampled_from([USA, USA, USA, DEU]))
-    check_frame(world, replace(frame, statements=tuple(statements)), at, member)
-
-
-def spoilt_inside(data: st.DataObject, inside: Inside) -> Delivery:
-    """What a malicious originator signs: one part of its release is not as it should be."""
-    claims, secrets = encode(Claims, inside.claims), inside.secrets
-    first, second = (pad(encode(Portion, text_portion(text)), 256) for text in ("first", "second"))
-    part = data.draw(
-        st.sampled_from(
-            ["claims", "secrets", "framed", "body", "portion", "manifest", "release", "payload", "honest"]
-        )
-    )
-    match part:
-        case "claims":
-            return inside.deliver(spoil(data.draw, claims))
-        case "secrets":
-            return inside.deliver(claims, secrets=spoil(data.draw, secrets))
-        case "framed":
-            return inside.deliver(claims, framed=spoil(data.draw, frame_grant(claims, secrets)))
-        case "body":
-            bodies = list(inside.honest.payload.bodies)
-            bodies[data.draw(st.integers(0, 1))] = spoil(data.draw, bodies[0])
-            return inside.deliver(claims, bodies=bodies)
-        case "portion":
-            return inside.with_portion(spoil(data.draw, second), committed=data.draw(st.booleans()))
-        case "manifest":
-            return inside.with_manifest(spoil(data.draw, inside.bulletin.manifest), [first, second])
-        case "release":
-            changed = data.draw(
-                st.sampled_from(
-                    [
-                        {"recipient": DEU}, {"origin": "other"}, {"sequence": 2}, {"prev": bytes(32)},
-                        {"precedence": Precedence.FLASH}, {"deliver_by": NOW}, {"kem": bytes(32)},
-                        {"grant_digest": bytes(32)}, {"incarnation": 0},
-                    ]
-                )
-            )  # fmt: skip
-            return signed_again(inside.world, inside.honest, **changed)
-        case "payload":
-            spoilt = spoil(data.draw, inside.honest.payload.batch_key)
-            return signed_again(inside.world, inside.honest, replace(inside.honest.payload, batch_key=spoilt))
-    return inside.honest
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_a_release_that_its_originator_spoilt_is_judged_alike(data: st.DataObject) -> None:
-    world = make_world(STANDIN_SUITE)
-    delivery = spoilt_inside(data, Inside(world))
-    with suppress(IntelshareError):
-        world.receive(delivery)  # checks that both agree
-
-
-def test_heads_and_words_that_repeat_are_told_apart_by_each_of_their_bytes() -> None:
-    """A label that begins as another, and portions of every length about the floor of padding."""
-    world = make_world(STANDIN_SUITE)
-    labels = ("(S)", "(S//REL TO USA)", "(S)", "(U)", "(S//REL TO USA, FRA)")
-    bulletins = [[text_portion("x" * (180 + 7 * n), label)] for n, label in enumerate(labels * 4)]
-    assert check_frame(world, frame_of(world, bulletins)) == 20
-
-
-def test_only_this_code_makes_what_was_verified_or_opened() -> None:
-    world = make_world(STANDIN_SUITE)
-    batch = read_batch(frame_of(world, FRAME).batch)
-    with pytest.raises(TypeError):
-        VerifiedMany(batch, world.signer.record, Kind.RELEASE, (), (), object())
-    with pytest.raises(TypeError):
-        OpenedMany((), object())
-
-
 # --- receipts ---
 
 ANSWERS = st.lists(
@@ -535,5 +319,5 @@ def test_statements_of_another_kind_are_not_read_as_receipts() -> None:
         verified = verify_many(signed.batch, kind, signed.statements, FRA, NOW, **lookups)
         assert verified is not None
         assert read_receipts(verified, USA) == rows
-        assert open_many(verified, [Came(1, b"", b"", b"")], b"", USA, NOW, Opener({})).rows == (None,)
+        assert open_many(verified, [Payload(b"", b"", ())], b"", USA, NOW, Opener({})).rows == (None,)
     assert verify_many(signed.batch, Kind.TRUST, signed.statements, FRA, NOW, **lookups) is None

@@ -11,6 +11,8 @@ def draw_distinct(count: int, among: int, random: Random) -> list[int]:
     Bytes that repeat a number are dropped, so every choice is equally likely.
     """
     mask = among - 1
+    if count == 1:  # nearly always: the same choice from the same bytes, without the dictionary
+        return [random(16)[0] & mask]
     drawn: dict[int, None] = {}
     while len(drawn) < count:
         drawn.update(dict.fromkeys(byte & mask for byte in random(4 * count + 12)))

@@ -15,7 +15,7 @@ nothing about check 9 (the stream) and check 12's end (the same bulletin as befo
 
 Words and heads repeat, and the codec reads them from left to right: the same bytes in the same place always
 give the same values. So each is read by the codec once in a frame, and known again by its bytes.
-``tests/property/test_batch_agreement.py`` holds this loop to ``open``, honest and hostile.
+``tests/property/test_batch_open_agreement.py`` holds this loop to ``open``, honest and hostile.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from intelshare.instant import Instant
 from intelshare.statement.kinds import KINDS
 from intelshare.statement.leaf import NONCE_LENGTH
 from intelshare.statement.sign import batch_message
-from intelshare.statement.tree import climb, grow
+from intelshare.statement.tree import grow, prove_all
 from intelshare.statement.verify import ReceivedBatch, TrustLookup, VerifiedRoots, check_batch, read_batch
 
 _sha256 = hashlib.sha256
@@ -126,14 +126,16 @@ def verify_many(
         signer = check_batch(batch, KINDS[kind].key_use, peer, at, trust=trust, suites=suites, roots=roots)
     except IntelshareError:
         return None
-    head, root = LEAF_HEADS[kind], batch.record.root
+    head = LEAF_HEADS[kind]
     told = tuple(told)
-    leaves: list[LeafId | None] = []
-    for one in told:
+    leaves: list[LeafId | None] = [None] * len(told)
+    sound, ids, proofs = [], [], []
+    for place, one in enumerate(told):
         nonce, data, proof = one.nonce, one.data, one.proof
-        if one.kind != kind or len(nonce) != NONCE_LENGTH or len(proof) != PROOF_LENGTH:
-            leaves.append(None)
-            continue
-        leaf = LeafId(_sha256(head + nonce + _length(len(data)) + data).digest())
-        leaves.append(leaf if climb(leaf, proof) == root else None)
+        if one.kind == kind and len(nonce) == NONCE_LENGTH and len(proof) == PROOF_LENGTH:
+            sound.append(place)
+            ids.append(LeafId(_sha256(head + nonce + _length(len(data)) + data).digest()))
+            proofs.append(proof)
+    for place, leaf, proved in zip(sound, ids, prove_all(ids, proofs, batch.record.root), strict=True):
+        leaves[place] = leaf if proved else None
     return VerifiedMany(batch, signer, kind, told, tuple(leaves), _MADE_HERE)
