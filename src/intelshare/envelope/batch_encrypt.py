@@ -26,10 +26,10 @@ from intelshare.envelope.heads import (
     BODY,
     BODY_KEY,
     COMMITMENT,
-    MANIFEST,
     SALT,
     SLOTS,
     U64_32,
+    digest_of_manifest,
     length_of,
     pads,
 )
@@ -133,7 +133,7 @@ def _encrypt(padded: list[bytes], count: int, start: bytes, end: bytes, take: Ra
             b"".join((COMMITMENT, bulletin, place, U64_32, salt, length_of(len(data)), data))
         ).digest()
     manifest = b"".join((b"\x00\x01", bulletin, start, end, commitments))
-    md = _sha256(MANIFEST + length_of(len(manifest)) + manifest).digest()
+    md = digest_of_manifest(manifest)
     bodies = []
     for slot, (inner, outer), data in zip(slots, keyed, padded, strict=True):
         at = md + SLOTS[slot]

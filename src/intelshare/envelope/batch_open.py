@@ -33,11 +33,11 @@ from intelshare.envelope.heads import (
     BODY,
     BODY_KEY,
     COMMITMENT,
-    GRANT,
-    MANIFEST,
     SALT,
     SLOTS,
     U64_32,
+    digest_of_grant,
+    digest_of_manifest,
     grant_key_maker,
     length_of,
     pads,
@@ -164,7 +164,7 @@ class _Frame:
         self._release = struct.Struct(f">{len(self._node)}sQ{len(self._me)}sQ32sBQ32s32s32s")
         self._manifest = struct.Struct(f">H16s{len(self._sender)}sQBQH")
         self._grant_keys: dict[tuple[bytes, int], Callable[[int, bytes], bytes]] = {}
-        self._sealed: dict[int, Callable[[bytes, bytes], bytes]] = {}
+        self._sealed = sealed_maker(batch_key)
         self._words: dict[bytes, Words] = {}
         self._heads: list[tuple[bytes, Portion]] = []
         self.usable = verified.kind is Kind.RELEASE and self._release.size <= MAX_RELEASE
@@ -180,7 +180,7 @@ class _Frame:
         precedence = _PRECEDENCES[urgency]
         digests = [Digest(_sha256(body).digest()) for body in bodies]
         _need(node == self._node and me == self._me and self._at < deliver_by)
-        _need(self._digest_of_sealed(sealed_grant, digests) == sealed)
+        _need(self._sealed(sealed_grant, b"".join([U64_32 + one for one in digests])) == sealed)
         key = self._grant_key(kem, incarnation)(number, nonce)
         claims, secrets = _grant(open_once(key, sealed_grant, b"", "the grant"), grant_digest)
         start = 2 + _u16_at(claims)[0]
@@ -189,7 +189,7 @@ class _Frame:
         slots, words = self._read_words(claims, start + len(self._me))
         bulletin, created, expires = self._read_manifest(manifest, urgency, slots)
         _need(len(bodies) == len(slots) and len(secrets) == 32 * len(slots))
-        md = _sha256(MANIFEST + length_of(len(manifest)) + manifest).digest()
+        md = digest_of_manifest(manifest)
         each = [secrets[i : i + 32] for i in range(0, len(secrets), 32)]
         heads, contents = [], []
         for slot, secret, body in zip(slots, each, bodies, strict=True):
@@ -202,13 +202,6 @@ class _Frame:
             leaf, incarnation, number, prev, precedence, ManifestDigest(md), bulletin, created, expires,
             claims, words, slots, each, heads, contents, digests,
         )  # fmt: skip
-
-    def _digest_of_sealed(self, grant: bytes, digests: list[Digest]) -> bytes:
-        count = len(digests)
-        digest = self._sealed.get(count)
-        if digest is None:
-            digest = self._sealed[count] = sealed_maker(self._batch_key, count)
-        return digest(grant, b"".join([U64_32 + one for one in digests]))
 
     def _grant_key(self, kem: KeyId, incarnation: Incarnation) -> Callable[[int, bytes], bytes]:
         made = self._grant_keys.get((kem, incarnation))
@@ -272,8 +265,7 @@ def _grant(framed: bytes, digest: bytes) -> tuple[bytes, bytes]:
     end = middle + 4 + _u32_at(framed, middle)[0]
     _need_padding(framed, end, GRANT_FLOOR)
     claims, secrets = framed[4:middle], framed[middle + 4 : end]
-    bound = b"".join((GRANT, length_of(len(claims)), claims, U64_32, _sha256(secrets).digest()))
-    _need(_sha256(bound).digest() == digest)
+    _need(digest_of_grant(claims, _sha256(secrets).digest()) == digest)
     return claims, secrets
 
 

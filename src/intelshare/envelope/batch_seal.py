@@ -40,9 +40,9 @@ from intelshare.crypto.records import (
 from intelshare.crypto.suites import Random, Signer
 from intelshare.envelope.construct import batch_key_info
 from intelshare.envelope.heads import (
-    GRANT,
     MAX_SLOTS,
     U64_32,
+    digest_of_grant,
     grant_key_maker,
     length_of,
     sealed_maker,
@@ -101,10 +101,8 @@ class _Line(NamedTuple):
 
     head: bytes
     recipient: bytes
-    sealed_key: bytes
     grant_key: Callable[[int, bytes], bytes]
-    sealed: dict[int, Callable[[bytes, bytes], bytes]]
-    """By the number of bodies."""
+    sealed: Callable[[bytes, bytes], bytes]
 
 
 class _Made(NamedTuple):
@@ -211,14 +209,9 @@ def _releases(
         grant = seal_once(
             line.grant_key(number, nonce), framed.ljust(padded_length(len(framed), GRANT_FLOOR), b"\0")
         )
-        count = len(item.portions)
-        sealed = line.sealed.get(count)
-        if sealed is None:
-            sealed = line.sealed[count] = sealed_maker(line.sealed_key, count)
-        granted = _sha256(b"".join((GRANT, length_of(len(claims)), claims, U64_32, portions.secrets_digest)))
         data = line.head + _numbered(
             number, prev, _PRECEDENCES[item.precedence], item.deliver_by, kem,
-            granted.digest(), sealed(grant, portions.bodies),
+            digest_of_grant(claims, portions.secrets_digest), line.sealed(grant, portions.bodies),
         )  # fmt: skip
         if len(data) > MAX_RELEASE:
             raise ValueError("too long a release")
@@ -244,9 +237,8 @@ def _line(item: Cleared, signer: Signer, tip: Tip, keys: dict[KeyId, bytes], tak
     return _Line(
         encode(_Head, _Head(origin, tip.incarnation, recipient)),
         encode(_Recipient, _Recipient(recipient)),
-        sealed_key,
         grant_key_maker(secret, suite, (origin, tip.incarnation, recipient)),
-        {},
+        sealed_maker(sealed_key),
     )
 
 

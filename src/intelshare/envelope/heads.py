@@ -8,8 +8,8 @@ that changes is made once, here::
     body          BODY ‖ md ‖ SLOTS[slot]                         what a body is bound to
     portion-salt  SALT ‖ bulletin id ‖ SLOTS[slot] ‖ 01           salt                 (keyed with the secret)
     portion       COMMITMENT ‖ bulletin id ‖ SLOTS[slot] ‖ u64 32 ‖ salt ‖ u64 length ‖ padded portion
-    manifest      MANIFEST ‖ u64 length ‖ manifest
-    grant         GRANT ‖ u64 length ‖ claims ‖ u64 32 ‖ H(secrets)
+    manifest      head ‖ u64 length ‖ manifest
+    grant         head ‖ u64 length ‖ claims ‖ u64 32 ‖ H(secrets)
     grant-key     per stream and batch key: the hash as far as the number; then number ‖ u64 16 ‖ nonce ‖ 01
     sealed        per batch key: the hash as far as the grant; then the grant and the digests of the bodies
 
@@ -38,11 +38,12 @@ BODY: Final = Domain.BODY.heads[2] + U64_32
 BODY_KEY: Final = Domain.BODY_KEY.heads[2] + U64_32
 SALT: Final = Domain.PORTION_SALT.heads[2] + u64(16)
 COMMITMENT: Final = Domain.PORTION.heads[4] + u64(16)
-MANIFEST: Final = Domain.MANIFEST.heads[1]
-GRANT: Final = Domain.GRANT.heads[2]
+_MANIFEST: Final = Domain.MANIFEST.heads[1]
+_GRANT: Final = Domain.GRANT.heads[2]
 _GRANT_KEY: Final = Domain.GRANT_KEY.heads[6]
 _SEALED: Final = Domain.SEALED.heads[0]
 _VERSION: Final = len(b"intelshare/v1")
+_BODY_PART: Final = 8 + 32
 
 _INNER: Final = bytes(b ^ 0x36 for b in range(256))
 _OUTER: Final = bytes(b ^ 0x5C for b in range(256))
@@ -74,18 +75,32 @@ def grant_key_maker(
     return key
 
 
-def sealed_maker(batch_key: bytes, bodies: int) -> Callable[[bytes, bytes], bytes]:
-    """``construct.sealed_digest`` for one sealed batch key and this number of bodies.
+def sealed_maker(batch_key: bytes) -> Callable[[bytes, bytes], bytes]:
+    """``construct.sealed_digest`` for one sealed batch key.
 
-    (grant, the body digests each after ``U64_32``) -> digest.
+    (grant, the digests of 32 bytes of the bodies, each after ``U64_32``) -> digest.
     """
-    # The head of any number of parts: that of none, with another number in it.
-    head = _SEALED[:_VERSION] + u64(bodies + 3) + _SEALED[_VERSION + 8 :]
-    start = _sha256(head + u64(len(batch_key)) + batch_key)
+    starts: dict[int, hashlib._Hash] = {}
 
-    def digest(grant: bytes, digests: bytes) -> bytes:
+    def digest(grant: bytes, bodies: bytes) -> bytes:
+        start = starts.get(len(bodies))
+        if start is None:
+            # The head of any number of parts: that of none, with another number in it.
+            parts = u64(len(bodies) // _BODY_PART + 3)
+            head = _SEALED[:_VERSION] + parts + _SEALED[_VERSION + 8 :]
+            start = starts[len(bodies)] = _sha256(head + u64(len(batch_key)) + batch_key)
         hashed = start.copy()
-        hashed.update(length_of(len(grant)) + grant + digests)
+        hashed.update(length_of(len(grant)) + grant + bodies)
         return hashed.digest()
 
     return digest
+
+
+def digest_of_grant(claims: bytes, secrets_digest: bytes) -> bytes:
+    """``construct.grant_digest``; ``secrets_digest`` is 32 bytes long."""
+    return _sha256(b"".join((_GRANT, length_of(len(claims)), claims, U64_32, secrets_digest))).digest()
+
+
+def digest_of_manifest(manifest: bytes) -> bytes:
+    """``construct.manifest_digest``."""
+    return _sha256(_MANIFEST + length_of(len(manifest)) + manifest).digest()
