@@ -1,10 +1,13 @@
 """Processor time per release of encrypt, seal, open and receipts: readable code beside the batch loops.
 
-python -m bench.envelope [--rounds 7] [--sizes 1 16 64 256] [--recipients 1 30] [--content 2048]
+python -m bench.envelope [--rounds 7] [--sizes 1 16 64 256] [--recipients 1 30] [--content 2048] [--stand-in]
 
-One thread, one portion a bulletin, real suite. Each figure is the least of all rounds, in µs a release (of
-``encrypt``: a bulletin). "recipients 30": each bulletin goes to 30 recipients with the same portions; a batch
-of 16 is then rounded up to 30 releases. "open" is checks 2 to 13 of one recipient's frame of that many.
+One thread, one portion a bulletin. Each figure is the least of all rounds, in µs a release (of ``encrypt``:
+a bulletin). ``--stand-in``: with the simulator's suite, whose signatures and encapsulations cost next to
+nothing: what is left is what the code costs for each release.
+
+"recipients 30": each bulletin goes to 30 recipients with the same portions; a batch of 16 is then rounded
+up to 30 releases. "open" is checks 2 to 13 of one recipient's frame of that many.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from intelshare.crypto.records import (
     Receipt,
     ReceiptStatus,
 )
-from intelshare.crypto.suites import SUITE_1, SUITES, Signer, load_signer
+from intelshare.crypto.suites import SUITE_1, Signer, Suite, load_signer
 from intelshare.envelope import (
     Cleared,
     ClearedPortion,
@@ -58,6 +61,7 @@ from intelshare.envelope.batch_seal import SealedMany, seal_many
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, MemberCode, NodeUri
 from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.sim.standin import STANDIN_SUITE
 from intelshare.statement import (
     Leaf,
     Statement,
@@ -99,23 +103,24 @@ class OneKey:
         return self.revoked.get(key_id)
 
 
-def key(member: MemberCode, node: str, use: KeyUse) -> tuple[KeyRecord, KeyId, bytes]:
-    secret = SUITE_1.generate(use, os.urandom)
-    record = KeyRecord(1, member, NodeUri(node), use, SUITE_1.public_of(use, secret), Instant(0), NEVER)
+def key(suite: Suite, member: MemberCode, node: str, use: KeyUse) -> tuple[KeyRecord, KeyId, bytes]:
+    secret = suite.generate(use, os.urandom)
+    record = KeyRecord(1, member, NodeUri(node), use, suite.public_of(use, secret), Instant(0), NEVER)
     return record, key_id(record), secret
 
 
 class World:
     """FRA sends to as many members as asked for."""
 
-    def __init__(self, recipients: int, content: int) -> None:
-        record, signer_id, secret = key(FRA, NODE, KeyUse.SIGNING)
-        self.signer: Signer = load_signer(SUITE_1, record, signer_id, secret)
+    def __init__(self, suite: Suite, recipients: int, content: int) -> None:
+        self.suites = {suite.number: suite}
+        record, signer_id, secret = key(suite, FRA, NODE, KeyUse.SIGNING)
+        self.signer: Signer = load_signer(suite, record, signer_id, secret)
         self.trust = OneKey(signer_id, record)
         self.members = [MemberCode(f"X{number:02}") for number in range(recipients)]
-        self.kems = {member: key(member, "", KeyUse.SEALING) for member in self.members}
+        self.kems = {member: key(suite, member, "", KeyUse.SEALING) for member in self.members}
         self.held = {
-            known_as: SealingKeyHeld(record, SUITE_1.load_sealing(secret))
+            known_as: SealingKeyHeld(record, suite.load_sealing(secret))
             for record, known_as, secret in self.kems.values()
         }
         self.tips: dict[MemberCode, Tip] = {
@@ -197,7 +202,9 @@ def opening(world: World, size: int) -> tuple[Run, Run]:
         for one in frame:
             statement = parse_statement(one.kind, one.nonce, one.data, one.proof)
             payload = Payload(batch_key, one.grant, one.bodies)
-            verified = verify(statement, received, FRA, NOW, trust=world.trust, suites=SUITES, roots=roots)
+            verified = verify(
+                statement, received, FRA, NOW, trust=world.trust, suites=world.suites, roots=roots
+            )
             peek(verified, member)
             release = read_release(verified)
             match_payload(release, payload)
@@ -209,7 +216,7 @@ def opening(world: World, size: int) -> tuple[Run, Run]:
     def fast() -> None:
         verified = verify_many(
             sealed.batch, Kind.RELEASE, frame, FRA, NOW,
-            trust=world.trust, suites=SUITES, roots=VerifiedRoots(),
+            trust=world.trust, suites=world.suites, roots=VerifiedRoots(),
         )  # fmt: skip
         assert verified is not None
         opened = open_many(verified, frame, batch_key, member, NOW, Opener(world.held))
@@ -236,7 +243,9 @@ def answering(world: World, size: int) -> tuple[Run, Run]:
         received, roots = read_batch(signed.batch), VerifiedRoots()
         for one in signed.statements:
             statement = parse_statement(one.kind, one.nonce, one.data, one.proof)
-            verify(statement, received, FRA, NOW, trust=world.trust, suites=SUITES, roots=roots).read(Receipt)
+            verify(statement, received, FRA, NOW, trust=world.trust, suites=world.suites, roots=roots).read(
+                Receipt
+            )
 
     def fast() -> None:
         data = encode_receipts(to, answers, NOW)
@@ -246,7 +255,7 @@ def answering(world: World, size: int) -> tuple[Run, Run]:
         told = [Statement(Kind.RECEIPT, *parts) for parts in zip(nonces, data, signed.proofs, strict=True)]
         verified = verify_many(
             signed.batch, Kind.RECEIPT, told, FRA, NOW,
-            trust=world.trust, suites=SUITES, roots=VerifiedRoots(),
+            trust=world.trust, suites=world.suites, roots=VerifiedRoots(),
         )  # fmt: skip
         assert verified is not None
         assert None not in read_receipts(verified, to)
@@ -259,7 +268,7 @@ def no_consent(evidence: Evidence) -> Verified:
 
 
 def best(run: Run, size: int, rounds: int) -> float:
-    """The least processor time of a round, in µs a release. One signature varies by a factor of five: many."""
+    """The least processor time of a round, in µs a release. Signatures vary by a factor of five: many."""
     repeats = max(1, 1024 // size)
     took = []
     gc.collect()
@@ -281,10 +290,12 @@ def main() -> None:
     parser.add_argument("--recipients", type=int, nargs="+", default=[1, 30])
     parser.add_argument("--content", type=int, default=2048)
     parser.add_argument("--steps", nargs="+", choices=sorted(STEPS), default=list(STEPS))
+    parser.add_argument("--stand-in", action="store_true")
     options = parser.parse_args()
+    suite = STANDIN_SUITE if options.stand_in else SUITE_1
     print(f"{'step':<10}{'recipients':>11}{'batch':>7}{'readable µs':>13}{'fast µs':>10}{'ratio':>8}")
     for recipients in options.recipients:
-        world = World(recipients, options.content)
+        world = World(suite, recipients, options.content)
         for step in options.steps:
             if recipients > 1 and step != "seal":
                 continue  # the same for any number of recipients

@@ -193,6 +193,33 @@ def test_a_frame_that_is_spoilt_on_the_way_is_judged_alike(data: st.DataObject) 
     check_frame(world, replace(frame, statements=tuple(statements)), at, member)
 
 
+RELEASES: Final[list[dict[str, Any]]] = [
+    {"recipient": DEU},
+    {"origin": "other"},
+    {"origin": "intelshare://" + "x" * 900},
+    {"incarnation": 0},
+    {"sequence": 2},
+    {"prev": bytes(32)},
+    {"precedence": Precedence.FLASH},
+    {"deliver_by": NOW},
+    {"kem": bytes(32)},
+    {"grant_digest": bytes(32)},
+    {"sealed": bytes(32)},
+]
+
+
+@pytest.mark.parametrize("changed", RELEASES, ids=lambda changed: next(iter(changed)))
+def test_a_release_with_one_field_changed_and_signed_is_judged_alike(changed: dict[str, Any]) -> None:
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world)
+    delivery = signed_again(world, inside.honest, **changed)
+    if "prev" in changed:  # the stream's question, not the envelope's
+        world.receive(delivery)
+    else:
+        with pytest.raises(IntelshareError):
+            world.receive(delivery)
+
+
 def spoilt_inside(data: st.DataObject, inside: Inside) -> Delivery:
     """What a malicious originator signs: one part of its release is not as it should be."""
     claims, secrets = encode(Claims, inside.claims), inside.secrets
@@ -218,16 +245,7 @@ def spoilt_inside(data: st.DataObject, inside: Inside) -> Delivery:
         case "manifest":
             return inside.with_manifest(spoil(data.draw, inside.bulletin.manifest), [first, second])
         case "release":
-            changed = data.draw(
-                st.sampled_from(
-                    [
-                        {"recipient": DEU}, {"origin": "other"}, {"sequence": 2}, {"prev": bytes(32)},
-                        {"precedence": Precedence.FLASH}, {"deliver_by": NOW}, {"kem": bytes(32)},
-                        {"grant_digest": bytes(32)}, {"incarnation": 0},
-                    ]
-                )
-            )  # fmt: skip
-            return signed_again(inside.world, inside.honest, **changed)
+            return signed_again(inside.world, inside.honest, **data.draw(st.sampled_from(RELEASES)))
         case "payload":
             spoilt = spoil(data.draw, inside.honest.payload.batch_key)
             return signed_again(inside.world, inside.honest, replace(inside.honest.payload, batch_key=spoilt))

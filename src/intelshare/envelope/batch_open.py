@@ -188,11 +188,13 @@ class _Frame:
         _need(claims.startswith(self._me, start))
         slots, words = self._read_words(claims, start + len(self._me))
         bulletin, created, expires = self._read_manifest(manifest, urgency, slots)
-        _need(len(bodies) == len(slots) and len(secrets) == 32 * len(slots))
+        _need(len(secrets) == 32 * len(slots))
         md = digest_of_manifest(manifest)
         each = [secrets[i : i + 32] for i in range(0, len(secrets), 32)]
         heads, contents = [], []
-        for slot, secret, body in zip(slots, each, bodies, strict=True):
+        for slot, secret, body in zip(
+            slots, each, bodies, strict=True
+        ):  # raises for another number of bodies
             place = self._manifest.size + 32 * slot
             padded = _open_body(md, bulletin, slot, secret, body, manifest[place : place + 32])
             head, content = self._read_portion(padded)
