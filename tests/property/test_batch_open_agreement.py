@@ -28,14 +28,18 @@ from envelope_world import (
     stream_of,
     text_portion,
 )
-from intelshare.crypto.codec import encode
-from intelshare.crypto.records import Claims, Kind, Portion, Precedence
-from intelshare.envelope import Opener, Payload, first_tip
+from intelshare.crypto.aead import seal_once
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import Domain, digest, sha256, u32
+from intelshare.crypto.records import Claims, Evidence, Kind, Manifest, Portion, Precedence
+from intelshare.envelope import Opener, Payload, first_tip, manifest_digest
 from intelshare.envelope.batch_open import OpenedMany, open_many
 from intelshare.envelope.batch_seal import seal_many
+from intelshare.envelope.construct import body_bound, body_key
+from intelshare.envelope.heads import BODY_KEY, SALT, SLOTS, pads
 from intelshare.envelope.padding import pad
 from intelshare.envelope.seal import frame_grant
-from intelshare.errors import IntelshareError
+from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import Instant
 from intelshare.sim.standin import STANDIN_SUITE
@@ -259,6 +263,45 @@ def test_a_release_that_its_originator_spoilt_is_judged_alike(data: st.DataObjec
     delivery = spoilt_inside(data, Inside(world))
     with suppress(IntelshareError):
         world.receive(delivery)  # checks that both agree
+
+
+def test_a_release_that_carries_consents_is_left_to_the_readable_code() -> None:
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world)
+    carried = Evidence(Kind.CONSENT, bytes(16), b"said", bytes(257), b"batch")
+    opened = world.receive(inside.claimed(consents=(carried,)))  # which checks that the loop says nothing
+    assert opened.claimed.claims.consents == (carried,)
+
+
+def test_a_secret_that_is_too_short_opens_nothing_though_all_was_made_for_it() -> None:
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world)
+    first, second = inside.bulletin.portions
+    slot, padded, short = second.slot, pad(encode(Portion, text_portion("second")), 256), second.secret[:31]
+    inner, outer = pads(short)
+    bulletin = inside.bulletin.bulletin
+    salt = sha256(outer + sha256(inner + SALT + bulletin + SLOTS[slot] + b"\x01"))
+    committed = digest(Domain.PORTION, bulletin, u32(slot), salt, padded)
+    known = decode(Manifest, inside.bulletin.manifest)
+    commitments = tuple(committed if place == slot else one for place, one in enumerate(known.commitments))
+    manifest = encode(Manifest, replace(known, commitments=commitments))
+    md = manifest_digest(manifest)
+    bodies = [
+        seal_once(
+            body_key(first.secret, md, first.slot),
+            pad(encode(Portion, text_portion("first")), 256),
+            body_bound(md, first.slot),
+        ),
+        seal_once(
+            sha256(outer + sha256(inner + BODY_KEY + md + SLOTS[slot] + b"\x01")),
+            padded,
+            body_bound(md, slot),
+        ),
+    ]
+    claims = encode(Claims, replace(inside.claims, manifest=manifest))
+    with pytest.raises(EnvelopeError) as refused:
+        world.receive(inside.deliver(claims, secrets=first.secret + short, bodies=bodies))
+    assert refused.value.code == "ENVELOPE_MALFORMED"
 
 
 def test_heads_and_words_that_repeat_are_told_apart_by_each_of_their_bytes() -> None:
