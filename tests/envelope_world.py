@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from intelshare.crypto.codec import decode, encode
+from both_ways import Recipient
+from intelshare.broker.frame import Carried, Frame
+from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import (
     Citation,
@@ -28,25 +30,13 @@ from intelshare.envelope import (
     ClearedPortion,
     EncryptedBulletin,
     Opened,
-    Opener,
     Payload,
     SealedBatch,
     SealingKeyHeld,
-    body_digest,
-    check_deliver_by,
-    check_same_bulletin,
     encrypt_bulletin,
     first_tip,
-    match_payload,
-    open_bodies,
-    open_grant,
-    peek,
-    read_claims,
-    read_release,
     seal,
 )
-from intelshare.envelope.batch_open import OpenedRow, open_many
-from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.statement import (
@@ -55,14 +45,11 @@ from intelshare.statement import (
     Statement,
     Verified,
     VerifiedRoots,
-    leaf_id,
     parse_statement,
     read_batch,
     sign_batch,
     verify,
-    verify_evidence,
 )
-from intelshare.statement.batch import verify_many
 
 FRA, DEU, USA, ITA = (MemberCode(code) for code in ("FRA", "DEU", "USA", "ITA"))
 NOW = Instant(1_800_000_000 * SECOND)
@@ -235,98 +222,16 @@ class World:
         retired: Sequence[KeyId] = (),
     ) -> Opened:
         """Checks 2 to 13, in order, as the broker calls them; the batch loops must say the same."""
-        row = self.row_of(delivery, at, peer, member, retired)
-        try:
-            opened = self.read(delivery, at, peer=peer, member=member, held=held, retired=retired)
-        except IntelshareError as refused:
-            # Whether the bulletin is the same as before is not the loops' question.
-            if row is not None and refused.code != "BULLETIN_EQUIVOCATION":
-                raise AssertionError(f"the batch loops say yes to {refused.code}") from refused
-            raise
-        check_agreement(row, opened, delivery)
-        return opened
+        told, payload = delivery.statement, delivery.payload
+        carried = Carried(told.kind, told.nonce, told.data, told.proof, payload.grant, payload.bodies)
+        frame = Frame(delivery.batch, payload.batch_key, (carried,))
+        return self.recipient(member, retired).receive(frame, peer, at, held)
 
-    def row_of(
-        self, delivery: Delivery, at: Instant, peer: MemberCode, member: MemberCode, retired: Sequence[KeyId]
-    ) -> OpenedRow | None:
-        """What the batch loops say of it, alone in its frame."""
-        verified = verify_many(
-            delivery.batch,
-            Kind.RELEASE,
-            [delivery.statement],
-            peer,
-            at,
-            trust=self.trust,
-            suites=self.suites,
-            roots=self.roots_of_batches,
+    def recipient(self, member: MemberCode = USA, retired: Sequence[KeyId] = ()) -> Recipient:
+        """Reads with the keys and documents of this world."""
+        return Recipient(
+            member, self.trust, self.suites, self.opener_keys, retired, self.roots, self.roots_of_batches
         )
-        if verified is None:
-            return None
-        payload, opener = delivery.payload, Opener(self.opener_keys, retired)
-        return open_many(verified, [payload], payload.batch_key, member, at, opener).rows[0]
-
-    def read(
-        self,
-        delivery: Delivery,
-        at: Instant,
-        *,
-        peer: MemberCode,
-        member: MemberCode,
-        held: ManifestDigest | None = None,
-        retired: Sequence[KeyId] = (),
-    ) -> Opened:
-        """What the readable code says of it."""
-        verified = self.verify(delivery, at, peer)
-        peek(verified, member)
-        release = read_release(verified)
-        payload = match_payload(release, delivery.payload)
-        check_deliver_by(release, at)
-        grant = open_grant(verified, release, payload, Opener(self.opener_keys, retired))
-        claimed = read_claims(
-            verified,
-            release,
-            payload,
-            grant,
-            at,
-            prove_consent=lambda evidence: verify_evidence(
-                evidence, trust=self.trust, suites=self.suites, roots=self.roots
-            ),
-        )
-        check_same_bulletin(claimed, held)
-        return open_bodies(claimed, payload)
-
-
-def check_agreement(row: OpenedRow | None, opened: Opened, delivery: Delivery) -> None:
-    """The row says what was opened; there is one, unless a consent was carried."""
-    claimed = opened.claimed
-    claims, manifest = claimed.claims, claimed.manifest
-    if claims.consents:
-        assert row is None
-        return
-    assert row is not None, "the batch loops say nothing of an honest release"
-    told = delivery.statement
-    release = decode(Release, told.data)
-    assert row.leaf == leaf_id(told.kind, told.nonce, told.data)
-    assert (row.incarnation, row.number, row.prev, row.precedence) == (
-        release.incarnation, release.sequence, release.prev, release.precedence,
-    )  # fmt: skip
-    assert (row.md, row.bulletin, row.created, row.expires) == (
-        claimed.md, manifest.bulletin, manifest.created, manifest.expires,
-    )  # fmt: skip
-    assert row.claims == claimed.claims_bytes
-    assert row.words == (
-        tuple(one.citations for one in claims.granted),
-        tuple(one.obligations for one in claims.granted),
-        claims.banner,
-        claims.supersedes,
-        claims.reply,
-    )
-    assert row.slots == tuple(one.slot for one in claims.granted)
-    assert row.secrets == list(claimed.secrets)
-    assert [
-        replace(head, content=content) for head, content in zip(row.heads, row.contents, strict=True)
-    ] == [one.portion for one in opened.portions]
-    assert row.digests == [body_digest(body) for body in delivery.payload.bodies]
 
 
 def make_world(suite: Suite = SUITE_1, seed: str = "world") -> World:

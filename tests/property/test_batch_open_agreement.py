@@ -6,7 +6,7 @@ Honest frames, frames spoilt on the way, and releases that their originator spoi
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -23,48 +23,29 @@ from envelope_world import (
     USA,
     Delivery,
     World,
-    check_agreement,
     make_world,
     stream_of,
     text_portion,
 )
+from intelshare.broker.frame import Carried, Frame
 from intelshare.crypto.aead import seal_once
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import Domain, digest, sha256, u32
 from intelshare.crypto.records import Claims, Evidence, Kind, Manifest, Portion, Precedence
-from intelshare.envelope import Opener, Payload, first_tip, manifest_digest
-from intelshare.envelope.batch_open import OpenedMany, open_many
+from intelshare.envelope import first_tip, manifest_digest
+from intelshare.envelope.batch_open import OpenedMany
 from intelshare.envelope.batch_seal import seal_many
 from intelshare.envelope.construct import body_bound, body_key
 from intelshare.envelope.heads import BODY_KEY, SALT, SLOTS, pads
 from intelshare.envelope.padding import pad
 from intelshare.envelope.seal import frame_grant
 from intelshare.errors import EnvelopeError, IntelshareError
-from intelshare.ids import LeafId, MemberCode
+from intelshare.ids import LeafId
 from intelshare.instant import Instant
 from intelshare.sim.standin import STANDIN_SUITE
-from intelshare.statement import Statement, VerifiedRoots, read_batch
-from intelshare.statement.batch import VerifiedMany, verify_many
+from intelshare.statement import read_batch
+from intelshare.statement.batch import VerifiedMany
 from intelshare.statement.tree import climb, grow, prove_all
-
-
-@dataclass(frozen=True)
-class Came:
-    """A statement as a frame carries it."""
-
-    kind: int
-    nonce: bytes
-    data: bytes
-    proof: bytes
-    grant: bytes = b""
-    bodies: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True)
-class Frame:
-    batch: bytes
-    batch_key: bytes
-    statements: tuple[Came, ...]
 
 
 def frame_of(world: World, bulletins: list[list[Portion]]) -> Frame:
@@ -75,42 +56,12 @@ def frame_of(world: World, bulletins: list[list[Portion]]) -> Frame:
         [world.clear(one) for one in encrypted], world.signer, NOW, stream_of("frame"), tips=tips
     )
     statements = [
-        Came(
+        Carried(
             Kind.RELEASE, row.nonce, row.data, row.proof, row.grant, tuple(body.body for body in one.portions)
         )
         for row, one in zip(sealed.rows, encrypted, strict=True)
     ]
     return Frame(sealed.batch, sealed.batch_keys[world.kem_id], tuple(statements))
-
-
-def check_frame(world: World, frame: Frame, at: Instant = NOW, member: MemberCode = USA) -> int:
-    """Every statement is judged alike by both; how many of them passed."""
-    verified = verify_many(
-        frame.batch,
-        Kind.RELEASE,
-        frame.statements,
-        FRA,
-        at,
-        trust=world.trust,
-        suites=world.suites,
-        roots=VerifiedRoots(),
-    )
-    rows: Any = [None] * len(frame.statements)
-    if verified is not None:
-        opener = Opener(world.opener_keys)
-        rows = open_many(verified, frame.statements, frame.batch_key, member, at, opener).rows
-    passed = 0
-    for row, one in zip(rows, frame.statements, strict=True):
-        statement = Statement(one.kind, one.nonce, one.data, one.proof)  # type: ignore[arg-type]
-        delivery = Delivery(frame.batch, statement, Payload(frame.batch_key, one.grant, one.bodies))
-        try:
-            opened = world.read(delivery, at, peer=FRA, member=member)
-        except IntelshareError:
-            assert row is None
-        else:
-            check_agreement(row, opened, delivery)
-            passed += 1
-    return passed
 
 
 HONEST = st.lists(
@@ -132,7 +83,7 @@ HONEST = st.lists(
 @given(HONEST)
 def test_an_honest_frame_is_opened_whole_by_the_loop(bulletins: list[list[Portion]]) -> None:
     world = make_world(STANDIN_SUITE)
-    assert check_frame(world, frame_of(world, bulletins)) == len(bulletins)
+    assert world.recipient().check(frame_of(world, bulletins), FRA, NOW) == len(bulletins)
 
 
 FRAME: Final = [[text_portion("one")], [text_portion("two"), text_portion("three")], [text_portion("four")]]
@@ -194,7 +145,7 @@ def test_a_frame_that_is_spoilt_on_the_way_is_judged_alike(data: st.DataObject) 
             statements[number] = replace(one, **{part: spoil(data.draw, getattr(one, part))})
     at = data.draw(st.sampled_from([NOW, LATER, Instant(LATER - 1), Instant(0)]))
     member = data.draw(st.sampled_from([USA, USA, USA, DEU]))
-    check_frame(world, replace(frame, statements=tuple(statements)), at, member)
+    world.recipient(member).check(replace(frame, statements=tuple(statements)), FRA, at)
 
 
 RELEASES: Final[list[dict[str, Any]]] = [
@@ -309,7 +260,7 @@ def test_heads_and_words_that_repeat_are_told_apart_by_each_of_their_bytes() -> 
     world = make_world(STANDIN_SUITE)
     labels = ("(S)", "(S//REL TO USA)", "(S)", "(U)", "(S//REL TO USA, FRA)")
     bulletins = [[text_portion("x" * (180 + 7 * n), label)] for n, label in enumerate(labels * 4)]
-    assert check_frame(world, frame_of(world, bulletins)) == 20
+    assert world.recipient().check(frame_of(world, bulletins), FRA, NOW) == 20
 
 
 def test_only_this_code_makes_what_was_verified_or_opened() -> None:
