@@ -5,6 +5,7 @@ Honest frames, frames spoilt on the way, and releases that their originator spoi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -173,6 +174,48 @@ def test_a_release_with_one_field_changed_and_signed_is_judged_alike(changed: di
     else:
         with pytest.raises(IntelshareError):
             world.receive(delivery)
+
+
+MANIFESTS: Final[list[tuple[dict[str, Any], str]]] = [
+    ({"created": Instant(0)}, ""),
+    ({"originator": DEU}, "MANIFEST_MISMATCH"),
+    ({"originator": "NATO"}, "MANIFEST_MISMATCH"),
+    ({"precedence": Precedence.FLASH}, "MANIFEST_MISMATCH"),
+    ({"expires": NOW}, "EXPIRED"),
+    ({"bulletin": bytes(16)}, "COMMITMENT_MISMATCH"),
+    ({"commitments": (bytes(32),) * 64}, "COMMITMENT_MISMATCH"),
+]
+
+
+@pytest.mark.parametrize(("changed", "code"), MANIFESTS, ids=lambda one: str(one)[:24])
+def test_a_manifest_with_one_field_changed_and_signed_is_judged_alike(
+    changed: dict[str, Any], code: str
+) -> None:
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world)
+    manifest = encode(Manifest, replace(decode(Manifest, inside.bulletin.manifest), **changed))
+    padded = [pad(encode(Portion, text_portion(text)), 256) for text in ("first", "second")]
+    assert outcome(lambda: world.receive(inside.with_manifest(manifest, padded))) == code
+
+
+@pytest.mark.parametrize("count", [0, 15, 17, 32, 257])
+def test_a_manifest_of_no_allowed_size_is_judged_alike(count: int) -> None:
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world)
+    honest = inside.bulletin.manifest
+    start = len(honest) - 16 * 32 - 2
+    manifest = honest[:start] + count.to_bytes(2, "big") + (honest[start + 2 :] * 17)[: 32 * count]
+    padded = [pad(encode(Portion, text_portion(text)), 256) for text in ("first", "second")]
+    assert outcome(lambda: world.receive(inside.with_manifest(manifest, padded))) == "ENVELOPE_MALFORMED"
+
+
+def outcome(run: Callable[[], object]) -> str:
+    """The code of what it raises; empty: nothing."""
+    try:
+        run()
+    except IntelshareError as refused:
+        return refused.code
+    return ""
 
 
 def spoilt_inside(data: st.DataObject, inside: Inside) -> Delivery:
