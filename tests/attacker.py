@@ -93,11 +93,13 @@ def signed_again(
 
 
 class Inside:
-    """A bulletin of two portions, its claims and grant, to be spoilt and then signed as if honest."""
+    """A bulletin (of two portions), its claims and grant, to be spoilt and then signed as if honest."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *portions: Portion) -> None:
         self.world = world
-        self.bulletin: EncryptedBulletin = world.encrypt(text_portion("first"), text_portion("second"))
+        self.bulletin: EncryptedBulletin = world.encrypt(
+            *(portions or (text_portion("first"), text_portion("second")))
+        )
         self.honest = world.deliver(world.seal(world.clear(self.bulletin)), 0, self.bulletin)
         self.release = decode(Release, self.honest.statement.data)
         self.key = world.opener_keys[world.kem_id].key.open(

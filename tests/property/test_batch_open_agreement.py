@@ -31,10 +31,11 @@ from envelope_world import (
 from intelshare.broker.frame import Carried, Frame
 from intelshare.crypto.aead import seal_once
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.pae import Domain, digest, sha256, u32
-from intelshare.crypto.records import Claims, Evidence, Kind, Manifest, Portion, Precedence
-from intelshare.envelope import first_tip, manifest_digest
-from intelshare.envelope.batch_open import OpenedMany
+from intelshare.crypto.pae import Domain, digest, sha256, u32, u64
+from intelshare.crypto.records import Batch, Claims, Evidence, Kind, Manifest, Portion, Precedence
+from intelshare.crypto.suites import Context
+from intelshare.envelope import Opener, first_tip, manifest_digest
+from intelshare.envelope.batch_open import OpenedMany, open_many
 from intelshare.envelope.batch_seal import seal_many
 from intelshare.envelope.construct import body_bound, body_key
 from intelshare.envelope.heads import BODY_KEY, SALT, SLOTS, pads
@@ -44,8 +45,8 @@ from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.ids import LeafId
 from intelshare.instant import Instant
 from intelshare.sim.standin import STANDIN_SUITE
-from intelshare.statement import read_batch
-from intelshare.statement.batch import VerifiedMany
+from intelshare.statement import Leaf, VerifiedRoots, batch_message, read_batch, sign_batch
+from intelshare.statement.batch import LEAF_HEADS, VerifiedMany, verify_many
 from intelshare.statement.tree import climb, grow, prove_all
 
 
@@ -296,6 +297,89 @@ def test_a_secret_that_is_too_short_opens_nothing_though_all_was_made_for_it() -
     with pytest.raises(EnvelopeError) as refused:
         world.receive(inside.deliver(claims, secrets=first.secret + short, bodies=bodies))
     assert refused.value.code == "ENVELOPE_MALFORMED"
+
+
+def test_a_slot_that_is_granted_twice_opens_nothing() -> None:
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world)
+    granted, secret, body = inside.claims.granted[0], inside.secrets[:32], inside.honest.payload.bodies[0]
+    claims = encode(Claims, replace(inside.claims, granted=(granted, granted)))
+    twice = inside.deliver(claims, secrets=secret * 2, bodies=[body, body])
+    assert outcome(lambda: world.receive(twice)) == "ENVELOPE_MALFORMED"
+
+
+def test_a_release_signed_as_another_kind_is_opened_by_nobody() -> None:
+    world = make_world(STANDIN_SUITE)
+    sent = world.send("hello")
+    leaf = Leaf(Kind.RECALL, sent.statement.nonce, sent.statement.data)
+    signed = sign_batch([leaf], world.signer, NOW, stream_of("recall"))
+    lookups: Any = {"trust": world.trust, "suites": world.suites, "roots": VerifiedRoots()}
+    verified = verify_many(signed.batch, Kind.RECALL, signed.statements, FRA, NOW, **lookups)
+    assert verified is not None
+    assert verified.leaves == signed.leaves
+    opener = Opener(world.opener_keys)
+    opened = open_many(verified, [sent.payload], sent.payload.batch_key, USA, NOW, opener)
+    assert opened.rows == (None,)
+
+
+@pytest.mark.parametrize(("nonce", "siblings"), [(15, 8), (17, 8), (16, 7), (16, 9)])
+def test_a_statement_of_another_length_proves_nothing_though_it_was_signed_so(
+    nonce: int, siblings: int
+) -> None:
+    """What only a malicious signer can do: the tree above a leaf of its making, one level more or less."""
+    world = make_world(STANDIN_SUITE)
+    drawn, data = bytes(nonce), world.send("hello").statement.data
+    root = sha256(LEAF_HEADS[Kind.RELEASE] + drawn + u64(len(data)) + data)
+    for sibling in (*[bytes(32)] * min(siblings, 8), *[b""] * (8 - siblings)):
+        root = sha256(b"\x01" + root + sibling)
+    signer = world.signer
+    signature = signer.sign(batch_message(1, signer.key_id, root, NOW), Context.BATCH)
+    batch = encode(Batch, Batch(1, signer.key_id, root, NOW, signature))
+    told = Carried(Kind.RELEASE, drawn, data, b"\0" + bytes(32) * siblings)
+    lookups: Any = {"trust": world.trust, "suites": world.suites, "roots": VerifiedRoots()}
+    verified = verify_many(batch, Kind.RELEASE, [told], FRA, NOW, **lookups)
+    assert verified is not None
+    assert verified.leaves == (None,)
+
+
+def test_releases_of_one_bulletin_and_of_other_words_are_told_apart() -> None:
+    world = make_world(STANDIN_SUITE)
+    one = world.encrypt(text_portion("one"), seed="one")
+    two = world.encrypt(text_portion("one"), text_portion("two"), seed="two")
+    cleared = [world.clear(bulletin) for bulletin in (one, two, one, two)]
+    cleared += [replace(cleared[0], banner="UNCLASSIFIED"), replace(cleared[1], banner="UNCLASSIFIED")]
+    bodies = [tuple(portion.body for portion in made.portions) for made in (one, two, one, two, one, two)]
+    tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
+    sealed = seal_many(cleared, world.signer, NOW, stream_of("frame"), tips=tips)
+    frame = Frame(
+        sealed.batch,
+        sealed.batch_keys[world.kem_id],
+        tuple(
+            Carried(Kind.RELEASE, row.nonce, row.data, row.proof, row.grant, beside)
+            for row, beside in zip(sealed.rows, bodies, strict=True)
+        ),
+    )
+    assert world.recipient().check(frame, FRA, NOW) == 6
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_words_known_from_an_honest_release_do_not_help_a_spoilt_one(data: st.DataObject) -> None:
+    """Both in one frame: the claims of the second are those of the first, but for their end."""
+    world = make_world(STANDIN_SUITE)
+    inside = Inside(world, text_portion("alone"))
+    claims = encode(Claims, inside.claims)
+    begin = len(claims) - data.draw(st.sampled_from([2, 34, 60, 150]))
+    spoilt = claims[:begin] + spoil(data.draw, claims[begin:])
+    deliveries = [inside.honest, inside.deliver(spoilt)]
+    leaves = [Leaf(Kind.RELEASE, one.statement.nonce, one.statement.data) for one in deliveries]
+    signed = sign_batch(leaves, world.signer, NOW, stream_of("both"))
+    statements = tuple(
+        Carried(said.kind, said.nonce, said.data, said.proof, one.payload.grant, one.payload.bodies)
+        for said, one in zip(signed.statements, deliveries, strict=True)
+    )
+    frame = Frame(signed.batch, inside.honest.payload.batch_key, statements)
+    assert world.recipient().check(frame, FRA, NOW) >= 1
 
 
 def test_heads_and_words_that_repeat_are_told_apart_by_each_of_their_bytes() -> None:

@@ -242,7 +242,8 @@ class _Frame:
         version, bulletin, originator, created, own, expires, count = self._manifest.unpack_from(manifest)
         _need(version == 1 and originator == self._sender and own == urgency and self._at < expires)
         _need(count in SLOT_COUNTS and len(manifest) == self._manifest.size + 32 * count)
-        _need(max(slots) < count and len(set(slots)) == len(slots))
+        # A slot that is out of range has no commitment in ``open``.
+        _need(len(set(slots)) == len(slots))
         return bulletin, created, expires
 
     def _read_portion(self, padded: bytes) -> tuple[Portion, bytes]:
