@@ -1,9 +1,9 @@
 """Processor time per release of encrypt, seal, open and receipts: readable code beside the batch loops.
 
-python -m bench.envelope [--rounds 7] [--sizes 1 16 64 256] [--recipients 1 30] [--content 2048] [--stand-in]
+python -m bench.envelope [--rounds 7] [--sizes 1 16 64 256] [--recipients 1 30] [--fake-suite]
 
 One thread, one portion a bulletin. Each figure is the least of all rounds, in µs a release (of ``encrypt``:
-a bulletin). ``--stand-in``: with the simulator's suite, whose signatures and encapsulations cost next to
+a bulletin). ``--fake-suite``: with the simulator's suite, whose signatures and encapsulations cost next to
 nothing: what is left is what the code costs for each release.
 
 "recipients 30": each bulletin goes to 30 recipients with the same portions; a batch of 16 is then rounded
@@ -61,7 +61,7 @@ from intelshare.envelope.batch_seal import SealedMany, seal_many
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, MemberCode, NodeUri
 from intelshare.instant import NEVER, SECOND, Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import (
     Leaf,
     Statement,
@@ -290,9 +290,9 @@ def main() -> None:
     parser.add_argument("--recipients", type=int, nargs="+", default=[1, 30])
     parser.add_argument("--content", type=int, default=2048)
     parser.add_argument("--steps", nargs="+", choices=sorted(STEPS), default=list(STEPS))
-    parser.add_argument("--stand-in", action="store_true")
+    parser.add_argument("--fake-suite", action="store_true")
     options = parser.parse_args()
-    suite = STANDIN_SUITE if options.stand_in else SUITE_1
+    suite = FAKE_SUITE if options.fake_suite else SUITE_1
     print(f"{'step':<10}{'recipients':>11}{'batch':>7}{'readable µs':>13}{'fast µs':>10}{'ratio':>8}")
     for recipients in options.recipients:
         world = World(suite, recipients, options.content)

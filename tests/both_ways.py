@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from intelshare.broker.frame import Carried, Frame
+from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Release
 from intelshare.crypto.suites import Suites

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from both_ways import Recipient
-from intelshare.broker.frame import Carried, Frame
+from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import (

@@ -1,6 +1,6 @@
 """The loops over batches say what the readable code says: the same bytes, and a yes only where it says yes.
 
-Both draw from one tape. The stand-in suite repeats its signatures and seals: all bytes can be compared.
+Both draw from one tape. The fake suite repeats its signatures and seals: all bytes can be compared.
 """
 
 from __future__ import annotations
@@ -57,10 +57,9 @@ from intelshare.envelope.batch_open import open_many
 from intelshare.envelope.batch_seal import SealedMany, seal_many
 from intelshare.envelope.construct import sealed_digest
 from intelshare.errors import EnvelopeError, IntelshareError
-from intelshare.ids import Digest, LeafId, ManifestDigest
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Digest, LeafId, ManifestDigest, ReleaseNumber
 from intelshare.instant import NEVER, Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import Leaf, read_batch, sign_batch, verify
 from intelshare.statement.batch import leaf_ids, sign_many, verify_many
 from intelshare.statement.batch_receipts import Answer, encode_receipts, read_receipts
@@ -168,9 +167,7 @@ EVIDENCE = st.builds(
     proof=st.just(bytes(257)),
     batch=st.binary(max_size=9),
 )
-KEYS = {
-    member: make_key(f"seal/{member}", member, KeyUse.SEALING, STANDIN_SUITE) for member in (USA, DEU, ITA)
-}
+KEYS = {member: make_key(f"seal/{member}", member, KeyUse.SEALING, FAKE_SUITE) for member in (USA, DEU, ITA)}
 SOUND = st.binary(min_size=32, max_size=32).map(Digest)
 ABSURD = st.one_of(SOUND, st.sampled_from([b"", bytes(31)]).map(Digest))
 
@@ -223,9 +220,9 @@ def clearances(draw: st.DrawFn) -> list[Cleared]:
 def test_releases_are_sealed_to_the_same_bytes(
     cleared: list[Cleared], receipts: int, last: int, head: int, without_tip: bool
 ) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     tips = {
-        member: Tip(INCARNATION, Number(last), LeafId(bytes(head)))
+        member: Tip(INCARNATION, ReleaseNumber(last), LeafId(bytes(head)))
         for member in (USA, DEU, *(() if without_tip else (ITA,)))
     }
     others = [Leaf(Kind.RECEIPT, bytes([number]) * 16, b"said") for number in range(receipts)]
@@ -258,17 +255,17 @@ def test_a_batch_that_the_loop_can_seal_is_not_sealed_by_the_readable_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr("intelshare.envelope.batch_seal.seal")
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     bulletin = world.encrypt(text_portion("one"), text_portion("two"))
     tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
     sealed = seal_many([world.clear(bulletin)] * 3, world.signer, NOW, stream_of("seal"), tips=tips)
     assert [row.number for row in sealed.rows] == [1, 2, 3]
-    assert sealed.tips[USA] == Tip(INCARNATION, Number(3), sealed.rows[2].leaf)
+    assert sealed.tips[USA] == Tip(INCARNATION, ReleaseNumber(3), sealed.rows[2].leaf)
 
 
 @pytest.mark.parametrize("count", [0, 257])
 def test_no_release_and_too_many_are_refused_alike(count: int) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     cleared = [world.clear(world.encrypt(text_portion("one")))] * count
     tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
     with pytest.raises(EnvelopeError) as refused:
@@ -295,7 +292,7 @@ ANSWERS = st.lists(
 def test_receipts_are_written_signed_and_read_alike(
     data: st.DataObject, answers: list[Answer], at: Instant
 ) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     records = [Receipt(USA, one.leaf, one.status, one.codes, at) for one in answers]
     slow = outcome(lambda: [encode(Receipt, one) for one in records])
     written = outcome(lambda: encode_receipts(USA, answers, at))
@@ -324,8 +321,27 @@ def test_receipts_are_written_signed_and_read_alike(
             assert row == (proved.leaf, read.leaf, read.status, read.codes, read.decided_at)
 
 
+def test_receipts_for_others_and_with_codes_that_are_not_there_are_not_read() -> None:
+    world = make_world(FAKE_SUITE)
+    answers = [Answer(LeafId(bytes(32)), ReceiptStatus.READ, codes) for codes in ((), ("X",))]
+    honest, others = (encode_receipts(member, answers, NOW) for member in (USA, DEU))
+    told = [*honest, *others, honest[0][:-9] + b"\1" + honest[0][-8:]]
+    leaves = [Leaf(Kind.RECEIPT, bytes(16), data) for data in told]
+    signed = sign_batch(leaves, world.signer, NOW, tape("sign"))
+    lookups: Any = {"trust": world.trust, "suites": world.suites, "roots": world.roots}
+    verified = verify_many(signed.batch, Kind.RECEIPT, signed.statements, FRA, NOW, **lookups)
+    assert verified is not None
+    read = [row is not None for row in read_receipts(verified, USA)]
+    assert read == [True, True, False, False, False]
+
+
+def test_a_receipt_for_no_digest_is_not_written() -> None:
+    with pytest.raises(EnvelopeError):
+        encode_receipts(USA, [Answer(LeafId(bytes(31)), ReceiptStatus.READ)], NOW)
+
+
 def test_statements_of_another_kind_are_not_read_as_receipts() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     (data,) = encode_receipts(USA, [Answer(LeafId(bytes(32)), ReceiptStatus.READ)], NOW)
     signed = sign_batch([Leaf(Kind.RECALL, bytes(16), data)], world.signer, NOW, tape("sign"))
     lookups: Any = {"trust": world.trust, "suites": world.suites, "roots": world.roots}

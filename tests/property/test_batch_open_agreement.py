@@ -28,7 +28,7 @@ from envelope_world import (
     stream_of,
     text_portion,
 )
-from intelshare.broker.frame import Carried, Frame
+from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.crypto.aead import seal_once
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import Domain, digest, sha256, u32, u64
@@ -44,7 +44,7 @@ from intelshare.envelope.seal import frame_grant
 from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.ids import LeafId
 from intelshare.instant import Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import Leaf, VerifiedRoots, batch_message, read_batch, sign_batch
 from intelshare.statement.batch import LEAF_HEADS, VerifiedMany, verify_many
 from intelshare.statement.tree import climb, grow, prove_all
@@ -84,7 +84,7 @@ HONEST = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(HONEST)
 def test_an_honest_frame_is_opened_whole_by_the_loop(bulletins: list[list[Portion]]) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     assert world.recipient().check(frame_of(world, bulletins), FRA, NOW) == len(bulletins)
 
 
@@ -120,7 +120,7 @@ def test_proofs_of_a_batch_hold_together_exactly_where_each_holds_alone(
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_frame_that_is_spoilt_on_the_way_is_judged_alike(data: st.DataObject) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     frame = frame_of(world, FRAME)
     statements = list(frame.statements)
     for _ in range(data.draw(st.integers(1, 2))):
@@ -167,7 +167,7 @@ RELEASES: Final[list[dict[str, Any]]] = [
 
 @pytest.mark.parametrize("changed", RELEASES, ids=lambda changed: next(iter(changed)))
 def test_a_release_with_one_field_changed_and_signed_is_judged_alike(changed: dict[str, Any]) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world)
     delivery = signed_again(world, inside.honest, **changed)
     if "prev" in changed:  # the stream's question, not the envelope's
@@ -192,7 +192,7 @@ MANIFESTS: Final[list[tuple[dict[str, Any], str]]] = [
 def test_a_manifest_with_one_field_changed_and_signed_is_judged_alike(
     changed: dict[str, Any], code: str
 ) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world)
     manifest = encode(Manifest, replace(decode(Manifest, inside.bulletin.manifest), **changed))
     padded = [pad(encode(Portion, text_portion(text)), 256) for text in ("first", "second")]
@@ -201,7 +201,7 @@ def test_a_manifest_with_one_field_changed_and_signed_is_judged_alike(
 
 @pytest.mark.parametrize("count", [0, 15, 17, 32, 257])
 def test_a_manifest_of_no_allowed_size_is_judged_alike(count: int) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world)
     honest = inside.bulletin.manifest
     start = len(honest) - 16 * 32 - 2
@@ -254,14 +254,14 @@ def spoilt_inside(data: st.DataObject, inside: Inside) -> Delivery:
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_release_that_its_originator_spoilt_is_judged_alike(data: st.DataObject) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     delivery = spoilt_inside(data, Inside(world))
     with suppress(IntelshareError):
         world.receive(delivery)  # checks that both agree
 
 
 def test_a_release_that_carries_consents_is_left_to_the_readable_code() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world)
     carried = Evidence(Kind.CONSENT, bytes(16), b"said", bytes(257), b"batch")
     opened = world.receive(inside.claimed(consents=(carried,)))  # which checks that the loop says nothing
@@ -269,7 +269,7 @@ def test_a_release_that_carries_consents_is_left_to_the_readable_code() -> None:
 
 
 def test_a_secret_that_is_too_short_opens_nothing_though_all_was_made_for_it() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world)
     first, second = inside.bulletin.portions
     slot, padded, short = second.slot, pad(encode(Portion, text_portion("second")), 256), second.secret[:31]
@@ -300,7 +300,7 @@ def test_a_secret_that_is_too_short_opens_nothing_though_all_was_made_for_it() -
 
 
 def test_a_slot_that_is_granted_twice_opens_nothing() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world)
     granted, secret, body = inside.claims.granted[0], inside.secrets[:32], inside.honest.payload.bodies[0]
     claims = encode(Claims, replace(inside.claims, granted=(granted, granted)))
@@ -309,7 +309,7 @@ def test_a_slot_that_is_granted_twice_opens_nothing() -> None:
 
 
 def test_a_release_signed_as_another_kind_is_opened_by_nobody() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     sent = world.send("hello")
     leaf = Leaf(Kind.RECALL, sent.statement.nonce, sent.statement.data)
     signed = sign_batch([leaf], world.signer, NOW, stream_of("recall"))
@@ -327,7 +327,7 @@ def test_a_statement_of_another_length_proves_nothing_though_it_was_signed_so(
     nonce: int, siblings: int
 ) -> None:
     """What only a malicious signer can do: the tree above a leaf of its making, one level more or less."""
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     drawn, data = bytes(nonce), world.send("hello").statement.data
     root = sha256(LEAF_HEADS[Kind.RELEASE] + drawn + u64(len(data)) + data)
     for sibling in (*[bytes(32)] * min(siblings, 8), *[b""] * (8 - siblings)):
@@ -343,7 +343,7 @@ def test_a_statement_of_another_length_proves_nothing_though_it_was_signed_so(
 
 
 def test_releases_of_one_bulletin_and_of_other_words_are_told_apart() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     one = world.encrypt(text_portion("one"), seed="one")
     two = world.encrypt(text_portion("one"), text_portion("two"), seed="two")
     cleared = [world.clear(bulletin) for bulletin in (one, two, one, two)]
@@ -366,7 +366,7 @@ def test_releases_of_one_bulletin_and_of_other_words_are_told_apart() -> None:
 @given(st.data())
 def test_words_known_from_an_honest_release_do_not_help_a_spoilt_one(data: st.DataObject) -> None:
     """Both in one frame: the claims of the second are those of the first, but for their end."""
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     inside = Inside(world, text_portion("alone"))
     claims = encode(Claims, inside.claims)
     begin = len(claims) - data.draw(st.sampled_from([2, 34, 60, 150]))
@@ -384,14 +384,14 @@ def test_words_known_from_an_honest_release_do_not_help_a_spoilt_one(data: st.Da
 
 def test_heads_and_words_that_repeat_are_told_apart_by_each_of_their_bytes() -> None:
     """A label that begins as another, and portions of every length about the floor of padding."""
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     labels = ("(S)", "(S//REL TO USA)", "(S)", "(U)", "(S//REL TO USA, FRA)")
     bulletins = [[text_portion("x" * (180 + 7 * n), label)] for n, label in enumerate(labels * 4)]
     assert world.recipient().check(frame_of(world, bulletins), FRA, NOW) == 20
 
 
 def test_only_this_code_makes_what_was_verified_or_opened() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     batch = read_batch(frame_of(world, FRAME).batch)
     with pytest.raises(TypeError):
         VerifiedMany(batch, world.signer.record, Kind.RELEASE, (), (), object())

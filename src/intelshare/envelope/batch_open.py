@@ -47,8 +47,16 @@ from intelshare.envelope.open import Opener
 from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, padded_length
 from intelshare.envelope.seal import MAX_RELEASE
 from intelshare.errors import IntelshareError
-from intelshare.ids import BulletinId, Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import (
+    BulletinId,
+    Digest,
+    Incarnation,
+    KeyId,
+    LeafId,
+    ManifestDigest,
+    MemberCode,
+    ReleaseNumber,
+)
 from intelshare.instant import Instant
 from intelshare.statement.batch import VerifiedMany
 
@@ -91,7 +99,7 @@ class OpenedRow(NamedTuple):
 
     leaf: LeafId
     incarnation: Incarnation
-    number: Number
+    number: ReleaseNumber
     prev: LeafId
     precedence: Precedence
     md: ManifestDigest

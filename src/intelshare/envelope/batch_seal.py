@@ -50,8 +50,7 @@ from intelshare.envelope.heads import (
 from intelshare.envelope.padding import GRANT_FLOOR, padded_length
 from intelshare.envelope.seal import MAX_RELEASE, Cleared, ClearedPortion, SealedBatch, Tip, seal
 from intelshare.errors import IntelshareError
-from intelshare.ids import KeyId, LeafId, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import KeyId, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.statement import NONCE_LENGTH, Leaf, Statement, leaf_id
 from intelshare.statement.batch import LEAF_HEADS, sign_many
@@ -68,7 +67,7 @@ class SealedRow(NamedTuple):
     """A signed release: what is kept of it and what travels, but for the bodies, which the caller has."""
 
     leaf: LeafId
-    number: Number
+    number: ReleaseNumber
     nonce: bytes
     data: bytes
     proof: bytes
@@ -169,7 +168,7 @@ def seal_many(
     return SealedMany(
         signed.batch,
         [
-            SealedRow(leaf, Number(number), nonce, data, proof, grant)
+            SealedRow(leaf, ReleaseNumber(number), nonce, data, proof, grant)
             for (leaf, number, nonce, data, grant), proof in zip(made, proofs, strict=False)
         ],
         [
@@ -219,7 +218,7 @@ def _releases(
         heads[recipient] = number, leaf
         made.append(_Made(leaf, number, nonce, data, grant))
     moved = {
-        recipient: Tip(tips[recipient].incarnation, Number(number), leaf)
+        recipient: Tip(tips[recipient].incarnation, ReleaseNumber(number), leaf)
         for recipient, (number, leaf) in heads.items()
     }
     return made, keys, moved
