@@ -5,8 +5,7 @@ so that every refusal is decided in one place, with the codes of one place. None
 usual than this loop reads: carried consents, or a bulletin of somebody else than the signer. A row says
 nothing about check 9 (the stream) and check 12's end (the same bulletin as before): the caller's, as ever.
 
-    release     s origin ‖ u64 incarnation ‖ s recipient ‖ u64 number ‖ prev ‖ u8 precedence ‖ u64 deliver-by
-                ‖ kem key id ‖ grant digest ‖ sealed           one ``struct``: origin and recipient are known
+    release     one ``struct``, as in ``batch_seal``: origin and recipient are known
     claims      u16 length ‖ manifest ‖ s recipient ‖ u16 1 ‖ u32 slot ‖ words ‖ decision ‖ 00 00
                 words = citations ‖ obligations ‖ s banner ‖ L supersedes ‖ L reply
     manifest    u16 1 ‖ bulletin id ‖ s originator ‖ u64 created ‖ u8 precedence ‖ u64 expires ‖ L<[32]>
@@ -75,12 +74,9 @@ class Beside(Protocol):
     """What came beside a release."""
 
     @property
-    def grant(self) -> bytes:
-        """The sealed grant."""
-
+    def grant(self) -> bytes: ...
     @property
-    def bodies(self) -> Sequence[bytes]:
-        """The sealed portions."""
+    def bodies(self) -> Sequence[bytes]: ...
 
 
 class Words(NamedTuple):
@@ -136,13 +132,9 @@ class OpenedMany:
 
 
 def open_many(
-    verified: VerifiedMany,
-    beside: Sequence[Beside],
-    batch_key: bytes,
-    member: MemberCode,
-    at: Instant,
+    verified: VerifiedMany, beside: Sequence[Beside], batch_key: bytes, member: MemberCode, at: Instant,
     opener: Opener,
-) -> OpenedMany:
+) -> OpenedMany:  # fmt: skip
     """Open what ``verified`` proved for this member; ``beside`` in the order of its statements.
 
     Raises nothing for what a peer may send; ValueError for another number of ``beside``.
@@ -150,12 +142,12 @@ def open_many(
     frame = _Frame(verified, batch_key, member, at, opener)
     rows: list[OpenedRow | None] = []
     for leaf, told, payload in zip(verified.leaves, verified.told, beside, strict=True):
-        row = None
+        row: OpenedRow | None = None
         if leaf is not None and frame.usable:
             try:
                 row = frame.open(leaf, told.nonce, told.data, payload.grant, payload.bodies)
             except (IntelshareError, LookupError, ValueError, struct.error):
-                row = None
+                row = None  # ``open`` says why
         rows.append(row)
     return OpenedMany(tuple(rows), _MADE_HERE)
 
