@@ -85,6 +85,8 @@ class Answering:
     recipient: MemberCode
     grant: bool
     until: Instant
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ def answer(node: Node, view: View, answering: Answering, now: Instant, random: R
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
     """
     officer = need_role(view, answering.user, "releasing-officer")
-    shown = only_one(received(node, view, answering.bulletin, officer, now), answering.bulletin)
+    found = received(node, view, answering.bulletin, officer, now, answering.originator)
+    shown = only_one(found, answering.bulletin, answering.originator)
     row = view.get(CONSENT, shown.row.md, answering.recipient, shown.row.sender)
     if row is None or row.own or not sees(shown, row):
         raise DeliveryError(

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.node import Node
-from intelshare.broker.read import Shown, show
+from intelshare.broker.read import Shown, received, show
 from intelshare.broker.register import need_role
+from intelshare.broker.stored import only_one
 from intelshare.broker.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
 from intelshare.broker.transaction import Transaction
 from intelshare.errors import DeliveryError
@@ -41,6 +42,8 @@ class Meeting:
     user: UserUri
     bulletin: str
     obligation: str
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +94,19 @@ def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now
 
 def meet_duty(node: Node, view: View, meeting: Meeting, now: Instant, random: Random) -> Plan[DutyRow]:
     """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    reader = need_role(view, meeting.user, "analyst", "releasing-officer")
     found = [
-        line
-        for line in duties(node, view, meeting.user, True, now)
-        if line.inbox.bulletin.hex().startswith(meeting.bulletin.lower())
-        and line.row.obligation == meeting.obligation
+        (member, row)
+        for member, shown in received(node, view, meeting.bulletin, reader, now, meeting.originator)
+        if (row := view.get(DUTY, shown.row.md, meeting.obligation)) is not None
     ]
-    if len(found) != 1 or len(meeting.bulletin) < 4:
+    if not found:
         raise DeliveryError(
-            "NOT_FOUND" if not found else "INPUT_INVALID",
-            f"there is not exactly one such duty: {meeting.obligation} of {meeting.bulletin}",
-            hint="`intelshare obligations` lists them; give more digits of the id",
+            "NOT_FOUND",
+            f"there is no obligation {meeting.obligation} of a bulletin {meeting.bulletin}",
+            hint="`intelshare obligations list` shows them",
         )
-    row = found[0].row
+    row = only_one(found, meeting.bulletin, meeting.originator)
     if row.done:
         return Plan((), row)
     tx = Transaction(node, view, now, random)

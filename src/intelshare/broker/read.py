@@ -16,14 +16,14 @@ from intelshare.broker.frame import rank
 from intelshare.broker.judge import banner_of
 from intelshare.broker.node import Node
 from intelshare.broker.register import need_role
-from intelshare.broker.stored import id_range, only_one, read_secret
+from intelshare.broker.stored import MAX_ALIKE, id_range, only_one, read_secret
 from intelshare.broker.tables import INBOX, PORTION, READER, InboxRow, PortionRow, ReaderRow, UserRow
 from intelshare.broker.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import UserUri
+from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
 from intelshare.policy import ReadRequest, decide, read_decision
@@ -36,10 +36,12 @@ READ_RECEIPT = "read-receipt"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A user asks for a bulletin by the beginning of its id."""
+    """A user asks for a bulletin by the beginning of its id, and by its originator where two share the id."""
 
     user: UserUri
     bulletin: str
+    originator: str = ""
+    """Empty: whoever has one of that id, if it is one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,15 @@ class Opened:
 
 
 def read(node: Node, view: View, reading: Reading, now: Instant, random: Random) -> Plan[Opened]:
-    """Open a bulletin for a reader. Raises DeliveryError NOT_FOUND, also for what it may not see."""
+    """Open a bulletin for a reader.
+
+    Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
+    """
     user = need_role(view, reading.user, "analyst", "releasing-officer")
-    visible = received(node, view, reading.bulletin, user, now)
+    visible = received(node, view, reading.bulletin, user, now, reading.originator)
     if not visible:
         _say_if_destroyed(view, reading)
-    shown = only_one(visible, reading.bulletin)
+    shown = only_one(visible, reading.bulletin, reading.originator)
     row = shown.row
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
@@ -98,13 +103,19 @@ def read(node: Node, view: View, reading: Reading, now: Instant, random: Random)
     return tx.plan(Opened(shown, tx.effects()))
 
 
-def received(node: Node, view: View, given: str, user: UserRow, now: Instant) -> list[Shown]:
-    """The received bulletins whose id starts so and of which this user may see something.
+def received(
+    node: Node, view: View, given: str, user: UserRow, now: Instant, originator: str = ""
+) -> list[tuple[MemberCode, Shown]]:
+    """The received bulletins whose id starts so and of which this user may see something, with their
+    originators (empty ``originator``: of all), as ``only_one`` takes them.
 
     Raises DeliveryError NOT_FOUND for what is no id.
     """
-    rows = _by_id(view, *id_range(given))
-    return [one for row in rows if (one := show(node, view, row, user, now)) is not None]
+    return [
+        (row.originator, shown)
+        for row in _starting(view, given, originator)
+        if (shown := show(node, view, row, user, now)) is not None
+    ]
 
 
 def _say_if_destroyed(view: View, reading: Reading) -> None:
@@ -112,7 +123,7 @@ def _say_if_destroyed(view: View, reading: Reading) -> None:
 
     Raises DeliveryError NOT_FOUND.
     """
-    for row in _by_id(view, *id_range(reading.bulletin)):
+    for row in _starting(view, reading.bulletin, reading.originator):
         if row.gone and view.get(READER, reading.user, row.md) is not None:
             reason = reason_of(view, row)
             raise DeliveryError(
@@ -195,9 +206,13 @@ def _shown(
     )
 
 
-def _by_id(view: View, low: bytes, high: bytes) -> Sequence[InboxRow]:
-    """Rows whose bulletin id lies in (low, high], whoever originated them."""
-    rows = view.find(INBOX, "id", after=(low,), limit=1000)
+def _starting(view: View, given: str, originator: str) -> Sequence[InboxRow]:
+    """Rows whose bulletin id starts with these digits; with an originator only those of that member."""
+    low, high = id_range(given)
+    if originator:
+        rows = view.find(INBOX, "bulletin", originator, after=(low,), limit=MAX_ALIKE)
+    else:
+        rows = view.find(INBOX, "id", after=(low,), limit=MAX_ALIKE)
     return [row for row in rows if row.bulletin <= high]
 
 

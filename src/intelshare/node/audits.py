@@ -43,6 +43,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
             request.index,
             request.bulletin,
             request.statement,
+            request.originator,
         )
         file = await links.over_logs(lambda view: prove_entries(shell.node, view, wanted, _documents(shell)))
         return pb.FileResponse(text=write(file))

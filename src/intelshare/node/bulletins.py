@@ -73,7 +73,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return lambda view: count(shell.node, view, caller.user, shell.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        shown = (await links.act(read, Reading(caller.user, request.id))).value.shown
+        shown = (await links.act(read, Reading(caller.user, request.id, request.originator))).value.shown
         row = shown.row
 
         def around(view: View) -> Context:
@@ -169,6 +169,7 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
             ),
             request.supersedes.lower(),
             request.in_reply_to.lower(),
+            request.in_reply_to_from,
         ),
     )
 

@@ -23,7 +23,9 @@ def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def answer_(caller: UserCaller, said: pb.ConsentAnswer) -> pb.ConsentResponse:
         until = Instant(said.until or NEVER)
-        answering = Answering(caller.user, said.id, MemberCode(said.recipient), said.grant, until)
+        answering = Answering(
+            caller.user, said.id, MemberCode(said.recipient), said.grant, until, said.originator
+        )
         done = await links.act(answer, answering)
         return _response(done.value.lines, shell.now())
 

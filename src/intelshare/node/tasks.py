@@ -29,7 +29,7 @@ def tasks(shell: Shell, _: Links) -> Mapping[str, Answer]:
         return pb.ObligationsResponse(entries=[_duty(line, now) for line in lines])
 
     async def meet(caller: UserCaller, said: pb.MeetRequest) -> pb.ObligationEntry:
-        done = await shell.step(meet_duty, Meeting(caller.user, said.id, said.obligation))
+        done = await shell.step(meet_duty, Meeting(caller.user, said.id, said.obligation, said.originator))
         now, row = shell.now(), done.value
         lines = shell.store.query(lambda view: duties(shell.node, view, caller.user, True, now))
         return next(_duty(line, now) for line in lines if line.row == row)

@@ -171,7 +171,7 @@ def _approve(doing: _Doing) -> None:
 def _read(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(INBOX, "newest", limit=6))
     if row is not None:
-        reading = Reading(doing.user("b"), row.bulletin.hex())
+        reading = Reading(doing.user("b"), row.bulletin.hex(), row.originator)
 
         def opened(answer: Any) -> None:
             doing.oracle.opened(doing.process, answer.shown.row)
@@ -260,7 +260,9 @@ def _consent_answer(doing: _Doing) -> None:
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if row is not None and held is not None:
         grant = row.state == State.ASKED and doing.act.what // 5 % 4 > 0
-        answering = Answering(doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER)
+        answering = Answering(
+            doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER, held.originator
+        )
         doing.perform("answer", answering)
 
 
@@ -268,7 +270,7 @@ def _report(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(DUTY, "due", 0))
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if held is not None:
-        meeting = Meeting(doing.user("b"), held.bulletin.hex(), row.obligation)
+        meeting = Meeting(doing.user("b"), held.bulletin.hex(), row.obligation, held.originator)
         doing.perform("report", meeting, then=lambda _: None)
 
 
