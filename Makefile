@@ -1,7 +1,7 @@
 # The door to every chore. PY is the environment that `make env` makes.
 PY ?= .venv/bin/python
 
-.PHONY: env lock lint types imports test check proto agree prove bench bench-envelope bench-policy sim demo
+.PHONY: env lock lint types imports test test-timed check proto agree prove bench bench-envelope bench-policy sim demo
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -25,7 +25,10 @@ imports:        ## rooms import one way
 test:           ## what the README calls
 	$(PY) -m pytest
 
-check: lint types imports test   ## all that CI checks
+test-timed:     ## limits that are promises, on a machine that does nothing else
+	$(PY) -m pytest -n 0 -m timed
+
+check: lint types imports test test-timed   ## all that CI checks
 
 proto:          ## regenerate src/intelshare/wire/v1 from proto/
 	PATH="$$(dirname $(PY)):$$PATH" $(PY) -m grpc_tools.protoc -Iintelshare/wire/v1=proto/intelshare/v1 --python_out=src \

@@ -6,14 +6,15 @@ import asyncio
 import io
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+import waits
 from intelshare.broker.tables import TABLES, UserRow
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, issue_user, to_pem
@@ -42,14 +43,41 @@ def now() -> Instant:
     return Instant(time.time_ns() // 1000)
 
 
-@dataclass
+_running: list[Site] = []
+"""Sites whose nodes run in this process now."""
+
+
+class EventLog(io.StringIO):
+    """What a node logs. Who listens is woken by every line, whichever thread writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listening: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def write(self, text: str, /) -> int:
+        for loop, event in self._listening:
+            loop.call_soon_threadsafe(event.set)
+        return super().write(text)
+
+    @contextmanager
+    def waking(self, event: asyncio.Event) -> Iterator[None]:
+        """Within the block this event of the running loop is set by every line."""
+        one = (asyncio.get_running_loop(), event)
+        self._listening.append(one)
+        try:
+            yield
+        finally:
+            self._listening.remove(one)
+
+
+@dataclass(eq=False)
 class Site:
     """One member's data folder, and its node while it runs."""
 
     code: str
     root: Path
     founded: Founded
-    log: io.StringIO = field(default_factory=io.StringIO)
+    log: EventLog = field(default_factory=EventLog)
     node: RunningNode | None = None
 
     @property
@@ -59,10 +87,12 @@ class Site:
 
     async def start(self, **options: Any) -> RunningNode:
         self.node = await start_node(self.root, lambda: PASSPHRASE, make_logger(self.log), **options)
+        _running.append(self)
         return self.node
 
     async def stop(self) -> None:
         if self.node is not None:
+            _running.remove(self)
             await self.node.stop()
             self.node = None
 
@@ -149,14 +179,32 @@ async def introduce(one: Site, other: Site) -> None:
             )
 
 
-async def until(condition: Any, seconds: float = 10.0) -> Any:
-    """Wait until a condition (a function, may be async) is true; its value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if asyncio.iscoroutine(value):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < end, "did not come true in time"
-        await asyncio.sleep(0.02)
+async def until(condition: Callable[[], Any], what: str = "") -> Any:
+    """Wait until a condition (a function, may be async) is true; its value.
+
+    It is tried again whenever a node that runs has committed or logged.
+    """
+    changed = asyncio.Event()
+    telling = [asyncio.create_task(_tell(site, changed)) for site in _running]
+    try:
+        return await waits.until(condition, changed, seen=_seen, what=what)
+    finally:
+        for task in telling:
+            task.cancel()
+        await asyncio.gather(*telling, return_exceptions=True)
+
+
+async def _tell(site: Site, changed: asyncio.Event) -> None:
+    with site.log.waking(changed), site.running.shell.listening() as written:
+        while True:
+            await written.wait()
+            written.clear()
+            changed.set()
+
+
+def _seen() -> Iterator[str]:
+    """Health and links of every node that runs, and the end of its log."""
+    for site in _running:
+        shell, links = site.running.shell, site.running.links.by_member()
+        state = f"{site.code}: health {sorted(shell.health.codes)}, linked to {sorted(links)}"
+        yield from waits.tail(state, site.log.getvalue())

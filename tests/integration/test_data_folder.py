@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from intelshare.errors import StoreError
 from intelshare.store.folder import lock
 from intelshare.store.sidecar import Sidecar, compare, read_sidecar, write_sidecar
+from processes import ended, process
 
 ROOT = bytes(range(32))
 
@@ -26,25 +26,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 _HOLDER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from intelshare.store.folder import lock
 held = lock(Path(sys.argv[1]))
 print("held", flush=True)
-time.sleep(60)
+signal.pause()
 """
 
 
 def test_a_second_process_is_told_who_holds_the_folder_and_a_dead_one_holds_nothing(folder: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", _HOLDER, str(folder)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(StoreError, match=f"process {holder.pid} ") as raised:
-        lock(folder)
-    assert raised.value.code == "DATA_LOCKED"
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    holder.stdout.close()
+    with process([sys.executable, "-c", _HOLDER, folder], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match=f"process {holder.pid} ") as raised:
+            lock(folder)
+        assert raised.value.code == "DATA_LOCKED"
+        holder.kill()
+        ended(holder)
     assert (folder / "lock").exists()
     lock(folder).release()
 

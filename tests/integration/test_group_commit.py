@@ -17,6 +17,7 @@ from intelshare.broker.submit import Submission, submit
 from intelshare.ids import UserUri
 from intelshare.node.renewal import directory_signer
 from intelshare.node.shell import Shell
+from intelshare.patience import patient
 from intelshare.ports import Durable, Plan
 from intelshare.trust import renew_directory
 from node_world import LABEL, Site
@@ -30,7 +31,7 @@ async def commits_of(shell: Shell, ask: Callable[[], list[Wait]]) -> tuple[int, 
 
     def hold(*_: object) -> Plan[None]:
         held.set()
-        release.wait(10)
+        assert release.wait(patient(10))
         return Plan((), None, last=True)
 
     holding = asyncio.ensure_future(shell.step(hold))

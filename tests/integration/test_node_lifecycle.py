@@ -21,6 +21,7 @@ from typing import Any
 import apsw
 import pytest
 
+import processes
 from intelshare.broker.register import SetUser, set_user
 from intelshare.broker.tables import TABLES, UserRow
 from intelshare.errors import IntelshareError, StoreError
@@ -31,6 +32,7 @@ from intelshare.node.run import start_node
 from intelshare.node.settings import read_settings, write_settings
 from intelshare.node.shell import Shell
 from intelshare.node.sidecar import standing
+from intelshare.patience import patient
 from intelshare.ports import Plan
 from intelshare.store.sidecar import read_sidecar
 from intelshare.store.sqlite import open_store
@@ -52,16 +54,9 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def process(site: Site) -> Iterator[subprocess.Popen[bytes]]:
-    started = spawn(site)
-    yield started
-    started.kill()
-    started.wait()
-
-
-def spawn(site: Site) -> subprocess.Popen[bytes]:
-    with (site.root / "node.log").open("ab") as log:
-        command = [sys.executable, "-c", PROGRAM, str(site.root), PASSPHRASE.decode()]
-        return subprocess.Popen(command, stderr=log)
+    command = [sys.executable, "-c", PROGRAM, site.root, PASSPHRASE.decode()]
+    with (site.root / "node.log").open("ab") as log, processes.process(command, stderr=log) as started:
+        yield started
 
 
 async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, object]:
@@ -73,7 +68,7 @@ async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, obj
             return None
         return found if found["pid"] == process.pid else None
 
-    found: dict[str, object] = await until(read, 20)
+    found: dict[str, object] = await until(read, "the node to serve")
     return found
 
 
@@ -95,7 +90,7 @@ async def test_a_signal_stops_the_node_cleanly(
     await running(site, process)
     assert (site.root / "run.json").stat().st_mode & 0o777 == 0o600
     process.send_signal(number)
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(processes.ended, process) == 0
     assert not (site.root / "run.json").exists()
     assert sidecar(site)["clean"] is True
 
@@ -103,7 +98,7 @@ async def test_a_signal_stops_the_node_cleanly(
 async def test_after_a_kill_the_next_start_just_works(site: Site, process: subprocess.Popen[bytes]) -> None:
     first = await running(site, process)
     process.kill()
-    await asyncio.to_thread(process.wait)
+    await asyncio.to_thread(processes.ended, process)
     assert sidecar(site)["clean"] is False
     node = await site.start()
     try:
@@ -319,7 +314,7 @@ async def test_a_disk_that_became_read_only_ends_the_node_with_its_code(
     node = await site.start()
     disk = Disk(site.root, monkeypatch)
     disk.number = errno.EROFS
-    assert (await asyncio.wait_for(node.failed(), 15)).code == "DISK_ERROR"
+    assert (await asyncio.wait_for(node.failed(), patient(15))).code == "DISK_ERROR"
     disk.number = 0
     await site.stop()
 

@@ -3,7 +3,6 @@ and all goes on by itself when it is mended (promise P17)."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -60,12 +59,12 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     pair: tuple[Site, Site],
 ) -> None:
     fra, usa = pair
-    await becomes(fra, await sent(fra), "accepted")
+    first = await sent(fra)
+    await becomes(fra, first, "accepted")
     good = (fra.root / "treaties" / "gsa-fra-usa.toml").read_text()
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good + "nonsense = 1\n")
     await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
     waiting = await sent(fra)
-    await asyncio.sleep(1)
     assert await word(fra, waiting, "USA") == "queued"
     # Reception goes on, by the last good world.
     async with usa.client("a") as analyst:
@@ -74,7 +73,12 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     async def arrived() -> bool:
         return await word(usa, back.bulletin, "FRA") == "accepted"
 
-    await until(arrived)
+    await until(arrived, "FRA to accept")
+    # A statement of FRA that was made later has gone there, and its answer has come back.
+    async with fra.client("a") as analyst:
+        await analyst.bulletins.Recall(pb.RecallRequest(id=first.hex(), reason="wrong"))
+    await becomes(fra, first, "destroyed")
+    assert await word(fra, waiting, "USA") == "queued"
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good)
     await becomes(fra, waiting, "accepted")
     assert not fra.running.shell.health.codes

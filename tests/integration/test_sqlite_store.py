@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import stat
 import subprocess
 import sys
@@ -19,10 +18,13 @@ import pytest
 
 from intelshare.broker.tables import TABLES as BROKER_TABLES
 from intelshare.errors import StoreError
+from intelshare.patience import patient
 from intelshare.ports import Plan, Put, View
 from intelshare.store.migrate import differences, migrate
 from intelshare.store.sqlite import SqliteStore, open_store
+from processes import ended, process
 from store_tables import SCHEMA, TABLES, TALLY, THING, Tally, thing
+from waits import LIMIT
 
 
 @pytest.fixture
@@ -124,11 +126,11 @@ async def test_many_steps_share_one_commit(store: SqliteStore) -> None:
 
     def hold(_: View) -> Plan[None]:
         held.set()
-        release.wait(10)
+        assert release.wait(patient(LIMIT))
         return Plan((), None)
 
     waiting = [asyncio.ensure_future(store.perform(hold))]
-    await asyncio.to_thread(held.wait, 10)
+    assert await asyncio.to_thread(held.wait, patient(LIMIT))
     waiting += [asyncio.ensure_future(store.perform(put(thing("a", part)))) for part in range(100)]
     await asyncio.sleep(0)
     before = store.commits
@@ -144,7 +146,7 @@ async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteSto
     def question(view: View) -> tuple[Any, Any]:
         first = view.get(TALLY, "n")
         asked.set()
-        go_on.wait(10)
+        assert go_on.wait(patient(LIMIT))
         return first, view.get(TALLY, "n")
 
     slow = asyncio.ensure_future(asyncio.to_thread(store.query, question))
@@ -336,21 +338,21 @@ asyncio.run(main())
 
 async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
     acknowledged: set[int] = set()
-    child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(path)],
+    command = process(
+        [sys.executable, "-c", _CHILD, path],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[1]), *sys.path))},
         text=True,
     )
-    assert child.stdout is not None
-    for line in child.stdout:
-        acknowledged.add(int(line))
-        if len(acknowledged) >= 500:
-            child.send_signal(signal.SIGKILL)
-            break
-    acknowledged |= {int(line) for line in child.stdout if line.endswith("\n")}
-    child.stdout.close()
-    child.wait()
+    with command as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            acknowledged.add(int(line))
+            if len(acknowledged) >= 500:
+                child.kill()
+                break
+        acknowledged |= {int(line) for line in child.stdout if line.endswith("\n")}
+        ended(child)
     store = SqliteStore(path, TABLES, lambda _: None)
     kept = {row.part for row in store.query(lambda view: view.find(THING, "key", limit=1 << 30))}
     findings = list(store.scrub())
@@ -392,15 +394,19 @@ async def test_shredding_waits_for_a_reader_of_older_rows_and_holds_up_no_step(
     def slow(view: View) -> int:
         count = view.count(THING, "key")
         reading.set()
-        release.wait(20)
+        assert release.wait(patient(LIMIT))
         return count
 
     asked = asyncio.create_task(asyncio.to_thread(store.query, slow))
-    await asyncio.to_thread(reading.wait, 20)
+    assert await asyncio.to_thread(reading.wait, patient(LIMIT))
     await store.perform(put(thing("a", body=bytes(len(secret)))))
     shredding = asyncio.create_task(store.shred())
-    await asyncio.sleep(0.3)
-    await store.perform(put(thing("b")))
+    # Each is written after one more attempt to shred: both go through the one writer, in order.
+    for part in range(3):
+        before = store.commits
+        while store.commits == before and not shredding.done():
+            await asyncio.sleep(0.001)
+        await store.perform(put(thing("b", part)))
     assert not shredding.done()
     assert found(path, secret)
     release.set()

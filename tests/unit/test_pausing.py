@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from intelshare.node.pausing import pause
+from intelshare.patience import patient
 
 
 def test_a_cancel_that_comes_with_the_event_is_not_forgotten() -> None:
@@ -26,8 +27,8 @@ def test_a_cancel_that_comes_with_the_event_is_not_forgotten() -> None:
 def test_a_pause_ends_with_the_event_or_with_its_time() -> None:
     async def ends() -> None:
         event = asyncio.Event()
-        await asyncio.wait_for(pause(event, 0.01), 5)
+        await asyncio.wait_for(pause(event, 0.01), patient(5))
         event.set()
-        await asyncio.wait_for(pause(event, None), 5)
+        await asyncio.wait_for(pause(event, None), patient(5))
 
     asyncio.run(ends())

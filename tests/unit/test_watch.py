@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -18,8 +18,10 @@ from intelshare.broker.watch import Cursor, cursor_text, end_of_log, parse_curso
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
 from intelshare.node import watching
+from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, arrive, hand_over, met, send
+from waits import LIMIT
 
 LOW = user("USA", "low")
 
@@ -72,22 +74,35 @@ def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
         assert (len(page.matches), page.looked) == (count, count)
 
 
+class Looked(asyncio.Event):
+    """What a watch waits for; and who made it come waits until the watch has told all and waits again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waits = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self._waits.set()
+        return await super().wait()
+
+    async def looked_after_a_commit(self) -> None:
+        async with asyncio.timeout(patient(LIMIT)):
+            await self._waits.wait()
+            self._waits.clear()
+            self.set()
+            await self._waits.wait()
+
+
 def test_a_watch_is_silent_about_what_happens_above_its_reader(
     usa: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told where it is by the clock alone: an event for each hidden commit would count them."""
-    monkeypatch.setattr(watching, "BEAT", 0.5)
-    written = asyncio.Event()
-
-    @contextmanager
-    def listening() -> Any:
-        yield written
-
-    shell: Any = SimpleNamespace(
-        store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW, listening=listening
-    )
+    monkeypatch.setattr(watching, "BEAT", 1_000_000.0)
+    shell: Any = SimpleNamespace(store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW)
 
     async def events(who: Any) -> list[Any]:
+        written = Looked()
+        shell.listening = lambda: nullcontext(written)
         answer: Any = watching.watching(shell)["Watch"]
         stream = answer(SimpleNamespace(user=who), pb.WatchRequest())
         found: list[Any] = [await anext(stream)]
@@ -99,10 +114,8 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 
         task = asyncio.create_task(collect())
         for number in range(3):
-            await asyncio.sleep(0.05)
             _bring({"FRA": usa.peer, "USA": usa}, f"{who} {number}")  # type: ignore[attr-defined]
-            written.set()
-        await asyncio.sleep(0.1)
+            await written.looked_after_a_commit()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert usa.ask(end_of_log).place > before.place

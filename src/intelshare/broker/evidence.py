@@ -6,7 +6,7 @@ Shelves for each member, so that nobody can push out anything of another or of i
     contradictions   statements that do not go together; the first stay       MAX_CONTRADICTIONS
     settled          contradictions that an operator has looked at
 
-Nothing is counted or scanned when a frame is rejected: places on a shelf are numbers without a gap.
+Nothing is counted or scanned when a frame is rejected: places on the first shelf are numbers without a gap.
 """
 
 from __future__ import annotations
@@ -97,6 +97,15 @@ def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit,
     identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
     Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
     return identity
+
+
+def withdraw(tx: Transaction, identity: Digest) -> bool:
+    """Give up a contradiction that proved nothing; whether its alarm was still there."""
+    row = tx.get(EVIDENCE, identity)
+    if row is None or row.shelf != CONTRADICTIONS:
+        return False
+    tx.delete(EVIDENCE, identity)
+    return True
 
 
 def keep_fork(tx: Transaction, member: MemberCode, origin: NodeUri, carried: Carried, batch: bytes) -> None:

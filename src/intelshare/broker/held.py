@@ -22,25 +22,37 @@ RECENT: Final = 8
 """Of those the newest, none of which is thinned out."""
 
 MAX_CLAIMED: Final = 8
-"""Checkpoints of one node that wait for their path; more are rejected until it has come."""
+"""Checkpoints of one node that wait for their path; more of that log are rejected until it has come."""
 
 MAX_COSIGNED: Final = 1024
 
+MAX_SIZE: Final = (1 << 63) - 1
+"""Entries of a log: what the store can note."""
+
 
 class Held(IntEnum):
-    """What is known of a checkpoint: top of this module."""
+    """What is known of a checkpoint: top of ``broker.witness``."""
 
     CLAIMED = 0
     PROVED = 1
     BROKEN = 2
     HEARD = 3
     OWN = 4
+    DOUBTED = 5
+
+
+UNPROVED: Final = (Held.CLAIMED, Held.DOUBTED)
+"""Signed, and waiting for a path."""
+
+SIGNED: Final = (Held.PROVED, *UNPROVED)
+"""Signed by the log's own node, and not known to contradict anything."""
 
 
 def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
-    """The latest checkpoint that is held of a node, if there is one."""
-    rows = view.find(CHECKPOINT, "state", uri, Held.PROVED, limit=1)
-    return tuple(position_of(row) for row in rows)
+    """The latest checkpoint that a node has signed, if there is one: it counts before a path has come."""
+    rows = [row for state in SIGNED for row in view.find(CHECKPOINT, "state", uri, state, limit=1)]
+    newest = max(rows, key=lambda row: (row.at, row.size), default=None)
+    return (position_of(newest),) if newest is not None else ()
 
 
 def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
@@ -68,17 +80,29 @@ def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow 
 
 def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
     """The nearest longer checkpoint of the same log that its own node signed, or one of a log after it."""
-    signed = [row for row in rows if row.state in (Held.PROVED, Held.CLAIMED)]
+    signed = [row for row in rows if row.state in SIGNED]
     longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
-    after = [row for row in signed if row.incarnation != heard.incarnation and _is_after(row, heard)]
+    after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
     if longer:
         return min(longer, key=lambda row: row.size)
     return max(after, key=lambda row: row.at) if after else None
 
 
-def _is_after(row: CheckpointRow, heard: CheckpointRow) -> bool:
-    """Of two logs that one node signed itself it is asked which came first: a clock may have gone back."""
-    return heard.state != Held.HEARD or row.at >= heard.at
+def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
+    """The newest proved checkpoint of a log that was signed later: this one has come late."""
+    signed = signed_at(row)
+    after = [
+        other
+        for other in rows
+        if other.state == Held.PROVED and other.incarnation != row.incarnation and signed_at(other) > signed
+    ]
+    return max(after, key=lambda other: other.at, default=None)
+
+
+def present(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow | None:
+    """The longest checkpoint that is held of the log that grows now."""
+    signed = [row for row in rows if row.state in SIGNED and row.incarnation == incarnation]
+    return max(signed, key=lambda row: row.size, default=None)
 
 
 def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
@@ -93,7 +117,11 @@ def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
 
 
 def signed_at(row: CheckpointRow) -> Instant:
-    return decode(Batch, decode(Evidence, row.signed).batch).signed_at
+    return signed_at_of(decode(Evidence, row.signed))
+
+
+def signed_at_of(signed: Evidence) -> Instant:
+    return decode(Batch, signed.batch).signed_at
 
 
 def thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:

@@ -6,10 +6,15 @@ compare   what a peer says that it saw of others is held against what they showe
 remember  at a hello: what was not proved yet is asked for again; what the peer holds of the own log
 
     CLAIMED   signed, not yet proved        PROVED   follows from what was held before; cosigned
+    DOUBTED   claimed, and what was answered shows nothing: an alarm without proof, asked about again
     BROKEN    contradicts what was held: its node's further checkpoints are rejected, others' are not
     HEARD     another member says that it saw it        OWN   the last of the own log
 
-What contradicts itself stays as evidence that anybody can check (broker.evidence, docs/format.md).
+What is signed counts from its acknowledgement on, proved or not: hellos name it, and a log without it has
+forgotten it. A path proves one end only if the other is proved; it convicts whatever the two are. So hellos,
+checkpoints and paths may come in any order.
+
+What contradicts itself stays as evidence that anybody can check (broker.accusation, docs/format.md).
 """
 
 from __future__ import annotations
@@ -19,21 +24,33 @@ from collections.abc import Sequence
 
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
 from intelshare.audit.path import LogAsk, LogPath, Verdict, judge
-from intelshare.audit.records import EntryType, Witnessed
+from intelshare.broker.accusation import (
+    clear,
+    convict,
+    doubt,
+    forgot,
+    log_witnessed,
+    name_of,
+    narrow,
+    overrule,
+)
 from intelshare.broker.effects import Effects
 from intelshare.broker.evidence import CONTRADICTIONS, SETTLED, contradict
 from intelshare.broker.frame import Carried
 from intelshare.broker.held import (
     MAX_CLAIMED,
     MAX_COSIGNED,
+    MAX_SIZE,
+    UNPROVED,
     Held,
     ask_for,
-    both,
     ends,
     is_broken,
     longer,
     nearest,
+    of_later_log,
     position_of,
+    present,
     signed_at,
     thinned,
 )
@@ -62,8 +79,9 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     tx, said = inbound.tx, verified.read(Checkpoint)
     if not said.origin == verified.signer.node == inbound.uri:
         raise CryptoError("SIGNER_NOT_AUTHORISED", "the checkpoint names another node than its signing key")
-    if not said.size or len(said.cosigned) > MAX_COSIGNED:
-        raise malformed("Checkpoint", "it is of an empty log, or lists too many others")
+    sizes = [said.size, *(seen.size for seen in said.cosigned)]
+    if not said.size or max(sizes) > MAX_SIZE or len(said.cosigned) > MAX_COSIGNED:
+        raise malformed("Checkpoint", "no log is so long, or it is of an empty log, or lists too many others")
     batch = verified.batch
     signed = Evidence(Kind.CHECKPOINT, carried.nonce, carried.data, carried.proof, batch.raw)
     found = tx.get(CHECKPOINT, said.origin, said.incarnation, said.size)
@@ -92,26 +110,45 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> CheckpointRow:
     rows = tx.view.find(CHECKPOINT, "key", said.origin)
     proved = [row for row in rows if row.state == Held.PROVED]
-    if sum(row.state == Held.CLAIMED for row in rows) >= MAX_CLAIMED:
-        raise DeliveryError("RATE", f"{said.origin} has not proved its last {MAX_CLAIMED} checkpoints")
+    waiting = _make_room(tx, member, said, rows)
     row = CheckpointRow(
         said.origin, said.incarnation, said.size, said.root, member,
         Held.CLAIMED if proved else Held.PROVED, tx.now, -tx.now, encode(Evidence, signed),
     )  # fmt: skip
     tx.put(CHECKPOINT, row)
-    base = nearest(rows, row)
+    base = of_later_log(rows, row) or nearest(rows, row)
     if base is not None:
         tx.asks.append((member, ask_for(row, base)))
     else:
-        _log(tx, row, None)
-    for other in rows:
-        # What was never proved of a log that has ended is held against the log that follows it.
-        ended = other.state == Held.CLAIMED and other.incarnation != row.incarnation
-        if (other.state == Held.HEARD or ended) and longer([row], other) is not None:
-            tx.asks.append((member, ask_for(other, row)))
+        log_witnessed(tx, row, None)
+    heard = [other for other in rows if other.state == Held.HEARD and longer([row], other) is not None]
+    # What was never proved is held against what follows it, and asked for with each that comes.
+    tx.asks += [(member, ask_for(other, row)) for other in (*heard, *waiting)]
     for old in thinned([*proved, row]):
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
     return row
+
+
+def _make_room(
+    tx: Transaction, member: MemberCode, said: Checkpoint, rows: Sequence[CheckpointRow]
+) -> Sequence[CheckpointRow]:
+    """What waits for a path beside this one. Raises DeliveryError RATE.
+
+    At ``MAX_CLAIMED`` a log of which some wait is held back. The first of another log is not: only that can
+    show what became of the logs before. It takes the place of the newest but one.
+    """
+    waiting = sorted((row for row in rows if row.state in UNPROVED), key=lambda row: row.at)
+    if len(waiting) < MAX_CLAIMED:
+        return waiting
+    if any(row.incarnation == said.incarnation for row in waiting):
+        base = nearest(rows, waiting[-1])
+        if base is not None:
+            tx.asks.append((member, ask_for(waiting[-1], base)))
+        raise DeliveryError("RATE", f"{said.origin} has not proved its last {MAX_CLAIMED} checkpoints")
+    given_up = waiting.pop(-2)
+    clear(tx, given_up)
+    tx.delete(CHECKPOINT, given_up.origin, given_up.incarnation, given_up.size)
+    return waiting
 
 
 def prove(
@@ -129,30 +166,47 @@ def prove(
         led = judge(position_of(earlier), position_of(later), path)
     except IntelshareError:
         if Held.HEARD not in (earlier.state, later.state) and later.state != Held.BROKEN:
-            _break(tx, member, earlier, later, None)
+            doubt(tx, member, earlier, later)
         return tx.plan(tx.effects())
     if Held.HEARD in (earlier.state, later.state):
         _heard(tx, earlier, later, path, agrees=led.verdict is not Verdict.REWRITTEN)
     elif led.verdict is Verdict.REWRITTEN:
-        _break(tx, member, earlier, later, path)
+        convict(tx, member, earlier, later, path)
         _ask_older(tx, member, earlier, later, earlier.size - 1)
     elif led.verdict is Verdict.FORGOT:
         _forgot(tx, member, earlier, later, path, led.forgot)
         known = led.end.size if led.end.incarnation == earlier.incarnation else 0
         _ask_older(tx, member, earlier, later, known)
     elif later.state == Held.BROKEN:
-        _narrow(tx, earlier, later, path)
+        narrow(tx, earlier, later, path)
     else:
-        _grew(tx, earlier, later)
+        _grew(tx, member, earlier, later)
     return tx.plan(tx.effects())
 
 
-def _grew(tx: Transaction, earlier: CheckpointRow, later: CheckpointRow) -> None:
-    for row, other in ((later, earlier), (earlier, later)):
-        if row.state == Held.CLAIMED:
-            tx.put(CHECKPOINT, changed(row, state=Held.PROVED))
-            if row.incarnation != other.incarnation:
-                _log(tx, row, other)
+def _grew(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
+    """Either end is proved by the other, if that one is."""
+    if earlier.state == Held.PROVED and later.state in UNPROVED:
+        _proved(tx, member, later, earlier)
+    elif later.state == Held.PROVED and earlier.state in UNPROVED:
+        _mark_proved(tx, earlier, later)
+
+
+def _proved(
+    tx: Transaction, member: MemberCode, row: CheckpointRow, by: CheckpointRow, *, lost: int = 0
+) -> None:
+    """Now that this one is proved, those that wait can be proved by it."""
+    _mark_proved(tx, row, by, lost=lost)
+    for other in tx.view.find(CHECKPOINT, "key", row.origin):
+        if other.state in UNPROVED and other != row:
+            tx.asks.append((member, ask_for(other, row)))
+
+
+def _mark_proved(tx: Transaction, row: CheckpointRow, by: CheckpointRow, *, lost: int = 0) -> None:
+    clear(tx, row)
+    tx.put(CHECKPOINT, changed(row, state=Held.PROVED))
+    if lost or row.incarnation != by.incarnation or row.state == Held.DOUBTED:
+        log_witnessed(tx, row, by, forgot=lost)
 
 
 def _forgot(
@@ -164,42 +218,16 @@ def _forgot(
     count: int,
 ) -> None:
     """Memory was lost, and the later log says so: shown, never held against it."""
-    if later.state == Held.CLAIMED:
-        tx.put(CHECKPOINT, changed(later, state=Held.PROVED))
-        _log(tx, later, earlier, forgot=count)
-        contradict(tx, member, "LOG_FORGOT", both(earlier, later, path), _name(later))
-    elif earlier.state == Held.CLAIMED:
-        # Signed, never proved, and now gone.
+    if earlier.state == Held.PROVED and later.state in UNPROVED:
+        _proved(tx, member, later, earlier, lost=count)
+    elif later.state == Held.PROVED and earlier.state in UNPROVED:
+        # Signed, never proved, and now gone: nothing can prove it any more.
+        clear(tx, earlier)
         tx.delete(CHECKPOINT, earlier.origin, earlier.incarnation, earlier.size)
-        _log(tx, later, earlier, forgot=count)
-
-
-def _break(
-    tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath | None
-) -> None:
-    """What is signed later does not follow from what was signed before, or nothing shows that it does."""
-    if later.state != Held.BROKEN:
-        _log(tx, later, earlier, code="LOG_INCONSISTENT")
-        tx.put(CHECKPOINT, changed(later, state=Held.BROKEN))
-        contradict(tx, member, "LOG_INCONSISTENT", both(earlier, later, path), _name(later))
-    elif path is not None:
-        # An earlier checkpoint that does not hold either: history was rewritten still further back.
-        _exhibit_again(tx, later, both(earlier, later, path))
-
-
-def _narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow, path: LogPath) -> None:
-    """Up to this size the rewritten log is what it was."""
-    row = tx.get(EVIDENCE, _key(later))
-    if row is not None:
-        kept = decode(Exhibit, row.exhibit)
-        statements = [decode(Evidence, holds.signed), *kept.statements[-2:]]
-        _exhibit_again(tx, later, exhibit_of(statements, [*kept.paths[:1], path]))
-
-
-def _exhibit_again(tx: Transaction, later: CheckpointRow, exhibit: Exhibit) -> None:
-    row = tx.get(EVIDENCE, _key(later))
-    if row is not None:
-        tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, exhibit)))
+        log_witnessed(tx, later, earlier, forgot=count)
+    else:
+        return
+    forgot(tx, member, earlier, later, path)
 
 
 def _ask_older(
@@ -215,10 +243,11 @@ def _ask_older(
 def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evidence) -> None:
     """Two roots for one size, both signed by the same node."""
     if held.state != Held.BROKEN:
+        overrule(tx, held.origin)
         tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
-        _log(tx, held, held, code="LOG_FORK")
+        log_witnessed(tx, held, held, code="LOG_FORK")
     exhibit = exhibit_of([decode(Evidence, held.signed), signed])
-    contradict(tx, member, "LOG_FORK", exhibit, _name(held))
+    contradict(tx, member, "LOG_FORK", exhibit, name_of(held))
 
 
 def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> None:
@@ -296,9 +325,10 @@ def _shown(tx: Transaction, path: LogPath) -> None:
     whole = exhibit_of(pair, before.paths)
     if contradiction(whole) is not None:
         tx.put(EVIDENCE, changed(row, shelf=SETTLED))
-        contradict(tx, held.member, "LOG_FORK", whole, _name(held))
+        overrule(tx, held.origin)
+        contradict(tx, held.member, "LOG_FORK", whole, name_of(held))
         tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
-        _log(tx, held, held, code="LOG_FORK")
+        log_witnessed(tx, held, held, code="LOG_FORK")
 
 
 def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPayload) -> int:
@@ -308,46 +338,27 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
     for row in rows:
         if row.state == Held.HEARD:
             other = longer(rows, row)
-        elif row.state == Held.CLAIMED:
-            other = nearest(rows, row) if row.incarnation == said.incarnation else longer(rows, row)
-        else:
+        elif row.state not in UNPROVED:
             other = None
+        elif row.incarnation == said.incarnation:
+            other = nearest(rows, row)
+        else:
+            # Never backwards: of a log that has ended only what follows it can tell what became of it.
+            other = present(rows, said.incarnation)
         if other is not None:
             tx.asks.append((member, ask_for(row, other)))
-    forgot = 0
+    lost = 0
     for held in said.checkpoint:
         if held.origin == tx.node.uri:
             head = tx.view.get(LOG_HEAD, held.incarnation)
-            forgot = max(0, held.size - (head.size if head is not None else 0))
-            if forgot:
+            lost = max(0, held.size - (head.size if head is not None else 0))
+            if lost:
                 key = sha256(f"{uri} {tx.node.incarnation}".encode())
-                note = f"{uri} says that it holds {forgot} entries that this node has no more"
+                note = f"{uri} says that it holds {lost} entries that this node has no more"
                 exhibit = exhibit_of((), raw=note.encode())
                 contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
-    return forgot
+    return lost
 
 
 def _seen(position: Cosigned) -> bytes:
     return sha256(b"seen" + encode(Cosigned, position))
-
-
-def _name(row: CheckpointRow) -> bytes:
-    return sha256(encode(Cosigned, position_of(row)))
-
-
-def _key(later: CheckpointRow) -> Digest:
-    return Digest(sha256(b"LOG_INCONSISTENT" + _name(later)))
-
-
-def _log(
-    tx: Transaction, row: CheckpointRow, before: CheckpointRow | None, *, forgot: int = 0, code: str = ""
-) -> None:
-    tx.log(
-        EntryType.WITNESSED,
-        Witnessed(
-            row.member, row.origin, row.incarnation, row.size, row.root,
-            before.incarnation if before is not None else Incarnation(0),
-            before.size if before is not None else 0,
-            forgot, code,
-        ),
-    )  # fmt: skip

@@ -16,6 +16,7 @@ from intelshare.errors import ConfigError
 _ENVIRONMENT = (
     ("INTELSHARE_PASSPHRASE_FILE", "passphrase file"),
     ("INTELSHARE_DEBUG", "debug"),
+    ("INTELSHARE_PATIENCE", "patience"),
     ("NO_COLOR", "no colour"),
 )
 

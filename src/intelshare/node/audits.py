@@ -26,7 +26,13 @@ from intelshare.ports import View
 from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
-_STATES: Final = {Held.PROVED: "proved", Held.CLAIMED: "claimed", Held.BROKEN: "broken", Held.HEARD: "heard"}
+_STATES: Final = {
+    Held.BROKEN: "broken",
+    Held.DOUBTED: "doubted",
+    Held.PROVED: "proved",
+    Held.CLAIMED: "claimed",
+}
+"""What is shown of each log held: the newest of each state."""
 
 
 def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
@@ -112,7 +118,7 @@ def _head(shell: Shell, view: View) -> pb.HeadResponse:
     held = [
         (row, Held(row.state))
         for uri in peer_nodes(node)
-        for state in (Held.BROKEN, Held.PROVED, Held.CLAIMED)
+        for state in _STATES
         for row in view.find(CHECKPOINT, "state", uri, state, limit=1)
     ]
     return pb.HeadResponse(

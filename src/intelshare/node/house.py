@@ -35,7 +35,7 @@ POLICY_EVERY: Final = 2
 """Seconds between looks whether a policy file has changed."""
 
 LAST_WORD: Final = 0.5
-"""Seconds that a node which stops gives its peers to take the last checkpoint."""
+"""Seconds that a node which stops gives its peers to take the last checkpoint and to ask for its path."""
 
 
 class RunningNode:

@@ -20,7 +20,9 @@ from intelshare.broker.act import forgotten
 from intelshare.broker.effects import Effects
 from intelshare.broker.frame import Ack, Frame, Gap, Outbound
 from intelshare.broker.receive import Arrival, receive
+from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.delivery import Backoff, LinkQueue
 from intelshare.errors import DeliveryError, EnvelopeError, IntelshareError
 from intelshare.ids import LeafId, MemberCode, NodeUri
@@ -103,6 +105,8 @@ class Link:
         self._asked: dict[tuple[str, int], tuple[Gap, Instant, Backoff]] = {}
         self._requests: deque[Instant] = deque(maxlen=MAX_REQUESTS)
         self._logs: deque[Instant] = deque(maxlen=MAX_ABOUT_LOGS)
+        self._said: tuple[LeafId, tuple[int, int]] | None = None
+        """The last own checkpoint on this link about whose path the peer has not asked yet."""
         self._unreadable = 0
         self._ended: asyncio.Future[IntelshareError | None] = asyncio.get_running_loop().create_future()
 
@@ -141,6 +145,15 @@ class Link:
                 statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
                 self.queue.sent([(leaf, carried.size) for leaf, carried in statements])
                 self._post(1 + outbound.rank, frame_message(outbound.frame))
+                for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
+                    if carried.kind is Kind.CHECKPOINT:
+                        where = decode(Checkpoint, carried.data)
+                        self._said = leaf, (where.incarnation, where.size)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has acknowledged all, and was answered how the last checkpoint follows."""
+        return not (self.queue.unacknowledged or self._said or any(self._out))
 
     def ask(self, gaps: Iterable[Gap]) -> None:
         """Ask for what is missing, each stream no more often than its backoff allows."""
@@ -176,7 +189,8 @@ class Link:
                 self._outgoing.clear()
                 await self._outgoing.wait()
                 continue
-            await self._stream.write(waiting.popleft())
+            await self._stream.write(waiting[0])
+            waiting.popleft()
 
     async def _read(self) -> None:
         while (raw := await self._stream.read()) is not grpc.aio.EOF:
@@ -239,6 +253,8 @@ class Link:
             if ack.code:
                 self.last_error = ack.code
                 self.queue.rejected(leaf, now, self._shell.random)
+                if self._said is not None and self._said[0] == leaf:
+                    self._said = None
                 self._shell.log.warning(Event.REJECTED_BY_PEER, peer=self.node, code=ack.code)
             else:
                 self.queue.acknowledged(leaf, now)
@@ -274,6 +290,8 @@ class Link:
         path = await self._about_logs(ask)
         if path is not None:
             self._post(_CONTROL, path_message(path))
+        if self._said is not None and self._said[1] == (ask.until, ask.until_size):
+            self._said = None
 
     async def _prove(self, path: LogPath) -> None:
         durable = await self._shell.step(witness.prove, self.member, self.node, path)

@@ -146,10 +146,11 @@ class Links:
             self.shredder.wake()
 
     async def settled(self, seconds: float) -> None:
-        """Wait until the peers that are linked have acknowledged all that is on the way, or so long."""
+        """Wait until linked peers have acknowledged all that is on the way, and were answered what they ask
+        about the last checkpoint, or so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(link.queue.unacknowledged for link in self._open.values()):
+                while not all(link.settled for link in self._open.values()):
                     await asyncio.sleep(0.01)
 
     async def close(self) -> None:

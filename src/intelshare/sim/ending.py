@@ -13,7 +13,7 @@ from intelshare.broker.act import Held as Act
 from intelshare.broker.checkpoint import root_of
 from intelshare.broker.destroy import Gone
 from intelshare.broker.evidence import CONTRADICTIONS
-from intelshare.broker.held import Held
+from intelshare.broker.held import UNPROVED, Held
 from intelshare.broker.review import denial
 from intelshare.broker.stored import facts_of
 from intelshare.broker.streams import missing
@@ -75,6 +75,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
     for machine in machines.values():
         _check_log(machine)
         _check_witnesses(machine, machines)
+        _check_forgotten(oracle, machine)
         _check_inbox(machine)
         _check_streams(machine)
         _check_destroyed(oracle, machine)
@@ -120,6 +121,14 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
                 raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
         if held.state == Held.BROKEN:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
+
+
+def _check_forgotten(oracle: Oracle, machine: Machine) -> None:
+    """I6: what was acknowledged and then lost is shown by whoever had acknowledged it, proved or not."""
+    shown = {row.member for row in _rows(machine.disk.view, EVIDENCE) if row.code == "LOG_FORGOT"}
+    for witness, member in oracle.forgotten:
+        if witness == machine.name and not machine.forgets and member not in shown:
+            raise Violation("I6", f"{witness} does not show what {member} forgot of its log")
 
 
 def _check_inbox(machine: Machine) -> None:
@@ -288,7 +297,7 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 def _unproved(machine: Machine, machines: Machines) -> bool:
     """Whether checkpoints wait for a path that their node can still show."""
     return any(
-        row.state == Held.CLAIMED and not machines[row.member].forgets
+        row.state in UNPROVED and not machines[row.member].forgets
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
 

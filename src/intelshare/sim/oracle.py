@@ -27,12 +27,15 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.destroy import MAX_DUE, Gone
 from intelshare.broker.frame import Carried, Outbound
+from intelshare.broker.held import SIGNED
 from intelshare.broker.receive import Taken
 from intelshare.broker.submit import Submitted
 from intelshare.broker.tables import (
     BULLETIN,
+    CHECKPOINT,
     INBOX,
     INCOMING,
+    LOG_HEAD,
     PAIR,
     PORTION,
     RECEIVED,
@@ -82,6 +85,8 @@ class Oracle:
         """By recipient and bulletin: the grants that went there."""
         self.over: dict[str, set[ManifestDigest]] = defaultdict(set)
         """By member: received bulletins whose time was over, and which it has ended."""
+        self.forgotten: set[tuple[str, str]] = set()
+        """(witness, member): the witness had taken a checkpoint of what the member's disk has lost."""
         self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
         self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
@@ -215,6 +220,13 @@ class Oracle:
         self._check_promises(machine)
         self._look_at(machine)
         self.over[machine.name].clear()
+        for witness in machine.others.values():
+            taken_by = MemoryStore([witness.disk.copy()])
+            for row in taken_by.find(CHECKPOINT, "key", limit=1 << 30):
+                head = machine.disk.view.get(LOG_HEAD, row.incarnation)
+                lost = head is None or head.size < row.size
+                if row.member == machine.name and row.state in SIGNED and lost:
+                    self.forgotten.add((witness.name, machine.name))
 
     def _look_at(self, machine: Machine) -> None:
         """All that is on the disk after a crash is durable."""

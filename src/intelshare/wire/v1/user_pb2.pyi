@@ -2485,7 +2485,9 @@ class HeldCheckpoint(_message.Message):
     root: _builtins.bytes
     received_at: _builtins.int
     state: _builtins.str
-    """proved, claimed (no path shown yet), broken (it contradicts what was held)."""
+    """proved, claimed (no path shown yet), doubted (what it showed proves nothing),
+    broken (it contradicts what was held).
+    """
     def __init__(
         self,
         *,
