@@ -19,7 +19,7 @@ from typing import Any
 import apsw
 import grpc
 
-from intelshare.broker.frame import Ack, Carried, Frame
+from intelshare.broker.kernel.frame import Ack, Carried, Frame
 from intelshare.instant import Instant
 from intelshare.wire import Acks, acks_message, frame_message, read_message
 

@@ -23,11 +23,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from builders import NOW, Member, draft, federation, text, user
-from intelshare.broker.handover import handover
-from intelshare.broker.hello import acknowledge, greet, meet
-from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.submit import Submission, submit
-from intelshare.broker.tables import TABLES
+from intelshare.broker.kernel.tables import TABLES
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.hello import acknowledge, greet, meet
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.line.submit import Submission, submit
 from intelshare.ids import MemberCode
 from intelshare.ports import Plan, View
 from intelshare.store.memory import MemoryStore

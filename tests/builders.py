@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intelshare import instant
-from intelshare.broker.hello import begin
-from intelshare.broker.node import Node, with_trust
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.tables import UserRow
+from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.line.hello import begin
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Portion, PortionKind, Precedence, Trust

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from builders import NOW, Member, draft, text, user
-from intelshare.broker.consent import Answering, Asking, answer, request
-from intelshare.broker.effects import Effects
-from intelshare.broker.stored import facts_of
-from intelshare.broker.transaction import ToSay, Transaction
+from intelshare.broker.exchange.consent import Answering, Asking, answer, request
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import word as shown

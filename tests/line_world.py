@@ -10,15 +10,15 @@ import pytest
 
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker.act import Acted, Acting, act
-from intelshare.broker.frame import Carried, Frame, Outbound
-from intelshare.broker.handover import handover
-from intelshare.broker.hello import greet, meet
-from intelshare.broker.node import Node
-from intelshare.broker.receive import Arrival, Taken, receive
-from intelshare.broker.submit import Submission, Submitted, submit
-from intelshare.broker.tables import LOG, PAIR, PairRow
-from intelshare.broker.transaction import open_entry
+from intelshare.broker.kernel.frame import Carried, Frame, Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import LOG, PAIR, PairRow
+from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.hello import greet, meet
+from intelshare.broker.line.receive import Arrival, Taken, receive
+from intelshare.broker.line.submit import Submission, Submitted, submit
+from intelshare.broker.treaty.act import Acted, Acting, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Citation, Granted, Kind, Portion, Precedence, Receipt
@@ -162,7 +162,7 @@ def refused(member: Member, run: Callable[[], Any]) -> IntelshareError:
 
 def everything(member: Member) -> Any:
     """All rows."""
-    from intelshare.broker.tables import TABLES
+    from intelshare.broker.kernel.tables import TABLES
 
     return {table.name: rows(member, table) for table in TABLES}
 

@@ -12,16 +12,16 @@ from intelshare.audit import LogHead, append, entry_hash
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, wrap, write
 from intelshare.audit.records import Sealed
-from intelshare.broker.checkpoint import answer, checkpoint
-from intelshare.broker.effects import Effects
-from intelshare.broker.evidence import alarms
-from intelshare.broker.frame import Frame
-from intelshare.broker.held import Held
-from intelshare.broker.hello import begin
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
-from intelshare.broker.transaction import log_key, open_entry
-from intelshare.broker.witness import prove
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
+from intelshare.broker.kernel.transaction import log_key, open_entry
+from intelshare.broker.line.hello import begin
+from intelshare.broker.transparency.checkpoint import answer, checkpoint
+from intelshare.broker.transparency.evidence import alarms
+from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.rest import seal_at_rest
 from intelshare.ids import Incarnation, MemberCode

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 import waits
-from intelshare.broker.tables import TABLES, UserRow
+from intelshare.broker.kernel.tables import TABLES, UserRow
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, issue_user, to_pem
 from intelshare.ids import MemberCode

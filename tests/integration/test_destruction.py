@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from intelshare.broker.destroy import Gone
-from intelshare.broker.tables import INBOX, SECRET
+from intelshare.broker.kernel.tables import INBOX, SECRET
+from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.crypto.rest import open_at_rest
 from intelshare.errors import CryptoError, StoreError
 from intelshare.instant import SECOND

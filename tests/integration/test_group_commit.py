@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from builders import draft, text
-from intelshare.broker.node import Node
-from intelshare.broker.register import adopt, take_keys
-from intelshare.broker.submit import Submission, submit
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import adopt, take_keys
+from intelshare.broker.line.submit import Submission, submit
 from intelshare.ids import UserUri
 from intelshare.node.renewal import directory_signer
 from intelshare.node.shell import Shell

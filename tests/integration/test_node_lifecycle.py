@@ -22,8 +22,8 @@ import apsw
 import pytest
 
 import processes
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.tables import TABLES, UserRow
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import TABLES, UserRow
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import UserUri
 from intelshare.node.events import make_logger

@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from builders import Member
-from intelshare.broker.tables import LOG, LOG_HEAD, NODE, TABLES
+from intelshare.broker.kernel.tables import LOG, LOG_HEAD, NODE, TABLES
 from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder

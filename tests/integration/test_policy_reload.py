@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from intelshare.audit.records import EntryType
-from intelshare.broker.policy import take_files
-from intelshare.broker.tables import LOG
+from intelshare.broker.kernel.tables import LOG
+from intelshare.broker.treaty.policy_files import take_files
 from intelshare.errors import StoreError
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word

@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 import pytest
 
-from intelshare.broker.tables import TABLES as BROKER_TABLES
+from intelshare.broker.kernel.tables import TABLES as BROKER_TABLES
 from intelshare.errors import StoreError
 from intelshare.patience import patient
 from intelshare.ports import Plan, Put, View

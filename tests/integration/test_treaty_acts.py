@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from intelshare.broker.effects import Effects
-from intelshare.broker.node import Node
-from intelshare.broker.tables import PENDING
-from intelshare.broker.transaction import Transaction
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PENDING
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
 from intelshare.errors import StoreError

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import NOW
-from intelshare.broker.act import MAX_CONTRADICTING, Held, counting, missing_acts
-from intelshare.broker.frame import Frame
-from intelshare.broker.tables import ACT, ActRow
+from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.tables import ACT, ActRow
+from intelshare.broker.treaty.act import MAX_CONTRADICTING, Held, counting, missing_acts
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, Reservation, TreatyAct
 from intelshare.ids import Digest, LeafId, MemberCode

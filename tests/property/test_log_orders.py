@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.checkpoint import answer
-from intelshare.broker.effects import Effects
-from intelshare.broker.held import Held
-from intelshare.broker.tables import TABLES
-from intelshare.broker.witness import prove
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.tables import TABLES
+from intelshare.broker.transparency.checkpoint import answer
+from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode
 from intelshare.ids import MemberCode
 from intelshare.ports import Plan, Put

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intelshare.broker.checkpoint import answer
+from intelshare.broker.transparency.checkpoint import answer
 from intelshare.instant import SECOND
 from intelshare.sim.draw import draw
 from intelshare.sim.machine import Machine
@@ -38,7 +38,7 @@ def test_what_was_acknowledged_and_never_proved_is_shown_once_it_is_lost(plan: F
 
 
 def test_and_it_would_be_noticed_if_it_were_not(plan: FaultPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intelshare.broker.witness.forgot", lambda *_: None)
+    monkeypatch.setattr("intelshare.broker.transparency.witness.forgot", lambda *_: None)
     violation = run(plan).violation
     assert violation is not None
     assert violation.invariant == "I6"

@@ -11,7 +11,15 @@ import pytest
 from builders import NOW, Member, draft, text, user
 from intelshare.audit.exhibit import Exhibit, contradiction
 from intelshare.audit.records import EntryType, TreatyActed
-from intelshare.broker.act import (
+from intelshare.broker.kernel.frame import Ack, Frame, Gap
+from intelshare.broker.kernel.node import with_acts
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import ACT, EVIDENCE, PENDING, RECEIVED, STATEMENT
+from intelshare.broker.lifecycle.review import MAX_REVIEWED, review
+from intelshare.broker.line.hello import acknowledge, fill, still_missing
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.line.resend import resend
+from intelshare.broker.treaty.act import (
     MAX_ACTS,
     MAX_WAITING,
     Acted,
@@ -23,14 +31,6 @@ from intelshare.broker.act import (
     missing_acts,
     resume,
 )
-from intelshare.broker.frame import Ack, Frame, Gap
-from intelshare.broker.hello import acknowledge, fill, still_missing
-from intelshare.broker.node import with_acts
-from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.resend import resend
-from intelshare.broker.review import MAX_REVIEWED, review
-from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import ACT, EVIDENCE, PENDING, RECEIVED, STATEMENT
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, Receipt, Reservation, TreatyAct
 from intelshare.delivery import word

@@ -9,7 +9,7 @@ import pytest
 
 from builders import NOW, Member, draft, text, user
 from intelshare.audit.records import Approve, DecisionMade, EntryType
-from intelshare.broker.backfill import (
+from intelshare.broker.exchange.backfill import (
     MAX_ADDRESSED,
     MAX_LOOKED,
     Addressed,
@@ -18,10 +18,10 @@ from intelshare.broker.backfill import (
     backfill,
     find_offers,
 )
-from intelshare.broker.recall import Recalling, recall
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.submit import Approval, approve
-from intelshare.broker.tables import PAIR, UserRow
+from intelshare.broker.exchange.recall import Recalling, recall
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import PAIR, UserRow
+from intelshare.broker.line.submit import Approval, approve
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, HOUR, Instant

@@ -10,14 +10,14 @@ import pytest
 from builders import NOW, Member, draft, text, user
 from consent_world import FRA, KEN, LATER, OF_KEN, OWN, SOURCES_STAY, USA, ask, asked, carry, grant, say, word
 from intelshare.audit.records import ConsentSaid, EntryType
-from intelshare.broker.consent import Answering, Asking, State, answer, consents, request
-from intelshare.broker.end import anything_over, expire
-from intelshare.broker.hello import acknowledge, begin
-from intelshare.broker.recall import Recalling, recall
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.resend import resend
-from intelshare.broker.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
-from intelshare.broker.watch import Cursor, watch
+from intelshare.broker.exchange.consent import Answering, Asking, State, answer, consents, request
+from intelshare.broker.exchange.recall import Recalling, recall
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
+from intelshare.broker.lifecycle.stop import anything_over, expire
+from intelshare.broker.line.hello import acknowledge, begin
+from intelshare.broker.line.resend import resend
+from intelshare.broker.queries.watch import Cursor, watch
 from intelshare.crypto.records import Consent
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode
@@ -329,7 +329,7 @@ def test_an_officer_does_not_answer_for_what_it_may_not_read(members: dict[str, 
 def test_a_peer_asks_about_so_many_recipients_and_no_more(
     members: dict[str, Member], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.broker.consent.MAX_ASKED", 1)
+    monkeypatch.setattr("intelshare.broker.exchange.consent.MAX_ASKED", 1)
     asked(members)
     row = rows(members["FRA"], CONSENT)[0]
     more = Consent(KEN, row.md, tuple(row.slots), MemberCode("DEU"), NEVER)

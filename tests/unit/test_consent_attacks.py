@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, draft, seeded, text, user
-from intelshare.broker import judge
-from intelshare.broker.consent import Answering, Asking, answer, request
-from intelshare.broker.frame import Carried, Frame
-from intelshare.broker.lists import why
-from intelshare.broker.read import Reading, read
-from intelshare.broker.stored import read_secret
-from intelshare.broker.submit import Approval, approve
-from intelshare.broker.tables import CONSENT, INBOX, PORTION, RECEIVED
-from intelshare.broker.transaction import Transaction, open_secret
+from intelshare.broker.exchange.consent import Answering, Asking, answer, request
+from intelshare.broker.kernel import decide_pair
+from intelshare.broker.kernel.frame import Carried, Frame
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.tables import CONSENT, INBOX, PORTION, RECEIVED
+from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.line.submit import Approval, approve
+from intelshare.broker.queries.lists import why
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Citation, Claims, Consent, Evidence, Granted, Kind, Precedence
 from intelshare.envelope import Cleared, ClearedPortion, first_tip, seal
@@ -92,7 +92,7 @@ def test_row_40_a_consent_counts_for_what_it_says_and_for_nothing_else(
     carries(members, by, changed(genuine, **changes))
     with monkeypatch.context() as patched:
         # FRA decides that all is well, and carries whatever it has.
-        patched.setattr(judge, "_agreed", lambda *_: frozenset(("USA",)))
+        patched.setattr(decide_pair, "_agreed", lambda *_: frozenset(("USA",)))
         (frame,) = hand_over(fra, "USA")
     answers = said(arrive(usa, fra, frame.frame, at=SOON))
     if not changes and by == "KEN":

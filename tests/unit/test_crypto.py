@@ -46,7 +46,7 @@ def test_only_hand_over_clears_a_bulletin_for_a_recipient() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Cleared"
     }
-    assert makers <= {"broker/handover.py"}
+    assert makers <= {"broker/line/handover.py"}
 
 
 def test_only_crypto_imports_cryptography_and_nacl() -> None:

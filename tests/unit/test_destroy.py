@@ -9,12 +9,12 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker.destroy import due_of, finish, marked
-from intelshare.broker.end import anything_over, expire
-from intelshare.broker.lists import InboxFilter, inbox, outbox
-from intelshare.broker.read import Reading, read
-from intelshare.broker.tables import INBOX, PORTION, RECEIVED, SECRET
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.kernel.tables import INBOX, PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.destroy import due_of, finish, marked
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.lifecycle.stop import anything_over, expire
+from intelshare.broker.queries.lists import InboxFilter, inbox, outbox
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Claims, Release

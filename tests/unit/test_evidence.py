@@ -15,10 +15,10 @@ import pytest
 from builders import NOW, draft, text, user
 from intelshare.audit.portable import write
 from intelshare.audit.report import Report, counts, differences
-from intelshare.broker.proving import Wanted, prove_entries
-from intelshare.broker.read import Reading, read
-from intelshare.broker.report import report
-from intelshare.broker.tables import EVIDENCE, INBOX, LOG
+from intelshare.broker.kernel.tables import EVIDENCE, INBOX, LOG
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.queries.report import report
+from intelshare.broker.transparency.proving import Wanted, prove_entries
 from intelshare.crypto.codec import decode_prefix, encode
 from intelshare.crypto.records import Kind, Precedence, ReleasePeek
 from intelshare.errors import IntelshareError

@@ -10,10 +10,10 @@ import pytest
 from builders import NOW, draft, text, user
 from intelshare.audit import EntryType, LogHead, append, root
 from intelshare.audit.records import Start
-from intelshare.broker.frame import Ack, Gap
-from intelshare.broker.hello import acknowledge, begin, fill, greet, meet
-from intelshare.broker.read import Reading, read
-from intelshare.broker.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING
+from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.line.hello import acknowledge, begin, fill, greet, meet
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import StreamHead, Trust
 from intelshare.envelope import stream_start
@@ -124,7 +124,7 @@ def test_a_hello_names_the_present_incarnation_before_anything_was_sent(fra: Any
 def test_a_hello_names_a_bounded_number_of_incarnations_the_newest(
     fra: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.broker.hello.MAX_HEADS", 3)
+    monkeypatch.setattr("intelshare.broker.line.hello.MAX_HEADS", 3)
     for number in range(1, 6):
         restart(fra, number)
         send(fra, draft(text(TO_USA, str(number)), to=["USA"]), key=str(number), at=Instant(LATER + number))
@@ -167,7 +167,7 @@ def test_a_peer_gets_the_documents_that_it_says_it_lacks_and_no_others(fra: Any,
 def test_p18_what_one_gap_request_brings_back_is_bounded(
     members: Any, fra: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.broker.hello.MAX_FILL", 3)
+    monkeypatch.setattr("intelshare.broker.line.hello.MAX_FILL", 3)
     for place in range(5):
         send(fra, draft(text(TO_USA, str(place)), to=["USA"]), key=str(place))
     hand_over(fra, "USA")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from builders import NOW, draft, text, user
-from intelshare.broker.handover import handover
-from intelshare.broker.lists import InboxFilter, inbox
-from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.submit import Submission, submit
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.line.submit import Submission, submit
+from intelshare.broker.queries.lists import InboxFilter, inbox
 from intelshare.crypto.records import Precedence
 from intelshare.ids import MemberCode
 from line_world import TO_USA, met

@@ -9,11 +9,11 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker import lists
-from intelshare.broker.read import Reading, read
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import BULLETIN, INBOX, UserRow
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, UserRow
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.queries import lists
 from intelshare.crypto.records import PortionKind
 from intelshare.delivery import word
 from intelshare.errors import DeliveryError

@@ -9,14 +9,22 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import Destroyed, EntryType, Recalled
-from intelshare.broker.destroy import finish, marked
-from intelshare.broker.frame import Gap, Outbound
-from intelshare.broker.hello import acknowledge, fill
-from intelshare.broker.lists import InboxFilter, inbox, outbox, why
-from intelshare.broker.read import Reading, read
-from intelshare.broker.recall import Effect, Recalling, Taking, effect_of_recall, recall
-from intelshare.broker.resend import resend
-from intelshare.broker.tables import BULLETIN, INBOX, PENDING, PORTION, RECALLED, RECEIVED, SECRET
+from intelshare.broker.exchange.recall import Effect, Recalling, Taking, effect_of_recall, recall
+from intelshare.broker.kernel.frame import Gap, Outbound
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    INBOX,
+    PENDING,
+    PORTION,
+    RECALLED,
+    RECEIVED,
+    SECRET,
+)
+from intelshare.broker.lifecycle.destroy import finish, marked
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.line.hello import acknowledge, fill
+from intelshare.broker.line.resend import resend
+from intelshare.broker.queries.lists import InboxFilter, inbox, outbox, why
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Recall, Receipt
 from intelshare.errors import DeliveryError
@@ -232,10 +240,10 @@ def test_a_bulletin_and_its_recall_in_one_frame_leave_no_key_behind(members: Any
 
 def _both(node: Any, view: Any, members: Any, release: Any, later: Any, now: Any, random: Any) -> Any:
     """Two frames in one transaction: what the first put is not in the view of the second."""
-    from intelshare.broker.inbound import Inbound
-    from intelshare.broker.recall import recalled
-    from intelshare.broker.release import accept
-    from intelshare.broker.transaction import Transaction
+    from intelshare.broker.exchange.recall import recalled
+    from intelshare.broker.kernel.inbound import Inbound
+    from intelshare.broker.kernel.transaction import Transaction
+    from intelshare.broker.line.release import accept
     from intelshare.envelope import Opener
     from intelshare.statement import parse_statement, read_batch, verify
 
@@ -324,8 +332,8 @@ def test_a_recall_for_another_member_is_no_recall_here(members: Any) -> None:
 
 
 def test_author_and_releasing_officer_may_recall_and_nobody_else(members: Any) -> None:
-    from intelshare.broker.register import SetUser, set_user
-    from intelshare.broker.tables import UserRow
+    from intelshare.broker.kernel.register import SetUser, set_user
+    from intelshare.broker.kernel.tables import UserRow
 
     fra = members["FRA"]
     row = UserRow(user("FRA", "b"), "b", "analyst", "R4", "FRA", "*", 0)
@@ -371,8 +379,8 @@ def test_the_own_copy_stays_readable_and_shows_the_recall(members: Any) -> None:
 
 def restored(member: Any, before: Any, seed: int) -> None:
     """The member starts again over an earlier state of its disk."""
-    from intelshare.broker.hello import begin
-    from intelshare.broker.tables import TABLES
+    from intelshare.broker.kernel.tables import TABLES
+    from intelshare.broker.line.hello import begin
     from intelshare.ports import Plan, Put
     from intelshare.store.memory import MemoryStore
 

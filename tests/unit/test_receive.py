@@ -9,14 +9,14 @@ import pytest
 
 from builders import NOW, draft, text
 from intelshare.audit.records import EntryType
-from intelshare.broker import evidence
-from intelshare.broker.frame import Ack, Gap
-from intelshare.broker.hello import acknowledge, fill
-from intelshare.broker.receipt import MAX_ANEW
-from intelshare.broker.resend import resend
-from intelshare.broker.stored import facts_of
-from intelshare.broker.streams import missing
-from intelshare.broker.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
+from intelshare.broker.exchange.receipt import MAX_ANEW
+from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
+from intelshare.broker.lifecycle.streams import missing
+from intelshare.broker.line.hello import acknowledge, fill
+from intelshare.broker.line.resend import resend
+from intelshare.broker.transparency import evidence
 from intelshare.crypto.records import Cancelled, Kind, Receipt, ReceiptStatus, StreamHead
 from intelshare.delivery import word
 from intelshare.envelope import stream_start
@@ -332,7 +332,7 @@ def test_a_refusal_keeps_its_codes_and_voided_does_not_hide_why_it_was_stopped(
     released(members)
     leaf = pair_of(fra).leaf
     voided = Receipt(MemberCode("FRA"), leaf, ReceiptStatus.REFUSED, ("VOIDED",), NOW)
-    from intelshare.broker.tables import PAIR
+    from intelshare.broker.kernel.tables import PAIR
 
     stopped = replace(pair_of(fra), cause=1, codes="NO_TREATY")
     fra.store.perform_now(lambda _: _only_put(PAIR, stopped))
@@ -416,7 +416,7 @@ def _start(fra: Any) -> LeafId:
 
 
 def _outgoing() -> Any:
-    from intelshare.broker.tables import OUTGOING
+    from intelshare.broker.kernel.tables import OUTGOING
 
     return OUTGOING
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, draft, text, user
-from intelshare.broker.lists import InboxFilter, inbox, outbox
-from intelshare.broker.read import Reading, read
-from intelshare.broker.submit import Submission, dry_run
-from intelshare.broker.tables import INBOX, RELATED
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.kernel.tables import INBOX, RELATED
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.line.submit import Submission, dry_run
+from intelshare.broker.queries.lists import InboxFilter, inbox, outbox
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Claims
 from intelshare.errors import DeliveryError
@@ -107,8 +107,8 @@ def test_row_41_another_members_bulletin_is_not_superseded_by_whatever_a_peer_sa
 
 def _plant(ken: Member, md: Any) -> None:
     """KEN claims to supersede a bulletin that is not its own, and to have handed it over."""
-    from intelshare.broker.relations import Relation
-    from intelshare.broker.tables import BULLETIN, PAIR, RelatedRow
+    from intelshare.broker.kernel.tables import BULLETIN, PAIR, RelatedRow
+    from intelshare.broker.lifecycle.relations import Relation
     from intelshare.ports import Plan, Put, changed
 
     (own,) = rows(ken, BULLETIN)
@@ -150,8 +150,8 @@ def test_a_reply_names_the_received_bulletin_to_its_originator_only(members: Any
 
 
 def test_row_51_a_reader_is_not_told_of_a_bulletin_above_its_clearance(members: Any) -> None:
-    from intelshare.broker.register import SetUser, set_user
-    from intelshare.broker.tables import UserRow
+    from intelshare.broker.kernel.register import SetUser, set_user
+    from intelshare.broker.kernel.tables import UserRow
 
     fra, usa = members["FRA"], members["USA"]
     row = UserRow(user("USA", "low"), "low", "analyst", "R2", "USA", "*", 0)

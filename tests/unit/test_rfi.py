@@ -9,10 +9,11 @@ import pytest
 
 from builders import NOW, Member, draft, text, user
 from intelshare.audit.records import DutyDone, EntryType
-from intelshare.broker import duties, rfi
-from intelshare.broker.duties import Meeting, due_of_duty, meet_duty
-from intelshare.broker.rfi import State, requests
-from intelshare.broker.tables import DUTY, REQUEST
+from intelshare.broker.exchange import rfi
+from intelshare.broker.exchange.rfi import State, requests
+from intelshare.broker.kernel.tables import DUTY, REQUEST
+from intelshare.broker.lifecycle import duties
+from intelshare.broker.lifecycle.duties import Meeting, due_of_duty, meet_duty
 from intelshare.bulletin.request import Marked, Word, marked_in, media_of
 from intelshare.errors import DeliveryError
 from intelshare.instant import DAY, HOUR, NEVER, Instant
@@ -143,8 +144,8 @@ def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[
     late = Instant(DUE + HOUR)
     assert usa.ask(rfi.overdue, user("USA", "a"), NOW) == 0
     assert usa.ask(rfi.overdue, user("USA", "a"), late) == 1
-    from intelshare.broker.register import SetUser, set_user
-    from intelshare.broker.tables import UserRow
+    from intelshare.broker.kernel.register import SetUser, set_user
+    from intelshare.broker.kernel.tables import UserRow
 
     blind = UserRow(user("USA", "b"), "b", "analyst", "R4", "USA", "climate-disaster", 0)
     usa.do(set_user, SetUser(user("USA", "o"), blind))

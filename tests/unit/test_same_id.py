@@ -10,12 +10,12 @@ import pytest
 
 from builders import NOW, draft, seeded, text, user
 from consent_world import OF_KEN
-from intelshare.broker.consent import Answering, Asking, answer, request
-from intelshare.broker.duties import Meeting, meet_duty
-from intelshare.broker.read import Reading, read
-from intelshare.broker.relations import Relation
-from intelshare.broker.submit import Submission, submit
-from intelshare.broker.tables import CONSENT, DUTY, INBOX, RELATED
+from intelshare.broker.exchange.consent import Answering, Asking, answer, request
+from intelshare.broker.kernel.tables import CONSENT, DUTY, INBOX, RELATED
+from intelshare.broker.lifecycle.duties import Meeting, meet_duty
+from intelshare.broker.lifecycle.read import Reading, read
+from intelshare.broker.lifecycle.relations import Relation
+from intelshare.broker.line.submit import Submission, submit
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER
@@ -91,7 +91,7 @@ def test_many_bulletins_that_start_alike_do_not_hide_one_of_another_originator(
 ) -> None:
     bulletin = same_id(members, "USA", ("FRA", "KEN"), LABELS)
     # As if so many that start alike had come from KEN that the look-up ends before FRA's.
-    monkeypatch.setattr("intelshare.broker.read.MAX_ALIKE", 1)
+    monkeypatch.setattr("intelshare.broker.lifecycle.read.MAX_ALIKE", 1)
     for originator in ("FRA", "KEN"):
         shown = members["USA"].do(read, Reading(user("USA", "a"), bulletin[:4], originator)).shown
         assert shown.row.originator == originator

@@ -9,9 +9,9 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker.register import revoke_user
-from intelshare.broker.submit import Approval, Submission, approve, dry_run, submit
-from intelshare.broker.tables import BULLETIN, PAIR, PORTION, SUBMISSION
+from intelshare.broker.kernel.register import revoke_user
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, SUBMISSION
+from intelshare.broker.line.submit import Approval, Submission, approve, dry_run, submit
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import PortionKind
 from intelshare.errors import IntelshareError

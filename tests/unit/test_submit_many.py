@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from builders import NOW, draft, text, user
-from intelshare.broker.rfi import State, requests
-from intelshare.broker.submit import Submission, Submitted, submit_many
-from intelshare.broker.tables import BULLETIN, LOG, PAIR, SUBMISSION
+from intelshare.broker.exchange.rfi import State, requests
+from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, SUBMISSION
+from intelshare.broker.line.submit import Submission, Submitted, submit_many
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Marked, Word, media_of
 from intelshare.crypto.codec import encode

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import pytest
 
 from builders import NOW, Member, draft, seeded, text, user
-from intelshare.broker.place import open_place, seal_place
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.search import Place, Query, Where, place_bytes, place_of, search
-from intelshare.broker.tables import UserRow
-from intelshare.broker.watch import Cursor, cursor_text, end_of_log, parse_cursor
+from intelshare.broker.kernel.cursor import open_place, seal_place
+from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.queries.search import Place, Query, Where, place_bytes, place_of, search
+from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, parse_cursor
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
 from intelshare.node import watching

@@ -13,11 +13,19 @@ from builders import seeded, user
 from intelshare.audit.exhibit import Exhibit, describe, position
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.records import EntryType, Settled, Witnessed
-from intelshare.broker import evidence, held, witness
-from intelshare.broker.checkpoint import answer, due, own
-from intelshare.broker.held import Held
-from intelshare.broker.hello import begin, greet
-from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, LOG_HEAD, PENDING, STATEMENT, TABLES
+from intelshare.broker.kernel.tables import (
+    CHECKPOINT,
+    EVIDENCE,
+    LOG,
+    LOG_HEAD,
+    PENDING,
+    STATEMENT,
+    TABLES,
+)
+from intelshare.broker.line.hello import begin, greet
+from intelshare.broker.transparency import evidence, known_checkpoints, witness
+from intelshare.broker.transparency.checkpoint import answer, due, own
+from intelshare.broker.transparency.known_checkpoints import Held
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
@@ -385,11 +393,11 @@ def test_what_follows_from_something_unproved_is_not_proved_by_it(
 def test_logs_that_are_never_proved_do_not_shut_out_the_next_log(logs: Logs) -> None:
     logs.act("USA", 3)
     logs.show("USA", "FRA")
-    for _ in range(held.MAX_CLAIMED + 2):
+    for _ in range(known_checkpoints.MAX_CLAIMED + 2):
         logs.act("USA")
         assert unanswered(logs, "USA", "FRA") == [""]
         logs.restart("USA")
-    assert len(logs.held("FRA", "USA", Held.CLAIMED)) == held.MAX_CLAIMED
+    assert len(logs.held("FRA", "USA", Held.CLAIMED)) == known_checkpoints.MAX_CLAIMED
     assert logs.show("USA", "FRA") == [""]
     assert not logs.held("FRA", "USA", Held.CLAIMED)
     assert not logs.alarms("FRA")
@@ -464,11 +472,11 @@ def test_row_64_a_witness_that_claims_what_nobody_can_check_hides_no_split_view(
     usa = own(logs.members["USA"].node, logs.members["USA"].store)
     lies = tuple(
         Cosigned(usa.origin, usa.incarnation, (1 << 40) + n, Digest(bytes(32)))
-        for n in range(held.MAX_CLAIMED + 4)
+        for n in range(known_checkpoints.MAX_CLAIMED + 4)
     )
     logs.bring("DEU", "FRA", forged(logs, "DEU", bytes(32), 9, "lies", lies))
     claimed = [row for row in rows(logs.members["FRA"], CHECKPOINT) if row.state == Held.HEARD]
-    assert len(claimed) == held.MAX_CLAIMED, "what one witness says is bounded"
+    assert len(claimed) == known_checkpoints.MAX_CLAIMED, "what one witness says is bounded"
     size = logs.held("FRA", "USA")[0] + 2
     logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
     logs.show("KEN", "FRA")
@@ -496,7 +504,7 @@ def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
 ) -> None:
     logs.show("USA", "FRA")
     monkeypatch.setattr("log_world.answer", lambda *_: None)
-    for _ in range(held.MAX_CLAIMED):
+    for _ in range(known_checkpoints.MAX_CLAIMED):
         logs.act("USA")
         assert logs.show("USA", "FRA") == [""]
     logs.act("USA")
@@ -508,12 +516,14 @@ def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
 
 
 def test_checkpoints_held_are_bounded_and_thin_out_behind_the_newest(logs: Logs) -> None:
-    for _ in range(held.MAX_HELD + 30):
+    for _ in range(known_checkpoints.MAX_HELD + 30):
         logs.act("USA")
         logs.show("USA", "FRA")
     sizes = logs.held("FRA", "USA")
-    assert len(sizes) == held.MAX_HELD
-    assert sizes[-held.RECENT :] == list(range(sizes[-1] - held.RECENT + 1, sizes[-1] + 1))
+    assert len(sizes) == known_checkpoints.MAX_HELD
+    assert sizes[-known_checkpoints.RECENT :] == list(
+        range(sizes[-1] - known_checkpoints.RECENT + 1, sizes[-1] + 1)
+    )
     assert sizes[0] < 10
 
 

@@ -16,8 +16,8 @@ from make_envelope import key_vectors
 from builders import draft, text
 from envelope_world import stream_of
 from intelshare.audit.portable import write
-from intelshare.broker.checkpoint import own
-from intelshare.broker.proving import Wanted, prove_entries
+from intelshare.broker.transparency.checkpoint import own
+from intelshare.broker.transparency.proving import Wanted, prove_entries
 from intelshare.crypto.stretch import DEVELOPMENT
 from intelshare.trust import documents_of, write_member_file
 from intelshare.vault.format import Entry, EntryKind, new_vault

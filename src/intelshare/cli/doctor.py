@@ -293,7 +293,7 @@ def _memory(where: _Where) -> Iterator[Finding]:
 def _records(where: _Where) -> Iterator[Finding]:
     if where.folder is None or not where.deep:
         return
-    from intelshare.broker.tables import TABLES
+    from intelshare.broker.kernel.tables import TABLES
     from intelshare.node.folder import Folder
     from intelshare.store.scrub import scrub
 

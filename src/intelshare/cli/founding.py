@@ -184,7 +184,7 @@ def _development(folder: Path, secret: bytes, *, given: bool) -> None:
 
 
 async def _first_rows(target: Folder, settings: Settings, founded: Founded, uri: UserUri) -> None:
-    from intelshare.broker.tables import TABLES, UserRow
+    from intelshare.broker.kernel.tables import TABLES, UserRow
     from intelshare.node.establish import first_rows
     from intelshare.store.sqlite import open_store
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash
-from intelshare.broker.held import Held
-from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
-from intelshare.broker.transaction import SELF, open_entry
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
+from intelshare.broker.kernel.transaction import SELF, open_entry
+from intelshare.broker.transparency.known_checkpoints import Held
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant

@@ -8,12 +8,12 @@ from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
-from intelshare.broker.checkpoint import own, peer_nodes
-from intelshare.broker.evidence import alarms, find_evidence, settle
-from intelshare.broker.held import Held
-from intelshare.broker.proving import Wanted, prove_entries, signed_of_peers
-from intelshare.broker.report import report
-from intelshare.broker.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.queries.report import report
+from intelshare.broker.transparency.checkpoint import own, peer_nodes
+from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
+from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.proving import Wanted, prove_entries, signed_of_peers
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from intelshare.audit.records import LoggedPortion
-from intelshare.broker import duties, lists, rfi
-from intelshare.broker.read import Reading, Shown, read
-from intelshare.broker.register import need_user
-from intelshare.broker.relations import Context, context_of
-from intelshare.broker.submit import Approval, Submission, Submitted, approve, dry_run, submit
+from intelshare.broker.exchange import rfi
+from intelshare.broker.kernel.register import need_user
+from intelshare.broker.lifecycle import duties
+from intelshare.broker.lifecycle.read import Reading, Shown, read
+from intelshare.broker.lifecycle.relations import Context, context_of
+from intelshare.broker.line.submit import Approval, Submission, Submitted, approve, dry_run, submit
+from intelshare.broker.queries import lists
 from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.delivery import BestReceipt

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from intelshare.broker.consent import Answering, Asking, Line, State, answer, consents, request
+from intelshare.broker.exchange.consent import (
+    Answering,
+    Asking,
+    Line,
+    State,
+    answer,
+    consents,
+    request,
+)
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.node.door import Answer, UserCaller

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from intelshare.broker.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import Random, Suites

@@ -7,8 +7,8 @@ from typing import Final
 
 import grpc
 
-from intelshare.broker import hello
-from intelshare.broker.hello import Met
+from intelshare.broker.line import hello
+from intelshare.broker.line.hello import Met
 from intelshare.crypto.suites import Signer
 from intelshare.errors import EnvelopeError
 from intelshare.ids import MemberCode

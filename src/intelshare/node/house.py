@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from intelshare.broker.checkpoint import checkpoint, due
-from intelshare.broker.end import anything_over, expire
+from intelshare.broker.lifecycle.stop import anything_over, expire
+from intelshare.broker.transparency.checkpoint import checkpoint, due
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.node.events import Event
 from intelshare.node.links import Links

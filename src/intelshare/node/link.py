@@ -15,11 +15,12 @@ from typing import Any, Final, Protocol
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker import hello, witness
-from intelshare.broker.act import forgotten
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Ack, Frame, Gap, Outbound
-from intelshare.broker.receive import Arrival, receive
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Frame, Gap, Outbound
+from intelshare.broker.line import hello
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.transparency import witness
+from intelshare.broker.treaty.act import forgotten
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Checkpoint, Kind

@@ -18,11 +18,11 @@ from typing import Final, TypeVar
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.checkpoint import answer, checkpoint
-from intelshare.broker.effects import Effects, Led
-from intelshare.broker.frame import Outbound
-from intelshare.broker.hello import Met
-from intelshare.broker.review import review
+from intelshare.broker.kernel.effects import Effects, Led
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.lifecycle.review import review
+from intelshare.broker.line.hello import Met
+from intelshare.broker.transparency.checkpoint import answer, checkpoint
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode, NodeUri

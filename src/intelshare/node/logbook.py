@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash, root
 from intelshare.audit.records import Start
-from intelshare.broker.held import Held
-from intelshare.broker.node import Node
-from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, LogHeadRow, LogRow
-from intelshare.broker.transaction import open_entry
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, LogHeadRow, LogRow
+from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.transparency.known_checkpoints import Held
 from intelshare.crypto.codec import decode
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from intelshare.broker.hello import begin
+from intelshare.broker.line.hello import begin
 from intelshare.node.audits import audits
 from intelshare.node.authorisation import OPERATOR
 from intelshare.node.door import UserCaller

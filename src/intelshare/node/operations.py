@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from intelshare import __version__
-from intelshare.broker.lists import queued
-from intelshare.broker.register import SetUser, admit, revoke_user, set_user, users
-from intelshare.broker.tables import LOG_HEAD, UserRow
+from intelshare.broker.kernel.register import SetUser, admit, revoke_user, set_user, users
+from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
+from intelshare.broker.queries.lists import queued
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri

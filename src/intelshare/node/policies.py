@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from intelshare.broker.policy import take_files
+from intelshare.broker.treaty.policy_files import take_files
 from intelshare.errors import Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event

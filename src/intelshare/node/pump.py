@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from intelshare.broker.handover import first_ready, handover
-from intelshare.broker.lists import queued
-from intelshare.broker.resend import first_pending, resend, resend_but_releases
+from intelshare.broker.line.handover import first_ready, handover
+from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
+from intelshare.broker.queries.lists import queued
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant

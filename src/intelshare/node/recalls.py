@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelshare.broker.recall import Recalling, Taking, effect_of_recall, recall
-from intelshare.broker.receipt import Signed, receipts
-from intelshare.broker.stored import facts_of
+from intelshare.broker.exchange.recall import Recalling, Taking, effect_of_recall, recall
+from intelshare.broker.exchange.receipt import Signed, receipts
+from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.delivery import word
 from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intelshare.broker.hello import announce
-from intelshare.broker.node import Node
-from intelshare.broker.register import adopt, take_keys
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import adopt, take_keys
+from intelshare.broker.line.hello import announce
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity

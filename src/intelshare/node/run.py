@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
-from intelshare.broker.act import counting
-from intelshare.broker.hello import ask_again, begin
-from intelshare.broker.node import Node, with_acts, with_trust
-from intelshare.broker.register import documents
-from intelshare.broker.tables import NODE, TABLES
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.node import Node, with_acts, with_trust
+from intelshare.broker.kernel.register import documents
+from intelshare.broker.kernel.tables import NODE, TABLES
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.line.hello import ask_again, begin
+from intelshare.broker.treaty.act import counting
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import ConfigError

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from intelshare.broker.destroy import finish, marked
+from intelshare.broker.lifecycle.destroy import finish, marked
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.node.shell import Shell

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from intelshare.audit import LogHead, root
-from intelshare.broker.tables import LOG_HEAD, NODE
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.tables import LOG_HEAD, NODE
+from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.ports import View

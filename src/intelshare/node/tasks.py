@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelshare.broker.duties import Line as Duty
-from intelshare.broker.duties import Meeting, duties, meet_duty
-from intelshare.broker.rfi import Line as Request
-from intelshare.broker.rfi import State, requests
+from intelshare.broker.exchange.rfi import Line as Request
+from intelshare.broker.exchange.rfi import State, requests
+from intelshare.broker.lifecycle.duties import Line as Duty
+from intelshare.broker.lifecycle.duties import Meeting, duties, meet_duty
 from intelshare.instant import Instant
 from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links

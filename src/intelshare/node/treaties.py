@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from intelshare.broker import act, backfill
-from intelshare.broker.act import Acting, Held
-from intelshare.broker.backfill import Offer, Wanted
-from intelshare.broker.judge import banner_of
-from intelshare.broker.lists import title_of
-from intelshare.broker.place import open_place, seal_place
-from intelshare.broker.tables import ActRow
+from intelshare.broker.exchange import backfill
+from intelshare.broker.exchange.backfill import Offer, Wanted
+from intelshare.broker.kernel.cursor import open_place, seal_place
+from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.tables import ActRow
+from intelshare.broker.queries.lists import title_of
+from intelshare.broker.treaty import act
+from intelshare.broker.treaty.act import Acting, Held
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
 from intelshare.errors import DeliveryError, PolicyFileError

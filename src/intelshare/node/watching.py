@@ -7,9 +7,24 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from intelshare.broker.place import open_place, seal_place
-from intelshare.broker.search import Match, Query, Where, place_bytes, place_of, search, words_of
-from intelshare.broker.watch import Cursor, Happened, cursor_text, end_of_log, parse_cursor, watch
+from intelshare.broker.kernel.cursor import open_place, seal_place
+from intelshare.broker.queries.search import (
+    Match,
+    Query,
+    Where,
+    place_bytes,
+    place_of,
+    search,
+    words_of,
+)
+from intelshare.broker.queries.watch import (
+    Cursor,
+    Happened,
+    cursor_text,
+    end_of_log,
+    parse_cursor,
+    watch,
+)
 from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
 from intelshare.node.door import Answer, UserCaller

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from intelshare.audit import LogHead, append
 from intelshare.audit.proofs import root_over
 from intelshare.audit.records import EntryType, Received, Start
-from intelshare.broker.act import Held as Act
-from intelshare.broker.checkpoint import root_of
-from intelshare.broker.destroy import Gone
-from intelshare.broker.evidence import CONTRADICTIONS
-from intelshare.broker.held import UNPROVED, Held
-from intelshare.broker.review import denial
-from intelshare.broker.stored import facts_of
-from intelshare.broker.streams import missing
-from intelshare.broker.tables import (
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import (
     ACT,
     CHECKPOINT,
     CONSENT,
@@ -34,7 +27,14 @@ from intelshare.broker.tables import (
     PairRow,
     ReceivedRow,
 )
-from intelshare.broker.transaction import Transaction, open_entry
+from intelshare.broker.kernel.transaction import Transaction, open_entry
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.review import denial
+from intelshare.broker.lifecycle.streams import missing
+from intelshare.broker.transparency.checkpoint import root_of
+from intelshare.broker.transparency.evidence import CONTRADICTIONS
+from intelshare.broker.transparency.known_checkpoints import UNPROVED, Held
+from intelshare.broker.treaty.act import Held as Act
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import BestReceipt, Ranges, word

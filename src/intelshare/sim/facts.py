@@ -10,10 +10,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from intelshare.broker.destroy import Gone
-from intelshare.broker.receive import Taken
-from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import INBOX, PAIR, RECALLED, RECEIVED, RELATED, InboxRow, PairRow
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import (
+    INBOX,
+    PAIR,
+    RECALLED,
+    RECEIVED,
+    RELATED,
+    InboxRow,
+    PairRow,
+)
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.line.receive import Taken
 from intelshare.delivery import BestReceipt, Cause, Stage, word
 from intelshare.ids import MemberCode
 from intelshare.ports import Delete, Plan, Put, View

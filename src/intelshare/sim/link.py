@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker import hello
-from intelshare.broker.checkpoint import answer
-from intelshare.broker.frame import Ack, Frame, Gap, Outbound
-from intelshare.broker.hello import Met
-from intelshare.broker.receive import Taken
+from intelshare.broker.kernel.frame import Ack, Frame, Gap, Outbound
+from intelshare.broker.line import hello
+from intelshare.broker.line.hello import Met
+from intelshare.broker.line.receive import Taken
+from intelshare.broker.transparency.checkpoint import answer
 from intelshare.crypto.codec import decode, encode
 from intelshare.delivery import Backoff, LinkQueue
 from intelshare.errors import IntelshareError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.tables import NODE
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.tables import NODE
+from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.instant import SECOND, Instant

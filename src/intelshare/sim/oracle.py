@@ -25,12 +25,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.destroy import MAX_DUE, Gone
-from intelshare.broker.frame import Carried, Outbound
-from intelshare.broker.held import SIGNED
-from intelshare.broker.receive import Taken
-from intelshare.broker.submit import Submitted
-from intelshare.broker.tables import (
+from intelshare.broker.kernel.frame import Carried, Outbound
+from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
     INBOX,
@@ -45,6 +41,10 @@ from intelshare.broker.tables import (
     PairRow,
     ReceivedRow,
 )
+from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
+from intelshare.broker.line.receive import Taken
+from intelshare.broker.line.submit import Submitted
+from intelshare.broker.transparency.known_checkpoints import SIGNED
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, Release

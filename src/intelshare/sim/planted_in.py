@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Ack, Carried
-from intelshare.broker.node import Node
-from intelshare.broker.receive import Arrival, Taken
-from intelshare.broker.tables import (
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Carried
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
     BATCH,
     INBOX,
     INCOMING,
@@ -21,7 +20,8 @@ from intelshare.broker.tables import (
     BatchRow,
     IncomingRow,
 )
-from intelshare.broker.transaction import ToSay, Transaction
+from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.line.receive import Arrival, Taken
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, Receipt, Release

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Ack, Outbound
-from intelshare.broker.node import Node
-from intelshare.broker.review import Reviewed
-from intelshare.broker.tables import LOG_HEAD, NODE, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    LOG_HEAD,
+    NODE,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    PORTION,
+    STATEMENT,
+)
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.review import Reviewed
 from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt
 from intelshare.ids import Incarnation, MemberCode

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.checkpoint import EVERY, due
-from intelshare.broker.destroy import marked
-from intelshare.broker.effects import Led
-from intelshare.broker.end import anything_over
-from intelshare.broker.frame import Frame, Outbound
-from intelshare.broker.node import Node, with_acts
-from intelshare.broker.receive import Arrival, Taken
+from intelshare.broker.kernel.effects import Led
+from intelshare.broker.kernel.frame import Frame, Outbound
+from intelshare.broker.kernel.node import Node, with_acts
+from intelshare.broker.lifecycle.destroy import marked
+from intelshare.broker.lifecycle.stop import anything_over
+from intelshare.broker.line.receive import Arrival, Taken
+from intelshare.broker.transparency.checkpoint import EVERY, due
 from intelshare.delivery import Backoff
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intelshare.broker.frame import Outbound
-from intelshare.broker.handover import first_ready
-from intelshare.broker.lists import queued
-from intelshare.broker.resend import first_pending
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.line.handover import first_ready
+from intelshare.broker.line.resend import first_pending
+from intelshare.broker.queries.lists import queued
 from intelshare.ids import MemberCode
 from intelshare.sim.link import Link
 

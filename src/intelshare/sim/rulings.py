@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.act import counting
-from intelshare.broker.consent import State
-from intelshare.broker.tables import ACT, CONSENT, PAIR, PORTION, RECEIVED, SECRET
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.exchange.consent import State
+from intelshare.broker.kernel.tables import ACT, CONSENT, PAIR, PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.treaty.act import counting
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Consent, Portion

@@ -10,15 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intelshare.broker.act import Acting
-from intelshare.broker.backfill import Wanted, find_offers
-from intelshare.broker.consent import Answering, Asking, State
-from intelshare.broker.duties import Meeting
-from intelshare.broker.read import Reading
-from intelshare.broker.recall import Recalling
-from intelshare.broker.rfi import State as Stand
-from intelshare.broker.submit import Approval, Submission, Submitted
-from intelshare.broker.tables import ACT, BULLETIN, CONSENT, DUTY, INBOX, PAIR, REQUEST, BulletinRow
+from intelshare.broker.exchange.backfill import Wanted, find_offers
+from intelshare.broker.exchange.consent import Answering, Asking, State
+from intelshare.broker.exchange.recall import Recalling
+from intelshare.broker.exchange.rfi import State as Stand
+from intelshare.broker.kernel.tables import (
+    ACT,
+    BULLETIN,
+    CONSENT,
+    DUTY,
+    INBOX,
+    PAIR,
+    REQUEST,
+    BulletinRow,
+)
+from intelshare.broker.lifecycle.duties import Meeting
+from intelshare.broker.lifecycle.read import Reading
+from intelshare.broker.line.submit import Approval, Submission, Submitted
+from intelshare.broker.treaty.act import Acting
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Word
 from intelshare.crypto.codec import decode

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from intelshare import instant
-from intelshare.broker.act import counting
-from intelshare.broker.node import Node
-from intelshare.broker.register import documents
-from intelshare.broker.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import documents
+from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.treaty.act import counting
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Trust, TrustType
 from intelshare.crypto.suites import SUITE_1, Suite, load_signer
