@@ -12,6 +12,7 @@ from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import SetUser, set_user
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.line.hello import begin
+from intelshare.builtin import builtin_registry, demo_treaties
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Portion, PortionKind, Precedence, Trust
@@ -20,7 +21,6 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import LabelReader
-from intelshare.packs import builtin_registry, demo_treaties
 from intelshare.policy import Treaty, compile_world, parse_treaty
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import Founded, Founding, Ratified, TrustView, found, renew_directory, user_uri

@@ -16,6 +16,7 @@ import grpc
 
 import waits
 from intelshare.broker.kernel.tables import TABLES, UserRow
+from intelshare.builtin import demo_treaties
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, issue_user, to_pem
 from intelshare.ids import MemberCode
@@ -25,7 +26,6 @@ from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import RunningNode, start_node
 from intelshare.node.settings import Settings
-from intelshare.packs import demo_treaties
 from intelshare.store.sqlite import open_store
 from intelshare.trust import Founded, Founding, found, user_uri
 from intelshare.vault import DEVELOPMENT

@@ -17,8 +17,9 @@ from grpc_health.v1 import health_pb2
 from intelshare.crypto.x509 import CertifiedKey, issue_node, issue_user, make_authority
 from intelshare.errors import TrustError
 from intelshare.instant import HOUR, MINUTE, Instant
+from intelshare.node.authn import peer_identity
 from intelshare.node.authorisation import MAY_CALL, PEER, ROLES
-from intelshare.node.door import peer_identity, unary_handlers
+from intelshare.node.rpc_gateway import unary_handlers
 from intelshare.patience import patient
 from intelshare.trust import open_hello
 from intelshare.wire import hello_message, read_message
@@ -101,7 +102,7 @@ def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
 
 
 def test_a_method_without_a_row_cannot_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intelshare.node.door.MAY_CALL", {})
+    monkeypatch.setattr("intelshare.node.rpc_gateway.MAY_CALL", {})
     service = pb.DESCRIPTOR.services_by_name["Operations"]
     with pytest.raises(LookupError, match="no row"):
         unary_handlers(None, service, {"Status": lambda *_: None}, None)  # type: ignore

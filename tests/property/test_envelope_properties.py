@@ -10,7 +10,7 @@ from intelshare.crypto.draw import draw_distinct
 from intelshare.envelope import reopen
 from intelshare.envelope.padding import PORTION_FLOOR, check_padding, pad, padded_length
 from intelshare.ids import LeafId
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import STANDIN_SUITE
 from intelshare.statement.tree import climb, grow
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from intelshare.sim.bugs import BUGS, NONE
-from intelshare.sim.draw import draw
 from intelshare.sim.facts import rows
+from intelshare.sim.generate_plan import draw
 from intelshare.sim.many import outcome
 from intelshare.sim.plan import from_json, to_json
 from intelshare.sim.run import run

@@ -6,7 +6,7 @@ import pytest
 
 from intelshare.broker.transparency.checkpoint import answer
 from intelshare.instant import SECOND
-from intelshare.sim.draw import draw
+from intelshare.sim.generate_plan import draw
 from intelshare.sim.machine import Machine
 from intelshare.sim.plan import Fault, FaultPlan, Knobs
 from intelshare.sim.run import run

@@ -17,7 +17,7 @@ from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogRow
 from intelshare.errors import TrustError
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
-from intelshare.node.logbook import verify_logs
+from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 

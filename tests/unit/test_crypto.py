@@ -17,7 +17,7 @@ from intelshare.crypto.records import KeyUse
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.crypto.suites import SUITE_1, Context, Suite, verify_signature
 from intelshare.errors import CryptoError
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import STANDIN_SUITE
 
 SOURCE = Path(intelshare.__file__).parent
 SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, STANDIN_SUITE], ids=lambda suite: suite.name)

@@ -53,7 +53,7 @@ from intelshare.envelope.padding import pad
 from intelshare.ids import Digest, Incarnation
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import STANDIN_SUITE
 from intelshare.statement import Leaf, sign_batch
 from intelshare.statement.verify import Verified
 

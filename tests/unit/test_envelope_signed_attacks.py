@@ -51,7 +51,7 @@ from intelshare.envelope.padding import pad
 from intelshare.envelope.seal import frame_grant
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import STANDIN_SUITE
 from intelshare.statement import Leaf, sign_batch
 
 

@@ -20,7 +20,7 @@ from intelshare.envelope import stream_start
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.ids import Sequence as Number
 from intelshare.instant import Instant
-from intelshare.node.logbook import verify_logs
+from intelshare.node.log_reader import verify_logs
 from intelshare.trust import DocumentVersions, PeerHello
 from line_world import (
     LATER,

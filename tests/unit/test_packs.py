@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
 from intelshare.cli.policy_files import Shelf, find
 from intelshare.instant import NEVER, Instant, parse
 from intelshare.labels import held, interval
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy_tools import check_treaties, cover, survivors, try_case
 
 PACKS = treaty_packs()

@@ -2,9 +2,9 @@
 
 import pytest
 
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.instant import DAY, NEVER, parse, show
 from intelshare.labels import held
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import parse_treaty
 from intelshare.policy_tools import state_at
 

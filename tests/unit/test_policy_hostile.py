@@ -8,13 +8,13 @@ from time import process_time
 
 import pytest
 
+from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
 from intelshare.cli.output import error_lines
 from intelshare.errors import PolicyFileError
 from intelshare.labels import parse_registry
-from intelshare.packs import builtin_registry
 from intelshare.policy_tools import check_overlay, check_treaty
-from intelshare.tables import MAX_FILE_BYTES
+from intelshare.toml.reader import MAX_FILE_BYTES
 
 GOOD = """\
 id = "nordic"

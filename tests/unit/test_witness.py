@@ -31,7 +31,7 @@ from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import HOUR, Instant
-from intelshare.node.logbook import verify_logs
+from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence

@@ -25,7 +25,7 @@ _ID = 32
 
 def members(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """States and organisations by code; of a list separated by commas the last one."""
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
 
     registry = builtin_registry()
     before, comma, last = incomplete.rpartition(",")
@@ -39,7 +39,7 @@ def members(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
 
 def treaties(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The treaties that ship, and files."""
-    from intelshare.packs import treaty_packs
+    from intelshare.builtin import treaty_packs
 
     packs = [CompletionItem(name, help="ships with intelshare") for name in treaty_packs()]
     fitting = [item for item in packs if str(item.value).startswith(incomplete)]
@@ -71,7 +71,7 @@ def seen(profile: Profile) -> list[str]:
 
 def see(profile: Profile, ids: list[str]) -> None:
     """Remember ids for completion, if they are new. That it cannot be written stops nobody."""
-    from intelshare.private import write_private
+    from intelshare.private_files import write_private
 
     known = seen(profile)
     new = [one for one in ids if one not in set(known)]

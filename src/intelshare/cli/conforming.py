@@ -26,8 +26,8 @@ def conformance(files: tuple[Path, ...], out: Out) -> int:
 
     Prints each mismatch with what was expected and got; exit 1 on any. What has no known shape is an error.
     """
+    from intelshare.builtin import builtin_registry
     from intelshare.conformance import conform
-    from intelshare.packs import builtin_registry
 
     total = 0
     found: list[dict[str, str]] = []

@@ -230,7 +230,7 @@ def _folder(where: _Where) -> Iterator[Finding]:
     from intelshare.node.folder import Folder
     from intelshare.node.running import read_running
     from intelshare.node.settings import read_settings
-    from intelshare.private import check_private
+    from intelshare.private_files import check_private
 
     folder = Folder(where.folder)
     settings = read_settings(folder.settings)

@@ -152,7 +152,7 @@ def _name_of(code: str) -> str:
     """The member's English name. Raises ConfigError UNKNOWN_MEMBER."""
     from difflib import get_close_matches
 
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
 
     registry = builtin_registry()
     if not registry.is_member(code):
@@ -173,9 +173,9 @@ def _new_passphrase(passphrase: Passphrase, *, dev: bool) -> bytes:
 
 
 def _development(folder: Path, secret: bytes, *, given: bool) -> None:
+    from intelshare.builtin import demo_treaties
     from intelshare.cli.standing import DEVELOPMENT_FILE
-    from intelshare.packs import demo_treaties
-    from intelshare.private import write_private
+    from intelshare.private_files import write_private
 
     if not given:
         write_private(folder / DEVELOPMENT_FILE, secret + b"\n")

@@ -61,7 +61,7 @@ def label() -> None:
 @printing
 def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) -> None:
     """Show how TEXT is read: authority, level, releasability, controls."""
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
 
     registry, when = builtin_registry(), moment(at)
     found = read_labels(() if text is None else (text,), files, when)
@@ -105,7 +105,7 @@ def convert(
 
     Levels go by the general table: rounded up, never down.
     """
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
 
     registry, when = builtin_registry(), moment(at)
     if (to is None) == (form is None):
@@ -144,9 +144,9 @@ def rollup(
 
     Of a STIX file every label counts, that of an object and those of its properties.
     """
+    from intelshare.builtin import builtin_registry
     from intelshare.labels import format_banner, show_banner
     from intelshare.labels import rollup as roll_up
-    from intelshare.packs import builtin_registry
 
     registry, when = builtin_registry(), moment(at)
     _member(originator, "--originator", registry)
@@ -263,8 +263,8 @@ def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant) -> list
 
 
 def _read_form(text: str, source: str, at: Instant) -> Sequence[Found]:
+    from intelshare.builtin import builtin_registry
     from intelshare.labels import WHOLE, Found, read_bundle, read_stanag4774
-    from intelshare.packs import builtin_registry
 
     begins = text.lstrip(" \t\r\n")[:1]
     try:
@@ -303,8 +303,8 @@ def _file_text(path: str) -> str:
 
 def read_label(text: str, source: str, at: Instant, *, writing: bool = False) -> Label:
     """The label of an argument; errors name the argument instead of a nameless text."""
+    from intelshare.builtin import builtin_registry
     from intelshare.labels import parse_label
-    from intelshare.packs import builtin_registry
 
     try:
         return parse_label(text, builtin_registry(), at, "write" if writing else "read")

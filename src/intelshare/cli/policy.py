@@ -91,7 +91,7 @@ def schema(kind: str) -> None:
     """Print the JSON Schema of a kind of policy file, for editors."""
     import json
 
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import schema_of
 
     click.echo(json.dumps(schema_of(kind, builtin_registry()), indent=1))

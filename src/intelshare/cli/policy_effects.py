@@ -35,7 +35,7 @@ def world_of(paths: tuple[Path, ...]) -> World:
 
 def build_world(files: Files, read: Callable[[Path], str]) -> World:
     """The world of these files, of all states and organisations. Raises PolicyFileError."""
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy import compile_world, parse_overlay, parse_treaty
 
     registry = builtin_registry()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intelshare.errors import ConfigError, Place, PolicyFileError
-from intelshare.tables import MAX_FILE_BYTES
+from intelshare.toml.reader import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from intelshare.instant import Instant
@@ -69,8 +69,8 @@ def _with_test(path: Path) -> list[Path]:
 
 
 def _shipped(name: Path) -> Path:
-    from intelshare.packs import treaty_packs
-    from intelshare.tables import guess
+    from intelshare.builtin import treaty_packs
+    from intelshare.toml.reader import guess
 
     packs = treaty_packs()
     if str(name) not in packs:
@@ -135,7 +135,7 @@ class Shelf:
 
     def treaty(self, path: Path) -> tuple[Treaty | None, list[Result]]:
         """The treaty, or None, and what was found in the file."""
-        from intelshare.packs import builtin_registry
+        from intelshare.builtin import builtin_registry
         from intelshare.policy_tools import check_treaty, of_error
 
         key = _real(path)
@@ -148,7 +148,7 @@ class Shelf:
 
     def overlay(self, path: Path) -> tuple[Overlay | None, list[Result]]:
         """The overlay, or None, and what was found in the file."""
-        from intelshare.packs import builtin_registry
+        from intelshare.builtin import builtin_registry
         from intelshare.policy_tools import check_overlay, of_error
 
         key = _real(path)
@@ -161,7 +161,7 @@ class Shelf:
 
     def suite(self, path: Path) -> tuple[Suite | None, list[Result]]:
         """The suite of a test file, or None, and what is wrong with it."""
-        from intelshare.packs import builtin_registry
+        from intelshare.builtin import builtin_registry
         from intelshare.policy_tools import gather, of_error, read_suite
 
         registry = builtin_registry()

@@ -38,8 +38,8 @@ def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     What is held for an officer may still go, so it counts as going; information that returns to its
     originator does not. Exit 0: proved; 1: refuted. Needs z3, which is in the extra "prove".
     """
+    from intelshare.builtin import builtin_registry
     from intelshare.labels import show_banner, when
-    from intelshare.packs import builtin_registry
     from intelshare.policy_tools import parse_claim
     from intelshare.policy_tools import prove as find
 

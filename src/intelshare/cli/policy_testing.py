@@ -177,7 +177,7 @@ def _benches(files: Files, shelf: Shelf) -> tuple[list[Bench], list[Result]]:
 
 
 def _trials(benches: list[Bench], words: str | None) -> Iterator[tuple[World, Trial]]:
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import try_case
 
     for bench in benches:
@@ -197,7 +197,7 @@ def _below(coverage: Coverage, threshold: int | None) -> list[Result]:
 
 
 def _mutants(benches: list[Bench]) -> tuple[int, list[Result]]:
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import Result, Severity, survivors
 
     count, living = survivors(benches, builtin_registry())

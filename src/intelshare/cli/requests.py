@@ -230,9 +230,9 @@ def _send_text(
 
 def _lowest(member: str) -> str:
     """A label of the lowest level of a member, that anybody may have."""
+    from intelshare.builtin import builtin_registry
     from intelshare.instant import Instant
     from intelshare.labels import Label, format_banner
-    from intelshare.packs import builtin_registry
 
     registry = builtin_registry()
     levels = registry.ladder(member).at(Instant(time.time_ns() // 1000)).levels

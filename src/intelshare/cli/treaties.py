@@ -55,8 +55,8 @@ for command in (*COMMANDS, backfill):
 @printing
 def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
     """List the treaties of PATHS, or those that ship; with --as those of your node."""
+    from intelshare.builtin import treaty_packs
     from intelshare.labels import when
-    from intelshare.packs import treaty_packs
 
     rows = [
         {
@@ -89,7 +89,7 @@ def show(paths: tuple[Path, ...], as_of: str | None, profile: str | None, out: O
 
 
 def _show(each: Treaty, now: Instant, out: Out) -> None:
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import state_at, summary
 
     width = get_terminal_size().columns - 4
@@ -140,7 +140,7 @@ def _show(each: Treaty, now: Instant, out: Out) -> None:
 @printing
 def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> None:
     """Put the terms of the treaties of PATHS side by side: parties, scope, ceilings, obligations, exits."""
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import TERMS, summary
 
     found, now = read_treaties(paths), moment(as_of, "--as-of")

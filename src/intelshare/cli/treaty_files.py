@@ -26,8 +26,8 @@ KINDS = ("bilateral", "regional", "multilateral", "political-commitment")
 
 def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
     """The treaties of the paths in their order. Raises PolicyFileError at the first error, ConfigError."""
+    from intelshare.builtin import builtin_registry
     from intelshare.cli.policy_files import find, read_policy
-    from intelshare.packs import builtin_registry
     from intelshare.policy import parse_treaty
 
     registry = builtin_registry()
@@ -50,8 +50,8 @@ def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
     """
     from intelshare.cli.policy import findings
     from intelshare.cli.policy_files import find
-    from intelshare.lines import Source
     from intelshare.policy_tools import Result, Severity, failed
+    from intelshare.toml.positions import Source
 
     files = find(paths)
     results = findings(files)
@@ -114,8 +114,8 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 
     A file that cannot be read is left out, or with ``strict`` raises its PolicyFileError.
     """
+    from intelshare.builtin import builtin_registry
     from intelshare.cli.policy_files import read_policy
-    from intelshare.packs import builtin_registry
     from intelshare.policy_tools import formatted
 
     found = []
@@ -148,12 +148,12 @@ def new(
     treaty_id: str, members: tuple[str, ...], kind: str, in_force: str | None, folder: Path, out: Out
 ) -> None:
     """Begin a treaty: a commented file and a test beside it, which check and pass as they are."""
+    from intelshare.builtin import builtin_registry
     from intelshare.cli.files import write_new
     from intelshare.instant import to_datetime
-    from intelshare.packs import builtin_registry
     from intelshare.policy import Kind, parse_treaty
     from intelshare.policy_tools import skeleton
-    from intelshare.tables import guess
+    from intelshare.toml.reader import guess
 
     registry = builtin_registry()
     for member in members:

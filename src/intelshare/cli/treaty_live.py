@@ -34,7 +34,7 @@ def treaties_of(paths: tuple[Path, ...], profile: str | None) -> list[Treaty]:
 
 
 def _live(ids: tuple[str, ...], profile: str) -> list[Treaty]:
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
     from intelshare.policy import parse_treaty, with_acts
     from intelshare.wire.v1 import user_pb2 as pb
 

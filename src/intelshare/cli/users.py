@@ -190,7 +190,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def _state(member: str) -> str:
     """The member if it is a state: an organisation's people have a nationality that must be given."""
-    from intelshare.packs import builtin_registry
+    from intelshare.builtin import builtin_registry
 
     return member if builtin_registry().is_state(member) else ""
 

@@ -152,6 +152,6 @@ def _last(store: Path) -> str:
 
 
 def _keep(store: Path, cursor: str) -> None:
-    from intelshare.private import write_private
+    from intelshare.private_files import write_private
 
     write_private(store, cursor.encode("ascii"))

@@ -13,11 +13,11 @@ from itertools import combinations
 from pathlib import Path
 from shlex import quote
 
+from intelshare.builtin import demo_treaties, treaty_packs
 from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario, Scene
 from intelshare.demo.stage import Site, Stage, command, environment, last_lines, report, stop_all
 from intelshare.errors import ConfigError, IntelshareError, Place
-from intelshare.packs import demo_treaties, treaty_packs
 from intelshare.patience import VARIABLE
 
 _WIDTH = 68

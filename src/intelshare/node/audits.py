@@ -19,8 +19,9 @@ from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.ports import View
 from intelshare.trust import documents_of

@@ -19,9 +19,10 @@ from intelshare.envelope import MAX_PORTIONS
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
 from intelshare.node.recalls import recalls
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.node.watching import watching
 from intelshare.ports import View

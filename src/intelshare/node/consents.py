@@ -15,8 +15,9 @@ from intelshare.broker.exchange.consent import (
 )
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.wire.v1 import user_pb2 as pb
 

@@ -27,15 +27,15 @@ from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND
+from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
-from intelshare.node.door import Context, PeerCaller
 from intelshare.node.events import Event
 from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
 from intelshare.node.link import Link, Stream
-from intelshare.node.pausing import pause
-from intelshare.node.pump import Pump
+from intelshare.node.sender import Pump
 from intelshare.node.shell import Shell, effects_of
 from intelshare.node.shredding import Shredder
+from intelshare.node.wait import pause
 from intelshare.policy import Snapshot
 from intelshare.ports import Durable, Plan, Scalar, View
 from intelshare.trust import Channel, PeerHello

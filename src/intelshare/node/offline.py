@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from intelshare.broker.line.hello import begin
 from intelshare.node.audits import audits
+from intelshare.node.authn import UserCaller
 from intelshare.node.authorisation import OPERATOR
-from intelshare.node.door import UserCaller
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
 from intelshare.node.operations import operations

@@ -15,10 +15,11 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.node.audits import alarm_messages
+from intelshare.node.authn import UserCaller
 from intelshare.node.authorisation import OVERSEERS
-from intelshare.node.door import Answer, UserCaller
 from intelshare.node.links import Links
-from intelshare.node.logbook import verify_logs
+from intelshare.node.log_reader import verify_logs
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.trust import read_member_file, user_uri, write_member_file
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY

@@ -12,13 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from intelshare.broker.treaty.policy_files import take_files
+from intelshare.builtin import builtin_registry
 from intelshare.errors import Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.node.settings import Settings
 from intelshare.node.shell import Shell
-from intelshare.packs import builtin_registry
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"

@@ -8,8 +8,9 @@ from intelshare.broker.exchange.recall import Recalling, Taking, effect_of_recal
 from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.delivery import word
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.wire.v1 import user_pb2 as pb
 

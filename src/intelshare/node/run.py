@@ -35,7 +35,7 @@ from intelshare.node.clock import Clock
 from intelshare.node.consents import consent_service
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.house import RunningNode
+from intelshare.node.housekeeping import RunningNode
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.policies import PolicyFiles, read_world
@@ -49,7 +49,7 @@ from intelshare.node.tasks import tasks
 from intelshare.node.treaties import treaties
 from intelshare.policy import World
 from intelshare.ports import Store
-from intelshare.private import make_private_folder, write_private
+from intelshare.private_files import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import write_sidecar

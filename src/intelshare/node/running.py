@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from intelshare.instant import SECOND, Instant
-from intelshare.private import write_private
+from intelshare.private_files import write_private
 
 if TYPE_CHECKING:
     from intelshare.node.folder import Folder

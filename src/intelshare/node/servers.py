@@ -11,9 +11,10 @@ import grpc
 
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import ConfigError
+from intelshare.node.authn import peer_identity, user_identity
 from intelshare.node.dial import KEEPALIVE, SLACK
-from intelshare.node.door import Answer, peer_identity, stream_handler, unary_handlers, user_identity
 from intelshare.node.links import MAX_STREAMS, Links
+from intelshare.node.rpc_gateway import Answer, stream_handler, unary_handlers
 from intelshare.node.shell import Shell
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE

@@ -9,8 +9,9 @@ from intelshare.broker.exchange.rfi import State, requests
 from intelshare.broker.lifecycle.duties import Line as Duty
 from intelshare.broker.lifecycle.duties import Meeting, duties, meet_duty
 from intelshare.instant import Instant
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.wire.v1 import user_pb2 as pb
 

@@ -20,8 +20,9 @@ from intelshare.errors import DeliveryError, PolicyFileError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, when
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World, parse_treaty
 from intelshare.policy.treaty import ANY_CATEGORY, reference_of

@@ -27,7 +27,8 @@ from intelshare.broker.queries.watch import (
 )
 from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
+from intelshare.node.rpc_gateway import Answer
 from intelshare.node.shell import Shell
 from intelshare.wire.v1 import user_pb2 as pb
 

@@ -61,7 +61,7 @@ def sim(
         else:
             _run_many(chosen, bug or "", jobs)
         return
-    from intelshare.sim.draw import draw
+    from intelshare.sim.generate_plan import draw
     from intelshare.sim.plan import from_json
 
     if plan is not None:
@@ -101,8 +101,8 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
 
 
 def _run_many(seeds: range, bug: str, jobs: int) -> None:
-    from intelshare.sim.draw import draw
     from intelshare.sim.facts import rows
+    from intelshare.sim.generate_plan import draw
     from intelshare.sim.many import outcomes
 
     began, virtual, failed = time.monotonic(), 0, []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from intelshare.sim.bugs import BUGS, NONE, Bug
-from intelshare.sim.draw import draw
+from intelshare.sim.generate_plan import draw
 from intelshare.sim.run import Result, run
 
 MOST = 2001

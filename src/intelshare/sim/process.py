@@ -22,7 +22,7 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.sim.disk import Disk
 from intelshare.sim.link import Link
 from intelshare.sim.network import Network
-from intelshare.sim.pump import Pump
+from intelshare.sim.sender import Pump
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine

@@ -17,10 +17,10 @@ from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
 from intelshare.ports import Plan, Put, View
 from intelshare.sim.chance import stream
+from intelshare.sim.fake_suite import STANDIN_SUITE
 from intelshare.sim.keys import Keys
 from intelshare.sim.law import law, ratified
 from intelshare.sim.plan import FaultPlan
-from intelshare.sim.standin import STANDIN_SUITE
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import Founded, Founding, TrustView, found, renew_directory, user_uri
 

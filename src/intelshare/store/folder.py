@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.errors import StoreError
-from intelshare.private import check_private, disk_errors
+from intelshare.private_files import check_private, disk_errors
 
 
 @dataclass(slots=True)

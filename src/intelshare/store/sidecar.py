@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intelshare.errors import StoreError
-from intelshare.private import write_private
+from intelshare.private_files import write_private
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- The first schema: one table per row of broker/kernel/tables.py. Every row carries a digest over all of it.
+-- The first schema: one table per row of broker/kernel/toml/reader.py. Every row carries a digest over all of it.
 
 CREATE TABLE submission (
     "key" BLOB NOT NULL,

@@ -16,8 +16,8 @@ from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.link import Link
-from intelshare.node.pausing import pause
 from intelshare.node.shell import Shell
+from intelshare.node.wait import pause
 from intelshare.ports import View
 
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 from intelshare import instant
 from intelshare.errors import Place, PolicyFileError
 from intelshare.instant import Instant
-from intelshare.lines import Path, Source
+from intelshare.toml.positions import Path, Source
 
 MAX_FILE_BYTES = 1 << 20
 MAX_TEXT = 4096

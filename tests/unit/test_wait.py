@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from intelshare.node.pausing import pause
+from intelshare.node.wait import pause
 from intelshare.patience import patient
 
 

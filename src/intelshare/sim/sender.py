@@ -1,4 +1,4 @@
-"""Keeps the links full, as ``node.pump`` does: what is ready while one commit runs shares the next."""
+"""Keeps the links full, as ``node.sender`` does: what is ready while one commit runs shares the next."""
 
 from __future__ import annotations
 
