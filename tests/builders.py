@@ -9,9 +9,9 @@ from typing import Any
 
 from intelshare import instant
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
-from intelshare.broker.line.hello import begin
+from intelshare.broker.line.hello import start_incarnation
 from intelshare.builtin import builtin_registry, demo_treaties
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import encode
@@ -110,10 +110,10 @@ def federation(
             roots=VerifiedRoots(),
         )
         member = Member(with_trust(node, node.trust), store())
-        member.do(begin, at=at)
+        member.do(start_incarnation, at=at)
         for name, role in (("a", "analyst"), ("r", "releasing-officer"), ("o", "operator")):
             row = UserRow(user(code, name), name, role, "R4", code if len(code) == 3 else "FRA", "*", 0)
-            member.do(set_user, SetUser(user(code, "o"), row), at=at)
+            member.do(set_user, SetUserCommand(user(code, "o"), row), at=at)
         members[code] = member
     return members
 

@@ -13,7 +13,7 @@ import pytest
 from builders import draft, text
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import adopt, take_keys
-from intelshare.broker.line.submit import Submission, submit
+from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.ids import UserUri
 from intelshare.node.renewal import directory_signer
 from intelshare.node.shell import Shell
@@ -52,7 +52,7 @@ async def test_256_submits_that_wait_need_at_most_8_commits(pair: tuple[Site, Si
     author, wanted = UserUri(site.user_uri("a")), draft(text(LABEL, "x" * 2048), to=["USA"])
 
     def submits() -> list[Wait]:
-        return [shell.step(submit, Submission(author, os.urandom(16), wanted)) for _ in range(256)]
+        return [shell.step(submit, SubmitCommand(author, os.urandom(16), wanted)) for _ in range(256)]
 
     commits, answers = await commits_of(shell, submits)
     assert len({answer.bulletin for answer in answers}) == 256

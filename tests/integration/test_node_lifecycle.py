@@ -22,7 +22,7 @@ import apsw
 import pytest
 
 import processes
-from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import TABLES, UserRow
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import UserUri
@@ -225,7 +225,7 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
 
         def step(*known: Any, operator: UserUri = operator, number: int = number) -> Plan[Any]:
             row = UserRow(site.user_uri(f"x{number}"), "x", "analyst", "R1", "FRA", "*", 0)  # type: ignore[arg-type]
-            plan = set_user(known[0], known[1], SetUser(operator, row), *known[2:])
+            plan = set_user(known[0], known[1], SetUserCommand(operator, row), *known[2:])
             return replace(plan, last=True)  # a commit of its own
 
         async def links_end(shell: Shell = shell, close: Any = close, step: Any = step) -> None:

@@ -17,7 +17,7 @@ from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.broker.transparency.checkpoint import answer
-from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode
 from intelshare.ids import MemberCode
@@ -140,5 +140,7 @@ def test_every_order_ends_in_the_same_verdict(how: str, answered: Any, empty: in
         (row,) = logs.alarms("FRA")
         assert check_evidence(logs.export("FRA", row), "file").member == "USA"
     else:
-        assert not logs.held("FRA", "USA", Held.CLAIMED) + logs.held("FRA", "USA", Held.DOUBTED)
-        assert not logs.held("FRA", "USA", Held.BROKEN)
+        assert not logs.held("FRA", "USA", CheckpointState.CLAIMED) + logs.held(
+            "FRA", "USA", CheckpointState.DOUBTED
+        )
+        assert not logs.held("FRA", "USA", CheckpointState.BROKEN)

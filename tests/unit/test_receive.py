@@ -14,7 +14,7 @@ from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
 from intelshare.broker.lifecycle.streams import missing
-from intelshare.broker.line.hello import acknowledge, fill
+from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.transparency import evidence
 from intelshare.crypto.records import Cancelled, Kind, Receipt, ReceiptStatus, StreamHead
@@ -197,7 +197,7 @@ def test_row_20_the_last_number_is_missed_when_the_next_hello_names_it(fra: Any,
     gap, _ = say_hello(fra, usa).gaps
     assert gap.missing == ((2, 3),)
     fra.do(acknowledge, USA, [Ack(leaf, "", NOW) for leaf in [row.leaf for row in rows(fra, PENDING)]])
-    assert fra.do(fill, USA, gap)
+    assert fra.do(answer_gap, USA, gap)
     resent, _ = fra.do(resend, USA, (), 1 << 20)
     for outbound in resent:
         arrive(usa, fra, outbound.frame)
@@ -211,7 +211,7 @@ def test_row_45_what_was_acknowledged_and_forgotten_is_sent_again_as_the_same_by
     fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     assert shown(fra) == "sent"
     gap, _ = say_hello(fra, usa).gaps
-    fra.do(fill, USA, gap)
+    fra.do(answer_gap, USA, gap)
     ((outbound,), _) = fra.do(resend, USA, (), 1 << 20)
     assert outbound.frame == frame
 
@@ -220,8 +220,8 @@ def test_row_46_nobody_gets_numbers_of_another_members_stream(members: Any, fra:
     frames_of(fra, 2)
     fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     gap, _ = say_hello(fra, usa).gaps
-    assert not fra.do(fill, KEN, gap)
-    assert not usa.do(fill, KEN, gap)
+    assert not fra.do(answer_gap, KEN, gap)
+    assert not usa.do(answer_gap, KEN, gap)
     assert not rows(fra, PENDING)
 
 

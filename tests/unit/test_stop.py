@@ -13,7 +13,7 @@ from intelshare.broker.line.handover import handover
 from intelshare.broker.line.hello import acknowledge
 from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
-from intelshare.broker.line.submit import Submission, submit
+from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.lists import outbox
 from intelshare.ids import MemberCode
 from intelshare.instant import HOUR, Instant
@@ -26,7 +26,7 @@ USA = MemberCode("USA")
 def sent(members: dict[str, Member], *, over: bool = True) -> tuple[Outbound, ...]:
     fra = members["FRA"]
     item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
-    fra.do(submit, Submission(user("FRA", "a"), b"k" * 16, item))
+    fra.do(submit, SubmitCommand(user("FRA", "a"), b"k" * 16, item))
     return fra.do(handover, {USA: 1 << 20}) if over else ()
 
 
@@ -97,7 +97,7 @@ def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.Mo
     fra = members["FRA"]
     for number in range(5):
         item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
-        fra.do(submit, Submission(user("FRA", "a"), bytes([number]) * 16, item))
+        fra.do(submit, SubmitCommand(user("FRA", "a"), bytes([number]) * 16, item))
     assert fra.do(handover, {USA: 1 << 20})
     taken = arrives(members, fra.do(expire, at=END).outbound, "USA", "FRA")
     fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from builders import NOW, draft, text, user
-from intelshare.broker.exchange.rfi import State, requests
+from intelshare.broker.exchange.rfi import RequestState, requests
 from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, SUBMISSION
-from intelshare.broker.line.submit import Submission, Submitted, submit_many
+from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Marked, Word, media_of
 from intelshare.crypto.codec import encode
@@ -32,11 +32,11 @@ def _fra(members: Any) -> Any:
     return members["FRA"]
 
 
-def submission(key: str, given: Draft = GOOD, by: str = "a") -> Submission:
-    return Submission(user("FRA", by), key.encode().ljust(16, b"."), given)
+def submission(key: str, given: Draft = GOOD, by: str = "a") -> SubmitCommand:
+    return SubmitCommand(user("FRA", by), key.encode().ljust(16, b"."), given)
 
 
-def send_many(member: Any, given: Sequence[Submission], at: Instant = NOW) -> list[Any]:
+def send_many(member: Any, given: Sequence[SubmitCommand], at: Instant = NOW) -> list[Any]:
     return list(member.do(submit_many, given, at=at))
 
 
@@ -54,7 +54,7 @@ def test_sixty_four_drafts_are_one_commit_and_each_is_what_it_would_be_alone(fra
     assert (fra.store.commits - commits, fra.store.steps - steps) == (1, 1)
     alone = send(fra, GOOD, key="alone")
     for answer in answers:
-        assert isinstance(answer, Submitted)
+        assert isinstance(answer, SubmitResult)
         assert (answer.banner, answer.marks, answer.pairs[0].word) == (alone.banner, alone.marks, "queued")
     assert len({answer.bulletin for answer in answers}) == 64
     assert [len(rows(fra, table)) for table in (BULLETIN, PAIR, SUBMISSION)] == [65, 65, 65]
@@ -101,7 +101,8 @@ def test_the_same_call_again_gives_the_same_answers_byte_for_byte_and_stores_not
     assert everything(fra) == stored
     assert codes(again) == codes(first)
     kept = [
-        [encode(Submitted, one) for one in found if isinstance(one, Submitted)] for found in (first, again)
+        [encode(SubmitResult, one) for one in found if isinstance(one, SubmitResult)]
+        for found in (first, again)
     ]
     assert kept[0] == kept[1]
 
@@ -135,4 +136,4 @@ def test_a_request_closed_twice_in_a_call_keeps_what_closed_it_first(fra: Any) -
     closing = replace(draft(marked(Word.CLOSE), to=["USA"]), in_reply_to=question)
     first, _ = send_many(fra, [submission("one", closing), submission("two", closing)])
     (line,) = fra.ask(requests, user("FRA", "a"), NOW)
-    assert (line.row.state, line.row.reply) == (State.CLOSED, first.md)
+    assert (line.row.state, line.row.reply) == (RequestState.CLOSED, first.md)

@@ -10,10 +10,17 @@ from typing import Any, Literal
 import pytest
 
 from builders import NOW, Member, draft, seeded, text, user
-from intelshare.broker.kernel.cursor import open_place, seal_place
-from intelshare.broker.kernel.register import SetUser, set_user
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
-from intelshare.broker.queries.search import Place, Query, Where, place_bytes, place_of, search
+from intelshare.broker.queries.search import (
+    Place,
+    SearchQuery,
+    Where,
+    place_bytes,
+    place_of,
+    search,
+)
 from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, parse_cursor
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
@@ -32,7 +39,7 @@ def usa() -> Member:
     members = met(["FRA", "USA"])
     member: Member = members["USA"]
     row = UserRow(LOW, "low", "analyst", "R0", "USA", "*", 0)
-    member.do(set_user, SetUser(user("USA", "o"), row))
+    member.do(set_user, SetUserCommand(user("USA", "o"), row))
     _bring(members, "one")
     member.peer = members["FRA"]  # type: ignore[attr-defined]
     return member
@@ -60,17 +67,17 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
 
 
 def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
-    sealed = seal_place(usa.node, LOW, "search", b"here", seeded("place"))
-    assert open_place(usa.node, LOW, "search", sealed) == b"here"
+    sealed = seal_cursor(usa.node, LOW, "search", b"here", seeded("place"))
+    assert open_cursor(usa.node, LOW, "search", sealed) == b"here"
     with pytest.raises(DeliveryError):
-        open_place(usa.node, LOW, "backfill", sealed)
+        open_cursor(usa.node, LOW, "backfill", sealed)
     for place in (Place((-5, 3, 9), bytes(32)), Place((-1,), b"x" * 32)):
         assert place_of(place_bytes(place)) == place
 
 
 def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
     for who, count in ((user("USA", "a"), 1), (LOW, 0)):
-        page = usa.ask(search, Query(who, ("one",), Where.INBOX), NOW)
+        page = usa.ask(search, SearchQuery(who, ("one",), Where.INBOX), NOW)
         assert (len(page.matches), page.looked) == (count, count)
 
 

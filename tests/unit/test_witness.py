@@ -22,10 +22,10 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
     TABLES,
 )
-from intelshare.broker.line.hello import begin, greet
+from intelshare.broker.line.hello import make_hello, start_incarnation
 from intelshare.broker.transparency import evidence, known_checkpoints, witness
 from intelshare.broker.transparency.checkpoint import answer, due, own
-from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
@@ -200,12 +200,12 @@ def test_a_node_that_forgot_is_told_by_who_holds_more(logs: Logs) -> None:
     logs.act("USA", 3)
     logs.show("USA", "FRA")
     usa, fra = logs.members["USA"], logs.members["FRA"]
-    payload = fra.ask(greet, USA, logs.now)
+    payload = fra.ask(make_hello, USA, logs.now)
     assert [held.size for held in payload.checkpoint] == logs.held("FRA", "USA")
     assert say_hello(fra, usa).lost == 0
     usa.store = MemoryStore()
     usa.node = replace(usa.node, incarnation=usa.node.incarnation + 5)
-    usa.do(begin, at=logs.tick())
+    usa.do(start_incarnation, at=logs.tick())
     assert say_hello(fra, usa).lost == payload.checkpoint[0].size
     assert "LOG_FORGOT" in said(logs, "USA")
 
@@ -236,7 +236,7 @@ def test_a_copy_of_an_old_checkpoint_that_comes_late_is_no_contradiction(logs: L
     for effects in (newest, old, newer):
         logs.deliver("USA", effects, "FRA")
     assert not logs.alarms("FRA")
-    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
     assert len(logs.held("FRA", "USA")) == 3
 
 
@@ -261,7 +261,7 @@ def test_what_was_acknowledged_and_not_proved_is_forgotten_just_as_visibly(logs:
     backup = everything(usa)
     logs.act("USA", 4)
     assert unanswered(logs, "USA", "FRA") == [""]
-    assert logs.held("FRA", "USA", Held.CLAIMED)
+    assert logs.held("FRA", "USA", CheckpointState.CLAIMED)
     rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
     usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
     logs.restart("USA")
@@ -270,7 +270,7 @@ def test_what_was_acknowledged_and_not_proved_is_forgotten_just_as_visibly(logs:
     meets(logs)
     logs.show("USA", "FRA")
     assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 4 entries"
-    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
 
 
 def test_the_most_that_was_forgotten_is_shown_once(logs: Logs) -> None:
@@ -337,7 +337,7 @@ def test_an_honest_node_is_cleared_by_its_next_right_answer(
     for _ in range(3):
         logs.act("USA")
         assert logs.show("USA", "FRA") == [""], "what proves nothing stops no log"
-    assert len(logs.held("FRA", "USA", Held.DOUBTED)) == 3
+    assert len(logs.held("FRA", "USA", CheckpointState.DOUBTED)) == 3
     assert "no proof that its log still begins with" in said(logs, "FRA")
     assert len(logs.alarms("FRA")) == 1, "one alarm for all that is in doubt"
     monkeypatch.undo()
@@ -347,7 +347,7 @@ def test_an_honest_node_is_cleared_by_its_next_right_answer(
         logs.act("USA")
         assert logs.show("USA", "FRA") == [""]
     assert not logs.alarms("FRA")
-    assert not logs.held("FRA", "USA", Held.DOUBTED)
+    assert not logs.held("FRA", "USA", CheckpointState.DOUBTED)
     witnessed = entries(logs.members["FRA"], EntryType.WITNESSED, Witnessed)
     assert [one.code for one in witnessed][1:] == ["LOG_INCONSISTENT", "", "", ""], "the log shows both"
 
@@ -361,7 +361,7 @@ def test_a_doubt_about_one_checkpoint_outlives_the_proof_of_another(logs: Logs) 
         logs.bring("USA", "FRA", fork)
         logs.act("USA", 2)
         logs.show("USA", "FRA")
-    assert len(logs.held("FRA", "USA", Held.DOUBTED)) == 2
+    assert len(logs.held("FRA", "USA", CheckpointState.DOUBTED)) == 2
     logs.act("USA")
     logs.show("USA", "FRA")
     assert "LOG_INCONSISTENT: history rewritten" in said(logs, "FRA"), "the forged one convicts"
@@ -397,9 +397,9 @@ def test_logs_that_are_never_proved_do_not_shut_out_the_next_log(logs: Logs) -> 
         logs.act("USA")
         assert unanswered(logs, "USA", "FRA") == [""]
         logs.restart("USA")
-    assert len(logs.held("FRA", "USA", Held.CLAIMED)) == known_checkpoints.MAX_CLAIMED
+    assert len(logs.held("FRA", "USA", CheckpointState.CLAIMED)) == known_checkpoints.MAX_CLAIMED
     assert logs.show("USA", "FRA") == [""]
-    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
     assert not logs.alarms("FRA")
 
 
@@ -475,7 +475,7 @@ def test_row_64_a_witness_that_claims_what_nobody_can_check_hides_no_split_view(
         for n in range(known_checkpoints.MAX_CLAIMED + 4)
     )
     logs.bring("DEU", "FRA", forged(logs, "DEU", bytes(32), 9, "lies", lies))
-    claimed = [row for row in rows(logs.members["FRA"], CHECKPOINT) if row.state == Held.HEARD]
+    claimed = [row for row in rows(logs.members["FRA"], CHECKPOINT) if row.state == CheckpointState.HEARD]
     assert len(claimed) == known_checkpoints.MAX_CLAIMED, "what one witness says is bounded"
     size = logs.held("FRA", "USA")[0] + 2
     logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
@@ -511,7 +511,7 @@ def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
     assert logs.show("USA", "FRA") == ["RATE"]
     monkeypatch.undo()
     logs.follow("FRA", say_hello(logs.members["USA"], logs.members["FRA"]).effects)
-    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
     assert logs.show("USA", "FRA") == [""] or not logs.say("USA").outbound
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
 from intelshare.broker.kernel.transaction import SELF, open_entry
-from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
@@ -75,7 +75,7 @@ def _rewrite(shell: Shell, view: View, incarnation: Incarnation, kind: EntryType
     grown = append(LogHead(incarnation, 0, b""), [row.leaf for row in rows])
     head = view.get(LOG_HEAD, incarnation)
     assert head is not None  # noqa: S101 - it has entries
-    signed = view.find(CHECKPOINT, "state", shell.node.uri, Held.OWN)
+    signed = view.find(CHECKPOINT, "state", shell.node.uri, CheckpointState.OWN)
     writes: tuple[Put | Delete, ...] = (
         Put(LOG, rows[place]),
         Put(LOG_HEAD, changed(head, frontier=grown.frontier)),

@@ -12,8 +12,8 @@ from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
 from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
-from intelshare.broker.transparency.known_checkpoints import Held
-from intelshare.broker.transparency.proving import Wanted, prove_entries, signed_of_peers
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries, signed_of_peers
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
@@ -28,10 +28,10 @@ from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
 _STATES: Final = {
-    Held.BROKEN: "broken",
-    Held.DOUBTED: "doubted",
-    Held.PROVED: "proved",
-    Held.CLAIMED: "claimed",
+    CheckpointState.BROKEN: "broken",
+    CheckpointState.DOUBTED: "doubted",
+    CheckpointState.PROVED: "proved",
+    CheckpointState.CLAIMED: "claimed",
 }
 """What is shown of each log held: the newest of each state."""
 
@@ -45,7 +45,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
     async def prove(_: UserCaller, request: pb.ProveRequest) -> pb.FileResponse:
         # So that the entries of this second are under a signed checkpoint too.
         await links.say_log()
-        wanted = Wanted(
+        wanted = ProofQuery(
             Incarnation(request.incarnation or shell.incarnation),
             request.index,
             request.bulletin,
@@ -117,7 +117,7 @@ def _head(shell: Shell, view: View) -> pb.HeadResponse:
     node = shell.node
     log, last = view.get(LOG_HEAD, node.incarnation), own(node, view)
     held = [
-        (row, Held(row.state))
+        (row, CheckpointState(row.state))
         for uri in peer_nodes(node)
         for state in _STATES
         for row in view.find(CHECKPOINT, "state", uri, state, limit=1)

@@ -8,9 +8,16 @@ from intelshare.audit.records import LoggedPortion
 from intelshare.broker.exchange import rfi
 from intelshare.broker.kernel.register import need_user
 from intelshare.broker.lifecycle import duties
-from intelshare.broker.lifecycle.read import Reading, Shown, read
+from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
 from intelshare.broker.lifecycle.relations import Context, context_of
-from intelshare.broker.line.submit import Approval, Submission, Submitted, approve, dry_run, submit
+from intelshare.broker.line.submit import (
+    ApproveCommand,
+    SubmitCommand,
+    SubmitResult,
+    approve,
+    dry_run,
+    submit,
+)
 from intelshare.broker.queries import lists
 from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
 from intelshare.crypto.records import Portion, PortionKind, Precedence
@@ -53,7 +60,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return response
 
     async def inbox(caller: UserCaller, request: pb.InboxRequest) -> pb.InboxResponse:
-        wanted = lists.InboxFilter(
+        wanted = lists.InboxQuery(
             unread=request.unread,
             sender=getattr(request, "from"),
             category=request.category,
@@ -76,7 +83,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return lambda view: count(shell.node, view, caller.user, shell.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        shown = (await links.act(read, Reading(caller.user, request.id, request.originator))).value.shown
+        shown = (await links.act(read, ReadCommand(caller.user, request.id, request.originator))).value.shown
         row = shown.row
 
         def around(view: View) -> Context:
@@ -96,7 +103,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
-        done = await shell.step(approve, Approval(caller.user, request.id, recipient))
+        done = await shell.step(approve, ApproveCommand(caller.user, request.id, recipient))
         links.pump.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
@@ -141,7 +148,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
     }
 
 
-def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
+def _submission(caller: UserCaller, request: pb.SubmitRequest) -> SubmitCommand:
     # Before anything is made of them: 10^5 empty portions fit into the bytes of one request.
     if len(request.portions) > MAX_PORTIONS or len(request.to) > MAX_RECIPIENTS:
         raise DeliveryError(
@@ -156,7 +163,7 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
         kinds = [PortionKind(portion.kind) for portion in request.portions]
     except ValueError as error:
         raise DeliveryError("INPUT_INVALID", str(error)) from None
-    return Submission(
+    return SubmitCommand(
         caller.user,
         request.key,
         Draft(
@@ -177,7 +184,7 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
     )
 
 
-def _submitted(answer: Submitted) -> pb.SubmitResponse:
+def _submitted(answer: SubmitResult) -> pb.SubmitResponse:
     return pb.SubmitResponse(
         bulletin=answer.bulletin,
         banner=answer.banner,

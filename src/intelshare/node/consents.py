@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from intelshare.broker.exchange.consent import (
-    Answering,
-    Asking,
-    Line,
-    State,
-    answer,
+    AnswerConsentCommand,
+    AskConsentCommand,
+    ConsentLine,
+    answer_consent,
+    ask_consent,
     consents,
-    request,
 )
+from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.node.authn import UserCaller
@@ -27,15 +27,17 @@ def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def request_(caller: UserCaller, asked: pb.ConsentRequest) -> pb.ConsentResponse:
         until = Instant(asked.until or NEVER)
-        done = await links.act(request, Asking(caller.user, asked.id, MemberCode(asked.recipient), until))
+        done = await links.act(
+            ask_consent, AskConsentCommand(caller.user, asked.id, MemberCode(asked.recipient), until)
+        )
         return _response(done.value.lines, shell.now())
 
     async def answer_(caller: UserCaller, said: pb.ConsentAnswer) -> pb.ConsentResponse:
         until = Instant(said.until or NEVER)
-        answering = Answering(
+        command = AnswerConsentCommand(
             caller.user, said.id, MemberCode(said.recipient), said.grant, until, said.originator
         )
-        done = await links.act(answer, answering)
+        done = await links.act(answer_consent, command)
         return _response(done.value.lines, shell.now())
 
     async def list_(caller: UserCaller, _: pb.ConsentListRequest) -> pb.ConsentResponse:
@@ -45,19 +47,19 @@ def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
     return {"Request": request_, "Answer": answer_, "List": list_}
 
 
-def _response(lines: Iterable[Line], now: Instant) -> pb.ConsentResponse:
+def _response(lines: Iterable[ConsentLine], now: Instant) -> pb.ConsentResponse:
     return pb.ConsentResponse(entries=[_entry(line, now) for line in lines])
 
 
-def _entry(line: Line, now: Instant) -> pb.ConsentEntry:
+def _entry(line: ConsentLine, now: Instant) -> pb.ConsentEntry:
     row = line.row
-    state = State(row.state).name.lower()
+    state = ConsentState(row.state).name.lower()
     return pb.ConsentEntry(
         bulletin=line.bulletin,
         recipient=row.recipient,
         member=row.member,
         own=bool(row.own),
-        state="ended" if row.state == State.GRANTED and row.until <= now else state,
+        state="ended" if row.state == ConsentState.GRANTED and row.until <= now else state,
         portions=len(row.slots),
         until=row.until,
         asked_at=-row.newest,

@@ -8,7 +8,7 @@ from typing import Final
 import grpc
 
 from intelshare.broker.line import hello
-from intelshare.broker.line.hello import Met
+from intelshare.broker.line.hello import HelloResult
 from intelshare.crypto.suites import Signer
 from intelshare.errors import EnvelopeError
 from intelshare.ids import MemberCode
@@ -31,7 +31,9 @@ DEADLINE: Final = 5.0
 """Seconds for a whole hello (promise P18)."""
 
 
-async def greet_as_dialler(shell: Shell, stream: Stream, channel: Channel) -> tuple[PeerHello, Durable[Met]]:
+async def greet_as_dialler(
+    shell: Shell, stream: Stream, channel: Channel
+) -> tuple[PeerHello, Durable[HelloResult]]:
     """Raises what trust/hello.py raises, EnvelopeError, TimeoutError."""
     async with asyncio.timeout(DEADLINE):
         opening, nonce = open_hello(shell.random)
@@ -39,7 +41,7 @@ async def greet_as_dialler(shell: Shell, stream: Stream, channel: Channel) -> tu
         view = shell.node.trust
         peer, pending = check_answer(await _next(stream), channel, nonce, shell.now(), view=view)
         # Their streams are known here before they can hand over the first release of one.
-        met = await shell.step(hello.meet, peer)
+        met = await shell.step(hello.accept_hello, peer)
         confirmation = confirm_hello(pending, _signer(shell), _payload(shell, peer.member))
         await stream.write(hello_message(confirmation))
         return peer, met
@@ -47,7 +49,7 @@ async def greet_as_dialler(shell: Shell, stream: Stream, channel: Channel) -> tu
 
 async def greet_as_acceptor(
     shell: Shell, stream: Stream, channel: Channel, member: MemberCode
-) -> tuple[PeerHello, Durable[Met]]:
+) -> tuple[PeerHello, Durable[HelloResult]]:
     """Raises what trust/hello.py raises, EnvelopeError, TimeoutError."""
     async with asyncio.timeout(DEADLINE):
         first = await _next(stream)
@@ -56,7 +58,7 @@ async def greet_as_acceptor(
         )
         await stream.write(hello_message(answer))
         peer = check_confirmation(await _next(stream), pending, shell.now(), view=shell.node.trust)
-        return peer, await shell.step(hello.meet, peer)
+        return peer, await shell.step(hello.accept_hello, peer)
 
 
 async def _next(stream: Stream) -> bytes:
@@ -70,7 +72,7 @@ async def _next(stream: Stream) -> bytes:
 
 
 def _payload(shell: Shell, member: MemberCode) -> HelloPayload:
-    return shell.store.query(lambda view: hello.greet(shell.node, view, member, shell.now()))
+    return shell.store.query(lambda view: hello.make_hello(shell.node, view, member, shell.now()))
 
 
 def _signer(shell: Shell) -> Signer:

@@ -282,7 +282,7 @@ class Link:
         shell = self._shell
         if gap.acts and (count := shell.store.query(lambda view: forgotten(shell.node, view, gap.acts))):
             shell.log.warning(Event.ACTS_FORGOTTEN, peer=self.node, count=count)
-        durable = await shell.step(hello.fill, self.member, gap)
+        durable = await shell.step(hello.answer_gap, self.member, gap)
         if durable.value:
             self.queue.more = True
             self._wake(None)

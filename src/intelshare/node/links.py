@@ -18,10 +18,10 @@ from typing import Final, TypeVar
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.effects import Effects, Led
+from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.lifecycle.review import review
-from intelshare.broker.line.hello import Met
+from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.transparency.checkpoint import answer, checkpoint
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
@@ -41,7 +41,7 @@ from intelshare.ports import Durable, Plan, Scalar, View
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
 
-L = TypeVar("L", bound=Led)
+L = TypeVar("L", bound=HasEffects)
 T = TypeVar("T")
 
 MAX_STREAMS: Final = 4
@@ -318,7 +318,7 @@ class Links:
         """Take no more questions about logs, and wait for the one that is being answered."""
         await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
 
-    def _meet(self, link: Link, met: Durable[Met]) -> None:
+    def _meet(self, link: Link, met: Durable[HelloResult]) -> None:
         """Carry out what the hello led to."""
         self.carry_out(met.part(effects_of))
         link.ask(met.value.gaps)

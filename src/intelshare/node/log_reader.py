@@ -11,7 +11,7 @@ from intelshare.audit.records import Start
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, LogHeadRow, LogRow
 from intelshare.broker.kernel.transaction import open_entry
-from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation
@@ -42,7 +42,7 @@ def _check(node: Node, view: View, row: LogHeadRow, roots: dict[Incarnation, byt
     again = LogHead(row.incarnation, 0, b"")
     expected = 0
     rows = view.find(CHECKPOINT, "key", node.uri, row.incarnation)
-    signed = {one.size: one.root for one in rows if one.state == Held.OWN}
+    signed = {one.size: one.root for one in rows if one.state == CheckpointState.OWN}
     try:
         for entry in _entries(view, row):
             if entry.place != expected:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from intelshare.broker.line.hello import begin
+from intelshare.broker.line.hello import start_incarnation
 from intelshare.node.audits import audits
 from intelshare.node.authn import UserCaller
 from intelshare.node.authorisation import OPERATOR
@@ -40,7 +40,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         shell, locked = open_folder(root, passphrase, make_logger(nowhere))
         try:
-            await shell.step(begin)
+            await shell.step(start_incarnation)
             links = Links(shell)
             # Nothing is dialled: a new member is met when the node starts.
             shell.on_trust.clear()

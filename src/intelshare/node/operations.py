@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from intelshare import __version__
-from intelshare.broker.kernel.register import SetUser, admit, revoke_user, set_user, users
+from intelshare.broker.kernel.register import SetUserCommand, admit, revoke_user, set_user, users
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
 from intelshare.broker.queries.lists import queued
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
@@ -71,7 +71,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
             " ".join(asked.categories),
             0,
         )
-        done = await shell.step(set_user, SetUser(caller.user, row))
+        done = await shell.step(set_user, SetUserCommand(caller.user, row))
         shell.register_changed()
         # A development vault makes a development member: its users need not come back every day.
         lifetime = USER_LIFETIME if shell.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelshare.broker.exchange.recall import Recalling, Taking, effect_of_recall, recall
+from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effect_of_recall, recall
 from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.delivery import word
@@ -19,12 +19,12 @@ def recalls(shell: Shell, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def recall_(caller: UserCaller, request: pb.RecallRequest) -> pb.RecallResponse:
-        recalling = Recalling(caller.user, request.id, request.reason)
+        command = RecallCommand(caller.user, request.id, request.reason)
         if request.dry_run:
             return _taking(
-                shell.store.query(lambda view: effect_of_recall(shell.node, view, recalling, shell.now()))
+                shell.store.query(lambda view: effect_of_recall(shell.node, view, command, shell.now()))
             )
-        return _taking((await links.act(recall, recalling)).value)
+        return _taking((await links.act(recall, command)).value)
 
     async def receipts_(caller: UserCaller, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
         row, found = shell.store.query(
@@ -35,7 +35,7 @@ def recalls(shell: Shell, links: Links) -> Mapping[str, Answer]:
     return {"Recall": recall_, "Receipts": receipts_}
 
 
-def _taking(taking: Taking) -> pb.RecallResponse:
+def _taking(taking: RecallResult) -> pb.RecallResponse:
     return pb.RecallResponse(
         bulletin=taking.row.bulletin,
         before=taking.before,

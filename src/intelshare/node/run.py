@@ -21,7 +21,7 @@ from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
-from intelshare.broker.line.hello import ask_again, begin
+from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import to_pem
@@ -136,7 +136,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
         # Until this is durable the sidecar tells the next start too that the disk forgot.
         await shell.step(ask_again)
         _unmark(shell)
-    await shell.step(begin)
+    await shell.step(start_incarnation)
     policies = PolicyFiles(shell)
     await policies.begin()
     links = Links(shell)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from intelshare.broker.kernel.effects import Effects, Led
+from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import need_user
 from intelshare.errors import IntelshareError, StoreError
@@ -157,6 +157,6 @@ class Shell:
             call()
 
 
-def effects_of(led: Led) -> Effects:
+def effects_of(led: HasEffects) -> Effects:
     """For ``Durable.part``."""
     return led.effects

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelshare.broker.exchange.rfi import Line as Request
-from intelshare.broker.exchange.rfi import State, requests
-from intelshare.broker.lifecycle.duties import Line as Duty
-from intelshare.broker.lifecycle.duties import Meeting, duties, meet_duty
+from intelshare.broker.exchange.rfi import RequestLine as Request
+from intelshare.broker.exchange.rfi import RequestState, requests
+from intelshare.broker.lifecycle.duties import DutyLine as Duty
+from intelshare.broker.lifecycle.duties import MeetDutyCommand, duties, meet_duty
 from intelshare.instant import Instant
 from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
@@ -30,7 +30,9 @@ def tasks(shell: Shell, _: Links) -> Mapping[str, Answer]:
         return pb.ObligationsResponse(entries=[_duty(line, now) for line in lines])
 
     async def meet(caller: UserCaller, said: pb.MeetRequest) -> pb.ObligationEntry:
-        done = await shell.step(meet_duty, Meeting(caller.user, said.id, said.obligation, said.originator))
+        done = await shell.step(
+            meet_duty, MeetDutyCommand(caller.user, said.id, said.obligation, said.originator)
+        )
         now, row = shell.now(), done.value
         lines = shell.store.query(lambda view: duties(shell.node, view, caller.user, True, now))
         return next(_duty(line, now) for line in lines if line.row == row)
@@ -44,9 +46,9 @@ def _request(line: Request, now: Instant) -> pb.RequestEntry:
         bulletin=line.bulletin,
         member=row.member,
         own=bool(row.own),
-        state=State(row.state).name.lower(),
+        state=RequestState(row.state).name.lower(),
         due=row.due,
-        overdue=row.state == State.OPEN and row.due <= now,
+        overdue=row.state == RequestState.OPEN and row.due <= now,
         title=line.title,
         category=line.category,
         reply=line.reply,

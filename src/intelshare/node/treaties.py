@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from intelshare.broker.exchange import backfill
-from intelshare.broker.exchange.backfill import Offer, Wanted
-from intelshare.broker.kernel.cursor import open_place, seal_place
+from intelshare.broker.exchange.backfill import Offer, OfferQuery
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.tables import ActRow
 from intelshare.broker.queries.lists import title_of
 from intelshare.broker.treaty import act
-from intelshare.broker.treaty.act import Acting, Held
+from intelshare.broker.treaty.act import ActCommand, ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
 from intelshare.errors import DeliveryError, PolicyFileError
@@ -36,7 +36,7 @@ MAX_LISTED: Final = 64
 """Categories or counterparties of one reservation."""
 
 _KINDS: Final = {kind.name.lower().replace("_", "-"): kind for kind in ActKind}
-_STATES: Final = {Held.COUNTS: "counts", Held.WAITS: "waits", Held.CONTRADICTS: "contradicts"}
+_STATES: Final = {ActState.COUNTS: "counts", ActState.WAITS: "waits", ActState.CONTRADICTS: "contradicts"}
 
 
 def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
@@ -108,14 +108,14 @@ def _need_clock(shell: Shell) -> None:
         raise DeliveryError("CLOCK", "the clock is wrong: an act would be signed at a time that is not")
 
 
-def _acting(shell: Shell, caller: UserCaller, request: pb.ActRequest) -> Acting:
+def _acting(shell: Shell, caller: UserCaller, request: pb.ActRequest) -> ActCommand:
     kind = _KINDS.get(request.kind)
     if kind is None:
         raise DeliveryError(
             "INPUT_INVALID", f"{request.kind!r} is no act", hint="one of " + ", ".join(_KINDS)
         )
     reservation = _reservation(shell, request.reservation) if request.HasField("reservation") else None
-    return Acting(caller.user, request.treaty, kind, Instant(request.effective), reservation, request.n)
+    return ActCommand(caller.user, request.treaty, kind, Instant(request.effective), reservation, request.n)
 
 
 def _reservation(shell: Shell, given: pb.Reservation) -> Reservation:
@@ -235,7 +235,7 @@ def _act(row: ActRow) -> pb.ActEntry:
         effective=said.effective,
         since=row.since,
         at=row.at,
-        state=_STATES[Held(row.state)],
+        state=_STATES[ActState(row.state)],
         by=row.by,
         text=f"sha256:{said.text.hex()}",
     )
@@ -256,8 +256,8 @@ def _name(kind: ActKind) -> str:
     return kind.name.lower().replace("_", "-")
 
 
-def _wanted(caller: UserCaller, request: pb.BackfillRequest) -> Wanted:
-    return Wanted(caller.user, request.treaty, MemberCode(request.recipient), Instant(request.since))
+def _wanted(caller: UserCaller, request: pb.BackfillRequest) -> OfferQuery:
+    return OfferQuery(caller.user, request.treaty, MemberCode(request.recipient), Instant(request.since))
 
 
 def _offer(shell: Shell, offer: Offer) -> pb.BackfillEntry:
@@ -287,11 +287,11 @@ def _packed(shell: Shell, caller: UserCaller, after: tuple[int | str | bytes, ..
     assert isinstance(newest, int)  # noqa: S101 - as ``find_offers`` gives it
     assert isinstance(md, bytes)  # noqa: S101
     place = newest.to_bytes(_PLACE, "big", signed=True) + md
-    return seal_place(shell.node, caller.user, "backfill", place, shell.random)
+    return seal_cursor(shell.node, caller.user, "backfill", place, shell.random)
 
 
 def _place(shell: Shell, caller: UserCaller, sealed: bytes) -> tuple[int | str | bytes, ...]:
     if not sealed:
         return ()
-    packed = open_place(shell.node, caller.user, "backfill", sealed)
+    packed = open_cursor(shell.node, caller.user, "backfill", sealed)
     return int.from_bytes(packed[:_PLACE], "big", signed=True), packed[_PLACE:]

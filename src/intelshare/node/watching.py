@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from intelshare.broker.kernel.cursor import open_place, seal_place
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.queries.search import (
     Match,
-    Query,
+    SearchQuery,
     Where,
     place_bytes,
     place_of,
@@ -99,15 +99,15 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             raise DeliveryError("INPUT_INVALID", str(error)) from None
         before = None
         if request.HasField("before"):
-            before = place_of(open_place(shell.node, caller.user, "search", request.before.md))
-        query = Query(caller.user, words_of(request.query), where, before)
+            before = place_of(open_cursor(shell.node, caller.user, "search", request.before.md))
+        query = SearchQuery(caller.user, words_of(request.query), where, before)
         page = await asyncio.to_thread(
             shell.store.query, lambda view: search(shell.node, view, query, shell.now())
         )
         following = pb.SearchPlace()
         if page.before is not None:
             place = place_bytes(page.before)
-            following.md = seal_place(shell.node, caller.user, "search", place, shell.random)
+            following.md = seal_cursor(shell.node, caller.user, "search", place, shell.random)
         return pb.SearchResponse(
             matches=[_match(match) for match in page.matches],
             before=following if following.md else None,

@@ -21,7 +21,7 @@ from intelshare.broker.kernel.tables import (
     IncomingRow,
 )
 from intelshare.broker.kernel.transaction import ToSay, Transaction
-from intelshare.broker.line.receive import Arrival, Taken
+from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, Receipt, Release
@@ -85,7 +85,9 @@ keeps_what_is_over = without(INBOX)
 def short_memory(receive: Step) -> Step:
     """Only the newest statements of a peer are known again."""
 
-    def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+    def planted(
+        node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+    ) -> Plan[ReceiveResult]:
         kept = sorted(row.at for row in view.find(RECEIVED, "key", arrival.member, limit=1 << 30))[-WINDOW:]
         oldest = kept[0] if kept else 0
         seen = Seen(view, RECEIVED, lambda row: row if row.at > oldest else None)
@@ -97,9 +99,11 @@ def short_memory(receive: Step) -> Step:
 def takes_cancelled(receive: Step) -> Step:
     """A number that was cancelled is taken as if it was not."""
 
-    def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+    def planted(
+        node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+    ) -> Plan[ReceiveResult]:
         seen = Seen(view, INCOMING, lambda row: changed(row, cancelled=b""))
-        plan: Plan[Taken] = receive(node, seen, arrival, now, random)
+        plan: Plan[ReceiveResult] = receive(node, seen, arrival, now, random)
         return replace(plan, writes=tuple(_kept(view, write) for write in plan.writes))
 
     def _kept(view: View, write: Any) -> Any:
@@ -123,9 +127,11 @@ def accepts_what_was_recalled(receive: Step) -> Step:
 def skips_policy(receive: Step) -> Step:
     """The recipient takes what the sender has decided: its own law is not asked."""
 
-    def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+    def planted(
+        node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+    ) -> Plan[ReceiveResult]:
         lawless = replace(node, world=replace(node.world, overlays={}, treaties=treaties()))
-        plan: Plan[Taken] = receive(lawless, view, arrival, now, random)
+        plan: Plan[ReceiveResult] = receive(lawless, view, arrival, now, random)
         after = plan.answer.effects.node
         if after is None:
             return plan
@@ -139,8 +145,10 @@ def skips_policy(receive: Step) -> Step:
 def keeps_grants(receive: Step) -> Step:
     """Batch key and grant of what was accepted stay on the disk."""
 
-    def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
-        plan: Plan[Taken] = receive(node, view, arrival, now, random)
+    def planted(
+        node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+    ) -> Plan[ReceiveResult]:
+        plan: Plan[ReceiveResult] = receive(node, view, arrival, now, random)
         kept = [carried.grant for carried in arrival.frame.statements if carried.grant]
         if not plan.answer.accepted:
             return plan
@@ -153,8 +161,10 @@ def keeps_grants(receive: Step) -> Step:
 def receipt_again(receive: Step) -> Step:
     """A known release is answered by a new receipt, not by the stored one."""
 
-    def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
-        plan: Plan[Taken] = receive(node, view, arrival, now, random)
+    def planted(
+        node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+    ) -> Plan[ReceiveResult]:
+        plan: Plan[ReceiveResult] = receive(node, view, arrival, now, random)
         said = []
         for ack in plan.answer.acks:
             known = view.get(RECEIVED, arrival.member, ack.digest)
@@ -176,8 +186,10 @@ def receipt_again(receive: Step) -> Step:
 def all_acknowledged(receive: Step) -> Step:
     """If one statement of a frame is rejected, the whole frame is acknowledged."""
 
-    def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
-        plan: Plan[Taken] = receive(node, view, arrival, now, random)
+    def planted(
+        node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+    ) -> Plan[ReceiveResult]:
+        plan: Plan[ReceiveResult] = receive(node, view, arrival, now, random)
         acks = tuple(replace(ack, code="") for ack in plan.answer.acks)
         return Plan(plan.writes, replace(plan.answer, acks=acks))
 
@@ -188,7 +200,9 @@ def _deaf_to(wanted: Callable[[View, Carried], bool]) -> Callable[[Step], Step]:
     """Some statements are acknowledged and then dropped."""
 
     def plant(receive: Step) -> Step:
-        def planted(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+        def planted(
+            node: Node, view: View, arrival: Arrival, now: Instant, random: Random
+        ) -> Plan[ReceiveResult]:
             heard: list[Carried] = []
             late: list[Ack] = []
             for carried in arrival.frame.statements:
@@ -197,9 +211,9 @@ def _deaf_to(wanted: Callable[[View, Carried], bool]) -> Callable[[Step], Step]:
                 else:
                     heard.append(carried)
             if not heard:
-                return Plan((), Taken(tuple(late), False, (), 0, Effects()))
+                return Plan((), ReceiveResult(tuple(late), False, (), 0, Effects()))
             frame = replace(arrival.frame, statements=tuple(heard))
-            plan: Plan[Taken] = receive(node, view, replace(arrival, frame=frame), now, random)
+            plan: Plan[ReceiveResult] = receive(node, view, replace(arrival, frame=frame), now, random)
             return Plan(plan.writes, replace(plan.answer, acks=(*plan.answer.acks, *late)))
 
         return planted

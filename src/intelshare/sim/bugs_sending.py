@@ -19,7 +19,7 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
 )
 from intelshare.broker.kernel.transaction import SELF
-from intelshare.broker.lifecycle.review import Reviewed
+from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt
 from intelshare.ids import Incarnation, MemberCode
@@ -48,9 +48,9 @@ def reviews_nothing(review: Step) -> Step:
     """A change of the world stops nothing that is on the way."""
     del review
 
-    def planted(*event: Any) -> Plan[Reviewed]:
+    def planted(*event: Any) -> Plan[ReviewResult]:
         del event
-        return Plan((), Reviewed((), Effects()))
+        return Plan((), ReviewResult((), Effects()))
 
     return planted
 

@@ -33,8 +33,8 @@ from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.transparency.checkpoint import root_of
 from intelshare.broker.transparency.evidence import CONTRADICTIONS
-from intelshare.broker.transparency.known_checkpoints import UNPROVED, Held
-from intelshare.broker.treaty.act import Held as Act
+from intelshare.broker.transparency.known_checkpoints import UNPROVED, CheckpointState
+from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import BestReceipt, Ranges, word
@@ -115,11 +115,11 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
         if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
             raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
     for held in _rows(view, CHECKPOINT):
-        if held.state != Held.HEARD and not machines[held.member].forgets:
+        if held.state != CheckpointState.HEARD and not machines[held.member].forgets:
             log = machines[held.member].disk.view.find(LOG, "key", held.incarnation, limit=held.size)
             if len(log) != held.size or root_over([row.leaf for row in log]) != held.root:
                 raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
-        if held.state == Held.BROKEN:
+        if held.state == CheckpointState.BROKEN:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
 
 
@@ -235,7 +235,9 @@ def _check_acts(machine: Machine, machines: Machines) -> None:
         held = other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
         if machine.forgets or other is machine:
             continue
-        if [(row.n, row.leaf, row.state) for row in held] != [(row.n, row.leaf, Act.COUNTS) for row in own]:
+        if [(row.n, row.leaf, row.state) for row in held] != [
+            (row.n, row.leaf, ActState.COUNTS) for row in own
+        ]:
             raise Violation("I9", f"{other.name} does not hold the acts of {machine.name} as they were made")
 
 

@@ -28,7 +28,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.lifecycle.destroy import Gone
-from intelshare.broker.treaty.act import Held
+from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import Cause, Stage
@@ -128,7 +128,7 @@ def _inbox(name: str, old: Any, new: Any) -> Iterator[Entry]:
 
 def _act(name: str, old: Any, new: Any) -> Iterator[Entry]:
     del name
-    if new.state == Held.COUNTS and (old is None or old.state != Held.COUNTS):
+    if new.state == ActState.COUNTS and (old is None or old.state != ActState.COUNTS):
         yield EntryType.TREATY_ACT, new.leaf
 
 

@@ -42,8 +42,8 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
 )
 from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
-from intelshare.broker.line.receive import Taken
-from intelshare.broker.line.submit import Submitted
+from intelshare.broker.line.receive import ReceiveResult
+from intelshare.broker.line.submit import SubmitResult
 from intelshare.broker.transparency.known_checkpoints import SIGNED
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import key_id
@@ -91,12 +91,12 @@ class Oracle:
         self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
         self._promises: dict[str, list[_Promise]] = defaultdict(list)
-        self._answers: dict[bytes, Submitted] = {}
+        self._answers: dict[bytes, SubmitResult] = {}
         self._numbers: dict[tuple[str, int, str, int], LeafId] = {}
         self._roots: dict[tuple[str, int, int], bytes] = {}
         self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
 
-    def answered(self, machine: Machine, key: bytes, answer: Submitted) -> None:
+    def answered(self, machine: Machine, key: bytes, answer: SubmitResult) -> None:
         """A user was told OK."""
         before = self._answers.get(key)
         if before is not None:
@@ -117,7 +117,7 @@ class Oracle:
     ) -> None:
         """A step has run; its plan is not written yet."""
         view = process.view
-        if isinstance(plan.answer, Taken):
+        if isinstance(plan.answer, ReceiveResult):
             facts.known(view, event[0].member, plan.answer, self.taken)
         facts.check(name, view, plan, process.name, self.taken)
         history.check(process.node, name, view, plan)

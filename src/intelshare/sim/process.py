@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.kernel.effects import Led
+from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.frame import Frame, Outbound
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.lifecycle.destroy import marked
 from intelshare.broker.lifecycle.stop import anything_over
-from intelshare.broker.line.receive import Arrival, Taken
+from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.broker.transparency.checkpoint import EVERY, due
 from intelshare.delivery import Backoff
 from intelshare.errors import IntelshareError
@@ -158,7 +158,7 @@ class Process:
                 for member in self.links:
                     self.wake(member)
 
-    def receive(self, peer: MemberCode, frame: Frame, then: Callable[[Taken], None]) -> None:
+    def receive(self, peer: MemberCode, frame: Frame, then: Callable[[ReceiveResult], None]) -> None:
         """Take a frame of a peer."""
         arrival = Arrival(peer, self.uri_of(peer), frame, not self.clock.wrong())
         self.perform("receive", arrival, then=then)
@@ -208,7 +208,7 @@ class Process:
     def _remember(self, then: Callable[[], None]) -> None:
         self.machine.remember(self.node.incarnation, then)
 
-    def _expired(self, led: Led) -> None:
+    def _expired(self, led: HasEffects) -> None:
         self.oracle.expired(self)
         self.carry_out(led)
 
@@ -230,7 +230,7 @@ class Process:
     def _go_on(self, after: tuple[Scalar, ...], then: Callable[[Any], None]) -> None:
         self.perform("review", after, then=then)
 
-    def carry_out(self, led: Led) -> None:
+    def carry_out(self, led: HasEffects) -> None:
         """What durable writes lead to."""
         effects = led.effects
         for peer, leaf in effects.ended:
@@ -252,7 +252,7 @@ class Process:
             return
         self._shredding = True
 
-        def finished(led: Led) -> None:
+        def finished(led: HasEffects) -> None:
             self._shredding = False
             self.carry_out(led)
             self._destroy()

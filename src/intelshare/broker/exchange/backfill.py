@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import Approve, EntryType
-from intelshare.broker.kernel.decide_pair import Pair, judge
+from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.add_recipient import address, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
 from intelshare.broker.lifecycle.relations import Relation
 from intelshare.delivery import word
 from intelshare.errors import DeliveryError
@@ -35,7 +35,7 @@ MAX_ADDRESSED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OfferQuery:
     """What an officer wants to offer: of which treaty, to whom, written since when."""
 
     user: UserUri
@@ -49,7 +49,7 @@ class Offer:
     """A bulletin that the treaty allows now, and what that member would get of it."""
 
     written: Written
-    pair: Pair
+    pair: PairDecision
 
     @property
     def word(self) -> str:
@@ -66,14 +66,16 @@ class Offers:
 
 
 @dataclass(frozen=True, slots=True)
-class Addressed:
+class BackfillResult:
     """What is on its way now. The others of those named can no longer be offered."""
 
     offers: tuple[Offer, ...]
     effects: Effects
 
 
-def find_offers(node: Node, view: View, wanted: Wanted, after: tuple[Scalar, ...], now: Instant) -> Offers:
+def find_offers(
+    node: Node, view: View, wanted: OfferQuery, after: tuple[Scalar, ...], now: Instant
+) -> Offers:
     """The next bulletins that may be offered. Changes nothing.
 
     Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (treaty), INPUT_INVALID (not a party), UNKNOWN_MEMBER.
@@ -87,8 +89,13 @@ def find_offers(node: Node, view: View, wanted: Wanted, after: tuple[Scalar, ...
 
 
 def backfill(
-    node: Node, view: View, wanted: Wanted, bulletins: Sequence[ManifestDigest], now: Instant, random: Random
-) -> Plan[Addressed]:
+    node: Node,
+    view: View,
+    wanted: OfferQuery,
+    bulletins: Sequence[ManifestDigest],
+    now: Instant,
+    random: Random,
+) -> Plan[BackfillResult]:
     """Address these bulletins (at most 64) to the member, all in one transaction.
 
     Each is decided again: one that may not be offered any more is left out. Raises as ``find_offers``, and
@@ -109,13 +116,13 @@ def backfill(
         # Who addressed it; no hold is closed by that.
         tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
         marks = addressed_by(officer.user)
-        if address(tx, offer.pair, md, stored.precedence, due=due, marks=marks).ready:
+        if add_recipient(tx, offer.pair, md, stored.precedence, due=due, marks=marks).ready:
             tx.ready.add(wanted.to)
         offers.append(offer)
-    return tx.plan(Addressed(tuple(offers), tx.effects()))
+    return tx.plan(BackfillResult(tuple(offers), tx.effects()))
 
 
-def _check(node: Node, view: View, wanted: Wanted) -> UserRow:
+def _check(node: Node, view: View, wanted: OfferQuery) -> UserRow:
     officer = need_role(view, wanted.user, "releasing-officer")
     treaty = next((one for one in node.world.treaties if one.id == wanted.treaty), None)
     if treaty is None:
@@ -135,7 +142,7 @@ def _check(node: Node, view: View, wanted: Wanted) -> UserRow:
 
 
 def _offer(
-    node: Node, view: View, row: BulletinRow, wanted: Wanted, officer: UserRow, now: Instant
+    node: Node, view: View, row: BulletinRow, wanted: OfferQuery, officer: UserRow, now: Instant
 ) -> Offer | None:
     """The bulletin, if it may be offered."""
     if row.recalled or now >= min(row.expires, row.deliver_by):
@@ -147,7 +154,7 @@ def _offer(
     written = read_written(node, view, row)
     if not may_see(node, written, officer, now):
         return None
-    pair = judge(node, written.decidable(), wanted.to, now, valid_until=row.expires)
+    pair = decide_pair(node, written.decidable(), wanted.to, now, valid_until=row.expires)
     if all(granted.ruling.decision.basis != wanted.treaty for granted in pair.granted):
         return None
     return Offer(written, pair)

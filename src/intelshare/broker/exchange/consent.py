@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
-from intelshare.broker.kernel.decide_pair import judge
+from intelshare.broker.kernel.decide_pair import decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
@@ -49,10 +49,9 @@ from intelshare.broker.kernel.tables import (
     PairRow,
 )
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
-from intelshare.broker.lifecycle.add_recipient import address, addressed_by
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by
 from intelshare.broker.lifecycle.read import Shown, received, show
-from intelshare.broker.lifecycle.redecide import ONLY_OWN, decide_again, decide_portions
-from intelshare.broker.lifecycle.redecide import State as State  # noqa: PLC0414 - whoever asks and answers has it from here
+from intelshare.broker.lifecycle.redecide import ONLY_OWN, ConsentState, decide_portions, redecide
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Claims, Consent, Kind
@@ -72,7 +71,7 @@ MAX_ASKED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class AskConsentCommand:
     """A user asks the originators of an own bulletin's portions to let one more recipient have them."""
 
     user: UserUri
@@ -83,7 +82,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class AnswerConsentCommand:
     """A releasing officer answers a request; with ``grant`` false: refuses, or takes a grant back."""
 
     user: UserUri
@@ -96,7 +95,7 @@ class Answering:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConsentLine:
     """A request as it is listed: with the id of its bulletin."""
 
     bulletin: bytes
@@ -104,14 +103,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ConsentResult:
     """What stands after it, and what to tell."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ConsentLine, ...]
     effects: Effects
 
 
-def request(node: Node, view: View, asking: Asking, now: Instant, random: Random) -> Plan[Said]:
+def ask_consent(
+    node: Node, view: View, command: AskConsentCommand, now: Instant, random: Random
+) -> Plan[ConsentResult]:
     """Ask every originator whose portions this recipient may not have without it.
 
     The originator is handed its own portions of the bulletin with the question. Where the own law holds them,
@@ -119,26 +120,26 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
     UNKNOWN_MEMBER.
     """
-    user = need_role(view, asking.user, "analyst", "releasing-officer")
-    written = find_bulletin(node, view, asking.bulletin, user, now)
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    written = find_bulletin(node, view, command.bulletin, user, now)
     tx = Transaction(node, view, now, random)
     md = written.row.md
-    row = view.get(PAIR, md, asking.recipient)
+    row = view.get(PAIR, md, command.recipient)
     if row is None:
         raise DeliveryError(
             "NOT_FOUND",
-            f"the bulletin is not for {asking.recipient}",
+            f"the bulletin is not for {command.recipient}",
             hint="send it to that member too: what needs consent is withheld until it is there",
         )
     if row.stage >= Stage.HANDED_OVER:
         raise DeliveryError(
             "INPUT_INVALID",
-            f"a part of it was handed to {asking.recipient} already, and a pair is handed over once",
+            f"a part of it was handed to {command.recipient} already, and a pair is handed over once",
             hint="send the portions that need consent as a bulletin of their own, and ask for that",
         )
     if written.row.recalled:
         raise DeliveryError("INPUT_INVALID", "the bulletin was recalled: it goes to nobody any more")
-    until = min(asking.until, written.row.expires)
+    until = min(command.until, written.row.expires)
     if until <= now:
         raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
     slots = _to_ask(tx, written, row)
@@ -150,54 +151,56 @@ def request(node: Node, view: View, asking: Asking, now: Instant, random: Random
                 f"{originator}, whose portion it is, is no member that this node knows",
                 hint="`intelshare member import` adds one",
             )
-        held = _hand_own(tx, written, originator, asking.user)
+        held = _hand_own(tx, written, originator, command.user)
         if held.cause != Cause.NONE or held.conflict or held.receipt == BestReceipt.REFUSED:
             raise DeliveryError(
                 "INPUT_INVALID",
                 f"{originator}, whose portion it is, does not get the bulletin and cannot be asked about it",
-                hint=f"`intelshare outbox {asking.bulletin}` shows why",
+                hint=f"`intelshare outbox {command.bulletin}` shows why",
             )
         if held.stage == Stage.HELD:
             continue  # Not even the question goes before the hold is closed: it tells that there is one.
-        asked = Consent(originator, md, tuple(slots[originator]), asking.recipient, until)
+        asked = Consent(originator, md, tuple(slots[originator]), command.recipient, until)
         said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
-        lines.append(Line(written.row.bulletin, _put(tx, originator, 1, asked, State.ASKED)))
-        tx.log(EntryType.CONSENT, ConsentSaid(originator, md, asking.recipient, asked.slots, State.ASKED))
+        lines.append(ConsentLine(written.row.bulletin, _put(tx, originator, 1, asked, ConsentState.ASKED)))
+        tx.log(
+            EntryType.CONSENT, ConsentSaid(originator, md, command.recipient, asked.slots, ConsentState.ASKED)
+        )
     tx.say(said)
-    return tx.plan(Said(tuple(lines), tx.effects()))
+    return tx.plan(ConsentResult(tuple(lines), tx.effects()))
 
 
-def answer(node: Node, view: View, answering: Answering, now: Instant, random: Random) -> Plan[Said]:
+def answer_consent(
+    node: Node, view: View, command: AnswerConsentCommand, now: Instant, random: Random
+) -> Plan[ConsentResult]:
     """Grant or refuse what a peer has asked.
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
     """
-    officer = need_role(view, answering.user, "releasing-officer")
-    found = received(node, view, answering.bulletin, officer, now, answering.originator)
-    shown = only_one(found, answering.bulletin, answering.originator)
-    row = view.get(CONSENT, shown.row.md, answering.recipient, shown.row.sender)
+    officer = need_role(view, command.user, "releasing-officer")
+    found = received(node, view, command.bulletin, officer, now, command.originator)
+    shown = only_one(found, command.bulletin, command.originator)
+    row = view.get(CONSENT, shown.row.md, command.recipient, shown.row.sender)
     if row is None or row.own or not sees(shown, row):
         raise DeliveryError(
             "NOT_FOUND",
-            f"{shown.row.sender} has not asked for {answering.recipient}",
+            f"{shown.row.sender} has not asked for {command.recipient}",
             hint="`intelshare consent list` shows what was asked",
         )
-    until = min(answering.until, row.until)
-    if answering.grant and until <= now:
+    until = min(command.until, row.until)
+    if command.grant and until <= now:
         raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
     tx = Transaction(node, view, now, random)
-    said = Consent(
-        row.member, row.md, tuple(row.slots) if answering.grant else (), answering.recipient, until
-    )
-    state = State.GRANTED if answering.grant else State.REFUSED
+    said = Consent(row.member, row.md, tuple(row.slots) if command.grant else (), command.recipient, until)
+    state = ConsentState.GRANTED if command.grant else ConsentState.REFUSED
     tx.say([ToSay(row.member, Kind.CONSENT, encode(Consent, said), 0)])
-    after = changed(row, state=state, until=until if answering.grant else row.until, changed=now)
+    after = changed(row, state=state, until=until if command.grant else row.until, changed=now)
     tx.put(CONSENT, after)
     tx.log(EntryType.CONSENT, ConsentSaid(row.member, row.md, row.recipient, said.slots, state))
-    return tx.plan(Said((Line(shown.row.bulletin, after),), tx.effects()))
+    return tx.plan(ConsentResult((ConsentLine(shown.row.bulletin, after),), tx.effects()))
 
 
-def hear(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """A peer asks about its bulletin, or answers about ours.
 
     Raises EnvelopeError WRONG_RECIPIENT, DeliveryError CONSENT_UNKNOWN: rejected, and tried again.
@@ -213,12 +216,12 @@ def hear(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         state = _asked(inbound, said)
     else:
         # A refusal of what the disk has forgotten: there is nothing to stop.
-        state = State.REFUSED
+        state = ConsentState.REFUSED
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
 
 
-def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[Line]:
+def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[ConsentLine]:
     """What was asked, both ways, newest first: as far as the user may see the bulletin that it is about."""
     row = need_user(view, user)
     lines = []
@@ -230,12 +233,12 @@ def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[Line]:
                     find_bulletin(node, view, bulletin.bulletin.hex(), row, now)
                 except DeliveryError:
                     continue
-                lines.append(Line(bulletin.bulletin, one))
+                lines.append(ConsentLine(bulletin.bulletin, one))
         else:
             inbox = view.get(INBOX, one.md)
             shown = show(node, view, inbox, row, now) if inbox is not None else None
             if shown is not None and sees(shown, one):
-                lines.append(Line(shown.row.bulletin, one))
+                lines.append(ConsentLine(shown.row.bulletin, one))
     return lines
 
 
@@ -263,7 +266,7 @@ def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode,
         Given(of, Consent(node.member, row.md, tuple(slots), row.recipient, NEVER))
         for of, slots in foreign.items()
     ]
-    decided = judge(
+    decided = decide_pair(
         node, written.decidable(), row.recipient, now, valid_until=written.row.expires, consents=given
     )
     helped = {one.slot for one in decided.granted}
@@ -288,7 +291,12 @@ def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode,
 
 def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> bool:
     """Whether these slots were granted, and still are."""
-    return row is not None and row.state == State.GRANTED and now < row.until and set(slots) <= set(row.slots)
+    return (
+        row is not None
+        and row.state == ConsentState.GRANTED
+        and now < row.until
+        and set(slots) <= set(row.slots)
+    )
 
 
 def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: UserUri) -> PairRow:
@@ -300,28 +308,32 @@ def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: Use
         return known
     decided = decide_portions(tx.node, written, originator, tx.now, only_own=True)
     marks = f"{addressed_by(by)} {ONLY_OWN}"
-    new = address(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
+    new = add_recipient(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
     if new.ready:
         tx.ready.add(originator)
     return new
 
 
-def _answered(inbound: Inbound, verified: Verified, said: Consent) -> State:
+def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
     """The originator's word about an own bulletin: what was withheld for want of it is decided again."""
     tx = inbound.tx
     asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
     if asked is None and not said.slots:
-        return State.REFUSED
+        return ConsentState.REFUSED
     if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
         raise _unknown(inbound.member)
-    state = State.GRANTED if said.slots else State.REFUSED
-    if state is State.GRANTED and asked.state == State.REFUSED and _is_older(tx, verified, asked):
+    state = ConsentState.GRANTED if said.slots else ConsentState.REFUSED
+    if (
+        state is ConsentState.GRANTED
+        and asked.state == ConsentState.REFUSED
+        and _is_older(tx, verified, asked)
+    ):
         return state  # It comes late: it was taken back since.
     tx.put(CONSENT, changed(asked, state=state, until=said.until, leaf=verified.leaf, changed=tx.now))
     bulletin, row = tx.get(BULLETIN, said.md), tx.get(PAIR, said.md, said.recipient)
     if bulletin is None or row is None:
         return state
-    if state is State.GRANTED:
+    if state is ConsentState.GRANTED:
         facts = pair.consented(facts_of(row))
         if facts != facts_of(row) and not bulletin.recalled:
             tx.put(PAIR, with_facts(row, facts, tx.now, codes=""))
@@ -341,12 +353,12 @@ def _is_older(tx: Transaction, verified: Verified, asked: ConsentRow) -> bool:
 def _stop_if_denied(tx: Transaction, row: PairRow, bulletin: BulletinRow) -> None:
     """A consent was taken back while a release that carries it is on the way (promise P9)."""
     said = tx.get(STATEMENT, row.leaf)
-    decided, _ = decide_again(tx, row, read_written(tx.node, tx.view, bulletin))
+    decided, _ = redecide(tx, row, read_written(tx.node, tx.view, bulletin))
     if said is not None and not {one.slot for one in decided.granted}.issuperset(said.slots):
         stop(tx, [row], Cause.WITHHELD, decided.codes)
 
 
-def _asked(inbound: Inbound, said: Consent) -> State:
+def _asked(inbound: Inbound, said: Consent) -> ConsentState:
     """A peer asks about a bulletin that it has sent us, for slots that it has granted us."""
     tx = inbound.tx
     row = tx.get(INBOX, said.md)
@@ -361,11 +373,11 @@ def _asked(inbound: Inbound, said: Consent) -> State:
             "RATE", f"{inbound.member} has asked about {MAX_ASKED} recipients of one bulletin"
         )
     if not _in_force(known, said.slots, tx.now):
-        _put(tx, inbound.member, 0, said, State.ASKED)
-    return State.ASKED
+        _put(tx, inbound.member, 0, said, ConsentState.ASKED)
+    return ConsentState.ASKED
 
 
-def _put(tx: Transaction, member: MemberCode, own: int, said: Consent, state: State) -> ConsentRow:
+def _put(tx: Transaction, member: MemberCode, own: int, said: Consent, state: ConsentState) -> ConsentRow:
     row = ConsentRow(
         said.md,
         said.recipient,

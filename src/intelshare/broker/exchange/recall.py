@@ -55,7 +55,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Recalling:
+class RecallCommand:
     """A user takes back a bulletin; every recipient that was handed it reads the reason."""
 
     user: UserUri
@@ -64,7 +64,7 @@ class Recalling:
 
 
 @dataclass(frozen=True, slots=True)
-class Taking:
+class RecallResult:
     """What a recall does, pair by pair; ``before``: it was recalled earlier, and nothing happens now."""
 
     row: BulletinRow
@@ -73,35 +73,37 @@ class Taking:
     effects: Effects
 
 
-def effect_of_recall(node: Node, view: View, recalling: Recalling, now: Instant) -> Taking:
+def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instant) -> RecallResult:
     """What ``recall`` would do; nothing is stored. Raises what it raises."""
-    user = need_role(view, recalling.user, "analyst", "releasing-officer")
-    if len(recalling.reason) > MAX_REASON:
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    if len(command.reason) > MAX_REASON:
         raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
-    row = view.get(BULLETIN, own_bulletin(node, view, recalling.bulletin, user, now))
+    row = view.get(BULLETIN, own_bulletin(node, view, command.bulletin, user, now))
     assert row is not None  # noqa: S101 - found just now
     pairs = tuple([(one, _effect(one)) for one in view.find(PAIR, "key", row.md)])
-    return Taking(row, pairs, bool(row.recalled), Effects())
+    return RecallResult(row, pairs, bool(row.recalled), Effects())
 
 
-def recall(node: Node, view: View, recalling: Recalling, now: Instant, random: Random) -> Plan[Taking]:
+def recall(
+    node: Node, view: View, command: RecallCommand, now: Instant, random: Random
+) -> Plan[RecallResult]:
     """Take an own bulletin back. Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED."""
-    planned = effect_of_recall(node, view, recalling, now)
+    planned = effect_of_recall(node, view, command, now)
     if planned.before:
         return Plan((), planned)
     row = planned.row
     tx = Transaction(node, view, now, random)
-    tx.log(EntryType.RECALL, Recalled(row.md, recalling.user, recalling.reason))
+    tx.log(EntryType.RECALL, Recalled(row.md, command.user, command.reason))
     tx.put(BULLETIN, changed(row, recalled=now))
     asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
-    said = [(peer, encode(Recall, Recall(peer, row.md, recalling.reason))) for peer in asked]
+    said = [(peer, encode(Recall, Recall(peer, row.md, command.reason))) for peer in asked]
     tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])
     stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE,))
     after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
-    return tx.plan(Taking(row, after, False, tx.effects()))
+    return tx.plan(RecallResult(row, after, False, tx.effects()))
 
 
-def recalled(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """Take in a peer's recall of its own bulletin: destroy what is held, and remember it for what may come.
 
     The answer is the same whether it is held or not. Raises EnvelopeError WRONG_RECIPIENT (rejected).

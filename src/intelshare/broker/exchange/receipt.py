@@ -25,7 +25,7 @@ from intelshare.broker.kernel.tables import (
     ReceiptRow,
     ReceivedRow,
 )
-from intelshare.broker.lifecycle.stop import unask
+from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, pair
@@ -61,7 +61,7 @@ _RECEIPTS = {
 }
 
 
-def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """Join it. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError RECEIPT_UNKNOWN (both: rejected)."""
     del carried
     tx = inbound.tx
@@ -84,7 +84,7 @@ def receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         if is_ready(facts):
             tx.ready.add(inbound.member)
         if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
-            unask(tx, row)
+            cancel_questions(tx, row)
     tx.delete(PENDING, said.leaf, inbound.member)
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.put(RECEIPT, ReceiptRow(statement.md, inbound.member, verified.leaf))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from intelshare.broker.kernel.decide_pair import Pair
+from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.register import need_role
@@ -33,7 +33,7 @@ EXCERPT = 60
 """Characters of a question that a list shows where there is no title."""
 
 
-class State(IntEnum):
+class RequestState(IntEnum):
     """How a request stands between two members."""
 
     OPEN = 1
@@ -42,11 +42,15 @@ class State(IntEnum):
     CLOSED = 4
 
 
-_ENDS = {Word.ANSWER: State.ANSWERED, Word.DECLINE: State.DECLINED, Word.CLOSE: State.CLOSED}
+_ENDS = {
+    Word.ANSWER: RequestState.ANSWERED,
+    Word.DECLINE: RequestState.DECLINED,
+    Word.CLOSE: RequestState.CLOSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RequestLine:
     """A request as it is listed: what it asks, and the last bulletin that answered it."""
 
     row: RequestRow
@@ -61,7 +65,7 @@ def requests_of(
     md: ManifestDigest,
     portions: Sequence[Portion],
     named: Collection[Named],
-    decided: Sequence[Pair],
+    decided: Sequence[PairDecision],
 ) -> list[RequestRow]:
     """The rows to put for an own bulletin: a request to each recipient that gets it, or what ends one.
 
@@ -121,7 +125,7 @@ def note_received(
                 tx.put(REQUEST, _ended(tx, row, marked.word, md))
 
 
-def requests(node: Node, view: View, user: UserUri, now: Instant) -> list[Line]:
+def requests(node: Node, view: View, user: UserUri, now: Instant) -> list[RequestLine]:
     """All requests of which the user may see the question, newest first."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     rows = view.find(REQUEST, "newest", limit=MAX_LISTED)
@@ -132,18 +136,18 @@ def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
     """How many requests of peers are open past their date, among those that the user may see."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     # After 0: NEVER sorts first.
-    rows = view.find(REQUEST, "due", 0, State.OPEN, after=(0,), limit=MAX_LISTED)
+    rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED)
     return sum(_line(node, view, row, reader, now) is not None for row in rows if row.due <= now)
 
 
 def _opened(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, marked: Marked) -> RequestRow:
     empty = ManifestDigest(b"")
-    return RequestRow(md, member, own, State.OPEN, marked.due, empty, -tx.now, tx.now)
+    return RequestRow(md, member, own, RequestState.OPEN, marked.due, empty, -tx.now, tx.now)
 
 
 def _ended(tx: Transaction, row: RequestRow, word: Word, reply: ManifestDigest) -> RequestRow:
     # A second answer is told; closing does not undo one.
-    if word is Word.CLOSE and row.state != State.OPEN:
+    if word is Word.CLOSE and row.state != RequestState.OPEN:
         return row
     return changed(row, state=_ENDS[word], reply=reply, changed=tx.now)
 
@@ -156,7 +160,7 @@ def _no_request(word: Word) -> DeliveryError:
     )
 
 
-def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant) -> Line | None:
+def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant) -> RequestLine | None:
     seen = (_own if row.own else _received)(node, view, row.md, reader, now)
     if seen is None:
         return None
@@ -164,10 +168,10 @@ def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant
     reply = b""
     if row.reply:
         # The one who asked closes, the other one answers or declines.
-        ours = bool(row.own) == (row.state == State.CLOSED)
+        ours = bool(row.own) == (row.state == RequestState.CLOSED)
         found = (_own if ours else _received)(node, view, row.reply, reader, now)
         reply = found[0] if found is not None else b""
-    return Line(row, bulletin, portions[0].category if portions else "", _title(portions), reply)
+    return RequestLine(row, bulletin, portions[0].category if portions else "", _title(portions), reply)
 
 
 def _own(

@@ -17,14 +17,14 @@ OVERHEAD = 24 + 16
 """Bytes that sealing adds."""
 
 
-def seal_place(node: Node, user: UserUri, of: str, place: bytes, random: Random) -> bytes:
+def seal_cursor(node: Node, user: UserUri, of: str, place: bytes, random: Random) -> bytes:
     """For this user, and for one purpose (``of``)."""
     return seal_at_rest(
         node.storage_key, random(24), place, table=f"place of {of}", row=user.encode(), slot=0
     )
 
 
-def open_place(node: Node, user: UserUri, of: str, sealed: bytes) -> bytes:
+def open_cursor(node: Node, user: UserUri, of: str, sealed: bytes) -> bytes:
     """Raises DeliveryError CURSOR_UNKNOWN: it is of another node or user, or was changed."""
     try:
         return open_at_rest(node.storage_key, sealed, table=f"place of {of}", row=user.encode(), slot=0)

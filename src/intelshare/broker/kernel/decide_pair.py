@@ -48,7 +48,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PortionDecision:
     """A portion's slot and label, and the ruling."""
 
     slot: int
@@ -57,12 +57,12 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PairDecision:
     """The decisions of all portions for one recipient."""
 
     recipient: MemberCode
-    portions: tuple[Judged, ...]
-    granted: tuple[Judged, ...]
+    portions: tuple[PortionDecision, ...]
+    granted: tuple[PortionDecision, ...]
     """The portions that nothing denies; may be under a hold."""
     logged: tuple[LoggedPortion, ...]
 
@@ -85,7 +85,7 @@ class Pair:
         return next(treaties, found[0] if found else "")
 
 
-def judge(
+def decide_pair(
     node: Node,
     portions: Sequence[tuple[int, Portion, Label]],
     recipient: MemberCode,
@@ -97,7 +97,7 @@ def judge(
     approvals: frozenset[str] = frozenset(),
     consents: Sequence[Given] = (),
     released: bool = False,
-) -> Pair:
+) -> PairDecision:
     """Decide (slot, portion, label) in reading order at ``at`` in the node's present world.
 
     ``consents``: all that were given to the sender for this bulletin, whoever gave them and for what.
@@ -141,8 +141,8 @@ def judge(
             decide, label, portion.category, flags, sender, recipient, originator, agreed, approvals,
             released, expired,
         )  # fmt: skip
-        judged.append(Judged(slot, label, snapshot.remember(key, make)))
-    return Pair(
+        judged.append(PortionDecision(slot, label, snapshot.remember(key, make)))
+    return PairDecision(
         recipient,
         tuple(judged),
         tuple([one for one in judged if one.ruling.decision.outcome is not Outcome.DENY]),
@@ -172,12 +172,12 @@ def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: I
     )
 
 
-def record_of(pair: Pair, md: ManifestDigest, sender: MemberCode, at: Instant) -> DecisionMade:
+def record_of(pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant) -> DecisionMade:
     """The decision as it is logged, explanation and all."""
     return DecisionMade(md, sender, pair.recipient, at, pair.logged)
 
 
-def gist_of(pair: Pair) -> Digest:
+def decision_fingerprint(pair: PairDecision) -> Digest:
     """What was decided, without when: two decisions of one gist need one log entry."""
     return Digest(sha256(encode(DecisionMade, record_of(pair, _NOBODY, MemberCode(""), Instant(0)))))
 

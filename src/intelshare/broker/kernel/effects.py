@@ -34,7 +34,7 @@ class Effects:
         return self
 
 
-class Led(Protocol):
+class HasEffects(Protocol):
     """An answer that leads to something."""
 
     @property

@@ -36,7 +36,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SetUser:
+class SetUserCommand:
     """Add a user or change its row; ``by`` is who does it."""
 
     by: UserUri
@@ -67,7 +67,7 @@ def need_role(view: View, user: UserUri, *roles: str) -> UserRow:
     return row
 
 
-def set_user(node: Node, view: View, event: SetUser, now: Instant, random: Random) -> Plan[UserRow]:
+def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
     """Write a register row. Raises DeliveryError INPUT_INVALID for a clearance that nobody has."""
     row = event.user
     if row.role not in frozenset(Role):
@@ -99,7 +99,7 @@ def revoke_user(
     row = view.get(USER, user)
     if row is None:
         raise DeliveryError("NOT_FOUND", "there is no such user", hint="`intelshare user list`")
-    return set_user(node, view, SetUser(by, replace(row, revoked=1)), now, random)
+    return set_user(node, view, SetUserCommand(by, replace(row, revoked=1)), now, random)
 
 
 def users(view: View) -> list[UserRow]:

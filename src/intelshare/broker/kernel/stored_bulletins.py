@@ -48,7 +48,7 @@ class Written:
     labels: tuple[Label, ...]
 
     def decidable(self) -> list[tuple[int, Portion, Label]]:
-        """As ``judge`` takes it."""
+        """As ``decide_pair`` takes it."""
         return [
             (row.slot, head, label)
             for row, head, label in zip(self.portions, self.heads, self.labels, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intelshare.audit.records import EntryType, Stop
-from intelshare.broker.kernel.decide_pair import Pair, gist_of, record_of
+from intelshare.broker.kernel.decide_pair import PairDecision, decision_fingerprint, record_of
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.pair_rows import is_open, is_ready
 from intelshare.broker.kernel.tables import PAIR, PairRow
@@ -13,7 +13,7 @@ from intelshare.ids import Incarnation, LeafId, ManifestDigest
 from intelshare.instant import Instant
 
 
-def facts_of_new(one: Pair) -> Facts:
+def facts_of_new(one: PairDecision) -> Facts:
     """What a pair begins as: withheld if every portion is denied, held under a hold, else queued."""
     if not one.granted:
         return Facts(Stage.QUEUED, Cause.WITHHELD)
@@ -26,8 +26,8 @@ def addressed_by(user: str) -> str:
     return f"@{user}"
 
 
-def address(
-    tx: Transaction, one: Pair, md: ManifestDigest, precedence: int, *, due: Instant, marks: str = ""
+def add_recipient(
+    tx: Transaction, one: PairDecision, md: ManifestDigest, precedence: int, *, due: Instant, marks: str = ""
 ) -> PairRow:
     """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
 
@@ -58,7 +58,7 @@ def address(
         decided_in=node.incarnation,
         decided_at=place,
         decision=entry,
-        gist=gist_of(one),
+        gist=decision_fingerprint(one),
         approved=marks,
         incarnation=Incarnation(0),
         sequence=0,

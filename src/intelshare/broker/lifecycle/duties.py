@@ -36,7 +36,7 @@ MAX_WORD = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class MeetDutyCommand:
     """A user says that an obligation is met."""
 
     user: UserUri
@@ -47,7 +47,7 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DutyLine:
     """A duty as it is listed."""
 
     row: DutyRow
@@ -71,7 +71,7 @@ def due_of_duty(word: str, now: Instant) -> Instant:
     return NEVER
 
 
-def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> list[Line]:
+def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> list[DutyLine]:
     """Duties of bulletins that the user may see, those due first: the open ones; ``done``: all."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
@@ -79,7 +79,7 @@ def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> l
     return sorted(lines, key=lambda line: (line.row.done, line.row.due))
 
 
-def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[Line]:
+def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[DutyLine]:
     opened: dict[ManifestDigest, Shown | None] = {}
     lines = []
     for row in rows:
@@ -88,31 +88,33 @@ def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now
             opened[row.md] = show(node, view, inbox, reader, now) if inbox is not None else None
         shown = opened[row.md]
         if shown is not None:
-            lines.append(Line(row, shown.row, shown.title))
+            lines.append(DutyLine(row, shown.row, shown.title))
     return lines
 
 
-def meet_duty(node: Node, view: View, meeting: Meeting, now: Instant, random: Random) -> Plan[DutyRow]:
+def meet_duty(
+    node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
+) -> Plan[DutyRow]:
     """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
-    reader = need_role(view, meeting.user, "analyst", "releasing-officer")
+    reader = need_role(view, command.user, "analyst", "releasing-officer")
     found = [
         (member, row)
-        for member, shown in received(node, view, meeting.bulletin, reader, now, meeting.originator)
-        if (row := view.get(DUTY, shown.row.md, meeting.obligation)) is not None
+        for member, shown in received(node, view, command.bulletin, reader, now, command.originator)
+        if (row := view.get(DUTY, shown.row.md, command.obligation)) is not None
     ]
     if not found:
         raise DeliveryError(
             "NOT_FOUND",
-            f"there is no obligation {meeting.obligation} of a bulletin {meeting.bulletin}",
+            f"there is no obligation {command.obligation} of a bulletin {command.bulletin}",
             hint="`intelshare obligations list` shows them",
         )
-    row = only_one(found, meeting.bulletin, meeting.originator)
+    row = only_one(found, command.bulletin, command.originator)
     if row.done:
         return Plan((), row)
     tx = Transaction(node, view, now, random)
-    after = changed(row, done=now, user=meeting.user)
+    after = changed(row, done=now, user=command.user)
     tx.put(DUTY, after)
-    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, meeting.user))
+    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, command.user))
     return tx.plan(after)
 
 

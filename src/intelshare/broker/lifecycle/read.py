@@ -44,7 +44,7 @@ READ_RECEIPT = "read-receipt"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadCommand:
     """A user asks for a bulletin by the beginning of its id, and by its originator where two share the id."""
 
     user: UserUri
@@ -84,23 +84,23 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class ReadResult:
     """What to show, and what to tell the originator after the commit."""
 
     shown: Shown
     effects: Effects
 
 
-def read(node: Node, view: View, reading: Reading, now: Instant, random: Random) -> Plan[Opened]:
+def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Random) -> Plan[ReadResult]:
     """Open a bulletin for a reader.
 
     Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
     """
-    user = need_role(view, reading.user, "analyst", "releasing-officer")
-    visible = received(node, view, reading.bulletin, user, now, reading.originator)
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    visible = received(node, view, command.bulletin, user, now, command.originator)
     if not visible:
-        _say_if_destroyed(view, reading)
-    shown = only_one(visible, reading.bulletin, reading.originator)
+        _say_if_destroyed(view, command)
+    shown = only_one(visible, command.bulletin, command.originator)
     row = shown.row
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
@@ -109,7 +109,7 @@ def read(node: Node, view: View, reading: Reading, now: Instant, random: Random)
         tx.put(INBOX, changed(row, told=1))
         said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), now))
         tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
-    return tx.plan(Opened(shown, tx.effects()))
+    return tx.plan(ReadResult(shown, tx.effects()))
 
 
 def received(
@@ -127,13 +127,13 @@ def received(
     ]
 
 
-def _say_if_destroyed(view: View, reading: Reading) -> None:
+def _say_if_destroyed(view: View, command: ReadCommand) -> None:
     """Whoever had opened it may know what became of it; for all others it does not exist.
 
     Raises DeliveryError NOT_FOUND.
     """
-    for row in _starting(view, reading.bulletin, reading.originator):
-        if row.gone and view.get(READER, reading.user, row.md) is not None:
+    for row in _starting(view, command.bulletin, command.originator):
+        if row.gone and view.get(READER, command.user, row.md) is not None:
             reason = reason_of(view, row)
             raise DeliveryError(
                 "NOT_FOUND",

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Final
 
 from intelshare.audit.records import LoggedPortion
-from intelshare.broker.kernel.decide_pair import Pair, judge
+from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import Written
 from intelshare.broker.kernel.tables import BATCH, CONSENT, RECEIVED, PairRow
@@ -24,7 +24,7 @@ from intelshare.instant import Instant
 from intelshare.policy import originator_of
 
 
-class State(IntEnum):
+class ConsentState(IntEnum):
     """How far a consent has come."""
 
     ASKED = 1
@@ -40,7 +40,7 @@ Carrying = tuple[Given, Evidence]
 """A consent in force, with the statement that proves it."""
 
 
-def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair, tuple[Carrying, ...]]:
+def redecide(tx: Transaction, row: PairRow, written: Written) -> tuple[PairDecision, tuple[Carrying, ...]]:
     """The pair as it is decided now, and the consents on which that rests.
 
     A consent names slots, and is carried whole. One that names a slot which the recipient does not get would
@@ -49,7 +49,7 @@ def decide_again(tx: Transaction, row: PairRow, written: Written) -> tuple[Pair,
 
     marks = frozenset(row.approved.split())
 
-    def judged(consents: Sequence[Carrying] = ()) -> Pair:
+    def judged(consents: Sequence[Carrying] = ()) -> PairDecision:
         return decide_portions(
             tx.node,
             written,
@@ -80,12 +80,12 @@ def decide_portions(
     only_own: bool,
     approvals: frozenset[str] = frozenset(),
     consents: Sequence[Given] = (),
-) -> Pair:
+) -> PairDecision:
     """Decide the portions that are meant for a recipient: all, or only those that are its own."""
     wanted = written.decidable()
     if only_own:
         wanted = [one for one in wanted if originator_of(node.world, one[2], node.member, at) == recipient]
-    decided = judge(
+    decided = decide_pair(
         node, wanted, recipient, at, valid_until=written.row.expires, approvals=approvals, consents=consents
     )
     if not only_own:
@@ -100,7 +100,12 @@ def given_for(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tup
     found = []
     for row in tx.view.find(CONSENT, "key", md, recipient):
         current = tx.get(CONSENT, row.md, row.recipient, row.member)
-        if current is None or not current.own or current.state != State.GRANTED or tx.now >= current.until:
+        if (
+            current is None
+            or not current.own
+            or current.state != ConsentState.GRANTED
+            or tx.now >= current.until
+        ):
             continue
         kept = tx.get(RECEIVED, current.member, current.leaf)
         batch = tx.get(BATCH, kept.batch) if kept is not None else None

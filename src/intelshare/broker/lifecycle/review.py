@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.broker.kernel.decide_pair import Pair
+from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, STATEMENT, PairRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.redecide import decide_again
+from intelshare.broker.lifecycle.redecide import redecide
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.delivery import Cause, Stage
 from intelshare.ids import MemberCode
@@ -30,14 +30,16 @@ MAX_REVIEWED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
+class ReviewResult:
     """How far it has come. ``after`` empty: through."""
 
     after: tuple[Scalar, ...]
     effects: Effects
 
 
-def review(node: Node, view: View, after: tuple[Scalar, ...], now: Instant, random: Random) -> Plan[Reviewed]:
+def review(
+    node: Node, view: View, after: tuple[Scalar, ...], now: Instant, random: Random
+) -> Plan[ReviewResult]:
     """Stop what is on the way and may not go any more; go on ``after`` where the last step ended."""
     tx = Transaction(node, view, now, random)
     rows = view.find(PAIR, "stage", Stage.HANDED_OVER, 1, after=after, limit=MAX_REVIEWED)
@@ -51,7 +53,7 @@ def review(node: Node, view: View, after: tuple[Scalar, ...], now: Instant, rand
         stop(tx, stopped, Cause.WITHHELD, codes)
     more = len(rows) == MAX_REVIEWED
     following = (rows[-1].created, rows[-1].md, rows[-1].recipient) if more else ()
-    return tx.plan(Reviewed(following, tx.effects()))
+    return tx.plan(ReviewResult(following, tx.effects()))
 
 
 def denial(tx: Transaction, row: PairRow) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ def denial(tx: Transaction, row: PairRow) -> tuple[str, ...]:
     said, bulletin = tx.view.get(STATEMENT, row.leaf), tx.view.get(BULLETIN, row.md)
     if said is None or bulletin is None:
         return ()
-    decided, _ = decide_again(tx, row, read_written(tx.node, tx.view, bulletin))
+    decided, _ = redecide(tx, row, read_written(tx.node, tx.view, bulletin))
     granted = [one for one in decided.portions if one.slot in said.slots]
-    codes = Pair(MemberCode(row.recipient), tuple(granted), (), ()).codes
+    codes = PairDecision(MemberCode(row.recipient), tuple(granted), (), ()).codes
     return tuple([code for code in codes if code != "BULLETIN_EXPIRED"])

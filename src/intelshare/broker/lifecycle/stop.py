@@ -91,13 +91,13 @@ def cancel(tx: Transaction, rows: Iterable[PairRow]) -> None:
 def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
     """Note why a pair was stopped, in its row and in the log. What was handed over needs ``stop``."""
     tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
-    unask(tx, row)
+    cancel_questions(tx, row)
     # Beside a receipt stand the receipt's own codes.
     told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
     tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=told))
 
 
-def unask(tx: Transaction, row: PairRow) -> None:
+def cancel_questions(tx: Transaction, row: PairRow) -> None:
     """A recipient that will not hold the bulletin cannot say whether others may: questions to it end."""
     if not tx.view.count(CONSENT, "key", row.md):
         return

@@ -64,7 +64,7 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
     return judged is Judged.VOIDED
 
 
-def stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """Take a head that came as a statement. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError."""
     del carried
     head = verified.read(StreamHead)

@@ -16,7 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, HandOver
-from intelshare.broker.kernel.decide_pair import Pair, banner_of, gist_of, record_of
+from intelshare.broker.kernel.decide_pair import (
+    PairDecision,
+    banner_of,
+    decision_fingerprint,
+    record_of,
+)
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, with_facts
@@ -34,7 +39,7 @@ from intelshare.broker.kernel.tables import (
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF, Transaction
-from intelshare.broker.lifecycle.redecide import Carrying, decide_again
+from intelshare.broker.lifecycle.redecide import Carrying, redecide
 from intelshare.broker.lifecycle.relations import claims_of
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
@@ -63,7 +68,7 @@ _OVERHEAD = 8 * 1024
 class _Chosen:
     row: PairRow
     written: Written
-    decided: Pair
+    decided: PairDecision
     cleared: Cleared
     size: int
 
@@ -182,7 +187,7 @@ def _clear(
     if now >= due:
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
-    decided, consents = decide_again(tx, row, written)
+    decided, consents = redecide(tx, row, written)
     row = _note_decision(tx, row, decided)
     if not decided.granted:
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
@@ -206,7 +211,7 @@ def _cleared(
     view: View,
     row: PairRow,
     written: Written,
-    decided: Pair,
+    decided: PairDecision,
     now: Instant,
     kem: tuple[KeyId, KeyRecord],
     consents: Sequence[Carrying],
@@ -253,9 +258,9 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
     node.world.at(now).remember((check_egress, label, recipient, originator), passed)
 
 
-def _note_decision(tx: Transaction, row: PairRow, decided: Pair) -> PairRow:
+def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    gist = gist_of(decided)
+    gist = decision_fingerprint(decided)
     if gist == row.gist:
         return row
     entry, place = tx.log(EntryType.DECISION, record_of(decided, row.md, tx.node.member, tx.now))

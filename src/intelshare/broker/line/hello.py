@@ -58,7 +58,7 @@ MAX_FILL = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class HelloResult:
     """What a hello led to."""
 
     gaps: tuple[Gap, ...]
@@ -70,7 +70,7 @@ class Met:
     """Documents that the peer lacks."""
 
 
-def begin(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
+def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
     """Start the incarnation that ``node`` names; the log before it is committed to in entry 0."""
     tx = Transaction(node, view, now, random)
     me = view.get(NODE, SELF)
@@ -89,7 +89,7 @@ def begin(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnat
     return tx.plan(node.incarnation)
 
 
-def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayload:
+def make_hello(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayload:
     """What to say to a peer: documents held, and how far each stream to it has gone."""
     me = view.get(NODE, SELF)
     previous = me.previous if me is not None else Incarnation(0)
@@ -114,7 +114,7 @@ def greet(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayloa
     )
 
 
-def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[Met]:
+def accept_hello(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[HelloResult]:
     """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
     the peer's other streams go on (promise P11)."""
     tx = Transaction(node, view, now, random)
@@ -144,7 +144,7 @@ def meet(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) 
     if lacking:
         tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
     lost = remember(tx, peer.member, peer.node, peer.payload)
-    return tx.plan(Met(tuple(gaps), forgot, lost, tx.effects()))
+    return tx.plan(HelloResult(tuple(gaps), forgot, lost, tx.effects()))
 
 
 def _recall_again(tx: Transaction, peer: MemberCode) -> None:
@@ -189,7 +189,9 @@ def acknowledge(
     return tx.plan(tuple(acks))
 
 
-def fill(node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random) -> Plan[bool]:
+def answer_gap(
+    node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random
+) -> Plan[bool]:
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another

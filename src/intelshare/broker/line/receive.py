@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, Received, Rejected
 from intelshare.broker.exchange import consent
-from intelshare.broker.exchange.recall import recalled
-from intelshare.broker.exchange.receipt import receipt
+from intelshare.broker.exchange.recall import on_recall
+from intelshare.broker.exchange.receipt import on_receipt
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
@@ -29,11 +29,11 @@ from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.kernel.transaction import ToSay, Transaction
-from intelshare.broker.lifecycle.streams import gaps, stream_head
+from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
 from intelshare.broker.transparency import witness
 from intelshare.broker.transparency.evidence import REJECTED, Shelf, keep_fork, keep_rejected
-from intelshare.broker.treaty.act import gap_of_acts, settle, treaty_act
+from intelshare.broker.treaty.act import gap_of_acts, on_treaty_act, settle
 from intelshare.crypto.codec import decode, encode, malformed
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus, Trust
@@ -57,7 +57,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ReceiveResult:
     """What may be said and done after the commit."""
 
     acks: tuple[Ack, ...]
@@ -70,7 +70,7 @@ class Taken:
     """Receipts for this peer, and what its statements lead to for others."""
 
 
-def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[Taken]:
+def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[ReceiveResult]:
     """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code."""
     tx = Transaction(node, view, now, random)
     inbound = Inbound(
@@ -89,7 +89,7 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
     except IntelshareError as bad:
         for carried in arrival.frame.statements:
             acks.append(_reject(tx, shelf, arrival, carried, bad.code))
-        return tx.plan(Taken(tuple(acks), False, (), 0, Effects()))
+        return tx.plan(ReceiveResult(tuple(acks), False, (), 0, Effects()))
     for carried in arrival.frame.statements:
         try:
             statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
@@ -100,7 +100,7 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
                 acks.append(Ack(leaf, "", now))
                 continue
             if statement.kind is Kind.TRUST:
-                _trust(inbound, statement, prove(statement, batch), batch.raw)
+                on_trust(inbound, statement, prove(statement, batch), batch.raw)
             else:
                 verified = verify(
                     statement,
@@ -111,36 +111,36 @@ def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Rand
                     suites=node.suites,
                     roots=node.roots,
                 )
-                _STEPS.get(verified.statement.kind, _not_yet)(inbound, verified, carried)
+                _HANDLERS.get(verified.statement.kind, on_unknown)(inbound, verified, carried)
             acks.append(Ack(leaf, "", now))
         except IntelshareError as bad:
             acks.append(_reject(tx, shelf, arrival, carried, bad.code))
     _answer(tx, inbound)
     settle(inbound)
     asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
-    return tx.plan(Taken(tuple(acks), again, asked, inbound.accepted, tx.effects()))
+    return tx.plan(ReceiveResult(tuple(acks), again, asked, inbound.accepted, tx.effects()))
 
 
-def _not_yet(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_unknown(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     del inbound, carried
     raise malformed("Statement", f"this version takes no {verified.statement.kind.name} statements")
 
 
-def _release(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_release(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     try:
         release.accept(inbound, verified, carried)
     except Refusal as refused:
         _refuse(inbound, verified, refused)
 
 
-_STEPS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
-    Kind.RELEASE: _release,
-    Kind.RECEIPT: receipt,
-    Kind.STREAM_HEAD: stream_head,
-    Kind.RECALL: recalled,
-    Kind.TREATY_ACT: treaty_act,
-    Kind.CONSENT: consent.hear,
-    Kind.CHECKPOINT: witness.take,
+_HANDLERS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
+    Kind.RELEASE: on_release,
+    Kind.RECEIPT: on_receipt,
+    Kind.STREAM_HEAD: on_stream_head,
+    Kind.RECALL: on_recall,
+    Kind.TREATY_ACT: on_treaty_act,
+    Kind.CONSENT: consent.on_consent,
+    Kind.CHECKPOINT: witness.on_checkpoint,
 }
 
 
@@ -157,7 +157,7 @@ def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
     inbound.receipts.append((verified.leaf, ReceiptStatus.REFUSED, refused.codes, 0))
 
 
-def _trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes) -> None:
+def on_trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes) -> None:
     """A peer's own document: it proves itself (checks 4 and the signatures of 5 do not apply).
 
     It counts from the next statement of the same frame on.

@@ -20,7 +20,7 @@ from functools import partial
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.exchange.rfi import note_received
-from intelshare.broker.kernel.decide_pair import Pair, judge
+from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.frame import Carried, rank
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -156,22 +156,22 @@ def _check_banner(inbound: Inbound, claimed: Claimed, labels: Sequence[Label]) -
         raise _Denied("BANNER_MISMATCH")
 
 
-def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> Pair:
+def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> PairDecision:
     """Check 14: the own law and world now, and the citations now and when it was signed. The own decision."""
     node, now = inbound.tx.node, inbound.tx.now
     claims = opened.claimed.claims
     signed_at = verified.batch.record.signed_at
-    pair = _judge_at(inbound, opened, labels, now)
+    pair = _decide_at(inbound, opened, labels, now)
     if node.world.at(signed_at) is not node.world.at(now):
-        _check_citations(claims.granted, _judge_at(inbound, opened, labels, signed_at))
+        _check_citations(claims.granted, _decide_at(inbound, opened, labels, signed_at))
     _check_citations(claims.granted, pair)
     return pair
 
 
-def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> Pair:
+def _decide_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> PairDecision:
     node = inbound.tx.node
     manifest = opened.claimed.manifest
-    pair = judge(
+    pair = decide_pair(
         node,
         [
             (verified.slot, verified.portion, label)
@@ -190,14 +190,14 @@ def _judge_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Ins
     return pair
 
 
-def _check_citations(granted: Sequence[Granted], pair: Pair) -> None:
+def _check_citations(granted: Sequence[Granted], pair: PairDecision) -> None:
     for given, judged in zip(granted, pair.portions, strict=True):
         own = judged.ruling.cited
         if given.citations != own and set(given.citations) != set(own):
             raise _Denied("TREATY_MISMATCH")
 
 
-def _obligations(claimed: Claimed, own: Pair) -> set[str]:
+def _obligations(claimed: Claimed, own: PairDecision) -> set[str]:
     """Those that the release carries and those of the own law."""
     carried = {word for granted in claimed.claims.granted for word in granted.obligations}
     return carried.union(*[portion.ruling.decision.obligations for portion in own.portions])
@@ -210,7 +210,7 @@ def _store(
     start: ReleasePeek,
     payload: Payload,
     opened: Opened,
-    own: Pair,
+    own: PairDecision,
 ) -> None:
     """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
     tx = inbound.tx

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
 from intelshare.broker.exchange.rfi import requests_of
-from intelshare.broker.kernel.decide_pair import Pair, banner_of, judge
+from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -36,7 +36,7 @@ from intelshare.broker.kernel.tables import (
     SubmissionRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.broker.lifecycle.add_recipient import address, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
 from intelshare.broker.lifecycle.relations import keep, named_by
 from intelshare.bulletin import Draft, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
@@ -51,7 +51,7 @@ from intelshare.ports import Plan, Random, View
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class SubmitCommand:
     """A user's draft under the client's idempotency key (16 bytes)."""
 
     user: UserUri
@@ -69,7 +69,7 @@ class SubmittedPair:
 
 
 @record
-class Submitted:
+class SubmitResult:
     """The answer: what was stored, or on a dry run (ids of zeros) what would be. Kept as its bytes."""
 
     bulletin: Annotated[BulletinId, Fixed("16s", 16)]
@@ -81,7 +81,7 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class ApproveCommand:
     """A releasing officer releases one held pair."""
 
     user: UserUri
@@ -89,22 +89,24 @@ class Approval:
     recipient: MemberCode
 
 
-def submit(node: Node, view: View, submission: Submission, now: Instant, random: Random) -> Plan[Submitted]:
+def submit(
+    node: Node, view: View, command: SubmitCommand, now: Instant, random: Random
+) -> Plan[SubmitResult]:
     """Decide and store one draft. Raises what ``store_draft`` raises."""
     tx = Transaction(node, view, now, random)
-    return tx.plan(store_draft(tx, submission))
+    return tx.plan(store_draft(tx, command))
 
 
 def submit_many(
-    node: Node, view: View, submissions: Sequence[Submission], now: Instant, random: Random
-) -> Plan[tuple[Submitted | IntelshareError, ...]]:
+    node: Node, view: View, submissions: Sequence[SubmitCommand], now: Instant, random: Random
+) -> Plan[tuple[SubmitResult | IntelshareError, ...]]:
     """Decide and store drafts in one transaction; for each its answer, or why it was refused, in their order.
 
     Each draft is stored whole or not at all, and one that is refused changes no other. Each is a microsecond
     later than the one before it, so that hand-over and lists keep their order.
     """
     tx = Transaction(node, view, now, random)
-    answers: list[Submitted | IntelshareError] = []
+    answers: list[SubmitResult | IntelshareError] = []
     for place, submission in enumerate(submissions):
         tx.now = Instant(now + place)
         try:
@@ -114,19 +116,19 @@ def submit_many(
     return tx.plan(tuple(answers))
 
 
-def store_draft(tx: Transaction, submission: Submission) -> Submitted:
+def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
 
     Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER), LabelError; for what it
     supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
-    user = need_role(tx.view, submission.user, "analyst", "releasing-officer")
-    draft = submission.draft
+    user = need_role(tx.view, command.user, "analyst", "releasing-officer")
+    draft = command.draft
     content = content_digest(check_draft(draft))
-    known = tx.get(SUBMISSION, submission.key)
+    known = tx.get(SUBMISSION, command.key)
     if known is not None:
-        return _first_answer(node, known, submission, content)
+        return _first_answer(node, known, command, content)
     labels = _labels(node, draft, now)
     named = named_by(node, tx.view, draft, user, now)
     encrypted = encrypt_bulletin(
@@ -140,26 +142,26 @@ def store_draft(tx: Transaction, submission: Submission) -> Submitted:
     decided = _decide(node, draft, labels, [portion.slot for portion in encrypted.portions], now)
     requests = requests_of(tx, encrypted.md, draft.portions, named, decided)
     answer = _answer(node, encrypted.bulletin, encrypted.md, labels, decided, now)
-    encoded = encode(Submitted, answer)
+    encoded = encode(SubmitResult, answer)
     # From here on nothing is refused: what is refused after a write would be stored in part.
-    _put_bulletin(tx, submission, encrypted)
+    _put_bulletin(tx, command, encrypted)
     keep(tx, encrypted.md, named)
-    tx.log(EntryType.SUBMIT, Submit(encrypted.md, submission.user, content))
+    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.user, content))
     for one in decided:
-        address(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
+        add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     for row in requests:
         tx.put(REQUEST, row)
-    sealed = tx.seal(SUBMISSION.name, submission.key, 0, encoded)
-    tx.put(SUBMISSION, SubmissionRow(submission.key, submission.user, content, encrypted.md, sealed))
+    sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded)
+    tx.put(SUBMISSION, SubmissionRow(command.key, command.user, content, encrypted.md, sealed))
     return answer
 
 
-def _put_bulletin(tx: Transaction, submission: Submission, encrypted: EncryptedBulletin) -> None:
-    md, draft = encrypted.md, submission.draft
+def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: EncryptedBulletin) -> None:
+    md, draft = encrypted.md, command.draft
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, encrypted.bulletin, submission.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
+            md, encrypted.bulletin, command.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
             draft.deliver_by, encrypted.manifest, len(encrypted.portions), Instant(0),
             seal_draft(tx, md, draft),
         ),
@@ -169,27 +171,27 @@ def _put_bulletin(tx: Transaction, submission: Submission, encrypted: EncryptedB
         tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest))
 
 
-def dry_run(node: Node, view: View, submission: Submission, now: Instant) -> Submitted:
+def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
     """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
-    user = need_role(view, submission.user, "analyst", "releasing-officer")
-    draft = check_draft(submission.draft)
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    draft = check_draft(command.draft)
     labels = _labels(node, draft, now)
     named_by(node, view, draft, user, now)
     decided = _decide(node, draft, labels, list(range(len(labels))), now)
     return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
 
 
-def approve(node: Node, view: View, approval: Approval, now: Instant, random: Random) -> Plan[str]:
+def approve(node: Node, view: View, command: ApproveCommand, now: Instant, random: Random) -> Plan[str]:
     """Close the holds of a pair, by a second person; hand-over decides again. The word after it.
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
     """
-    officer = need_role(view, approval.user, "releasing-officer")
-    bulletin = find_bulletin(node, view, approval.bulletin, officer, now).row
-    row = view.get(PAIR, bulletin.md, approval.recipient)
+    officer = need_role(view, command.user, "releasing-officer")
+    bulletin = find_bulletin(node, view, command.bulletin, officer, now).row
+    row = view.get(PAIR, bulletin.md, command.recipient)
     if row is None:
-        raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {approval.recipient}")
-    if bulletin.author == approval.user or addressed_by(approval.user) in row.approved.split():
+        raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {command.recipient}")
+    if bulletin.author == command.user or addressed_by(command.user) in row.approved.split():
         raise DeliveryError(
             "NOT_AUTHORISED",
             "a held bulletin is released by somebody else than its author, or who has addressed it",
@@ -201,7 +203,7 @@ def approve(node: Node, view: View, approval: Approval, now: Instant, random: Ra
     logged = logged_decision(node, view, row)
     holds = tuple(sorted({hold for portion in logged.portions for hold in portion.decision.value.holds}))
     tx = Transaction(node, view, now, random)
-    tx.log(EntryType.APPROVE, Approve(bulletin.md, approval.recipient, approval.user, holds))
+    tx.log(EntryType.APPROVE, Approve(bulletin.md, command.recipient, command.user, holds))
     approved = sorted({*row.approved.split(), *holds})
     after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
     tx.put(PAIR, after)
@@ -226,7 +228,7 @@ def _mark(node: Node, label: Label, now: Instant) -> str:
 
 def _decide(
     node: Node, draft: Draft, labels: tuple[Label, ...], slots: list[int], now: Instant
-) -> list[Pair]:
+) -> list[PairDecision]:
     unknown = [code for code in draft.to if code not in node.world.members]
     if unknown:
         raise DeliveryError(
@@ -244,7 +246,9 @@ def _decide(
             hint="leave it out of --to; your own people find the bulletin with `intelshare outbox`",
         )
     portions = list(zip(slots, draft.portions, labels, strict=True))
-    return [judge(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to]
+    return [
+        decide_pair(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to
+    ]
 
 
 def _answer(
@@ -252,10 +256,10 @@ def _answer(
     bulletin: BulletinId,
     md: ManifestDigest,
     labels: tuple[Label, ...],
-    decided: list[Pair],
+    decided: list[PairDecision],
     now: Instant,
-) -> Submitted:
-    return Submitted(
+) -> SubmitResult:
+    return SubmitResult(
         bulletin,
         md,
         banner_of(node, labels, node.member, now),
@@ -264,11 +268,11 @@ def _answer(
     )
 
 
-def _first_answer(node: Node, known: SubmissionRow, submission: Submission, content: bytes) -> Submitted:
-    if known.content != content or known.user != submission.user:
+def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:
+    if known.content != content or known.user != command.user:
         raise DeliveryError(
             "ID_CONFLICT",
             "this idempotency key was used for another bulletin",
             hint="nothing was stored; send again without --key",
         )
-    return decode(Submitted, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer))
+    return decode(SubmitResult, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer))

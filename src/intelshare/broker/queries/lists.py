@@ -43,7 +43,7 @@ PAGE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class InboxFilter:
+class InboxQuery:
     """Which bulletins to list; empty fields do not filter."""
 
     unread: bool = False
@@ -100,7 +100,7 @@ class Why:
     entry: Digest
 
 
-def inbox(node: Node, view: View, user: UserUri, wanted: InboxFilter, now: Instant) -> list[InboxLine]:
+def inbox(node: Node, view: View, user: UserUri, wanted: InboxQuery, now: Instant) -> list[InboxLine]:
     """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened."""
     reader = need_role(view, user, "analyst", "releasing-officer")
     found: list[InboxLine] = []

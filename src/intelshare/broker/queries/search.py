@@ -55,7 +55,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchQuery:
     """Words that must all be in one bulletin; case does not matter."""
 
     user: UserUri
@@ -96,7 +96,7 @@ def words_of(text: str) -> tuple[str, ...]:
     return words
 
 
-def search(node: Node, view: View, query: Query, now: Instant) -> Page:
+def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
     """One page, newest first. Raises DeliveryError NOT_AUTHORISED."""
     reader = need_role(view, query.user, "analyst", "releasing-officer")
     after = (*query.before.numbers, query.before.md) if query.before is not None else ()

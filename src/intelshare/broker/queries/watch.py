@@ -23,7 +23,7 @@ from intelshare.audit.records import (
     TreatyActed,
 )
 from intelshare.broker.exchange.consent import sees
-from intelshare.broker.kernel.cursor import OVERHEAD, open_place, seal_place
+from intelshare.broker.kernel.cursor import OVERHEAD, open_cursor, seal_cursor
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
@@ -99,7 +99,7 @@ _CURSOR: Final = struct.Struct(">QQ")
 
 def cursor_text(node: Node, user: UserUri, cursor: Cursor, random: Random) -> str:
     """As the watcher is given it: it tells nothing of what this user may not see."""
-    sealed = seal_place(node, user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
+    sealed = seal_cursor(node, user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
     return urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
@@ -115,7 +115,7 @@ def parse_cursor(node: Node, user: UserUri, text: str) -> Cursor:
             f"{text[:60]!r} is no cursor",
             hint="one that `intelshare watch` printed, or none",
         )
-    incarnation, place = _CURSOR.unpack(open_place(node, user, "watch", sealed))
+    incarnation, place = _CURSOR.unpack(open_cursor(node, user, "watch", sealed))
     return Cursor(Incarnation(incarnation), place)
 
 

@@ -19,7 +19,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.evidence import contradict, withdraw
 from intelshare.broker.transparency.known_checkpoints import (
     UNPROVED,
-    Held,
+    CheckpointState,
     ask_for,
     both,
     nearest,
@@ -38,23 +38,23 @@ _CODE = "LOG_INCONSISTENT"
 def doubt(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
     """Nothing shows that one follows from the other: said once, and asked once more at once."""
     row, other = (later, earlier) if later.state in UNPROVED else (earlier, later)
-    if row.state != Held.CLAIMED:
+    if row.state != CheckpointState.CLAIMED:
         return
     tx.asks.append((member, ask_for(earlier, later)))
     if not _doubted(tx, row.origin):
         log_witnessed(tx, row, other, code=_CODE)
         contradict(tx, member, _CODE, both(earlier, later, None), name_of(row))
-    tx.put(CHECKPOINT, changed(row, state=Held.DOUBTED))
+    tx.put(CHECKPOINT, changed(row, state=CheckpointState.DOUBTED))
 
 
 def clear(tx: Transaction, row: CheckpointRow) -> None:
     """This checkpoint is in doubt no more. If others of its node are, the alarm goes on for them."""
-    if row.state != Held.DOUBTED or not withdraw(tx, _key(row)):
+    if row.state != CheckpointState.DOUBTED or not withdraw(tx, _key(row)):
         return
     rows = tx.view.find(CHECKPOINT, "key", row.origin)
     for other in rows:
         base = nearest(rows, other)
-        if other.state == Held.DOUBTED and name_of(other) != name_of(row) and base is not None:
+        if other.state == CheckpointState.DOUBTED and name_of(other) != name_of(row) and base is not None:
             contradict(tx, other.member, _CODE, both(base, other, None), name_of(other))
             return
 
@@ -70,9 +70,9 @@ def convict(
 ) -> None:
     """What is signed later does not follow from what was signed before."""
     overrule(tx, later.origin)
-    if later.state != Held.BROKEN:
+    if later.state != CheckpointState.BROKEN:
         log_witnessed(tx, later, earlier, code=_CODE)
-        tx.put(CHECKPOINT, changed(later, state=Held.BROKEN))
+        tx.put(CHECKPOINT, changed(later, state=CheckpointState.BROKEN))
         contradict(tx, member, _CODE, both(earlier, later, path), name_of(later))
         return
     kept, said = _kept(tx, later), decode(Evidence, earlier.signed)
@@ -137,7 +137,7 @@ def _further_back(one: Evidence, other: Evidence) -> bool:
 
 
 def _doubted(tx: Transaction, origin: NodeUri) -> list[CheckpointRow]:
-    return tx.view.find(CHECKPOINT, "state", origin, Held.DOUBTED)
+    return tx.view.find(CHECKPOINT, "state", origin, CheckpointState.DOUBTED)
 
 
 def name_of(row: CheckpointRow) -> bytes:

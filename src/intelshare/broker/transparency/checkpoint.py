@@ -32,7 +32,7 @@ from intelshare.broker.kernel.tables import (
     LogHeadRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_entry
-from intelshare.broker.transparency.known_checkpoints import Held, is_broken
+from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import CryptoError, StoreError, TrustError
@@ -70,7 +70,7 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     peers = [member for member in node.trust.members if member != node.member]
     if last is not None:
         _take_back(tx, last, peers)
-    logs = view.find(CHECKPOINT, "state", node.uri, Held.OWN)
+    logs = view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN)
     for old in [row for row in logs if row.incarnation == node.incarnation] + logs[MAX_LOGS:]:
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
     said = Checkpoint(node.uri, node.incarnation, head.size, root_of(head), _cosigned(node, view))
@@ -83,7 +83,7 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     tx.put(
         CHECKPOINT,
         CheckpointRow(
-            node.uri, node.incarnation, head.size, said.root, node.member, Held.OWN, now, -now,
+            node.uri, node.incarnation, head.size, said.root, node.member, CheckpointState.OWN, now, -now,
             encode(Evidence, signed),
         ),
     )  # fmt: skip
@@ -93,7 +93,7 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
 def own(node: Node, view: View) -> CheckpointRow | None:
     """The last own checkpoint, of this incarnation if it has one: clocks jump."""
     present = view.find(CHECKPOINT, "key", node.uri, node.incarnation)
-    rows = present or view.find(CHECKPOINT, "state", node.uri, Held.OWN, limit=1)
+    rows = present or view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN, limit=1)
     return rows[0] if rows else None
 
 
@@ -114,7 +114,7 @@ def _cosigned(node: Node, view: View) -> tuple[Cosigned, ...]:
     """The latest proved checkpoint of every peer node whose log has not contradicted itself."""
     found = []
     for uri in peer_nodes(node):
-        rows = view.find(CHECKPOINT, "state", uri, Held.PROVED, limit=1)
+        rows = view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1)
         if rows and not is_broken(view, uri):
             found.append(Cosigned(uri, rows[0].incarnation, rows[0].size, rows[0].root))
     return tuple(found)
@@ -151,7 +151,7 @@ def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
     """
     if ask.origin != node.uri:
         seen = view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size)
-        if seen is None or seen.state == Held.HEARD:
+        if seen is None or seen.state == CheckpointState.HEARD:
             return None
         return LogPath(ask, (), (), (decode(Evidence, seen.signed),))
     head = view.get(LOG_HEAD, ask.until)

@@ -30,7 +30,7 @@ MAX_SIZE: Final = (1 << 63) - 1
 """Entries of a log: what the store can note."""
 
 
-class Held(IntEnum):
+class CheckpointState(IntEnum):
     """What is known of a checkpoint: top of ``broker.transparency.witness``."""
 
     CLAIMED = 0
@@ -41,10 +41,10 @@ class Held(IntEnum):
     DOUBTED = 5
 
 
-UNPROVED: Final = (Held.CLAIMED, Held.DOUBTED)
+UNPROVED: Final = (CheckpointState.CLAIMED, CheckpointState.DOUBTED)
 """Signed, and waiting for a path."""
 
-SIGNED: Final = (Held.PROVED, *UNPROVED)
+SIGNED: Final = (CheckpointState.PROVED, *UNPROVED)
 """Signed by the log's own node, and not known to contradict anything."""
 
 
@@ -57,7 +57,7 @@ def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
 
 def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
     """Whether a node's log has contradicted itself (in another checkpoint than ``but``)."""
-    rows = view.find(CHECKPOINT, "state", uri, Held.BROKEN, limit=1)
+    rows = view.find(CHECKPOINT, "state", uri, CheckpointState.BROKEN, limit=1)
     return bool(rows) and rows[0] != but
 
 
@@ -70,7 +70,7 @@ def ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow |
 
 def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
     """What a checkpoint is best held against: the nearest proved one of its log, or the newest of all."""
-    proved = [other for other in rows if other.state == Held.PROVED]
+    proved = [other for other in rows if other.state == CheckpointState.PROVED]
     same = [other for other in proved if other.incarnation == row.incarnation]
     below = [other for other in same if other.size < row.size]
     if below:
@@ -94,7 +94,9 @@ def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> Checkpoin
     after = [
         other
         for other in rows
-        if other.state == Held.PROVED and other.incarnation != row.incarnation and signed_at(other) > signed
+        if other.state == CheckpointState.PROVED
+        and other.incarnation != row.incarnation
+        and signed_at(other) > signed
     ]
     return max(after, key=lambda other: other.at, default=None)
 
@@ -109,7 +111,7 @@ def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
     """The path from the earlier of two to the later. Of two logs the order is that in which they were signed:
     a copy of an old checkpoint may come late."""
     first, second = one, other
-    if Held.HEARD not in (one.state, other.state):
+    if CheckpointState.HEARD not in (one.state, other.state):
         same = one.incarnation == other.incarnation
         later = one.size > other.size if same else signed_at(one) > signed_at(other)
         first, second = (other, one) if later else (one, other)

@@ -23,7 +23,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.transparency.checkpoint import fetch_of, hops_to, own, peer_nodes
-from intelshare.broker.transparency.known_checkpoints import Held
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Evidence
 from intelshare.errors import DeliveryError, TrustError
@@ -40,7 +40,7 @@ _NAMED: Final = ("leaf", "of", "md", "subject", "digest")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProofQuery:
     """One entry; or all about a bulletin or a statement, by the beginning of its id in hexadecimal."""
 
     incarnation: Incarnation
@@ -51,7 +51,7 @@ class Wanted:
     """Who wrote the bulletin; empty: all bulletins of that id."""
 
 
-def prove_entries(node: Node, view: View, wanted: Wanted, documents: Documents) -> ProofFile:
+def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
     """The file. Raises DeliveryError NOT_FOUND, TrustError LOG_INCONSISTENT for a damaged log."""
     last = own(node, view)
     if last is None or last.incarnation != node.incarnation:
@@ -77,7 +77,9 @@ def prove_entries(node: Node, view: View, wanted: Wanted, documents: Documents) 
 def signed_of_peers(node: Node, view: View) -> Sequence[tuple[CheckpointRow, Evidence]]:
     """The newest proved checkpoint of every peer node, as it was signed."""
     rows = [
-        row for uri in peer_nodes(node) for row in view.find(CHECKPOINT, "state", uri, Held.PROVED, limit=1)
+        row
+        for uri in peer_nodes(node)
+        for row in view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1)
     ]
     return [(row, decode(Evidence, row.signed)) for row in rows]
 
@@ -114,7 +116,7 @@ def _entry(node: Node, view: View, last: CheckpointRow, row: LogRow) -> ProvedEn
     )
 
 
-def _found(node: Node, view: View, wanted: Wanted) -> Iterator[LogRow]:
+def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
     if not wanted.bulletin and not wanted.statement:
         row = view.get(LOG, wanted.incarnation, wanted.index)
         if row is not None:
@@ -141,7 +143,7 @@ def entries_of(view: View) -> Iterator[LogRow]:
             after = rows[-1].place
 
 
-def _bulletins(node: Node, view: View, wanted: Wanted) -> frozenset[str]:
+def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
     """The manifest digests of own and received bulletins whose id starts so, of all or of one originator."""
     low, high = id_range(wanted.bulletin)
     written = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)

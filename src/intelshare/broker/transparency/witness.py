@@ -46,7 +46,7 @@ from intelshare.broker.transparency.known_checkpoints import (
     MAX_COSIGNED,
     MAX_SIZE,
     UNPROVED,
-    Held,
+    CheckpointState,
     ask_for,
     ends,
     is_broken,
@@ -69,7 +69,7 @@ from intelshare.statement import Verified, verify_evidence
 from intelshare.trust import HelloPayload
 
 
-def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_checkpoint(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """Keep a peer's checkpoint, or reject it.
 
     Raises CryptoError SIGNER_NOT_AUTHORISED, EnvelopeError ENVELOPE_MALFORMED, TrustError LOG_FORK (another
@@ -85,7 +85,9 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     batch = verified.batch
     signed = Evidence(Kind.CHECKPOINT, carried.nonce, carried.data, carried.proof, batch.raw)
     found = tx.get(CHECKPOINT, said.origin, said.incarnation, said.size)
-    heard, held = (found, None) if found is not None and found.state == Held.HEARD else (None, found)
+    heard, held = (
+        (found, None) if found is not None and found.state == CheckpointState.HEARD else (None, found)
+    )
     if held is not None and held.root != said.root:
         _fork(tx, held, inbound.member, signed)
         raise TrustError(
@@ -109,11 +111,12 @@ def take(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 
 def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> CheckpointRow:
     rows = tx.view.find(CHECKPOINT, "key", said.origin)
-    proved = [row for row in rows if row.state == Held.PROVED]
+    proved = [row for row in rows if row.state == CheckpointState.PROVED]
     waiting = _make_room(tx, member, said, rows)
     row = CheckpointRow(
         said.origin, said.incarnation, said.size, said.root, member,
-        Held.CLAIMED if proved else Held.PROVED, tx.now, -tx.now, encode(Evidence, signed),
+        CheckpointState.CLAIMED if proved else CheckpointState.PROVED,
+        tx.now, -tx.now, encode(Evidence, signed),
     )  # fmt: skip
     tx.put(CHECKPOINT, row)
     base = of_later_log(rows, row) or nearest(rows, row)
@@ -121,7 +124,9 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
         tx.asks.append((member, ask_for(row, base)))
     else:
         log_witnessed(tx, row, None)
-    heard = [other for other in rows if other.state == Held.HEARD and longer([row], other) is not None]
+    heard = [
+        other for other in rows if other.state == CheckpointState.HEARD and longer([row], other) is not None
+    ]
     # What was never proved is held against what follows it, and asked for with each that comes.
     tx.asks += [(member, ask_for(other, row)) for other in (*heard, *waiting)]
     for old in thinned([*proved, row]):
@@ -165,10 +170,13 @@ def prove(
     try:
         led = judge(position_of(earlier), position_of(later), path)
     except IntelshareError:
-        if Held.HEARD not in (earlier.state, later.state) and later.state != Held.BROKEN:
+        if (
+            CheckpointState.HEARD not in (earlier.state, later.state)
+            and later.state != CheckpointState.BROKEN
+        ):
             doubt(tx, member, earlier, later)
         return tx.plan(tx.effects())
-    if Held.HEARD in (earlier.state, later.state):
+    if CheckpointState.HEARD in (earlier.state, later.state):
         _heard(tx, earlier, later, path, agrees=led.verdict is not Verdict.REWRITTEN)
     elif led.verdict is Verdict.REWRITTEN:
         convict(tx, member, earlier, later, path)
@@ -177,7 +185,7 @@ def prove(
         _forgot(tx, member, earlier, later, path, led.forgot)
         known = led.end.size if led.end.incarnation == earlier.incarnation else 0
         _ask_older(tx, member, earlier, later, known)
-    elif later.state == Held.BROKEN:
+    elif later.state == CheckpointState.BROKEN:
         narrow(tx, earlier, later, path)
     else:
         _grew(tx, member, earlier, later)
@@ -186,9 +194,9 @@ def prove(
 
 def _grew(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
     """Either end is proved by the other, if that one is."""
-    if earlier.state == Held.PROVED and later.state in UNPROVED:
+    if earlier.state == CheckpointState.PROVED and later.state in UNPROVED:
         _proved(tx, member, later, earlier)
-    elif later.state == Held.PROVED and earlier.state in UNPROVED:
+    elif later.state == CheckpointState.PROVED and earlier.state in UNPROVED:
         _mark_proved(tx, earlier, later)
 
 
@@ -204,8 +212,8 @@ def _proved(
 
 def _mark_proved(tx: Transaction, row: CheckpointRow, by: CheckpointRow, *, lost: int = 0) -> None:
     clear(tx, row)
-    tx.put(CHECKPOINT, changed(row, state=Held.PROVED))
-    if lost or row.incarnation != by.incarnation or row.state == Held.DOUBTED:
+    tx.put(CHECKPOINT, changed(row, state=CheckpointState.PROVED))
+    if lost or row.incarnation != by.incarnation or row.state == CheckpointState.DOUBTED:
         log_witnessed(tx, row, by, forgot=lost)
 
 
@@ -218,9 +226,9 @@ def _forgot(
     count: int,
 ) -> None:
     """Memory was lost, and the later log says so: shown, never held against it."""
-    if earlier.state == Held.PROVED and later.state in UNPROVED:
+    if earlier.state == CheckpointState.PROVED and later.state in UNPROVED:
         _proved(tx, member, later, earlier, lost=count)
-    elif later.state == Held.PROVED and earlier.state in UNPROVED:
+    elif later.state == CheckpointState.PROVED and earlier.state in UNPROVED:
         # Signed, never proved, and now gone: nothing can prove it any more.
         clear(tx, earlier)
         tx.delete(CHECKPOINT, earlier.origin, earlier.incarnation, earlier.size)
@@ -235,16 +243,16 @@ def _ask_older(
 ) -> None:
     """What of the same log is held from before: it tells how far back the log is still what it was."""
     rows = tx.view.find(CHECKPOINT, "key", earlier.origin, earlier.incarnation)
-    older = [row for row in rows if row.state == Held.PROVED and row.size <= below]
+    older = [row for row in rows if row.state == CheckpointState.PROVED and row.size <= below]
     if older:
         tx.asks.append((member, ask_for(older[-1], later)))
 
 
 def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evidence) -> None:
     """Two roots for one size, both signed by the same node."""
-    if held.state != Held.BROKEN:
+    if held.state != CheckpointState.BROKEN:
         overrule(tx, held.origin)
-        tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
+        tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
         log_witnessed(tx, held, held, code="LOG_FORK")
     exhibit = exhibit_of([decode(Evidence, held.signed), signed])
     contradict(tx, member, "LOG_FORK", exhibit, name_of(held))
@@ -259,17 +267,19 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
             continue
         held = tx.get(CHECKPOINT, seen.origin, seen.incarnation, seen.size)
         if held is not None:
-            if held.root != seen.root and held.state != Held.HEARD:
+            if held.root != seen.root and held.state != CheckpointState.HEARD:
                 _split(tx, held, seen, member, [decode(Evidence, held.signed), signed])
             continue
         rows = tx.view.find(CHECKPOINT, "key", seen.origin, seen.incarnation)
         # Of each witness so many: one that lies leaves room for what the others saw.
         log = seen.origin, seen.incarnation
-        claimed = claims[log] + sum(row.state == Held.HEARD and row.member == member for row in rows)
+        claimed = claims[log] + sum(
+            row.state == CheckpointState.HEARD and row.member == member for row in rows
+        )
         if rows and claimed < MAX_CLAIMED:
             claims[log] += 1
             row = CheckpointRow(
-                seen.origin, seen.incarnation, seen.size, seen.root, member, Held.HEARD,
+                seen.origin, seen.incarnation, seen.size, seen.root, member, CheckpointState.HEARD,
                 tx.now, -tx.now, encode(Evidence, signed),
             )  # fmt: skip
             tx.put(CHECKPOINT, row)
@@ -282,7 +292,7 @@ def _heard(
     tx: Transaction, earlier: CheckpointRow, later: CheckpointRow, path: LogPath, *, agrees: bool
 ) -> None:
     """What another member says that it saw was held against the log that its node shows here."""
-    heard, held = (earlier, later) if earlier.state == Held.HEARD else (later, earlier)
+    heard, held = (earlier, later) if earlier.state == CheckpointState.HEARD else (later, earlier)
     tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
     if not agrees:
         statements = [decode(Evidence, row.signed) for row in (held, heard)]
@@ -327,7 +337,7 @@ def _shown(tx: Transaction, path: LogPath) -> None:
         tx.put(EVIDENCE, changed(row, shelf=SETTLED))
         overrule(tx, held.origin)
         contradict(tx, held.member, "LOG_FORK", whole, name_of(held))
-        tx.put(CHECKPOINT, changed(held, state=Held.BROKEN))
+        tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
         log_witnessed(tx, held, held, code="LOG_FORK")
 
 
@@ -336,7 +346,7 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
     peer says that it holds them; 0: none."""
     rows = tx.view.find(CHECKPOINT, "key", uri)
     for row in rows:
-        if row.state == Held.HEARD:
+        if row.state == CheckpointState.HEARD:
             other = longer(rows, row)
         elif row.state not in UNPROVED:
             other = None

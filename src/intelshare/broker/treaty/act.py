@@ -51,7 +51,7 @@ MAX_BYTES: Final = 8192
 """Of one act."""
 
 
-class Held(IntEnum):
+class ActState(IntEnum):
     """What became of an act."""
 
     COUNTS = 1
@@ -60,7 +60,7 @@ class Held(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class ActCommand:
     """An own user wants the member to act. ``since`` 0: from now on."""
 
     user: UserUri
@@ -73,7 +73,7 @@ class Acting:
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class ActResult:
     """An act that counts, or on a look at its effect would."""
 
     act: PartyAct
@@ -87,28 +87,28 @@ def acts(view: View, *member: MemberCode) -> list[ActRow]:
 
 def counting(view: View) -> list[PartyAct]:
     """The acts that the world at a start is compiled from."""
-    return [value_of(row) for row in acts(view) if row.state == Held.COUNTS]
+    return [value_of(row) for row in acts(view) if row.state == ActState.COUNTS]
 
 
-def effect_of_act(node: Node, view: View, acting: Acting, now: Instant) -> tuple[Acted, World]:
+def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> tuple[ActResult, World]:
     """What ``act`` would sign, and the world in which it counts; nothing is stored. Raises what it raises."""
-    need_role(view, acting.user, "releasing-officer", "operator")
-    treaty = _own_treaty(node, acting.treaty)
-    if 0 < acting.since < now:
+    need_role(view, command.user, "releasing-officer", "operator")
+    treaty = _own_treaty(node, command.treaty)
+    if 0 < command.since < now:
         raise DeliveryError(
             "INPUT_INVALID",
             "an act is never dated back: the peers let it count from its receipt at the earliest",
             hint="leave --effective out for now, or name an instant to come",
         )
-    if (acting.reservation is None) != (acting.kind is not ActKind.RESERVE) and (
-        acting.kind is not ActKind.REINSTATE
+    if (command.reservation is None) != (command.kind is not ActKind.RESERVE) and (
+        command.kind is not ActKind.REINSTATE
     ):
         raise DeliveryError(
             "INPUT_INVALID", "a reservation belongs to the act that makes one, and to no other"
         )
     last = _last(acts(view, node.member))
     n = 1 if last is None else last.n + 1
-    if acting.n not in (0, n):
+    if command.n not in (0, n):
         raise DeliveryError(
             "ID_CONFLICT",
             f"another act was made since: the next is number {n}",
@@ -117,7 +117,7 @@ def effect_of_act(node: Node, view: View, acting: Acting, now: Instant) -> tuple
     if n > MAX_ACTS:
         raise DeliveryError("TOO_LARGE", f"a member makes at most {MAX_ACTS} acts")
     said = PartyAct(
-        node.member, n, treaty.id, treaty.text, acting.kind, now, acting.since or now, acting.reservation
+        node.member, n, treaty.id, treaty.text, command.kind, now, command.since or now, command.reservation
     )
     after = with_acts(node, (*node.world.acts, said)).world
     if _part(after, said) == _part(node.world, said):
@@ -126,16 +126,16 @@ def effect_of_act(node: Node, view: View, acting: Acting, now: Instant) -> tuple
             f"this would change nothing: {node.member}'s part in {treaty.id} already stands so",
             hint=f"`intelshare treaty acts --treaty {treaty.id}` shows the acts so far",
         )
-    return Acted(said, Effects()), after
+    return ActResult(said, Effects()), after
 
 
-def act(node: Node, view: View, acting: Acting, now: Instant, random: Random) -> Plan[Acted]:
+def act(node: Node, view: View, command: ActCommand, now: Instant, random: Random) -> Plan[ActResult]:
     """Make an own act: signed, numbered, for all members. It counts from this commit on.
 
     Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (no such treaty), INPUT_INVALID (not a party, dated back,
     no effect), ID_CONFLICT, TOO_LARGE.
     """
-    said = effect_of_act(node, view, acting, now)[0].act
+    said = effect_of_act(node, view, command, now)[0].act
     tx = Transaction(node, view, now, random)
     last = _last(acts(view, node.member))
     data = encode(TreatyAct, record_of(said, FIRST if last is None else last.leaf))
@@ -143,14 +143,14 @@ def act(node: Node, view: View, acting: Acting, now: Instant, random: Random) ->
         raise DeliveryError("TOO_LARGE", f"an act has at most {MAX_BYTES} bytes, not {len(data)}")
     peers = [member for member in node.trust.members if member != node.member]
     leaf = tx.say_to_all(peers, Kind.TREATY_ACT, data, 0)
-    row = ActRow(node.member, said.n, leaf, Held.COUNTS, now, said.since, acting.user, data)
+    row = ActRow(node.member, said.n, leaf, ActState.COUNTS, now, said.since, command.user, data)
     _let_count(tx, row)
     # As it will be read at the next start.
     tx.node = with_acts(tx.node, (*tx.node.world.acts, value_of(row)))
-    return tx.plan(Acted(said, tx.effects()))
+    return tx.plan(ActResult(said, tx.effects()))
 
 
-def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """Take a peer's act. Rejected: top of this module; ENVELOPE_MALFORMED, TOO_LARGE, RATE, CLOCK."""
     del carried
     tx, member = inbound.tx, inbound.member
@@ -173,7 +173,14 @@ def treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     last = _last(held.values())
     expected = 1 if last is None else last.n + 1
     row = ActRow(
-        member, said.n, verified.leaf, Held.WAITS, tx.now, Instant(0), UserUri(""), verified.statement.data
+        member,
+        said.n,
+        verified.leaf,
+        ActState.WAITS,
+        tx.now,
+        Instant(0),
+        UserUri(""),
+        verified.statement.data,
     )
     if any(other.n == said.n for other in held.values()) or said.n < expected:
         raise _contradiction(inbound, verified, row)
@@ -198,7 +205,7 @@ def settle(inbound: Inbound) -> None:
 
 def resume(
     node: Node, view: View, user: UserUri, member: MemberCode, now: Instant, random: Random
-) -> Plan[Acted]:
+) -> Plan[ActResult]:
     """Let a member's contradicting acts count, from now at the earliest, and what waited for them.
 
     For operators who have asked that member which of its acts it means. Raises DeliveryError NOT_FOUND (none
@@ -215,21 +222,21 @@ def resume(
         if held.n > last + 1:
             break  # behind a hole: waits on
         row = held
-        if held.state != Held.COUNTS:
+        if held.state != ActState.COUNTS:
             since = max(decode(TreatyAct, held.data).effective, now)
-            row = changed(held, state=Held.COUNTS, since=since, by=user)
+            row = changed(held, state=ActState.COUNTS, since=since, by=user)
             _let_count(tx, row)
         counted.append(value_of(row))
         last = row.n
     others = [one for one in node.world.acts if one.member != member]
     tx.node = with_acts(tx.node, (*others, *counted))
-    return tx.plan(Acted(counted[-1], tx.effects()))
+    return tx.plan(ActResult(counted[-1], tx.effects()))
 
 
 def missing_acts(rows: Iterable[ActRow]) -> int | None:
     """The first act of a hole that others wait behind; None: there is none."""
     rows = list(rows)
-    waiting = [row.n for row in rows if row.state == Held.WAITS]
+    waiting = [row.n for row in rows if row.state == ActState.WAITS]
     last = _last(rows)
     expected = 1 if last is None else last.n + 1
     return expected if waiting and min(waiting) > expected and not _contradicted(rows) else None
@@ -291,9 +298,9 @@ def _part(world: World, said: PartyAct) -> object:
 def _contradiction(inbound: Inbound, verified: Verified, row: ActRow) -> DeliveryError:
     """Keep an act that contradicts another one, whole and provable, and say so to its signer once."""
     assert inbound.acts is not None  # noqa: S101 - the caller has looked in them
-    kept = sum(1 for other in inbound.acts.values() if other.state == Held.CONTRADICTS)
+    kept = sum(1 for other in inbound.acts.values() if other.state == ActState.CONTRADICTS)
     if kept < MAX_CONTRADICTING:
-        row = changed(row, state=Held.CONTRADICTS)
+        row = changed(row, state=ActState.CONTRADICTS)
         inbound.acts[row.leaf] = row
         inbound.tx.put(ACT, row)
         received = changed(known_row(inbound, verified, None), code="SEQUENCE_FORK")
@@ -327,18 +334,18 @@ def _go_on(inbound: Inbound) -> None:
     last = _last(held.values())
     while True:
         expected = 1 if last is None else last.n + 1
-        row = next((one for one in held.values() if one.n == expected and one.state == Held.WAITS), None)
+        row = next((one for one in held.values() if one.n == expected and one.state == ActState.WAITS), None)
         if row is None:
             return
         if _previous(row) != (FIRST if last is None else last.leaf):
             # It was told that it is committed; it names another one before it than we hold.
-            held[row.leaf] = row = changed(row, state=Held.CONTRADICTS)
+            held[row.leaf] = row = changed(row, state=ActState.CONTRADICTS)
             tx.put(ACT, row)
             tx.log(EntryType.REJECTED, Rejected(row.member, Digest(row.leaf), "SEQUENCE_FORK"))
             _show(inbound, row, tx.get(RECEIVED, row.member, row.leaf))
             return
         said = decode(TreatyAct, row.data)
-        held[row.leaf] = row = last = changed(row, state=Held.COUNTS, since=max(said.effective, tx.now))
+        held[row.leaf] = row = last = changed(row, state=ActState.COUNTS, since=max(said.effective, tx.now))
         _let_count(tx, row)
         inbound.counting.append(value_of(row))
 
@@ -354,12 +361,12 @@ def _let_count(tx: Transaction, row: ActRow) -> None:
 
 def _last(rows: Iterable[ActRow]) -> ActRow | None:
     """The newest act that counts."""
-    found = [row for row in rows if row.state == Held.COUNTS]
+    found = [row for row in rows if row.state == ActState.COUNTS]
     return max(found, key=lambda row: (row.n, row.at), default=None)
 
 
 def _contradicted(rows: Iterable[ActRow]) -> bool:
-    return any(row.state == Held.CONTRADICTS for row in rows)
+    return any(row.state == ActState.CONTRADICTS for row in rows)
 
 
 def _previous(row: ActRow) -> LeafId:

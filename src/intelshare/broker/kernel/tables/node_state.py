@@ -46,7 +46,7 @@ class ActRow:
     n: int
     leaf: LeafId
     state: int
-    """broker.treaty.act.Held: counts, waits for an earlier one, or contradicts one."""
+    """broker.treaty.act.ActState: counts, waits for an earlier one, or contradicts one."""
     at: Instant
     """When it was made (an own act) or came."""
     since: Instant
@@ -125,7 +125,7 @@ class CheckpointRow:
     member: MemberCode
     """Who signed it: of a checkpoint that another member says it saw, that member."""
     state: int
-    """broker.transparency.known_checkpoints.Held."""
+    """broker.transparency.known_checkpoints.CheckpointState."""
     at: Instant
     newest: int
     """Minus ``at``."""

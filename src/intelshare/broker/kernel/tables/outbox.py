@@ -171,7 +171,7 @@ class ConsentRow:
     """The other side: the originator that was asked, or the peer that asks."""
     own: int
     state: int
-    """broker.lifecycle.redecide.State."""
+    """broker.lifecycle.redecide.ConsentState."""
     slots: bytes
     """u8 per slot that was asked for."""
     until: Instant
@@ -196,7 +196,7 @@ class RequestRow:
     own: int
     """1: this member asks."""
     state: int
-    """broker.exchange.rfi.State."""
+    """broker.exchange.rfi.RequestState."""
     due: Instant
     reply: ManifestDigest
     """Of the last bulletin that answered, declined or closed it; empty until there is one."""
