@@ -146,9 +146,9 @@ async def linked(sender: NodeProcess) -> Receipts:
 def pki() -> tuple[bytes, bytes, bytes, str]:
     """Key, certificate, roots and name of a node, for the floor's mutual TLS."""
     from intelshare.crypto.x509 import issue_node
-    from node_world import Founding, MemberCode, found, now
+    from node_world import Founding, MemberCode, create_member, now
 
-    founded = found(Founding(MemberCode("FRA"), "France", "one"), now(), os.urandom)
+    founded = create_member(Founding(MemberCode("FRA"), "France", "one"), now(), os.urandom)
     leaf = issue_node(founded.node_authority, founded.node.uri, founded.node.dns, now(), os.urandom)
     roots = to_pem((founded.node_authority.certificate,))
     return leaf.key, to_pem((leaf.certificate,)), roots, founded.node.dns

@@ -23,7 +23,15 @@ from intelshare.instant import NEVER, Instant
 from intelshare.labels import LabelReader
 from intelshare.policy import Treaty, compile_world, parse_treaty
 from intelshare.statement import VerifiedRoots
-from intelshare.trust import Founded, Founding, Ratified, TrustView, found, renew_directory, user_uri
+from intelshare.trust import (
+    Founded,
+    Founding,
+    Ratified,
+    TrustView,
+    create_member,
+    renew_directory,
+    user_uri,
+)
 
 NOW = instant.parse("2026-11-24T12:00:00Z")
 
@@ -79,7 +87,7 @@ def federation(
     founded: dict[str, Founded] = {}
     documents: list[bytes] = []
     for code in codes:
-        made = found(Founding(MemberCode(code), code.title(), "one"), at, seeded(code), suite)
+        made = create_member(Founding(MemberCode(code), code.title(), "one"), at, seeded(code), suite)
         key = next(key for key in made.keys if key.record.use is KeyUse.DIRECTORY)
         signer = load_signer(suite, key.record, key.key_id, key.secret)
         view = TrustView.load(

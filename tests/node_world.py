@@ -24,10 +24,10 @@ from intelshare.instant import Instant
 from intelshare.node.establish import first_rows, make_folder
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.run import RunningNode, start_node
+from intelshare.node.run import NodeProcess, start_node
 from intelshare.node.settings import Settings
 from intelshare.store.sqlite import open_store
-from intelshare.trust import Founded, Founding, found, user_uri
+from intelshare.trust import Founded, Founding, create_member, user_uri
 from intelshare.vault import DEVELOPMENT
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
@@ -78,14 +78,14 @@ class Site:
     root: Path
     founded: Founded
     log: EventLog = field(default_factory=EventLog)
-    node: RunningNode | None = None
+    node: NodeProcess | None = None
 
     @property
-    def running(self) -> RunningNode:
+    def running(self) -> NodeProcess:
         assert self.node is not None
         return self.node
 
-    async def start(self, **options: Any) -> RunningNode:
+    async def start(self, **options: Any) -> NodeProcess:
         self.node = await start_node(self.root, lambda: PASSPHRASE, make_logger(self.log), **options)
         _running.append(self)
         return self.node
@@ -137,7 +137,7 @@ class Client:
 
 def make_site(code: str, root: Path, **settings: Any) -> Site:
     """A data folder with an analyst, a releasing officer, an operator and an auditor."""
-    founded = found(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
+    founded = create_member(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
     site = Site(code, root, founded)
     wanted = replace(Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings)
     folder = Folder(root)

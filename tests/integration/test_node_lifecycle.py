@@ -31,7 +31,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.run import start_node
 from intelshare.node.settings import read_settings, write_settings
 from intelshare.node.shell import Shell
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.patience import patient
 from intelshare.ports import Plan
 from intelshare.store.sidecar import read_sidecar
@@ -241,7 +241,7 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
         remembered = read_sidecar(site.root / "sidecar")
         store = open_store(site.root / "intelshare.db", TABLES)
         try:
-            stands = store.query(lambda view: standing(view, shell.incarnation, clean=True))  # noqa: B023
+            stands = store.query(lambda view: log_position(view, shell.incarnation, clean=True))  # noqa: B023
         finally:
             store.close()
         assert not shell.failed.done(), shell.failed.result()

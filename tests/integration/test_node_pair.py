@@ -11,7 +11,7 @@ import pytest
 from intelshare.audit.proofs import fold, root_over
 from intelshare.audit.tree import PAGE, Tree
 from intelshare.crypto.pae import sha256
-from intelshare.node.run import RunningNode
+from intelshare.node.run import NodeProcess
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
@@ -131,7 +131,7 @@ async def _holds(site: Site, count: int) -> bool:
     return len(await inbox(site)) == count
 
 
-def _linked(node: RunningNode) -> bool:
+def _linked(node: NodeProcess) -> bool:
     return bool(node.links.by_member())
 
 

@@ -18,7 +18,7 @@ from intelshare.broker.kernel.tables import LOG, LOG_HEAD, NODE, TABLES
 from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.ports import Plan, Put
 from intelshare.store.sidecar import write_sidecar
 from intelshare.store.sqlite import open_store
@@ -129,7 +129,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     await store.perform(lambda _: Plan(tuple(rows), None))
     me = store.query(lambda view: view.get(NODE, "self"))
     assert me is not None
-    write_sidecar(folder.sidecar, store.query(lambda view: standing(view, me.incarnation, clean=True)))
+    write_sidecar(folder.sidecar, store.query(lambda view: log_position(view, me.incarnation, clean=True)))
     store.close()
 
     await usa.start()

@@ -6,7 +6,7 @@ import pytest
 
 from intelshare.broker.transparency.checkpoint import answer
 from intelshare.instant import SECOND
-from intelshare.sim.generate_plan import draw
+from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.machine import Machine
 from intelshare.sim.plan import Fault, FaultPlan, Knobs
 from intelshare.sim.run import run
@@ -29,7 +29,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> FaultPlan:
 
     monkeypatch.setattr(Machine, "restore", restored)
     monkeypatch.setattr("intelshare.sim.link.answer", answered)
-    acts = tuple(act for act in draw(1).acts if act.kind == "submit" and act.node in {"FRA", "USA"})
+    acts = tuple(act for act in generate_plan(1).acts if act.kind == "submit" and act.node in {"FRA", "USA"})
     return FaultPlan(1, Knobs(lasts=40 * SECOND), acts, (RESTORED,))
 
 

@@ -17,10 +17,10 @@ from intelshare.crypto.records import KeyUse
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.crypto.suites import SUITE_1, Context, Suite, verify_signature
 from intelshare.errors import CryptoError
-from intelshare.sim.fake_suite import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 
 SOURCE = Path(intelshare.__file__).parent
-SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, STANDIN_SUITE], ids=lambda suite: suite.name)
+SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, FAKE_SUITE], ids=lambda suite: suite.name)
 
 
 def uses_of(owner: str) -> dict[str, list[str]]:
@@ -170,14 +170,14 @@ def test_stored_row_opens_only_in_its_own_place() -> None:
 
 
 def test_same_seed_gives_the_same_bytes_under_the_stand_in_suite() -> None:
-    first, second = (make_world(STANDIN_SUITE) for _ in range(2))
+    first, second = (make_world(FAKE_SUITE) for _ in range(2))
     bulletins = [world.encrypt(text_portion("x")) for world in (first, second)]
     sealed = [w.seal(w.clear(b)) for w, b in zip((first, second), bulletins, strict=True)]
     assert sealed[0] == sealed[1]
 
 
 def test_secrets_are_not_shown_by_repr() -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     bulletin = world.encrypt(text_portion("x"))
     shown = repr((bulletin, world.clear(bulletin), make_signer("repr", FRA)))
     assert repr(bulletin.portions[0].secret)[2:-1] not in shown

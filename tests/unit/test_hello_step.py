@@ -23,8 +23,7 @@ from intelshare.broker.line.hello import (
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import StreamHead, Trust
 from intelshare.envelope import stream_start
-from intelshare.ids import Incarnation, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.node.log_reader import verify_logs
 from intelshare.trust import DocumentVersions, PeerHello
@@ -142,7 +141,9 @@ def test_a_hello_names_a_bounded_number_of_incarnations_the_newest(
 def test_a_head_for_another_member_is_not_taken(fra: Any, usa: Any) -> None:
     before = rows(usa, INCOMING)
     payload = fra.ask(make_hello, MemberCode("USA"), NOW)
-    head = StreamHead(MemberCode("KEN"), Incarnation(5), Incarnation(0), Number(9), payload.heads[0].head, ())
+    head = StreamHead(
+        MemberCode("KEN"), Incarnation(5), Incarnation(0), ReleaseNumber(9), payload.heads[0].head, ()
+    )
     _meet(usa, fra, replace(payload, heads=(head,)))
     assert rows(usa, INCOMING) == before
 
@@ -152,7 +153,7 @@ def test_a_head_that_points_absurdly_far_ahead_is_not_taken_and_the_link_opens(
     fra: Any, usa: Any, last: int
 ) -> None:
     payload = fra.ask(make_hello, USA, NOW)
-    head = replace(payload.heads[0], last=Number(last))
+    head = replace(payload.heads[0], last=ReleaseNumber(last))
     assert _meet(usa, fra, replace(payload, heads=(head,))).gaps == (Gap.of_acts(1),)
     assert log_of(usa)[-1] is EntryType.REJECTED
 

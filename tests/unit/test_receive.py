@@ -20,8 +20,7 @@ from intelshare.broker.transparency import evidence
 from intelshare.crypto.records import Cancelled, Kind, Receipt, ReceiptStatus, StreamHead
 from intelshare.delivery import word
 from intelshare.envelope import stream_start
-from intelshare.ids import Digest, Incarnation, LeafId, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import MINUTE, Instant
 from line_world import (
     LATER,
@@ -233,7 +232,7 @@ def test_an_incarnation_that_nobody_named_is_rejected_until_a_head_names_it(
     start = stream_start(fra.node.uri, Incarnation(99), USA)
     frame = forger.frame(tip=replace(unknown, head=start))
     assert codes(arrive(usa, fra, frame)) == ["INCARNATION_UNKNOWN"]
-    head = StreamHead(USA, Incarnation(99), fra.node.incarnation, Number(0), start, ())
+    head = StreamHead(USA, Incarnation(99), fra.node.incarnation, ReleaseNumber(0), start, ())
     assert codes(arrive(usa, fra, signed(fra, Kind.STREAM_HEAD, head))) == [""]
     assert said(arrive(usa, fra, frame)) == [("ACCEPTED", ())]
 
@@ -241,9 +240,9 @@ def test_an_incarnation_that_nobody_named_is_rejected_until_a_head_names_it(
 def test_row_19_a_late_copy_of_a_cancelled_number_is_refused_voided(members: Any, fra: Any, usa: Any) -> None:
     frames = frames_of(fra, 2)
     arrive(usa, fra, frames[1])
-    one = Number(1)
+    one = ReleaseNumber(1)
     head = StreamHead(
-        USA, fra.node.incarnation, Incarnation(0), Number(0), _start(fra), (Cancelled(one, one),)
+        USA, fra.node.incarnation, Incarnation(0), ReleaseNumber(0), _start(fra), (Cancelled(one, one),)
     )
     arrive(usa, fra, signed(fra, Kind.STREAM_HEAD, head))
     assert holes_of(usa) == ()

@@ -18,7 +18,7 @@ from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.audit.report import Report
-    from intelshare.cli.standing import Standing
+    from intelshare.cli.node_folder import NodeFolder
 
 FORMATS = ("text", "json", "markdown", "csv")
 
@@ -41,7 +41,7 @@ FORMATS = ("text", "json", "markdown", "csv")
     help="How it is written; json is for `audit reconcile`.",
 )
 @on_folder
-def report(node: Standing, treaty: str, since: str | None, until: str | None, form: str) -> int:
+def report(node: NodeFolder, treaty: str, since: str | None, until: str | None, form: str) -> int:
     """Report who shared what kind with whom under which article, what was stopped and why, what is overdue.
 
     No title and no text is in it. The JSON is what `audit reconcile` compares.

@@ -15,7 +15,7 @@ from intelshare.cli.options import on_folder, originator, printing
 from intelshare.cli.output import Out
 
 if TYPE_CHECKING:
-    from intelshare.cli.standing import Standing
+    from intelshare.cli.node_folder import NodeFolder
     from intelshare.trust import MemberFile
 
 
@@ -40,7 +40,7 @@ member_option = click.option(
 @audit.command(epilog=examples("intelshare audit verify --folder fra"))
 @printing
 @on_folder
-def verify(node: Standing, out: Out) -> int:
+def verify(node: NodeFolder, out: Out) -> int:
     """Read the whole log again and recompute its trees; ends with 7 if anything differs."""
     from intelshare.cli.output import Table
     from intelshare.cli.plain import plain
@@ -65,7 +65,7 @@ def verify(node: Standing, out: Out) -> int:
 @audit.command(epilog=examples("intelshare audit head --folder fra"))
 @printing
 @on_folder
-def head(node: Standing, out: Out) -> int:
+def head(node: NodeFolder, out: Out) -> int:
     """Show the last signed checkpoint, who has seen the log up to where, and what is held of others' logs."""
     from intelshare.cli.output import Table
     from intelshare.cli.plain import plain
@@ -118,7 +118,7 @@ def head(node: Standing, out: Out) -> int:
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
 @on_folder
 def prove(
-    node: Standing,
+    node: NodeFolder,
     entry: int | None,
     log: str | None,
     bulletin: str,
@@ -199,7 +199,7 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
 @audit.command(epilog=examples("intelshare audit evidence --folder fra"))
 @printing
 @on_folder
-def evidence(node: Standing, out: Out) -> int:
+def evidence(node: NodeFolder, out: Out) -> int:
     """List what contradicts itself: forked and rewritten logs, two releases under one number, lost memory."""
     from intelshare.cli.output import Table
     from intelshare.cli.plain import plain
@@ -224,7 +224,7 @@ def evidence(node: Standing, out: Out) -> int:
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
 @on_folder
-def export(node: Standing, id_: str, target: Path | None, quiet: bool) -> int:
+def export(node: NodeFolder, id_: str, target: Path | None, quiet: bool) -> int:
     """Write the evidence ID as a file that third parties can check: signed statements, proofs, keys."""
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -237,7 +237,7 @@ def export(node: Standing, id_: str, target: Path | None, quiet: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
-def settle(node: Standing, out: Out, id_: str, yes: bool) -> int:
+def settle(node: NodeFolder, out: Out, id_: str, yes: bool) -> int:
     """End an alarm after you have looked: the evidence stays, and that node's log is taken as it is now."""
     from intelshare.cli.plain import plain
     from intelshare.cli.users import confirm

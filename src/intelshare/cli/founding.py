@@ -20,7 +20,7 @@ from intelshare.instant import Instant
 from intelshare.text import safe_name
 
 if TYPE_CHECKING:
-    from intelshare.cli.standing import Passphrase
+    from intelshare.cli.node_folder import Passphrase
     from intelshare.crypto.x509 import CertifiedKey
     from intelshare.ids import UserUri
     from intelshare.node.folder import Folder
@@ -107,10 +107,12 @@ def _make(folder: Path, plan: Founding, secret: bytes, listen: dict[str, Any], *
     from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
-    from intelshare.trust import found, user_uri
+    from intelshare.trust import create_member, user_uri
 
     now = Instant(time.time_ns() // 1000)
-    founded = found(replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan, now, os.urandom)
+    founded = create_member(
+        replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan, now, os.urandom
+    )
     settings = Settings(plan.member, founded.node.uri, allow_loopback_peers=dev, **listen)
     uri = user_uri(plan.domain, OPERATOR)
     lifetime = DEVELOPMENT_LIFETIME if dev else USER_LIFETIME
@@ -174,7 +176,7 @@ def _new_passphrase(passphrase: Passphrase, *, dev: bool) -> bytes:
 
 def _development(folder: Path, secret: bytes, *, given: bool) -> None:
     from intelshare.builtin import demo_treaties
-    from intelshare.cli.standing import DEVELOPMENT_FILE
+    from intelshare.cli.node_folder import DEVELOPMENT_FILE
     from intelshare.private_files import write_private
 
     if not given:

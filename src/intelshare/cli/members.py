@@ -14,7 +14,7 @@ from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
-    from intelshare.cli.standing import Standing
+    from intelshare.cli.node_folder import NodeFolder
 
 MAX_FILE = 3 * 1024 * 1024
 
@@ -30,7 +30,7 @@ def member() -> None:
 )
 @printing
 @on_folder
-def export(node: Standing, out: Out, target: Path | None) -> None:
+def export(node: NodeFolder, out: Out, target: Path | None) -> None:
     """Write the own member file, for another member to import. It holds no secret."""
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -48,7 +48,7 @@ def export(node: Standing, out: Out, target: Path | None) -> None:
 @click.option("--fingerprint", help="What the other side read out to you.")
 @printing
 @on_folder
-def import_(node: Standing, out: Out, file: Path, fingerprint: str | None) -> None:
+def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None) -> None:
     """Admit the member of FILE, after its people read out the fingerprint to you."""
     from intelshare.trust import read_member_file
     from intelshare.wire.v1 import user_pb2 as pb
@@ -76,7 +76,7 @@ def import_(node: Standing, out: Out, file: Path, fingerprint: str | None) -> No
 @member.command("list", epilog=examples("intelshare member list --folder fra"))
 @printing
 @on_folder
-def list_(node: Standing, out: Out) -> None:
+def list_(node: NodeFolder, out: Out) -> None:
     """List the members whose documents are held, the own one included."""
     from intelshare.cli.plain import plain
     from intelshare.cli.tables import member_table
@@ -93,7 +93,7 @@ def list_(node: Standing, out: Out) -> None:
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
 @printing
 @on_folder
-def fingerprint(node: Standing, out: Out, file: Path | None) -> None:
+def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
     """Print the own fingerprint, to be read out; or that of a member FILE, which needs no folder."""
     from intelshare.wire.v1 import user_pb2 as pb
 

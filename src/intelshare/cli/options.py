@@ -12,7 +12,7 @@ import click
 from intelshare.cli.output import Out
 
 if TYPE_CHECKING:
-    from intelshare.cli.standing import Passphrase
+    from intelshare.cli.node_folder import Passphrase
     from intelshare.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,9 +108,9 @@ def on_folder(function: F) -> F:
     def command(
         *args: Any, folder: Path | None, profile: str | None, passphrase: Passphrase, **given: Any
     ) -> Any:
-        from intelshare.cli.standing import Standing
+        from intelshare.cli.node_folder import NodeFolder
 
-        return function(*args, node=Standing(folder, passphrase, profile), **given)
+        return function(*args, node=NodeFolder(folder, passphrase, profile), **given)
 
     return command  # type: ignore[return-value]
 
@@ -127,7 +127,7 @@ def passphrase(function: F) -> F:
     @click.option("--passphrase-fd", type=int, help="Open file descriptor to read it from.")
     @wraps(function)
     def command(*args: Any, passphrase_file: Path | None, passphrase_fd: int | None, **given: Any) -> Any:
-        from intelshare.cli.standing import Passphrase
+        from intelshare.cli.node_folder import Passphrase
 
         return function(*args, passphrase=Passphrase(passphrase_file, passphrase_fd), **given)
 

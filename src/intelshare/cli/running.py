@@ -15,7 +15,7 @@ from intelshare.cli.output import Out
 from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
-    from intelshare.cli.standing import Passphrase, Standing
+    from intelshare.cli.node_folder import NodeFolder, Passphrase
     from intelshare.client import Client
 
 _POLL = 0.1
@@ -43,7 +43,7 @@ def run(folder: Path, passphrase: Passphrase, accept_loss: bool) -> int:
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to wait until it serves.")
 @printing
 @on_folder
-def node_status(node: Standing, out: Out, wait: float) -> int:
+def node_status(node: NodeFolder, out: Out, wait: float) -> int:
     """Show health, links and queues of the node of a data folder."""
     from intelshare.wire.v1 import user_pb2 as pb
 

@@ -13,7 +13,7 @@ from intelshare.cli.options import on_folder, printing
 from intelshare.cli.output import Out
 
 if TYPE_CHECKING:
-    from intelshare.cli.standing import Standing
+    from intelshare.cli.node_folder import NodeFolder
     from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -54,7 +54,7 @@ def user() -> None:
 @printing
 @on_folder
 def add(
-    node: Standing,
+    node: NodeFolder,
     out: Out,
     name: str,
     role: str,
@@ -89,7 +89,7 @@ def add(
 )
 @printing
 @on_folder
-def renew(node: Standing, out: Out, name: str, target: Path | None) -> None:
+def renew(node: NodeFolder, out: Out, name: str, target: Path | None) -> None:
     """Put a new certificate into the profile of NAME. What the register says of NAME stays as it is."""
     from intelshare.errors import ConfigError
     from intelshare.wire.v1 import user_pb2 as pb
@@ -105,7 +105,7 @@ def renew(node: Standing, out: Out, name: str, target: Path | None) -> None:
     _issue(node, out, wanted, target, "")
 
 
-def _issue(node: Standing, out: Out, wanted: pb.User, target: Path | None, address: str) -> None:
+def _issue(node: NodeFolder, out: Out, wanted: pb.User, target: Path | None, address: str) -> None:
     """Write the register row, and certificate and key into the profile folder, new or there already."""
     import os
 
@@ -149,7 +149,7 @@ def _issue(node: Standing, out: Out, wanted: pb.User, target: Path | None, addre
 @user.command("list", epilog=examples("intelshare user list --folder fra"))
 @printing
 @on_folder
-def list_(node: Standing, out: Out) -> None:
+def list_(node: NodeFolder, out: Out) -> None:
     """List users with role, clearance and need to know."""
     from intelshare.cli.plain import plain
     from intelshare.cli.tables import user_table
@@ -165,7 +165,7 @@ def list_(node: Standing, out: Out) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
-def revoke(node: Standing, out: Out, name: str, yes: bool) -> None:
+def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
     """Take NAME's access away, at once. The entry stays in the register."""
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -196,6 +196,6 @@ def _state(member: str) -> str:
 
 
 def _server_name(node: str) -> str:
-    """The DNS name in the node's certificate: ``intelshare://D/node/N`` is ``N.D`` (trust.found)."""
+    """The DNS name in the node's certificate: ``intelshare://D/node/N`` is ``N.D`` (trust.create_member)."""
     domain, _, name = node.removeprefix("intelshare://").partition("/node/")
     return f"{name}.{domain}"

@@ -22,7 +22,7 @@ from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import open_folder
 from intelshare.node.shell import Shell
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.ports import Delete, Plan, Put, View, changed
 from intelshare.store.sidecar import write_sidecar
 
@@ -50,7 +50,7 @@ async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> For
     try:
         incarnation = shell.store.query(_newest)
         done = await shell.store.perform(lambda view: _rewrite(shell, view, incarnation, kind, by))
-        memory = shell.store.query(lambda view: standing(view, incarnation, clean=True))
+        memory = shell.store.query(lambda view: log_position(view, incarnation, clean=True))
         write_sidecar(Folder(root).sidecar, memory)
         return done.value
     finally:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from intelshare.audit import EntryType
 from intelshare.cli.codes import Exit
-from intelshare.cli.standing import Passphrase
+from intelshare.cli.node_folder import Passphrase
 from intelshare.cli.tables import short_time
 from intelshare.demo.forger import forge
 from intelshare.demo.scenario import unmet

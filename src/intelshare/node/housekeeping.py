@@ -24,7 +24,7 @@ from intelshare.node.renewal import renew_and_tell
 from intelshare.node.running import EVERY, show_running
 from intelshare.node.servers import Ports
 from intelshare.node.shell import Shell
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import Sidecar, write_sidecar
 
@@ -38,7 +38,7 @@ LAST_WORD: Final = 0.5
 """Seconds that a node which stops gives its peers to take the last checkpoint and to ask for its path."""
 
 
-class RunningNode:
+class NodeProcess:
     """A node that serves. Made by ``start_node``; must be stopped."""
 
     def __init__(
@@ -108,7 +108,7 @@ class RunningNode:
         with self._files:
             if self._said_last and not clean:
                 return
-            now = shell.store.query(lambda view: standing(view, shell.incarnation, clean=clean))
+            now = shell.store.query(lambda view: log_position(view, shell.incarnation, clean=clean))
             if now != self._remembered:
                 write_sidecar(shell.folder.sidecar, now)
                 self._remembered = now

@@ -32,7 +32,7 @@ from intelshare.node.dial import dial
 from intelshare.node.events import Event
 from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
 from intelshare.node.link import Link, Stream
-from intelshare.node.sender import Pump
+from intelshare.node.sender import Sender
 from intelshare.node.shell import Shell, effects_of
 from intelshare.node.shredding import Shredder
 from intelshare.node.wait import pause
@@ -62,7 +62,7 @@ class Links:
         self._changed: dict[NodeUri, asyncio.Event] = {}
         self._reviewed: Snapshot | None = None
         self._log_reader = ThreadPoolExecutor(1, "log-reader")
-        self.pump = Pump(shell, self.by_member)
+        self.pump = Sender(shell, self.by_member)
         self.shredder = Shredder(shell, self.act)
         self.say_log: Callable[[], Awaitable[object]] = lambda: self.act(checkpoint)
         """Sign where the log stands; the house's own, once there is one, sends it after the sidecar (c19)."""

@@ -20,7 +20,7 @@ from intelshare.node.events import make_logger
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.run import open_folder
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
@@ -49,7 +49,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             answer = await {**operations(shell, links), **audits(shell, links)}[method](caller, request)
             write_sidecar(
                 shell.folder.sidecar,
-                shell.store.query(lambda view: standing(view, shell.incarnation, clean=True)),
+                shell.store.query(lambda view: log_position(view, shell.incarnation, clean=True)),
             )
             return answer
         finally:

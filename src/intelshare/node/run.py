@@ -35,7 +35,7 @@ from intelshare.node.clock import Clock
 from intelshare.node.consents import consent_service
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.housekeeping import RunningNode
+from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.policies import PolicyFiles, read_world
@@ -44,7 +44,7 @@ from intelshare.node.running import read_running, show_running
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.shell import Shell
-from intelshare.node.sidecar import check_database, check_memory, standing
+from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.tasks import tasks
 from intelshare.node.treaties import treaties
 from intelshare.policy import World
@@ -70,7 +70,7 @@ _SERVICES: Final = (
 
 async def start_node(
     root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
-) -> RunningNode:
+) -> NodeProcess:
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
     ``passphrase`` is called after what needs none was checked.
@@ -128,10 +128,10 @@ def _unmark(shell: Shell) -> None:
     """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
     me = shell.store.query(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(shell.folder.sidecar, shell.store.query(lambda view: standing(view, previous)))
+    write_sidecar(shell.folder.sidecar, shell.store.query(lambda view: log_position(view, previous)))
 
 
-async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
+async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> NodeProcess:
     if forgot:
         # Until this is durable the sidecar tells the next start too that the disk forgot.
         await shell.step(ask_again)
@@ -162,7 +162,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
         pid=running.pid,
         version=__version__,
     )
-    return RunningNode(shell, links, ports, locked, policies)
+    return NodeProcess(shell, links, ports, locked, policies)
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:

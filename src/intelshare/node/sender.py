@@ -21,7 +21,7 @@ from intelshare.node.wait import pause
 from intelshare.ports import View
 
 
-class Pump:
+class Sender:
     """The one loop that hands over, for all links together."""
 
     def __init__(self, shell: Shell, links: Callable[[], Mapping[MemberCode, Link]]) -> None:

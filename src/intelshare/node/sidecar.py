@@ -13,7 +13,7 @@ from intelshare.ports import View
 from intelshare.store.sidecar import Sidecar, compare, read_sidecar
 
 
-def standing(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
+def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
     """Size and root of this incarnation's log in the database; of nothing if there is none."""
     row = view.get(LOG_HEAD, incarnation)
     if row is None:
@@ -52,5 +52,5 @@ def check_remembered(remembered: Sidecar | None, view: View, name: str = "sideca
     if not remembered.incarnation:
         return
     # The log that it speaks of, not the newest: a crash may have come right after a new one began.
-    found = standing(view, Incarnation(remembered.incarnation))
+    found = log_position(view, Incarnation(remembered.incarnation))
     compare(remembered, found.incarnation, found.size, bytes.fromhex(found.root))

@@ -80,7 +80,7 @@ def _verify(public: bytes, context: Context, message: bytes, signature: bytes) -
         raise CryptoError("SIGNATURE_INVALID", "the stand-in signature does not hold")
 
 
-STANDIN_SUITE: Final = Suite(
+FAKE_SUITE: Final = Suite(
     number=SUITE_1.number,
     name="stand-in for simulation",
     signing_public=SUITE_1.signing_public,
@@ -98,4 +98,4 @@ STANDIN_SUITE: Final = Suite(
     seal=_seal,
 )
 
-STANDIN_SUITES: Final[Suites] = {STANDIN_SUITE.number: STANDIN_SUITE}
+FAKE_SUITES: Final[Suites] = {FAKE_SUITE.number: FAKE_SUITE}

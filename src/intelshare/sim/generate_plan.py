@@ -10,7 +10,7 @@ from intelshare.sim.chance import stream
 from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
 
-def draw(seed: int) -> FaultPlan:
+def generate_plan(seed: int) -> FaultPlan:
     """The plan of a seed."""
     knobs = _knobs(stream(seed, "knobs"), seed)
     members = MEMBERS[: knobs.members]

@@ -22,7 +22,7 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.sim.disk import Disk
 from intelshare.sim.link import Link
 from intelshare.sim.network import Network
-from intelshare.sim.sender import Pump
+from intelshare.sim.sender import Sender
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -72,7 +72,7 @@ class Process:
         self.machine = machine
         self._network = network
         self._backoffs: dict[str, Backoff] = {}
-        self._pump = Pump(self, machine.batch)
+        self._pump = Sender(self, machine.batch)
         self._reviewed: Snapshot | None = None
         self._shredding = False
         self._commits = self._quiet = 0

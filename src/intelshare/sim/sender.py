@@ -18,7 +18,7 @@ _SMALLEST = 1536
 """As hand-over counts: so much room is one release."""
 
 
-class Pump:
+class Sender:
     """Of one process."""
 
     def __init__(self, process: Process, batch: int) -> None:

@@ -13,14 +13,13 @@ from operator import attrgetter, itemgetter
 from typing import Any, Final, get_type_hints
 
 from intelshare.errors import StoreError
-from intelshare.ids import Incarnation
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Incarnation, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.ports import Scalar, Table
 
 DIGEST_LENGTH: Final = 16
 
-_U64: Final = (Incarnation, Instant, Number)
+_U64: Final = (Incarnation, Instant, ReleaseNumber)
 """Types whose values reach 2^64 - 1 and are kept in two's complement."""
 
 _UNSTORABLE: Final = (struct.error, TypeError, AttributeError, UnicodeError)

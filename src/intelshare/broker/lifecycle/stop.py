@@ -28,8 +28,7 @@ from intelshare.broker.lifecycle.destroy import anything_due, mark_due
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Cancelled, Consent, Kind, StreamHead
 from intelshare.delivery import BestReceipt, Cause, Ranges, Stage, pair
-from intelshare.ids import Incarnation, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 
@@ -108,8 +107,10 @@ def cancel_questions(tx: Transaction, row: PairRow) -> None:
 
 def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:
     """Where an own stream stands, as its recipient is told."""
-    cancelled = tuple([Cancelled(Number(a), Number(b)) for a, b in Ranges.unpack(row.cancelled).spans])
-    return StreamHead(row.recipient, row.incarnation, previous, Number(row.last), row.head, cancelled)
+    cancelled = tuple(
+        [Cancelled(ReleaseNumber(a), ReleaseNumber(b)) for a, b in Ranges.unpack(row.cancelled).spans]
+    )
+    return StreamHead(row.recipient, row.incarnation, previous, ReleaseNumber(row.last), row.head, cancelled)
 
 
 def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:

@@ -9,7 +9,7 @@ from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.tables import INCOMING, RECEIVED, IncomingRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.records import Kind, ReleasePeek, StreamHead
-from intelshare.delivery import Incoming, Judged, Ranges, arrive
+from intelshare.delivery import Incoming, NumberVerdict, Ranges, arrive
 from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, EnvelopeError
@@ -61,7 +61,7 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
             row, last=after.last, head=after.head, holes=after.holes.pack(), cancelled=after.cancelled.pack()
         ),
     )
-    return judged is Judged.VOIDED
+    return judged is NumberVerdict.VOIDED
 
 
 def on_stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:

@@ -46,8 +46,7 @@ from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
 from intelshare.errors import CryptoError, DeliveryError, TrustError
-from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_banner
 from intelshare.policy import check_egress
@@ -289,7 +288,7 @@ def _tip(node: Node, view: View, recipient: MemberCode) -> Tip:
     row = view.get(OUTGOING, node.incarnation, recipient)
     if row is None:
         return first_tip(node.uri, node.incarnation, recipient)
-    return Tip(row.incarnation, Number(row.last), row.head)
+    return Tip(row.incarnation, ReleaseNumber(row.last), row.head)
 
 
 def _body(written: Written, slot: int) -> bytes:

@@ -42,8 +42,7 @@ from intelshare.delivery import BestReceipt, Cause, Stage
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
-from intelshare.ids import Digest, Incarnation, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
@@ -99,7 +98,7 @@ def make_hello(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloP
     ]
     if not any(row.incarnation == node.incarnation for row in rows):
         start = stream_start(node.uri, node.incarnation, peer)
-        heads.insert(0, StreamHead(peer, node.incarnation, previous, Number(0), start, ()))
+        heads.insert(0, StreamHead(peer, node.incarnation, previous, ReleaseNumber(0), start, ()))
     versions = []
     for member in (node.member, peer):
         held = node.trust.members.get(member)

@@ -12,7 +12,7 @@ One alarm stands for all that is in doubt of a node. Of proofs the one that goes
 from __future__ import annotations
 
 from intelshare.audit.exhibit import Exhibit, exhibit_of, position
-from intelshare.audit.path import LogPath, judge
+from intelshare.audit.path import LogPath, check_path
 from intelshare.audit.records import EntryType, Witnessed
 from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, CheckpointRow
 from intelshare.broker.kernel.transaction import Transaction
@@ -108,7 +108,7 @@ def forgot(
 
 def _lost(exhibit: Exhibit) -> int:
     earlier, later = (position(decode(Checkpoint, said.data)) for said in exhibit.statements)
-    return judge(earlier, later, exhibit.paths[0]).forgot
+    return check_path(earlier, later, exhibit.paths[0]).forgot
 
 
 def _kept(tx: Transaction, later: CheckpointRow) -> Exhibit | None:

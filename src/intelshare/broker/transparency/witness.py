@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
-from intelshare.audit.path import LogAsk, LogPath, Verdict, judge
+from intelshare.audit.path import LogAsk, LogPath, Verdict, check_path
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound
@@ -168,7 +168,7 @@ def prove(
     if path.ask.origin != uri or earlier is None or later is None or is_broken(view, uri, but=later):
         return tx.plan(tx.effects())
     try:
-        led = judge(position_of(earlier), position_of(later), path)
+        led = check_path(position_of(earlier), position_of(later), path)
     except IntelshareError:
         if (
             CheckpointState.HEARD not in (earlier.state, later.state)

@@ -58,7 +58,7 @@ class Passphrase:
         return passphrase_from_prompt(new=new)
 
 
-class Standing:
+class NodeFolder:
     """The node of a data folder, running or not; without a folder the running node of a profile."""
 
     def __init__(self, folder: Path | None, passphrase: Passphrase, profile: str | None = None) -> None:
