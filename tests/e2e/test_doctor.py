@@ -59,7 +59,7 @@ def test_everything_wrong_is_said_at_once_and_has_a_remedy(founded: Path, tmp_pa
 
 
 def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None:
-    from intelshare.cli.doctor import _certificate
+    from intelshare.cli.operator.doctor import _certificate
     from intelshare.instant import DAY, Instant
 
     path = founded / "users" / "operator" / "cert.pem"

@@ -14,7 +14,7 @@ from intelshare.audit import exhibit, path, portable, report
 from intelshare.audit import records as logged
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.tables import TABLES
-from intelshare.cli.codes import catalogue
+from intelshare.cli.shared.codes import catalogue
 from intelshare.crypto import records as signed
 from intelshare.crypto.codec import B16, B32, TEXT, Count, Encoded, Fixed
 from intelshare.crypto.pae import Domain

@@ -8,7 +8,7 @@ import pytest
 
 from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
-from intelshare.cli.policy_files import Shelf, find
+from intelshare.cli.policy.files import Shelf, find
 from intelshare.instant import NEVER, Instant, parse
 from intelshare.labels import in_force, interval
 from intelshare.policy_tools import check_treaties, cover, survivors, try_case

@@ -10,7 +10,7 @@ import pytest
 
 from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
-from intelshare.cli.output import error_lines
+from intelshare.cli.shared.output import error_lines
 from intelshare.errors import PolicyFileError
 from intelshare.labels import parse_registry
 from intelshare.policy_tools import check_overlay, check_treaty

@@ -14,8 +14,8 @@ from tomllib import loads
 from typing import Any
 
 from intelshare.builtin import builtin_registry, treaty_packs
-from intelshare.cli.output import draw
-from intelshare.cli.tables import recipient_table
+from intelshare.cli.shared.output import draw
+from intelshare.cli.shared.tables import recipient_table
 from intelshare.demo.scenario import Scenario, Scene
 from intelshare.demo.sending import fits, verdicts
 from intelshare.demo.stage import MARGIN, Stage, command, indented, say

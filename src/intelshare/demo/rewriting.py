@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from intelshare.audit import EntryType
-from intelshare.cli.codes import Exit
-from intelshare.cli.node_folder import Passphrase
-from intelshare.cli.tables import short_time
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.node_folder import Passphrase
+from intelshare.cli.shared.tables import short_time
 from intelshare.demo.forger import forge
 from intelshare.demo.scenario import unmet
 from intelshare.demo.stage import Site, Stage, command, indented, report, say, until

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intelshare.cli.helping import examples
+from intelshare.cli.shared.help import examples
 
 if TYPE_CHECKING:
     from intelshare.sim.plan import FaultPlan
