@@ -55,7 +55,7 @@ def treaties() -> tuple[Treaty, ...]:
 
 @dataclass
 class Member:
-    """One member's node over a store, driven step by step: ``do`` commits, as the shell would."""
+    """One member's node over a store, driven step by step: ``do`` commits, as the runtime would."""
 
     node: Node
     store: Any

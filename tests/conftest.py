@@ -9,7 +9,7 @@ import pytest
 
 from intelshare.patience import VARIABLE, patient
 
-# A job that a shell starts with "&" ignores SIGINT, and so would every process that a test starts.
+# A job that a runtime starts with "&" ignores SIGINT, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A good run meets no limit, so that a generous one costs nothing.

@@ -195,7 +195,7 @@ async def until(condition: Callable[[], Any], what: str = "") -> Any:
 
 
 async def _tell(site: Site, changed: asyncio.Event) -> None:
-    with site.log.waking(changed), site.running.shell.listening() as written:
+    with site.log.waking(changed), site.running.runtime.listening() as written:
         while True:
             await written.wait()
             written.clear()
@@ -205,6 +205,6 @@ async def _tell(site: Site, changed: asyncio.Event) -> None:
 def _seen() -> Iterator[str]:
     """Health and links of every node that runs, and the end of its log."""
     for site in _running:
-        shell, links = site.running.shell, site.running.links.by_member()
-        state = f"{site.code}: health {sorted(shell.health.codes)}, linked to {sorted(links)}"
+        runtime, links = site.running.runtime, site.running.links.by_member()
+        state = f"{site.code}: health {sorted(runtime.health.codes)}, linked to {sorted(links)}"
         yield from waits.tail(state, site.log.getvalue())

@@ -16,7 +16,7 @@ from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.ids import UserUri
 from intelshare.node.renewal import directory_signer
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.patience import patient
 from intelshare.ports import Durable, Plan
 from intelshare.trust import renew_directory
@@ -25,7 +25,7 @@ from node_world import LABEL, Site
 Wait = Awaitable[Durable[Any]]
 
 
-async def commits_of(shell: Shell, ask: Callable[[], list[Wait]]) -> tuple[int, list[Any]]:
+async def commits_of(runtime: Runtime, ask: Callable[[], list[Wait]]) -> tuple[int, list[Any]]:
     """How many commits steps need that all wait when the writer comes to them, and their answers."""
     held, release = threading.Event(), threading.Event()
 
@@ -34,65 +34,65 @@ async def commits_of(shell: Shell, ask: Callable[[], list[Wait]]) -> tuple[int, 
         assert release.wait(patient(10))
         return Plan((), None, last=True)
 
-    holding = asyncio.ensure_future(shell.step(hold))
+    holding = asyncio.ensure_future(runtime.step(hold))
     await asyncio.to_thread(held.wait, 10)
     waiting = [asyncio.ensure_future(one) for one in ask()]
     await asyncio.sleep(0)  # each is in the queue now
-    before = shell.store.commits
+    before = runtime.store.commits
     release.set()
     await holding
     answers = await asyncio.gather(*waiting)
-    return shell.store.commits - before - 1, [answer.value for answer in answers]
+    return runtime.store.commits - before - 1, [answer.value for answer in answers]
 
 
 async def test_256_submits_that_wait_need_at_most_8_commits(pair: tuple[Site, Site]) -> None:
     site, other = pair
     await other.stop()
-    shell = site.running.shell
+    runtime = site.running.runtime
     author, wanted = UserUri(site.user_uri("a")), draft(text(LABEL, "x" * 2048), to=["USA"])
 
     def submits() -> list[Wait]:
-        return [shell.step(submit, SubmitCommand(author, os.urandom(16), wanted)) for _ in range(256)]
+        return [runtime.step(submit, SubmitCommand(author, os.urandom(16), wanted)) for _ in range(256)]
 
-    commits, answers = await commits_of(shell, submits)
+    commits, answers = await commits_of(runtime, submits)
     assert len({answer.bulletin for answer in answers}) == 256
     assert commits <= 8
 
 
-def renewed(shell: Shell) -> tuple[Any, ...]:
-    directory = shell.node.trust.members[shell.node.member].directory
+def renewed(runtime: Runtime) -> tuple[Any, ...]:
+    directory = runtime.node.trust.members[runtime.node.member].directory
     assert directory is not None
-    return adopt, renew_directory(directory, directory_signer(shell), shell.now())
+    return adopt, renew_directory(directory, directory_signer(runtime), runtime.now())
 
 
-def rotated(shell: Shell) -> tuple[Any, ...]:
-    return take_keys, dict(shell.node.sealing), [], shell.node.signer
+def rotated(runtime: Runtime) -> tuple[Any, ...]:
+    return take_keys, dict(runtime.node.sealing), [], runtime.node.signer
 
 
 @pytest.mark.parametrize("change", [renewed, rotated])
 async def test_a_step_that_changes_the_node_ends_its_group(
-    pair: tuple[Site, Site], change: Callable[[Shell], tuple[Any, ...]]
+    pair: tuple[Site, Site], change: Callable[[Runtime], tuple[Any, ...]]
 ) -> None:
     site, other = pair
     await other.stop()
-    shell = site.running.shell
+    runtime = site.running.runtime
     seen: list[Node] = []
 
     def look(node: Node, *_: object) -> Plan[None]:
         seen.append(node)
         return Plan((), None)
 
-    step, *event = change(shell)
+    step, *event = change(runtime)
     commits, _ = await commits_of(
-        shell,
+        runtime,
         lambda: [
-            *(shell.step(look) for _ in range(10)),
-            shell.step(step, *event),
-            *(shell.step(look) for _ in range(10)),
+            *(runtime.step(look) for _ in range(10)),
+            runtime.step(step, *event),
+            *(runtime.step(look) for _ in range(10)),
         ],
     )
     before, after = seen[:10], seen[10:]
     assert len({id(node) for node in before}) == len({id(node) for node in after}) == 1
-    assert after[0] is shell.node
+    assert after[0] is runtime.node
     assert after[0] is not before[0]
     assert commits == 2

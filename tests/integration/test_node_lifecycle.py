@@ -29,8 +29,8 @@ from intelshare.ids import UserUri
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import start_node
+from intelshare.node.runtime import Runtime
 from intelshare.node.settings import read_settings, write_settings
-from intelshare.node.shell import Shell
 from intelshare.node.sidecar import log_position
 from intelshare.patience import patient
 from intelshare.ports import Plan
@@ -102,7 +102,7 @@ async def test_after_a_kill_the_next_start_just_works(site: Site, process: subpr
     assert sidecar(site)["clean"] is False
     node = await site.start()
     try:
-        assert f"{node.shell.incarnation:016x}" != first["incarnation"]
+        assert f"{node.runtime.incarnation:016x}" != first["incarnation"]
         assert node.user_port == first["user_port"], "clients that knew the port find the node again"
     finally:
         await site.stop()
@@ -220,7 +220,7 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
     """Links that end cancel who waits for a step; the step is in the writer's queue, and is carried out."""
     for number in range(20):
         node = await site.start()
-        shell, close = node.shell, node.links.close
+        runtime, close = node.runtime, node.links.close
         operator = UserUri(site.user_uri("o"))
 
         def step(*known: Any, operator: UserUri = operator, number: int = number) -> Plan[Any]:
@@ -228,9 +228,9 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
             plan = set_user(known[0], known[1], SetUserCommand(operator, row), *known[2:])
             return replace(plan, last=True)  # a commit of its own
 
-        async def links_end(shell: Shell = shell, close: Any = close, step: Any = step) -> None:
-            shell.store._writer.set_commit_hook(lambda: bool(time.sleep(0.02)))  # type: ignore[attr-defined]
-            waiting = [asyncio.create_task(shell.step(step)) for _ in range(12)]
+        async def links_end(runtime: Runtime = runtime, close: Any = close, step: Any = step) -> None:
+            runtime.store._writer.set_commit_hook(lambda: bool(time.sleep(0.02)))  # type: ignore[attr-defined]
+            waiting = [asyncio.create_task(runtime.step(step)) for _ in range(12)]
             await asyncio.sleep(0)
             for one in waiting:
                 one.cancel()
@@ -241,10 +241,10 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
         remembered = read_sidecar(site.root / "sidecar")
         store = open_store(site.root / "intelshare.db", TABLES)
         try:
-            stands = store.query(lambda view: log_position(view, shell.incarnation, clean=True))  # noqa: B023
+            stands = store.query(lambda view: log_position(view, runtime.incarnation, clean=True))  # noqa: B023
         finally:
             store.close()
-        assert not shell.failed.done(), shell.failed.result()
+        assert not runtime.failed.done(), runtime.failed.result()
         assert remembered == stands
         assert stands.size >= 12
 
@@ -262,15 +262,15 @@ async def test_a_database_ahead_of_a_clean_mark_has_lost_nothing_and_starts(site
 
 async def test_a_stop_while_the_disk_fails_leaves_no_clean_mark(site: Site) -> None:
     node = await site.start()
-    drain = node.shell.store.drain
+    drain = node.runtime.store.drain
 
     def fails() -> None:
-        node.shell.store._fail(OSError("as if"))  # type: ignore[attr-defined]
+        node.runtime.store._fail(OSError("as if"))  # type: ignore[attr-defined]
         drain()
 
-    node.shell.store.drain = fails  # type: ignore[method-assign]
+    node.runtime.store.drain = fails  # type: ignore[method-assign]
     await site.stop()
-    assert node.shell.failed.result().code == "DISK_ERROR"
+    assert node.runtime.failed.result().code == "DISK_ERROR"
     assert sidecar(site)["clean"] is False
     await site.start()
     await site.stop()
@@ -297,13 +297,13 @@ async def test_a_disk_full_for_the_files_beside_the_database_is_waited_out(
     node = await site.start()
     disk = Disk(site.root, monkeypatch)
     disk.number = number
-    await until(lambda: "DISK_FULL" in node.shell.health.codes)
+    await until(lambda: "DISK_FULL" in node.runtime.health.codes)
     async with site.client("a") as client:
         await client.bulletins.Inbox(pb.InboxRequest())
-    assert "DISK_FULL" in node.shell.health.codes
+    assert "DISK_FULL" in node.runtime.health.codes
     disk.number = 0
-    await until(lambda: not node.shell.health.codes)
-    assert not node.shell.failed.done()
+    await until(lambda: not node.runtime.health.codes)
+    assert not node.runtime.failed.done()
     await site.stop()
     assert sidecar(site)["clean"] is True
 

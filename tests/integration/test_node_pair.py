@@ -142,12 +142,12 @@ async def _revoke_own_node(site: Site) -> None:
     from intelshare.node.renewal import directory_signer
     from intelshare.trust import Revocation, Revoked, Why, renew_directory
 
-    shell = site.running.shell
-    directory = shell.node.trust.members[shell.node.member].directory
+    runtime = site.running.runtime
+    directory = runtime.node.trust.members[runtime.node.member].directory
     assert directory is not None
-    revocation = Revocation(Revoked.NODE, shell.node.uri.encode(), Why.COMPROMISED, shell.now())
-    signed = renew_directory(directory, directory_signer(shell), shell.now(), revoke=[revocation])
-    await shell.step(adopt, signed)
+    revocation = Revocation(Revoked.NODE, runtime.node.uri.encode(), Why.COMPROMISED, runtime.now())
+    signed = renew_directory(directory, directory_signer(runtime), runtime.now(), revoke=[revocation])
+    await runtime.step(adopt, signed)
     await site.running.links.act(announce, ["FRA"])
 
 

@@ -61,8 +61,8 @@ async def holds(site: Site, of: Site, size: int) -> bool:
 
 
 def entries(site: Site) -> int:
-    shell = site.running.shell
-    row = shell.store.query(lambda view: view.get(LOG_HEAD, shell.incarnation))
+    runtime = site.running.runtime
+    row = runtime.store.query(lambda view: view.get(LOG_HEAD, runtime.incarnation))
     assert row is not None
     return row.size
 
@@ -103,7 +103,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
         await operator.operations.AddUser(pb.AddUserRequest(user=user))
     # What is proved to a third party below is what FRA has proved to itself.
     await until(lambda: holds(fra, usa, entries(usa)), "FRA to hold all of USA's log")
-    node = usa.running.shell.node
+    node = usa.running.runtime.node
     await usa.stop()
 
     folder = Folder(usa.root)

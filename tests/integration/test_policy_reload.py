@@ -39,7 +39,7 @@ def policy_entries(site: Site) -> int:
         rows = view.find(LOG, "key", limit=10_000)  # type: ignore[attr-defined]
         return sum(row.type == EntryType.POLICY for row in rows)
 
-    return site.running.shell.store.query(count)
+    return site.running.runtime.store.query(count)
 
 
 async def test_a_new_law_holds_without_a_restart_and_the_log_says_when(pair: tuple[Site, Site]) -> None:
@@ -63,7 +63,7 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     await becomes(fra, first, "accepted")
     good = (fra.root / "treaties" / "gsa-fra-usa.toml").read_text()
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good + "nonsense = 1\n")
-    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
     waiting = await sent(fra)
     assert await word(fra, waiting, "USA") == "queued"
     # Reception goes on, by the last good world.
@@ -81,7 +81,7 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     assert await word(fra, waiting, "USA") == "queued"
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good)
     await becomes(fra, waiting, "accepted")
-    assert not fra.running.shell.health.codes
+    assert not fra.running.runtime.health.codes
 
 
 async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Site]) -> None:
@@ -89,10 +89,10 @@ async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Sit
     (fra.root / "overlays" / "fra.toml").write_text(LAW)
     await until(lambda: "policy.loaded" in fra.log.getvalue())
     (fra.root / "overlays").rename(fra.root / "away")
-    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
     assert await word(fra, await sent(fra), "USA") == "withheld"
     (fra.root / "away").rename(fra.root / "overlays")
-    await until(lambda: not fra.running.shell.health.codes)
+    await until(lambda: not fra.running.runtime.health.codes)
     assert await word(fra, await sent(fra), "USA") == "withheld"
 
 
@@ -104,7 +104,7 @@ async def test_a_recall_reaches_its_recipient_although_nothing_may_be_released(
     await becomes(fra, bulletin, "accepted")
     await usa.stop()
     (fra.root / "overlays" / "fra.toml").write_text("nonsense = 1")
-    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
     waits = await sent(fra)
     async with fra.client("a") as analyst:
         await analyst.bulletins.Recall(pb.RecallRequest(id=bulletin.hex(), reason="wrong"))
@@ -119,8 +119,8 @@ async def test_a_full_disk_only_puts_a_new_law_off(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fra, _ = pair
-    shell = fra.running.shell
-    step, tried = shell.step, []
+    runtime = fra.running.runtime
+    step, tried = runtime.step, []
 
     async def full(given: Any, *event: Any, **options: Any) -> Any:
         if given is take_files and len(tried) < 2:
@@ -128,8 +128,8 @@ async def test_a_full_disk_only_puts_a_new_law_off(
             raise StoreError("DISK_FULL", "no room")
         return await step(given, *event, **options)
 
-    monkeypatch.setattr(shell, "step", full)
+    monkeypatch.setattr(runtime, "step", full)
     (fra.root / "overlays" / "fra.toml").write_text(LAW)
     await until(lambda: "policy.loaded" in fra.log.getvalue())
-    assert not shell.failed.done()
+    assert not runtime.failed.done()
     assert await word(fra, await sent(fra), "USA") == "withheld"

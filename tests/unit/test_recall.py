@@ -94,7 +94,7 @@ def word_of(members: Any, recipient: str = "USA") -> str:
 
 
 def destroy(member: Any, at: Any = LATER) -> Any:
-    """As the shell does after it has shredded the store."""
+    """As the runtime does after it has shredded the store."""
     return member.do(finish, member.store.query(marked), at=at)
 
 

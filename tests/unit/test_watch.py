@@ -105,12 +105,12 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 ) -> None:
     """It is told where it is by the clock alone: an event for each hidden commit would count them."""
     monkeypatch.setattr(watching, "BEAT", 1_000_000.0)
-    shell: Any = SimpleNamespace(store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW)
+    runtime: Any = SimpleNamespace(store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW)
 
     async def events(who: Any) -> list[Any]:
         written = Looked()
-        shell.listening = lambda: nullcontext(written)
-        answer: Any = watching.watching(shell)["Watch"]
+        runtime.listening = lambda: nullcontext(written)
+        answer: Any = watching.watching(runtime)["Watch"]
         stream = answer(SimpleNamespace(user=who), pb.WatchRequest())
         found: list[Any] = [await anext(stream)]
         before = usa.ask(end_of_log)

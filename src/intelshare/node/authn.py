@@ -10,7 +10,7 @@ from intelshare.crypto import x509
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.node.authorisation import PEER
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 
 Context = Any
 """``grpc.aio.ServicerContext``: grpcio has no types."""
@@ -45,7 +45,7 @@ Caller = UserCaller | PeerCaller
 Identify = Callable[[Context], Caller]
 
 
-def peer_identity(shell: Shell) -> Identify:
+def peer_identity(runtime: Runtime) -> Identify:
     """Who calls on the peer port: TLS floor, exact look-up, the member's own authority, revocation."""
 
     def identify(context: Context) -> Caller:
@@ -55,28 +55,28 @@ def peer_identity(shell: Shell) -> Identify:
         if version != _FLOOR_VERSION or group != _FLOOR_GROUP:
             raise TrustError("TRANSPORT_FLOOR", "the peer port needs TLS 1.3 with X25519MLKEM768")
         certificate = x509.from_pem(_pem(tls))
-        peer = shell.node.trust.identify(certificate, shell.clock.now())
+        peer = runtime.node.trust.identify(certificate, runtime.clock.now())
         return PeerCaller(peer.member, peer.node.uri, certificate, peer.leaf.digest)
 
     return identify
 
 
-def user_identity(shell: Shell) -> Identify:
+def user_identity(runtime: Runtime) -> Identify:
     """Who calls on the user port: a leaf of the own user authority that names a user of the register."""
     checked: dict[bytes, tuple[UserUri, x509.Validity]] = {}
 
     def identify(context: Context) -> Caller:
         pem = _pem(context.auth_context())
-        now = shell.clock.now()
+        now = runtime.clock.now()
         known = checked.get(pem)
         if known is None or not known[1].holds(now):
             certificate = x509.from_pem(pem)
             leaf = x509.inspect(certificate)
-            known = UserUri(leaf.uri), x509.check_issued(certificate, (shell.user_authority,), now)
+            known = UserUri(leaf.uri), x509.check_issued(certificate, (runtime.user_authority,), now)
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
             checked[pem] = known
-        return UserCaller(known[0], shell.role_of(known[0]))
+        return UserCaller(known[0], runtime.role_of(known[0]))
 
     return identify
 

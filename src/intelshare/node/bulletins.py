@@ -30,7 +30,7 @@ from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
 from intelshare.node.recalls import recalls
 from intelshare.node.rpc_gateway import Answer
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.node.watching import watching
 from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
@@ -42,11 +42,11 @@ DEFAULT_LISTED = 50
 _OUTCOMES = {1: "allow", 2: "hold", 3: "deny"}
 
 
-def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def submit_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
-        done = await shell.step(submit, _submission(caller, request))
+        done = await runtime.step(submit, _submission(caller, request))
         for pair in done.value.pairs:
             if pair.word == "queued":
                 links.pump.wake(pair.recipient)
@@ -54,7 +54,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         submission = _submission(caller, request)
-        answer = shell.store.query(lambda view: dry_run(shell.node, view, submission, shell.now()))
+        answer = runtime.store.query(lambda view: dry_run(runtime.node, view, submission, runtime.now()))
         response = _submitted(answer)
         response.bulletin = b""
         return response
@@ -67,20 +67,20 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
             since=Instant(request.since),
             limit=_limit(request.limit),
         )
-        lines = shell.store.query(
-            lambda view: lists.inbox(shell.node, view, caller.user, wanted, shell.now())
+        lines = runtime.store.query(
+            lambda view: lists.inbox(runtime.node, view, caller.user, wanted, runtime.now())
         )
-        members = sorted(shell.node.trust.members)
-        holes = shell.store.query(lambda view: lists.holes(view, members))
+        members = sorted(runtime.node.trust.members)
+        holes = runtime.store.query(lambda view: lists.holes(view, members))
         return pb.InboxResponse(
             entries=[_inbox_entry(line) for line in lines],
             holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
-            requests_overdue=shell.store.query(_overdue(rfi.overdue, caller)),
-            obligations_overdue=shell.store.query(_overdue(duties.overdue, caller)),
+            requests_overdue=runtime.store.query(_overdue(rfi.overdue, caller)),
+            obligations_overdue=runtime.store.query(_overdue(duties.overdue, caller)),
         )
 
     def _overdue(count: Callable[..., int], caller: UserCaller) -> Callable[[View], int]:
-        return lambda view: count(shell.node, view, caller.user, shell.now())
+        return lambda view: count(runtime.node, view, caller.user, runtime.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
         shown = (await links.act(read, ReadCommand(caller.user, request.id, request.originator))).value.shown
@@ -88,29 +88,29 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
         def around(view: View) -> Context:
             user = need_user(view, caller.user)
-            return context_of(shell.node, view, row.md, row.originator, user, shell.now())
+            return context_of(runtime.node, view, row.md, row.originator, user, runtime.now())
 
-        return _read(shown, shell.store.query(around))
+        return _read(shown, runtime.store.query(around))
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
         limit = _limit(request.limit)
-        lines = shell.store.query(
+        lines = runtime.store.query(
             lambda view: lists.outbox(
-                shell.node, view, caller.user, request.id, limit, request.held, shell.now()
+                runtime.node, view, caller.user, request.id, limit, request.held, runtime.now()
             )
         )
         return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines])
 
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
-        done = await shell.step(approve, ApproveCommand(caller.user, request.id, recipient))
+        done = await runtime.step(approve, ApproveCommand(caller.user, request.id, recipient))
         links.pump.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
         recipient = MemberCode(request.recipient)
-        answer = shell.store.query(
-            lambda view: lists.why(shell.node, view, caller.user, request.id, recipient, shell.now())
+        answer = runtime.store.query(
+            lambda view: lists.why(runtime.node, view, caller.user, request.id, recipient, runtime.now())
         )
         return pb.WhyResponse(
             decision=pb.PairDecision(
@@ -123,15 +123,15 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def who_am_i(caller: UserCaller, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
-        row = shell.store.query(lambda view: need_user(view, caller.user))
+        row = runtime.store.query(lambda view: need_user(view, caller.user))
         return pb.WhoAmIResponse(
             user=row.user,
-            member=shell.node.member,
+            member=runtime.node.member,
             role=row.role,
             clearance=row.clearance,
             nationality=row.nationality,
             categories=row.categories.split(),
-            node=shell.node.uri,
+            node=runtime.node.uri,
         )
 
     return {
@@ -143,8 +143,8 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         "Approve": approve_,
         "Why": why,
         "WhoAmI": who_am_i,
-        **recalls(shell, links),
-        **watching(shell),
+        **recalls(runtime, links),
+        **watching(runtime),
     }
 
 

@@ -18,11 +18,11 @@ from intelshare.instant import NEVER, Instant
 from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import Answer
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.wire.v1 import user_pb2 as pb
 
 
-def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def consent_service(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def request_(caller: UserCaller, asked: pb.ConsentRequest) -> pb.ConsentResponse:
@@ -30,7 +30,7 @@ def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
         done = await links.act(
             ask_consent, AskConsentCommand(caller.user, asked.id, MemberCode(asked.recipient), until)
         )
-        return _response(done.value.lines, shell.now())
+        return _response(done.value.lines, runtime.now())
 
     async def answer_(caller: UserCaller, said: pb.ConsentAnswer) -> pb.ConsentResponse:
         until = Instant(said.until or NEVER)
@@ -38,11 +38,13 @@ def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
             caller.user, said.id, MemberCode(said.recipient), said.grant, until, said.originator
         )
         done = await links.act(answer_consent, command)
-        return _response(done.value.lines, shell.now())
+        return _response(done.value.lines, runtime.now())
 
     async def list_(caller: UserCaller, _: pb.ConsentListRequest) -> pb.ConsentResponse:
-        now = shell.now()
-        return _response(shell.store.query(lambda view: consents(shell.node, view, caller.user, now)), now)
+        now = runtime.now()
+        return _response(
+            runtime.store.query(lambda view: consents(runtime.node, view, caller.user, now)), now
+        )
 
     return {"Request": request_, "Answer": answer_, "List": list_}
 

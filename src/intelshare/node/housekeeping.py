@@ -22,8 +22,8 @@ from intelshare.node.links import Links
 from intelshare.node.policies import PolicyFiles
 from intelshare.node.renewal import renew_and_tell
 from intelshare.node.running import EVERY, show_running
+from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
-from intelshare.node.shell import Shell
 from intelshare.node.sidecar import log_position
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import Sidecar, write_sidecar
@@ -42,10 +42,10 @@ class NodeProcess:
     """A node that serves. Made by ``start_node``; must be stopped."""
 
     def __init__(
-        self, shell: Shell, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
+        self, runtime: Runtime, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
     ) -> None:
         self._locked = locked
-        self.shell = shell
+        self.runtime = runtime
         self.links = links
         self.ports = ports
         self._policies = policies
@@ -71,14 +71,14 @@ class NodeProcess:
 
     async def failed(self) -> IntelshareError:
         """Wait until the node must end by itself; the reason."""
-        return await asyncio.shield(self.shell.failed)
+        return await asyncio.shield(self.runtime.failed)
 
     async def stop(self) -> None:
         """End everything in order. The clean-stop mark is the last thing, and only after no failure."""
-        shell = self.shell
-        shell.log.info(Event.STOPPING)
-        shell.health.set("STOPPING")
-        if not shell.failed.done():
+        runtime = self.runtime
+        runtime.log.info(Event.STOPPING)
+        runtime.health.set("STOPPING")
+        if not runtime.failed.done():
             # What peers hold then tells whether somebody edits the log of a node that is off.
             with contextlib.suppress(IntelshareError):
                 await self._say_where_the_log_stands(last=True)
@@ -90,36 +90,36 @@ class NodeProcess:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.links.stop_reading()
         # A step whose caller was cancelled still waits in the writer: the mark is of what it leaves behind.
-        await asyncio.to_thread(shell.store.drain)
+        await asyncio.to_thread(runtime.store.drain)
         with self._files:
-            shell.folder.running.unlink(missing_ok=True)
+            runtime.folder.running.unlink(missing_ok=True)
             self._said_last = True
-        if not shell.failed.done():
+        if not runtime.failed.done():
             try:
                 self._remember(clean=True)
             except StoreError as error:
-                shell.noticed(error)
-        shell.store.close()
+                runtime.noticed(error)
+        runtime.store.close()
         self._locked.release()
-        shell.log.info(Event.STOPPED)
+        runtime.log.info(Event.STOPPED)
 
     def _remember(self, *, clean: bool = False) -> None:
-        shell = self.shell
+        runtime = self.runtime
         with self._files:
             if self._said_last and not clean:
                 return
-            now = shell.store.query(lambda view: log_position(view, shell.incarnation, clean=clean))
+            now = runtime.store.query(lambda view: log_position(view, runtime.incarnation, clean=clean))
             if now != self._remembered:
-                write_sidecar(shell.folder.sidecar, now)
+                write_sidecar(runtime.folder.sidecar, now)
                 self._remembered = now
 
     def _show(self) -> None:
         with self._files:
             if not self._said_last:
-                show_running(self.shell, self.ports)
+                show_running(self.runtime, self.ports)
 
     async def _keep_house(self) -> None:
-        shell, looked, shown = self.shell, 0, self.shell.health.codes
+        runtime, looked, shown = self.runtime, 0, self.runtime.health.codes
         while True:
             await asyncio.sleep(1)
             self.links.tick()
@@ -130,19 +130,19 @@ class NodeProcess:
                 partial(asyncio.to_thread, self._remember),
             ]
             looked += 1
-            if looked % EVERY == 0 or shell.health.codes != shown:
-                shown = shell.health.codes
+            if looked % EVERY == 0 or runtime.health.codes != shown:
+                shown = runtime.health.codes
                 chores.append(partial(asyncio.to_thread, self._show))
             done = [await self._unless_full(chore) for chore in chores]
-            shell.has_room("files", room=all(done))
+            runtime.has_room("files", room=all(done))
             renewed = looked % POLICY_EVERY == 0 and await self._policies.follow()
             if looked >= RENEWAL_EVERY or renewed:
                 looked = 0
                 try:
-                    await renew_and_tell(shell, self.links)
+                    await renew_and_tell(runtime, self.links)
                 except IntelshareError as error:
-                    shell.noticed(error)
-                    shell.log.error(Event.RENEWAL_FAILED, code=error.code)
+                    runtime.noticed(error)
+                    runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
 
     async def _unless_full(self, chore: Callable[[], Awaitable[None]]) -> bool:
         """Whether there was room for it; a full disk puts it off, and it is tried again (promise P17)."""
@@ -155,24 +155,24 @@ class NodeProcess:
         return True
 
     async def _end_what_is_over(self) -> None:
-        shell = self.shell
-        now = shell.now()
-        if shell.clock.wrong() or not shell.store.query(lambda view: anything_over(view, now)):
+        runtime = self.runtime
+        now = runtime.now()
+        if runtime.clock.wrong() or not runtime.store.query(lambda view: anything_over(view, now)):
             return
         await self.links.act(expire)
 
     async def _say_where_the_log_stands(self, *, last: bool = False) -> None:
         """A checkpoint, if one is due: stored, in the sidecar, and only then sent (c19)."""
-        shell = self.shell
-        if not last and not shell.store.query(lambda view: due(shell.node, view, shell.now())):
+        runtime = self.runtime
+        if not last and not runtime.store.query(lambda view: due(runtime.node, view, runtime.now())):
             return
-        done = await shell.step(checkpoint)
+        done = await runtime.step(checkpoint)
         await asyncio.to_thread(self._remember)
         self.links.carry_out(done)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.shell.log.error(Event.DEFECT, exception=type(error).__name__)
-            if not self.shell.failed.done():
+            self.runtime.log.error(Event.DEFECT, exception=type(error).__name__)
+            if not self.runtime.failed.done():
                 known = isinstance(error, IntelshareError)
-                self.shell.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]
+                self.runtime.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]

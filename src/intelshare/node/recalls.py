@@ -11,24 +11,24 @@ from intelshare.delivery import word
 from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import Answer
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.wire.v1 import user_pb2 as pb
 
 
-def recalls(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def recalls(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def recall_(caller: UserCaller, request: pb.RecallRequest) -> pb.RecallResponse:
         command = RecallCommand(caller.user, request.id, request.reason)
         if request.dry_run:
             return _taking(
-                shell.store.query(lambda view: effect_of_recall(shell.node, view, command, shell.now()))
+                runtime.store.query(lambda view: effect_of_recall(runtime.node, view, command, runtime.now()))
             )
         return _taking((await links.act(recall, command)).value)
 
     async def receipts_(caller: UserCaller, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
-        row, found = shell.store.query(
-            lambda view: receipts(shell.node, view, caller.user, request.id, shell.now())
+        row, found = runtime.store.query(
+            lambda view: receipts(runtime.node, view, caller.user, request.id, runtime.now())
         )
         return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
 

@@ -20,14 +20,14 @@ from intelshare.node.authn import Caller, Context, Identify, PeerCaller, UserCal
 from intelshare.node.authorisation import MAY_CALL, check_may_call
 from intelshare.node.events import Event
 from intelshare.node.refusal import INTERNAL, refuse
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 
 Answer = Callable[[Any, Any], Any]
 """``answer(caller, request)``: awaitable; an async iterator where user.proto says that a method streams."""
 
 
 def unary_handlers(
-    shell: Shell, service: ServiceDescriptor, answers: Mapping[str, Answer], identify: Identify
+    runtime: Runtime, service: ServiceDescriptor, answers: Mapping[str, Answer], identify: Identify
 ) -> grpc.GenericRpcHandler:
     """Handlers for the methods of a service that have an answer; the others are not served."""
     handlers = {}
@@ -37,21 +37,21 @@ def unary_handlers(
         name = f"/{service.full_name}/{method.name}"
         request, answer = GetMessageClass(method.input_type), answers[method.name]
         make, serve = (
-            (grpc.unary_stream_rpc_method_handler, _streamed(shell, name, request, answer, identify))
+            (grpc.unary_stream_rpc_method_handler, _streamed(runtime, name, request, answer, identify))
             if method.server_streaming
-            else (grpc.unary_unary_rpc_method_handler, _unary(shell, name, request, answer, identify))
+            else (grpc.unary_unary_rpc_method_handler, _unary(runtime, name, request, answer, identify))
         )
         handlers[method.name] = make(serve, request_deserializer=None, response_serializer=_serialise)
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
 def _unary(
-    shell: Shell, method: str, request_type: type[Message], answer: Any, identify: Identify
+    runtime: Runtime, method: str, request_type: type[Message], answer: Any, identify: Identify
 ) -> Callable[[bytes, Context], Awaitable[Message]]:
     _need_row(method)
 
     async def serve(raw: bytes, context: Context) -> Message:
-        async with _admitted(shell, method, context, identify) as caller:
+        async with _admitted(runtime, method, context, identify) as caller:
             answered: Message = await answer(caller, request_type.FromString(raw))
             return answered
         raise AssertionError("turned away")
@@ -60,12 +60,12 @@ def _unary(
 
 
 def _streamed(
-    shell: Shell, method: str, request_type: type[Message], answer: Any, identify: Identify
+    runtime: Runtime, method: str, request_type: type[Message], answer: Any, identify: Identify
 ) -> Callable[[bytes, Context], Awaitable[None]]:
     _need_row(method)
 
     async def serve(raw: bytes, context: Context) -> None:
-        async with _admitted(shell, method, context, identify) as caller:
+        async with _admitted(runtime, method, context, identify) as caller:
             async for message in answer(caller, request_type.FromString(raw)):
                 await context.write(message)
                 # A role that was taken away, or a certificate that ended, ends the stream (F16).
@@ -75,7 +75,9 @@ def _streamed(
 
 
 @asynccontextmanager
-async def _admitted(shell: Shell, method: str, context: Context, identify: Identify) -> AsyncIterator[Caller]:
+async def _admitted(
+    runtime: Runtime, method: str, context: Context, identify: Identify
+) -> AsyncIterator[Caller]:
     """Who calls, if the table lets it. What goes wrong inside ends the call with its code."""
     caller: Caller | None = None
     try:
@@ -83,16 +85,16 @@ async def _admitted(shell: Shell, method: str, context: Context, identify: Ident
         check_may_call(method, caller.role)
         yield caller
     except DecodeError:
-        await turn_away(shell, context, caller, method, _unreadable())
+        await turn_away(runtime, context, caller, method, _unreadable())
     except IntelshareError as error:
-        await turn_away(shell, context, caller, method, error)
+        await turn_away(runtime, context, caller, method, error)
     except Exception as defect:
-        shell.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
-        await turn_away(shell, context, caller, method, _defect(), cause=defect)
+        runtime.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
+        await turn_away(runtime, context, caller, method, _defect(), cause=defect)
 
 
 def stream_handler(
-    shell: Shell,
+    runtime: Runtime,
     method: str,
     serve_stream: Callable[[PeerCaller, Context], Awaitable[None]],
     identify: Identify,
@@ -108,7 +110,7 @@ def stream_handler(
             assert isinstance(caller, PeerCaller)  # noqa: S101 - only peer_identity is used on this port
             await serve_stream(caller, context)
         except IntelshareError as error:
-            await turn_away(shell, context, caller, method, error)
+            await turn_away(runtime, context, caller, method, error)
 
     service, _, name = method[1:].partition("/")
     handler = grpc.stream_stream_rpc_method_handler(serve, None, None)
@@ -116,7 +118,7 @@ def stream_handler(
 
 
 async def turn_away(
-    shell: Shell,
+    runtime: Runtime,
     context: Context,
     caller: Caller | None,
     method: str,
@@ -125,14 +127,14 @@ async def turn_away(
     cause: BaseException | None = None,
 ) -> NoReturn:
     """Log the refusal and end the call with its code; details go to own users only."""
-    shell.log.info(
+    runtime.log.info(
         Event.CALL_REFUSED,
         code=error.code,
         method=method,
         user=caller.user if isinstance(caller, UserCaller) else None,
         peer=caller.node if isinstance(caller, PeerCaller) else None,
     )
-    shell.noticed(cause if isinstance(cause, StoreError) else error)
+    runtime.noticed(cause if isinstance(cause, StoreError) else error)
     await refuse(context, error, detailed=isinstance(caller, UserCaller))
 
 

@@ -41,9 +41,9 @@ from intelshare.node.operations import operations
 from intelshare.node.policies import PolicyFiles, read_world
 from intelshare.node.renewal import renew
 from intelshare.node.running import read_running, show_running
+from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
-from intelshare.node.shell import Shell
 from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.tasks import tasks
 from intelshare.node.treaties import treaties
@@ -75,18 +75,18 @@ async def start_node(
 
     ``passphrase`` is called after what needs none was checked.
     """
-    shell, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
+    runtime, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
     try:
-        return await _serve(shell, locked, forgot=accept_loss)
+        return await _serve(runtime, locked, forgot=accept_loss)
     except BaseException:
-        shell.store.close()
+        runtime.store.close()
         locked.release()
         raise
 
 
 def open_folder(
     root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
-) -> tuple[Shell, Locked]:
+) -> tuple[Runtime, Locked]:
     """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
     folder = Folder(root)
     locked = lock(root)
@@ -102,10 +102,10 @@ def open_folder(
         store = open_store(folder.database, TABLES)
         if not accept_loss:
             store.query(lambda view: check_memory(folder.sidecar, view))
-        shell = _shell(folder, settings, store, vault, world, log)
+        runtime = _runtime(folder, settings, store, vault, world, log)
         if not accept_loss:
-            _unmark(shell)
-        return shell, locked
+            _unmark(runtime)
+        return runtime, locked
     except BaseException:
         if store is not None:
             store.close()
@@ -113,47 +113,47 @@ def open_folder(
         raise
 
 
-def _shell(
+def _runtime(
     folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, log: Logger
-) -> Shell:
+) -> Runtime:
     me = store.query(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0))
     node = _node(settings, store, vault, world, clock.now())
-    return Shell(
+    return Runtime(
         folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
     )
 
 
-def _unmark(shell: Shell) -> None:
+def _unmark(runtime: Runtime) -> None:
     """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
-    me = shell.store.query(lambda view: view.get(NODE, SELF))
+    me = runtime.store.query(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(shell.folder.sidecar, shell.store.query(lambda view: log_position(view, previous)))
+    write_sidecar(runtime.folder.sidecar, runtime.store.query(lambda view: log_position(view, previous)))
 
 
-async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> NodeProcess:
+async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProcess:
     if forgot:
         # Until this is durable the sidecar tells the next start too that the disk forgot.
-        await shell.step(ask_again)
-        _unmark(shell)
-    await shell.step(start_incarnation)
-    policies = PolicyFiles(shell)
+        await runtime.step(ask_again)
+        _unmark(runtime)
+    await runtime.step(start_incarnation)
+    policies = PolicyFiles(runtime)
     await policies.begin()
-    links = Links(shell)
-    folder, settings, node = shell.folder, shell.settings, shell.node
+    links = Links(runtime)
+    folder, settings, node = runtime.folder, runtime.settings, runtime.node
     last = read_running(folder)
     ports = await open_ports(
-        shell,
+        runtime,
         links,
-        [(name, service(shell, links)) for name, service in _SERVICES],
-        last_peer_port=_last_peer_port(shell),
+        [(name, service(runtime, links)) for name, service in _SERVICES],
+        last_peer_port=_last_peer_port(runtime),
         last_user_port=last.user_port if last is not None else 0,
     )
-    await renew(shell, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
-    _write_public(folder, shell.vault)
-    running = show_running(shell, ports)
+    await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
+    _write_public(folder, runtime.vault)
+    running = show_running(runtime, ports)
     links.dial_all()
-    shell.log.info(
+    runtime.log.info(
         Event.STARTED,
         node=node.uri,
         peer_port=ports.peer_port,
@@ -162,7 +162,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> NodeProcess:
         pid=running.pid,
         version=__version__,
     )
-    return NodeProcess(shell, links, ports, locked, policies)
+    return NodeProcess(runtime, links, ports, locked, policies)
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:
@@ -206,9 +206,9 @@ def _write_public(folder: Folder, vault: FileVault) -> None:
         write_private(folder.tls / f"{name}.pem", pem)
 
 
-def _last_peer_port(shell: Shell) -> int:
+def _last_peer_port(runtime: Runtime) -> int:
     """The peer port that the directory names: peers that were away can still dial it."""
-    listed = shell.node.trust.node(shell.node.uri)
+    listed = runtime.node.trust.node(runtime.node.uri)
     return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
 
 
@@ -247,7 +247,7 @@ async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool
         return 1
     failed.cancel()
     await node.stop()
-    return 1 if node.shell.failed.done() else 0
+    return 1 if node.runtime.failed.done() else 0
 
 
 def _keep_out_of_core_dumps() -> None:

@@ -16,7 +16,7 @@ from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.link import Link
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.node.wait import pause
 from intelshare.ports import View
 
@@ -24,8 +24,8 @@ from intelshare.ports import View
 class Sender:
     """The one loop that hands over, for all links together."""
 
-    def __init__(self, shell: Shell, links: Callable[[], Mapping[MemberCode, Link]]) -> None:
-        self._shell = shell
+    def __init__(self, runtime: Runtime, links: Callable[[], Mapping[MemberCode, Link]]) -> None:
+        self._runtime = runtime
         self._links = links
         self._wake = asyncio.Event()
         self._ready: dict[MemberCode, int] = {}
@@ -39,18 +39,18 @@ class Sender:
 
     def may_release(self) -> bool:
         """Whether anything may leave: the clock is right, and there is a policy to decide by (P10, P17)."""
-        return self.clock_is_right() and "POLICY_UNAVAILABLE" not in self._shell.health.codes
+        return self.clock_is_right() and "POLICY_UNAVAILABLE" not in self._runtime.health.codes
 
     def clock_is_right(self) -> bool:
         """Whether anything may be released (promise P10); health shows it."""
-        if self._shell.clock.wrong():
-            self._shell.health.set("CLOCK")
+        if self._runtime.clock.wrong():
+            self._runtime.health.set("CLOCK")
             return False
-        self._shell.health.clear("CLOCK")
+        self._runtime.health.clear("CLOCK")
         return True
 
     async def run(self) -> None:
-        """Until cancelled. Errors of the store are the shell's business; the pump goes on when woken."""
+        """Until cancelled. Errors of the store are the runtime's business; the pump goes on when woken."""
         while True:
             await pause(self._wake, self._until_due())
             self._wake.clear()
@@ -65,7 +65,7 @@ class Sender:
 
     async def _once(self) -> bool:
         """One round; whether another may bring more."""
-        links, now = self._links(), self._shell.now()
+        links, now = self._links(), self._runtime.now()
         if not self.may_release():
             await self._send_but_releases(links, now)
             return False
@@ -90,8 +90,8 @@ class Sender:
         return bool(rooms or again)
 
     async def _send_again(self, member: MemberCode, link: Link, room: int) -> None:
-        busy = link.queue.busy(self._shell.now())
-        durable = await self._shell.step(resend, member, busy, room)
+        busy = link.queue.busy(self._runtime.now())
+        durable = await self._runtime.step(resend, member, busy, room)
         link.queue.more = durable.value[1]
         link.hand(durable.part(lambda found: found[0]))
 
@@ -100,11 +100,11 @@ class Sender:
         for member, link in links.items():
             link.queue.due(now)
             if link.queue.more and (room := link.queue.room()) > 0:
-                durable = await self._shell.step(resend_but_releases, member, link.queue.busy(now), room)
+                durable = await self._runtime.step(resend_but_releases, member, link.queue.busy(now), room)
                 link.hand(durable.part(lambda found: found[0]))
 
     async def _hand_over(self, rooms: Mapping[MemberCode, int]) -> None:
-        durable = await self._shell.step(handover, rooms)
+        durable = await self._runtime.step(handover, rooms)
         links = self._links()
         served = {outbound.peer for outbound in durable.value}
         for member in served:
@@ -112,7 +112,7 @@ class Sender:
             if member in links:
                 links[member].hand(durable)
         for member in rooms.keys() - served:
-            left = self._shell.store.query(lambda view, of=member: queued(view, of)[0])  # type: ignore[misc]
+            left = self._runtime.store.query(lambda view, of=member: queued(view, of)[0])  # type: ignore[misc]
             if not left or left == self._ready.get(member):
                 self._ready.pop(member, None)
             else:
@@ -123,12 +123,12 @@ class Sender:
             ready, pending = first_ready(view, member), first_pending(view, member)
             return ready is not None and (pending is None or ready < pending.rank)
 
-        return self._shell.store.query(ask)
+        return self._runtime.store.query(ask)
 
     def _until_due(self) -> float | None:
-        now = self._shell.now()
+        now = self._runtime.now()
         due = [at for link in self._links().values() if (at := link.queue.due(now)) is not None]
-        if self._shell.health.codes:
+        if self._runtime.health.codes:
             # Releases wait for the clock or the disk: look again, nothing will wake us.
             due.append(Instant(now + SECOND))
         elif any(link.queue.more and link.queue.room() > 0 for link in self._links().values()):

@@ -12,29 +12,29 @@ from intelshare.instant import Instant
 from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import Answer
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.wire.v1 import user_pb2 as pb
 
 
-def tasks(shell: Shell, _: Links) -> Mapping[str, Answer]:
+def tasks(runtime: Runtime, _: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def requests_(caller: UserCaller, _: pb.RequestsRequest) -> pb.RequestsResponse:
-        now = shell.now()
-        lines = shell.store.query(lambda view: requests(shell.node, view, caller.user, now))
+        now = runtime.now()
+        lines = runtime.store.query(lambda view: requests(runtime.node, view, caller.user, now))
         return pb.RequestsResponse(entries=[_request(line, now) for line in lines])
 
     async def obligations(caller: UserCaller, asked: pb.ObligationsRequest) -> pb.ObligationsResponse:
-        now = shell.now()
-        lines = shell.store.query(lambda view: duties(shell.node, view, caller.user, asked.all, now))
+        now = runtime.now()
+        lines = runtime.store.query(lambda view: duties(runtime.node, view, caller.user, asked.all, now))
         return pb.ObligationsResponse(entries=[_duty(line, now) for line in lines])
 
     async def meet(caller: UserCaller, said: pb.MeetRequest) -> pb.ObligationEntry:
-        done = await shell.step(
+        done = await runtime.step(
             meet_duty, MeetDutyCommand(caller.user, said.id, said.obligation, said.originator)
         )
-        now, row = shell.now(), done.value
-        lines = shell.store.query(lambda view: duties(shell.node, view, caller.user, True, now))
+        now, row = runtime.now(), done.value
+        lines = runtime.store.query(lambda view: duties(runtime.node, view, caller.user, True, now))
         return next(_duty(line, now) for line in lines if line.row == row)
 
     return {"Requests": requests_, "Obligations": obligations, "Meet": meet}

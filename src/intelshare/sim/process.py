@@ -1,4 +1,4 @@
-"""One start of a node: carries out the broker's plans as the asyncio shell does, over virtual time."""
+"""One start of a node: carries out the broker's plans as the asyncio runtime does, over virtual time."""
 
 from __future__ import annotations
 

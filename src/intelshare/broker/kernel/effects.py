@@ -1,4 +1,4 @@
-"""What a step leads to outside the store, once it is durable: the one list that a shell has to carry out."""
+"""What a step leads to outside the store, once it is durable: the one list that a runtime carries out."""
 
 from __future__ import annotations
 

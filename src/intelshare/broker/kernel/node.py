@@ -1,6 +1,6 @@
 """What every step knows besides its event: whose node this is, its keys, whom it trusts, and its world.
 
-A value. When a step changes trust, world or keys, the shell swaps in the new one right after the commit and
+A value. When a step changes trust, world or keys, the runtime swaps in the new one right after the commit and
 before any later step (``Plan.last``, ``Store.perform(..., then=...)``): memory never runs ahead of the disk.
 """
 

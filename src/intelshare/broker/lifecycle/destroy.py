@@ -1,11 +1,11 @@
 """Destroy: a received bulletin is erased by destroying its keys, and signed for only then (crash point c16).
 
     mark      secrets are overwritten and the row says so, in one commit  never readable again
-    (shell)   ``Store.shred``: the overwritten bytes are in no file any more
+    (runtime) ``Store.shred``: the overwritten bytes are in no file any more
     finish    receipt DESTROYED with its cause, log entry                 once
 
 It is the same for a recall, for valid-until and for the end of a retention obligation. A crash between the
-two steps loses nothing: ``marked`` names what is left, and the shell shreds again before ``finish``. The
+two steps loses nothing: ``marked`` names what is left, and the runtime shreds again before ``finish``. The
 row stays for ever, so that the bulletin cannot come back (promises P4, P10). Of its content only the claims
 stay (ids, citations, banner), which with H(secrets) still prove what was granted.
 """

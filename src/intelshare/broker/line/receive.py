@@ -2,7 +2,7 @@
 
 The order of attacks.md ("Order of checks"), the first that fails gives the code:
 
-    1      TLS identity: the shell, before any of this
+    1      TLS identity: the runtime, before any of this
     2      lengths and kind                                                         rejected
     3      digest known: DUPLICATE, the stored receipt again
     4, 5   batch, signer, both signatures, proof              statement.verify      rejected

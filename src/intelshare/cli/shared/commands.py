@@ -59,7 +59,7 @@ COMMANDS: dict[str, Entry] = {
     "errors": Entry("Everyone", _HERE + "operator.about:errors", "Explain a code, without a node."),
     "help": Entry("Everyone", _HERE + "operator.about:help_", "Explain the exit codes, or a command."),
     "completion": Entry(
-        "Everyone", _HERE + "operator.about:completion", "Print the completion script of a shell."
+        "Everyone", _HERE + "operator.about:completion", "Print the completion script of a runtime."
     ),
     "version": Entry("Everyone", _HERE + "operator.about:version", "Print the version."),
 }

@@ -29,7 +29,7 @@ from intelshare.vault import FileVault
 A = TypeVar("A")
 
 
-class Shell:
+class Runtime:
     """One running node, without its ports and links."""
 
     def __init__(
