@@ -1,4 +1,4 @@
-"""The house: what a running node does beside answering calls, and how it ends.
+"""Housekeeping: what a running node does beside answering calls, and how it ends.
 
 Every second: holes are asked for, what is over ends, a changed world is followed, a checkpoint is said if one
 is due, the sidecar is kept. Stop: no new calls, links end, steps that wait are carried out, and only then the

@@ -1,4 +1,4 @@
-"""The one door of both ports: who is calling, may they, and every error to its code.
+"""The gateway of both ports: every call is authenticated, authorised, answered, and its error has a code.
 
 Nothing of a request is parsed before its caller was identified (check 1 of attacks.md) and the table of
 ``authorisation`` lets it through. A method without a row is not served at all.
