@@ -142,6 +142,11 @@ def test_any_entry_is_proved_under_the_signed_checkpoint_with_who_else_has_seen_
     )
     assert [entry.type for entry in by_bulletin.entries] == ["SUBMIT", "DECISION"]
     assert by_bulletin.entries[1].says["recipient"] == "USA"
+    whose = ProofQuery(log, 0, bulletin=sent.bulletin.hex(), originator="FRA")
+    assert len(check_proof(proof(logs, "FRA", whose), "file").entries) == 2
+    with pytest.raises(IntelshareError) as raised:
+        proof(logs, "FRA", replace(whose, originator="USA"))
+    assert raised.value.code == "NOT_FOUND"
 
 
 def test_an_entry_of_an_earlier_log_is_proved_over_restarts(members: Any, logs: Logs) -> None:

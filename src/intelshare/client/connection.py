@@ -121,7 +121,10 @@ class Client:
         return answer
 
     def read(self, bulletin: str, *, originator: str = "") -> pb.ReadResponse:
-        """Open a bulletin by the beginning of its id; the node logs that it was read."""
+        """Open a bulletin by the beginning of its id; the node logs that it was read.
+
+        ``originator``: which one, where two members have a bulletin of that id.
+        """
         answer: pb.ReadResponse = self._call(
             self._bulletins.Read, pb.ReadRequest(id=bulletin, originator=originator)
         )
@@ -155,10 +158,12 @@ class Client:
         return response
 
     def answer_consent(
-        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0
+        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0, originator: str = ""
     ) -> pb.ConsentResponse:
         """Grant or refuse what a peer has asked about its bulletin; refusing takes a grant back."""
-        said = pb.ConsentAnswer(id=bulletin, recipient=recipient, grant=grant, until=until)
+        said = pb.ConsentAnswer(
+            id=bulletin, recipient=recipient, grant=grant, until=until, originator=originator
+        )
         response: pb.ConsentResponse = self._call(self._consents.Answer, said)
         return response
 
@@ -212,9 +217,9 @@ class Client:
         response: pb.ObligationsResponse = self._call(self._tasks.Obligations, request)
         return response
 
-    def meet(self, bulletin: str, obligation: str) -> pb.ObligationEntry:
+    def meet(self, bulletin: str, obligation: str, *, originator: str = "") -> pb.ObligationEntry:
         """Say that an obligation is met."""
-        said = pb.MeetRequest(id=bulletin, obligation=obligation)
+        said = pb.MeetRequest(id=bulletin, obligation=obligation, originator=originator)
         response: pb.ObligationEntry = self._call(self._tasks.Meet, said)
         return response
 

@@ -50,6 +50,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
             request.index,
             request.bulletin,
             request.statement,
+            request.originator,
         )
         file = await links.over_logs(
             lambda view: prove_entries(runtime.node, view, wanted, _documents(runtime))

@@ -81,7 +81,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         return lambda view: count(runtime.node, view, caller.user, runtime.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        shown = (await links.act(read, ReadCommand(caller.user, request.id))).value.shown
+        shown = (await links.act(read, ReadCommand(caller.user, request.id, request.originator))).value.shown
         row = shown.row
 
         def around(view: View) -> Context:
@@ -177,6 +177,7 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> SubmitCommand:
             ),
             request.supersedes.lower(),
             request.in_reply_to.lower(),
+            request.in_reply_to_from,
         ),
     )
 

@@ -34,7 +34,9 @@ def consent_service(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def answer_(caller: UserCaller, said: pb.ConsentAnswer) -> pb.ConsentResponse:
         until = Instant(said.until or NEVER)
-        command = AnswerConsentCommand(caller.user, said.id, MemberCode(said.recipient), said.grant, until)
+        command = AnswerConsentCommand(
+            caller.user, said.id, MemberCode(said.recipient), said.grant, until, said.originator
+        )
         done = await links.act(answer_consent, command)
         return _response(done.value.lines, runtime.now())
 

@@ -30,7 +30,9 @@ def tasks(runtime: Runtime, _: Links) -> Mapping[str, Answer]:
         return pb.ObligationsResponse(entries=[_duty(line, now) for line in lines])
 
     async def meet(caller: UserCaller, said: pb.MeetRequest) -> pb.ObligationEntry:
-        done = await runtime.step(meet_duty, MeetDutyCommand(caller.user, said.id, said.obligation))
+        done = await runtime.step(
+            meet_duty, MeetDutyCommand(caller.user, said.id, said.obligation, said.originator)
+        )
         now, row = runtime.now(), done.value
         lines = runtime.store.query(lambda view: duties(runtime.node, view, caller.user, True, now))
         return next(_duty(line, now) for line in lines if line.row == row)

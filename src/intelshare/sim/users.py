@@ -180,7 +180,7 @@ def _approve(doing: _Doing) -> None:
 def _read(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(INBOX, "newest", limit=6))
     if row is not None:
-        command = ReadCommand(doing.user("b"), row.bulletin.hex())
+        command = ReadCommand(doing.user("b"), row.bulletin.hex(), row.originator)
 
         def opened(answer: Any) -> None:
             doing.oracle.opened(doing.process, answer.shown.row)
@@ -271,7 +271,9 @@ def _consent_answer(doing: _Doing) -> None:
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if row is not None and held is not None:
         grant = row.state == ConsentState.ASKED and doing.act.what // 5 % 4 > 0
-        command = AnswerConsentCommand(doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER)
+        command = AnswerConsentCommand(
+            doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER, held.originator
+        )
         doing.perform("answer", command)
 
 
@@ -279,7 +281,7 @@ def _report(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(DUTY, "due", 0))
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if held is not None:
-        command = MeetDutyCommand(doing.user("b"), held.bulletin.hex(), row.obligation)
+        command = MeetDutyCommand(doing.user("b"), held.bulletin.hex(), row.obligation, held.originator)
         doing.perform("report", command, then=lambda _: None)
 
 

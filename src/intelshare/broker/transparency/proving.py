@@ -47,6 +47,8 @@ class ProofQuery:
     index: int
     bulletin: str = ""
     statement: str = ""
+    originator: str = ""
+    """Who wrote the bulletin; empty: all bulletins of that id."""
 
 
 def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
@@ -120,7 +122,7 @@ def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
         if row is not None:
             yield row
         return
-    names = _bulletins(view, wanted.bulletin) if wanted.bulletin else ()
+    names = _bulletins(node, view, wanted) if wanted.bulletin else ()
     count = 0
     for row in entries_of(view):
         record = _record(row, open_entry(node, row).record)
@@ -141,12 +143,18 @@ def entries_of(view: View) -> Iterator[LogRow]:
             after = rows[-1].place
 
 
-def _bulletins(view: View, given: str) -> frozenset[str]:
-    """The manifest digests of own and received bulletins whose id starts so."""
-    low, high = id_range(given)
-    written = [(r.bulletin, r.md) for r in view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)]
-    received = [(r.bulletin, r.md) for r in view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)]
-    return frozenset(md.hex() for bulletin, md in (*written, *received) if bulletin <= high)
+def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
+    """The manifest digests of own and received bulletins whose id starts so, of all or of one originator."""
+    low, high = id_range(wanted.bulletin)
+    written = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)
+    received = view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)
+    found = [(row.bulletin, node.member, row.md) for row in written]
+    found += [(row.bulletin, row.originator, row.md) for row in received]
+    return frozenset(
+        md.hex()
+        for bulletin, originator, md in found
+        if bulletin <= high and wanted.originator in ("", originator)
+    )
 
 
 def _record(row: LogRow, data: bytes) -> Any:

@@ -17,7 +17,7 @@ import click
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out, Progress
 from intelshare.errors import ConfigError, DeliveryError, Place
 from intelshare.instant import NEVER, SECOND, Instant
@@ -78,6 +78,7 @@ _GRADES = "ABCDEF", "123456"
 @click.option("--flag", "flags", multiple=True, help="Such as personal-data, where law asks; repeatable.")
 @click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
 @click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
+@originator("in_reply_to_from", of="the bulletin of --in-reply-to")
 @click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
 @click.option("--due", metavar="TIME", hidden=True)
 @click.option("--dry-run", is_flag=True, help="Show the decision; store nothing.")
@@ -144,6 +145,7 @@ def _request(given: dict[str, Any]) -> pb.SubmitRequest:
         ],
         supersedes=given["supersedes"],
         in_reply_to=given["in_reply_to"],
+        in_reply_to_from=given["in_reply_to_from"],
     )
 
 
@@ -234,6 +236,8 @@ def _resolving(given: dict[str, Any], key: str, request: pb.SubmitRequest) -> st
     for option, name in (("portions", "--portion"), ("flags", "--flag")):
         for value in given[option]:
             words += [name, value]
+    if request.in_reply_to_from:
+        words += ["--from", request.in_reply_to_from]
     if request.valid_until != NEVER:
         words += ["--valid-until", show(Instant(request.valid_until))]
     profile = click.get_current_context().params.get("profile")
