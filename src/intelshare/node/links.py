@@ -185,7 +185,7 @@ class Links:
         self.feed(Stop())
 
     async def close(self) -> None:
-        """End all links at once. To be called once the store is drained: what still waits then waits in vain."""
+        """End all links, once the store is drained: what still waits then waits in vain."""
         if self._timer is not None:
             self._timer.cancel()
         for stream in list(self._streams.values()):
