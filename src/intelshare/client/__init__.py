@@ -1,6 +1,7 @@
 """The Python client library: profiles, the connection to the own node, and the spool of what was sent.
 
-``Client`` is imported on first use: grpc takes 70 ms that a command which does not talk need not wait for.
+``Client`` and ``AsyncClient`` are imported on first use: grpc takes 70 ms that a command which does not talk
+need not wait for.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from intelshare.client.profile import (
 from intelshare.client.spool import Spooled, answered, forget, new_key, parse_key, remember, show_key, spooled
 
 if TYPE_CHECKING:
+    from intelshare.client.asynchronous import AsyncClient
+    from intelshare.client.batch import Outcome
     from intelshare.client.connection import Client, content_digest
 
 __all__ = [
+    "AsyncClient",
     "Client",
+    "Outcome",
     "Profile",
     "Spooled",
     "address_of",
@@ -43,12 +48,18 @@ __all__ = [
     "write_profile",
 ]
 
-_LAZY = ("Client", "content_digest")
+_LAZY = {
+    "AsyncClient": "asynchronous",
+    "Client": "connection",
+    "Outcome": "batch",
+    "content_digest": "connection",
+}
+"""Name -> the module that has it."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        from intelshare.client import connection
+        from importlib import import_module
 
-        return getattr(connection, name)
+        return getattr(import_module(f"intelshare.client.{_LAZY[name]}"), name)
     raise AttributeError(name)
