@@ -18,7 +18,19 @@ from intelshare.client.profile import (
     running_address,
     write_profile,
 )
-from intelshare.client.spool import Spooled, answered, forget, new_key, parse_key, remember, show_key, spooled
+from intelshare.client.spool import (
+    Draft,
+    Spooled,
+    answered,
+    answering_batch,
+    forget,
+    new_key,
+    parse_key,
+    remember,
+    remember_batch,
+    show_key,
+    spooled,
+)
 
 if TYPE_CHECKING:
     from intelshare.client.asynchronous import AsyncClient
@@ -28,11 +40,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient",
     "Client",
+    "Draft",
     "Outcome",
     "Profile",
     "Spooled",
     "address_of",
     "answered",
+    "answering_batch",
     "choose_profile",
     "content_digest",
     "find_profile",
@@ -41,6 +55,7 @@ __all__ = [
     "parse_key",
     "read_profile",
     "remember",
+    "remember_batch",
     "renew_profile",
     "running_address",
     "show_key",
