@@ -19,7 +19,6 @@ from random import Random
 
 from bench.policy_cedar import Cedar, load
 from bench.policy_world import ASKED, CATEGORIES, others, ten
-
 from intelshare import instant
 from intelshare.builtin import builtin_registry
 from intelshare.instant import SECOND, Instant

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from both_ways import Recipient
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
@@ -81,7 +82,11 @@ def hand_over(member: Member, *to: str, at: Instant = NOW, room: int = ROOM) -> 
 
 
 def arrive(at_member: Member, sender: Member, frame: Frame, at: Instant = NOW) -> ReceiveResult:
-    """The frame comes over the sender's link."""
+    """The frame comes over the sender's link. Its releases are judged by the batch loops too."""
+    node = at_member.node
+    if all(carried.kind != Kind.TRUST for carried in frame.statements):
+        recipient = Recipient(node.member, node.trust, node.suites, node.sealing, node.retired)
+        recipient.check(frame, sender.node.member, at)
     arrival = Arrival(sender.node.member, sender.node.uri, frame)
     taken: ReceiveResult = at_member.do(receive, arrival, at=at)
     return taken

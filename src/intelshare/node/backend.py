@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
+from intelshare.engine.values import Committed
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
@@ -40,7 +41,7 @@ class NodeBackend:
         done = await self._runtime.step(step, *event)
         effects = getattr(done.value, "effects", None)
         if isinstance(effects, Effects):
-            self._links.carry_out(done.part(lambda _: effects))
+            self._links.feed(Committed(done.part(lambda _: effects)))
         return done.value
 
     async def query(self, question: Callable[[View], A]) -> A:
@@ -49,8 +50,7 @@ class NodeBackend:
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
         """Something is ready to be handed over to these members."""
-        for recipient in recipients:
-            self._links.pump.wake(recipient)
+        self._links.wake(*recipients)
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """Log and notice the refusal of a part of a call."""

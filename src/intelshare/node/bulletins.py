@@ -116,7 +116,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
         done = await runtime.step(approve, ApproveCommand(caller.user, request.id, recipient))
-        links.pump.wake(recipient)
+        links.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
