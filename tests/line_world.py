@@ -12,9 +12,10 @@ from both_ways import Recipient
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
+from intelshare.broker.kernel.log import entries as log_entries
+from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import LOG, PAIR, PairRow
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.hello import accept_hello, make_hello
 from intelshare.broker.line.receive import Arrival, ReceiveResult, receive
@@ -146,14 +147,13 @@ def pair_of(member: Member, recipient: str = "USA", number: int = 0) -> PairRow:
 
 def log_of(member: Member) -> list[EntryType]:
     """The types of all entries of the present log."""
-    return [EntryType(row.type) for row in rows(member, LOG, "key", member.node.incarnation)]
+    return [EntryType(entry.type) for entry in log_entries(member.store, member.node.incarnation)]
 
 
 def entries(member: Member, kind: EntryType, record: type[Any]) -> list[Any]:
     """All entries of one type, opened."""
-    return [
-        decode(record, open_entry(member.node, row).record) for row in rows(member, LOG) if row.type == kind
-    ]
+    opened = [entry for row in rows(member, LOG) for entry in open_row(member.node, row)]
+    return [decode(record, entry.record) for entry in opened if entry.type == kind]
 
 
 def refused(member: Member, run: Callable[[], Any]) -> IntelshareError:

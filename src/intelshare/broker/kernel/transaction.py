@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
+from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
 from intelshare.audit.tree import Tree
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Outbound
+from intelshare.broker.kernel.log import MAX_TOGETHER, OpenedEntry, make_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -26,11 +27,11 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
     BatchRow,
     LogHeadRow,
-    LogRow,
     PendingRow,
     StatementRow,
 )
-from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.codec import encode
+from intelshare.crypto.draw import cut
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
@@ -41,6 +42,9 @@ from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, sign_batch
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+_SALTS = 16
+"""Salts of log entries drawn at a time."""
 
 SELF = "self"
 """The one row of NODE."""
@@ -65,7 +69,8 @@ class Transaction:
         self.now = now
         self.random = random
         self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
-        self._entries: list[Digest] = []
+        self._entries: list[OpenedEntry] = []
+        self._salt = cut(random, 32 * _SALTS)
         self._head: LogHeadRow | None = None
         self._batches: dict[bytes, Digest] = {}
         self._queued = 0
@@ -109,12 +114,14 @@ class Transaction:
 
     def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
         """Append to this incarnation's log; its entry hash and its index."""
-        head, data, salt = self._log_head(), encode(record.__class__, record), self.random(32)
+        return self.log_encoded(kind, encode(record.__class__, record))
+
+    def log_encoded(self, kind: EntryType, data: bytes) -> tuple[Digest, int]:
+        """``log`` for a record that is encoded already."""
+        head, salt = self._log_head(), self._salt(32)
         place = head.size + len(self._entries)
         entry = entry_hash(kind, self.now, salt, data)
-        sealed = self.seal(LOG.name, log_key(head.incarnation, place), 0, encode(Sealed, Sealed(salt, data)))
-        self.put(LOG, LogRow(head.incarnation, place, kind, self.now, entry, sealed))
-        self._entries.append(entry)
+        self._entries.append(OpenedEntry(head.incarnation, place, kind, self.now, entry, salt, data))
         return entry, place
 
     def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
@@ -217,15 +224,22 @@ class Transaction:
     def plan(self, answer: A) -> Plan[A]:
         """Everything that was put, as one plan: the last of its commit if it changes the node."""
         if self._entries:
-            row = self._log_head()
-            tree = self.node.trees.setdefault(row.incarnation, Tree())
-            head = append(LogHead(row.incarnation, row.size, row.frontier), self._entries, tree.note)
-            self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
+            self._put_log()
         if self._rows:
             me = self.get(NODE, SELF)
             if me is not None and self.now > me.latest:
                 self.put(NODE, changed(me, latest=self.now))
         return Plan(tuple(self._rows.values()), answer, last=self.node is not self._before)
+
+    def _put_log(self) -> None:
+        row, written = self._log_head(), self._entries
+        for start in range(0, len(written), MAX_TOGETHER):
+            together = written[start : start + MAX_TOGETHER]
+            self.put(LOG, make_row(self.node.storage_key, self.random(24), together))
+        tree = self.node.trees.setdefault(row.incarnation, Tree())
+        leaves = [one.leaf for one in written]
+        head = append(LogHead(row.incarnation, row.size, row.frontier), leaves, tree.note)
+        self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
 
     def begin_log(self, incarnation: Incarnation) -> None:
         """Start an empty log for a new incarnation; entry 0 must follow."""
@@ -237,25 +251,6 @@ class Transaction:
             assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
             self._head = head
         return self._head
-
-
-def log_key(incarnation: int, place: int) -> bytes:
-    """The row id under which a log entry is sealed."""
-    return incarnation.to_bytes(8, "big") + place.to_bytes(8, "big")
-
-
-def open_entry(node: Node, row: LogRow) -> Sealed:
-    """Salt and record of a log row. Raises CryptoError OPEN_FAILED."""
-    return decode(
-        Sealed,
-        open_at_rest(
-            node.storage_key,
-            row.sealed_entry,
-            table=LOG.name,
-            row=log_key(row.incarnation, row.place),
-            slot=0,
-        ),
-    )
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
