@@ -47,9 +47,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def submit_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         done = await runtime.step(submit, _submission(caller, request))
-        for pair in done.value.pairs:
-            if pair.word == "queued":
-                links.pump.wake(pair.recipient)
+        links.wake(*[pair.recipient for pair in done.value.pairs if pair.word == "queued"])
         return _submitted(done.value)
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
@@ -104,7 +102,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
         done = await runtime.step(approve, ApproveCommand(caller.user, request.id, recipient))
-        links.pump.wake(recipient)
+        links.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:

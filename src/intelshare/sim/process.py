@@ -1,38 +1,68 @@
-"""One start of a node: carries out the broker's plans as the asyncio runtime does, over virtual time."""
+"""One start of a node: the driver of its engine over virtual time, network and disk. It decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.broker.kernel.effects import HasEffects
-from intelshare.broker.kernel.frame import Frame, Outbound
+from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node, with_acts
-from intelshare.broker.lifecycle.destroy import marked
-from intelshare.broker.lifecycle.stop import anything_over
-from intelshare.broker.line.receive import Arrival, ReceiveResult
-from intelshare.broker.transparency.checkpoint import EVERY, due
-from intelshare.delivery import Backoff
+from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
+from intelshare.engine.values import (
+    Accepted,
+    ChoreDone,
+    Close,
+    Closed,
+    Committed,
+    Connected,
+    Dial,
+    Drain,
+    Drained,
+    NodeChanged,
+    Notice,
+    Opened,
+    QueryDone,
+    Ready,
+    RunChore,
+    RunQuery,
+    RunStep,
+    Send,
+    SetReading,
+    SetTimer,
+    Shred,
+    Shredded,
+    SidecarWritten,
+    Started,
+    StepDone,
+    Stop,
+    Stopped,
+    Tell,
+    TimerDue,
+    WriteSidecar,
+    Written,
+)
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode, NodeUri
+from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, SECOND, Instant
 from intelshare.node.clock import Clock
-from intelshare.policy import Snapshot
-from intelshare.ports import Plan, Random, Scalar, View
+from intelshare.ports import Plan, Random, View, durable_after_commit
 from intelshare.sim.disk import Disk
-from intelshare.sim.link import Link
 from intelshare.sim.network import Network
-from intelshare.sim.sender import Sender
+from intelshare.sim.stream import Stream
+from intelshare.sim.threads import Question
+from intelshare.trust import Channel
+from intelshare.wire import link_message
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
     from intelshare.sim.oracle import Oracle
 
-_HOUSEKEEPING = SECOND
-
 _LATE = 10 * SECOND
 
-_QUIET = 2 * EVERY // SECOND
+LEAF: Final = bytes(32)
+"""Of the dialler's certificate: there is none."""
 
 
 class _Late:
@@ -66,16 +96,26 @@ class Process:
         self.alive = True
         self.forgets = machine.forgets
         self.serving = False
-        self.links: dict[MemberCode, Link] = {}
+        self.links: dict[MemberCode, Stream] = {}
+        """Those that are open."""
         self.stepped = EPOCH
         """When the step ran whose effects happen now."""
         self.machine = machine
+        self.engine = Engine(
+            node,
+            machine.keys.signer,
+            random,
+            dials=machine.dials,
+            limits=machine.limits,
+            stop_order=machine.bug.stop_order,
+        )
         self._network = network
-        self._backoffs: dict[str, Backoff] = {}
-        self._pump = Sender(self, machine.batch)
-        self._reviewed: Snapshot | None = None
-        self._shredding = False
-        self._commits = self._quiet = 0
+        self._streams: dict[LinkId, Stream | None] = {}
+        """None: dialled, not connected yet."""
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._timer = 0
+        self._questions: list[Question] = []
 
     @property
     def disk(self) -> Disk:
@@ -91,11 +131,31 @@ class Process:
         """Wall time of this machine."""
         return self.machine.now()
 
-    def uri_of(self, peer: MemberCode) -> NodeUri:
-        """The node of a peer."""
-        directory = self.node.trust.members[peer].directory
-        assert directory is not None  # noqa: S101 - every member of the simulation has one
-        return directory.nodes[0].uri
+    def begin(self) -> None:
+        """A new incarnation; it serves once that is durable."""
+        self.perform("begin", then=lambda _: self._serve())
+
+    def _serve(self) -> None:
+        self.serving = True
+        self.feed(Started())
+
+    def stop(self) -> None:
+        """Begin a stop in order."""
+        self.feed(Stop())
+
+    def die(self) -> None:
+        """Nothing that it has begun goes on."""
+        self.alive = False
+        for question in self._questions:
+            question.abandon()
+
+    def wake(self, *members: MemberCode) -> None:
+        """Pairs of these members may be ready to be handed over."""
+        self.feed(Ready(members))
+
+    def carry_out(self, led: HasEffects) -> None:
+        """What the durable step of a user leads to."""
+        self.feed(Committed(durable_after_commit(led.effects)))
 
     def perform(
         self,
@@ -109,7 +169,7 @@ class Process:
             return
         machine, now = self.machine, self.now()
         try:
-            plan = machine.bug.steps[name](self.node, self.view, *event, now, self.random)
+            plan = machine.bug.steps[name](self.node, self.disk.checked, *event, now, self.random)
         except IntelshareError as error:
             if refused is None:
                 raise
@@ -127,12 +187,11 @@ class Process:
                 self.stepped = now
                 then(answer)
 
+        self._swap(answer)
         if name in machine.bug.early:
-            self._swap(answer)
             self.heap.after(0, done)
             machine.commit(plan, lambda: None)
         else:
-            self._swap(answer)
             machine.commit(plan, done)
 
     def _swap_first(self, name: str, event: Any, plan: Plan[Any], then: Any, refused: Any) -> None:
@@ -152,155 +211,173 @@ class Process:
         effects = getattr(answer, "effects", None)
         node = effects.node if effects is not None else None
         if node is not None:
-            changed = node.trust is not self.node.trust
             self.node = node
-            if changed:
-                for member in self.links:
-                    self.wake(member)
+            self.heap.after(0, lambda: self.feed(NodeChanged()))
 
-    def receive(self, peer: MemberCode, frame: Frame, then: Callable[[ReceiveResult], None]) -> None:
-        """Take a frame of a peer."""
-        arrival = Arrival(peer, self.uri_of(peer), frame, not self.clock.wrong())
-        self.perform("receive", arrival, then=then)
+    # The driver
 
-    def begin(self, peers: tuple[str, ...]) -> None:
-        """A new incarnation; it serves once that is durable."""
-        self.perform("begin", then=lambda _: self._serve(peers))
-
-    def _serve(self, peers: tuple[str, ...]) -> None:
-        self.serving = True
-        self._destroy()
-        for peer in peers:
-            if self.name < peer:
-                self._backoffs[peer] = Backoff(contact=self.now())
-                self._dial(peer)
-        self.heap.after(_HOUSEKEEPING, self._keep_house)
-
-    def _keep_house(self) -> None:
-        """What is over ends; what the clock has changed is reviewed; where the log stands is said."""
-        if not self.alive:
+    def feed(self, event: Event) -> None:
+        """Hand an event to the engine, and carry out what follows."""
+        self._events.append(event)
+        if self._feeding:
             return
-        self.heap.after(_HOUSEKEEPING, self._keep_house)
-        if not self.clock.wrong():
-            self._pump.clock_is_right()
-            if anything_over(self.view, self.now()):
-                self.perform("expire", then=self._expired)
-            self._review()
-        if self._idles():
-            return
-        if due(self.node, self.view, self.now()):
-            # Stored, in the sidecar, and only then sent (c19).
-            early = "checkpoint" in self.machine.bug.early
-            self.perform(
-                "checkpoint",
-                then=self.carry_out if early else lambda led: self._remember(lambda: self.carry_out(led)),
-            )
+        self._feeding = True
+        try:
+            while self._events and self.alive:
+                now = Now(self.now(), Instant(self.heap.now), not self.clock.wrong())
+                for action in self.engine.handle(self._events.popleft(), self.node, now):
+                    do = _DO.get(type(action))
+                    if do is not None and self.alive:
+                        do(self, action)
+        finally:
+            self._feeding = False
+
+    def _run_step(self, run: RunStep) -> None:
+        def done(answer: Any) -> None:
+            if run.step is Step.EXPIRE:
+                self.oracle.expired(self)
+            self.feed(StepDone(run, durable_after_commit(answer)))
+
+        def refused(error: IntelshareError) -> None:
+            if run.step is not Step.MEET and error.code != "RECORD_CORRUPT":
+                raise error
+            if not self.machine.bug.loops_end:
+                self.feed(StepDone(run, error))
+
+        self.perform(run.step, *run.event, then=done, refused=refused)
+
+    def _run_query(self, run: RunQuery) -> None:
+        def ask(view: View) -> Any:
+            return QUERIES[run.query](self.node, view, *run.event, self.now())
+
+        if run.beside:
+            question = Question(ask, self.view)
+            self._questions.append(question)
+            self._page(run, question)
         else:
-            self._remember(lambda: None)
+            self.feed(QueryDone(run, ask(self.view)))
 
-    def _idles(self) -> bool:
-        """Nothing was written for so long that no checkpoint can be due: seconds without end need no look."""
-        commits = self.disk.commits
-        self._quiet = self._quiet + 1 if commits == self._commits else 0
-        self._commits = commits
-        return self._quiet > _QUIET
-
-    def _remember(self, then: Callable[[], None]) -> None:
-        self.machine.remember(self.node.incarnation, then)
-
-    def _expired(self, led: HasEffects) -> None:
-        self.oracle.expired(self)
-        self.carry_out(led)
-
-    def _review(self) -> None:
-        """If the world has changed, by an act, a document or the clock: stop what may not go any more."""
-        present = self.node.world.at(self.now())
-        if present is self._reviewed:
-            return
-
-        def reviewed(answer: Any) -> None:
-            self.carry_out(answer)
-            if answer.after:
-                self._go_on(answer.after, reviewed)
-            else:
-                self._reviewed = present
-
-        self._go_on((), reviewed)
-
-    def _go_on(self, after: tuple[Scalar, ...], then: Callable[[Any], None]) -> None:
-        self.perform("review", after, then=then)
-
-    def carry_out(self, led: HasEffects) -> None:
-        """What durable writes lead to."""
-        effects = led.effects
-        for peer, leaf in effects.ended:
-            if peer in self.links:
-                self.links[peer].queue.acknowledged(leaf, self.now())
-        self.say(effects.outbound)
-        for peer, ask in effects.asks:
-            if peer in self.links:
-                self.links[peer].ask_about(ask)
-        for peer in sorted(effects.ready):
-            self.wake(peer)
-        if effects.marked:
-            self._destroy()
-
-    def _destroy(self) -> None:
-        """What is marked is shredded, and only then signed for (c16); marks that come meanwhile wait."""
-        bulletins = marked(self.view)
-        if self._shredding or not bulletins:
-            return
-        self._shredding = True
-
-        def finished(led: HasEffects) -> None:
-            self._shredding = False
-            self.carry_out(led)
-            self._destroy()
-
-        self.machine.shred(lambda: self.perform("finish", bulletins, then=finished))
-
-    def _dial(self, peer: str) -> None:
+    def _page(self, run: RunQuery, question: Question) -> None:
+        """Reads on, a page at a time; whatever happens to the link that has asked."""
         if not self.alive:
             return
-        self.heap.after(self._network.way(self.name, peer), lambda: self._connect(peer))
+        question.go_on()
+        if not question.ended:
+            self.heap.after(self.machine.page, lambda: self._page(run, question))
+            return
+        self._questions.remove(question)
+        if question.error is not None:
+            raise question.error
+        self.feed(QueryDone(run, question.answer))
 
-    def _connect(self, peer: str) -> None:
-        other = self.machine.others[peer].process
-        reachable = not (self._network.is_cut(self.name, peer) or self._network.is_cut(peer, self.name))
-        if not self.alive or MemberCode(peer) in self.links:
+    def _dial(self, dial: Dial) -> None:
+        self._streams[dial.link] = None
+        way = self._network.way(self.name, dial.member)
+        self.heap.after(way, lambda: self._connect(dial))
+
+    def _connect(self, dial: Dial) -> None:
+        other = self.machine.others[dial.member].process
+        if not self.alive or dial.link not in self._streams:
             return
-        if not reachable or other is None or not other.serving or not other.alive:
-            self._again(peer)
+        cut = self._network.is_cut(self.name, dial.member) or self._network.is_cut(dial.member, self.name)
+        if cut or other is None or not other.serving or not other.alive:
+            del self._streams[dial.link]
+            self.feed(Closed(dial.link, "UNREACHABLE"))
             return
-        mine, theirs = Link(self, peer, dialled=True), Link(other, self.name, dialled=False)
+        mine, theirs = Stream(self, dial.member, dial.link), Stream(other, self.name, other.engine.new_link())
         mine.wire = theirs.wire = self._network.open(mine, theirs)
-        other.accept(theirs)
-        self.links[mine.peer] = mine
-        mine.dial()
+        self._streams[mine.link] = mine
+        channel = Channel(self.node.uri, other.node.uri, LEAF)
+        other.accept(theirs, Accepted(theirs.link, MemberCode(self.name), self.node.uri, channel))
+        self.feed(Connected(mine.link, channel))
 
-    def accept(self, link: Link) -> None:
-        """A peer has dialled: it knows that an older link is dead, even if this side cannot know yet."""
-        old = self.links.pop(link.peer, None)
-        if old is not None:
-            old.broken()
-        self.links[link.peer] = link
+    def accept(self, stream: Stream, event: Accepted) -> None:
+        """A peer has dialled."""
+        self._streams[stream.link] = stream
+        self.feed(event)
 
-    def lost(self, link: Link) -> None:
-        """A link is known to be gone."""
-        if self.links.get(link.peer) is link:
-            del self.links[link.peer]
-            if self.name < link.peer:
-                self._again(link.peer)
+    def lost(self, stream: Stream) -> None:
+        """A connection is known to be gone."""
+        self._streams.pop(stream.link, None)
+        if self.links.get(stream.peer) is stream:
+            del self.links[stream.peer]
 
-    def _again(self, peer: str) -> None:
-        backoff = self._backoffs[peer] = self._backoffs[peer].failed()
-        self.heap.after(backoff.delay(self.now(), self.random), lambda: self._dial(peer))
+    def _opened(self, opened: Opened) -> None:
+        stream = self._streams[opened.link]
+        if stream is not None:
+            self.links[stream.peer] = stream
 
-    def wake(self, member: MemberCode | None = None) -> None:
-        """Something changed: a window, or (``member``) a pair of this peer became ready."""
-        self._pump.wake(member)
+    def _close(self, close: Close) -> None:
+        stream = self._streams.pop(close.link, None)
+        if stream is not None:
+            self.heap.note("closes", self.name, stream.peer, close.error.code if close.error else "")
+            self.lost(stream)
+            stream.close()
 
-    def say(self, said: tuple[Outbound, ...]) -> None:
-        """Hand durable statements to whatever links are open."""
-        for link in self.links.values():
-            link.hand(said)
+    def _send(self, send: Send) -> None:
+        stream, message = self._streams.get(send.link), send.message
+        if stream is not None:
+            if isinstance(message, Outbound):
+                self.oracle.sent(self, message)
+            stream.send(link_message(message, self.now()))
+            self.feed(Written(send.link))
+
+    def _set_reading(self, action: SetReading) -> None:
+        stream = self._streams.get(action.link)
+        if stream is not None:
+            stream.reading = action.on
+            if action.on:
+                self.heap.after(0, stream.read)
+
+    def _set_timer(self, timer: SetTimer) -> None:
+        self._timer += 1
+        number = self._timer
+        self.heap.after(
+            timer.at - self.heap.now, lambda: self.feed(TimerDue()) if number == self._timer else None
+        )
+
+    def _write_sidecar(self, run: WriteSidecar) -> None:
+        def written() -> None:
+            self.feed(SidecarWritten(run))
+
+        if "checkpoint" in self.machine.bug.early:
+            written()
+        else:
+            self.machine.remember(self.node.incarnation, written, clean=run.clean)
+
+    def _shred(self, _: Shred) -> None:
+        self.machine.shred(lambda: self.feed(Shredded()))
+
+    def _chore(self, run: RunChore) -> None:
+        self.feed(ChoreDone(run.chore))
+
+    def _tell(self, tell: Tell) -> None:
+        self.heap.note(tell.notice, self.name, tell.peer or "", tell.code, tell.count)
+        if tell.notice is Notice.REJECTED_BY_PEER:
+            self.oracle.rejected(tell.code)
+
+    def _drain(self, _: Drain) -> None:
+        self.serving = False
+        self.machine.commit(Plan((), None), lambda: self.feed(Drained()))
+
+    def _stopped(self, _: Stopped) -> None:
+        self.machine.stopped()
+
+
+_DO: Final[Mapping[type[Any], Callable[[Process, Any], None]]] = {
+    Dial: Process._dial,
+    Opened: Process._opened,
+    Close: Process._close,
+    Send: Process._send,
+    SetReading: Process._set_reading,
+    RunStep: Process._run_step,
+    RunQuery: Process._run_query,
+    WriteSidecar: Process._write_sidecar,
+    Shred: Process._shred,
+    RunChore: Process._chore,
+    SetTimer: Process._set_timer,
+    Tell: Process._tell,
+    Drain: Process._drain,
+    Stopped: Process._stopped,
+}
+"""What health shows nobody reads here, and no user asks about logs."""

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from intelshare.broker.kernel.frame import Frame
+from intelshare.engine.values import Received
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.ports import Plan
@@ -81,8 +82,8 @@ def _linked(machines: dict[str, Machine]) -> bool:
         for other in machines.values():
             mine = links.get(MemberCode(other.name))
             theirs = other.process.links.get(MemberCode(name)) if other.process is not None else None
-            open_both = mine is not None and theirs is not None and mine.open and theirs.open
-            if other is not machine and not (open_both and mine.wire is theirs.wire):  # type: ignore[union-attr]
+            open_both = mine is not None and theirs is not None and mine.wire is theirs.wire
+            if other is not machine and not open_both:
                 return False
     return True
 
@@ -96,10 +97,9 @@ class _Repeats:
     def __call__(self, sender: str, receiver: str, message: bytes) -> None:
         process = self._machines[receiver].process
         link = process.links.get(MemberCode(sender)) if process is not None else None
-        if link is not None and link.open and message != b"opening":
-            frame = read_message(message)
-            if isinstance(frame, Frame):
-                link.repeated(frame)
+        frame = read_message(message)
+        if link is not None and process is not None and isinstance(frame, Frame):
+            process.feed(Received(link.link, frame))
 
 
 def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap) -> None:
@@ -117,6 +117,10 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
         case "clock":
             heap.after(fault.at, lambda: machine.ahead(fault.by))
             heap.after(fault.at + fault.lasts, lambda: machine.ahead(0))
+        case "stop":
+            heap.after(fault.at, lambda: machine.stop(fault.lasts))
+        case "rot":
+            heap.after(fault.at, machine.rot)
         case "restore":
             taken = max(0, fault.at - fault.by)
             snapshots: list[Plan[None]] = []

@@ -7,7 +7,7 @@ sealed at rest here: nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from intelshare.crypto.draw import cut
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.errors import StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
@@ -77,6 +78,8 @@ class Transaction:
         self._said: list[Outbound] = []
         self._ended: list[tuple[MemberCode, LeafId]] = []
         self._before = node
+        self.damaged: list[str] = []
+        """Records that were left out (``unless_damaged``)."""
         self.ready: set[MemberCode] = set()
         """Peers for which a pair has become ready."""
         self.marked = False
@@ -229,7 +232,12 @@ class Transaction:
             me = self.get(NODE, SELF)
             if me is not None and self.now > me.latest:
                 self.put(NODE, changed(me, latest=self.now))
-        return Plan(tuple(self._rows.values()), answer, last=self.node is not self._before)
+        return Plan(
+            tuple(self._rows.values()),
+            answer,
+            last=self.node is not self._before,
+            damaged=tuple(self.damaged),
+        )
 
     def _put_log(self) -> None:
         row, written = self._log_head(), self._entries
@@ -251,6 +259,20 @@ class Transaction:
             assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
             self._head = head
         return self._head
+
+
+def unless_damaged(tx: Transaction, read: Callable[[], R]) -> R | None:
+    """What is read; None if a record of it is damaged: the rest of the step goes on, and the plan says so.
+
+    ``read`` writes nothing.
+    """
+    try:
+        return read()
+    except StoreError as error:
+        if error.code != "RECORD_CORRUPT":
+            raise
+        tx.damaged.append(error.message)
+        return None
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
