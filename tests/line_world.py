@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from both_receives import check_receive
 from both_ways import Recipient
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
@@ -24,6 +25,7 @@ from intelshare.broker.treaty.act import ActCommand, ActResult, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Citation, Granted, Kind, Portion, Precedence, Receipt
+from intelshare.crypto.suites import SUITE_1, Suite
 from intelshare.envelope import Cleared, ClearedPortion, Tip, encrypt_bulletin, first_tip, seal
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
@@ -39,9 +41,13 @@ TO_BOTH = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
 TO_USA = "//FRA SECRET//REL TO FRA, USA"
 
 
-def met(codes: Sequence[str] = ("FRA", "USA", "KEN"), store: Callable[[], Any] = MemoryStore) -> Any:
+def met(
+    codes: Sequence[str] = ("FRA", "USA", "KEN"),
+    store: Callable[[], Any] = MemoryStore,
+    suite: Suite = SUITE_1,
+) -> Any:
     """Members whose nodes have all said hello to each other."""
-    members = federation(codes, store)
+    members = federation(codes, store, suite=suite)
     for one in members.values():
         for other in members.values():
             if one is not other:
@@ -83,12 +89,14 @@ def hand_over(member: Member, *to: str, at: Instant = NOW, room: int = ROOM) -> 
 
 
 def arrive(at_member: Member, sender: Member, frame: Frame, at: Instant = NOW) -> ReceiveResult:
-    """The frame comes over the sender's link. Its releases are judged by the batch loops too."""
+    """The frame comes over the sender's link. Its releases are judged by the batch loops too,
+    and it is received with the loops and without."""
     node = at_member.node
     if all(carried.kind != Kind.TRUST for carried in frame.statements):
         recipient = Recipient(node.member, node.trust, node.suites, node.sealing, node.retired)
         recipient.check(frame, sender.node.member, at)
     arrival = Arrival(sender.node.member, sender.node.uri, frame)
+    check_receive(at_member, arrival, at)
     taken: ReceiveResult = at_member.do(receive, arrival, at=at)
     return taken
 

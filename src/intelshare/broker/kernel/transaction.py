@@ -39,13 +39,13 @@ from intelshare.errors import StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
-from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, sign_batch
+from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
 R = TypeVar("R")
 
-_SALTS = 16
-"""Salts of log entries drawn at a time."""
+_DRAWN = 512
+"""Random bytes drawn at a time, for salts and nonces."""
 
 SELF = "self"
 """The one row of NODE."""
@@ -71,7 +71,7 @@ class Transaction:
         self.random = random
         self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
         self._entries: list[OpenedEntry] = []
-        self._salt = cut(random, 32 * _SALTS)
+        self._draw = cut(random, _DRAWN)
         self._head: LogHeadRow | None = None
         self._batches: dict[bytes, Digest] = {}
         self._queued = 0
@@ -94,6 +94,10 @@ class Transaction:
             return self.view.get(table, *key)
         return write.row if isinstance(write, Put) else None
 
+    def get_many(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> list[R | None]:
+        """``get`` of each key."""
+        return [self.get(table, *key) for key in keys]
+
     def put(self, table: Table[R], row: R) -> None:
         """Insert or replace."""
         self._rows[table.name, table.key_of(row)] = Put(table, row)
@@ -111,9 +115,7 @@ class Transaction:
 
     def seal(self, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
         """Seal at rest for this table, row and slot."""
-        return seal_at_rest(
-            self.node.storage_key, self.random(24), plaintext, table=table, row=row, slot=slot
-        )
+        return seal_at_rest(self.node.storage_key, self._draw(24), plaintext, table=table, row=row, slot=slot)
 
     def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
         """Append to this incarnation's log; its entry hash and its index."""
@@ -121,7 +123,7 @@ class Transaction:
 
     def log_encoded(self, kind: EntryType, data: bytes) -> tuple[Digest, int]:
         """``log`` for a record that is encoded already."""
-        head, salt = self._log_head(), self._salt(32)
+        head, salt = self._log_head(), self._draw(32)
         place = head.size + len(self._entries)
         entry = entry_hash(kind, self.now, salt, data)
         self._entries.append(OpenedEntry(head.incarnation, place, kind, self.now, entry, salt, data))
@@ -136,40 +138,30 @@ class Transaction:
         ]
 
     def _sign(self, statements: Sequence[ToSay]) -> list[Outbound]:
-        signed = sign_batch(
-            [Leaf(item.kind, self.random(NONCE_LENGTH), item.data) for item in statements],
-            self.node.signer,
-            self.now,
-            self.random,
-        )
+        nonces = [self._draw(NONCE_LENGTH) for _ in statements]
+        signed = sign_many(_leaves(statements, nonces), self.node.signer, self.now, self.random)
         batch = self.batch(signed.batch)
-        by_peer: dict[MemberCode, list[int]] = {}
-        for place, (item, statement, leaf) in enumerate(
-            zip(statements, signed.statements, signed.leaves, strict=True)
-        ):
+        by_peer: dict[MemberCode, list[tuple[int, LeafId, Carried]]] = {}
+        for item, nonce, leaf, proof in zip(statements, nonces, signed.leaves, signed.proofs, strict=True):
             self.queue(
                 StatementRow(
-                    leaf, item.peer, item.kind, statement.nonce, statement.data, statement.proof, batch,
-                    KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
+                    leaf, item.peer, item.kind, nonce, item.data, proof, batch, KeyId(b""), b"",
+                    ManifestDigest(b""), b"", self.node.incarnation, 0,
                 ),
                 item.rank,
-                FRAMING + len(statement.data),
+                FRAMING + len(item.data),
             )  # fmt: skip
-            by_peer.setdefault(item.peer, []).append(place)
-        outbound = []
-        for peer, places in by_peer.items():
-            carried = []
-            for place in places:
-                made = signed.statements[place]
-                carried.append(Carried(made.kind, made.nonce, made.data, made.proof))
-            outbound.append(
-                Outbound(
-                    peer,
-                    min(statements[place].rank for place in places),
-                    Frame(signed.batch, b"", tuple(carried)),
-                    tuple(signed.leaves[place] for place in places),
-                )
+            carried = Carried(item.kind, nonce, item.data, proof)
+            by_peer.setdefault(item.peer, []).append((item.rank, leaf, carried))
+        outbound = [
+            Outbound(
+                peer,
+                min([rank for rank, _, _ in items]),
+                Frame(signed.batch, b"", tuple([carried for _, _, carried in items])),
+                tuple([leaf for _, leaf, _ in items]),
             )
+            for peer, items in by_peer.items()
+        ]
         self._said.extend(outbound)
         return outbound
 
@@ -243,7 +235,7 @@ class Transaction:
         row, written = self._log_head(), self._entries
         for start in range(0, len(written), MAX_TOGETHER):
             together = written[start : start + MAX_TOGETHER]
-            self.put(LOG, make_row(self.node.storage_key, self.random(24), together))
+            self.put(LOG, make_row(self.node.storage_key, self._draw(24), together))
         tree = self.node.trees.setdefault(row.incarnation, Tree())
         leaves = [one.leaf for one in written]
         head = append(LogHead(row.incarnation, row.size, row.frontier), leaves, tree.note)
@@ -259,6 +251,12 @@ class Transaction:
             assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
             self._head = head
         return self._head
+
+
+def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId]:
+    if len({item.kind for item in statements}) == 1:
+        return leaf_ids(statements[0].kind, nonces, [item.data for item in statements])
+    return [leaf_id(item.kind, nonce, item.data) for item, nonce in zip(statements, nonces, strict=True)]
 
 
 def unless_damaged(tx: Transaction, read: Callable[[], R]) -> R | None:
