@@ -1,7 +1,8 @@
 """The asyncio driver of a node's engine: carries out its actions, and hands it what comes of them.
 
-It decides nothing (``engine`` does). Nothing that it began is ever cancelled but a dial: a step whose link
-has ended is carried out, and a thread that reads a log comes to its end before the next question is asked.
+It decides nothing (``engine`` does). While the node runs nothing is ever cancelled but a dial: a step whose
+link has ended is carried out, and a thread that reads a log comes to its end before the next question is
+asked.
 """
 
 from __future__ import annotations
@@ -184,13 +185,15 @@ class Links:
         self.feed(Stop())
 
     async def close(self) -> None:
-        """End all links at once, and wait for what still runs."""
+        """End all links, once the store is drained: what still waits then waits in vain."""
         if self._timer is not None:
             self._timer.cancel()
         for stream in list(self._streams.values()):
             stream.end()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out what follows."""

@@ -29,6 +29,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.transparency.checkpoint import root_of
@@ -248,7 +249,11 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
         other = machines[row.member]
         if row.own and row.leaf and not machine.forgets and not other.forgets:
             theirs = other.disk.view.get(CONSENT, row.md, row.recipient, MemberCode(machine.name))
-            if theirs is None or theirs.state != row.state:
+            # Asked again, while the refusal of what was asked before was on its way: the officer may answer.
+            crossed = row.state == ConsentState.REFUSED
+            if theirs is None or theirs.state not in (
+                {row.state, ConsentState.ASKED} if crossed else {row.state}
+            ):
                 raise Violation("I3", f"{machine.name} and {other.name} do not agree on a consent")
 
 
