@@ -279,13 +279,11 @@ CREATE TABLE reader (
 
 CREATE TABLE log (
     "incarnation" INTEGER NOT NULL,
-    "place" INTEGER NOT NULL,
-    "type" INTEGER NOT NULL,
-    "at" INTEGER NOT NULL,
-    "leaf" BLOB NOT NULL,
-    "sealed_entry" BLOB NOT NULL,
+    "last" INTEGER NOT NULL,
+    "entries" BLOB NOT NULL,
+    "sealed_entries" BLOB NOT NULL,
     "digest" BLOB NOT NULL,
-    PRIMARY KEY ("incarnation", "place")
+    PRIMARY KEY ("incarnation", "last")
 ) STRICT;
 
 CREATE TABLE log_head (
