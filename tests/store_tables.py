@@ -1,4 +1,4 @@
-"""Small tables for tests of the stores, and the schema of the same."""
+"""Small tables of every kind for tests of the stores, and the schema of the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
 from intelshare.ports import Table
+from intelshare.store.migrate import first_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +30,41 @@ class Tally:
     value: int
 
 
-THING = Table("thing", Thing, ("name", "part"), {"due": ("rank", "due"), "owner": ("owner",)})
-TALLY = Table("tally", Tally, ("name",))
-TABLES = (THING, TALLY)
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What must be erasable by itself."""
 
-SCHEMA = """
-CREATE TABLE thing (
-    name TEXT NOT NULL, part INTEGER NOT NULL, owner INTEGER NOT NULL, due INTEGER NOT NULL,
-    rank INTEGER NOT NULL, body BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (name, part)
-) STRICT;
-CREATE INDEX thing_due ON thing (rank, due, name, part);
-CREATE INDEX thing_owner ON thing (owner, name, part);
-CREATE TABLE tally (
-    name TEXT NOT NULL, value INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (name)
-) STRICT, WITHOUT ROWID;
-"""
+    name: str
+    part: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is large."""
+
+    name: str
+    part: int
+    due: Instant
+    body: bytes
+
+
+THING = Table(
+    "thing",
+    Thing,
+    ("name", "part"),
+    {"due": ("rank", "due"), "owner": ("owner",), "first": ("rank", "due")},
+    only={"first": "rank"},
+)
+TALLY = Table("tally", Tally, ("name",))
+SECRET = Table("secret", Secret, ("name", "part"), erasable=True)
+BODY = Table("body", Body, ("name", "part"), bulk=True)
+TABLES = (THING, TALLY, SECRET, BODY)
+OF = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: BODY}
+"""The table of a row."""
+
+SCHEMA = first_schema(TABLES)
+KEY = bytes(range(32))
 
 
 def thing(

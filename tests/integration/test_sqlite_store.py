@@ -22,7 +22,7 @@ from intelshare.errors import StoreError
 from intelshare.ports import Plan, Put, View
 from intelshare.store.migrate import differences, migrate
 from intelshare.store.sqlite import SqliteStore, open_store
-from store_tables import SCHEMA, TABLES, TALLY, THING, Tally, thing
+from store_tables import KEY, SCHEMA, TABLES, TALLY, THING, Tally, thing
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(path, TABLES, lambda _: None)
+    opened = SqliteStore(path, TABLES, KEY)
     yield opened
     opened.close()
 
@@ -51,7 +51,7 @@ def damage(path: Path, sql: str, *values: Any) -> None:
 
 
 async def _filled(path: Path, count: int = 3) -> None:
-    store = SqliteStore(path, TABLES, lambda _: None)
+    store = SqliteStore(path, TABLES, KEY)
     await store.perform(put(*(thing("a", part, body=b"body" * 10) for part in range(count))))
     store.close()
 
@@ -73,9 +73,9 @@ async def test_a_record_that_is_not_as_it_was_written_is_named_and_never_served(
     damage(path, f"UPDATE thing SET {change} WHERE part = 2")  # noqa: S608
     for ask in (lambda view: view.get(THING, "a", 2), lambda view: view.find(THING, "key", "a")):
         with pytest.raises(StoreError, match=r"thing.*a, 2") as raised:
-            store.query(ask)
+            store.ask_now(ask)
         assert raised.value.code == "RECORD_CORRUPT"
-    assert store.query(lambda view: view.get(THING, "a", 1)) == thing("a", 1)
+    assert store.ask_now(lambda view: view.get(THING, "a", 1)) == thing("a", 1)
     with pytest.raises(StoreError, match="RECORD_CORRUPT"):
         await store.perform(lambda view: Plan((), view.get(THING, "a", 2)))
     await store.perform(put(thing("a", 4)))
@@ -86,7 +86,7 @@ async def test_a_record_moved_under_another_key_is_named(store: SqliteStore, pat
     await store.perform(put(thing("a", 1)))
     damage(path, "UPDATE thing SET name = 'b'")
     with pytest.raises(StoreError, match="RECORD_CORRUPT"):
-        store.query(lambda view: view.get(THING, "b", 1))
+        store.ask_now(lambda view: view.get(THING, "b", 1))
 
 
 async def test_scrub_finds_every_flipped_bit_of_a_body(path: Path) -> None:
@@ -97,14 +97,14 @@ async def test_scrub_finds_every_flipped_bit_of_a_body(path: Path) -> None:
         flipped = bytearray(data)
         flipped[at + bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        store = SqliteStore(path, TABLES, lambda _: None)
+        store = SqliteStore(path, TABLES, KEY)
         assert [error.code for error in store.scrub()] == ["RECORD_CORRUPT"]
         store.close()
 
 
 async def test_scrub_names_a_damaged_page_and_goes_on(path: Path) -> None:
     await _filled(path, 400)
-    store = SqliteStore(path, TABLES, lambda _: None)
+    store = SqliteStore(path, TABLES, KEY)
     await store.perform(put(Tally("good", 1), Tally("bad", 2)))
     store.close()
     damage(path, "UPDATE tally SET value = 3 WHERE name = 'bad'")
@@ -112,7 +112,7 @@ async def test_scrub_names_a_damaged_page_and_goes_on(path: Path) -> None:
     at = data.index(b"bodybody") // 4096 * 4096
     data[at : at + 8] = b"\xff" * 8
     path.write_bytes(data)
-    store = SqliteStore(path, TABLES, lambda _: None)
+    store = SqliteStore(path, TABLES, KEY)
     found = [error.message for error in store.scrub()]
     store.close()
     assert any("thing" in message for message in found)
@@ -147,10 +147,10 @@ async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteSto
         go_on.wait(10)
         return first, view.get(TALLY, "n")
 
-    slow = asyncio.ensure_future(asyncio.to_thread(store.query, question))
+    slow = asyncio.ensure_future(asyncio.to_thread(store.ask_now, question))
     await asyncio.to_thread(asked.wait, 10)
     await store.perform(put(Tally("n", 2)))
-    assert store.query(lambda view: view.get(TALLY, "n")) == Tally("n", 2)
+    assert store.ask_now(lambda view: view.get(TALLY, "n")) == Tally("n", 2)
     go_on.set()
     assert await slow == (Tally("n", 1), Tally("n", 1))
 
@@ -169,15 +169,15 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_by_itself(stor
     assert isinstance(bigger, StoreError)
     assert big.code == bigger.code == "DISK_FULL"
     assert not isinstance(small, BaseException)
-    assert [row.name for row in store.query(lambda view: view.find(THING, "key"))] == ["a", "small"]
+    assert [row.name for row in store.ask_now(lambda view: view.find(THING, "key"))] == ["a", "small"]
     store._writer.pragma("max_page_count", 1 << 30)
     await store.perform(put(thing("big", body=bytes(100_000))))
-    assert store.query(lambda view: view.count(THING, "key")) == 3
+    assert store.ask_now(lambda view: view.count(THING, "key")) == 3
 
 
 async def test_after_an_io_error_the_store_answers_nothing_any_more(path: Path) -> None:
     failures: list[StoreError] = []
-    store = SqliteStore(path, TABLES, failures.append)
+    store = SqliteStore(path, TABLES, KEY, failures.append)
     await store.perform(put(thing("a")))
 
     def broken(_: View) -> Plan[None]:
@@ -190,15 +190,15 @@ async def test_after_an_io_error_the_store_answers_nothing_any_more(path: Path) 
         return_exceptions=True,
     )
     assert all(isinstance(result, StoreError) and result.code == "DISK_ERROR" for result in results)
-    for refused in (lambda: store.query(lambda view: view.get(THING, "a", 0)),):
+    for refused in (lambda: store.ask_now(lambda view: view.get(THING, "a", 0)),):
         with pytest.raises(StoreError, match="DISK_ERROR"):
             refused()
     with pytest.raises(StoreError, match="DISK_ERROR"):
         await store.perform(put(thing("d")))
     assert [error.code for error in failures] == ["DISK_ERROR"]
     store.close()
-    again = SqliteStore(path, TABLES, lambda _: None)
-    assert [row.name for row in again.query(lambda view: view.find(THING, "key"))] == ["a"]
+    again = SqliteStore(path, TABLES, KEY)
+    assert [row.name for row in again.ask_now(lambda view: view.find(THING, "key"))] == ["a"]
     again.close()
 
 
@@ -217,7 +217,7 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_others(store: SqliteSt
     await asyncio.sleep(0)
     first.cancel()
     await store.perform(put(thing("b")))
-    assert store.query(lambda view: view.count(THING, "key")) == 2
+    assert store.ask_now(lambda view: view.count(THING, "key")) == 2
 
 
 async def test_the_wal_stays_bounded_under_load(store: SqliteStore, path: Path) -> None:
@@ -231,7 +231,7 @@ async def test_a_closed_store_refuses_instead_of_waiting_for_ever(store: SqliteS
     with pytest.raises(RuntimeError):
         await store.perform(put(thing("a")))
     with pytest.raises(RuntimeError):
-        store.query(lambda _: None)
+        store.ask_now(lambda _: None)
 
 
 def test_the_schema_is_what_the_broker_declares(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes 
     await _filled(path, 400)
     path.write_bytes(content or path.read_bytes()[:9000])
     with pytest.raises(StoreError, match="RECORD_CORRUPT") as raised:
-        open_store(path, TABLES)
+        open_store(path, TABLES, KEY)
     assert raised.value.hint
 
 
@@ -297,7 +297,7 @@ async def test_files_are_private_under_any_umask(tmp_path: Path) -> None:
     old_umask = os.umask(0)
     try:
         migrate(tmp_path / "store.db", [SCHEMA])
-        store = SqliteStore(tmp_path / "store.db", TABLES, lambda _: None)
+        store = SqliteStore(tmp_path / "store.db", TABLES, KEY)
         await store.perform(put(thing("a")))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
         store.close()
@@ -311,10 +311,10 @@ import asyncio, sys
 from pathlib import Path
 from intelshare.ports import Plan, Put
 from intelshare.store.sqlite import SqliteStore
-from store_tables import TABLES, THING, thing
+from store_tables import KEY, TABLES, THING, thing
 
 async def main():
-    store = SqliteStore(Path(sys.argv[1]), TABLES, lambda _: None)
+    store = SqliteStore(Path(sys.argv[1]), TABLES, KEY)
     async def write(part):
         await store.perform(lambda _: Plan((Put(THING, thing("a", part, body=bytes(500))),), None))
         print(part, flush=True)
@@ -342,8 +342,8 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
     acknowledged |= {int(line) for line in child.stdout if line.endswith("\n")}
     child.stdout.close()
     child.wait()
-    store = SqliteStore(path, TABLES, lambda _: None)
-    kept = {row.part for row in store.query(lambda view: view.find(THING, "key", limit=1 << 30))}
+    store = SqliteStore(path, TABLES, KEY)
+    kept = {row.part for row in store.ask_now(lambda view: view.find(THING, "key", limit=1 << 30))}
     findings = list(store.scrub())
     store.close()
     assert acknowledged <= kept
@@ -386,7 +386,7 @@ async def test_shredding_waits_for_a_reader_of_older_rows_and_holds_up_no_step(
         release.wait(20)
         return count
 
-    asked = asyncio.create_task(asyncio.to_thread(store.query, slow))
+    asked = asyncio.create_task(asyncio.to_thread(store.ask_now, slow))
     await asyncio.to_thread(reading.wait, 20)
     await store.perform(put(thing("a", body=bytes(len(secret)))))
     shredding = asyncio.create_task(store.shred())
@@ -402,7 +402,7 @@ async def test_shredding_waits_for_a_reader_of_older_rows_and_holds_up_no_step(
 
 async def test_shredding_on_a_broken_disk_stops_the_store_and_never_says_done(path: Path) -> None:
     failures: list[StoreError] = []
-    store = SqliteStore(path, TABLES, failures.append)
+    store = SqliteStore(path, TABLES, KEY, failures.append)
     await store.perform(put(thing("a")))
     store._failed = StoreError("DISK_ERROR", "as after an I/O error")
     with pytest.raises(StoreError, match="I/O"):

@@ -13,7 +13,7 @@ from intelshare.ports import Delete, Durable, Plan, Put, Store, View
 from intelshare.store.memory import MemoryStore
 from intelshare.store.migrate import migrate
 from intelshare.store.sqlite import SqliteStore
-from store_tables import SCHEMA, TABLES, TALLY, THING, Tally, thing
+from store_tables import KEY, SCHEMA, TABLES, TALLY, THING, Tally, thing
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         return
     path = tmp_path / "store.db"
     migrate(path, [SCHEMA])
-    opened = SqliteStore(path, TABLES, lambda _: None)
+    opened = SqliteStore(path, TABLES, KEY)
     yield opened
     opened.close()
 
@@ -35,22 +35,22 @@ def put(*rows: Any) -> Callable[[View], Plan[None]]:
 
 
 def names(store: Store, *args: Any, **options: Any) -> list[str]:
-    return store.query(lambda view: [f"{row.name}{row.part}" for row in view.find(THING, *args, **options)])
+    return store.ask_now(lambda view: [f"{row.name}{row.part}" for row in view.find(THING, *args, **options)])
 
 
 async def test_a_row_comes_back_as_it_was_put(store: Store) -> None:
     row = thing("Zürich\0 🜁", 2**63 - 1, owner=2**64 - 1, due=2**63, rank=-5, body=bytes(range(256)))
     await store.perform(put(row))
-    assert store.query(lambda view: view.get(THING, row.name, row.part)) == row
-    assert store.query(lambda view: view.find(THING, "owner", 2**64 - 1)) == [row]
-    assert store.query(lambda view: view.get(THING, row.name, 1)) is None
+    assert store.ask_now(lambda view: view.get(THING, row.name, row.part)) == row
+    assert store.ask_now(lambda view: view.find(THING, "owner", 2**64 - 1)) == [row]
+    assert store.ask_now(lambda view: view.get(THING, row.name, 1)) is None
 
 
 async def test_a_put_replaces_and_moves_the_row_in_every_order(store: Store) -> None:
     await store.perform(put(thing("a", due=5), thing("b", due=6)))
     await store.perform(put(thing("a", due=7)))
     assert names(store, "due", 0) == ["b0", "a0"]
-    assert store.query(lambda view: view.count(THING, "key")) == 2
+    assert store.ask_now(lambda view: view.count(THING, "key")) == 2
 
 
 async def test_a_deleted_row_is_gone_from_every_order_and_absent_ones_do_no_harm(store: Store) -> None:
@@ -82,8 +82,8 @@ async def test_find_is_ordered_by_the_rest_of_the_index_then_key(store: Store) -
     assert names(store, "due") == ["z0", "a1", "a2", "b0", "c0"]
     assert names(store, "due", 0, 2, "a", 1) == ["a1"]
     assert names(store, "key", "a") == ["a1", "a2"]
-    assert store.query(lambda view: view.count(THING, "due", 0, 2)) == 3
-    assert store.query(lambda view: view.count(THING, "due", 9)) == 0
+    assert store.ask_now(lambda view: view.count(THING, "due", 0, 2)) == 3
+    assert store.ask_now(lambda view: view.count(THING, "due", 9)) == 0
 
 
 async def test_after_gives_only_what_is_strictly_greater_in_as_many_fields_as_named(store: Store) -> None:
@@ -207,7 +207,7 @@ async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store
         raise LookupError("mine")
 
     with pytest.raises(LookupError):
-        store.query(bad)
+        store.ask_now(bad)
     await store.perform(put(thing("a")))
     assert names(store, "key") == ["a0"]
 

@@ -14,7 +14,7 @@ from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.memory import MemoryStore
 from intelshare.store.migrate import migrate
 from intelshare.store.sqlite import SqliteStore
-from store_tables import SCHEMA, TABLES, THING, Thing, thing
+from store_tables import KEY, SCHEMA, TABLES, THING, Thing, thing
 
 U64 = st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1))
 KEYS = st.tuples(st.sampled_from(["", "a", "b", "\0", "é"]), st.integers(-1, 2))
@@ -85,7 +85,7 @@ async def _run(store: Any, steps: list[Any], *, together: bool) -> tuple[list[An
         answers = await asyncio.gather(*performed, return_exceptions=True)
     else:
         answers = [(await asyncio.gather(one, return_exceptions=True))[0] for one in performed]
-    rest = store.query(lambda view: view.find(THING, "key", limit=1000))
+    rest = store.ask_now(lambda view: view.find(THING, "key", limit=1000))
     return [answer if isinstance(answer, Exception) else answer.value for answer in answers], rest
 
 
@@ -118,7 +118,7 @@ def test_the_embedded_store_is_its_model(steps: list[Any], together: bool) -> No
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.db"
         migrate(path, [SCHEMA])
-        store = SqliteStore(path, TABLES, lambda _: None)
+        store = SqliteStore(path, TABLES, KEY)
         try:
             found = asyncio.run(_run(store, steps, together=together))
             findings = list(store.scrub())

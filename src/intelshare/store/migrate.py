@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +14,12 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
-from intelshare.store.layout import Layout
+from intelshare.store import journal
+from intelshare.store.connection import is_full
+from intelshare.store.journal import RESTORE
+from intelshare.store.row_tables import schema
 
-_TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
-
-RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def migrations() -> list[str]:
@@ -37,7 +39,7 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
     whole or absent. Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     steps = migrations() if steps is None else steps
-    try:
+    with opening(path):
         with contextlib.suppress(FileExistsError):
             _make_private(path)
         connection = apsw.Connection(str(path))
@@ -45,15 +47,22 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
             _migrate(connection, path, steps)
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """What SQLite raises while a database is opened, as StoreError RECORD_CORRUPT, DISK_FULL, DISK_ERROR."""
+    try:
+        yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreError(
             "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=RESTORE
         ) from None
-    except apsw.FullError:
-        raise StoreError(
-            "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
-        ) from None
     except (apsw.Error, OSError) as error:
+        if is_full(error) or getattr(error, "errno", 0) in _NO_ROOM:
+            raise StoreError(
+                "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
+            ) from None
         raise StoreError(
             "DISK_ERROR", f"{path} cannot be opened: {error}", hint="check the disk, then start again"
         ) from None
@@ -104,46 +113,41 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
+def first_schema(tables: Sequence[Table[Any]]) -> str:
+    """The SQL that makes these tables and what every store has besides: a whole version 1."""
+    return journal.SCHEMA + schema(tables)
+
+
 def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:
     """What in the schema of this file is not as the tables declare it; empty if all is."""
+    wanted = apsw.Connection(":memory:")
+    wanted.execute(first_schema(tables)).fetchall()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        found = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        }
-        declared = {table.name for table in tables}
-        wrong = [f"table {name} is not declared" for name in sorted(found - declared)]
-        wrong += [f"table {name} is missing" for name in sorted(declared - found)]
-        for table in tables:
-            if table.name in found:
-                wrong += [f"{table.name}: {text}" for text in _table_differences(connection, table)]
-        return wrong
+        found, declared = _shape(connection), _shape(wanted)
     finally:
         connection.close()
+        wanted.close()
+    wrong = [f"{name} is not declared" for name in sorted(found.keys() - declared.keys())]
+    wrong += [f"{name} is missing" for name in sorted(declared.keys() - found.keys())]
+    return wrong + [
+        f"{name}: {found[name]}, declared {declared[name]}"
+        for name in sorted(found.keys() & declared.keys())
+        if found[name] != declared[name]
+    ]
 
 
-def _table_differences(connection: apsw.Connection, table: Table[Any]) -> list[str]:
-    layout = Layout(table)
-    expected = {name: (_TYPES[layout.kinds[name]], 1) for name in table.columns()} | {"digest": ("BLOB", 1)}
-    columns = list(
-        connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table.name,))
-    )
-    found = {name: (kind, notnull) for name, kind, notnull, _ in columns}
-    key = tuple(name for name, _, _, pk in sorted(columns, key=lambda column: column[3]) if pk)
-    wrong = [] if found == expected else [f"columns {found}, declared {expected}"]
-    wrong += [] if key == table.key else [f"key {key}, declared {table.key}"]
-    indexes = dict(
-        connection.execute("SELECT name, origin FROM pragma_index_list(?) WHERE origin = 'c'", (table.name,))
-    )
-    named = {f"{table.name}_{name}": fields for name, fields in table.indexes.items()}
-    wrong += [f"index {name} is not declared" for name in sorted(indexes.keys() - named.keys())]
-    for name, fields in named.items():
-        of = tuple(
-            column
-            for (column,) in connection.execute(
-                'SELECT name FROM pragma_index_xinfo(?) WHERE "key" ORDER BY seqno', (name,)
-            )
-        )
-        if of[: len(fields)] != fields:
-            wrong.append(f"index {name} over {of}, declared {fields}")
-    return wrong
+def _shape(connection: apsw.Connection) -> dict[str, str]:
+    """Every table and index by name, with its columns."""
+    shape = {}
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    for table in tables:
+        columns = connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,))
+        shape[f"table {table}"] = str(columns.fetchall())
+        listed = connection.execute('SELECT name, "unique", partial FROM pragma_index_list(?)', (table,))
+        for name, *options in listed.fetchall():
+            fields = connection.execute('SELECT name FROM pragma_index_xinfo(?) WHERE "key"', (name,))
+            (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchall()[0]
+            only = str(sql or "").partition(" WHERE ")[2]
+            shape[f"index {name}"] = f"{fields.fetchall()} {options} {only}"
+    return shape

@@ -1,4 +1,4 @@
-"""Scrub: read every record of a database anew, and say which is not as it was written (promise P13).
+"""Scrub: read every record of a database again, and say which is not as it was written (promise P13).
 
 Reads alone, on a connection of its own: also beside a node that runs, and where no node runs.
 """
@@ -13,53 +13,54 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
-from intelshare.store.migrate import RESTORE
-from intelshare.store.statements import Statements
+from intelshare.store import journal
+from intelshare.store.connection import BUSY
+from intelshare.store.row_tables import RowTable
 from intelshare.store.views import DAMAGE
 
 ROWS: Final = 500
 """Rows read at a time, so that the WAL is never held for long."""
 
-BUSY: Final = 10_000
-"""Milliseconds for which it waits for another connection."""
 
+def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
+    """A RECORD_CORRUPT for each row or group that is not as it was written, then for each damaged page.
 
-def scrub(path: Path, tables: Sequence[Table[Any]]) -> Iterator[StoreError]:
-    """A RECORD_CORRUPT for each row that is not as it was written, then for damaged pages.
-
+    Without the storage ``key`` the groups of the journal cannot be opened, and only their numbers are checked.
     Raises StoreError RECORD_CORRUPT for what is no database.
     """
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.Error as error:
-        raise StoreError("RECORD_CORRUPT", f"{path.name} cannot be opened: {error}", hint=RESTORE) from None
+        raise StoreError(
+            "RECORD_CORRUPT", f"{path.name} cannot be opened: {error}", hint=journal.RESTORE
+        ) from None
     try:
         connection.set_busy_timeout(BUSY)
         for table in tables:
-            yield from _table(connection, Statements(table))
+            yield from _table(connection, RowTable(table))
+        yield from journal.examine(connection, key)
         for said in _integrity(connection):
-            yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=RESTORE)
+            yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=journal.RESTORE)
     finally:
         connection.close()
 
 
-def _table(connection: apsw.Connection, sql: Statements) -> Iterator[StoreError]:
-    layout = sql.layout
+def _table(connection: apsw.Connection, sql: RowTable) -> Iterator[StoreError]:
     after: tuple[Any, ...] = ()
     while True:
         try:
-            rows = connection.execute(sql.find("key", 0, len(after)), (*after, ROWS)).fetchall()
+            rows = connection.execute(sql.scrub(len(after)), (*after, ROWS)).fetchall()
         except DAMAGE:
-            yield layout.corrupt(after)
+            yield sql.layout.corrupt(after)
             return
         for row in rows:
             try:
-                layout.decode(row)
+                sql.check(row)
             except StoreError as error:
                 yield error
         if len(rows) < ROWS:
             return
-        after = layout.key(rows[-1])
+        after = rows[-1][: len(sql.layout.table.key)]
 
 
 def _integrity(connection: apsw.Connection) -> list[str]:

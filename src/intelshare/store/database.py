@@ -1,0 +1,207 @@
+"""The rows of one database file: memory over tables, a journal for what only memory has, one writer.
+
+A commit writes one sealed group of the journal and the rows of direct tables, and only then shows them. A
+flush moves rows from memory into their tables (``flush``). All methods but ``ask`` and ``waiting`` belong to one
+thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from intelshare.ports import Table
+from intelshare.store import journal
+from intelshare.store.connection import Checkpoints, connect
+from intelshare.store.flush import Flush
+from intelshare.store.layout import Key
+from intelshare.store.memory_table import Held, Layer, MemoryTable
+from intelshare.store.row_tables import RowTable
+from intelshare.store.views import Reading, Writing
+
+A = TypeVar("A")
+
+
+class Database:
+    """An open database. ``close`` it."""
+
+    def __init__(self, path: Path, tables: Sequence[Table[Any]], key: bytes, vfs: str | None = None) -> None:
+        """Take it over and put back into memory what the journal holds.
+
+        Raises StoreError RECORD_CORRUPT, DISK_ERROR; apsw.Error.
+        """
+        self._tables = {table.name: RowTable(table) for table in tables}
+        self._key = key
+        self._writer = connect(path, writes=True, vfs=vfs)
+        try:
+            self._reader = connect(path, writes=False, vfs=vfs)
+            self._begin()
+        except BaseException:
+            self._writer.close()
+            raise
+        self.checkpoints = Checkpoints(self._writer)
+        self._asking = threading.RLock()
+        self._reading: Reading | None = None
+        self._flush: Flush | None = None
+        self.commits = self.journalled = self.flushed = 0
+        """See ports.Figures."""
+
+    def _begin(self) -> None:
+        self._epoch = journal.raise_epoch(self._writer)
+        self._filled = {name for name, sql in self._tables.items() if self._one(sql.any)}
+        self._next = {name: self._one(sql.last_at) + 1 for name, sql in self._tables.items() if sql.direct}
+        layer = self._layer()
+        self._last = journal.replay(self._writer, self._key, self._tables, layer)
+        self._layers: tuple[Layer, ...] = (layer,)
+
+    def _one(self, sql: str) -> int:
+        (found,) = self._writer.execute(sql).fetchall()[0]
+        return int(str(found))
+
+    def _layer(self) -> Layer:
+        return Layer(self._memory)
+
+    def _memory(self, table: Table[Any]) -> MemoryTable:
+        layout = self._tables[table.name].layout
+        return MemoryTable(layout, lambda held: held.row if held.row is not None else layout.row(held.record))
+
+    # --- questions ----------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Reading], A]) -> A:
+        """Answer from what is committed, in any thread; no group is shown and no flush ends meanwhile."""
+        with self._asking:
+            if self._reading is not None:  # a question that asks another one
+                return question(self._reading)
+            self._reading = Reading(self._reader, self._tables, self._layers, self._filled)
+            try:
+                self._reader.execute("BEGIN")
+                try:
+                    return question(self._reading)
+                finally:
+                    self._reader.execute("ROLLBACK")
+            finally:
+                self._reading = None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of records in memory that are not in their tables yet."""
+        return sum(layer.size for layer in self._layers)
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def commit(self, fill: Callable[[Writing], None]) -> None:
+        """What ``fill`` takes into the view, in one durable transaction. Raises StoreError DATA_LOCKED."""
+        group = self._layer()
+        with self._transaction():
+            fill(Writing(self._writer, self._tables, self._layers, self._filled, group))
+            overwrites = self._write_direct(group)
+            size = 0
+            if group.tables:
+                size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
+            # A reader must not see an overwritten row beside the old rows that lead to it.
+            with self._asking if overwrites else contextlib.nullcontext():
+                self._writer.execute("COMMIT")
+                with self._asking:
+                    self._layers[0].absorb(group, self._may_be_below)
+        self._last += bool(group.tables)
+        self.commits += 1
+        self.journalled += size
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Begin; whoever uses it commits. Rolled back if an error comes out."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            journal.check_epoch(self._writer, self._epoch)
+            yield
+        except BaseException:
+            if self._writer.in_transaction:
+                with contextlib.suppress(apsw.Error):
+                    self._writer.execute("ROLLBACK")
+            raise
+
+    def _write_direct(self, group: Layer) -> bool:
+        """Write rows of direct tables into their places; whether any that was committed changed."""
+        below = Writing(self._writer, self._tables, self._layers, self._filled, self._layer())
+        overwrites = False
+        for name, memory in group.tables.items():
+            sql = self._tables[name]
+            if not sql.direct:
+                continue
+            for key, held in memory.rows.items():
+                place = below.place_of(sql.layout.table, key)
+                overwrites = overwrites or place > 0
+                if held is None:
+                    self._writer.execute(sql.delete_at, (place,))
+                    continue
+                record = sql.layout.digested(held.record)
+                if place:
+                    self._writer.execute(sql.replace_at, (record, place))
+                else:
+                    place = self._next[name]
+                    self._next[name] += 1
+                    self._writer.execute(sql.insert_at, (place, record))
+                memory.rows[key] = Held(held.row, b"", place)
+        return overwrites
+
+    def _may_be_below(self, name: str, key: Key) -> bool:
+        """Whether anything under the newest layer can hold this row."""
+        if name in self._filled:
+            return True
+        tables = [layer.tables[name] for layer in self._layers[1:] if name in layer.tables]
+        return any(key in memory.rows for memory in tables)
+
+    # --- flushes ------------------------------------------------------------------------------------------
+
+    @property
+    def flushing(self) -> bool:
+        """Rows are being moved."""
+        return self._flush is not None
+
+    @property
+    def holds_rows(self) -> bool:
+        """Something is in memory that a flush would move."""
+        return self._flush is not None or bool(self._layers[0].tables)
+
+    @property
+    def fresh(self) -> int:
+        """Bytes of records that no flush has begun to move."""
+        return self._layers[0].size
+
+    def begin_flush(self) -> None:
+        """Begin to move all that is in memory now. Nothing if that is nothing, or a flush runs."""
+        if self._flush is None and self._layers[0].tables:
+            self._layers = (self._layer(), *self._layers)
+            self._flush = Flush(self._layers[1], self._tables, self._last)
+
+    def flush_slice(self) -> None:
+        """Move some rows. After an error nothing has changed, and the same can be tried again."""
+        flush = self._flush
+        if flush is None:
+            return
+        with self._transaction():
+            ended = flush.write(self._writer)
+            self._writer.execute("COMMIT")
+        self.flushed += flush.written()
+        if not ended:
+            return
+        emptied = {name for name in flush.layer.tables if not self._one(self._tables[name].any)}
+        with self._asking:
+            self._filled = (self._filled | flush.layer.tables.keys()) - emptied
+            self._layers = self._layers[:1]
+        self._flush = None
+
+    def close(self, *, failed: bool) -> None:
+        """Release everything. Idempotent."""
+        with self._asking:
+            self._reader.close()
+        with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
+            if failed:
+                # A checkpoint now could seem to succeed, and remove the WAL that holds what was promised.
+                self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._writer.close()

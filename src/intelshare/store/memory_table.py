@@ -1,0 +1,161 @@
+"""Rows in memory that shadow those of a table below: the newest version of each key, and orders made on demand.
+
+A key maps to what is held for it, or to None where the row is deleted. An order is a sorted list of (index
+fields, key fields). It is made when somebody first asks for it and then brought up to date at each question,
+so that a row which comes and goes between two questions costs no comparison.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from intelshare.ports import Table
+from intelshare.store.layout import Key, Layout, getter, picker
+
+FEW: Final = 32
+"""Below one new entry in so many, each is put into its place; above, the whole list is sorted again."""
+
+
+class Held(NamedTuple):
+    """What memory holds of a row: the row itself, unless it was read back from a journal, and its bytes."""
+
+    row: Any
+    record: bytes
+    """Without digest. Of a direct table empty once the row is in its place on the disk."""
+    place: int = 0
+    """Of a direct table: the number under which the row stands on the disk."""
+
+
+class Top:
+    """Sorts after every value."""
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+
+TOP: Final[Any] = Top()
+
+
+class _Order:
+    """One index of one table: its sorted entries, and the keys that were written since it was sorted."""
+
+    __slots__ = ("_at", "_entry", "_flag", "entries", "key", "waiting")
+
+    def __init__(self, layout: Layout, index: str, keys: Iterable[Key]) -> None:
+        order = layout.order(index)
+        self.entries: list[Key] = []
+        self.waiting = list(keys)
+        self.key = picker([order.index(name) for name in layout.table.key])
+        """The key of an entry."""
+        self._at: dict[Key, Key] = {}
+        self._entry = layout.stored_fields(order) if index != "key" else None
+        flag = layout.table.only.get(index)
+        self._flag = getter((flag,)) if flag else None
+
+    def sort(self, rows: Mapping[Key, Held | None], row: Callable[[Held], Any]) -> None:
+        """Bring the entries up to date."""
+        entries, fresh = self.entries, []
+        for key in dict.fromkeys(self.waiting):
+            held = rows.get(key)
+            new = None if held is None else key if self._entry is None else self._of(row(held))
+            old = self._at.get(key)
+            if new == old:
+                continue
+            if old is not None:
+                del entries[bisect_left(entries, old)]
+            if new is None:
+                del self._at[key]
+            else:
+                self._at[key] = new
+                fresh.append(new)
+        self.waiting.clear()
+        if len(fresh) * FEW < len(entries):
+            for entry in fresh:
+                insort(entries, entry)
+        else:
+            entries += fresh
+            entries.sort()
+
+    def _of(self, row: Any) -> Key | None:
+        if self._flag is not None and self._flag(row) != (1,):
+            return None
+        assert self._entry is not None  # noqa: S101
+        return self._entry(row)
+
+
+class MemoryTable:
+    """One table. ``rows`` may be read by anyone; only ``put`` changes it."""
+
+    __slots__ = ("_lock", "_orders", "_row", "layout", "rows")
+
+    def __init__(self, layout: Layout, row: Callable[[Held], Any]) -> None:
+        """``row`` gives the row of what is held."""
+        self.layout = layout
+        self.rows: dict[Key, Held | None] = {}
+        self._row = row
+        self._orders: dict[str, _Order] = {}
+        self._lock = threading.Lock()
+
+    def put(self, key: Key, held: Held | None) -> None:
+        """Insert, replace, or (None) delete."""
+        self.rows[key] = held
+        for order in self._orders.values():
+            order.waiting.append(key)
+
+    def forget(self, key: Key) -> None:
+        """Take out what is held for a key, so that what is below shows."""
+        self.put(key, None)
+        del self.rows[key]
+
+    def find(self, index: str, prefix: Key, after: Key) -> list[tuple[Key, Held]]:
+        """Entries with these first fields and what is held for them, in order: see ports.View.find."""
+        if index == "key" and len(prefix) == len(self.layout.table.key):
+            one = self.rows.get(prefix)
+            return [(prefix, one)] if one is not None else []
+        with self._lock:
+            order = self._orders.get(index)
+            if order is None:
+                order = self._orders[index] = _Order(self.layout, index, self.rows)
+            if order.waiting:
+                order.sort(self.rows, self._row)
+            entries = order.entries
+            low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, prefix)
+            span = entries[low : bisect_right(entries, (*prefix, TOP))]
+        return [(entry, held) for entry in span if (held := self.rows[order.key(entry)]) is not None]
+
+
+class Layer:
+    """Rows of many tables in memory, in front of what stands below."""
+
+    __slots__ = ("_make", "size", "tables")
+
+    def __init__(self, make: Callable[[Table[Any]], MemoryTable]) -> None:
+        """``make`` gives an empty memory table."""
+        self.tables: dict[str, MemoryTable] = {}
+        self.size = 0
+        """Bytes of the records that it has taken, replaced ones too."""
+        self._make = make
+
+    def table(self, table: Table[Any]) -> MemoryTable:
+        """The rows of a table; empty when it is new."""
+        found = self.tables.get(table.name)
+        if found is None:
+            found = self.tables[table.name] = self._make(table)
+        return found
+
+    def absorb(self, newer: Layer, below: Callable[[str, Key], bool]) -> None:
+        """Take all that another layer holds. A deletion is kept only of what may stand ``below``."""
+        for name, memory in newer.tables.items():
+            mine = self.table(memory.layout.table)
+            for key, held in memory.rows.items():
+                if held is None and not below(name, key):
+                    mine.forget(key)
+                else:
+                    mine.put(key, held)
+        self.size += newer.size
