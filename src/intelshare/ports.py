@@ -199,7 +199,7 @@ class Store(Protocol):
     async def query(self, question: Callable[[View], A]) -> A:
         """Ask something of the committed rows; changes nothing.
 
-        All of a question sees one state. Commits wait until it is answered: slice a long one.
+        All of a question sees one state, and no commit waits for it.
         """
 
     def ask_now(self, question: Callable[[View], A]) -> A:

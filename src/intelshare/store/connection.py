@@ -22,8 +22,8 @@ CHECKPOINT_PAGES: Final = 4000
 _DURABLE: Final = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 2, "wal_autocheckpoint": 0}
 """Without these an answer would not survive loss of power, or an erased secret would stay in its page.
 
-secure_delete 2 is FAST: content is overwritten wherever a page is written anyway. What a whole page held that is
-given back is not; groups of the journal are, and they hold no secret that has to be erased.
+secure_delete 2 is FAST: content is overwritten wherever a page is written anyway, but not in a page that is
+given back whole. Groups of the journal are given back so, and hold no secret that has to be erased.
 """
 
 

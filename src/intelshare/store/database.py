@@ -1,8 +1,12 @@
 """The rows of one database file: memory over tables, a journal for what only memory has, one writer.
 
 A commit writes one sealed group of the journal and the rows of direct tables, and only then shows them. A
-flush moves rows from memory into their tables (``flush``). All methods but ``ask`` and ``waiting`` belong to one
-thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
+flush moves rows from memory into their tables (``flush``). All methods but ``ask`` and ``waiting`` belong to
+one thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
+
+A question sees the layers that were there when it began, and a snapshot of SQLite of the same moment. A layer
+that a question sees is never changed: what is committed meanwhile goes into a new layer on top, and the two
+become one when nobody looks at them any more. So a long question holds up nobody and sees no half of a group.
 """
 
 from __future__ import annotations
@@ -37,16 +41,19 @@ class Database:
         """
         self._tables = {table.name: RowTable(table) for table in tables}
         self._key = key
+        self._path, self._vfs = path, vfs
         self._writer = connect(path, writes=True, vfs=vfs)
         try:
-            self._reader = connect(path, writes=False, vfs=vfs)
             self._begin()
         except BaseException:
             self._writer.close()
             raise
         self.checkpoints = Checkpoints(self._writer)
-        self._asking = threading.RLock()
-        self._reading: Reading | None = None
+        self._showing = threading.Lock()
+        """Held while a group is shown, and while a question begins."""
+        self._readers: list[apsw.Connection] = []
+        self._seen: dict[int, tuple[Layer, ...]] = {}
+        """The layers that each running question looks at, by a number of its own."""
         self._flush: Flush | None = None
         self.commits = self.journalled = self.flushed = 0
         """See ports.Figures."""
@@ -57,7 +64,9 @@ class Database:
         self._next = {name: self._one(sql.last_at) + 1 for name, sql in self._tables.items() if sql.direct}
         layer = self._layer()
         self._last = journal.replay(self._writer, self._key, self._tables, layer)
+        self._fresh = [layer]
         self._layers: tuple[Layer, ...] = (layer,)
+        """All layers, the newest first: those of ``_fresh``, then the one that a flush moves."""
 
     def _one(self, sql: str) -> int:
         (found,) = self._writer.execute(sql).fetchall()[0]
@@ -73,19 +82,20 @@ class Database:
     # --- questions ----------------------------------------------------------------------------------------
 
     def ask(self, question: Callable[[Reading], A]) -> A:
-        """Answer from what is committed, in any thread; no group is shown and no flush ends meanwhile."""
-        with self._asking:
-            if self._reading is not None:  # a question that asks another one
-                return question(self._reading)
-            self._reading = Reading(self._reader, self._tables, self._layers, self._filled)
-            try:
-                self._reader.execute("BEGIN")
-                try:
-                    return question(self._reading)
-                finally:
-                    self._reader.execute("ROLLBACK")
-            finally:
-                self._reading = None
+        """Answer from what is committed, in any thread."""
+        with self._showing:
+            connection = self._readers.pop() if self._readers else connect(self._path, writes=False, vfs=self._vfs)
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
+            number = id(connection)
+            self._seen[number] = self._layers
+            reading = Reading(connection, self._tables, self._layers, self._filled)
+        try:
+            return question(reading)
+        finally:
+            del self._seen[number]
+            connection.execute("ROLLBACK")
+            self._readers.append(connection)
 
     @property
     def waiting(self) -> int:
@@ -104,13 +114,27 @@ class Database:
             if group.tables:
                 size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
             # A reader must not see an overwritten row beside the old rows that lead to it.
-            with self._asking if overwrites else contextlib.nullcontext():
+            with self._showing if overwrites else contextlib.nullcontext():
                 self._writer.execute("COMMIT")
-                with self._asking:
-                    self._layers[0].absorb(group, self._may_be_below)
+                if overwrites:
+                    self._show(group)
+        if not overwrites:
+            with self._showing:
+                self._show(group)
         self._last += bool(group.tables)
         self.commits += 1
         self.journalled += size
+
+    def _show(self, group: Layer) -> None:
+        seen = {id(layer) for layers in list(self._seen.values()) for layer in layers}
+        fresh = self._fresh
+        if id(fresh[0]) in seen:
+            fresh.insert(0, group)
+        else:
+            fresh[0].absorb(group, self._may_be_below)
+        while len(fresh) > 1 and id(fresh[1]) not in seen:
+            fresh[1].absorb(fresh.pop(0), lambda _, __: True)
+        self._layers = (*fresh, *self._layers[-1:]) if self._flush is not None else tuple(fresh)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -153,7 +177,8 @@ class Database:
         """Whether anything under the newest layer can hold this row."""
         if name in self._filled:
             return True
-        tables = [layer.tables[name] for layer in self._layers[1:] if name in layer.tables]
+        below = [layer for layer in self._layers if layer is not self._fresh[0]]
+        tables = [layer.tables[name] for layer in below if name in layer.tables]
         return any(key in memory.rows for memory in tables)
 
     # --- flushes ------------------------------------------------------------------------------------------
@@ -166,18 +191,25 @@ class Database:
     @property
     def holds_rows(self) -> bool:
         """Something is in memory that a flush would move."""
-        return self._flush is not None or bool(self._layers[0].tables)
+        return any(layer.tables for layer in self._layers)
 
     @property
     def fresh(self) -> int:
         """Bytes of records that no flush has begun to move."""
-        return self._layers[0].size
+        return sum(layer.size for layer in self._fresh)
 
     def begin_flush(self) -> None:
         """Begin to move all that is in memory now. Nothing if that is nothing, or a flush runs."""
-        if self._flush is None and self._layers[0].tables:
-            self._layers = (self._layer(), *self._layers)
-            self._flush = Flush(self._layers[1], self._tables, self._last)
+        if self._flush is not None or not self.holds_rows:
+            return
+        layer = self._fresh[0]
+        if len(self._fresh) > 1:  # somebody looks at the older ones
+            layer = self._layer()
+            for older in reversed(self._fresh):
+                layer.absorb(older, lambda _, __: True)
+        self._fresh = [self._layer()]
+        self._layers = (self._fresh[0], layer)
+        self._flush = Flush(layer, self._tables, self._last)
 
     def flush_slice(self) -> None:
         """Move some rows. After an error nothing has changed, and the same can be tried again."""
@@ -191,15 +223,15 @@ class Database:
         if not ended:
             return
         emptied = {name for name in flush.layer.tables if not self._one(self._tables[name].any)}
-        with self._asking:
+        with self._showing:
             self._filled = (self._filled | flush.layer.tables.keys()) - emptied
-            self._layers = self._layers[:1]
+            self._layers = tuple(self._fresh)
         self._flush = None
 
     def close(self, *, failed: bool) -> None:
         """Release everything. Idempotent."""
-        with self._asking:
-            self._reader.close()
+        while self._readers:
+            self._readers.pop().close()
         with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
             if failed:
                 # A checkpoint now could seem to succeed, and remove the WAL that holds what was promised.

@@ -5,7 +5,7 @@
              sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
 
 Of a direct table (row_tables) it has keys and places, never a row: what is erased is in no group. A group is
-deleted once all of it stands in the tables; ``flushed`` is the last one of those. What the tag of a group does
+deleted once all of it stands in the tables; ``flushed`` is the last one of those. A group that its tag does
 not authenticate is never applied.
 """
 

@@ -1,4 +1,4 @@
-"""Rows in memory that shadow those of a table below: the newest version of each key, and orders made on demand.
+"""Rows in memory that shadow those of a table below: the newest of each key, and orders made on demand.
 
 A key maps to what is held for it, or to None where the row is deleted. An order is a sorted list of (index
 fields, key fields). It is made when somebody first asks for it and then brought up to date at each question,

@@ -25,7 +25,7 @@ ROWS: Final = 500
 def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
     """A RECORD_CORRUPT for each row or group that is not as it was written, then for each damaged page.
 
-    Without the storage ``key`` the groups of the journal cannot be opened, and only their numbers are checked.
+    Without the storage ``key`` groups of the journal cannot be opened, and only their numbers are checked.
     Raises StoreError RECORD_CORRUPT for what is no database.
     """
     try:

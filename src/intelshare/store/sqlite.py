@@ -45,6 +45,9 @@ FLUSH_IDLE: Final = 10.0
 FLUSH_RETRY: Final = 1.0
 """Seconds until another attempt to move rows, while the disk is full."""
 
+READERS: Final = 4
+"""Questions that are answered at once."""
+
 SHRED_PATIENCE: Final = 100
 """Milliseconds for which the writer waits for readers before it lets other steps go first."""
 
@@ -72,7 +75,7 @@ class SqliteStore:
         with opening(path):
             self._database = Database(path, tables, key, vfs)
         self._no_room_until = 0.0
-        self._questions = ThreadPoolExecutor(1, "store-reader")
+        self._questions = ThreadPoolExecutor(READERS, "store-reader")
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._failed: StoreError | None = None
         self._failing = threading.Lock()

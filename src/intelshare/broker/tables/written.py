@@ -59,7 +59,7 @@ class PortionRow:
     body_digest: Digest
 
 
-PORTION = Table("portion", PortionRow, ("md", "slot"))
+PORTION = Table("portion", PortionRow, ("md", "slot"), bulk=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class SecretRow:
     """Sealed at rest, 72 bytes; zeros once destroyed."""
 
 
-SECRET = Table("secret", SecretRow, ("md", "slot"))
+SECRET = Table("secret", SecretRow, ("md", "slot"), erasable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,7 @@ PAIR = Table(
         "leaf": ("leaf",),
         "stage": ("stage", "open", "created"),
     },
+    only={"ready": "ready", "due": "open", "stage": "open"},
 )
 
 
