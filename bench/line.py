@@ -44,12 +44,12 @@ class Waiting:
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.loop = asyncio.new_event_loop()
-        self.query = store.query
+        self.ask_now = store.ask_now
         self.perform = store.perform
 
     @property
     def commits(self) -> int:
-        return self.store.commits
+        return self.store.figures().commits
 
     def perform_now(self, step: Callable[[View], Plan[Any]]) -> Any:
         return self.loop.run_until_complete(self.store.perform(step))
@@ -125,7 +125,7 @@ def main() -> None:
         made: list[Waiting] = []
 
         def sqlite() -> Waiting:
-            made.append(Waiting(open_store(Path(folder) / f"{len(made)}.db", TABLES)))
+            made.append(Waiting(open_store(Path(folder) / f"{len(made)}.db", TABLES, bytes(32))))
             return made[-1]
 
         members = federation([FRA, USA], MemoryStore if options.store == "memory" else sqlite)

@@ -90,7 +90,7 @@ class Logs:
         member.do(begin, at=self.tick())
 
     def alarms(self, code: str) -> list[EvidenceRow]:
-        found: list[EvidenceRow] = self.members[code].store.query(alarms)
+        found: list[EvidenceRow] = self.members[code].store.ask_now(alarms)
         return found
 
     def held(self, code: str, of: str, state: Held = Held.PROVED) -> list[int]:

@@ -118,7 +118,7 @@ def make_site(code: str, root: Path, **settings: Any) -> Site:
         UserRow(site.user_uri(name), name, role, "R4", code, "*", 0)  # type: ignore[arg-type]
         for name, role in ROLES.items()
     ]
-    store = open_store(folder.database, TABLES)
+    store = open_store(folder.database, TABLES, founded.storage_key)
     try:
         asyncio.run(store.perform(lambda _: first_rows(wanted, founded, users)))
     finally:

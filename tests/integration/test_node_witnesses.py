@@ -62,7 +62,7 @@ async def holds(site: Site, of: Site, size: int) -> bool:
 
 def entries(site: Site) -> int:
     shell = site.running.shell
-    row = shell.store.query(lambda view: view.get(LOG_HEAD, shell.incarnation))
+    row = shell.store.ask_now(lambda view: view.get(LOG_HEAD, shell.incarnation))
     assert row is not None
     return row.size
 
@@ -108,15 +108,15 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     assert max(last) >= size
 
     folder = Folder(usa.root)
-    store = open_store(folder.database, TABLES)
+    store = open_store(folder.database, TABLES, usa.founded.storage_key)
     rows: list[Any] = []
 
     class Editor:
         def find(self, *args: Any, **kwargs: Any) -> Any:
-            return store.query(lambda view: view.find(*args, **kwargs))
+            return store.ask_now(lambda view: view.find(*args, **kwargs))
 
         def get(self, *args: Any) -> Any:
-            return store.query(lambda view: view.get(*args))
+            return store.ask_now(lambda view: view.get(*args))
 
         def apply(self, plan: Plan[None]) -> None:
             rows.extend(plan.writes)
@@ -125,12 +125,12 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
         rewrite(Member(node, Editor()), before + 2)
     else:
         # Only the entry, not what depends on it.
-        row = store.query(lambda view: view.get(LOG, node.incarnation, before + 2))
+        row = store.ask_now(lambda view: view.get(LOG, node.incarnation, before + 2))
         rows.append(Put(LOG, replace(row, at=Instant(row.at + 1))))
     await store.perform(lambda _: Plan(tuple(rows), None))
-    me = store.query(lambda view: view.get(NODE, "self"))
+    me = store.ask_now(lambda view: view.get(NODE, "self"))
     assert me is not None
-    write_sidecar(folder.sidecar, store.query(lambda view: standing(view, me.incarnation, clean=True)))
+    write_sidecar(folder.sidecar, store.ask_now(lambda view: standing(view, me.incarnation, clean=True)))
     store.close()
 
     await usa.start()

@@ -40,7 +40,7 @@ def policy_entries(site: Site) -> int:
         rows = view.find(LOG, "key", limit=10_000)  # type: ignore[attr-defined]
         return sum(row.type == EntryType.POLICY for row in rows)
 
-    return site.running.shell.store.query(count)
+    return site.running.shell.store.ask_now(count)
 
 
 async def test_a_new_law_holds_without_a_restart_and_the_log_says_when(pair: tuple[Site, Site]) -> None:

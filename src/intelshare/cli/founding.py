@@ -188,7 +188,7 @@ async def _first_rows(target: Folder, settings: Settings, founded: Founded, uri:
     from intelshare.node.establish import first_rows
     from intelshare.store.sqlite import open_store
 
-    store = open_store(target.database, TABLES)
+    store = open_store(target.database, TABLES, founded.storage_key)
     try:
         row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0)
         plan = first_rows(settings, founded, (row,))

@@ -48,9 +48,9 @@ async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> For
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         shell, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
     try:
-        incarnation = shell.store.query(_newest)
+        incarnation = shell.store.ask_now(_newest)
         done = await shell.store.perform(lambda view: _rewrite(shell, view, incarnation, kind, by))
-        memory = shell.store.query(lambda view: standing(view, incarnation, clean=True))
+        memory = shell.store.ask_now(lambda view: standing(view, incarnation, clean=True))
         write_sidecar(Folder(root).sidecar, memory)
         return done.value
     finally:

@@ -33,7 +33,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def head(_: UserCaller, __: pb.HeadRequest) -> pb.HeadResponse:
-        return shell.store.query(lambda view: _head(shell, view))
+        return shell.store.ask_now(lambda view: _head(shell, view))
 
     async def prove(_: UserCaller, request: pb.ProveRequest) -> pb.FileResponse:
         # So that the entries of this second are under a signed checkpoint too.
@@ -51,7 +51,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return pb.ListEvidenceResponse(alarms=alarm_messages(shell))
 
     async def export(_: UserCaller, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-        row = shell.store.query(lambda view: find_evidence(view, request.id))
+        row = shell.store.ask_now(lambda view: find_evidence(view, request.id))
         exhibit = decode(Exhibit, row.exhibit)
         file = EvidenceFile(
             EVIDENCE_SCHEMA,
@@ -68,7 +68,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
     async def tell(_: UserCaller, request: pb.ReportRequest) -> pb.FileResponse:
         since, until = Instant(request.since), Instant(request.until or shell.now())
         made = await asyncio.to_thread(
-            shell.store.query,
+            shell.store.ask_now,
             lambda view: report(shell.node, view, request.treaty, since, until, shell.now()),
         )
         return pb.FileResponse(text=write(made))
@@ -89,7 +89,7 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
 def alarm_messages(shell: Shell) -> list[pb.Alarm]:
     """What contradicts itself, the oldest first."""
-    return [_alarm(row) for row in shell.store.query(alarms)]
+    return [_alarm(row) for row in shell.store.ask_now(alarms)]
 
 
 def _alarm(row: EvidenceRow) -> pb.Alarm:

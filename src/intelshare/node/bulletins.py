@@ -44,7 +44,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         submission = _submission(caller, request)
-        answer = shell.store.query(lambda view: dry_run(shell.node, view, submission, shell.now()))
+        answer = shell.store.ask_now(lambda view: dry_run(shell.node, view, submission, shell.now()))
         response = _submitted(answer)
         response.bulletin = b""
         return response
@@ -57,16 +57,16 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
             since=Instant(request.since),
             limit=_limit(request.limit),
         )
-        lines = shell.store.query(
+        lines = shell.store.ask_now(
             lambda view: lists.inbox(shell.node, view, caller.user, wanted, shell.now())
         )
         members = sorted(shell.node.trust.members)
-        holes = shell.store.query(lambda view: lists.holes(view, members))
+        holes = shell.store.ask_now(lambda view: lists.holes(view, members))
         return pb.InboxResponse(
             entries=[_inbox_entry(line) for line in lines],
             holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
-            requests_overdue=shell.store.query(_overdue(rfi.overdue, caller)),
-            obligations_overdue=shell.store.query(_overdue(duties.overdue, caller)),
+            requests_overdue=shell.store.ask_now(_overdue(rfi.overdue, caller)),
+            obligations_overdue=shell.store.ask_now(_overdue(duties.overdue, caller)),
         )
 
     def _overdue(count: Callable[..., int], caller: UserCaller) -> Callable[[View], int]:
@@ -80,11 +80,11 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
             user = need_user(view, caller.user)
             return context_of(shell.node, view, row.md, row.originator, user, shell.now())
 
-        return _read(shown, shell.store.query(around))
+        return _read(shown, shell.store.ask_now(around))
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
         limit = _limit(request.limit)
-        lines = shell.store.query(
+        lines = shell.store.ask_now(
             lambda view: lists.outbox(
                 shell.node, view, caller.user, request.id, limit, request.held, shell.now()
             )
@@ -99,7 +99,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
         recipient = MemberCode(request.recipient)
-        answer = shell.store.query(
+        answer = shell.store.ask_now(
             lambda view: lists.why(shell.node, view, caller.user, request.id, recipient, shell.now())
         )
         return pb.WhyResponse(
@@ -113,7 +113,7 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def who_am_i(caller: UserCaller, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
-        row = shell.store.query(lambda view: need_user(view, caller.user))
+        row = shell.store.ask_now(lambda view: need_user(view, caller.user))
         return pb.WhoAmIResponse(
             user=row.user,
             member=shell.node.member,

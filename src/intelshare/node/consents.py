@@ -29,7 +29,7 @@ def consent_service(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def list_(caller: UserCaller, _: pb.ConsentListRequest) -> pb.ConsentResponse:
         now = shell.now()
-        return _response(shell.store.query(lambda view: consents(shell.node, view, caller.user, now)), now)
+        return _response(shell.store.ask_now(lambda view: consents(shell.node, view, caller.user, now)), now)
 
     return {"Request": request_, "Answer": answer_, "List": list_}
 

@@ -70,7 +70,7 @@ async def _next(stream: Stream) -> bytes:
 
 
 def _payload(shell: Shell, member: MemberCode) -> HelloPayload:
-    return shell.store.query(lambda view: hello.greet(shell.node, view, member, shell.now()))
+    return shell.store.ask_now(lambda view: hello.greet(shell.node, view, member, shell.now()))
 
 
 def _signer(shell: Shell) -> Signer:

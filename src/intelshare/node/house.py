@@ -102,7 +102,7 @@ class RunningNode:
         with self._files:
             if self._said_last and not clean:
                 return
-            now = shell.store.query(lambda view: standing(view, shell.incarnation, clean=clean))
+            now = shell.store.ask_now(lambda view: standing(view, shell.incarnation, clean=clean))
             if now != self._remembered:
                 write_sidecar(shell.folder.sidecar, now)
                 self._remembered = now
@@ -144,14 +144,14 @@ class RunningNode:
     async def _end_what_is_over(self) -> None:
         shell = self.shell
         now = shell.now()
-        if shell.clock.wrong() or not shell.store.query(lambda view: anything_over(view, now)):
+        if shell.clock.wrong() or not shell.store.ask_now(lambda view: anything_over(view, now)):
             return
         await self.links.act(expire)
 
     async def _say_where_the_log_stands(self, *, last: bool = False) -> None:
         """A checkpoint, if one is due: stored, in the sidecar, and only then sent (c19)."""
         shell = self.shell
-        if not last and not shell.store.query(lambda view: due(shell.node, view, shell.now())):
+        if not last and not shell.store.ask_now(lambda view: due(shell.node, view, shell.now())):
             return
         done = await shell.step(checkpoint)
         await asyncio.to_thread(self._remember)

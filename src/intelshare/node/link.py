@@ -157,7 +157,7 @@ class Link:
     def ask_again(self) -> None:
         """Ask again for what is due and still missing."""
         for (origin, incarnation), _ in list(self._asked.items()):
-            gap = self._shell.store.query(
+            gap = self._shell.store.ask_now(
                 lambda view, key=(origin, incarnation): hello.still_missing(view, self.member, *key)  # type: ignore[misc]
             )
             if gap is not None:
@@ -263,7 +263,7 @@ class Link:
 
     async def _fill(self, gap: Gap) -> None:
         shell = self._shell
-        if gap.acts and (count := shell.store.query(lambda view: forgotten(shell.node, view, gap.acts))):
+        if gap.acts and (count := shell.store.ask_now(lambda view: forgotten(shell.node, view, gap.acts))):
             shell.log.warning(Event.ACTS_FORGOTTEN, peer=self.node, count=count)
         durable = await shell.step(hello.fill, self.member, gap)
         if durable.value:

@@ -307,7 +307,7 @@ class Links:
     async def over_logs(self, question: Callable[[View], T]) -> T:
         """Ask something of the own logs. Beside the loop: it may read a whole log."""
         async with self._answering:
-            return await asyncio.to_thread(self._shell.store.query, question)
+            return await asyncio.to_thread(self._shell.store.ask_now, question)
 
     def _meet(self, link: Link, met: Durable[Met]) -> None:
         """Carry out what the hello led to."""

@@ -49,7 +49,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             answer = await {**operations(shell, links), **audits(shell, links)}[method](caller, request)
             write_sidecar(
                 shell.folder.sidecar,
-                shell.store.query(lambda view: standing(view, shell.incarnation, clean=True)),
+                shell.store.ask_now(lambda view: standing(view, shell.incarnation, clean=True)),
             )
             return answer
         finally:

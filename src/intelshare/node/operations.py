@@ -35,7 +35,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
         node = shell.node
         counts = shell.role_of(caller.user) in OVERSEERS
         own = node.trust.members[node.member]
-        head = shell.store.query(lambda view: view.get(LOG_HEAD, node.incarnation))
+        head = shell.store.ask_now(lambda view: view.get(LOG_HEAD, node.incarnation))
         return pb.StatusResponse(
             member=node.member,
             node=node.uri,
@@ -83,7 +83,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def list_users(_: UserCaller, __: pb.ListUsersRequest) -> pb.ListUsersResponse:
-        return pb.ListUsersResponse(users=[_user_message(row) for row in shell.store.query(users)])
+        return pb.ListUsersResponse(users=[_user_message(row) for row in shell.store.ask_now(users)])
 
     async def revoke(caller: UserCaller, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
         await shell.step(revoke_user, caller.user, _user(shell, request.name))
@@ -116,7 +116,7 @@ def operations(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def audit(_: UserCaller, __: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
-        found = await asyncio.to_thread(shell.store.query, lambda view: verify_logs(shell.node, view))
+        found = await asyncio.to_thread(shell.store.ask_now, lambda view: verify_logs(shell.node, view))
         return pb.VerifyAuditResponse(
             logs=[
                 pb.LogState(incarnation=row.incarnation, size=row.size, root=digest, started_at=row.began)
@@ -162,7 +162,7 @@ def _user_message(row: UserRow) -> pb.User:
 def _peer_status(shell: Shell, links: Links, member: MemberCode, node: str, *, counts: bool) -> pb.PeerStatus:
     state, error = links.state(node)  # type: ignore[arg-type]
     held = shell.node.trust.members[member]
-    waiting, unacknowledged = shell.store.query(lambda view: queued(view, member)) if counts else (0, 0)
+    waiting, unacknowledged = shell.store.ask_now(lambda view: queued(view, member)) if counts else (0, 0)
     link = links.link(node)  # type: ignore[arg-type]
     expires = held.directory.expires if held.directory is not None else Instant(0)
     return pb.PeerStatus(

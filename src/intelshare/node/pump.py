@@ -112,7 +112,7 @@ class Pump:
             if member in links:
                 links[member].hand(durable)
         for member in rooms.keys() - served:
-            left = self._shell.store.query(lambda view, of=member: queued(view, of)[0])  # type: ignore[misc]
+            left = self._shell.store.ask_now(lambda view, of=member: queued(view, of)[0])  # type: ignore[misc]
             if not left or left == self._ready.get(member):
                 self._ready.pop(member, None)
             else:
@@ -123,7 +123,7 @@ class Pump:
             ready, pending = first_ready(view, member), first_pending(view, member)
             return ready is not None and (pending is None or ready < pending.rank)
 
-        return self._shell.store.query(ask)
+        return self._shell.store.ask_now(ask)
 
     def _until_due(self) -> float | None:
         now = self._shell.now()

@@ -21,12 +21,12 @@ def recalls(shell: Shell, links: Links) -> Mapping[str, Answer]:
         recalling = Recalling(caller.user, request.id, request.reason)
         if request.dry_run:
             return _taking(
-                shell.store.query(lambda view: effect_of_recall(shell.node, view, recalling, shell.now()))
+                shell.store.ask_now(lambda view: effect_of_recall(shell.node, view, recalling, shell.now()))
             )
         return _taking((await links.act(recall, recalling)).value)
 
     async def receipts_(caller: UserCaller, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
-        row, found = shell.store.query(
+        row, found = shell.store.ask_now(
             lambda view: receipts(shell.node, view, caller.user, request.id, shell.now())
         )
         return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])

@@ -99,9 +99,9 @@ def open_folder(
         )
         if not accept_loss:
             check_database(folder.sidecar, folder.database)
-        store = open_store(folder.database, TABLES)
+        store = open_store(folder.database, TABLES, vault.storage_key())
         if not accept_loss:
-            store.query(lambda view: check_memory(folder.sidecar, view))
+            store.ask_now(lambda view: check_memory(folder.sidecar, view))
         shell = _shell(folder, settings, store, vault, world, log)
         if not accept_loss:
             _unmark(shell)
@@ -116,7 +116,7 @@ def open_folder(
 def _shell(
     folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, log: Logger
 ) -> Shell:
-    me = store.query(lambda view: view.get(NODE, SELF))
+    me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0))
     node = _node(settings, store, vault, world, clock.now())
     return Shell(
@@ -126,9 +126,9 @@ def _shell(
 
 def _unmark(shell: Shell) -> None:
     """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
-    me = shell.store.query(lambda view: view.get(NODE, SELF))
+    me = shell.store.ask_now(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(shell.folder.sidecar, shell.store.query(lambda view: standing(view, previous)))
+    write_sidecar(shell.folder.sidecar, shell.store.ask_now(lambda view: standing(view, previous)))
 
 
 async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
@@ -166,7 +166,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:
-    stored = store.query(documents)
+    stored = store.ask_now(documents)
     if not stored:
         raise ConfigError(
             "NOT_FOUND",
@@ -195,7 +195,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
         ),
         trust,
     )
-    return with_acts(node, store.query(counting))
+    return with_acts(node, store.ask_now(counting))
 
 
 def _write_public(folder: Folder, vault: FileVault) -> None:

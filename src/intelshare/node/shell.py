@@ -97,7 +97,7 @@ class Shell:
         """
         role = self._roles.get(user)
         if role is None:
-            role = self.store.query(lambda view: need_user(view, user)).role
+            role = self.store.ask_now(lambda view: need_user(view, user)).role
             self._roles[user] = role
         return role
 

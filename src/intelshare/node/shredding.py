@@ -35,7 +35,7 @@ class Shredder:
             await self._wake.wait()
             self._wake.clear()
             try:
-                while bulletins := self._shell.store.query(marked):
+                while bulletins := self._shell.store.ask_now(marked):
                     await self._finish(bulletins)
             except StoreError as error:
                 self._shell.noticed(error)

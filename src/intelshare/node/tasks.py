@@ -20,18 +20,18 @@ def tasks(shell: Shell, _: Links) -> Mapping[str, Answer]:
 
     async def requests_(caller: UserCaller, _: pb.RequestsRequest) -> pb.RequestsResponse:
         now = shell.now()
-        lines = shell.store.query(lambda view: requests(shell.node, view, caller.user, now))
+        lines = shell.store.ask_now(lambda view: requests(shell.node, view, caller.user, now))
         return pb.RequestsResponse(entries=[_request(line, now) for line in lines])
 
     async def obligations(caller: UserCaller, asked: pb.ObligationsRequest) -> pb.ObligationsResponse:
         now = shell.now()
-        lines = shell.store.query(lambda view: duties(shell.node, view, caller.user, asked.all, now))
+        lines = shell.store.ask_now(lambda view: duties(shell.node, view, caller.user, asked.all, now))
         return pb.ObligationsResponse(entries=[_duty(line, now) for line in lines])
 
     async def meet(caller: UserCaller, said: pb.MeetRequest) -> pb.ObligationEntry:
         done = await shell.step(meet_duty, Meeting(caller.user, said.id, said.obligation))
         now, row = shell.now(), done.value
-        lines = shell.store.query(lambda view: duties(shell.node, view, caller.user, True, now))
+        lines = shell.store.ask_now(lambda view: duties(shell.node, view, caller.user, True, now))
         return next(_duty(line, now) for line in lines if line.row == row)
 
     return {"Requests": requests_, "Obligations": obligations, "Meet": meet}

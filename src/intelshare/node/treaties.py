@@ -50,7 +50,7 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def list_acts(_: UserCaller, request: pb.ListActsRequest) -> pb.ListActsResponse:
         member = (MemberCode(request.member),) if request.member else ()
-        rows = shell.store.query(lambda view: act.acts(view, *member))
+        rows = shell.store.ask_now(lambda view: act.acts(view, *member))
         missing = [
             pb.MissingAct(member=of, n=n)
             for of in sorted({row.member for row in rows})
@@ -62,7 +62,7 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def preview(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
         acting, now = _acting(shell, caller, request), shell.now()
-        acted, after = shell.store.query(lambda view: act.effect_of_act(shell.node, view, acting, now))
+        acted, after = shell.store.ask_now(lambda view: act.effect_of_act(shell.node, view, acting, now))
         return await asyncio.to_thread(_answer, shell, acted.act, after)
 
     async def act_(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
@@ -79,7 +79,8 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
         wanted = _wanted(caller, request)
         after = _place(shell, caller, request.after)
         page = await asyncio.to_thread(
-            shell.store.query, lambda view: backfill.find_offers(shell.node, view, wanted, after, shell.now())
+            shell.store.ask_now,
+            lambda view: backfill.find_offers(shell.node, view, wanted, after, shell.now()),
         )
         return pb.BackfillResponse(
             entries=[_offer(shell, offer) for offer in page.offers], after=_packed(shell, caller, page.after)
@@ -265,7 +266,7 @@ def _offer(shell: Shell, offer: Offer) -> pb.BackfillEntry:
         md=row.md,
         created_at=row.created,
         banner=banner_of(node, offer.written.labels, node.member, shell.now()),
-        title=shell.store.query(lambda view: title_of(node, view, offer.written)),
+        title=shell.store.ask_now(lambda view: title_of(node, view, offer.written)),
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,

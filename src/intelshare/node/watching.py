@@ -40,7 +40,7 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             open_watches[caller.user] -= 1
 
     async def _follow(caller: UserCaller, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-        query, loop = shell.store.query, asyncio.get_running_loop()
+        query, loop = shell.store.ask_now, asyncio.get_running_loop()
 
         def told(at: Cursor) -> str:
             return cursor_text(shell.node, caller.user, at, shell.random)
@@ -86,7 +86,7 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             before = place_of(open_place(shell.node, caller.user, "search", request.before.md))
         query = Query(caller.user, words_of(request.query), where, before)
         page = await asyncio.to_thread(
-            shell.store.query, lambda view: search(shell.node, view, query, shell.now())
+            shell.store.ask_now, lambda view: search(shell.node, view, query, shell.now())
         )
         following = pb.SearchPlace()
         if page.before is not None:

@@ -84,7 +84,7 @@ class Database:
     def ask(self, question: Callable[[Reading], A]) -> A:
         """Answer from what is committed, in any thread."""
         with self._showing:
-            connection = self._readers.pop() if self._readers else connect(self._path, writes=False, vfs=self._vfs)
+            connection = self._readers.pop() if self._readers else self._connect()
             connection.execute("BEGIN")
             connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
             number = id(connection)
@@ -96,6 +96,9 @@ class Database:
             del self._seen[number]
             connection.execute("ROLLBACK")
             self._readers.append(connection)
+
+    def _connect(self) -> apsw.Connection:
+        return connect(self._path, writes=False, vfs=self._vfs)
 
     @property
     def waiting(self) -> int:
