@@ -49,6 +49,17 @@ class Body:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is written once."""
+
+    name: str
+    part: int
+    due: Instant
+    body: bytes
+
+
+NOTE = Table("note", Note, ("name", "part"), {"due": ("due",)}, lasting=True)
 THING = Table(
     "thing",
     Thing,
@@ -59,8 +70,8 @@ THING = Table(
 TALLY = Table("tally", Tally, ("name",))
 SECRET = Table("secret", Secret, ("name", "part"), erasable=True)
 BODY = Table("body", Body, ("name", "part"), bulk=True)
-TABLES = (THING, TALLY, SECRET, BODY)
-OF = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: BODY}
+TABLES = (THING, TALLY, SECRET, BODY, NOTE)
+OF = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: BODY, Note: NOTE}
 """The table of a row."""
 
 SCHEMA = first_schema(TABLES)

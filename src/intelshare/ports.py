@@ -72,6 +72,9 @@ class Table(Generic[R]):
     key_of: Callable[[R], tuple[Scalar, ...]] = field(init=False, repr=False, compare=False)
     """The key of a row."""
 
+    lasting: bool = False
+    """Rows are written once, and seldom replaced or deleted: the engine may keep what was, sealed."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "key_of", _tuple_of(self.key))
         if self.indexes and (self.erasable or self.bulk):

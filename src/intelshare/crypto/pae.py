@@ -55,7 +55,7 @@ class Domain(Enum):
     BUNDLE = b"bundle"
     REST = b"rest"
     LOG_ENTRY = b"log-entry"
-    JOURNAL = b"journal"
+    REST_GROUP = b"rest-group"
 
 
 def pae(domain: Domain, *parts: bytes) -> bytes:

@@ -16,8 +16,8 @@ WRITER_CACHE: Final = 16 << 10
 READER_CACHE: Final = 4 << 10
 """KiB of pages that a connection keeps in memory."""
 
-CHECKPOINT_PAGES: Final = 4000
-"""Pages of the WAL (16 MiB) after which they are copied into the database."""
+CHECKPOINT_PAGES: Final = 4096
+"""Pages of the WAL (32 MiB) after which they are copied into the database."""
 
 _DURABLE: Final = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 2, "wal_autocheckpoint": 0}
 """Without these an answer would not survive loss of power, or an erased secret would stay in its page.

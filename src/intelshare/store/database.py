@@ -1,6 +1,6 @@
 """The rows of one database file: memory over tables, a journal for what only memory has, one writer.
 
-A commit writes one sealed group of the journal and the rows of direct tables, and only then shows them. A
+A commit writes one sealed group of the journal and the rows that have places of their own, then shows them. A
 flush moves rows from memory into their tables (``flush``). All methods but ``ask`` and ``waiting`` belong to
 one thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
 
@@ -21,11 +21,13 @@ import apsw
 
 from intelshare.ports import Table
 from intelshare.store import journal
+from intelshare.store.chunks import Chunks
 from intelshare.store.connection import Checkpoints, connect
 from intelshare.store.flush import Flush
 from intelshare.store.layout import Key
-from intelshare.store.memory_table import Held, Layer, MemoryTable
-from intelshare.store.row_tables import RowTable
+from intelshare.store.memory_table import Layer, MemoryTable
+from intelshare.store.memory_table import held as placed
+from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.views import Reading, Writing
 
 A = TypeVar("A")
@@ -61,7 +63,12 @@ class Database:
     def _begin(self) -> None:
         self._epoch = journal.raise_epoch(self._writer)
         self._filled = {name for name, sql in self._tables.items() if self._one(sql.any)}
-        self._next = {name: self._one(sql.last_at) + 1 for name, sql in self._tables.items() if sql.direct}
+        self._next = {
+            name: self._one(sql.last_place) + 1
+            for name, sql in self._tables.items()
+            if sql.kept is Kept.APART
+        }
+        self._chunks = Chunks(self._key, self._one("SELECT ifnull(max(id), 0) FROM chunk"))
         layer = self._layer()
         self._last = journal.replay(self._writer, self._key, self._tables, layer)
         self._fresh = [layer]
@@ -73,11 +80,7 @@ class Database:
         return int(str(found))
 
     def _layer(self) -> Layer:
-        return Layer(self._memory)
-
-    def _memory(self, table: Table[Any]) -> MemoryTable:
-        layout = self._tables[table.name].layout
-        return MemoryTable(layout, lambda held: held.row if held.row is not None else layout.row(held.record))
+        return Layer(lambda table: MemoryTable(self._tables[table.name].layout))
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ class Database:
             connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
             number = id(connection)
             self._seen[number] = self._layers
-            reading = Reading(connection, self._tables, self._layers, self._filled)
+            reading = self._view(connection)
         try:
             return question(reading)
         finally:
@@ -111,8 +114,8 @@ class Database:
         """What ``fill`` takes into the view, in one durable transaction. Raises StoreError DATA_LOCKED."""
         group = self._layer()
         with self._transaction():
-            fill(Writing(self._writer, self._tables, self._layers, self._filled, group))
-            overwrites = self._write_direct(group)
+            fill(Writing(self._writer, self._tables, self._chunks, self._layers, self._filled, group))
+            overwrites = self._place(group)
             size = 0
             if group.tables:
                 size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
@@ -152,29 +155,45 @@ class Database:
                     self._writer.execute("ROLLBACK")
             raise
 
-    def _write_direct(self, group: Layer) -> bool:
-        """Write rows of direct tables into their places; whether any that was committed changed."""
-        below = Writing(self._writer, self._tables, self._layers, self._filled, self._layer())
+    def _place(self, group: Layer) -> bool:
+        """Write the rows that have places of their own; whether any that was committed changed."""
+        lasting = [
+            (memory, key, held)
+            for name, memory in group.tables.items()
+            if self._tables[name].kept is Kept.CHUNK
+            for key, held in memory.rows.items()
+            if held is not None
+        ]
+        rows = [(memory.layout.table.name, held.record) for memory, _, held in lasting]
+        for (memory, key, held), place in zip(lasting, self._chunks.write(self._writer, rows), strict=True):
+            memory.rows[key] = placed((held.row, b"", place))
+        apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
+        return sum(self._place_apart(self._tables[name], group.tables[name]) for name in apart) > 0
+
+    def _place_apart(self, sql: RowTable, memory: MemoryTable) -> bool:
+        below = self._view(self._writer)
+        name = sql.layout.table.name
+        fresh = []
         overwrites = False
-        for name, memory in group.tables.items():
-            sql = self._tables[name]
-            if not sql.direct:
+        for key, held in memory.rows.items():
+            place = below.place_of(sql, key)
+            overwrites = overwrites or place > 0
+            if held is None:
+                self._writer.execute(sql.delete_at, (place,))
                 continue
-            for key, held in memory.rows.items():
-                place = below.place_of(sql.layout.table, key)
-                overwrites = overwrites or place > 0
-                if held is None:
-                    self._writer.execute(sql.delete_at, (place,))
-                    continue
-                record = sql.layout.digested(held.record)
-                if place:
-                    self._writer.execute(sql.replace_at, (record, place))
-                else:
-                    place = self._next[name]
-                    self._next[name] += 1
-                    self._writer.execute(sql.insert_at, (place, record))
-                memory.rows[key] = Held(held.row, b"", place)
+            record = sql.layout.digested(held.record)
+            if place:  # in its place: else a copy of what was could stay behind
+                self._writer.execute(sql.replace_at, (record, place))
+            else:
+                place = self._next[name]
+                self._next[name] += 1
+                fresh.append((place, record))
+            memory.rows[key] = placed((held.row, b"", place))
+        self._writer.executemany(sql.insert_at, fresh)
         return overwrites
+
+    def _view(self, connection: apsw.Connection) -> Reading:
+        return Reading(connection, self._tables, self._chunks, self._layers, self._filled)
 
     def _may_be_below(self, name: str, key: Key) -> bool:
         """Whether anything under the newest layer can hold this row."""
@@ -212,7 +231,7 @@ class Database:
                 layer.absorb(older, lambda _, __: True)
         self._fresh = [self._layer()]
         self._layers = (self._fresh[0], layer)
-        self._flush = Flush(layer, self._tables, self._last)
+        self._flush = Flush(layer, self._tables, self._last, self._view(self._writer).row)
 
     def flush_slice(self) -> None:
         """Move some rows. After an error nothing has changed, and the same can be tried again."""

@@ -7,18 +7,22 @@ does not matter when the process ends, nor who reads in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import apsw
 
 from intelshare.store.journal import forget
-from intelshare.store.memory_table import Held, Layer, MemoryTable
-from intelshare.store.row_tables import RowTable
+from intelshare.store.layout import Key
+from intelshare.store.memory_table import Held, Layer
+from intelshare.store.row_tables import Kept, RowTable
 
 SLICE: Final = 1024
 """Rows of one slice: some 10 ms, for which an urgent step may have to wait."""
+
+
+RowOf = Callable[[RowTable, Key, Held], Any]
 
 
 class _Batch(NamedTuple):
@@ -29,11 +33,11 @@ class _Batch(NamedTuple):
 class Flush:
     """One layer on its way to the disk. Each slice can be tried again: it says the same."""
 
-    def __init__(self, layer: Layer, tables: Mapping[str, RowTable], upto: int) -> None:
-        """``upto``: the last group of the journal that the layer holds."""
+    def __init__(self, layer: Layer, tables: Mapping[str, RowTable], upto: int, row: RowOf) -> None:
+        """``upto``: the last group of the journal that the layer holds; ``row`` gives a row of the layer."""
         self.layer = layer
         self.upto = upto
-        self._batches = _batches(layer, tables)
+        self._batches = _batches(layer, tables, row)
         self._next: _Batch | None = next(self._batches, None)
 
     def write(self, connection: apsw.Connection) -> bool:
@@ -51,23 +55,19 @@ class Flush:
         return count
 
 
-def _batches(layer: Layer, tables: Mapping[str, RowTable]) -> Iterator[_Batch]:
+def _batches(layer: Layer, tables: Mapping[str, RowTable], row: RowOf) -> Iterator[_Batch]:
     for name, memory in layer.tables.items():
         sql = tables[name]
         put = sorted((key, held) for key, held in memory.rows.items() if held is not None)
-        yield from _cut(sql.put, (_columns(sql, key, held) for key, held in put))
-        yield from _cut(sql.delete, _gone(memory))
+        yield from _cut(sql.put, _rows(sql, put, row))
+        yield from _cut(sql.delete, iter(sorted(memory.gone())))
 
 
-def _columns(sql: RowTable, key: tuple[Any, ...], held: Held) -> tuple[Any, ...]:
-    if sql.direct:
-        return (*key, held.place)
-    row = held.row if held.row is not None else sql.layout.row(held.record)
-    return (*sql.values(row), sql.layout.digested(held.record))
-
-
-def _gone(memory: MemoryTable) -> Iterator[tuple[Any, ...]]:
-    return iter(sorted(key for key, held in memory.rows.items() if held is None))
+def _rows(sql: RowTable, put: list[tuple[Key, Held]], row: RowOf) -> Iterator[tuple[Any, ...]]:
+    if sql.key_alone and sql.kept is not Kept.IN_TABLE:
+        return ((*key, held.place) for key, held in put)
+    digested, values = sql.layout.digested, sql.values
+    return ((*values(row(sql, key, held)), held.place or digested(held.record)) for key, held in put)
 
 
 def _cut(sql: str, rows: Iterator[tuple[Any, ...]]) -> Iterator[_Batch]:

@@ -4,7 +4,7 @@
              epoch of the process that wrote it
              sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
 
-Of a direct table (row_tables) it has keys and places, never a row: what is erased is in no group. A group is
+Of rows that have a place of their own it has keys and places: no secret is in a group. A group is
 deleted once all of it stands in the tables; ``flushed`` is the last one of those. A group that its tag does
 not authenticate is never applied.
 """
@@ -22,7 +22,7 @@ from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import Key
 from intelshare.store.memory_table import Held, Layer
-from intelshare.store.row_tables import RowTable
+from intelshare.store.row_tables import Kept, RowTable
 
 SCHEMA: Final = """\
 CREATE TABLE "journal" (
@@ -41,6 +41,8 @@ INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
 RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
 
 _Group = list[tuple[str, list[Any], list[tuple[Any, ...]]]]
+
+_WHAT: Final = b"journal"
 
 _ALL: Final = "SELECT id, epoch, sealed FROM journal ORDER BY id"
 
@@ -73,7 +75,7 @@ def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, grou
     for name, memory in group.tables.items():
         gone = [one for one, held in memory.rows.items() if held is None]
         content.append((name, [_put(one, held) for one, held in memory.rows.items() if held], gone))
-    sealed = seal_group(key, os.urandom(32), _encode(content), place=place, epoch=epoch)
+    sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
     connection.execute("INSERT INTO journal VALUES (?, ?, ?)", (place, epoch, sealed))
     return len(sealed)
 
@@ -133,7 +135,7 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
 
 def _opened(key: bytes, place: int, epoch: int, sealed: bytes) -> _Group:
     try:
-        return _decode(open_group(key, sealed, place=place, epoch=epoch))
+        return _decode(open_group(key, sealed, what=_WHAT, place=place, epoch=epoch))
     except (CryptoError, msgspec.MsgspecError):
         raise corrupt(place, "it is not as it was written") from None
 
@@ -165,6 +167,6 @@ def _put(key: Key, held: Held) -> Any:
 
 
 def _held(sql: RowTable, put: Any) -> tuple[Key, Held]:
-    if sql.direct:
+    if sql.kept is not Kept.IN_TABLE:
         return tuple(put[:-1]), Held(None, b"", put[-1])
     return sql.layout.key_of_record(put), Held(None, put)

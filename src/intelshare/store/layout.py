@@ -43,7 +43,18 @@ def stored(value: Scalar) -> Scalar:
 class Layout:
     """One table, compiled. A store does it once per table."""
 
-    __slots__ = ("_decode", "_key", "_make", "_prefix", "_values", "_wide", "kinds", "stored_key", "table")
+    __slots__ = (
+        "_decode",
+        "_key",
+        "_make",
+        "_narrow",
+        "_prefix",
+        "_values",
+        "_wide",
+        "kinds",
+        "stored_key",
+        "table",
+    )
 
     def __init__(self, table: Table[Any]) -> None:
         """Raises TypeError for a field that is not an integer, text or bytes."""
@@ -56,8 +67,9 @@ class Layout:
         typed = tuple(self._typed(name) for name in names)
         self._decode = msgspec.msgpack.Decoder(tuple[typed]).decode  # type: ignore[valid-type]
         self._key = picker([names.index(name) for name in table.key])
+        self._narrow = self._wide.isdisjoint(table.key)
         self._make = table.row
-        self._prefix = hashlib.sha256(table.name.encode() + b"\0")
+        self._prefix = table.name.encode() + b"\0"
         self.stored_key = self.stored_fields(table.key)
         """The key fields of a row, as they are stored."""
 
@@ -73,18 +85,20 @@ class Layout:
             return get
         return lambda row: tuple(map(stored, get(row)))
 
-    def record(self, row: Any) -> bytes:
-        """The row as a record without its digest.
+    def record(self, row: Any) -> tuple[Key, bytes]:
+        """The key of a row, as it is stored, and the row as a record without its digest.
 
         Raises TypeError for a row that cannot be stored: a field of another type than the table's, an integer
         out of range (an instant before 1970 is: it would come back as another).
         """
         try:
-            record = _encode(self._values(row))
+            values = self._values(row)
+            record = _encode(values)
             self._decode(record)
         except _UNSTORABLE as error:
             raise TypeError(f"a row of {self.table.name} cannot be stored: {error}") from None
-        return record
+        key = self._key(values)
+        return (key if self._narrow else tuple(map(stored, key))), record
 
     def row(self, record: bytes) -> Any:
         """The row of a record without digest, which something else has authenticated."""
@@ -105,13 +119,22 @@ class Layout:
         """
         if not isinstance(found, bytes) or self._digest(found[DIGEST_LENGTH:]) != found[:DIGEST_LENGTH]:
             raise self.corrupt(key)
+        return self._at(found[DIGEST_LENGTH:], key)
+
+    def _at(self, record: bytes, key: Sequence[Any]) -> Any:
         try:
-            row = self.row(found[DIGEST_LENGTH:])
+            row = self.row(record)
         except _UNSTORABLE:
             raise self.corrupt(key) from None
         if self.stored_key(row) != tuple(key):
             raise self.corrupt(key)
         return row
+
+    def named(self, found: tuple[str, bytes] | None, key: Sequence[Any]) -> Any:
+        """The row of a record that stands beside its table's name; as ``checked``."""
+        if found is None or found[0] != self.table.name:
+            raise self.corrupt(key)
+        return self._at(found[1], key)
 
     def check_key(self, key: Sequence[Scalar]) -> Key:
         """A whole key as it is stored. Raises TypeError if it is none of this table."""
@@ -139,9 +162,7 @@ class Layout:
         )
 
     def _digest(self, record: bytes) -> bytes:
-        digest = self._prefix.copy()
-        digest.update(record)
-        return digest.digest()[:DIGEST_LENGTH]
+        return hashlib.sha256(self._prefix + record).digest()[:DIGEST_LENGTH]
 
     def _typed(self, name: str) -> Any:
         kind = self.kinds[name]

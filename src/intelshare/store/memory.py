@@ -131,8 +131,8 @@ class MemoryStore:
         for write in plan.writes:
             rows = self._rows(write.table)
             if isinstance(write, Put):
-                rows.layout.record(write.row)
-                writes.append((rows, rows.layout.stored_key(write.row), write.row))
+                key, _ = rows.layout.record(write.row)
+                writes.append((rows, key, write.row))
             elif isinstance(write, Delete):
                 writes.append((rows, rows.layout.check_delete(write.key), None))
         for rows, key, row in writes:

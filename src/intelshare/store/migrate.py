@@ -14,10 +14,13 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
-from intelshare.store import journal
+from intelshare.store import chunks, journal
 from intelshare.store.connection import is_full
 from intelshare.store.journal import RESTORE
 from intelshare.store.row_tables import schema
+
+PAGE: Final = 8192
+"""Bytes of a page: three bodies of a short portion fit, where half of one of 4,096 stays empty."""
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -79,6 +82,8 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
         )
     if version == len(steps):
         return
+    if not version:
+        connection.pragma("page_size", PAGE)
     if version:
         _copy(connection, path.with_suffix(f".before-{len(steps)}"))
     sql = "\n".join(steps[version:])
@@ -115,7 +120,7 @@ def _sync(path: Path, flags: int) -> None:
 
 def first_schema(tables: Sequence[Table[Any]]) -> str:
     """The SQL that makes these tables and what every store has besides: a whole version 1."""
-    return journal.SCHEMA + schema(tables)
+    return journal.SCHEMA + chunks.SCHEMA + schema(tables)
 
 
 def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:

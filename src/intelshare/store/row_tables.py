@@ -1,17 +1,20 @@
 """The tables of one kind of row in SQLite, and their SQL: written once per shape of question.
 
-A row stands as one record behind its digest, beside the fields by which it is found. What is small and comes
-in bulk from memory has the record in the same table. What is erasable or bulk stands in a table of its own
-under a number that only grows, so that it is written once and in sequence and its neighbours never move; a
-second table leads from the key to that number.
+Each kind has one table led by the key, with the fields by which rows are found and either the record itself
+or the place where it stands. A place is a number that only grows, so that what stands there is written once
+and in sequence, and its neighbours never move. ``_record`` and ``_place`` are names of no field.
 
-    NAME     id, the fields of key and indexes, record     or, of a direct table: id, record
-    NAME_at  the fields of the key, id                     of a direct table alone
+    kept      tables
+    IN_TABLE  NAME     key and index fields, record behind its digest    rows that change
+    CHUNK     NAME     key and index fields, place in a chunk            rows written once (``chunks``)
+    APART     NAME_at  key, place                                        erasable and bulk rows
+              NAME     place, record behind its digest
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any, Final
 
 from intelshare.ports import Table
@@ -20,37 +23,45 @@ from intelshare.store.layout import Key, Layout, picker
 _TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
 
 
+class Kept(Enum):
+    """Where the records of a table stand."""
+
+    IN_TABLE = 0
+    CHUNK = 1
+    APART = 2
+
+
 class RowTable:
     """What a table is asked; names come from the program, values are always bound."""
 
     def __init__(self, table: Table[Any]) -> None:
         self.layout = Layout(table)
-        self.direct = table.erasable or table.bulk
-        """Rows go into their place with the commit, and not through the journal."""
-        name = f"{table.name}_at" if self.direct else table.name
-        what = "id" if self.direct else "record"
+        apart = table.erasable or table.bulk
+        self.kept = Kept.APART if apart else Kept.CHUNK if table.lasting else Kept.IN_TABLE
         indexed = [field for fields in table.indexes.values() for field in fields]
-        self.columns = table.key if self.direct else tuple(dict.fromkeys((*table.key, *indexed)))
+        self.columns = tuple(dict.fromkeys((*table.key, *indexed)))
         """The fields of a row that have columns."""
         self.values = self.layout.stored_fields(self.columns)
-        self._from = f'FROM "{name}"'
-        self._what = what
+        self.key_alone = self.columns == table.key
+        """The columns are the key."""
+        self._name = f"{table.name}_at" if apart else table.name
+        self._what = "_record" if self.kept is Kept.IN_TABLE else "_place"
+        self._from = f'FROM "{self._name}"'
         where = _where(table.key, (), "")
-        self.get = f"SELECT {what} {self._from}{where}"
-        # A replaced row keeps its place.
-        fresh = [what, *(column for column in self.columns if column not in table.key)]
+        self.get = f"SELECT {self._what} {self._from}{where}"
+        fresh = [self._what, *(column for column in self.columns if column not in table.key)]
         self.put = (
-            f'INSERT INTO "{name}" ({_listed((*self.columns, what))}) '  # noqa: S608
+            f'INSERT INTO "{self._name}" ({_listed((*self.columns, self._what))}) '  # noqa: S608
             f"VALUES ({_marks(len(self.columns) + 1)}) ON CONFLICT ({_listed(table.key)}) "
             f"DO UPDATE SET {_renewed(fresh)}"
         )
         self.delete = f"DELETE {self._from}{where}"
-        self.read_at = f'SELECT record FROM "{table.name}" WHERE id = ?'  # noqa: S608
-        self.insert_at = f'INSERT INTO "{table.name}" (id, record) VALUES (?, ?)'  # noqa: S608
-        self.replace_at = f'UPDATE "{table.name}" SET record = ? WHERE id = ?'  # noqa: S608
-        self.delete_at = f'DELETE FROM "{table.name}" WHERE id = ?'  # noqa: S608
-        self.last_at = f'SELECT ifnull(max(id), 0) FROM "{table.name}"'  # noqa: S608
         self.any = f"SELECT EXISTS (SELECT 1 {self._from})"
+        self.last_place = f'SELECT ifnull(max(_place), 0) FROM "{table.name}"'  # noqa: S608
+        self.read_at = f'SELECT _record FROM "{table.name}" WHERE _place = ?'  # noqa: S608
+        self.insert_at = f'INSERT INTO "{table.name}" (_place, _record) VALUES (?, ?)'  # noqa: S608
+        self.replace_at = f'UPDATE "{table.name}" SET _record = ? WHERE _place = ?'  # noqa: S608
+        self.delete_at = f'DELETE FROM "{table.name}" WHERE _place = ?'  # noqa: S608
         orders = {index: self.layout.order(index) for index in ("key", *table.indexes)}
         self._key_in = {
             index: picker([order.index(name) for name in table.key]) for index, order in orders.items()
@@ -90,20 +101,11 @@ class RowTable:
         return sql
 
     def scrub(self, after: int) -> str:
-        """All columns and the record of rows, in the order of their keys, after a whole key; then a limit."""
-        name, key = self.layout.table.name, self.layout.table.key
-        source = self._from
-        if self.direct:
-            source = f'FROM "{name}_at" LEFT JOIN "{name}" USING (id)'
+        """All columns of rows and their record or place, in the order of their keys, after a whole key."""
+        key = self.layout.table.key
         where = _where((), key[:after], "")
-        return f"SELECT {_listed((*self.columns, 'record'))} {source}{where} ORDER BY {_listed(key)} LIMIT ?"
-
-    def check(self, found: Sequence[Any]) -> None:
-        """Raises StoreError RECORD_CORRUPT for a row of ``scrub`` that is not as it was written."""
-        *columns, record = found
-        key = columns[: len(self.layout.table.key)]
-        if self.values(self.layout.checked(record, key)) != tuple(columns):
-            raise self.layout.corrupt(key)
+        columns = _listed((*self.columns, self._what))
+        return f"SELECT {columns} {self._from}{where} ORDER BY {_listed(key)} LIMIT ?"
 
     def _where(self, index: str, equal: tuple[str, ...], beyond: tuple[str, ...]) -> str:
         return _where(equal, beyond, self.layout.table.only.get(index, ""))
@@ -112,17 +114,12 @@ class RowTable:
         """The statements that make its tables and indexes."""
         table = self.layout.table
         typed = [f'"{name}" {_TYPES[self.layout.kinds[name]]} NOT NULL' for name in self.columns]
-        if self.direct:
-            columns = ("id INTEGER PRIMARY KEY", "record BLOB NOT NULL")
-            leads = (*typed, "id INTEGER NOT NULL", f"PRIMARY KEY ({_listed(table.key)})")
-            return [
-                _created(table.name, columns, "STRICT"),
-                _created(f"{table.name}_at", leads, "STRICT, WITHOUT ROWID"),
-            ]
-        unique = f"UNIQUE ({_listed(table.key)})"
+        what = "_record BLOB NOT NULL" if self.kept is Kept.IN_TABLE else "_place INTEGER NOT NULL"
         made = [
-            _created(table.name, ("id INTEGER PRIMARY KEY", *typed, "record BLOB NOT NULL", unique), "STRICT")
+            _created(self._name, (*typed, what, f"PRIMARY KEY ({_listed(table.key)})"), ", WITHOUT ROWID")
         ]
+        if self.kept is Kept.APART:
+            made.append(_created(table.name, ("_place INTEGER PRIMARY KEY", "_record BLOB NOT NULL"), ""))
         for name in table.indexes:
             flag = table.only.get(name)
             where = f' WHERE "{flag}" = 1' if flag else ""
@@ -138,7 +135,7 @@ def schema(tables: Sequence[Table[Any]]) -> str:
 
 def _created(name: str, columns: Sequence[str], options: str) -> str:
     listed = ",\n    ".join(columns)
-    return f'CREATE TABLE "{name}" (\n    {listed}\n) {options}'
+    return f'CREATE TABLE "{name}" (\n    {listed}\n) STRICT{options}'
 
 
 def _renewed(names: Sequence[str]) -> str:

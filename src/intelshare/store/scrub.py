@@ -14,9 +14,10 @@ import apsw
 from intelshare.errors import StoreError
 from intelshare.ports import Table
 from intelshare.store import journal
+from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
-from intelshare.store.row_tables import RowTable
-from intelshare.store.views import DAMAGE
+from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.views import DAMAGE, Reading
 
 ROWS: Final = 500
 """Rows read at a time, so that the WAL is never held for long."""
@@ -25,7 +26,7 @@ ROWS: Final = 500
 def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
     """A RECORD_CORRUPT for each row or group that is not as it was written, then for each damaged page.
 
-    Without the storage ``key`` groups of the journal cannot be opened, and only their numbers are checked.
+    Without the storage ``key`` groups and chunks cannot be opened, and of them only the pages are checked.
     Raises StoreError RECORD_CORRUPT for what is no database.
     """
     try:
@@ -37,7 +38,7 @@ def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) ->
     try:
         connection.set_busy_timeout(BUSY)
         for table in tables:
-            yield from _table(connection, RowTable(table))
+            yield from _table(connection, RowTable(table), key)
         yield from journal.examine(connection, key)
         for said in _integrity(connection):
             yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=journal.RESTORE)
@@ -45,7 +46,10 @@ def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) ->
         connection.close()
 
 
-def _table(connection: apsw.Connection, sql: RowTable) -> Iterator[StoreError]:
+def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Iterator[StoreError]:
+    if key is None and sql.kept is Kept.CHUNK:
+        return
+    view = Reading(connection, {}, Chunks(key or b"", 0), (), ())
     after: tuple[Any, ...] = ()
     while True:
         try:
@@ -53,9 +57,9 @@ def _table(connection: apsw.Connection, sql: RowTable) -> Iterator[StoreError]:
         except DAMAGE:
             yield sql.layout.corrupt(after)
             return
-        for row in rows:
+        for *columns, found in rows:
             try:
-                sql.check(row)
+                view.check(sql, columns, found)
             except StoreError as error:
                 yield error
         if len(rows) < ROWS:

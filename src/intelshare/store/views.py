@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from itertools import islice, repeat
 from operator import contains, itemgetter
@@ -11,9 +12,10 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from intelshare.ports import Delete, Plan, Put, Scalar, Table
+from intelshare.store.chunks import Chunks
 from intelshare.store.layout import Key, stored
-from intelshare.store.memory_table import Held, Layer, MemoryTable
-from intelshare.store.row_tables import RowTable
+from intelshare.store.memory_table import Held, Layer, MemoryTable, held
+from intelshare.store.row_tables import Kept, RowTable
 
 R = TypeVar("R")
 
@@ -33,14 +35,26 @@ class Reading:
         self,
         connection: apsw.Connection,
         tables: Mapping[str, RowTable],
+        chunks: Chunks,
         layers: Sequence[Layer],
         filled: Collection[str],
     ) -> None:
         """``tables`` by name; ``layers``, the newest first; ``filled``: tables that have rows in SQLite."""
+        self._connection = connection
         self._execute = connection.execute
+        self._chunks = chunks
         self._tables = tables
         self._layers = layers
         self._filled = filled
+
+    def place_of(self, sql: RowTable, key: Key) -> int:
+        """The place that leads to a row which has one of its own; 0 if there is none."""
+        for layer in self._layers:
+            memory = layer.tables.get(sql.layout.table.name)
+            if memory is not None and key in memory.rows:
+                held = memory.rows[key]
+                return held.place if held is not None else 0
+        return int(self._below(sql, key) or 0)
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
@@ -50,7 +64,7 @@ class Reading:
             memory = layer.tables.get(table.name)
             if memory is not None and place in memory.rows:
                 held = memory.rows[place]
-                return None if held is None else self._row(sql, place, held)
+                return None if held is None else self.row(sql, place, held)
         found = self._below(sql, place)
         return None if found is None else self._checked(sql, place, found)
 
@@ -64,10 +78,11 @@ class Reading:
         """See ports.View."""
         sql = self._tables[table.name]
         first, beyond = tuple(map(stored, prefix)), tuple(map(stored, after))
+        row = partial(self.row, sql)
         newer: list[MemoryTable] = []
         sources: list[Iterable[tuple[Key, Any]]] = []
         for memory in self._memories(table.name):
-            found = memory.find(index, first, beyond)
+            found = memory.find(index, first, beyond, row)
             if found:
                 sources.append(self._unshadowed(sql, index, found, tuple(newer)))
             newer.append(memory)
@@ -79,7 +94,7 @@ class Reading:
     def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
         key = sql.key_in(index)(entry)
         if isinstance(value, Held):
-            return self._row(sql, key, value)
+            return self.row(sql, key, value)
         row = self._checked(sql, key, value)
         if sql.entry_in(index)(row) != entry:
             raise sql.layout.corrupt(key)
@@ -89,10 +104,11 @@ class Reading:
         """See ports.View."""
         sql = self._tables[table.name]
         first = tuple(map(stored, prefix))
+        row = partial(self.row, sql)
         newer: list[MemoryTable] = []
         total = 0
         for memory in self._memories(table.name):
-            found = memory.find(index, first, ())
+            found = memory.find(index, first, (), row)
             total += sum(1 for _ in self._unshadowed(sql, index, found, tuple(newer)))
             newer.append(memory)
         if table.name not in self._filled:
@@ -140,12 +156,17 @@ class Reading:
             if not beyond:
                 return
 
-    def _row(self, sql: RowTable, place: Key, held: Held) -> Any:
+    def row(self, sql: RowTable, key: Key, held: Held) -> Any:
+        """The row of what memory holds for a key. Raises StoreError RECORD_CORRUPT."""
         if held.row is not None:
             return held.row
-        if sql.direct:
-            return self._checked(sql, place, held.place)
-        return sql.layout.row(held.record)
+        return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
+
+    def check(self, sql: RowTable, columns: Sequence[Any], found: Any) -> None:
+        """Raises StoreError RECORD_CORRUPT for a row of ``RowTable.scrub`` that is not as it was written."""
+        key = tuple(columns[: len(sql.layout.table.key)])
+        if sql.values(self._checked(sql, key, found)) != tuple(columns):
+            raise sql.layout.corrupt(key)
 
     def _below(self, sql: RowTable, place: Key) -> Any:
         """The record or id that SQLite has for a key; None if it has none."""
@@ -157,14 +178,17 @@ class Reading:
             raise sql.layout.corrupt(place) from None
         return found[0][0] if found else None
 
-    def _checked(self, sql: RowTable, place: Key, found: Any) -> Any:
-        if sql.direct:
-            try:
+    def _checked(self, sql: RowTable, key: Key, found: Any) -> Any:
+        """The row of a record at rest, or of the place that leads to it. Raises StoreError RECORD_CORRUPT."""
+        try:
+            if sql.kept is Kept.CHUNK:
+                return sql.layout.named(self._chunks.read(self._connection, found), key)
+            if sql.kept is Kept.APART:
                 rows = self._execute(sql.read_at, (found,)).fetchall()
-            except DAMAGE:
-                raise sql.layout.corrupt(place) from None
-            found = rows[0][0] if rows else None
-        return sql.layout.checked(found, place)
+                found = rows[0][0] if rows else None
+        except DAMAGE:
+            raise sql.layout.corrupt(key) from None
+        return sql.layout.checked(found, key)
 
 
 class Writing(Reading):
@@ -174,12 +198,13 @@ class Writing(Reading):
         self,
         connection: apsw.Connection,
         tables: Mapping[str, RowTable],
+        chunks: Chunks,
         layers: Sequence[Layer],
         filled: Collection[str],
         group: Layer,
     ) -> None:
         """``group``: an empty layer, which takes all that the steps write."""
-        super().__init__(connection, tables, (group, *layers), filled)
+        super().__init__(connection, tables, chunks, (group, *layers), filled)
         self._group = group
         self.writes = 0
         """How many were taken."""
@@ -190,22 +215,13 @@ class Writing(Reading):
         for write in plan.writes:
             layout = self._tables[write.table.name].layout
             if isinstance(write, Put):
-                record = layout.record(write.row)
-                taken.append((write.table, layout.stored_key(write.row), Held(write.row, record)))
+                key, record = layout.record(write.row)
+                taken.append((write.table, key, held((write.row, record, 0))))
             elif isinstance(write, Delete):
                 taken.append((write.table, layout.check_delete(write.key), None))
         group = self._group
-        for table, key, held in taken:
-            group.table(table).put(key, held)
-            if held is not None:
-                group.size += len(held.record)
+        for table, key, one in taken:
+            group.table(table).put(key, one)
+            if one is not None:
+                group.size += len(one.record)
         self.writes += len(taken)
-
-    def place_of(self, table: Table[Any], key: Key) -> int:
-        """Of a direct table: where the row stands that was committed under a key; 0 if there is none."""
-        for layer in self._layers[1:]:
-            memory = layer.tables.get(table.name)
-            if memory is not None and key in memory.rows:
-                held = memory.rows[key]
-                return held.place if held is not None else 0
-        return int(self._below(self._tables[table.name], key) or 0)

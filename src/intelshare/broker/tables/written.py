@@ -21,7 +21,7 @@ class SubmissionRow:
     """The first answer, to be given again byte for byte."""
 
 
-SUBMISSION = Table("submission", SubmissionRow, ("key",))
+SUBMISSION = Table("submission", SubmissionRow, ("key",), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class BulletinRow:
     """The portions' labels, categories and flags in reading order, so that they can be decided again."""
 
 
-BULLETIN = Table("bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)})
+BULLETIN = Table(
+    "bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)}, lasting=True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class RelatedRow:
     """The originator of ``of``: look-ups never cross members."""
 
 
-RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)})
+RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)}, lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class ReceiptRow:
     leaf: LeafId
 
 
-RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"))
+RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,44 +9,45 @@ CREATE TABLE "store_state" (
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
-CREATE TABLE "submission" (
+CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
-    "key" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("key")
+    sealed BLOB NOT NULL
 ) STRICT;
+CREATE TABLE "submission" (
+    "key" BLOB NOT NULL,
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("key")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "bulletin" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "newest" INTEGER NOT NULL,
     "bulletin" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("md")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "bulletin_newest" ON "bulletin" ("newest", "md");
 CREATE INDEX "bulletin_bulletin" ON "bulletin" ("bulletin", "md");
-CREATE TABLE "portion" (
-    id INTEGER PRIMARY KEY,
-    record BLOB NOT NULL
-) STRICT;
 CREATE TABLE "portion_at" (
     "md" BLOB NOT NULL,
     "slot" INTEGER NOT NULL,
-    id INTEGER NOT NULL,
+    _place INTEGER NOT NULL,
     PRIMARY KEY ("md", "slot")
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE "secret" (
-    id INTEGER PRIMARY KEY,
-    record BLOB NOT NULL
+CREATE TABLE "portion" (
+    _place INTEGER PRIMARY KEY,
+    _record BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "secret_at" (
     "md" BLOB NOT NULL,
     "slot" INTEGER NOT NULL,
-    id INTEGER NOT NULL,
+    _place INTEGER NOT NULL,
     PRIMARY KEY ("md", "slot")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "secret" (
+    _place INTEGER PRIMARY KEY,
+    _record BLOB NOT NULL
+) STRICT;
 CREATE TABLE "pair" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "recipient" TEXT NOT NULL,
     "ready" INTEGER NOT NULL,
@@ -56,79 +57,71 @@ CREATE TABLE "pair" (
     "due" INTEGER NOT NULL,
     "leaf" BLOB NOT NULL,
     "stage" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md", "recipient")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "recipient")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "pair_ready" ON "pair" ("recipient", "ready", "rank", "created", "md") WHERE "ready" = 1;
 CREATE INDEX "pair_due" ON "pair" ("open", "due", "md", "recipient") WHERE "open" = 1;
 CREATE INDEX "pair_leaf" ON "pair" ("leaf", "md", "recipient");
 CREATE INDEX "pair_stage" ON "pair" ("stage", "open", "created", "md", "recipient") WHERE "open" = 1;
 CREATE TABLE "statement" (
-    id INTEGER PRIMARY KEY,
     "leaf" BLOB NOT NULL,
     "peer" TEXT NOT NULL,
     "kind" INTEGER NOT NULL,
     "incarnation" INTEGER NOT NULL,
     "sequence" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("leaf")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("leaf")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "statement_number" ON "statement" ("peer", "kind", "incarnation", "sequence", "leaf");
 CREATE TABLE "pending" (
-    id INTEGER PRIMARY KEY,
     "leaf" BLOB NOT NULL,
     "peer" TEXT NOT NULL,
     "rank" INTEGER NOT NULL,
     "place" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("leaf", "peer")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("leaf", "peer")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "pending_peer" ON "pending" ("peer", "rank", "place", "leaf");
 CREATE TABLE "batch" (
-    id INTEGER PRIMARY KEY,
     "batch" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("batch")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("batch")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "batch_key" (
-    id INTEGER PRIMARY KEY,
     "batch" BLOB NOT NULL,
     "kem" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("batch", "kem")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("batch", "kem")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "outgoing" (
-    id INTEGER PRIMARY KEY,
     "incarnation" INTEGER NOT NULL,
     "recipient" TEXT NOT NULL,
     "newest" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("incarnation", "recipient")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("incarnation", "recipient")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "outgoing_newest" ON "outgoing" ("recipient", "newest", "incarnation");
 CREATE TABLE "incoming" (
-    id INTEGER PRIMARY KEY,
     "origin" TEXT NOT NULL,
     "incarnation" INTEGER NOT NULL,
     "member" TEXT NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("origin", "incarnation")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("origin", "incarnation")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "incoming_member" ON "incoming" ("member", "origin", "incarnation");
 CREATE TABLE "received" (
-    id INTEGER PRIMARY KEY,
     "member" TEXT NOT NULL,
     "leaf" BLOB NOT NULL,
     "origin" TEXT NOT NULL,
     "incarnation" INTEGER NOT NULL,
     "kind" INTEGER NOT NULL,
     "sequence" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("member", "leaf")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("member", "leaf")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "received_number" ON "received" ("origin", "incarnation", "kind", "sequence", "member", "leaf");
 CREATE TABLE "inbox" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "newest" INTEGER NOT NULL,
     "rank" INTEGER NOT NULL,
@@ -137,140 +130,125 @@ CREATE TABLE "inbox" (
     "bulletin" BLOB NOT NULL,
     "gone" INTEGER NOT NULL,
     "due" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "inbox_newest" ON "inbox" ("newest", "rank", "sequence", "md");
 CREATE INDEX "inbox_bulletin" ON "inbox" ("originator", "bulletin", "md");
 CREATE INDEX "inbox_id" ON "inbox" ("bulletin", "md");
 CREATE INDEX "inbox_due" ON "inbox" ("gone", "due", "md");
 CREATE TABLE "recalled" (
-    id INTEGER PRIMARY KEY,
     "member" TEXT NOT NULL,
     "md" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("member", "md")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("member", "md")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "related" (
-    id INTEGER PRIMARY KEY,
     "of" BLOB NOT NULL,
     "relation" INTEGER NOT NULL,
     "md" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("of", "relation", "md")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("of", "relation", "md")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "related_md" ON "related" ("md", "of", "relation");
 CREATE TABLE "receipt" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "member" TEXT NOT NULL,
     "leaf" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md", "member", "leaf")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("md", "member", "leaf")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "consent" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "recipient" TEXT NOT NULL,
     "member" TEXT NOT NULL,
     "newest" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md", "recipient", "member")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "recipient", "member")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "consent_newest" ON "consent" ("newest", "md", "recipient", "member");
 CREATE TABLE "request" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "member" TEXT NOT NULL,
     "own" INTEGER NOT NULL,
     "newest" INTEGER NOT NULL,
     "state" INTEGER NOT NULL,
     "due" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md", "member", "own")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "member", "own")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "request_newest" ON "request" ("newest", "md", "member", "own");
 CREATE INDEX "request_due" ON "request" ("own", "state", "due", "md", "member");
 CREATE TABLE "duty" (
-    id INTEGER PRIMARY KEY,
     "md" BLOB NOT NULL,
     "obligation" TEXT NOT NULL,
     "done" INTEGER NOT NULL,
     "due" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("md", "obligation")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "obligation")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "duty_due" ON "duty" ("done", "due", "md", "obligation");
 CREATE TABLE "reader" (
-    id INTEGER PRIMARY KEY,
     "user" TEXT NOT NULL,
     "md" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("user", "md")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("user", "md")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "log" (
-    id INTEGER PRIMARY KEY,
     "incarnation" INTEGER NOT NULL,
     "place" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("incarnation", "place")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("incarnation", "place")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "log_head" (
-    id INTEGER PRIMARY KEY,
     "incarnation" INTEGER NOT NULL,
     "began" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("incarnation")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("incarnation")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "log_head_began" ON "log_head" ("began", "incarnation");
 CREATE TABLE "act" (
-    id INTEGER PRIMARY KEY,
     "member" TEXT NOT NULL,
     "n" INTEGER NOT NULL,
     "leaf" BLOB NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("member", "n", "leaf")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("member", "n", "leaf")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "trust" (
-    id INTEGER PRIMARY KEY,
     "member" TEXT NOT NULL,
     "type" INTEGER NOT NULL,
     "version" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("member", "type", "version")
-) STRICT;
+    _place INTEGER NOT NULL,
+    PRIMARY KEY ("member", "type", "version")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "user" (
-    id INTEGER PRIMARY KEY,
     "user" TEXT NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("user")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("user")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "evidence" (
-    id INTEGER PRIMARY KEY,
     "evidence" BLOB NOT NULL,
     "member" TEXT NOT NULL,
     "shelf" INTEGER NOT NULL,
     "place" INTEGER NOT NULL,
     "first" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("evidence")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("evidence")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "evidence_member" ON "evidence" ("member", "shelf", "place", "evidence");
 CREATE INDEX "evidence_shelf" ON "evidence" ("shelf", "first", "evidence");
 CREATE TABLE "checkpoint" (
-    id INTEGER PRIMARY KEY,
     "origin" TEXT NOT NULL,
     "incarnation" INTEGER NOT NULL,
     "size" INTEGER NOT NULL,
     "state" INTEGER NOT NULL,
     "newest" INTEGER NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("origin", "incarnation", "size")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("origin", "incarnation", "size")
+) STRICT, WITHOUT ROWID;
 CREATE INDEX "checkpoint_state" ON "checkpoint" ("origin", "state", "newest", "incarnation", "size");
 CREATE TABLE "node" (
-    id INTEGER PRIMARY KEY,
     "name" TEXT NOT NULL,
-    record BLOB NOT NULL,
-    UNIQUE ("name")
-) STRICT;
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("name")
+) STRICT, WITHOUT ROWID;
