@@ -4,8 +4,8 @@ python -m bench.store [--engine sqlite] [--batch 64] [--rounds 30] [--stored 0] 
 
 The reads and writes of the line (submit, hand over, acknowledge, receipt; receive at the recipient) are
 recorded once over the store in memory, then replayed over the engine with other digests each time: nothing
-but the store runs. ``--stored``: releases that are there before the measurement. Bytes are those handed to the
-kernel, the close included. CPU is that of the process; work of others on the machine still makes it higher.
+but the store runs. ``--stored``: releases that are there before the measurement. Bytes are those handed to
+the kernel, the close included. CPU is that of the process; other work on the machine still makes it higher.
 """
 
 from __future__ import annotations

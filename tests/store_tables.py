@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
-from intelshare.ports import Table
+from intelshare.ports import Plan, Put, Table, View
 from intelshare.store.migrate import first_schema
 
 
@@ -71,7 +73,7 @@ TALLY = Table("tally", Tally, ("name",))
 SECRET = Table("secret", Secret, ("name", "part"), erasable=True)
 BODY = Table("body", Body, ("name", "part"), bulk=True)
 TABLES = (THING, TALLY, SECRET, BODY, NOTE)
-OF = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: BODY, Note: NOTE}
+OF: dict[type, Table[Any]] = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: BODY, Note: NOTE}
 """The table of a row."""
 
 SCHEMA = first_schema(TABLES)
@@ -83,3 +85,8 @@ def thing(
 ) -> Thing:
     """A row with defaults."""
     return Thing(name, part, Incarnation(owner), Instant(due), rank, body)
+
+
+def put(*rows: Any) -> Callable[[View], Plan[None]]:
+    """A step that writes rows."""
+    return lambda _: Plan(tuple(Put(OF[type(row)], row) for row in rows), None)

@@ -146,6 +146,11 @@ def forget(connection: apsw.Connection, upto: int) -> None:
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'flushed'", (upto,))
 
 
+def is_empty(connection: apsw.Connection) -> bool:
+    """Whether all rows stand in their tables."""
+    return not connection.execute("SELECT 1 FROM journal LIMIT 1").fetchall()
+
+
 def corrupt(place: int, why: str) -> StoreError:
     """RECORD_CORRUPT, naming the group."""
     return StoreError("RECORD_CORRUPT", f"group {place} of the journal: {why}", hint=RESTORE)

@@ -39,7 +39,7 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
     """Bring the file to the newest schema; an existing one is copied beside it first (``.before-N``).
 
     All steps are one transaction: after a crash the file has the old schema or the new one, and the copy is
-    whole or absent. Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
+    whole or absent. Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     steps = migrations() if steps is None else steps
     with opening(path):
@@ -84,6 +84,12 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
         return
     if not version:
         connection.pragma("page_size", PAGE)
+    if version and not journal.is_empty(connection):
+        raise StoreError(
+            "SCHEMA_OLDER",
+            f"{path.name} has schema {version} and rows that its version has not moved into their tables",
+            hint="start and stop the version that wrote it once, then upgrade",
+        )
     if version:
         _copy(connection, path.with_suffix(f".before-{len(steps)}"))
     sql = "\n".join(steps[version:])
@@ -152,7 +158,7 @@ def _shape(connection: apsw.Connection) -> dict[str, str]:
         listed = connection.execute('SELECT name, "unique", partial FROM pragma_index_list(?)', (table,))
         for name, *options in listed.fetchall():
             fields = connection.execute('SELECT name FROM pragma_index_xinfo(?) WHERE "key"', (name,))
-            (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchall()[0]
-            only = str(sql or "").partition(" WHERE ")[2]
+            made = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchall()
+            only = str(made[0][0]).partition(" WHERE ")[2] if made else ""
             shape[f"index {name}"] = f"{fields.fetchall()} {options} {only}"
     return shape

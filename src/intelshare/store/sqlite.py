@@ -170,9 +170,13 @@ class SqliteStore:
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do even if no job comes."""
+        if self._failed is not None:
+            return None
         if self._database.flushing:
             return max(0.0, self._no_room_until - time.monotonic())
-        return FLUSH_IDLE if self._database.holds_rows and self._failed is None else None
+        if self._database.fresh >= self._flush_bytes:
+            return 0.0
+        return FLUSH_IDLE if self._database.holds_rows else None
 
     def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
         """Run the job in ``group``, and those that ``more`` gives, in one transaction."""
@@ -279,8 +283,8 @@ def open_store(
 ) -> SqliteStore:
     """Open the database, made or migrated first; ``key``: the vault's storage key.
 
-    Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT (no database of ours, or a damaged journal), DISK_FULL,
-    DISK_ERROR.
+    Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT (no database of ours, or a damaged journal),
+    DISK_FULL, DISK_ERROR.
     """
     migrate(path)
     return SqliteStore(path, tables, key, on_failure)
