@@ -1,8 +1,9 @@
 """The rows of one database file: memory over tables, a journal for what only memory has, one writer.
 
-A commit writes one sealed group of the journal and the rows that have places of their own, then shows them. A
-flush moves rows from memory into their tables (``flush``). All methods but ``ask`` and ``waiting`` belong to
-one thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
+A commit writes one sealed group of the journal and the rows that have places of their own, then shows them.
+A flush moves rows from memory into their tables (``flush``). All methods but ``ask``, ``looking`` and
+``waiting`` belong to one thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
+
 
 A question sees the layers that were there when it began, and a snapshot of SQLite of the same moment. A layer
 that a question sees is never changed: what is committed meanwhile goes into a new layer on top, and the two
@@ -86,17 +87,22 @@ class Database:
 
     def ask(self, question: Callable[[Reading], A]) -> A:
         """Answer from what is committed, in any thread."""
+        with self.looking() as view:
+            return question(view)
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Reading]:
+        """What is committed now, unchanged until the end."""
         with self._showing:
             connection = self._readers.pop() if self._readers else self._connect()
             connection.execute("BEGIN")
             connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
-            number = id(connection)
-            self._seen[number] = self._layers
-            reading = self._view(connection)
+            self._seen[id(connection)] = self._layers
+            view = self._view(connection)
         try:
-            return question(reading)
+            yield view
         finally:
-            del self._seen[number]
+            del self._seen[id(connection)]
             connection.execute("ROLLBACK")
             self._readers.append(connection)
 
