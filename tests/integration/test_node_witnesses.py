@@ -20,8 +20,8 @@ from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.sidecar import standing
 from intelshare.ports import Plan, Put
+from intelshare.store.engines import open_default
 from intelshare.store.sidecar import write_sidecar
-from intelshare.store.sqlite import open_store
 from intelshare.verifier import check_evidence, check_proof
 from intelshare.wire.v1 import user_pb2 as pb
 from log_world import rewrite
@@ -108,7 +108,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     assert max(last) >= size
 
     folder = Folder(usa.root)
-    store = open_store(folder.database, TABLES, usa.founded.storage_key)
+    store = open_default(folder.database, TABLES, usa.founded.storage_key)
     rows: list[Any] = []
 
     class Editor:

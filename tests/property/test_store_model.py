@@ -146,7 +146,9 @@ ANY_WRITE = st.one_of(
 ACTS = st.lists(
     st.one_of(
         st.lists(ANY_WRITE, min_size=1, max_size=8),
-        st.sampled_from(["begin flush", "slice", "reopen", "crash", "full disk", "look", "look away"]),
+        st.sampled_from(
+            ["begin flush", "slice", "flush", "flush", "reopen", "crash", "full disk", "look", "look away"]
+        ),
     ),
     max_size=25,
 )
@@ -202,6 +204,10 @@ class _Life:
             self.database.begin_flush()
         elif act == "slice":
             self.database.flush_slice()
+        elif act == "flush":
+            self.database.begin_flush()
+            while self.database.flushing:
+                self.database.flush_slice()
         elif act == "full disk":
             self._refused()
         elif act == "look":

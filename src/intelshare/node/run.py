@@ -51,9 +51,9 @@ from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.private import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
+from intelshare.store.engines import open_default
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import write_sidecar
-from intelshare.store.sqlite import open_store
 from intelshare.trust import Endpoint, TrustView
 from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
 
@@ -99,7 +99,7 @@ def open_folder(
         )
         if not accept_loss:
             check_database(folder.sidecar, folder.database)
-        store = open_store(folder.database, TABLES, vault.storage_key())
+        store = open_default(folder.database, TABLES, vault.storage_key())
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
         shell = _shell(folder, settings, store, vault, world, log)

@@ -2,8 +2,7 @@
 
 A commit writes one sealed group of the journal and the rows that have places of their own, then shows them.
 A flush moves rows from memory into their tables (``flush``). All methods but ``ask``, ``looking`` and
-``waiting`` belong to one thread. Errors of SQLite come out as they are; the transaction is rolled back by then.
-
+``waiting`` belong to one thread. Errors of SQLite come out as they are; the transaction is rolled back then.
 
 A question sees the layers that were there when it began, and a snapshot of SQLite of the same moment. A layer
 that a question sees is never changed: what is committed meanwhile goes into a new layer on top, and the two

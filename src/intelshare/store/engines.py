@@ -20,3 +20,8 @@ ENGINES: Final[Mapping[str, Open]] = {
 """By name. A further engine is one row here and one module; it passes the suite of the port."""
 
 DEFAULT: Final = "sqlite"
+
+
+def open_default(path: Path, tables: Sequence[Table[Any]], key: bytes) -> Store:
+    """Open the store of a node, made or migrated first. Raises StoreError as its engine says."""
+    return ENGINES[DEFAULT](path, tables, key)
