@@ -79,6 +79,8 @@ class Table(Generic[R]):
         object.__setattr__(self, "key_of", _tuple_of(self.key))
         if self.indexes and (self.erasable or self.bulk):
             raise TypeError(f"table {self.name} is erasable or bulk: it is read by key alone")
+        if self.only and self.lasting:
+            raise TypeError(f"table {self.name} is lasting: its rows have no flag that changes")
 
     def columns(self) -> tuple[str, ...]:
         """Names of all fields, in the order of the dataclass."""

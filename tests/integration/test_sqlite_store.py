@@ -309,7 +309,7 @@ async def test_rows_that_cannot_be_moved_for_lack_of_room_stay_readable_and_are_
 async def test_while_memory_cannot_be_moved_it_takes_no_more_than_its_bound(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "MAX_BYTES", 2000)
+    monkeypatch.setattr(sqlite, "MAX_BYTES", 2500)
     store = SqliteStore(path, TABLES, KEY, flush_bytes=1)
 
     def no_room(self: Flush, connection: apsw.Connection) -> bool:
@@ -432,9 +432,9 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_others(store: SqliteSt
 
 
 async def test_the_wal_stays_bounded_under_load(store: SqliteStore, path: Path) -> None:
-    for part in range(40):
+    for part in range(100):
         await store.perform(put(thing("a", part, body=os.urandom(1_000_000))))
-    assert path.with_name("store.db-wal").stat().st_size < 40_000_000
+    assert path.with_name("store.db-wal").stat().st_size < 64_000_000
 
 
 async def test_a_closed_store_refuses_instead_of_waiting_for_ever(store: SqliteStore) -> None:

@@ -16,7 +16,7 @@ WRITER_CACHE: Final = 16 << 10
 READER_CACHE: Final = 4 << 10
 """KiB of pages that a connection keeps in memory."""
 
-CHECKPOINT_PAGES: Final = 4096
+CHECKPOINT_PAGES: Final = 8192
 """Pages of the WAL (32 MiB) after which they are copied into the database."""
 
 _DURABLE: Final = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 2, "wal_autocheckpoint": 0}

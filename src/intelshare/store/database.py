@@ -15,7 +15,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import apsw
 
@@ -25,12 +25,15 @@ from intelshare.store.chunks import Chunks
 from intelshare.store.connection import Checkpoints, connect
 from intelshare.store.flush import Flush
 from intelshare.store.layout import Key
-from intelshare.store.memory_table import Layer, MemoryTable
-from intelshare.store.memory_table import held as placed
+from intelshare.store.memory_table import Held, Layer, MemoryTable, held
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.views import Reading, Writing
 
 A = TypeVar("A")
+
+
+LOOSE_BYTES: Final = 4 << 20
+"""Bytes of rows that stay in memory although they have places: a step reads what the one before wrote."""
 
 
 class Database:
@@ -80,7 +83,7 @@ class Database:
         return int(str(found))
 
     def _layer(self) -> Layer:
-        return Layer(lambda table: MemoryTable(self._tables[table.name].layout))
+        return Layer(lambda table: MemoryTable(self._tables[table.name]))
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -143,6 +146,8 @@ class Database:
             fresh.insert(0, group)
         else:
             fresh[0].absorb(group, self._may_be_below)
+        if fresh[0].loose > LOOSE_BYTES:
+            fresh[0].let_go()
         while len(fresh) > 1 and id(fresh[1]) not in seen:
             fresh[1].absorb(fresh.pop(0), lambda _, __: True)
         self._layers = (*fresh, *self._layers[-1:]) if self._flush is not None else tuple(fresh)
@@ -163,37 +168,37 @@ class Database:
     def _place(self, group: Layer) -> bool:
         """Write the rows that have places of their own; whether any that was committed changed."""
         lasting = [
-            (memory, key, held)
+            (memory, key, one)
             for name, memory in group.tables.items()
             if self._tables[name].kept is Kept.CHUNK
-            for key, held in memory.rows.items()
-            if held is not None
+            for key, one in memory.rows.items()
+            if one is not None
         ]
-        rows = [(memory.layout.table.name, held.record) for memory, _, held in lasting]
-        for (memory, key, held), place in zip(lasting, self._chunks.write(self._writer, rows), strict=True):
-            memory.rows[key] = placed((held.row, b"", place))
+        rows = [(memory.sql.layout.table.name, one.record) for memory, _, one in lasting]
+        for (memory, key, one), place in zip(lasting, self._chunks.write(self._writer, rows), strict=True):
+            _placed(group, memory, key, one, place)
         apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
-        return sum(self._place_apart(self._tables[name], group.tables[name]) for name in apart) > 0
+        return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0
 
-    def _place_apart(self, sql: RowTable, memory: MemoryTable) -> bool:
-        below = self._view(self._writer)
+    def _place_apart(self, group: Layer, memory: MemoryTable) -> bool:
+        below, sql = self._view(self._writer), memory.sql
         name = sql.layout.table.name
         fresh = []
         overwrites = False
-        for key, held in memory.rows.items():
+        for key, one in memory.rows.items():
             place = below.place_of(sql, key)
             overwrites = overwrites or place > 0
-            if held is None:
+            if one is None:
                 self._writer.execute(sql.delete_at, (place,))
                 continue
-            record = sql.layout.digested(held.record)
+            record = sql.layout.digested(one.record)
             if place:  # in its place: else a copy of what was could stay behind
                 self._writer.execute(sql.replace_at, (record, place))
             else:
                 place = self._next[name]
                 self._next[name] += 1
                 fresh.append((place, record))
-            memory.rows[key] = placed((held.row, b"", place))
+            _placed(group, memory, key, one, place)
         self._writer.executemany(sql.insert_at, fresh)
         return overwrites
 
@@ -236,7 +241,7 @@ class Database:
                 layer.absorb(older, lambda _, __: True)
         self._fresh = [self._layer()]
         self._layers = (self._fresh[0], layer)
-        self._flush = Flush(layer, self._tables, self._last, self._view(self._writer).row)
+        self._flush = Flush(layer, self._tables, self._last)
 
     def flush_slice(self) -> None:
         """Move some rows. After an error nothing has changed, and the same can be tried again."""
@@ -264,3 +269,11 @@ class Database:
                 # A checkpoint now could seem to succeed, and remove the WAL that holds what was promised.
                 self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._writer.close()
+
+
+def _placed(group: Layer, memory: MemoryTable, key: Key, one: Held, place: int) -> None:
+    """The row stands in this place now; it stays in memory for a while."""
+    columns = key if memory.sql.key_alone else memory.sql.values(one.row)
+    memory.rows[key] = held((one.row, b"", place, columns))
+    memory.loose.append(key)
+    group.loose += len(one.record)

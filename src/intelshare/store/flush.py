@@ -7,7 +7,7 @@ does not matter when the process ends, nor who reads in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -22,9 +22,6 @@ SLICE: Final = 1024
 """Rows of one slice: some 10 ms, for which an urgent step may have to wait."""
 
 
-RowOf = Callable[[RowTable, Key, Held], Any]
-
-
 class _Batch(NamedTuple):
     sql: str
     rows: list[tuple[Any, ...]]
@@ -33,11 +30,11 @@ class _Batch(NamedTuple):
 class Flush:
     """One layer on its way to the disk. Each slice can be tried again: it says the same."""
 
-    def __init__(self, layer: Layer, tables: Mapping[str, RowTable], upto: int, row: RowOf) -> None:
-        """``upto``: the last group of the journal that the layer holds; ``row`` gives a row of the layer."""
+    def __init__(self, layer: Layer, tables: Mapping[str, RowTable], upto: int) -> None:
+        """``upto``: the last group of the journal that the layer holds."""
         self.layer = layer
         self.upto = upto
-        self._batches = _batches(layer, tables, row)
+        self._batches = _batches(layer, tables)
         self._next: _Batch | None = next(self._batches, None)
 
     def write(self, connection: apsw.Connection) -> bool:
@@ -55,19 +52,22 @@ class Flush:
         return count
 
 
-def _batches(layer: Layer, tables: Mapping[str, RowTable], row: RowOf) -> Iterator[_Batch]:
+def _batches(layer: Layer, tables: Mapping[str, RowTable]) -> Iterator[_Batch]:
     for name, memory in layer.tables.items():
         sql = tables[name]
         put = sorted((key, held) for key, held in memory.rows.items() if held is not None)
-        yield from _cut(sql.put, _rows(sql, put, row))
+        yield from _cut(sql.put, _rows(sql, put))
         yield from _cut(sql.delete, iter(sorted(memory.gone())))
 
 
-def _rows(sql: RowTable, put: list[tuple[Key, Held]], row: RowOf) -> Iterator[tuple[Any, ...]]:
-    if sql.key_alone and sql.kept is not Kept.IN_TABLE:
-        return ((*key, held.place) for key, held in put)
-    digested, values = sql.layout.digested, sql.values
-    return ((*values(row(sql, key, held)), held.place or digested(held.record)) for key, held in put)
+def _rows(sql: RowTable, put: list[tuple[Key, Held]]) -> Iterator[tuple[Any, ...]]:
+    if sql.kept is not Kept.IN_TABLE:
+        return ((*held.columns, held.place) for _, held in put)
+    layout, values = sql.layout, sql.values
+    return (
+        (*values(held.row if held.row is not None else layout.row(held.record)), layout.digested(held.record))
+        for _, held in put
+    )
 
 
 def _cut(sql: str, rows: Iterator[tuple[Any, ...]]) -> Iterator[_Batch]:

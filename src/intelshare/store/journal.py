@@ -21,7 +21,7 @@ import msgspec
 from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import Key
-from intelshare.store.memory_table import Held, Layer
+from intelshare.store.memory_table import COST, Held, Layer
 from intelshare.store.row_tables import Kept, RowTable
 
 SCHEMA: Final = """\
@@ -74,7 +74,7 @@ def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, grou
     content: _Group = []
     for name, memory in group.tables.items():
         gone = [one for one, held in memory.rows.items() if held is None]
-        content.append((name, [_put(one, held) for one, held in memory.rows.items() if held], gone))
+        content.append((name, [_put(held) for held in memory.rows.values() if held], gone))
     sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
     connection.execute("INSERT INTO journal VALUES (?, ?, ?)", (place, epoch, sealed))
     return len(sealed)
@@ -98,7 +98,7 @@ def replay(connection: apsw.Connection, key: bytes, tables: Mapping[str, RowTabl
             for one in put:
                 at, held = _held(sql, one)
                 memory.put(at, held)
-                layer.size += len(held.record)
+                layer.size += COST + len(held.record)
         last = place
     return last
 
@@ -167,11 +167,12 @@ def _state(connection: apsw.Connection, name: str) -> int:
     raise StoreError("RECORD_CORRUPT", f"the database does not know its {name}", hint=RESTORE)
 
 
-def _put(key: Key, held: Held) -> Any:
-    return (*key, held.place) if held.place else held.record
+def _put(held: Held) -> Any:
+    return (*held.columns, held.place) if held.place else held.record
 
 
 def _held(sql: RowTable, put: Any) -> tuple[Key, Held]:
     if sql.kept is not Kept.IN_TABLE:
-        return tuple(put[:-1]), Held(None, b"", put[-1])
-    return sql.layout.key_of_record(put), Held(None, put)
+        columns = tuple(put[:-1])
+        return columns[: len(sql.layout.table.key)], Held(None, b"", put[-1], columns)
+    return sql.layout.key_of_record(put), Held(None, put, 0, ())

@@ -14,24 +14,32 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from intelshare.ports import Table
-from intelshare.store.layout import Key, Layout, getter, picker
+from intelshare.store.layout import Key, getter
+from intelshare.store.row_tables import RowTable
 
 FEW: Final = 32
 """Below one new entry in so many, each is put into its place; above, the whole list is sorted again."""
 
 
+COST: Final = 200
+"""Bytes that a row costs in memory besides its record, roughly."""
+
+
 class Held(NamedTuple):
-    """What memory holds of a row: the row itself, unless it was read back from a journal, and its bytes."""
+    """What memory holds of a row."""
 
     row: Any
+    """None if it was read back from the journal, or has a place of its own and was not asked for lately."""
     record: bytes
     """Without digest; empty once the row has a place of its own on the disk."""
-    place: int = 0
-    """Where the row stands on the disk, if it has a place of its own."""
+    place: int
+    """Where the row stands on the disk, if it has a place of its own; else 0."""
+    columns: Key
+    """What its table has besides the place, if it has one (RowTable.columns); else empty."""
 
 
 held = partial(tuple.__new__, Held)
-"""Makes a ``Held`` of its three parts, in half the time."""
+"""Makes a ``Held`` of its parts, in half the time."""
 
 
 class Top:
@@ -50,25 +58,24 @@ TOP: Final[Any] = Top()
 class _Order:
     """One index of one table: its sorted entries, and the keys that were written since it was sorted."""
 
-    __slots__ = ("_at", "_entry", "_flag", "entries", "key", "waiting")
+    __slots__ = ("_at", "_flag", "_index", "_sql", "entries", "key", "waiting")
 
-    def __init__(self, layout: Layout, index: str, keys: Iterable[Key]) -> None:
-        order = layout.order(index)
+    def __init__(self, sql: RowTable, index: str, keys: Iterable[Key]) -> None:
         self.entries: list[Key] = []
         self.waiting = list(keys)
-        self.key = picker([order.index(name) for name in layout.table.key])
+        self.key = sql.key_in(index)
         """The key of an entry."""
         self._at: dict[Key, Key] = {}
-        self._entry = layout.stored_fields(order) if index != "key" else None
-        flag = layout.table.only.get(index)
+        self._sql, self._index = sql, index
+        flag = sql.layout.table.only.get(index)
         self._flag = getter((flag,)) if flag else None
 
-    def sort(self, rows: Mapping[Key, Held | None], row: Callable[[Key, Held], Any]) -> None:
-        """Bring the entries up to date. ``row`` gives the row of what is held for a key."""
+    def sort(self, rows: Mapping[Key, Held | None]) -> None:
+        """Bring the entries up to date."""
         entries, fresh = self.entries, []
         for key in dict.fromkeys(self.waiting):
             held = rows.get(key)
-            new = None if held is None else key if self._entry is None else self._of(row(key, held))
+            new = None if held is None else key if self._index == "key" else self._of(held)
             old = self._at.get(key)
             if new == old:
                 continue
@@ -87,21 +94,25 @@ class _Order:
             entries += fresh
             entries.sort()
 
-    def _of(self, row: Any) -> Key | None:
+    def _of(self, held: Held) -> Key | None:
+        if held.columns:
+            return self._sql.entry_of_columns(self._index)(held.columns)
+        row = held.row if held.row is not None else self._sql.layout.row(held.record)
         if self._flag is not None and self._flag(row) != (1,):
             return None
-        assert self._entry is not None  # noqa: S101
-        return self._entry(row)
+        return self._sql.entry_in(self._index)(row)
 
 
 class MemoryTable:
-    """One table. ``rows`` may be read by anyone; only ``put`` changes it."""
+    """One table. ``rows`` may be read by anyone."""
 
-    __slots__ = ("_lock", "_orders", "layout", "rows")
+    __slots__ = ("_lock", "_orders", "loose", "rows", "sql")
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    def __init__(self, sql: RowTable) -> None:
+        self.sql = sql
         self.rows: dict[Key, Held | None] = {}
+        self.loose: list[Key] = []
+        """Rows that are here although they have a place of their own."""
         self._orders: dict[str, _Order] = {}
         self._lock = threading.Lock()
 
@@ -114,6 +125,7 @@ class MemoryTable:
     def update(self, newer: MemoryTable) -> None:
         """Put all that another one holds."""
         self.rows.update(newer.rows)
+        self.loose += newer.loose
         for order in self._orders.values():
             order.waiting.extend(newer.rows)
 
@@ -121,27 +133,30 @@ class MemoryTable:
         """The keys of all that is deleted."""
         return [key for key, held in self.rows.items() if held is None]
 
+    def let_go(self) -> None:
+        """Keep of rows that have a place of their own no more than the way to it."""
+        for key in self.loose:
+            one = self.rows.get(key)
+            if one is not None:
+                self.rows[key] = held((None, b"", one.place, one.columns))
+        self.loose.clear()
+
     def forget(self, key: Key) -> None:
         """Take out what is held for a key, so that what is below shows."""
         self.put(key, None)
         del self.rows[key]
 
-    def find(
-        self, index: str, prefix: Key, after: Key, row: Callable[[Key, Held], Any]
-    ) -> list[tuple[Key, Held]]:
-        """Entries with these first fields and what is held for them, in order: see ports.View.find.
-
-        ``row`` gives the row of what is held for a key.
-        """
-        if index == "key" and len(prefix) == len(self.layout.table.key):
+    def find(self, index: str, prefix: Key, after: Key) -> list[tuple[Key, Held]]:
+        """Entries with these first fields and what is held for them, in order: see ports.View.find."""
+        if index == "key" and len(prefix) == len(self.sql.layout.table.key):
             one = self.rows.get(prefix)
             return [(prefix, one)] if one is not None else []
         with self._lock:
             order = self._orders.get(index)
             if order is None:
-                order = self._orders[index] = _Order(self.layout, index, self.rows)
+                order = self._orders[index] = _Order(self.sql, index, self.rows)
             if order.waiting:
-                order.sort(self.rows, row)
+                order.sort(self.rows)
             entries = order.entries
             low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, prefix)
             span = entries[low : bisect_right(entries, (*prefix, TOP))]
@@ -151,13 +166,15 @@ class MemoryTable:
 class Layer:
     """Rows of many tables in memory, in front of what stands below."""
 
-    __slots__ = ("_make", "size", "tables")
+    __slots__ = ("_make", "loose", "size", "tables")
 
     def __init__(self, make: Callable[[Table[Any]], MemoryTable]) -> None:
         """``make`` gives an empty memory table."""
         self.tables: dict[str, MemoryTable] = {}
         self.size = 0
-        """Bytes of the records that it has taken, replaced ones too."""
+        """Bytes that what it has taken costs in memory, roughly; what was replaced counts too."""
+        self.loose = 0
+        """Of these, records of rows that have a place of their own."""
         self._make = make
 
     def table(self, table: Table[Any]) -> MemoryTable:
@@ -167,12 +184,20 @@ class Layer:
             found = self.tables[table.name] = self._make(table)
         return found
 
+    def let_go(self) -> None:
+        """Forget rows that can be read from their places."""
+        for memory in self.tables.values():
+            memory.let_go()
+        self.size -= self.loose
+        self.loose = 0
+
     def absorb(self, newer: Layer, below: Callable[[str, Key], bool]) -> None:
         """Take all that another layer holds. A deletion is kept only of what may stand ``below``."""
         for name, memory in newer.tables.items():
-            mine = self.table(memory.layout.table)
+            mine = self.table(memory.sql.layout.table)
             mine.update(memory)
             for key in memory.gone():
                 if not below(name, key):
                     mine.forget(key)
         self.size += newer.size
+        self.loose += newer.loose

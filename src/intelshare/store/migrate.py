@@ -19,8 +19,8 @@ from intelshare.store.connection import is_full
 from intelshare.store.journal import RESTORE
 from intelshare.store.row_tables import schema
 
-PAGE: Final = 8192
-"""Bytes of a page: three bodies of a short portion fit, where half of one of 4,096 stays empty."""
+PAGE: Final = 4096
+"""Bytes of a page: larger ones would cost more for each key that is put between others."""
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 

@@ -67,6 +67,9 @@ class RowTable:
             index: picker([order.index(name) for name in table.key]) for index, order in orders.items()
         }
         self._entry = {index: self.layout.stored_fields(order) for index, order in orders.items()}
+        self._entry_of = {
+            index: picker([self.columns.index(name) for name in order]) for index, order in orders.items()
+        }
         self._finds: dict[tuple[str, int, int], str] = {}
         self._counts: dict[tuple[str, int], str] = {}
 
@@ -77,6 +80,10 @@ class RowTable:
     def entry_in(self, index: str) -> Callable[[Any], Key]:
         """A function that gives the entry of a row in this index."""
         return self._entry[index]
+
+    def entry_of_columns(self, index: str) -> Callable[[Sequence[Any]], Key]:
+        """A function that gives the entry in this index of a row's columns."""
+        return self._entry_of[index]
 
     def find(self, index: str, prefix: int, after: int) -> str:
         """Entries (fields of the index, then key) and record or id; then a limit.

@@ -33,11 +33,11 @@ from intelshare.store.views import Writing
 
 A = TypeVar("A")
 
-FLUSH_BYTES: Final = 8 << 20
-"""Bytes of records in memory after which they are moved into their tables."""
+FLUSH_BYTES: Final = 24 << 20
+"""Bytes of rows in memory after which they are moved into their tables: the more, the fewer pages each."""
 
-MAX_BYTES: Final = 4 * FLUSH_BYTES
-"""Bytes of records in memory at which nothing more is taken while the disk has no room to move them."""
+MAX_BYTES: Final = 2 * FLUSH_BYTES
+"""Bytes of rows in memory at which nothing more is taken while the disk has no room to move them."""
 
 FLUSH_IDLE: Final = 10.0
 """Seconds without a step after which what is in memory is moved as well."""

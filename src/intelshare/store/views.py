@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from heapq import merge
 from itertools import islice, repeat
 from operator import contains, itemgetter
@@ -14,7 +13,7 @@ import apsw
 from intelshare.ports import Delete, Plan, Put, Scalar, Table
 from intelshare.store.chunks import Chunks
 from intelshare.store.layout import Key, stored
-from intelshare.store.memory_table import Held, Layer, MemoryTable, held
+from intelshare.store.memory_table import COST, Held, Layer, MemoryTable, held
 from intelshare.store.row_tables import Kept, RowTable
 
 R = TypeVar("R")
@@ -64,7 +63,7 @@ class Reading:
             memory = layer.tables.get(table.name)
             if memory is not None and place in memory.rows:
                 held = memory.rows[place]
-                return None if held is None else self.row(sql, place, held)
+                return None if held is None else self._row(sql, place, held)
         found = self._below(sql, place)
         return None if found is None else self._checked(sql, place, found)
 
@@ -78,11 +77,10 @@ class Reading:
         """See ports.View."""
         sql = self._tables[table.name]
         first, beyond = tuple(map(stored, prefix)), tuple(map(stored, after))
-        row = partial(self.row, sql)
         newer: list[MemoryTable] = []
         sources: list[Iterable[tuple[Key, Any]]] = []
         for memory in self._memories(table.name):
-            found = memory.find(index, first, beyond, row)
+            found = memory.find(index, first, beyond)
             if found:
                 sources.append(self._unshadowed(sql, index, found, tuple(newer)))
             newer.append(memory)
@@ -94,7 +92,7 @@ class Reading:
     def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
         key = sql.key_in(index)(entry)
         if isinstance(value, Held):
-            return self.row(sql, key, value)
+            return self._row(sql, key, value)
         row = self._checked(sql, key, value)
         if sql.entry_in(index)(row) != entry:
             raise sql.layout.corrupt(key)
@@ -104,11 +102,10 @@ class Reading:
         """See ports.View."""
         sql = self._tables[table.name]
         first = tuple(map(stored, prefix))
-        row = partial(self.row, sql)
         newer: list[MemoryTable] = []
         total = 0
         for memory in self._memories(table.name):
-            found = memory.find(index, first, (), row)
+            found = memory.find(index, first, ())
             total += sum(1 for _ in self._unshadowed(sql, index, found, tuple(newer)))
             newer.append(memory)
         if table.name not in self._filled:
@@ -156,8 +153,7 @@ class Reading:
             if not beyond:
                 return
 
-    def row(self, sql: RowTable, key: Key, held: Held) -> Any:
-        """The row of what memory holds for a key. Raises StoreError RECORD_CORRUPT."""
+    def _row(self, sql: RowTable, key: Key, held: Held) -> Any:
         if held.row is not None:
             return held.row
         return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
@@ -216,12 +212,11 @@ class Writing(Reading):
             layout = self._tables[write.table.name].layout
             if isinstance(write, Put):
                 key, record = layout.record(write.row)
-                taken.append((write.table, key, held((write.row, record, 0))))
+                taken.append((write.table, key, held((write.row, record, 0, ()))))
             elif isinstance(write, Delete):
                 taken.append((write.table, layout.check_delete(write.key), None))
         group = self._group
         for table, key, one in taken:
             group.table(table).put(key, one)
-            if one is not None:
-                group.size += len(one.record)
+            group.size += COST + (len(one.record) if one is not None else 0)
         self.writes += len(taken)
