@@ -1,7 +1,8 @@
 # The door to every chore. PY is the environment that `make env` makes.
 PY ?= .venv/bin/python
 
-.PHONY: env lock lint types imports test check proto agree prove bench bench-envelope bench-policy sim demo
+.PHONY: env lock lint types imports test test-timed check proto agree prove sim demo
+.PHONY: bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -25,7 +26,10 @@ imports:        ## rooms import one way
 test:           ## what the README calls
 	$(PY) -m pytest
 
-check: lint types imports test   ## all that CI checks
+test-timed:     ## limits that are promises, on a machine that does nothing else
+	$(PY) -m pytest -n 0 -m timed
+
+check: lint types imports test test-timed   ## all that CI checks
 
 proto:          ## regenerate src/intelshare/wire/v1 from proto/
 	PATH="$$(dirname $(PY)):$$PATH" $(PY) -m grpc_tools.protoc -Iintelshare/wire/v1=proto/intelshare/v1 --python_out=src \
@@ -38,8 +42,20 @@ agree:          ## the engine and its second reading on 50,000 random worlds (WO
 prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
 	PYTHONPATH=tests $(PY) -m pytest -n 0 tests/property/test_policy_prove.py
 
-bench:          ## releases per second end to end, beside JetStream and a floor
+bench:          ## releases per second end to end, in turn with JetStream, a secure peer and a floor (extra bench)
 	$(PY) -m bench.releases
+
+bench-short:    ## what a release costs, held against bench/figures.json, in a minute (for CI)
+	$(PY) -m bench.gate --short
+
+bench-latency:  ## one bulletin alone and behind a queue, beside a gRPC call; memory of an idle node
+	$(PY) -m bench.latency
+
+bench-recipients: ## what a further recipient costs
+	$(PY) -m bench.recipients
+
+bench-growth:   ## what 100,000 stored bulletins change; takes minutes
+	$(PY) -m bench.growth
 
 bench-envelope: ## microseconds per release of the envelope alone
 	$(PY) -m bench.envelope

@@ -23,11 +23,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from builders import NOW, Member, draft, federation, text, user
-from intelshare.broker.handover import handover
-from intelshare.broker.hello import acknowledge, greet, meet
-from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.submit import Submission, submit
-from intelshare.broker.tables import TABLES
+from intelshare.broker.kernel.tables import TABLES
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.hello import accept_hello, acknowledge, make_hello
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.ids import MemberCode
 from intelshare.ports import Plan, View
 from intelshare.store.memory import MemoryStore
@@ -49,7 +49,7 @@ class Waiting:
 
     @property
     def commits(self) -> int:
-        return self.store.figures().commits
+        return self.store.commits
 
     def perform_now(self, step: Callable[[View], Plan[Any]]) -> Any:
         return self.loop.run_until_complete(self.store.perform(step))
@@ -103,7 +103,9 @@ def line(costs: Costs, fra: Member, usa: Member, batch: int) -> None:
     """``batch`` bulletins from submit to the receipt at the sender."""
     bulletin = draft(text("//FRA SECRET//REL TO FRA, USA", BODY), to=["USA"])
     author = user("FRA", "a")
-    costs.do("submit", fra, submit, *[(Submission(author, os.urandom(16), bulletin),) for _ in range(batch)])
+    costs.do(
+        "submit", fra, submit, *[(SubmitCommand(author, os.urandom(16), bulletin),) for _ in range(batch)]
+    )
     (frames,) = costs.do("handover", fra, handover, ({USA: 1 << 24},))
     for out in frames:
         (taken,) = costs.do("receive", usa, receive, (Arrival(FRA, fra.node.uri, out.frame),))
@@ -130,8 +132,8 @@ def main() -> None:
 
         members = federation([FRA, USA], MemoryStore if options.store == "memory" else sqlite)
         fra, usa = members[FRA], members[USA]
-        hello = fra.ask(greet, USA, NOW)
-        usa.do(meet, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
+        hello = fra.ask(make_hello, USA, NOW)
+        usa.do(accept_hello, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
         costs = Costs(options.profile)
         line(costs, fra, usa, options.batch)
         best: dict[str, tuple[float, float]] = {}

@@ -1,102 +1,166 @@
-"""Two real nodes in processes of their own, and what a bench asks of them.
-
-python -m bench.nodes FOLDER        runs one node until SIGTERM
-"""
+"""Real nodes of the product in processes of their own, driven by its own commands, and what a bench asks of
+them."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import apsw
+import grpc
+
+from bench.metered import Meter, read_meter
+from bench.processor import Used, used
+from intelshare.client import address_of, read_profile
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+PATIENCE = 120.0
+"""Seconds after which something that should have happened counts as failed."""
 
-from node_world import PASSPHRASE, Site, introduce, make_site
+_PR_SET_PDEATHSIG = 1
 
-LABEL = "//FRA SECRET//REL TO FRA, USA"
+ANALYST, OPERATOR = "analyst", "operator"
 
 
-class NodeProcess:
-    """A site whose node runs in a process of its own."""
+class Failed(Exception):
+    """The bench cannot go on: what was waited for, and where to look."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+
+class Node:
+    """One member's data folder, and its node while it runs."""
+
+    def __init__(self, code: str, folder: Path) -> None:
+        self.code, self.folder = code, folder
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Returns when its ports are open."""
-        known = self._run_file()
-        log = (self.site.root / "node.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.nodes", str(self.site.root)], cwd=ROOT, stderr=log
-        )
-        end = time.monotonic() + 30
-        while (now := self._run_file()) == known or now.get("pid") != self.process.pid:
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise SystemExit((self.site.root / "node.log").read_text()[-2000:])
-            time.sleep(0.02)
-        ports: Any = SimpleNamespace(user_port=now["user_port"])
-        self.site.node = ports
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self.process is not None, f"the node of {self.code} does not run"
+        return self.process.pid
+
+    def start(self) -> float:
+        """Returns once its ports are open: how many seconds that took."""
+        began = time.monotonic()
+        words = [sys.executable, "-m", "bench.metered", str(self._meter)]
+        words += ["node", "run", "--folder", str(self.folder)]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
+        while self._running() != self.process.pid:
+            if self.process.poll() is not None or time.monotonic() > began + PATIENCE:
+                raise Failed(f"the node of {self.code} does not start: {self._log.read_text()[-2000:]}")
+            time.sleep(0.005)
+        return time.monotonic() - began
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
-            self.process = None
-
-    def cpu(self) -> float:
-        """Seconds of processor that the process has used."""
-        assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def _run_file(self) -> dict[str, Any]:
+        """SIGTERM, and SIGKILL to one that does not end."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
         try:
-            found: dict[str, Any] = json.loads((self.site.root / "run.json").read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process = None
 
+    def used(self) -> Used:
+        """Processor time so far; nothing while it is stopped."""
+        return used(self.pid) if self.process is not None else Used()
 
-class Receipts:
-    """Counts the receipts that a sender has made durable: in its database, which costs the node nothing."""
+    def meter(self) -> Meter:
+        """What it has made durable so far."""
+        return read_meter(self._meter)
 
-    def __init__(self, sender: Site) -> None:
-        self._connection = apsw.Connection(
-            str(sender.root / "intelshare.db"), flags=apsw.SQLITE_OPEN_READONLY
+    def channel(self, user: str) -> grpc.aio.Channel:
+        """The connection of one of its users, as the product's own client makes it."""
+        profile = read_profile(self.folder / "users" / user)
+        credentials = grpc.ssl_channel_credentials(
+            profile.authority.read_bytes(), profile.key.read_bytes(), profile.certificate.read_bytes()
         )
-        self._origin = self._connection.execute("SELECT DISTINCT origin FROM incoming").fetchall()
+        options = (("grpc.default_authority", profile.server_name), ("grpc.use_local_subchannel_pool", 1))
+        return grpc.aio.secure_channel(address_of(profile), credentials, options=options)
 
-    def known(self) -> bool:
-        """Whether the peer has said its hello."""
-        return bool(self._origin)
+    @property
+    def _log(self) -> Path:
+        return self.folder.with_name(f"{self.code}.log")
 
-    def count(self) -> int:
-        sql = "SELECT count(*) FROM received WHERE origin = ? AND incarnation = 0 AND kind = 2"
-        return int(self._connection.execute(sql, self._origin[0]).fetchall()[0][0])
+    @property
+    def _meter(self) -> Path:
+        return self.folder.with_name(f"{self.code}.meter")
 
-
-async def make_pair(folder: Path) -> tuple[NodeProcess, NodeProcess]:
-    """FRA and USA, running and introduced to each other."""
-    pair = []
-    for code in ("FRA", "USA"):
-        pair.append(NodeProcess(await asyncio.to_thread(make_site, code, folder / code)))
-        pair[-1].start()
-    await introduce(pair[0].site, pair[1].site)
-    return pair[0], pair[1]
+    def _running(self) -> int:
+        try:
+            return int(json.loads((self.folder / "run.json").read_bytes())["pid"])
+        except (OSError, ValueError):
+            return 0
 
 
-if __name__ == "__main__":
-    from intelshare.node.run import run_node
+def die_with_starter() -> None:
+    """SIGKILL this process when the thread that started it ends. For helpers that nobody else would end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
-    sys.exit(run_node(Path(sys.argv[1]), lambda: PASSPHRASE))
+
+def command(*words: str) -> Any:
+    """One command of the product; the document that it prints. Raises Failed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "intelshare", *words, "--json"], cwd=ROOT, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"`intelshare {' '.join(words)}` ended with {done.returncode}: {done.stderr.decode()}")
+    return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def federation(codes: Sequence[str], treaties: Iterable[Path] = ()) -> Iterator[list[Node]]:
+    """Running nodes; the first knows every other, and they know it. All ended, whatever happens.
+
+    A SIGTERM to this process from now on unwinds it; a SIGKILL ends the nodes by the pipes that it held.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with tempfile.TemporaryDirectory(prefix="intelshare-bench-") as place:
+        nodes = [Node(code, Path(place) / code) for code in codes]
+        try:
+            for node in nodes:
+                command("init", node.code, str(node.folder), "--dev")
+                for treaty in treaties:
+                    shutil.copy(treaty, node.folder / "treaties")
+                node.start()
+            rights = ("--clearance", "SECRET" if codes[0] == "FRA" else "R3", "--category", "*")
+            for node in nodes[:2]:
+                command("user", "add", ANALYST, "--folder", str(node.folder), *rights)
+            for other in nodes[1:]:
+                _introduce(nodes[0], other)
+                _introduce(other, nodes[0])
+            yield nodes
+        finally:
+            end(nodes)
+
+
+def end(nodes: Iterable[Node]) -> None:
+    """End them all, at once; one that cannot be ended does not keep the rest alive."""
+    with contextlib.ExitStack() as stack:
+        for node in nodes:
+            if node.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(node.pid, signal.SIGTERM)
+            stack.callback(node.stop)
+
+
+def _introduce(giver: Node, taker: Node) -> None:
+    file = giver.folder.with_name(f"{giver.code}.member")
+    given = command("member", "export", "--folder", str(giver.folder), "--out", str(file))
+    words = ("--fingerprint", given["fingerprint"], "--folder", str(taker.folder))
+    command("member", "import", str(file), *words)

@@ -19,11 +19,10 @@ from random import Random
 
 from bench.policy_cedar import Cedar, load
 from bench.policy_world import ASKED, CATEGORIES, others, ten
-
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.instant import SECOND, Instant
 from intelshare.labels import CONTROLS, NOFORN, Label, Registry
-from intelshare.packs import builtin_registry
 from intelshare.policy import (
     Outcome,
     Overlay,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from intelshare.instant import Instant
-from intelshare.labels import Reference, held
+from intelshare.labels import Reference, in_force
 from intelshare.policy import Provision, Request, Reservation, Rule, Treaty, World
 from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 
@@ -172,7 +172,7 @@ def _entities(world: World, at: Instant) -> Iterator[Json]:
             _uid("Treaty", treaty.id)
             for treaty in world.treaties
             for party in treaty.parties
-            if party.member == member and held(party.in_force, at) and not held(party.suspended, at)
+            if party.member == member and in_force(party.in_force, at) and not in_force(party.suspended, at)
         ]
         highest = registry.ladder(member).at(at).levels[-1].reference
         yield {"uid": _uid("Member", member), "attrs": {"highest": int(highest)}, "parents": parents}

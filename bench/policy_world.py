@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from intelshare.packs import treaty_packs
+from intelshare.builtin import treaty_packs
 
 ASKED = ("USA", "FRA", "GBR", "DEU", "POL", "FIN", "GEO", "NOR", "ITA", "ESP", "KEN", "NATO", "EU")
 """Who sends and receives in the benchmark."""

@@ -1,203 +1,201 @@
-"""Releases per second between two node processes, beside JetStream and a floor, in one run on one machine.
+"""Releases per second between two real nodes, beside JetStream, a hand-written secure peer and a floor.
 
-python -m bench.releases [--count 4000] [--in-flight 256] [--size 2048] [--json]
+python -m bench.releases [--count 2000] [--in-flight 256] [--size 2048] [--rounds 5] [--minutes 4]
+                         [--only-ours] [--json]
 
-A release counts when the recipient's signed receipt is durable at the sender: all checks on, mutual TLS,
-SQLite FULL at both ends. Three figures of ours, because a bulletin enters by an RPC of its own:
-
-    submit    RPCs until OK is durable, with the recipient away, so that a backlog forms
-    drain     hand-over to receipt, of that backlog
-    whole     submit to receipt, never more than --in-flight bulletins without one
+All in one run and in turn, round by round, because the machine is not the same from one minute to the next. A
+release of ours counts when the recipient's signed receipt is durable at the sender, and the sender's log says
+so: all checks on, mutual TLS, SQLite FULL at both ends. It stops after --minutes, however many rounds that
+made.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
 from typing import Any
 
-from bench.floor import floor
-from bench.jetstream import ADDRESS, jetstream
-from bench.nodes import LABEL, NodeProcess, Receipts, make_pair
+from bench import jetstream, ours
+from bench.floor import floor, make_pki
+from bench.jetstream import Server
+from bench.measured import Phase, middle
+from bench.nodes import Failed, federation
+from bench.processor import unit
 
-from intelshare.crypto.x509 import to_pem
-from intelshare.wire.v1 import user_pb2 as pb
-from intelshare.wire.v1 import user_pb2_grpc as services
-
-PATIENCE = 120.0
-
-POLL = 0.02
-"""Seconds between two counts of receipts: more often would cost the nodes the processor that they share."""
-
-
-class Load:
-    """Submits over one channel, many calls at once."""
-
-    def __init__(self, channel: Any, size: int) -> None:
-        self._submit = services.BulletinsStub(channel).Submit
-        self._text = os.urandom(size // 2).hex().encode()
-        self.answered = 0
-
-    async def one(self) -> None:
-        portion = pb.Portion(kind=1, label=LABEL, category="cyber", media="text/plain", content=self._text)
-        request = pb.SubmitRequest(key=os.urandom(16), to=["USA"], precedence=1, portions=[portion])
-        answer = await self._submit(request)
-        assert answer.pairs[0].word == "queued", answer
-        self.answered += 1
+LINES = {
+    ours.WHOLE: "ours, submit to receipt",
+    ours.SUBMIT: "ours, submit alone, until OK is durable",
+    ours.BACKLOG: "ours, a backlog from hand-over to receipt",
+    "default": "JetStream {version}, default (syncs every 2 min)",
+    "always": "JetStream {version}, sync_interval: always",
+    "secure": "secure peer by hand, over JetStream's default",
+    "floor": "floor: gRPC and SQLite FULL, nothing else",
+}
+OURS = (ours.WHOLE, ours.SUBMIT, ours.BACKLOG)
 
 
-async def submit_all(load: Load, count: int, in_flight: int) -> float:
-    left = iter(range(count))
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was measured, by name of the line; and seconds of processor that a unit took in between."""
 
-    async def caller() -> None:
-        for _ in left:
-            await load.one()
-
-    start = time.perf_counter()
-    await asyncio.gather(*[caller() for _ in range(in_flight)])
-    return count / (time.perf_counter() - start)
+    phases: dict[str, list[Phase]]
+    unit: float
 
 
-async def whole(load: Load, receipts: Receipts, count: int, in_flight: int) -> float:
-    before = receipts.count()
-    calls: set[asyncio.Task[None]] = set()
-    started = done = 0
-    start = time.perf_counter()
-    while done < count:
-        for _ in range(min(in_flight - (started - done), count - started)):
-            call = asyncio.create_task(load.one())
-            calls.add(call)
-            call.add_done_callback(calls.discard)
-            started += 1
-        await asyncio.sleep(POLL)
-        done = receipts.count() - before
-        if time.perf_counter() - start > PATIENCE:
-            raise SystemExit(f"only {done} of {count} receipts in {PATIENCE:.0f} s")
-    return count / (time.perf_counter() - start)
+def run(options: argparse.Namespace) -> Run:
+    """All rounds, or as many as the time allows, at least one. Raises ImportError, Failed."""
+    found: dict[str, list[Phase]] = {}
+    units: list[float] = []
+    until = time.monotonic() + options.minutes * 60
+    with contextlib.ExitStack() as stack:
+        peers = {} if options.only_ours else _peers(stack, options)
+        fra, usa = stack.enter_context(federation(("FRA", "USA")))
+        longest = 0.0
+        for number in range(-1, options.rounds):
+            began = time.monotonic()
+            if found and began + longest > until:
+                break
+            # The first one warms up all that is made once; it is small and not counted.
+            count = options.count if number >= 0 else min(256, options.count)
+            units.append(unit())
+            phases = asyncio.run(ours.whole(fra, usa, count, options.in_flight))
+            phases |= asyncio.run(ours.queued(fra, usa, count, options.in_flight))
+            phases |= {name: measure(count=count) for name, measure in peers.items()}
+            if number >= 0:
+                longest = max(longest, time.monotonic() - began)
+                for name in phases:
+                    found.setdefault(name, []).append(phases[name])
+    return Run(found, median(units))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit("the nodes did not finish in time")
-        await asyncio.sleep(POLL)
+def _peers(stack: contextlib.ExitStack, options: argparse.Namespace) -> dict[str, Callable[..., Phase]]:
+    """What is measured beside ours, by name; their servers end with the stack."""
+    with_default: Server = stack.enter_context(jetstream.server(sync=False))
+    with_sync: Server = stack.enter_context(jetstream.server(sync=True))
+    exchanged = {"size": options.size, "in_flight": options.in_flight}
+    return {
+        "default": partial(jetstream.plain, with_default, **exchanged),
+        "always": partial(jetstream.plain, with_sync, **exchanged),
+        "secure": partial(jetstream.secure, with_default, **exchanged),
+        "floor": partial(floor, in_flight=options.in_flight, pki=make_pki()),
+    }
 
 
-async def ours(folder: Path, count: int, size: int, in_flight: int) -> dict[str, Any]:
-    fra, usa = await make_pair(folder)
-    found: dict[str, Any] = {}
-    used: dict[str, float] = {}
-
-    async def measured(name: str, work: Any) -> None:
-        before = fra.cpu(), usa.cpu() if usa.process else 0.0
-        found[name] = await work
-        after = fra.cpu(), usa.cpu() if usa.process else 0.0
-        for who, spent in zip(
-            ("sender", "recipient"), (after[0] - before[0], after[1] - before[1]), strict=True
-        ):
-            used[f"{name} {who}"] = spent / count * 1e6
-
-    try:
-        async with fra.site.channel(fra.site.leaf("a"), fra.site.running.user_port) as channel:
-            load = Load(channel, size)
-            await load.one()
-            receipts = await linked(fra)
-            await whole(load, receipts, min(count, 512), in_flight)
-            usa.stop()
-            held = receipts.count()
-            await measured("submit", submit_all(load, count, in_flight))
-            await asyncio.to_thread(usa.start)
-            await measured("drain", drained(receipts, held, count))
-            await measured("whole", whole(load, receipts, count, in_flight))
-    finally:
-        fra.stop()
-        usa.stop()
-    found["cpu_us"] = used
-    return found
+def ratio(found: dict[str, list[Phase]], one: str, other: str) -> float:
+    """Median over the rounds of one rate divided by the other's of the same round."""
+    return median(a.rate / b.rate for a, b in zip(found[one], found[other], strict=True))
 
 
-async def drained(receipts: Receipts, held: int, count: int) -> float:
-    await until(lambda: receipts.count() > held)
-    # From the first receipts on: how long the recipient takes to start is another matter.
-    start, first = time.perf_counter(), receipts.count()
-    await until(lambda: receipts.count() >= held + count)
-    return (held + count - first) / (time.perf_counter() - start)
+def report(ran: Run, options: argparse.Namespace) -> dict[str, Any]:
+    """The document that --json prints."""
+    found = ran.phases
+    return {
+        "settings": {name: value for name, value in vars(options).items() if name != "json"},
+        "rounds": len(found[ours.WHOLE]),
+        "load": os.getloadavg()[0],
+        "unit_us": ran.unit * 1e6,
+        "lines": {name: _line(rounds) for name, rounds in found.items()},
+        "ratios": {
+            one: {other: ratio(found, one, other) for other in found if other not in OURS} for one in OURS
+        },
+    }
 
 
-async def linked(sender: NodeProcess) -> Receipts:
-    """The counter of receipts, once the first one shows that the link is open."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        receipts = Receipts(sender.site)
-        if receipts.known() and receipts.count():
-            return receipts
-        await asyncio.sleep(0.05)
-    raise SystemExit("the two nodes did not link")
+FIGURES: dict[str, Callable[[Phase, str], float | None]] = {
+    "cpu_us": Phase.cpu,
+    "loop_us": Phase.loop,
+    "writer_us": Phase.writer,
+    "syncs": Phase.syncs,
+    "written_kib": Phase.written,
+}
+"""Of each side of a phase, and given as the median of the rounds."""
 
 
-def pki() -> tuple[bytes, bytes, bytes, str]:
-    """Key, certificate, roots and name of a node, for the floor's mutual TLS."""
-    from intelshare.crypto.x509 import issue_node
-    from node_world import Founding, MemberCode, found, now
-
-    founded = found(Founding(MemberCode("FRA"), "France", "one"), now(), os.urandom)
-    leaf = issue_node(founded.node_authority, founded.node.uri, founded.node.dns, now(), os.urandom)
-    roots = to_pem((founded.node_authority.certificate,))
-    return leaf.key, to_pem((leaf.certificate,)), roots, founded.node.dns
+def _line(rounds: list[Phase]) -> dict[str, Any]:
+    rates = [one.rate for one in rounds]
+    return {"best": max(rates), "median": median(rates)} | {
+        name: {side: middle([figure(one, side) for one in rounds]) for side in rounds[0].sides}
+        for name, figure in FIGURES.items()
+    }
 
 
-def show(found: dict[str, Any]) -> None:
-    lines = [
-        ("intelshare, submit to receipt", found["whole"]),
-        ("intelshare, hand-over to receipt (backlog)", found["drain"]),
-        ("intelshare, submit RPC to OK", found["submit"]),
-        ("floor: gRPC + SQLite FULL, no crypto, no policy", found["floor"]),
-        (f"JetStream {found['nats_version']} (plaintext, default fsync)", found["jetstream"]),
-    ]
-    head = f"releases of {found['size']} B, {found['in_flight']} in flight"
-    print(f"{head:<50}{'per s':>9}{'/ JetStream':>13}{'/ floor':>9}")
-    for name, rate in lines:
-        if rate is None:
-            continue
-        beside = f"{rate / found['jetstream']:>12.2f}x" if found["jetstream"] else f"{'-':>13}"
-        print(f"{name:<50}{rate:>9,.0f}{beside}{rate / found['floor']:>8.2f}x")
-    for name, spent in found["cpu_us"].items():
-        print(f"  processor, {name:<37}{spent:>9,.0f} µs a release")
-    if found["jetstream"] is None and not found["only_ours"]:
-        print("\nNO NATS SERVER AT {}:{}: NOTHING TO COMPARE WITH.".format(*ADDRESS))
-        print("Start `nats-server -js` and run again.")
+def show(found: dict[str, Any], version: str) -> None:
+    """Three tables: rates, what they cost, how they compare."""
+    given, lines = found["settings"], found["lines"]
+    names = {name: LINES[name].format(version=version) for name in lines}
+    size = f"{given['count']} releases of {given['size']} B, {given['in_flight']} at once"
+    print(f"{found['rounds']} rounds of {size}")
+    print(f"load {found['load']:.1f}; a unit of processor time takes {found['unit_us']:.0f} µs\n")
+    print(_head("", "", "", "fsyncs", "fsyncs", "KiB disk", "KiB disk"))
+    print(_head("each, median", "best/s", "median/s", "sender", "recipient", "sender", "others"))
+    for name, line in lines.items():
+        syncs, written = line["syncs"], line["written_kib"]
+        others = [value for side, value in written.items() if side != "sender" and value is not None]
+        print(
+            f"{names[name]:<48}{line['best']:>10,.0f}{line['median']:>10,.0f}"
+            f"{_number(syncs.get('sender'), 3)}{_number(syncs.get('recipient'), 3)}"
+            f"{_number(written.get('sender'), 1)}{_number(sum(others) if others else None, 1)}"
+        )
+    print(
+        "\n" + _head("processor µs each, median", "sender", "loop", "writer", "recipient", "client", "server")
+    )
+    for name, line in lines.items():
+        cpu = line["cpu_us"]
+        print(
+            f"{names[name]:<48}{_number(cpu.get('sender'))}{_number(line['loop_us'].get('sender'))}"
+            f"{_number(line['writer_us'].get('sender'))}{_number(cpu.get('recipient'))}"
+            f"{_number(cpu.get('client'))}{_number(cpu.get('server'))}"
+        )
+    others = [name for name in lines if name not in OURS]
+    if others:
+        print("\n" + _head("ours per each of them, median of the rounds", *others))
+        for name in OURS:
+            print(f"{names[name]:<48}" + "".join(f"{found['ratios'][name][one]:>10.3f}" for one in others))
+
+
+def _head(first: str, *columns: str) -> str:
+    return f"{first:<48}" + "".join(f"{column:>10}" for column in columns)
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return f"{'-' if value is None else f'{value:,.{digits}f}':>10}"
 
 
 def main() -> int:
+    """The command; the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="intelshare-bench-") as folder:
-        found = asyncio.run(ours(Path(folder), options.count, options.size, options.in_flight))
-        found |= {"size": options.size, "in_flight": options.in_flight, "count": options.count}
-        found["only_ours"] = options.only_ours
-        count = options.count - options.count % 64
-        found["floor"] = floor(count, options.in_flight, pki())
-        beside = None if options.only_ours else jetstream(options.count, options.size, options.in_flight)
-        found["jetstream"], found["nats_version"] = beside or (None, None)
+    try:
+        version = "" if options.only_ours else jetstream.version()
+        found = report(run(options), options)
+    except ImportError as error:
+        print(f"NOTHING TO COMPARE WITH: {error}. `pip install '.[bench]'`, or --only-ours.", file=sys.stderr)
+        return 2
+    except Failed as error:
+        print(error, file=sys.stderr)
+        return 1
     if options.json:
         print(json.dumps(found))
     else:
-        show(found)
+        show(found, version)
     return 0
 
 

@@ -24,10 +24,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from bench.line import FRA, USA, Costs, line
-
 from builders import NOW, federation
-from intelshare.broker.hello import greet, meet
-from intelshare.broker.tables import TABLES
+from intelshare.broker.kernel.tables import TABLES
+from intelshare.broker.line.hello import accept_hello, make_hello
 from intelshare.ports import Delete, Plan, Put, Table, View
 from intelshare.store.engines import ENGINES
 from intelshare.store.memory import MemoryStore
@@ -92,8 +91,8 @@ def recorded(batch: int, rounds: int, member: str) -> list[list[Recorded]]:
     """The groups of each round at one member."""
     members = federation([FRA, USA], RecordingStore)
     fra, usa = members[FRA], members[USA]
-    hello = fra.ask(greet, USA, NOW)
-    usa.do(meet, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
+    hello = fra.ask(make_hello, USA, NOW)
+    usa.do(accept_hello, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
     store = (fra if member == "sender" else usa).store
     found = []
     for _ in range(rounds):

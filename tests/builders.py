@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intelshare import instant
-from intelshare.broker.hello import begin
-from intelshare.broker.node import Node, with_trust
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.tables import UserRow
+from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.line.hello import start_incarnation
+from intelshare.builtin import builtin_registry, demo_treaties
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Portion, PortionKind, Precedence, Trust
@@ -20,10 +21,17 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import LabelReader
-from intelshare.packs import builtin_registry, demo_treaties
 from intelshare.policy import Treaty, compile_world, parse_treaty
 from intelshare.statement import VerifiedRoots
-from intelshare.trust import Founded, Founding, Ratified, TrustView, found, renew_directory, user_uri
+from intelshare.trust import (
+    Founded,
+    Founding,
+    Ratified,
+    TrustView,
+    create_member,
+    renew_directory,
+    user_uri,
+)
 
 NOW = instant.parse("2026-11-24T12:00:00Z")
 
@@ -47,7 +55,7 @@ def treaties() -> tuple[Treaty, ...]:
 
 @dataclass
 class Member:
-    """One member's node over a store, driven step by step: ``do`` commits, as the shell would."""
+    """One member's node over a store, driven step by step: ``do`` commits, as the runtime would."""
 
     node: Node
     store: Any
@@ -79,7 +87,7 @@ def federation(
     founded: dict[str, Founded] = {}
     documents: list[bytes] = []
     for code in codes:
-        made = found(Founding(MemberCode(code), code.title(), "one"), at, seeded(code), suite)
+        made = create_member(Founding(MemberCode(code), code.title(), "one"), at, seeded(code), suite)
         key = next(key for key in made.keys if key.record.use is KeyUse.DIRECTORY)
         signer = load_signer(suite, key.record, key.key_id, key.secret)
         view = TrustView.load(
@@ -110,10 +118,10 @@ def federation(
             roots=VerifiedRoots(),
         )
         member = Member(with_trust(node, node.trust), store())
-        member.do(begin, at=at)
+        member.do(start_incarnation, at=at)
         for name, role in (("a", "analyst"), ("r", "releasing-officer"), ("o", "operator")):
             row = UserRow(user(code, name), name, role, "R4", code if len(code) == 3 else "FRA", "*", 0)
-            member.do(set_user, SetUser(user(code, "o"), row), at=at)
+            member.do(set_user, SetUserCommand(user(code, "o"), row), at=at)
         members[code] = member
     return members
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from builders import NOW, Member, draft, text, user
-from intelshare.broker.consent import Answering, Asking, answer, request
-from intelshare.broker.effects import Effects
-from intelshare.broker.stored import facts_of
-from intelshare.broker.transaction import ToSay, Transaction
+from intelshare.broker.exchange.consent import (
+    AnswerConsentCommand,
+    AskConsentCommand,
+    answer_consent,
+    ask_consent,
+)
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import word as shown
@@ -29,14 +34,18 @@ LATER = Instant(NOW + HOUR)
 
 
 def ask(fra: Member, bulletin: str, recipient: MemberCode = USA, until: Instant = NEVER) -> Effects:
-    effects: Effects = fra.do(request, Asking(user("FRA", "a"), bulletin, recipient, until)).effects
+    effects: Effects = fra.do(
+        ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, recipient, until)
+    ).effects
     return effects
 
 
 def grant(
     ken: Member, bulletin: str, *, grant: bool = True, until: Instant = NEVER, by: str = "r"
 ) -> Effects:
-    effects: Effects = ken.do(answer, Answering(user("KEN", by), bulletin, USA, grant, until)).effects
+    effects: Effects = ken.do(
+        answer_consent, AnswerConsentCommand(user("KEN", by), bulletin, USA, grant, until)
+    ).effects
     return effects
 
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from both_ways import Recipient
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker.act import Acted, Acting, act
-from intelshare.broker.frame import Carried, Frame, Outbound
-from intelshare.broker.handover import handover
-from intelshare.broker.hello import greet, meet
-from intelshare.broker.node import Node
-from intelshare.broker.receive import Arrival, Taken, receive
-from intelshare.broker.submit import Submission, Submitted, submit
-from intelshare.broker.tables import LOG, PAIR, PairRow
-from intelshare.broker.transaction import open_entry
+from intelshare.broker.kernel.frame import Carried, Frame, Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import LOG, PAIR, PairRow
+from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.hello import accept_hello, make_hello
+from intelshare.broker.line.receive import Arrival, ReceiveResult, receive
+from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit
+from intelshare.broker.treaty.act import ActCommand, ActResult, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Citation, Granted, Kind, Portion, Precedence, Receipt
@@ -49,9 +50,9 @@ def met(codes: Sequence[str] = ("FRA", "USA", "KEN"), store: Callable[[], Any] =
 
 def say_hello(one: Member, other: Member, at: Instant = NOW) -> Any:
     """``one`` tells ``other`` where its streams stand."""
-    payload = one.ask(greet, other.node.member, at)
+    payload = one.ask(make_hello, other.node.member, at)
     node = one.node
-    return other.do(meet, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), at=at)
+    return other.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), at=at)
 
 
 def with_law(member: Member, overlay: str) -> None:
@@ -67,10 +68,10 @@ def world_with(node: Node, overlay: str = "", *, without: Sequence[str] = ()) ->
     return compile_world(old.registry, old.members, treaties, [own], old.texts)
 
 
-def send(member: Member, given: Draft, key: str = "key", at: Instant = NOW, by: str = "a") -> Submitted:
+def send(member: Member, given: Draft, key: str = "key", at: Instant = NOW, by: str = "a") -> SubmitResult:
     """Submit as the analyst."""
-    submission = Submission(user(member.node.member, by), key.encode().ljust(16, b"."), given)
-    answer: Submitted = member.do(submit, submission, at=at)
+    command = SubmitCommand(user(member.node.member, by), key.encode().ljust(16, b"."), given)
+    answer: SubmitResult = member.do(submit, command, at=at)
     return answer
 
 
@@ -80,10 +81,14 @@ def hand_over(member: Member, *to: str, at: Instant = NOW, room: int = ROOM) -> 
     return frames
 
 
-def arrive(at_member: Member, sender: Member, frame: Frame, at: Instant = NOW) -> Taken:
-    """The frame comes over the sender's link."""
+def arrive(at_member: Member, sender: Member, frame: Frame, at: Instant = NOW) -> ReceiveResult:
+    """The frame comes over the sender's link. Its releases are judged by the batch loops too."""
+    node = at_member.node
+    if all(carried.kind != Kind.TRUST for carried in frame.statements):
+        recipient = Recipient(node.member, node.trust, node.suites, node.sealing, node.retired)
+        recipient.check(frame, sender.node.member, at)
     arrival = Arrival(sender.node.member, sender.node.uri, frame)
-    taken: Taken = at_member.do(receive, arrival, at=at)
+    taken: ReceiveResult = at_member.do(receive, arrival, at=at)
     return taken
 
 
@@ -93,12 +98,12 @@ def released(members: Any, label: str = TO_USA, to: str = "USA", **changes: Any)
     return hand_over(members["FRA"], to)[0].frame
 
 
-def codes(taken: Taken) -> list[str]:
+def codes(taken: ReceiveResult) -> list[str]:
     """The code of each acknowledgement; empty: committed."""
     return [ack.code for ack in taken.acks]
 
 
-def said(taken: Taken) -> list[tuple[str, tuple[str, ...]]]:
+def said(taken: ReceiveResult) -> list[tuple[str, tuple[str, ...]]]:
     """Status and codes of the receipts that answer the frame."""
     receipts = [
         decode(Receipt, carried.data)
@@ -120,14 +125,14 @@ def rows(member: Member, table: Any, index: str = "key", *prefix: Any) -> list[A
     return found
 
 
-def does(member: Member, kind: ActKind, *, by: str = "r", at: Instant = NOW, **changes: Any) -> Acted:
+def does(member: Member, kind: ActKind, *, by: str = "r", at: Instant = NOW, **changes: Any) -> ActResult:
     """An own act on demo-climate."""
-    acting = replace(Acting(user(member.node.member, by), "demo-climate", kind), **changes)
-    answer: Acted = member.do(act, acting, at=at)
+    acting = replace(ActCommand(user(member.node.member, by), "demo-climate", kind), **changes)
+    answer: ActResult = member.do(act, acting, at=at)
     return answer
 
 
-def tell(member: Member, acted: Acted, *others: Member, at: Instant = NOW) -> list[Any]:
+def tell(member: Member, acted: ActResult, *others: Member, at: Instant = NOW) -> list[Any]:
     """Bring an own act to other members."""
     frames = {outbound.peer: outbound.frame for outbound in acted.effects.outbound}
     return [arrive(other, member, frames[other.node.member], at=at) for other in others]
@@ -162,7 +167,7 @@ def refused(member: Member, run: Callable[[], Any]) -> IntelshareError:
 
 def everything(member: Member) -> Any:
     """All rows."""
-    from intelshare.broker.tables import TABLES
+    from intelshare.broker.kernel.tables import TABLES
 
     return {table.name: rows(member, table) for table in TABLES}
 

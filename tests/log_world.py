@@ -12,16 +12,16 @@ from intelshare.audit import LogHead, append, entry_hash
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, wrap, write
 from intelshare.audit.records import Sealed
-from intelshare.broker.checkpoint import answer, checkpoint
-from intelshare.broker.effects import Effects
-from intelshare.broker.evidence import alarms
-from intelshare.broker.frame import Frame
-from intelshare.broker.held import Held
-from intelshare.broker.hello import begin
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
-from intelshare.broker.transaction import log_key, open_entry
-from intelshare.broker.witness import prove
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
+from intelshare.broker.kernel.transaction import log_key, open_entry
+from intelshare.broker.line.hello import start_incarnation
+from intelshare.broker.transparency.checkpoint import answer, checkpoint
+from intelshare.broker.transparency.evidence import alarms
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.rest import seal_at_rest
 from intelshare.ids import Incarnation, MemberCode
@@ -44,7 +44,7 @@ class Logs:
         member = self.members[code]
         for _ in range(count):
             row = UserRow(user(code, "x"), "x", "analyst", "R1", code, "*", 0)
-            member.do(set_user, SetUser(user(code, "o"), row), at=self.tick())
+            member.do(set_user, SetUserCommand(user(code, "o"), row), at=self.tick())
 
     def tick(self) -> Instant:
         self.now = Instant(self.now + SECOND)
@@ -87,13 +87,13 @@ class Logs:
         member = self.members[code]
         fresh = Incarnation(member.node.incarnation + 1)
         member.node = replace(member.node, incarnation=fresh, trees={})
-        member.do(begin, at=self.tick())
+        member.do(start_incarnation, at=self.tick())
 
     def alarms(self, code: str) -> list[EvidenceRow]:
         found: list[EvidenceRow] = self.members[code].store.ask_now(alarms)
         return found
 
-    def held(self, code: str, of: str, state: Held = Held.PROVED) -> list[int]:
+    def held(self, code: str, of: str, state: CheckpointState = CheckpointState.PROVED) -> list[int]:
         """Sizes that a member holds of another's logs."""
         uri = self.members[of].node.uri
         rows = self.members[code].store.find(CHECKPOINT, "key", uri)

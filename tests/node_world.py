@@ -6,15 +6,17 @@ import asyncio
 import io
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from intelshare.broker.tables import TABLES, UserRow
+import waits
+from intelshare.broker.kernel.tables import TABLES, UserRow
+from intelshare.builtin import demo_treaties
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, issue_user, to_pem
 from intelshare.ids import MemberCode
@@ -22,11 +24,10 @@ from intelshare.instant import Instant
 from intelshare.node.establish import first_rows, make_folder
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.run import RunningNode, start_node
+from intelshare.node.run import NodeProcess, start_node
 from intelshare.node.settings import Settings
-from intelshare.packs import demo_treaties
 from intelshare.store.engines import open_default
-from intelshare.trust import Founded, Founding, found, user_uri
+from intelshare.trust import Founded, Founding, create_member, user_uri
 from intelshare.vault import DEVELOPMENT
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
@@ -42,27 +43,56 @@ def now() -> Instant:
     return Instant(time.time_ns() // 1000)
 
 
-@dataclass
+_running: list[Site] = []
+"""Sites whose nodes run in this process now."""
+
+
+class EventLog(io.StringIO):
+    """What a node logs. Who listens is woken by every line, whichever thread writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listening: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def write(self, text: str, /) -> int:
+        for loop, event in self._listening:
+            loop.call_soon_threadsafe(event.set)
+        return super().write(text)
+
+    @contextmanager
+    def waking(self, event: asyncio.Event) -> Iterator[None]:
+        """Within the block this event of the running loop is set by every line."""
+        one = (asyncio.get_running_loop(), event)
+        self._listening.append(one)
+        try:
+            yield
+        finally:
+            self._listening.remove(one)
+
+
+@dataclass(eq=False)
 class Site:
     """One member's data folder, and its node while it runs."""
 
     code: str
     root: Path
     founded: Founded
-    log: io.StringIO = field(default_factory=io.StringIO)
-    node: RunningNode | None = None
+    log: EventLog = field(default_factory=EventLog)
+    node: NodeProcess | None = None
 
     @property
-    def running(self) -> RunningNode:
+    def running(self) -> NodeProcess:
         assert self.node is not None
         return self.node
 
-    async def start(self, **options: Any) -> RunningNode:
+    async def start(self, **options: Any) -> NodeProcess:
         self.node = await start_node(self.root, lambda: PASSPHRASE, make_logger(self.log), **options)
+        _running.append(self)
         return self.node
 
     async def stop(self) -> None:
         if self.node is not None:
+            _running.remove(self)
             await self.node.stop()
             self.node = None
 
@@ -107,7 +137,7 @@ class Client:
 
 def make_site(code: str, root: Path, **settings: Any) -> Site:
     """A data folder with an analyst, a releasing officer, an operator and an auditor."""
-    founded = found(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
+    founded = create_member(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
     site = Site(code, root, founded)
     wanted = replace(Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings)
     folder = Folder(root)
@@ -149,14 +179,32 @@ async def introduce(one: Site, other: Site) -> None:
             )
 
 
-async def until(condition: Any, seconds: float = 10.0) -> Any:
-    """Wait until a condition (a function, may be async) is true; its value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if asyncio.iscoroutine(value):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < end, "did not come true in time"
-        await asyncio.sleep(0.02)
+async def until(condition: Callable[[], Any], what: str = "") -> Any:
+    """Wait until a condition (a function, may be async) is true; its value.
+
+    It is tried again whenever a node that runs has committed or logged.
+    """
+    changed = asyncio.Event()
+    telling = [asyncio.create_task(_tell(site, changed)) for site in _running]
+    try:
+        return await waits.until(condition, changed, seen=_seen, what=what)
+    finally:
+        for task in telling:
+            task.cancel()
+        await asyncio.gather(*telling, return_exceptions=True)
+
+
+async def _tell(site: Site, changed: asyncio.Event) -> None:
+    with site.log.waking(changed), site.running.runtime.listening() as written:
+        while True:
+            await written.wait()
+            written.clear()
+            changed.set()
+
+
+def _seen() -> Iterator[str]:
+    """Health and links of every node that runs, and the end of its log."""
+    for site in _running:
+        runtime, links = site.running.runtime, site.running.links.by_member()
+        state = f"{site.code}: health {sorted(runtime.health.codes)}, linked to {sorted(links)}"
+        yield from waits.tail(state, site.log.getvalue())

@@ -17,7 +17,7 @@ from intelshare.trust import (
     RootDocument,
     SecretKey,
     TrustView,
-    found,
+    create_member,
     renew_directory,
 )
 from intelshare.trust.fingerprint import fingerprint
@@ -69,7 +69,7 @@ def member(
 ) -> TestMember:
     """A member made of its code (and ``seed``, for a second one of the same name)."""
     plan = Founding(MemberCode(code), code.title(), "one", root_keys=root_keys, threshold=threshold)
-    return TestMember(found(plan, at, stream_of(f"{code}/{seed}")))
+    return TestMember(create_member(plan, at, stream_of(f"{code}/{seed}")))
 
 
 def view_of(own: TestMember, *others: TestMember, at: Instant = NOW) -> TrustView:

@@ -31,5 +31,5 @@ KeyId = NewType("KeyId", bytes)
 Incarnation = NewType("Incarnation", int)
 """One start of a node: a random u64, never 0."""
 
-Sequence = NewType("Sequence", int)
+ReleaseNumber = NewType("ReleaseNumber", int)
 """Number of a release in its stream, from 1."""

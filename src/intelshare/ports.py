@@ -136,6 +136,8 @@ class Plan(Generic[A_co]):
 
     writes: tuple[Put | Delete, ...]
     answer: A_co
+    last: bool = False
+    """No later step shares its commit: what it changes in memory must be there before that one runs."""
 
 
 _MADE_BY_COMMIT = object()
@@ -167,12 +169,8 @@ def durable_after_commit(value: A) -> Durable[A]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counters of one store since it was opened, for ``doctor`` and metrics."""
+    """What a store has moved since it was opened, and what it still has to move: for ``doctor``, metrics."""
 
-    steps: int
-    """Steps whose plans were committed."""
-    commits: int
-    """Durable transactions that carried them: steps per commit is the gain of sharing an fsync."""
     journalled: int
     """Bytes of sealed groups."""
     flushed: int
@@ -188,6 +186,14 @@ class Store(Protocol):
     with StoreError DATA_LOCKED.
     """
 
+    @property
+    def commits(self) -> int:
+        """Transactions committed since it was opened."""
+
+    @property
+    def steps(self) -> int:
+        """Steps that those transactions held, those that raised included."""
+
     def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Awaitable[Durable[A]]:
@@ -195,9 +201,10 @@ class Store(Protocol):
 
         Steps run one after the other; several may share one commit. A step that raises, or whose plan holds
         a row that cannot be stored (TypeError), changes nothing and its error is the caller's alone. On a
-        full disk a step may be run again: it must do nothing but return a plan. ``then`` runs right after the
-        commit and before any later step: with it, what the core holds in memory (world, trust) never differs
-        from what is durable; if it raises, the store stops with DISK_ERROR.
+        full disk a step may be run again: it must do nothing but return a plan. ``then`` runs only for
+        a plan that is ``last``, right after the commit and before any later step: with it, what the core
+        holds in memory (world, trust) never differs from what is durable; if it raises, the store stops with
+        DISK_ERROR.
         Raises StoreError DISK_FULL (nothing changed, try again later), DISK_ERROR (stop the process).
         """
 
@@ -220,8 +227,14 @@ class Store(Protocol):
     def figures(self) -> Figures:
         """What the store has done since it was opened."""
 
+    def drain(self) -> None:
+        """Take no more steps, and return once all that were taken are carried out. Idempotent.
+
+        Nothing is written after this; questions are still answered. May take as long as the disk is slow.
+        """
+
     def close(self) -> None:
-        """Finish the running commit and release everything. Idempotent."""
+        """Drain, and release everything. Idempotent."""
 
 
 class Vault(Protocol):

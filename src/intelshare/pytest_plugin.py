@@ -36,11 +36,11 @@ class PolicyFile(pytest.File):
 
     def collect(self) -> Iterator[PolicyCase]:
         """Its cases. Raises CollectError with everything that is wrong in the files."""
-        from intelshare.cli.labelling import moment
-        from intelshare.cli.output import error_lines
-        from intelshare.cli.policy_files import Shelf
+        from intelshare.builtin import builtin_registry
+        from intelshare.cli.policy.files import Shelf
+        from intelshare.cli.shared.output import error_lines
+        from intelshare.cli.shared.times import moment
         from intelshare.errors import PolicyFileError
-        from intelshare.packs import builtin_registry
 
         bench, found = Shelf(moment(None)).bench(self.path)
         if bench is None:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30.0
+import waits
+from processes import Ended, clean_environment, finished, process
+
+PROGRAM = (sys.executable, "-m", "intelshare")
+"""What runs the command line."""
+
+_serving: list[Path] = []
+"""Data folders of the nodes that run now."""
+
+_said: list[str] = []
+"""The last command and how it ended, for who waits in vain."""
 
 
 @dataclass(frozen=True)
-class Done:
+class Done(Ended):
     """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
     @property
     def json(self) -> dict[str, Any]:
@@ -34,17 +37,9 @@ class Done:
 
 def intelshare(*words: str | Path, stdin: str = "", cwd: Path | None = None) -> Done:
     """Run one command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "intelshare", *map(str, words)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=cwd,
-        env={name: value for name, value in os.environ.items() if not name.startswith("INTELSHARE_")},
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    done = finished([*PROGRAM, *words], stdin=stdin, cwd=cwd, env=clean_environment())
+    _said[:] = [f"last command: {' '.join(map(str, words))}: {done}"]
+    return Done(done.code, done.out, done.err)
 
 
 def ok(*words: str | Path, stdin: str = "") -> Done:
@@ -55,37 +50,65 @@ def ok(*words: str | Path, stdin: str = "") -> Done:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(folder: Path, program: Sequence[str] = PROGRAM) -> Iterator[subprocess.Popen[bytes]]:
     """The node of a folder, serving; stopped at the end, however that comes."""
-    with (folder.parent / f"{folder.name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "intelshare", "node", "run", "--folder", str(folder)], stderr=log
-        )
-    try:
-        wait_until(lambda: serves(folder, process), f"{folder.name} to serve")
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait(timeout=PATIENCE)
+    with (
+        log_of(folder).open("ab") as log,
+        process([*program, "node", "run", "--folder", folder], stderr=log) as started,
+    ):
+        _serving.append(folder)
+        try:
+            wait_until(lambda: serves_as(folder, started), f"{folder.name} to serve")
+            yield started
+        finally:
+            _serving.remove(folder)
 
 
-def serves(folder: Path, process: subprocess.Popen[bytes]) -> bool:
+def log_of(folder: Path) -> Path:
+    """What the node of a folder says on standard error."""
+    return folder.parent / f"{folder.name}.log"
+
+
+def serves_as(folder: Path, started: subprocess.Popen[bytes]) -> bool:
     """Whether this very process has written where it listens."""
-    assert process.poll() is None, (folder.parent / f"{folder.name}.log").read_text()
+    assert started.poll() is None, log_of(folder).read_text()
     try:
-        return bool(json.loads((folder / "run.json").read_text())["pid"] == process.pid)
+        return bool(json.loads((folder / "run.json").read_text())["pid"] == started.pid)
     except (FileNotFoundError, ValueError):
         return False
 
 
-def wait_until(condition: Any, what: str) -> Any:
-    """Poll until something is true; its value."""
-    end = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
-    return value
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait until something is true, tried again when a running node has committed or logged; its value."""
+    return waits.wait_until(condition, what, signs=_signs, seen=_seen)
+
+
+def wait_for_links(folder: Path, count: int = 1) -> None:
+    """Wait until a node has so many open links."""
+
+    def linked() -> bool:
+        return intelshare("node", "status", "--folder", folder).out.count("linked") == count
+
+    wait_until(linked, f"{folder.name} to have {count} links")
+
+
+def _signs() -> list[tuple[int, int]]:
+    """What changes on the disk when a running node commits or logs."""
+    files = (path for folder in _serving for path in (log_of(folder), folder / "intelshare.db-wal"))
+    found = []
+    for path in (*files, *(folder / "run.json" for folder in _serving)):
+        with contextlib.suppress(FileNotFoundError):
+            stat = path.stat()
+            found.append((stat.st_mtime_ns, stat.st_size))
+    return found
+
+
+def _seen() -> list[str]:
+    """The last command, and the ends of the logs of the nodes that run."""
+    return [
+        *_said,
+        *(line for folder in _serving for line in waits.tail(folder.name, log_of(folder).read_text())),
+    ]
 
 
 def found(folder: Path, member: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e.nodes import intelshare, ok, running
+from processes import ended
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_a_node_that_is_down(fra: Path) -> None:
 def test_a_node_that_was_killed_leaves_an_address_where_nobody_answers(fra: Path) -> None:
     with running(fra) as node:
         node.kill()
-        node.wait()
+        ended(node)
         done = intelshare("whoami", "--as", fra / "users" / "operator")
         assert done.code == 6
         assert json.loads((fra / "run.json").read_text())["user_port"]

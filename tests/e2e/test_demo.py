@@ -7,14 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from processes import Ended, finished, outcome, process
+from waits import wait_until
+
 DEMO = ("-m", "intelshare", "demo", "--no-pause")
 BOUND = 90
-"""Seconds; the promise of 40 is for a machine that does nothing else."""
+"""Seconds, scaled by INTELSHARE_PATIENCE; the promise of 40 is for a machine that does nothing else."""
 
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 CLIMATE = (
@@ -101,6 +105,21 @@ sys.exit(play(climate(story), keep=None, pause=0))
 """
 
 
+IN_VAIN = """
+import sys
+from dataclasses import replace
+from intelshare.demo import STORY, climate, play, stage
+from intelshare.demo.scenario import Scene
+
+def impossible(_):
+    stage.PATIENCE = 0.1 / stage.patient(1)
+    stage.until(lambda: None, "the impossible")
+
+story = replace(climate(), scenes=(Scene("in vain", impossible),))
+sys.exit(play(story, keep=None, pause=0))
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Where the demo puts its temporary folder, and nothing else does."""
@@ -109,16 +128,23 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def started(home: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(home: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    command = process(
         [sys.executable, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(home)} | settings,
-        start_new_session=True,
+        env=os.environ | {"TMPDIR": str(home)},
     )
+    with command as one:
+        yield one
+
+
+def played(home: Path, *words: str, **settings: str) -> Ended:
+    given = os.environ | {"TMPDIR": str(home)} | settings
+    return finished([sys.executable, *words], seconds=BOUND, env=given)
 
 
 def processes_of(home: Path) -> list[str]:
@@ -154,12 +180,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     home = tmp_path_factory.mktemp("kept")
     # What somebody has set for a node of their own does not matter.
     settings = dict.fromkeys(("INTELSHARE_PASSPHRASE_FILE", "INTELSHARE_PROFILE"), "/nowhere")
-    demo = started(home, *DEMO, "--keep", str(home / "play"), **settings)
-    out, err = demo.communicate(timeout=BOUND)
-    assert demo.returncode == 0, err
-    assert not err
+    demo = played(home, *DEMO, "--keep", str(home / "play"), **settings)
+    assert demo.code == 0, demo.err
+    assert not demo.err
     assert not processes_of(home)
-    return out, home / "play"
+    return demo.out, home / "play"
 
 
 def test_every_scene_is_as_expected(kept: tuple[str, Path]) -> None:
@@ -175,62 +200,79 @@ def test_kept_folders_can_be_played_on_with_by_hand(kept: tuple[str, Path], home
     told = [line.split()[1:] for line in out.splitlines() if line.startswith("  intelshare ")]
     run = next(words for words in told if words[:2] == ["node", "run"] and words[-1].endswith("KEN"))
     inbox = next(words for words in told if words[0] == "inbox")
-    node = started(home, "-m", "intelshare", *run)
-    try:
+    with started(home, "-m", "intelshare", *run) as node:
         assert node.stderr
         for line in node.stderr:
             if "node.started" in line:
                 break
-        listed = started(home, "-m", "intelshare", *inbox, "--limit", "1000")
-        table, err = listed.communicate(timeout=BOUND)
-        assert listed.returncode == 0, err
-        assert table.count("report") == 224
-        assert "destroyed" in table
-    finally:
+        listed = played(home, "-m", "intelshare", *inbox, "--limit", "1000")
+        assert listed.code == 0, listed.err
+        assert listed.out.count("report") == 224
+        assert "destroyed" in listed.out
         node.terminate()
-        node.communicate(timeout=BOUND)
-    again = started(home, *DEMO, "--keep", str(folder))
-    out, err = again.communicate(timeout=BOUND)
-    assert again.returncode == 9
-    assert "something is there already" in err
+        assert outcome(node).code == 0
+    again = played(home, *DEMO, "--keep", str(folder))
+    assert again.code == 9
+    assert "something is there already" in again.err
 
 
 def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
-    demo = started(home, "-c", BROKEN)
-    out, err = demo.communicate(timeout=BOUND)
-    assert demo.returncode == 1
-    assert err == (
+    demo = played(home, "-c", BROKEN)
+    assert demo.code == 1
+    assert demo.err == (
         "scene 1/6 differs: portion 2 for KEN: withheld EXCEEDS_CEILING: SECRET > RESTRICTED "
         "(demo-climate.toml:11) instead of released demo-climate art. 2\n"
         "hint: the nodes' logs say more (--keep DIR keeps the folders)\n"
     )
-    assert "2/6" not in out
+    assert "2/6" not in demo.out
+    assert_nothing_is_left(home)
+
+
+def test_a_scene_in_vain_shows_what_the_nodes_said_last(home: Path) -> None:
+    """Their folders are gone by then."""
+    demo = played(home, "-c", IN_VAIN)
+    assert demo.code == 1
+    assert "scene 1/1 differs: TIMED_OUT: waited 0.1 s for the impossible" in demo.err
+    assert re.search(r"scene 1/1 differs: KEN's node: .*link\.opened", demo.err)
     assert_nothing_is_left(home)
 
 
 @pytest.mark.parametrize(
-    ("number", "moment", "later"),
+    ("number", "line", "moment"),
     [
-        (signal.SIGHUP, "intelshare demo:", 0.3),
-        (signal.SIGTERM, "intelshare demo:", 2.0),
-        (signal.SIGINT, "3/6 ", 0.3),
+        (signal.SIGHUP, "intelshare demo:", lambda home: any(home.iterdir())),
+        (signal.SIGTERM, "intelshare demo:", lambda home: [*home.glob("*/*.log")]),
+        (signal.SIGINT, "3/6 ", lambda _: True),
+        (signal.SIGINT, "   USA gives notice of withdrawal from demo-climate: act 2", lambda _: True),
     ],
-    ids=["in the first second", "while nodes start", "in a scene"],
+    ids=["when it begins", "while nodes start", "when a scene begins", "in a scene"],
 )
 def test_interrupted_at_any_moment_it_leaves_nothing_behind(
-    home: Path, number: signal.Signals, moment: str, later: float
+    home: Path, number: signal.Signals, line: str, moment: Callable[[Path], object]
 ) -> None:
-    demo = started(home, *DEMO)
-    assert demo.stdout
-    for line in demo.stdout:
-        if line.startswith(moment):
-            break
-    time.sleep(later)
-    demo.send_signal(number)
-    _, err = demo.communicate(timeout=BOUND)
-    assert demo.returncode == 130
-    assert err.strip() == "interrupted"
+    with started(home, *DEMO) as demo:
+        assert demo.stdout
+        for shown in demo.stdout:
+            if shown.startswith(line):
+                break
+        wait_until(lambda: moment(home), "the moment")
+        demo.send_signal(number)
+        done = outcome(demo)
+    assert done.code == 130
+    assert done.err.strip() == "interrupted"
     assert_nothing_is_left(home)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nothing tells the nodes")
+def test_the_nodes_of_a_demo_that_is_killed_end_too(home: Path) -> None:
+    with started(home, *DEMO) as demo:
+        assert demo.stdout
+        for shown in demo.stdout:
+            if shown.startswith("1/6 "):
+                break
+        assert len([line for line in processes_of(home) if "node run" in line]) == 3
+        demo.kill()
+        wait_until(lambda: not processes_of(home), "its nodes to end", seen=lambda: processes_of(home))
 
 
 @pytest.mark.parametrize(
@@ -239,11 +281,10 @@ def test_interrupted_at_any_moment_it_leaves_nothing_behind(
     ids=["five", "paris", "jcpoa"],
 )
 def test_the_other_scenarios_are_as_expected(home: Path, scenario: str, lines: tuple[str, ...]) -> None:
-    demo = started(home, *DEMO, scenario)
-    out, err = demo.communicate(timeout=BOUND)
-    assert demo.returncode == 0, err
-    assert not err
-    assert_shown(out, lines)
+    demo = played(home, *DEMO, scenario)
+    assert demo.code == 0, demo.err
+    assert not demo.err
+    assert_shown(demo.out, lines)
     assert_nothing_is_left(home)
 
 
@@ -256,8 +297,7 @@ def test_the_other_scenarios_are_as_expected(home: Path, scenario: str, lines: t
     ids=["console", "keep"],
 )
 def test_what_the_demo_cannot_do_it_says(home: Path, words: tuple[str, ...], said: str) -> None:
-    demo = started(home, *DEMO, *words)
-    out, err = demo.communicate(timeout=BOUND)
-    assert (demo.returncode, out) == (2, "")
-    assert said in err
+    demo = played(home, *DEMO, *words)
+    assert (demo.code, demo.out) == (2, "")
+    assert said in demo.err
     assert_nothing_is_left(home)

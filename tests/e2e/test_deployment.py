@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from nodes import intelshare, ok, running, wait_until
+from e2e.nodes import intelshare, ok, running, wait_until
+from processes import ended, finished
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "docs" / "intelshare@.service"
@@ -47,7 +47,7 @@ def test_the_compose_file_is_valid(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     for member in ("fra", "usa", "ken"):
         (tmp_path / "secrets" / member).write_text("x")
-    subprocess.run([command, "config", "-q"], cwd=tmp_path, check=True, timeout=60)
+    finished([command, "config", "-q"], cwd=tmp_path, check=True)
 
 
 def test_every_node_runs_with_the_least_that_it_needs() -> None:
@@ -104,10 +104,8 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     )
     copy = tmp_path / "intelshare@fra.service"
     copy.write_text(text)
-    done = subprocess.run(
-        [command, "verify", "--man=no", copy], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert copy.name not in done.stderr, done.stderr
+    done = finished([command, "verify", "--man=no", copy])
+    assert copy.name not in done.err, done
 
 
 def test_health_needs_no_certificate_and_says_when_nobody_runs(tmp_path: Path) -> None:
@@ -122,7 +120,7 @@ def test_health_needs_no_certificate_and_says_when_nobody_runs(tmp_path: Path) -
         wait_until(lambda: (folder / "run.json").read_bytes() != said, "the file to be written again")
         said = (folder / "run.json").read_bytes()
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        ended(process)
     # What a killed node left behind is believed for seconds only.
     assert (folder / "run.json").read_bytes() == said
     (folder / "run.json").write_bytes(said.replace(b'"at":1', b'"at":0'))

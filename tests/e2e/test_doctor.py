@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodes import intelshare, ok, running
+from e2e.nodes import PROGRAM, intelshare, ok, running
+from processes import clean_environment, finished
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def test_everything_wrong_is_said_at_once_and_has_a_remedy(founded: Path, tmp_pa
 
 
 def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None:
-    from intelshare.cli.doctor import _certificate
+    from intelshare.cli.operator.doctor import _certificate
     from intelshare.instant import DAY, Instant
 
     path = founded / "users" / "operator" / "cert.pem"
@@ -118,14 +116,9 @@ def test_a_damaged_record_is_found_by_reading_everything(founded: Path, tmp_path
 
 
 def settings(*words: str | Path, **environment: str) -> dict[str, dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "intelshare", "config", "show", "--json", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**{n: v for n, v in os.environ.items() if not n.startswith("INTELSHARE_")}, **environment},
-    )
-    return {one["name"]: one for one in json.loads(done.stdout)["settings"]}
+    words = ("config", "show", "--json", *words)
+    done = finished([*PROGRAM, *words], check=True, env=clean_environment(**environment))
+    return {one["name"]: one for one in json.loads(done.out)["settings"]}
 
 
 def test_config_says_what_set_each_value(founded: Path) -> None:

@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +26,14 @@ from typing import IO
 import click
 import pytest
 
-from e2e.nodes import Done, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import Done, intelshare, introduce, ok, running, wait_for_links, wait_until
 from intelshare.cli import run
 from intelshare.cli.app import root
+from intelshare.patience import patient
 from intelshare.trust import write_member_file
 from line_world import Forger, arrive, met
 from log_world import Logs
+from processes import LIMIT, clean_environment, ended, finished, process
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -206,7 +207,7 @@ class World:
             self.running.enter_context(running(folder))
         for other in others:
             introduce(fra, other)
-        wait_until(lambda: ok("node", "status", "--folder", fra).out.count("linked") == 2, "the links")
+        wait_for_links(fra, 2)
 
     def stop(self) -> None:
         """Stop all nodes."""
@@ -291,43 +292,41 @@ class World:
         return text
 
     def _ended(self, line: str, case: Case) -> Done:
-        given = {name: value for name, value in os.environ.items() if not name.startswith("INTELSHARE_")}
-        given |= {"PATH": self._path, "INTELSHARE_PROFILE": str(self.desk / case.who)}
+        given = clean_environment(PATH=self._path, INTELSHARE_PROFILE=str(self.desk / case.who))
         shelved = ON_THE_SHELF.match(line.removeprefix("intelshare "))
         ours, theirs = pty.openpty() if case.typed else (None, subprocess.DEVNULL)
-        process = subprocess.Popen(
+        command = process(
             ["sh", "-c", f"exec {line}"],
+            ends_by=signal.SIGINT,
             cwd=self.shelf if shelved else self.desk,
             env=given,
             stdin=theirs,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
-        out, err = _Reader(process.stdout), _Reader(process.stderr)
         try:
-            if ours is not None:
-                os.write(ours, self._filled(case.typed, case).encode())
-            if case.stopped:
-                self._interrupted(process, out, err, case)
-            process.wait(120)
+            with command as started:
+                out, err = _Reader(started.stdout), _Reader(started.stderr)
+                if ours is not None:
+                    os.write(ours, self._filled(case.typed, case).encode())
+                if case.stopped:
+                    self._interrupted(started, out, err, case)
+                return Done(ended(started), out.all(), err.all())
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
             if ours is not None:
                 os.close(ours)
                 os.close(theirs)
-        return Done(process.returncode, out.all(), err.all())
 
-    def _interrupted(self, process: subprocess.Popen[str], out: _Reader, err: _Reader, case: Case) -> None:
-        if case.until is None:
-            wait_until(lambda: out.text or err.text, "the command to say something")
-        while case.until is not None and not out.text and process.poll() is None:
-            # Again, until it has begun to listen.
-            case.until(self)
-            time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGINT)
+    def _interrupted(self, started: subprocess.Popen[str], out: _Reader, err: _Reader, case: Case) -> None:
+        def shown() -> bool:
+            # What it follows happens again and again, until it has begun to listen.
+            if case.until is not None and not out.text:
+                case.until(self)
+            return bool(out.text or (case.until is None and err.text) or started.poll() is not None)
+
+        wait_until(shown, "the command to show something")
+        os.killpg(started.pid, signal.SIGINT)
 
 
 class _Reader:
@@ -345,7 +344,7 @@ class _Reader:
 
     def all(self) -> str:
         """Everything, once it has ended."""
-        self._thread.join(10)
+        self._thread.join(patient(LIMIT))
         return self.text
 
 
@@ -388,7 +387,7 @@ def _furnish_shelf(shelf: Path) -> None:
 
 def _git(shelf: Path, *words: str) -> None:
     who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *who, *words], cwd=shelf, check=True)
+    finished(["git", *who, *words], cwd=shelf, check=True)
 
 
 def lines_of(path: tuple[str, ...]) -> list[str]:

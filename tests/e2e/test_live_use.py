@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from processes import clean_environment, ended, process
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
@@ -44,10 +46,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         introduce(one.fra, one.ken)
         introduce(one.usa, one.ken)
         for folder in (one.fra, one.usa, one.ken):
-            wait_until(
-                lambda at=folder: intelshare("node", "status", "--folder", at).out.count("linked") == 2,  # type: ignore[misc]
-                f"the links of {folder.name}",
-            )
+            wait_for_links(folder, 2)
         yield one
 
 
@@ -76,14 +75,25 @@ def test_the_sender_watches_its_bulletin_from_ok_to_receipt(three: Three) -> Non
     assert told == ["submitted", "sent", "accepted"]
 
 
-def test_a_running_watch_shows_what_arrives_and_ends_with_ctrl_c(three: Three) -> None:
-    (three.smith / "watch-cursor").unlink(missing_ok=True)
-    watch = subprocess.Popen(
-        [sys.executable, "-m", "intelshare", "watch", "--as", three.smith, "--json"],
+@contextmanager
+def until_ctrl_c(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on until it gets Ctrl-C, and then says so."""
+    command = process(
+        [*PROGRAM, *words],
+        ends_by=signal.SIGINT,
         stdout=subprocess.PIPE,
         text=True,
+        env=clean_environment(),
     )
-    try:
+    with command as started:
+        yield started
+        started.send_signal(signal.SIGINT)
+        assert ended(started) == 130
+
+
+def test_a_running_watch_shows_what_arrives_and_ends_with_ctrl_c(three: Three) -> None:
+    (three.smith / "watch-cursor").unlink(missing_ok=True)
+    with until_ctrl_c("watch", "--as", three.smith, "--json") as watch:
         wait_until((three.smith / "watch-cursor").exists, "the watch to begin")
         bulletin = three.send("four", "--wait", "accepted")
         assert watch.stdout is not None
@@ -91,27 +101,16 @@ def test_a_running_watch_shows_what_arrives_and_ends_with_ctrl_c(three: Three) -
         while line["bulletin"] != bulletin:
             line = json.loads(watch.stdout.readline())
         assert line["what"] == "received"
-    finally:
-        watch.send_signal(2)
-        assert watch.wait(timeout=20) == 130
 
 
 def test_a_followed_list_goes_on_with_what_arrives(three: Three) -> None:
-    follow = subprocess.Popen(
-        [sys.executable, "-m", "intelshare", "inbox", "--follow", "--as", three.smith, "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with until_ctrl_c("inbox", "--follow", "--as", three.smith, "--json") as follow:
         assert follow.stdout is not None
         listed = json.loads(follow.stdout.readline())
         assert listed["schema"] == "intelshare/inbox/1"
         bulletin = three.send("five", "--wait", "accepted")
         event = json.loads(follow.stdout.readline())
         assert (event["what"], event["bulletin"]) == ("received", bulletin)
-    finally:
-        follow.send_signal(2)
-        assert follow.wait(timeout=20) == 130
 
 
 def test_a_cursor_of_another_log_is_told(three: Three) -> None:
@@ -140,6 +139,26 @@ def test_search_finds_words_in_what_one_may_see_and_nothing_else(three: Three, t
         h["bulletin"] for h in ok("search", "heron", "--sent", "--as", three.ana, "--json").json["matches"]
     ] == [bulletin]
     assert "nothing in" in ok("search", "no such word", "--as", three.smith).err
+
+
+def test_from_says_whose_bulletin_an_id_means(three: Three) -> None:
+    """It selects, wherever a received bulletin is named: the other originator has none of this id."""
+    bulletin = three.send("whose is it", "--wait", "accepted")
+    assert "whose is it" in ok("read", bulletin, "--from", "fra", "--as", three.smith).out
+    other = intelshare("read", bulletin, "--from", "KEN", "--as", three.smith)
+    assert (other.code, "no bulletin" in other.err, "whose is it" in other.out) == (8, True, False)
+    reply = (
+        "send", "-", "--as", three.smith, "--to", "FRA", "--category", "cyber",
+        "--label", "SECRET//REL TO USA, FRA",
+        "--in-reply-to", bulletin, "--yes", "--dry-run",
+    )  # fmt: skip
+    ok(*reply, "--from", "FRA", stdin="a reply")
+    assert intelshare(*reply, "--from", "KEN", stdin="a reply").code == 8
+    answer = intelshare("consent", "refuse", bulletin, "--for", "KEN", "--from", "KEN", "--as", three.officer)
+    assert (answer.code, "from KEN" in answer.err) == (8, True)
+    proof = ("audit", "prove", "--bulletin", bulletin, "--folder", three.usa)
+    assert ok(*proof, "--from", "FRA").json["entries"]
+    assert intelshare(*proof, "--from", "KEN").code == 8
 
 
 def test_consent_from_request_to_release(three: Three) -> None:

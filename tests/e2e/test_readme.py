@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+from intelshare.patience import VARIABLE
+from processes import finished
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -25,26 +27,23 @@ def blocks(text: str) -> list[str]:
 def test_own_first_bulletin_as_it_is_written(tmp_path: Path) -> None:
     script = "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
     script += "".join(blocks(section("Your own first bulletin")))
-    done = subprocess.run(
+    done = finished(
         ["bash", "-c", script],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        stdin=subprocess.DEVNULL,
+        seconds=100,
         env={
             "HOME": str(tmp_path),
             "LANG": "C.UTF-8",
+            VARIABLE: os.environ[VARIABLE],
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^USA +1 of 2 +released +gsa-fra-usa art\. 4 +accepted", done.stdout, re.MULTILINE)
-    assert "withheld  NOT_RELEASABLE_TO" in done.stdout
-    assert "Phishing kit against grid operators." in done.stdout
-    assert "BLUE HERON" not in done.stdout
-    assert "every entry is what its tree says" in done.stdout
+    assert done.code == 0, done.out + done.err
+    assert re.search(r"^USA +1 of 2 +released +gsa-fra-usa art\. 4 +accepted", done.out, re.MULTILINE)
+    assert "withheld  NOT_RELEASABLE_TO" in done.out
+    assert "Phishing kit against grid operators." in done.out
+    assert "BLUE HERON" not in done.out
+    assert "every entry is what its tree says" in done.out
 
 
 def test_try_and_test_stand_alone_and_only_use_what_the_package_declares() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, serves, wait_until
+from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from processes import ended, finished
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 
@@ -58,9 +58,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     fra, usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
     with running(fra), running(usa):
         introduce(fra, usa)
-        wait_until(
-            lambda: "linked" in intelshare("node", "status", "--folder", fra).out, "the link between the two"
-        )
+        wait_for_links(fra)
         yield Pair(fra, usa)
 
 
@@ -149,18 +147,15 @@ def test_row_41_nobody_recalls_or_supersedes_what_another_member_wrote(nodes: Pa
 def test_on_a_terminal_no_is_no(nodes: Pair) -> None:
     bulletin = nodes.send("Kit")
     primary, secondary = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "intelshare", "recall", bulletin, "--reason", "x", "--as", str(nodes.ana)],
-        stdin=secondary,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    os.close(secondary)
     os.write(primary, b"n\n")
-    said, _ = process.communicate(timeout=60)
-    os.close(primary)
-    assert process.returncode != 0
-    assert b"cannot be undone" in said
+    try:
+        words = ("recall", bulletin, "--reason", "x", "--as", nodes.ana)
+        said = finished([*PROGRAM, *words], stdin=secondary)
+    finally:
+        os.close(secondary)
+        os.close(primary)
+    assert said.code != 0
+    assert "cannot be undone" in said.out + said.err
     assert nodes.pair(bulletin)["word"] == "accepted"
 
 
@@ -170,20 +165,15 @@ def test_c16_a_node_killed_between_deleting_and_signing_signs_once_at_its_next_s
     fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
     pair = Pair(fra, usa)
     with running(fra):
-        hanging = subprocess.Popen(
-            [sys.executable, "-c", HANGING, "node", "run", "--folder", str(usa)], stderr=subprocess.DEVNULL
-        )
-        try:
-            wait_until(lambda: serves(usa, hanging), "USA to serve")
+        with running(usa, (sys.executable, "-c", HANGING)) as hanging:
             introduce(fra, usa)
             bulletin = pair.send("Kit")
             ok("read", bulletin, "--as", pair.smith)
             ok("recall", bulletin, "--reason", "wrong", "--yes", "--as", pair.ana)
             wait_until(lambda: intelshare("read", bulletin, "--as", pair.smith).code == 8, "the keys to go")
             assert pair.pair(bulletin)["recall_requested"] is True
-        finally:
             hanging.kill()
-            hanging.wait(timeout=30)
+            ended(hanging)
         with running(usa):
             wait_until(lambda: pair.pair(bulletin)["word"] == "destroyed", "the destruction to be signed")
             assert intelshare("read", bulletin, "--as", pair.smith).code == 8

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.nodes import Done, found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import PROGRAM, Done, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from processes import finished
 
 CLIMATE = "demo-climate"
 GUIDE = Path(__file__).parents[2] / "docs" / "policy-guide.md"
@@ -63,9 +62,7 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
     fra, ken = found(home / "fra", "FRA"), found(home / "ken", "KEN")
     with running(fra), running(ken):
         introduce(fra, ken)
-        wait_until(
-            lambda: "linked" in intelshare("node", "status", "--folder", fra).out, "the link between the two"
-        )
+        wait_for_links(fra)
         yield Parties(fra, ken)
 
 
@@ -109,15 +106,9 @@ def test_an_act_is_made_by_who_answers_yes_on_a_terminal_and_by_nobody_else(part
 def on_terminal(answer: bytes, *words: str) -> int:
     """The exit code of a command whose standard input is a terminal."""
     primary, secondary = pty.openpty()
+    os.write(primary, answer)
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "intelshare", *words],
-            stdin=secondary,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.write(primary, answer)
-        return process.wait(timeout=30)
+        return finished([*PROGRAM, *words], stdin=secondary).code
     finally:
         os.close(primary)
         os.close(secondary)

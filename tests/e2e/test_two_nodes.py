@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from processes import clean_environment, ended, finished, process
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 OWN = "//FRA SECRET//REL TO FRA"
@@ -46,9 +48,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     (fra / "overlays" / "fra.toml").write_text(HOLD)
     with running(fra), running(usa):
         introduce(fra, usa)
-        wait_until(
-            lambda: "linked" in intelshare("node", "status", "--folder", fra).out, "the link between the two"
-        )
+        wait_for_links(fra)
         yield Pair(fra, usa)
 
 
@@ -233,13 +233,10 @@ def test_a_lost_answer_ends_with_11_and_the_printed_command_resolves_it(tmp_path
     introduce(fra, found(tmp_path / "usa", "USA"))
     with running(fra) as node:
         # The node stands still after it was asked who calls, and before it answers.
-        sender = subprocess.Popen(
-            [sys.executable, "-c", STALLED, str(node.pid), *words], stderr=subprocess.PIPE, text=True
-        )
-        _, err = sender.communicate(timeout=60)
-        assert sender.returncode == 11, err
-        assert "error[OUTCOME_UNKNOWN]" in err
-        command = err.split("hint: run: intelshare ")[1].strip()
+        sent = finished([sys.executable, "-c", STALLED, str(node.pid), *words])
+        assert sent.code == 11, sent
+        assert "error[OUTCOME_UNKNOWN]" in sent.err
+        command = sent.err.split("hint: run: intelshare ")[1].strip()
         os.kill(node.pid, signal.SIGCONT)
         import shlex
 
@@ -266,23 +263,16 @@ sys.exit(run(sys.argv[2:]))
 def on_a_terminal(*words: str | Path) -> bytes:
     """What a command writes when its output is a terminal."""
     primary, secondary = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "intelshare", *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        stdout=secondary,
-        stderr=secondary,
-        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "300", "TERM": "xterm"},
+    wide = clean_environment(NO_COLOR="1", COLUMNS="300", TERM="xterm")
+    command = process(
+        [*PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=secondary, stderr=secondary, env=wide
     )
-    os.close(secondary)
     shown = b""
-    while True:
-        try:
-            part = os.read(primary, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-    os.close(primary)
-    assert process.wait(timeout=60) == 0
+    with os.fdopen(primary, "rb", 0) as screen, command as started:
+        os.close(secondary)
+        # Linux ends a terminal that nobody writes to any more with an error.
+        with contextlib.suppress(OSError):
+            while part := screen.read(65536):
+                shown += part
+        assert ended(started) == 0
     return shown

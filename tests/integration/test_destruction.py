@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from intelshare.broker.destroy import Gone
-from intelshare.broker.tables import INBOX, SECRET
+from intelshare.broker.kernel.tables import INBOX, SECRET
+from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.crypto.rest import open_at_rest
 from intelshare.errors import CryptoError, StoreError
 from intelshare.instant import SECOND
@@ -64,12 +64,12 @@ async def opens(site: Site, bulletin: bytes) -> bool:
 
 def secrets_of(site: Site) -> list[bytes]:
     """What opens each portion that this site holds, as it stands on the disk."""
-    rows = site.running.shell.store.ask_now(lambda view: view.find(SECRET, "key"))
+    rows = site.running.runtime.store.ask_now(lambda view: view.find(SECRET, "key"))
     return [row.sealed for row in rows if any(row.sealed)]
 
 
 def gone(site: Site) -> list[int]:
-    return [row.gone for row in site.running.shell.store.ask_now(lambda view: view.find(INBOX, "key"))]
+    return [row.gone for row in site.running.runtime.store.ask_now(lambda view: view.find(INBOX, "key"))]
 
 
 def on_disk(site: Site, content: bytes) -> bool:
@@ -85,7 +85,7 @@ async def test_i8_a_recalled_bulletin_is_gone_from_the_disk_before_its_destructi
     (sealed,) = secrets_of(usa)
     assert on_disk(usa, sealed), "the check could not fail"
     seen: list[bool] = []
-    node = usa.running.shell
+    node = usa.running.runtime
     perform = node.store.perform
 
     async def watching(step: Any, then: Any = None) -> Any:

@@ -17,14 +17,17 @@ from grpc_health.v1 import health_pb2
 from intelshare.crypto.x509 import CertifiedKey, issue_node, issue_user, make_authority
 from intelshare.errors import TrustError
 from intelshare.instant import HOUR, MINUTE, Instant
+from intelshare.node.authn import peer_identity
 from intelshare.node.authorisation import MAY_CALL, PEER, ROLES
-from intelshare.node.door import peer_identity, unary_handlers
+from intelshare.node.rpc_gateway import unary_handlers
+from intelshare.patience import patient
 from intelshare.trust import open_hello
 from intelshare.wire import hello_message, read_message
 from intelshare.wire.v1 import peer_pb2
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import ROLES as USERS
 from node_world import Site, code_of, introduce, make_site, now
+from waits import LIMIT
 
 LINK = "/intelshare.v1.Peer/Link"
 REFUSED = ("UNAVAILABLE", "UNAUTHENTICATED")
@@ -58,9 +61,14 @@ async def sites(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
 async def call(site: Site, leaf: CertifiedKey | None, method: str, request: Any = None) -> str:
     """The code with which a call on the user port ends; empty if it is answered."""
     request_type, _ = USER_METHODS[method]
+    asked = (request or request_type()).SerializeToString()
     async with site.channel(leaf, site.running.user_port) as channel:
         try:
-            await channel.unary_unary(method)((request or request_type()).SerializeToString(), timeout=5)
+            if method.endswith("/Watch"):
+                # It goes on until somebody ends it.
+                await channel.unary_stream(method)(asked, timeout=patient(LIMIT)).read()
+            else:
+                await channel.unary_unary(method)(asked, timeout=patient(LIMIT))
         except grpc.aio.AioRpcError as error:
             return code_of(error)
     return ""
@@ -73,7 +81,7 @@ async def link(site: Site, leaf: CertifiedKey, *messages: bytes) -> str:
         try:
             for message in messages:
                 await stream.write(message)
-            raw = await asyncio.wait_for(stream.read(), 10)
+            raw = await asyncio.wait_for(stream.read(), patient(LIMIT))
             if raw is grpc.aio.EOF:
                 return (await stream.code()).name
             read_message(raw)
@@ -94,7 +102,7 @@ def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
 
 
 def test_a_method_without_a_row_cannot_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intelshare.node.door.MAY_CALL", {})
+    monkeypatch.setattr("intelshare.node.rpc_gateway.MAY_CALL", {})
     service = pb.DESCRIPTOR.services_by_name["Operations"]
     with pytest.raises(LookupError, match="no row"):
         unary_handlers(None, service, {"Status": lambda *_: None}, None)  # type: ignore
@@ -181,7 +189,7 @@ async def test_health_answers_those_who_are_known_and_tells_others_nothing(sites
         (usa.founded.node_leaf, fra.running.peer_port),
     ):
         async with fra.channel(leaf, port) as channel:
-            raw = await channel.unary_unary(method)(ask, timeout=5)
+            raw = await channel.unary_unary(method)(ask, timeout=patient(LIMIT))
         assert health_pb2.HealthCheckResponse.FromString(raw).status == health_pb2.HealthCheckResponse.SERVING
     for leaf_, port in (
         (None, fra.running.user_port),
@@ -190,7 +198,7 @@ async def test_health_answers_those_who_are_known_and_tells_others_nothing(sites
     ):
         async with fra.channel(leaf_, port) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary(method)(ask, timeout=5)
+                await channel.unary_unary(method)(ask, timeout=patient(LIMIT))
         assert code_of(caught.value) in (*REFUSED, "NOT_AUTHORISED")
 
 

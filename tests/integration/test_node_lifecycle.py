@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import apsw
 import pytest
 
-from intelshare.errors import IntelshareError
+import processes
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import TABLES, UserRow
+from intelshare.errors import IntelshareError, StoreError
+from intelshare.ids import UserUri
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import start_node
+from intelshare.node.runtime import Runtime
 from intelshare.node.settings import read_settings, write_settings
+from intelshare.node.sidecar import log_position
+from intelshare.patience import patient
+from intelshare.ports import Plan
 from intelshare.store.sidecar import read_sidecar
+from intelshare.store.sqlite import open_store
+from intelshare.wire.v1 import user_pb2 as pb
 from node_world import PASSPHRASE, Site, make_site, until
 
 PROGRAM = """
@@ -37,16 +54,9 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def process(site: Site) -> Iterator[subprocess.Popen[bytes]]:
-    started = spawn(site)
-    yield started
-    started.kill()
-    started.wait()
-
-
-def spawn(site: Site) -> subprocess.Popen[bytes]:
-    with (site.root / "node.log").open("ab") as log:
-        command = [sys.executable, "-c", PROGRAM, str(site.root), PASSPHRASE.decode()]
-        return subprocess.Popen(command, stderr=log)
+    command = [sys.executable, "-c", PROGRAM, site.root, PASSPHRASE.decode()]
+    with (site.root / "node.log").open("ab") as log, processes.process(command, stderr=log) as started:
+        yield started
 
 
 async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, object]:
@@ -58,7 +68,7 @@ async def running(site: Site, process: subprocess.Popen[bytes]) -> dict[str, obj
             return None
         return found if found["pid"] == process.pid else None
 
-    found: dict[str, object] = await until(read, 20)
+    found: dict[str, object] = await until(read, "the node to serve")
     return found
 
 
@@ -80,7 +90,7 @@ async def test_a_signal_stops_the_node_cleanly(
     await running(site, process)
     assert (site.root / "run.json").stat().st_mode & 0o777 == 0o600
     process.send_signal(number)
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(processes.ended, process) == 0
     assert not (site.root / "run.json").exists()
     assert sidecar(site)["clean"] is True
 
@@ -88,11 +98,11 @@ async def test_a_signal_stops_the_node_cleanly(
 async def test_after_a_kill_the_next_start_just_works(site: Site, process: subprocess.Popen[bytes]) -> None:
     first = await running(site, process)
     process.kill()
-    await asyncio.to_thread(process.wait)
+    await asyncio.to_thread(processes.ended, process)
     assert sidecar(site)["clean"] is False
     node = await site.start()
     try:
-        assert f"{node.shell.incarnation:016x}" != first["incarnation"]
+        assert f"{node.runtime.incarnation:016x}" != first["incarnation"]
         assert node.user_port == first["user_port"], "clients that knew the port find the node again"
     finally:
         await site.stop()
@@ -202,3 +212,127 @@ async def test_threads_that_still_write_race_no_stop_and_nothing_is_written_afte
     kept = read_sidecar(Folder(site.root).sidecar)
     assert kept is not None
     assert kept.clean
+
+
+async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_database_equal(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links that end cancel who waits for a step; the step is in the writer's queue, and is carried out."""
+    for number in range(20):
+        node = await site.start()
+        runtime, close = node.runtime, node.links.close
+        operator = UserUri(site.user_uri("o"))
+
+        def step(*known: Any, operator: UserUri = operator, number: int = number) -> Plan[Any]:
+            row = UserRow(site.user_uri(f"x{number}"), "x", "analyst", "R1", "FRA", "*", 0)  # type: ignore[arg-type]
+            plan = set_user(known[0], known[1], SetUserCommand(operator, row), *known[2:])
+            return replace(plan, last=True)  # a commit of its own
+
+        async def links_end(runtime: Runtime = runtime, close: Any = close, step: Any = step) -> None:
+            runtime.store._database._writer.set_commit_hook(lambda: bool(time.sleep(0.02)))  # type: ignore[attr-defined]
+            waiting = [asyncio.create_task(runtime.step(step)) for _ in range(12)]
+            await asyncio.sleep(0)
+            for one in waiting:
+                one.cancel()
+            await close()
+
+        monkeypatch.setattr(node.links, "close", links_end)
+        await site.stop()
+        remembered = read_sidecar(site.root / "sidecar")
+        store = open_store(site.root / "intelshare.db", TABLES, site.founded.storage_key)
+        try:
+            stands = store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True))  # noqa: B023
+        finally:
+            store.close()
+        assert not runtime.failed.done(), runtime.failed.result()
+        assert remembered == stands
+        assert stands.size >= 12
+
+
+async def test_a_database_ahead_of_a_clean_mark_has_lost_nothing_and_starts(site: Site) -> None:
+    await site.start()
+    await site.stop()
+    older = (site.root / "sidecar").read_bytes()
+    await site.start()
+    await site.stop()
+    (site.root / "sidecar").write_bytes(older)
+    await site.start()
+    await site.stop()
+
+
+async def test_a_stop_while_the_disk_fails_leaves_no_clean_mark(site: Site) -> None:
+    node = await site.start()
+    drain = node.runtime.store.drain
+
+    def fails() -> None:
+        node.runtime.store._fail(OSError("as if"))  # type: ignore[attr-defined]
+        drain()
+
+    node.runtime.store.drain = fails  # type: ignore[method-assign]
+    await site.stop()
+    assert node.runtime.failed.result().code == "DISK_ERROR"
+    assert sidecar(site)["clean"] is False
+    await site.start()
+    await site.stop()
+
+
+class Disk:
+    """Every opening for writing below a folder fails with an error number while there is one."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.number, self._open = str(root), 0, os.open
+        monkeypatch.setattr(os, "open", self)
+
+    def __call__(self, path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if self.number and writes and str(path).startswith(self.root):
+            raise OSError(self.number, os.strerror(self.number), path)
+        return self._open(path, flags, *rest, **named)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_disk_full_for_the_files_beside_the_database_is_waited_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    node = await site.start()
+    disk = Disk(site.root, monkeypatch)
+    disk.number = number
+    await until(lambda: "DISK_FULL" in node.runtime.health.codes)
+    async with site.client("a") as client:
+        await client.bulletins.Inbox(pb.InboxRequest())
+    assert "DISK_FULL" in node.runtime.health.codes
+    disk.number = 0
+    await until(lambda: not node.runtime.health.codes)
+    assert not node.runtime.failed.done()
+    await site.stop()
+    assert sidecar(site)["clean"] is True
+
+
+async def test_a_disk_that_became_read_only_ends_the_node_with_its_code(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await site.start()
+    disk = Disk(site.root, monkeypatch)
+    disk.number = errno.EROFS
+    assert (await asyncio.wait_for(node.failed(), patient(15))).code == "DISK_ERROR"
+    disk.number = 0
+    await site.stop()
+
+
+async def test_a_start_on_a_full_disk_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(site.root, monkeypatch).number = errno.ENOSPC
+    assert (await refused(site)).code == "DISK_FULL"
+
+
+async def test_a_database_that_finds_no_room_at_its_opening_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    monkeypatch.setattr(apsw, "Connection", fails)
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        open_store(tmp_path / "store.db", TABLES, bytes(32))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0))
+    with pytest.raises(StoreError, match="DISK_FULL"):
+        open_store(tmp_path / "store.db", TABLES, bytes(32))

@@ -14,11 +14,11 @@ import apsw
 import pytest
 
 from builders import Member
-from intelshare.broker.tables import LOG, LOG_HEAD, NODE, TABLES
+from intelshare.broker.kernel.tables import LOG, LOG_HEAD, NODE, TABLES
 from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.ports import Plan, Put
 from intelshare.store.engines import open_default
 from intelshare.store.sidecar import write_sidecar
@@ -61,8 +61,8 @@ async def holds(site: Site, of: Site, size: int) -> bool:
 
 
 def entries(site: Site) -> int:
-    shell = site.running.shell
-    row = shell.store.ask_now(lambda view: view.get(LOG_HEAD, shell.incarnation))
+    runtime = site.running.runtime
+    row = runtime.store.ask_now(lambda view: view.get(LOG_HEAD, runtime.incarnation))
     assert row is not None
     return row.size
 
@@ -74,13 +74,13 @@ async def test_peers_hold_and_cosign_each_others_checkpoints_and_fall_silent(
     for site in three:
         for other in three:
             if site is not other:
-                await until(lambda s=site, o=other: holds(s, o, 3), 20)
+                await until(lambda s=site, o=other: holds(s, o, 3), f"{site.code} to hold {other.code}'s log")
 
     async def all_seen() -> bool:
         found = await head(fra)
         return {one.member for one in found.witnesses if one.size == found.size} == {"USA", "KEN"}
 
-    await until(all_seen, 25)
+    await until(all_seen, "all to have seen FRA's log")
     async with fra.client("u") as auditor:
         file = await auditor.audit.Prove(pb.ProveRequest(index=1))
     assert {member for member, _ in check_proof(file.text.encode(), "file").witnesses} >= {"USA"}
@@ -92,20 +92,19 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     three: tuple[Site, Site, Site], covered: bool
 ) -> None:
     fra, usa, _ = three
-    await until(lambda: holds(fra, usa, 2), 20)
+    await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
     before = entries(usa)
     user = pb.User(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
         for _ in range(3):
             await operator.operations.AddUser(pb.AddUserRequest(user=user))
-    await until(lambda: holds(fra, usa, before + 3), 20)
+    await until(lambda: holds(fra, usa, before + 3), "FRA to hold the new entries")
     async with usa.client("o") as operator:
         await operator.operations.AddUser(pb.AddUserRequest(user=user))
-    node, size = usa.running.shell.node, entries(usa)
+    # What is proved to a third party below is what FRA has proved to itself.
+    await until(lambda: holds(fra, usa, entries(usa)), "FRA to hold all of USA's log")
+    node = usa.running.runtime.node
     await usa.stop()
-    # The last checkpoint came with the clean stop.
-    last = [one.size for one in (await head(fra)).held if one.node == usa.founded.node.uri]
-    assert max(last) >= size
 
     folder = Folder(usa.root)
     store = open_default(folder.database, TABLES, usa.founded.storage_key)
@@ -130,7 +129,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     await store.perform(lambda _: Plan(tuple(rows), None))
     me = store.ask_now(lambda view: view.get(NODE, "self"))
     assert me is not None
-    write_sidecar(folder.sidecar, store.ask_now(lambda view: standing(view, me.incarnation, clean=True)))
+    write_sidecar(folder.sidecar, store.ask_now(lambda view: log_position(view, me.incarnation, clean=True)))
     store.close()
 
     await usa.start()
@@ -138,14 +137,14 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     async def caught() -> list[Any]:
         return [alarm for alarm in await alarms(fra) if alarm.code == "LOG_INCONSISTENT"]
 
-    (alarm,) = await until(caught, 25)
+    (alarm,) = await until(caught, "FRA to notice")
     assert alarm.member == "USA"
     async with fra.client("u") as auditor:
         file = await auditor.audit.ExportEvidence(pb.ExportEvidenceRequest(id=alarm.evidence.hex()[:8]))
         status = await auditor.operations.Status(pb.StatusRequest())
     assert [one.code for one in status.alarms] == ["LOG_INCONSISTENT"]
     if covered:
-        await until(lambda: _narrowed(fra), 5)
+        await until(lambda: _narrowed(fra), "the evidence to be narrowed down")
         (alarm,) = await alarms(fra)
         first, last = [int(word.rstrip(",")) for word in alarm.what.split() if word.rstrip(",").isdigit()]
         assert first <= before + 2 < last, alarm.what
@@ -159,6 +158,22 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
         assert f"entry {before + 2} " in found.findings[0]
 
 
+@pytest.mark.timed
+async def test_a_clean_stop_leaves_the_last_checkpoint_with_the_peers_that_are_linked(
+    three: tuple[Site, Site, Site],
+) -> None:
+    """A node that stops waits half a second for them (LAST_WORD), which an idle machine meets."""
+    fra, usa, _ = three
+    await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
+    user = pb.User(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
+    async with usa.client("o") as operator:
+        await operator.operations.AddUser(pb.AddUserRequest(user=user))
+    size = entries(usa)
+    await usa.stop()
+    last = [one.size for one in (await head(fra)).held if one.node == usa.founded.node.uri]
+    assert max(last) >= size
+
+
 async def _narrowed(site: Site) -> bool:
     (alarm,) = await alarms(site)
     return "entry 0 or after" not in alarm.what
@@ -168,7 +183,7 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     three: tuple[Site, Site, Site], tmp_path: Path
 ) -> None:
     fra, usa, _ = three
-    await until(lambda: holds(fra, usa, 2), 20)
+    await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
     database = Folder(usa.root).database
     # A backup of a running node, as SQLite makes it.
     backup = tmp_path / "backup.db"
@@ -177,6 +192,8 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     async with usa.client("o") as operator:
         for _ in range(4):
             await operator.operations.AddUser(pb.AddUserRequest(user=user))
+    # What FRA has proved to itself it knows to be forgotten.
+    await until(lambda: holds(fra, usa, entries(usa)), "FRA to hold all of USA's log")
     await usa.stop()
     for file in database.parent.glob(f"{database.name}*"):
         file.unlink()
@@ -190,7 +207,7 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
         theirs, own = await alarms(fra), await alarms(usa)
         return "LOG_FORGOT" in [one.code for one in theirs] and "LOG_FORGOT" in [one.code for one in own]
 
-    await until(told, 25)
+    await until(told, "both to show that USA has forgotten")
     assert {one.code for one in [*await alarms(fra), *await alarms(usa)]} == {"LOG_FORGOT"}
     shown = [one.what for one in await alarms(fra)]
     assert any(what.startswith("new incarnation, forgot ") for what in shown)
@@ -198,7 +215,7 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     present = entries(usa)
     async with usa.client("o") as operator:
         await operator.operations.AddUser(pb.AddUserRequest(user=user))
-    await until(lambda: holds(fra, usa, present), 25)
+    await until(lambda: holds(fra, usa, present), "FRA to hold USA's new log")
 
 
 async def test_reports_of_two_members_agree(three: tuple[Site, Site, Site]) -> None:
@@ -213,7 +230,7 @@ async def test_reports_of_two_members_agree(three: tuple[Site, Site, Site]) -> N
     async def accepted() -> bool:
         return all([await word(fra, one.bulletin, "USA") == "accepted" for one in sent])
 
-    await until(accepted)
+    await until(accepted, "USA to accept all")
     reports = []
     for site in (fra, usa):
         async with site.client("u") as auditor:

@@ -3,14 +3,13 @@ and all goes on by itself when it is mended (promise P17)."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from intelshare.audit.records import EntryType
-from intelshare.broker.policy import take_files
-from intelshare.broker.tables import LOG
+from intelshare.broker.kernel.tables import LOG
+from intelshare.broker.treaty.policy_files import take_files
 from intelshare.errors import StoreError
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
@@ -40,7 +39,7 @@ def policy_entries(site: Site) -> int:
         rows = view.find(LOG, "key", limit=10_000)  # type: ignore[attr-defined]
         return sum(row.type == EntryType.POLICY for row in rows)
 
-    return site.running.shell.store.ask_now(count)
+    return site.running.runtime.store.ask_now(count)
 
 
 async def test_a_new_law_holds_without_a_restart_and_the_log_says_when(pair: tuple[Site, Site]) -> None:
@@ -60,12 +59,12 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     pair: tuple[Site, Site],
 ) -> None:
     fra, usa = pair
-    await becomes(fra, await sent(fra), "accepted")
+    first = await sent(fra)
+    await becomes(fra, first, "accepted")
     good = (fra.root / "treaties" / "gsa-fra-usa.toml").read_text()
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good + "nonsense = 1\n")
-    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
     waiting = await sent(fra)
-    await asyncio.sleep(1)
     assert await word(fra, waiting, "USA") == "queued"
     # Reception goes on, by the last good world.
     async with usa.client("a") as analyst:
@@ -74,10 +73,15 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     async def arrived() -> bool:
         return await word(usa, back.bulletin, "FRA") == "accepted"
 
-    await until(arrived)
+    await until(arrived, "FRA to accept")
+    # A statement of FRA that was made later has gone there, and its answer has come back.
+    async with fra.client("a") as analyst:
+        await analyst.bulletins.Recall(pb.RecallRequest(id=first.hex(), reason="wrong"))
+    await becomes(fra, first, "destroyed")
+    assert await word(fra, waiting, "USA") == "queued"
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good)
     await becomes(fra, waiting, "accepted")
-    assert not fra.running.shell.health.codes
+    assert not fra.running.runtime.health.codes
 
 
 async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Site]) -> None:
@@ -85,10 +89,10 @@ async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Sit
     (fra.root / "overlays" / "fra.toml").write_text(LAW)
     await until(lambda: "policy.loaded" in fra.log.getvalue())
     (fra.root / "overlays").rename(fra.root / "away")
-    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
     assert await word(fra, await sent(fra), "USA") == "withheld"
     (fra.root / "away").rename(fra.root / "overlays")
-    await until(lambda: not fra.running.shell.health.codes)
+    await until(lambda: not fra.running.runtime.health.codes)
     assert await word(fra, await sent(fra), "USA") == "withheld"
 
 
@@ -100,7 +104,7 @@ async def test_a_recall_reaches_its_recipient_although_nothing_may_be_released(
     await becomes(fra, bulletin, "accepted")
     await usa.stop()
     (fra.root / "overlays" / "fra.toml").write_text("nonsense = 1")
-    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.shell.health.codes)
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
     waits = await sent(fra)
     async with fra.client("a") as analyst:
         await analyst.bulletins.Recall(pb.RecallRequest(id=bulletin.hex(), reason="wrong"))
@@ -115,8 +119,8 @@ async def test_a_full_disk_only_puts_a_new_law_off(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fra, _ = pair
-    shell = fra.running.shell
-    step, tried = shell.step, []
+    runtime = fra.running.runtime
+    step, tried = runtime.step, []
 
     async def full(given: Any, *event: Any, **options: Any) -> Any:
         if given is take_files and len(tried) < 2:
@@ -124,8 +128,8 @@ async def test_a_full_disk_only_puts_a_new_law_off(
             raise StoreError("DISK_FULL", "no room")
         return await step(given, *event, **options)
 
-    monkeypatch.setattr(shell, "step", full)
+    monkeypatch.setattr(runtime, "step", full)
     (fra.root / "overlays" / "fra.toml").write_text(LAW)
     await until(lambda: "policy.loaded" in fra.log.getvalue())
-    assert not shell.failed.done()
+    assert not runtime.failed.done()
     assert await word(fra, await sent(fra), "USA") == "withheld"

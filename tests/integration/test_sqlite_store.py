@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import stat
 import subprocess
 import sys
@@ -19,16 +18,18 @@ from typing import Any
 import apsw
 import pytest
 
-from intelshare.broker.tables import TABLES as BROKER_TABLES
+from intelshare.broker.kernel.tables import TABLES as BROKER_TABLES
 from intelshare.errors import StoreError
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Table, View
+from intelshare.patience import patient
+from intelshare.ports import Delete, Plan, Put, Table, View
 from intelshare.store import journal, sqlite
 from intelshare.store.connection import check_durable, connect
 from intelshare.store.flush import Flush
 from intelshare.store.migrate import PAGE, differences, first_schema, migrate, migrations
 from intelshare.store.scrub import scrub
 from intelshare.store.sqlite import SqliteStore, open_store
+from processes import ended, process
 from store_tables import (
     BODY,
     KEY,
@@ -45,6 +46,7 @@ from store_tables import (
     put,
     thing,
 )
+from waits import LIMIT
 
 
 @pytest.fixture
@@ -221,17 +223,17 @@ async def test_many_steps_share_one_commit(store: SqliteStore) -> None:
 
     def hold(_: View) -> Plan[None]:
         held.set()
-        release.wait(10)
+        assert release.wait(patient(LIMIT))
         return Plan((), None)
 
     waiting = [asyncio.ensure_future(store.perform(hold))]
-    await asyncio.to_thread(held.wait, 10)
+    assert await asyncio.to_thread(held.wait, patient(LIMIT))
     waiting += [asyncio.ensure_future(store.perform(put(thing("a", part)))) for part in range(100)]
     await asyncio.sleep(0)
-    before = store.figures().commits
+    before = store.commits
     release.set()
     await asyncio.gather(*waiting)
-    assert store.figures().commits - before == 1
+    assert store.commits - before == 1
 
 
 async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteStore) -> None:
@@ -241,7 +243,7 @@ async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteSto
     def question(view: View) -> tuple[Any, Any]:
         first = view.get(TALLY, "n")
         asked.set()
-        go_on.wait(10)
+        assert go_on.wait(patient(LIMIT))
         return first, view.get(TALLY, "n")
 
     slow = asyncio.ensure_future(asyncio.to_thread(store.ask_now, question))
@@ -418,7 +420,7 @@ async def test_when_memory_cannot_follow_the_commit_the_store_stops(store: Sqlit
         raise LookupError("mine")
 
     with pytest.raises(StoreError, match="DISK_ERROR"):
-        await store.perform(put(thing("a")), then)
+        await store.perform(lambda _: Plan((Put(THING, thing("a")),), None, last=True), then)
     with pytest.raises(StoreError, match="DISK_ERROR"):
         await store.perform(put(thing("b")))
 
@@ -435,6 +437,28 @@ async def test_the_wal_stays_bounded_under_load(store: SqliteStore, path: Path) 
     for part in range(100):
         await store.perform(put(thing("a", part, body=os.urandom(1_000_000))))
     assert path.with_name("store.db-wal").stat().st_size < 64_000_000
+
+
+async def test_a_drained_store_takes_no_step(store: SqliteStore) -> None:
+    store.drain()
+    with pytest.raises(RuntimeError):
+        await store.perform(put(thing("a")))
+    with pytest.raises(RuntimeError):
+        await store.shred()
+    assert store.ask_now(lambda view: view.count(THING, "key")) == 0
+
+
+async def test_what_is_deleted_stays_deleted_in_its_table(path: Path) -> None:
+    rows = (thing("a"), Body("a", 0, Instant(1), b"b"), Note("a", 0, Instant(1), b"n"))
+    await _filled(path, *rows)
+    with opened(path) as store:
+        gone = tuple(Delete(table, ("a", 0)) for table in (THING, BODY, NOTE))
+        await store.perform(lambda _: Plan(gone, None))
+    with opened(path) as store:
+        for table in (THING, BODY, NOTE):
+            assert store.ask_now(lambda view, table=table: view.find(table, "key")) == []
+            assert store.ask_now(lambda view, table=table: view.get(table, "a", 0)) is None
+        assert list(store.scrub()) == []
 
 
 async def test_a_closed_store_refuses_instead_of_waiting_for_ever(store: SqliteStore) -> None:
@@ -553,21 +577,21 @@ asyncio.run(main())
 
 async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
     acknowledged: set[int] = set()
-    child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(path)],
+    command = process(
+        [sys.executable, "-c", _CHILD, path],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[1]), *sys.path))},
         text=True,
     )
-    assert child.stdout is not None
-    for line in child.stdout:
-        acknowledged.add(int(line))
-        if len(acknowledged) >= 500:
-            child.send_signal(signal.SIGKILL)
-            break
-    acknowledged |= {int(line) for line in child.stdout if line.endswith("\n")}
-    child.stdout.close()
-    child.wait()
+    with command as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            acknowledged.add(int(line))
+            if len(acknowledged) >= 500:
+                child.kill()
+                break
+        acknowledged |= {int(line) for line in child.stdout if line.endswith("\n")}
+        ended(child)
     store = SqliteStore(path, TABLES, KEY)
     kept = {row.part for row in store.ask_now(lambda view: view.find(THING, "key", limit=1 << 30))}
     findings = list(store.scrub())
@@ -624,15 +648,19 @@ async def test_shredding_waits_for_a_reader_of_older_rows_and_holds_up_no_step(
     def slow(view: View) -> tuple[Any, Any]:
         count = view.count(SECRET, "key")
         reading.set()
-        release.wait(20)
+        assert release.wait(patient(LIMIT))
         return count, view.get(SECRET, "a", 0)
 
-    asked = asyncio.create_task(store.query(slow))
-    await asyncio.to_thread(reading.wait, 20)
+    asked = asyncio.create_task(store.ask_now(slow))
+    assert await asyncio.to_thread(reading.wait, patient(LIMIT))
     await store.perform(put(Secret("a", 0, bytes(len(secret)))))
     shredding = asyncio.create_task(store.shred())
-    await asyncio.sleep(0.3)
-    await store.perform(put(thing("b")))
+    # Each is written after one more attempt to shred: both go through the one writer, in order.
+    for part in range(3):
+        before = store.commits
+        while store.commits == before and not shredding.done():
+            await asyncio.sleep(0.001)
+        await store.perform(put(thing("b", part)))
     assert not shredding.done()
     assert found(path, secret)
     release.set()

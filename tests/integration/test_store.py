@@ -185,13 +185,13 @@ async def test_a_plan_with_a_key_of_no_row_is_not_carried_out(store: Store, key:
     assert names(store, "key") == ["a0"]
 
 
-async def test_then_runs_after_the_commit_and_before_any_later_step(store: Store) -> None:
+async def test_then_of_a_last_step_runs_after_the_commit_and_before_any_later_step(store: Store) -> None:
     order: list[str] = []
 
     def step(name: str) -> Callable[[View], Plan[str]]:
         def run(_: View) -> Plan[str]:
             order.append(f"step {name}")
-            return Plan((Put(THING, thing(name)),), name)
+            return Plan((Put(THING, thing(name)),), name, last=name == "b")
 
         return run
 
@@ -199,7 +199,7 @@ async def test_then_runs_after_the_commit_and_before_any_later_step(store: Store
         order.append(f"then {name}")
         order.extend(f"durable {found}" for found in names(store, "key"))
 
-    await asyncio.gather(store.perform(step("a")), store.perform(step("b"), then), store.perform(step("c")))
+    await asyncio.gather(*[store.perform(step(name), then) for name in "abc"])
     assert order == ["step a", "step b", "then b", "durable a0", "durable b0", "step c"]
 
 
@@ -208,6 +208,14 @@ async def test_then_does_not_run_for_a_step_that_raised(store: Store) -> None:
     with pytest.raises(TypeError):
         await store.perform(put(thing("x", due=-1)), ran.append)
     assert ran == []
+
+
+async def test_steps_and_commits_are_counted(store: Store) -> None:
+    before = store.steps, store.commits
+    await asyncio.gather(*[store.perform(put(thing("a", part))) for part in range(9)])
+    steps, commits = store.steps - before[0], store.commits - before[1]
+    assert steps == 9
+    assert 1 <= commits <= 9
 
 
 async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store) -> None:
@@ -223,7 +231,7 @@ async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store
 async def test_many_rows_come_in_the_places_of_their_keys(store: Store) -> None:
     await store.perform(put(thing("a"), thing("b")))
     wanted = [("b", 0), ("nobody", 0), ("a", 0), ("b", 0)]
-    found = await store.query(lambda view: view.get_many(THING, wanted))
+    found = await store.ask_now(lambda view: view.get_many(THING, wanted))
     assert found == [thing("b"), None, thing("a"), thing("b")]
 
 
@@ -280,12 +288,14 @@ def test_an_erasable_or_bulk_table_has_no_index() -> None:
             Table("wrong", Thing, ("name",), {"due": ("due",)}, **options)
 
 
-async def test_figures_count_what_was_done(store: Store) -> None:
-    before = store.figures()
-    await asyncio.gather(*(store.perform(put(thing("a", part))) for part in range(5)))
-    after = store.figures()
-    assert after.steps - before.steps == 5
-    assert 1 <= after.commits - before.commits <= 5
+async def test_draining_finishes_what_waits_and_questions_are_still_answered(store: Store) -> None:
+    waiting = [asyncio.ensure_future(store.perform(put(thing("a", part)))) for part in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    store.drain()
+    store.drain()
+    assert names(store, "key") == ["a0", "a1", "a2"]
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_close_can_be_called_twice(store: Store) -> None:

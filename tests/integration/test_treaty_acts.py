@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
-from intelshare.broker.effects import Effects
-from intelshare.broker.node import Node
-from intelshare.broker.tables import PENDING
-from intelshare.broker.transaction import Transaction
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PENDING
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
 from intelshare.errors import StoreError
@@ -167,7 +167,7 @@ async def test_what_is_on_the_way_is_stopped_when_a_date_passes(
     async def swallow(*_: object) -> None:
         return None
 
-    monkeypatch.setattr(ken.running.links.link(fra.running.shell.node.uri), "_take", swallow)
+    monkeypatch.setattr(ken.running.links.link(fra.running.runtime.node.uri), "_take", swallow)
     bulletin, shown, _ = await warn(fra)
     assert shown == "queued"
     await settled(fra, bulletin, "sent")
@@ -335,7 +335,7 @@ async def test_a_full_disk_only_puts_the_review_off(
 
     monkeypatch.setattr(fra.running.links, "review", full)
     await until(lambda: len(tried) > 1)
-    assert not fra.running.shell.failed.done()
+    assert not fra.running.runtime.failed.done()
 
 
 # A malicious peer (attacks.md rows 43, 44, 96), with its genuine key and over its real link.
@@ -359,7 +359,7 @@ async def says(site: Site, **changes: Any) -> LeafId:
 
 async def told(ken: Site, fra: Site, code: str) -> None:
     """Wait until KEN's link was answered with this code."""
-    await until(lambda: ken.running.links.link(fra.running.shell.node.uri).last_error == code)
+    await until(lambda: ken.running.links.link(fra.running.runtime.node.uri).last_error == code)
 
 
 async def test_row_43_an_act_for_another_member_is_rejected_over_the_link(pair: tuple[Site, Site]) -> None:
@@ -395,9 +395,9 @@ async def test_row_96_a_hole_is_shown_and_asked_for_and_a_fork_waits_for_the_ope
         MemberCode("KEN"), 1, LeafId(bytes(32)), CLIMATE, Digest(bytes(32)), Act.SUSPEND, now(), ()
     )
     # Signed at KEN and kept there, as an act that FRA has never been sent.
-    done = await ken.running.shell.step(say, first)
+    done = await ken.running.runtime.step(say, first)
     one = done.value.outbound[0].leaves[0]
-    await ken.running.shell.step(forget, one)
+    await ken.running.runtime.step(forget, one)
     await says(ken, n=2, previous=one, act=Act.REINSTATE)
     await knows(fra, 1)
     async with fra.client("o") as client:

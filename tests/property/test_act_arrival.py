@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import NOW
-from intelshare.broker.act import MAX_CONTRADICTING, Held, counting, missing_acts
-from intelshare.broker.frame import Frame
-from intelshare.broker.tables import ACT, ActRow
+from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.tables import ACT, ActRow
+from intelshare.broker.treaty.act import MAX_CONTRADICTING, ActState, counting, missing_acts
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, Reservation, TreatyAct
 from intelshare.ids import Digest, LeafId, MemberCode
@@ -98,14 +98,14 @@ def test_whatever_a_peer_signs_what_counts_is_one_chain(text: Digest, odd: Any) 
         (code,) = codes(arrive(fra, ken, frame))
         assert code in ("", "SEQUENCE_FORK", "ENVELOPE_MALFORMED")
         held: list[ActRow] = rows(fra, ACT)
-        counts = sorted((row for row in held if row.state == Held.COUNTS), key=lambda row: row.n)
+        counts = sorted((row for row in held if row.state == ActState.COUNTS), key=lambda row: row.n)
         assert [row.n for row in counts] == list(range(1, len(counts) + 1))
         named_by = [decode(TreatyAct, row.data).previous for row in counts]
         assert named_by == [NONE, *(row.leaf for row in counts)][: len(counts)]
         assert len(fra.node.world.acts) == len(counts)
         if len(before.acts) == len(counts):
             assert fra.node.world.treaties == before.treaties
-        contradicting = [row for row in held if row.state == Held.CONTRADICTS]
+        contradicting = [row for row in held if row.state == ActState.CONTRADICTS]
         assert len(contradicting) <= MAX_CONTRADICTING
         if contradicting:
             assert missing_acts(held) is None

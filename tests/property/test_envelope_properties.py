@@ -10,7 +10,7 @@ from intelshare.crypto.draw import draw_distinct
 from intelshare.envelope import reopen
 from intelshare.envelope.padding import PORTION_FLOOR, check_padding, pad, padded_length
 from intelshare.ids import LeafId
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement.tree import climb, grow
 
 
@@ -52,7 +52,7 @@ def test_draws_are_uniform_over_places() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.text(max_size=400), min_size=1, max_size=20))
 def test_what_is_sealed_opens_to_the_same_portions_now_and_later(texts: list[str]) -> None:
-    world = make_world(STANDIN_SUITE)
+    world = make_world(FAKE_SUITE)
     portions = [text_portion(text.encode(errors="replace").decode()) for text in texts]
     bulletin = world.encrypt(*portions)
     opened = world.receive(world.deliver(world.seal(world.clear(bulletin)), 0, bulletin))

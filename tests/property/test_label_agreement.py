@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import plain_labels
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.labels import parse_label
-from intelshare.packs import builtin_registry
 
 pytestmark = pytest.mark.timeout(120)
 

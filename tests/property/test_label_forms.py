@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
 from intelshare.labels import (
@@ -27,7 +28,6 @@ from intelshare.labels import (
     write_bundle,
     write_stanag4774,
 )
-from intelshare.packs import builtin_registry
 
 pytestmark = pytest.mark.timeout(60)
 quick = settings(max_examples=200, deadline=None, derandomize=True)

@@ -14,9 +14,9 @@ import pytest
 import z3
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.errors import ConfigError
 from intelshare.labels import Reference
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import Outcome, Overlay, Rule, When, World, compile_world, decide, parse_treaty
 from intelshare.policy.vectors import world_from_json
 from intelshare.policy_tools import formula, parse_claim, prove

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
 from intelshare.labels import (
@@ -22,7 +23,6 @@ from intelshare.labels import (
     parse_label,
     rollup,
 )
-from intelshare.packs import builtin_registry
 from intelshare.policy import (
     OWN_PRODUCT,
     UNRESTRICTED,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelshare.audit.path import Hop, LogAsk, LogPath
-from intelshare.broker.frame import Ack, Carried, Frame, Gap
+from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
 from intelshare.crypto.codec import decode
 from intelshare.errors import EnvelopeError
 from intelshare.instant import Instant

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intelshare.broker.tables import READER, ReaderRow
+from intelshare.broker.kernel.tables import READER, ReaderRow
 from intelshare.ids import ManifestDigest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from intelshare.sim.bugs import BUGS, NONE
-from intelshare.sim.draw import draw
 from intelshare.sim.facts import rows
+from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.many import outcome
 from intelshare.sim.plan import from_json, to_json
 from intelshare.sim.run import run
@@ -51,8 +51,11 @@ def test_every_invariant_holds_and_all_seeds_together_take_every_row_of_both_tab
 
 
 def test_one_seed_of_fifty_has_the_real_suite():
-    assert [seed for seed in range(1, 101) if draw(seed).knobs.real_crypto] == [REAL_SUITE, REAL_SUITE + 50]
-    assert run(draw(REAL_SUITE)).violation is None
+    assert [seed for seed in range(1, 101) if generate_plan(seed).knobs.real_crypto] == [
+        REAL_SUITE,
+        REAL_SUITE + 50,
+    ]
+    assert run(generate_plan(REAL_SUITE)).violation is None
 
 
 TRACES = "from intelshare.sim.many import outcome; print([outcome(seed).trace for seed in range(1, 5)])"
@@ -94,7 +97,7 @@ def test_every_planted_bug_is_found(bug):
 
 def test_a_failing_plan_shrinks_to_a_small_one_that_fails_alike():
     bug = BUGS["ok-before-fsync"]
-    few = (plan for plan in map(draw, range(1, 1000)) if len(plan.faults) < 20)
+    few = (plan for plan in map(generate_plan, range(1, 1000)) if len(plan.faults) < 20)
     plan = next(plan for plan in few if (v := run(plan, bug).violation) and v.invariant == "I1")
     small = shrink(plan, bug, run(plan, bug).violation)
     assert len(small.faults) == 1

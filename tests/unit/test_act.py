@@ -11,26 +11,26 @@ import pytest
 from builders import NOW, Member, draft, text, user
 from intelshare.audit.exhibit import Exhibit, contradiction
 from intelshare.audit.records import EntryType, TreatyActed
-from intelshare.broker.act import (
+from intelshare.broker.kernel.frame import Ack, Frame, Gap
+from intelshare.broker.kernel.node import with_acts
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import ACT, EVIDENCE, PENDING, RECEIVED, STATEMENT
+from intelshare.broker.lifecycle.review import MAX_REVIEWED, review
+from intelshare.broker.line.hello import acknowledge, answer_gap, still_missing
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.line.resend import resend
+from intelshare.broker.treaty.act import (
     MAX_ACTS,
     MAX_WAITING,
-    Acted,
-    Acting,
-    Held,
+    ActCommand,
+    ActResult,
+    ActState,
     counting,
     effect_of_act,
     forgotten,
     missing_acts,
     resume,
 )
-from intelshare.broker.frame import Ack, Frame, Gap
-from intelshare.broker.hello import acknowledge, fill, still_missing
-from intelshare.broker.node import with_acts
-from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.resend import resend
-from intelshare.broker.review import MAX_REVIEWED, review
-from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import ACT, EVIDENCE, PENDING, RECEIVED, STATEMENT
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, Receipt, Reservation, TreatyAct
 from intelshare.delivery import word
@@ -84,8 +84,8 @@ def acts_of(member: Member, *kinds: Act, first: int = 1, previous: LeafId = NONE
     return made
 
 
-def states(at: Member, of: MemberCode) -> list[tuple[int, Held]]:
-    return sorted((row.n, Held(row.state)) for row in rows(at, ACT, "key", of))
+def states(at: Member, of: MemberCode) -> list[tuple[int, ActState]]:
+    return sorted((row.n, ActState(row.state)) for row in rows(at, ACT, "key", of))
 
 
 def sent(members: Any, to: str = "KEN", at: Instant = NOW, key: str = "key") -> str:
@@ -211,8 +211,8 @@ def test_an_act_that_would_change_nothing_is_refused() -> None:
 def test_looking_at_an_effect_changes_nothing() -> None:
     ken = met(["FRA", "KEN"])["KEN"]
     before = everything(ken)
-    acting = Acting(user("KEN", "r"), CLIMATE, ActKind.WITHDRAW)
-    acted, world = ken.ask(effect_of_act, acting, NOW)
+    command = ActCommand(user("KEN", "r"), CLIMATE, ActKind.WITHDRAW)
+    acted, world = ken.ask(effect_of_act, command, NOW)
     assert (acted.act.n, acted.act.since) == (1, NOW)
     assert world.at(NOW) is not ken.node.world.at(NOW)
     assert everything(ken) == before
@@ -264,16 +264,16 @@ def test_row_96_an_act_behind_a_hole_waits_and_the_hole_is_shown_and_asked_for()
     assert (codes(taken), taken.gaps) == ([""], (Gap.of_acts(1),))
     assert fra.node.world is world
     assert arrive(fra, ken, one).gaps == (Gap.of_acts(2),)
-    assert states(fra, KEN) == [(1, Held.COUNTS), (3, Held.WAITS)]
+    assert states(fra, KEN) == [(1, ActState.COUNTS), (3, ActState.WAITS)]
     assert missing_acts(rows(fra, ACT)) == 2
     assert fra.store.ask_now(lambda view: still_missing(view, KEN, "", 0)) == Gap.of_acts(2)
     assert sent(members, key="a") == "withheld SUSPENDED"
     assert arrive(fra, ken, two, at=SOON).gaps == ()
     assert [(row.n, row.state, row.since) for row in rows(fra, ACT)] == [
-        (1, Held.COUNTS, NOW),
-        (2, Held.COUNTS, SOON),
+        (1, ActState.COUNTS, NOW),
+        (2, ActState.COUNTS, SOON),
         # It came before, and counts only from when what it follows was there.
-        (3, Held.COUNTS, SOON),
+        (3, ActState.COUNTS, SOON),
     ]
     assert sent(members, key="b", at=SOON) == "withheld WITHDRAWN"
     assert fra.store.ask_now(lambda view: still_missing(view, KEN, "", 0)) is None
@@ -302,10 +302,10 @@ def test_row_96_two_acts_of_one_number_are_evidence_and_the_first_stays(waiting:
     # It is told once: the peer need not try for ever.
     again = second if waiting else other
     assert codes(arrive(fra, ken, again)) == [""]
-    before = [row for row in states(fra, KEN) if row[1] is Held.COUNTS]
+    before = [row for row in states(fra, KEN) if row[1] is ActState.COUNTS]
     for frame, _ in chain:
         arrive(fra, ken, frame)
-    assert [row for row in states(fra, KEN) if row[1] is Held.COUNTS] == before, "later ones wait"
+    assert [row for row in states(fra, KEN) if row[1] is ActState.COUNTS] == before, "later ones wait"
     assert fra.store.ask_now(lambda view: still_missing(view, KEN, "", 0)) is None, "nothing is missing"
 
 
@@ -315,7 +315,7 @@ def test_row_96_an_act_that_names_another_before_it_is_evidence_too() -> None:
     arrive(fra, ken, acts_of(ken, Act.SUSPEND)[0][0])
     ((frame, _),) = acts_of(ken, Act.REINSTATE, first=2, previous=LeafId(b"x" * 32))
     assert codes(arrive(fra, ken, frame)) == ["SEQUENCE_FORK"]
-    assert states(fra, KEN) == [(1, Held.COUNTS), (2, Held.CONTRADICTS)]
+    assert states(fra, KEN) == [(1, ActState.COUNTS), (2, ActState.CONTRADICTS)]
     (evidence,) = [row for row in rows(fra, EVIDENCE) if row.shelf == 1]
     assert contradiction(decode(Exhibit, evidence.exhibit)) is not None
     assert sent(members) == "withheld SUSPENDED"
@@ -327,7 +327,7 @@ def test_row_96_what_waited_and_names_another_before_it_does_not_count() -> None
     ((late, _),) = acts_of(ken, Act.REINSTATE, first=2, previous=LeafId(b"x" * 32))
     assert codes(arrive(fra, ken, late)) == [""]
     arrive(fra, ken, acts_of(ken, Act.SUSPEND)[0][0])
-    assert states(fra, KEN) == [(1, Held.COUNTS), (2, Held.CONTRADICTS)]
+    assert states(fra, KEN) == [(1, ActState.COUNTS), (2, ActState.CONTRADICTS)]
     assert sent(members) == "withheld SUSPENDED"
 
 
@@ -338,15 +338,15 @@ def test_an_operator_who_has_asked_lets_contradicting_acts_count_from_then_on() 
     chain = acts_of(ken, Act.RATIFY, Act.REINSTATE)
     for frame in (first, chain[0][0], chain[1][0]):
         arrive(fra, ken, frame)
-    assert states(fra, KEN) == [(1, Held.COUNTS), (1, Held.CONTRADICTS), (2, Held.WAITS)]
+    assert states(fra, KEN) == [(1, ActState.COUNTS), (1, ActState.CONTRADICTS), (2, ActState.WAITS)]
     assert refused(fra, lambda: fra.do(resume, user("FRA", "r"), KEN)).code == "NOT_AUTHORISED"
     assert refused(fra, lambda: fra.do(resume, user("FRA", "o"), USA)).code == "NOT_FOUND"
     acted = fra.do(resume, user("FRA", "o"), KEN, at=SOON)
     assert acted.act.kind is ActKind.REINSTATE
     assert sorted((row.n, row.state, row.by) for row in rows(fra, ACT)) == [
-        (1, Held.COUNTS, ""),
-        (1, Held.COUNTS, user("FRA", "o")),
-        (2, Held.COUNTS, user("FRA", "o")),
+        (1, ActState.COUNTS, ""),
+        (1, ActState.COUNTS, user("FRA", "o")),
+        (2, ActState.COUNTS, user("FRA", "o")),
     ]
     assert sent(members, at=SOON) == "queued"
     # And on it goes from the newest.
@@ -393,7 +393,7 @@ def test_an_act_of_a_treaty_that_is_not_held_is_kept_and_changes_nothing() -> No
     record = TreatyAct(KEN, 1, NONE, "elsewhere", Digest(bytes(32)), Act.WITHDRAW, NOW, ())
     assert codes(arrive(fra, ken, signed(ken, Kind.TREATY_ACT, record))) == [""]
     assert fra.node.world.treaties == fra.node.world.files
-    assert states(fra, KEN) == [(1, Held.COUNTS)]
+    assert states(fra, KEN) == [(1, ActState.COUNTS)]
 
 
 # Asking for acts.
@@ -412,13 +412,13 @@ def test_each_hello_asks_for_the_acts_that_are_missing_and_the_peer_sends_them_a
     for member, first in ((fra, 2), (usa, 1)):
         gap = say_hello(ken, member).gaps[-1]
         assert gap == Gap.of_acts(first)
-        assert ken.do(fill, member.node.member, gap)
-        assert not ken.do(fill, member.node.member, gap), "what waits to be sent is not queued twice"
+        assert ken.do(answer_gap, member.node.member, gap)
+        assert not ken.do(answer_gap, member.node.member, gap), "what waits to be sent is not queued twice"
         (outbound, *more), left = ken.do(resend, member.node.member, (), ROOM)
         assert not left
         for frame in (outbound, *more):
             assert set(codes(arrive(member, ken, frame.frame))) == {""}
-        assert [n for n, state in states(member, KEN) if state is Held.COUNTS] == [1, 2, 3]
+        assert [n for n, state in states(member, KEN) if state is ActState.COUNTS] == [1, 2, 3]
     assert rows(fra, RECEIVED, "key", KEN)[0].data in {row.data for row in rows(ken, STATEMENT)}
 
 
@@ -429,7 +429,7 @@ def test_a_node_that_has_forgotten_own_acts_learns_it_from_what_a_peer_asks_for(
     assert {first: ken.ask(forgotten, first) for first in asked} == asked
 
 
-def _acks(acted: Acted) -> Sequence[Any]:
+def _acks(acted: ActResult) -> Sequence[Any]:
     return [Ack(acted.effects.outbound[0].leaves[0], "", NOW)]
 
 
@@ -526,7 +526,7 @@ def test_p9_what_was_accepted_and_forgotten_is_not_sent_again_once_it_is_denied(
     assert word_of(fra)[0] == "accepted"
     # KEN has lost it, and asks for what it knows was sent.
     gap = Gap(fra.node.uri, fra.node.incarnation, ((1, 1),))
-    assert fra.do(fill, KEN, gap, at=LATER)
+    assert fra.do(answer_gap, KEN, gap, at=LATER)
     assert [one.leaves for one in fra.do(resend, KEN, (), ROOM, at=LATER)[0]] == [frame.leaves]
     tell(ken, does(ken, ActKind.SUSPEND, at=LATER), fra, at=LATER)
     again = Instant(LATER + 1)
@@ -584,4 +584,4 @@ def test_an_act_that_comes_while_the_clock_is_wrong_is_taken_when_it_is_right() 
     assert codes(fra.do(receive, arrival, at=ahead)) == ["CLOCK"]
     assert codes(arrive(fra, usa, frame, at=LATER)) == [""]
     (row,) = rows(fra, ACT)
-    assert (row.state, row.since) == (Held.COUNTS, LATER)
+    assert (row.state, row.since) == (ActState.COUNTS, LATER)

@@ -11,7 +11,7 @@ import pytest
 
 from intelshare.audit.report import REPORT_SCHEMA, Duty, Report, Shared
 from intelshare.cli import run
-from intelshare.cli.audit_reports import write_csv
+from intelshare.cli.operator.audit_report import write_csv
 
 REPORT = Report(
     schema=REPORT_SCHEMA,

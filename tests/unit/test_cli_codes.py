@@ -11,7 +11,7 @@ import pytest
 
 from intelshare import errors
 from intelshare.cli import run
-from intelshare.cli.codes import EXIT_MEANINGS, Exit, catalogue, exit_of
+from intelshare.cli.shared.codes import EXIT_MEANINGS, Exit, catalogue, exit_of
 from intelshare.policy.decision import Code
 
 SOURCE = Path(errors.__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelshare.cli.columns import fit
+from intelshare.cli.shared.columns import fit
 from intelshare.text import width
 
 TIME = "2026-11-26T03:20:00Z"

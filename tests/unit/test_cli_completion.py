@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from intelshare.cli.completing import MAX_SEEN, see, seen
+from intelshare.cli.shared.completion import MAX_SEEN, see, seen
 from intelshare.client import Profile, write_profile
 
 

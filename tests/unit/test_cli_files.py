@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intelshare.cli.files import write_new
+from intelshare.cli.shared.files import write_new
 from intelshare.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from intelshare.cli import run
 from intelshare.cli.app import root
-from intelshare.cli.commands import COMMANDS
+from intelshare.cli.shared.commands import COMMANDS
 
 LONGEST = 160
 """Characters of the sentence that a list of commands shows."""

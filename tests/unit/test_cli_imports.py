@@ -54,7 +54,7 @@ def test_nothing_heavy_is_loaded_by(words: list[str], code: int) -> None:
 
 
 def test_a_health_check_loads_no_node() -> None:
-    heavy = ("grpc", "google.protobuf", "structlog", "rich", "intelshare.broker", "intelshare.node.shell")
+    heavy = ("grpc", "google.protobuf", "structlog", "rich", "intelshare.broker", "intelshare.node.runtime")
     done = subprocess.run(
         [sys.executable, "-c", PROBE.format(heavy=heavy), "node", "health", "--folder", "/nowhere"],
         capture_output=True,

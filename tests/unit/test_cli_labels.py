@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from intelshare.builtin import builtin_registry
 from intelshare.cli import run
 from intelshare.labels import WHOLE, mark, parse_label
-from intelshare.packs import builtin_registry
 
 
 def test_parse_shows_how_a_label_is_read(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Markdown tables: what stands in a cell stays in it."""
 
-from intelshare.cli.markdown import markdown_table
+from intelshare.cli.shared.markdown import markdown_table
 
 
 def test_a_cell_cannot_leave_its_place() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import io
 import json
-import time
+import threading
 
 import pytest
 
 from intelshare.cli import run
-from intelshare.cli.output import Out, Table, draw, error_lines, print_error, waiting
+from intelshare.cli.shared.output import Out, Table, draw, error_lines, print_error, waiting
 from intelshare.errors import ConfigError, Place, PolicyFileError
+from intelshare.patience import patient
+from waits import LIMIT
 
 
 class Terminal(io.StringIO):
@@ -123,7 +125,7 @@ def test_a_defect_shows_no_trace_unless_asked(
     def broken(_: str) -> None:
         raise RuntimeError("\x1bbroken")
 
-    monkeypatch.setattr("intelshare.cli.labelling.moment", broken)
+    monkeypatch.setattr("intelshare.cli.policy.label.moment", broken)
     assert run(["label", "parse", "S"]) == 1
     told = capsys.readouterr().err
     assert "error[INTERNAL]" in told
@@ -134,11 +136,18 @@ def test_a_defect_shows_no_trace_unless_asked(
 def test_a_long_wait_shows_itself_after_a_second_and_takes_itself_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    terminal = Terminal()
+    shown = threading.Event()
+
+    class Watched(Terminal):
+        def write(self, text: str, /) -> int:
+            shown.set()
+            return super().write(text)
+
+    terminal = Watched()
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr("intelshare.cli.output.PROGRESS_AFTER", 0.02)
+    monkeypatch.setattr("intelshare.cli.shared.output.PROGRESS_AFTER", 0.02)
     with waiting("the node works on it"):
-        time.sleep(0.1)
+        assert shown.wait(patient(LIMIT))
     assert "\rthe node works on it, 0 s " in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
@@ -157,7 +166,7 @@ def test_a_disk_without_room_is_no_defect(
     def full(_: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("intelshare.cli.labelling.moment", full)
+    monkeypatch.setattr("intelshare.cli.policy.label.moment", full)
     assert run(["label", "parse", "S"]) == 2
     told = capsys.readouterr().err
     assert "error[INPUT_INVALID]: cannot be used: No space left on device" in told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intelshare.cli.proved import lines_of
+from intelshare.cli.operator.proved import lines_of
 from intelshare.instant import NEVER
 
 DECISION = {

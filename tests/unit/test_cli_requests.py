@@ -51,7 +51,7 @@ def _lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lost:
     def connect(_: str | None) -> Iterator[Any]:
         yield client
 
-    monkeypatch.setattr("intelshare.cli.options.connect", connect)
+    monkeypatch.setattr("intelshare.cli.shared.options.connect", connect)
     monkeypatch.setattr("tempfile.mkdtemp", None)
     return client
 

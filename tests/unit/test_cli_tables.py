@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from intelshare.cli.output import align
-from intelshare.cli.tables import duration, explanation, recipient_table
+from intelshare.cli.shared.output import align
+from intelshare.cli.shared.tables import duration, explanation, recipient_table
 from intelshare.wire.v1 import user_pb2 as pb
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
 from intelshare.conformance import conform
 from intelshare.errors import PolicyFileError
-from intelshare.packs import builtin_registry
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))

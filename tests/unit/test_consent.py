@@ -10,14 +10,21 @@ import pytest
 from builders import NOW, Member, draft, text, user
 from consent_world import FRA, KEN, LATER, OF_KEN, OWN, SOURCES_STAY, USA, ask, asked, carry, grant, say, word
 from intelshare.audit.records import ConsentSaid, EntryType
-from intelshare.broker.consent import Answering, Asking, State, answer, consents, request
-from intelshare.broker.end import anything_over, expire
-from intelshare.broker.hello import acknowledge, begin
-from intelshare.broker.recall import Recalling, recall
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.resend import resend
-from intelshare.broker.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
-from intelshare.broker.watch import Cursor, watch
+from intelshare.broker.exchange.consent import (
+    AnswerConsentCommand,
+    AskConsentCommand,
+    answer_consent,
+    ask_consent,
+    consents,
+)
+from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
+from intelshare.broker.lifecycle.redecide import ConsentState
+from intelshare.broker.lifecycle.stop import anything_over, expire
+from intelshare.broker.line.hello import acknowledge, start_incarnation
+from intelshare.broker.line.resend import resend
+from intelshare.broker.queries.watch import Cursor, watch
 from intelshare.crypto.records import Consent
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode
@@ -83,7 +90,7 @@ def test_a_question_that_comes_before_its_bulletin_is_tried_again(members: dict[
     (late,) = carry(members, effects, "FRA", "KEN")
     assert codes(late) == [""]
     (line,) = ken.ask(consents, user("KEN", "r"), NOW)
-    assert (line.row.member, line.row.recipient, line.row.state) == ("FRA", "USA", State.ASKED)
+    assert (line.row.member, line.row.recipient, line.row.state) == ("FRA", "USA", ConsentState.ASKED)
 
 
 def test_a_refusal_leaves_it_withheld_and_is_shown(members: dict[str, Member]) -> None:
@@ -93,7 +100,7 @@ def test_a_refusal_leaves_it_withheld_and_is_shown(members: dict[str, Member]) -
     assert word(fra) == "withheld"
     assert not hand_over(fra, "USA")
     (line,) = fra.ask(consents, user("FRA", "a"), NOW)
-    assert line.row.state == State.REFUSED
+    assert line.row.state == ConsentState.REFUSED
 
 
 def test_a_consent_that_ended_before_hand_over_does_not_count(members: dict[str, Member]) -> None:
@@ -152,7 +159,7 @@ def test_only_a_releasing_officer_answers_and_only_what_was_asked(members: dict[
         grant(ken, bulletin, by="a")
     assert raised.value.code == "NOT_AUTHORISED"
     with pytest.raises(DeliveryError) as raised:
-        ken.do(answer, Answering(user("KEN", "r"), bulletin, FRA, True, NEVER))
+        ken.do(answer_consent, AnswerConsentCommand(user("KEN", "r"), bulletin, FRA, True, NEVER))
     assert raised.value.code == "NOT_FOUND"
 
 
@@ -177,7 +184,7 @@ def test_a_question_again_changes_nothing_that_was_granted(members: dict[str, Me
     grant(ken, bulletin)
     for taken in carry(members, ask(fra, bulletin), "FRA", "KEN"):
         assert codes(taken) == [""]
-    assert rows(ken, CONSENT)[0].state == State.GRANTED
+    assert rows(ken, CONSENT)[0].state == ConsentState.GRANTED
 
 
 def test_an_answer_that_is_known_is_answered_like_the_first(members: dict[str, Member]) -> None:
@@ -190,7 +197,7 @@ def test_an_answer_that_is_known_is_answered_like_the_first(members: dict[str, M
 def test_what_was_recalled_goes_to_nobody_although_a_consent_comes(members: dict[str, Member]) -> None:
     fra, ken = members["FRA"], members["KEN"]
     bulletin = asked(members)
-    fra.do(recall, Recalling(user("FRA", "a"), bulletin, "wrong source"))
+    fra.do(recall, RecallCommand(user("FRA", "a"), bulletin, "wrong source"))
     carry(members, grant(ken, bulletin), "KEN", "FRA")
     assert not hand_over(fra, "USA")
     assert word(fra) == "withheld"
@@ -247,11 +254,11 @@ def test_a_lapsed_consent_may_be_asked_for_and_given_again(members: dict[str, Me
     with pytest.raises(DeliveryError, match="there already"):
         ask(fra, bulletin)
     assert not hand_over(fra, "USA", at=LATER)
-    asking = Asking(user("FRA", "a"), bulletin, USA, NEVER)
-    (taken,) = carry(members, fra.do(request, asking, at=LATER).effects, "FRA", "KEN", at=LATER)
+    command = AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)
+    (taken,) = carry(members, fra.do(ask_consent, command, at=LATER).effects, "FRA", "KEN", at=LATER)
     assert codes(taken) == [""]
-    answering = Answering(user("KEN", "r"), bulletin, USA, True, NEVER)
-    carry(members, ken.do(answer, answering, at=LATER).effects, "KEN", "FRA", at=LATER)
+    command = AnswerConsentCommand(user("KEN", "r"), bulletin, USA, True, NEVER)
+    carry(members, ken.do(answer_consent, command, at=LATER).effects, "KEN", "FRA", at=LATER)
     assert hand_over(fra, "USA", at=LATER)
 
 
@@ -259,11 +266,11 @@ def test_a_grant_that_comes_after_it_was_taken_back_does_not_count(members: dict
     fra, ken = members["FRA"], members["KEN"]
     bulletin = asked(members)
     late = grant(ken, bulletin)
-    answering = Answering(user("KEN", "r"), bulletin, USA, False, NEVER)
-    after = ken.do(answer, answering, at=Instant(NOW + 1)).effects
+    command = AnswerConsentCommand(user("KEN", "r"), bulletin, USA, False, NEVER)
+    after = ken.do(answer_consent, command, at=Instant(NOW + 1)).effects
     assert [codes(one) for one in carry(members, after, "KEN", "FRA")] == [[""]]
     assert [codes(one) for one in carry(members, late, "KEN", "FRA")] == [[""]]
-    assert rows(fra, CONSENT)[0].state == State.REFUSED
+    assert rows(fra, CONSENT)[0].state == ConsentState.REFUSED
     assert not hand_over(fra, "USA")
 
 
@@ -290,13 +297,13 @@ def test_a_node_that_forgot_that_a_consent_was_taken_back_hears_it_again(members
     ken.do(acknowledge, FRA, taken.acks)
     _forget(fra, before)
     fra.node = replace(fra.node, incarnation=Incarnation(fra.node.incarnation + 1), trees={})
-    fra.do(begin)
+    fra.do(start_incarnation)
     assert word(fra) == "queued"
     say_hello(fra, ken)
     frames, _ = ken.do(resend, FRA, frozenset(), 1 << 20)
     for frame in frames:
         assert set(codes(arrive(fra, ken, frame.frame))) == {""}
-    assert rows(fra, CONSENT)[0].state == State.REFUSED
+    assert rows(fra, CONSENT)[0].state == ConsentState.REFUSED
     assert not hand_over(fra, "USA")
 
 
@@ -316,7 +323,7 @@ def test_an_officer_does_not_answer_for_what_it_may_not_read(members: dict[str, 
         arrive(ken, fra, frame.frame)
     carry(members, effects, "FRA", "KEN")
     low = UserRow(user("KEN", "low"), "low", "releasing-officer", "R4", "KEN", "cyber", 0)
-    ken.do(set_user, SetUser(user("KEN", "o"), low))
+    ken.do(set_user, SetUserCommand(user("KEN", "o"), low))
     with pytest.raises(DeliveryError) as raised:
         grant(ken, bulletin, by="low")
     assert raised.value.code == "NOT_FOUND"
@@ -329,7 +336,7 @@ def test_an_officer_does_not_answer_for_what_it_may_not_read(members: dict[str, 
 def test_a_peer_asks_about_so_many_recipients_and_no_more(
     members: dict[str, Member], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.broker.consent.MAX_ASKED", 1)
+    monkeypatch.setattr("intelshare.broker.exchange.consent.MAX_ASKED", 1)
     asked(members)
     row = rows(members["FRA"], CONSENT)[0]
     more = Consent(KEN, row.md, tuple(row.slots), MemberCode("DEU"), NEVER)

@@ -7,15 +7,20 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, draft, seeded, text, user
-from intelshare.broker import judge
-from intelshare.broker.consent import Answering, Asking, answer, request
-from intelshare.broker.frame import Carried, Frame
-from intelshare.broker.lists import why
-from intelshare.broker.read import Reading, read
-from intelshare.broker.stored import read_secret
-from intelshare.broker.submit import Approval, approve
-from intelshare.broker.tables import CONSENT, INBOX, PORTION, RECEIVED
-from intelshare.broker.transaction import Transaction, open_secret
+from intelshare.broker.exchange.consent import (
+    AnswerConsentCommand,
+    AskConsentCommand,
+    answer_consent,
+    ask_consent,
+)
+from intelshare.broker.kernel import decide_pair
+from intelshare.broker.kernel.frame import Carried, Frame
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.tables import CONSENT, INBOX, PORTION, RECEIVED
+from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.line.submit import ApproveCommand, approve
+from intelshare.broker.queries.lists import why
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Citation, Claims, Consent, Evidence, Granted, Kind, Precedence
 from intelshare.envelope import Cleared, ClearedPortion, first_tip, seal
@@ -35,11 +40,11 @@ def granted(members: dict[str, Member]) -> None:
     """FRA has KEN's consent to give its portion to USA."""
     fra, ken = members["FRA"], members["KEN"]
     bulletin = send(fra, draft(text(OF_KEN), text(OWN), to=["USA"])).bulletin.hex()
-    effects = fra.do(request, Asking(user("FRA", "a"), bulletin, USA, NEVER)).effects
+    effects = fra.do(ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)).effects
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
-    answering = Answering(user("KEN", "r"), bulletin, USA, True, NEVER)
-    for frame in ken.do(answer, answering).effects.outbound:
+    command = AnswerConsentCommand(user("KEN", "r"), bulletin, USA, True, NEVER)
+    for frame in ken.do(answer_consent, command).effects.outbound:
         arrive(fra, ken, frame.frame)
 
 
@@ -92,7 +97,7 @@ def test_row_40_a_consent_counts_for_what_it_says_and_for_nothing_else(
     carries(members, by, changed(genuine, **changes))
     with monkeypatch.context() as patched:
         # FRA decides that all is well, and carries whatever it has.
-        patched.setattr(judge, "_agreed", lambda *_: frozenset(("USA",)))
+        patched.setattr(decide_pair, "_agreed", lambda *_: frozenset(("USA",)))
         (frame,) = hand_over(fra, "USA")
     answers = said(arrive(usa, fra, frame.frame, at=SOON))
     if not changes and by == "KEN":
@@ -107,7 +112,7 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     members: dict[str, Member] = met()
     fra, usa, ken = members["FRA"], members["USA"], members["KEN"]
     bulletin = send(fra, draft(text(OF_KEN), text(OWN, "ours"), to=["USA"])).bulletin.hex()
-    effects = fra.do(request, Asking(user("FRA", "a"), bulletin, USA, NEVER)).effects
+    effects = fra.do(ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)).effects
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
     (question,) = effects.outbound
@@ -115,7 +120,7 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     assert said(passed_on) in ([("ACCEPTED", ())], [("REFUSED", ("MANIFEST_MISMATCH",))])
     (frame,) = hand_over(fra, "USA")
     assert said(arrive(usa, fra, frame.frame)) == [("ACCEPTED", ())]
-    shown = usa.do(read, Reading(user("USA", "a"), bulletin)).shown
+    shown = usa.do(read, ReadCommand(user("USA", "a"), bulletin)).shown
     assert [one.portion.content for one in shown.portions] == [b"ours"]
     assert shown.row.sender == "FRA"
 
@@ -126,12 +131,12 @@ def test_an_originator_that_is_asked_gets_its_own_portions_whatever_else_it_migh
     meant = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
     given = draft(text(meant, "for USA alone"), text("//FRA NP", "open"), text(OF_KEN, "yours"), to=["USA"])
     bulletin = send(fra, given).bulletin.hex()
-    fra.do(request, Asking(user("FRA", "a"), bulletin, USA, NEVER))
+    fra.do(ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER))
     row = pair_of(fra, "KEN")
     assert (row.granted, row.portions) == (1, 1)
     (frame,) = hand_over(fra, "KEN")
     assert said(arrive(ken, fra, frame.frame)) == [("ACCEPTED", ())]
-    shown = ken.do(read, Reading(user("KEN", "a"), bulletin)).shown
+    shown = ken.do(read, ReadCommand(user("KEN", "a"), bulletin)).shown
     assert [one.portion.content for one in shown.portions] == [b"yours"]
     decided = fra.ask(why, user("FRA", "a"), bulletin, KEN, NOW)
     assert [portion.position for portion in decided.decision.portions] == [2]
@@ -143,11 +148,11 @@ def test_nobody_is_asked_about_what_the_own_law_holds_back() -> None:
     fra = members["FRA"]
     with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
     bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
-    asking = Asking(user("FRA", "a"), bulletin, USA, NEVER)
-    asked = fra.do(request, asking)
+    command = AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)
+    asked = fra.do(ask_consent, command)
     assert (asked.lines, asked.effects.outbound, hand_over(fra, "KEN")) == ((), (), ())
-    assert fra.do(approve, Approval(user("FRA", "r"), bulletin, KEN)) == "queued"
-    assert len(fra.do(request, asking).effects.outbound) == 1
+    assert fra.do(approve, ApproveCommand(user("FRA", "r"), bulletin, KEN)) == "queued"
+    assert len(fra.do(ask_consent, command).effects.outbound) == 1
     assert hand_over(fra, "KEN")
 
 

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry, demo_treaties
 from intelshare.demo import record
 from intelshare.demo.sending import fits
 from intelshare.demo.stage import Stage
 from intelshare.labels import parse_label
-from intelshare.packs import builtin_registry, demo_treaties
 from intelshare.policy import (
     ActKind,
     Code,

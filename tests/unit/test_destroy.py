@@ -9,12 +9,12 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker.destroy import due_of, finish, marked
-from intelshare.broker.end import anything_over, expire
-from intelshare.broker.lists import InboxFilter, inbox, outbox
-from intelshare.broker.read import Reading, read
-from intelshare.broker.tables import INBOX, PORTION, RECEIVED, SECRET
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.kernel.tables import INBOX, PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.destroy import due_of, finish, marked
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.lifecycle.stop import anything_over, expire
+from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Claims, Release
@@ -48,7 +48,7 @@ def delivered(members: Any, **changes: Any) -> str:
 
 def opens(member: Any, bulletin: str, at: Instant = NOW) -> bool:
     try:
-        member.do(read, Reading(user(member.node.member, "a"), bulletin), at=at)
+        member.do(read, ReadCommand(user(member.node.member, "a"), bulletin), at=at)
     except DeliveryError as error:
         return error.code != "NOT_FOUND"
     return True
@@ -168,10 +168,10 @@ def test_who_had_opened_it_sees_that_it_was_destroyed_and_nobody_else_sees_anyth
     bulletin = delivered(members, valid_until=END)
     assert opens(usa, bulletin)
     usa.do(expire, at=END)
-    (line,) = usa.ask(inbox, user("USA", "a"), InboxFilter(), END)
+    (line,) = usa.ask(inbox, user("USA", "a"), InboxQuery(), END)
     assert (line.shown, line.row.cause) == (None, "EXPIRED")
-    assert usa.ask(inbox, user("USA", "r"), InboxFilter(), END) == []
+    assert usa.ask(inbox, user("USA", "r"), InboxQuery(), END) == []
     with pytest.raises(DeliveryError, match="destroyed here: EXPIRED"):
-        usa.do(read, Reading(user("USA", "a"), bulletin), at=END)
+        usa.do(read, ReadCommand(user("USA", "a"), bulletin), at=END)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
-        usa.do(read, Reading(user("USA", "r"), bulletin), at=END)
+        usa.do(read, ReadCommand(user("USA", "r"), bulletin), at=END)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from intelshare.cli.examining import examine
+from intelshare.cli.policy.examine import examine
 from intelshare.instant import DAY, MINUTE, Instant
 from intelshare.wire.v1 import user_pb2 as pb
 

@@ -50,10 +50,9 @@ from intelshare.envelope.construct import (
 )
 from intelshare.envelope.open import VerifiedPortion
 from intelshare.envelope.padding import pad
-from intelshare.ids import Digest, Incarnation
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Digest, Incarnation, ReleaseNumber
 from intelshare.instant import Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import Leaf, sign_batch
 from intelshare.statement.verify import Verified
 
@@ -69,7 +68,7 @@ def real() -> World:
 @pytest.fixture
 def world() -> World:
     """Cheap: the stand-in suite, for attacks that are not on the suite's own primitives."""
-    return make_world(STANDIN_SUITE)
+    return make_world(FAKE_SUITE)
 
 
 # --- honest ---
@@ -204,7 +203,7 @@ def test_row_7_signing_key_unknown_not_valid_or_revoked(world: World) -> None:
 def test_rows_8_and_9_suite_unknown_below_the_floor_or_changed(world: World) -> None:
     delivery = world.send()
     assert code_of(lambda: world.receive(with_batch(delivery, suite=999))) == "SUITE_UNKNOWN"
-    world.suites = {1: STANDIN_SUITE, 2: replace(STANDIN_SUITE, number=2)}
+    world.suites = {1: FAKE_SUITE, 2: replace(FAKE_SUITE, number=2)}
     assert code_of(lambda: world.receive(with_batch(delivery, suite=2))) == "SIGNATURE_INVALID"
     world.trust.floor = 2
     assert code_of(lambda: world.receive(delivery)) == "SUITE_BELOW_FLOOR"
@@ -245,7 +244,7 @@ def test_row_79_too_many_portions_or_too_much_content_at_submit(world: World) ->
 
 def test_row_89_grant_under_another_number_or_incarnation(world: World) -> None:
     delivery = world.send()
-    for changes in ({"sequence": Number(2)}, {"incarnation": Incarnation(8)}):
+    for changes in ({"sequence": ReleaseNumber(2)}, {"incarnation": Incarnation(8)}):
         moved = signed_again(world, delivery, **changes)
         assert code_of(lambda moved=moved: world.receive(moved)) == "OPEN_FAILED"  # type: ignore[misc]
 
@@ -262,7 +261,7 @@ def test_row_90_batch_key_of_another_batch(world: World) -> None:
 
 @pytest.mark.parametrize("use", [KeyUse.DIRECTORY, KeyUse.ROOT])
 def test_row_91_key_of_another_use(world: World, use: KeyUse) -> None:
-    world.signer = make_signer("another use", FRA, use, STANDIN_SUITE)
+    world.signer = make_signer("another use", FRA, use, FAKE_SUITE)
     world.trust.records[world.signer.key_id] = world.signer.record
     assert code_of(lambda: world.receive(world.send())) == "SIGNER_NOT_AUTHORISED"
 
@@ -342,7 +341,7 @@ def test_sealing_key_that_is_not_ours_or_is_destroyed(world: World) -> None:
 
 def test_sealing_for_a_key_of_another_member_or_suite_is_refused_at_hand_over(world: World) -> None:
     cleared = world.clear(world.encrypt(text_portion("x")))
-    others, known, _ = make_key("DEU", DEU, KeyUse.SEALING, STANDIN_SUITE)
+    others, known, _ = make_key("DEU", DEU, KeyUse.SEALING, FAKE_SUITE)
     assert code_of(lambda: world.seal(replace(cleared, kem=others, kem_id=known))) == "KEM_KEY_UNKNOWN"
     assert code_of(lambda: world.seal(replace(cleared, kem=replace(world.kem, suite=2)))) == "KEM_KEY_UNKNOWN"
 

@@ -51,7 +51,7 @@ from intelshare.envelope.padding import pad
 from intelshare.envelope.seal import frame_grant
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, Instant
-from intelshare.sim.standin import STANDIN_SUITE
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import Leaf, sign_batch
 
 
@@ -63,7 +63,7 @@ def real() -> World:
 @pytest.fixture
 def world() -> World:
     """Cheap: the stand-in suite, for attacks that are not on the suite's own primitives."""
-    return make_world(STANDIN_SUITE)
+    return make_world(FAKE_SUITE)
 
 
 # --- 10-15: what the originator signed ---
@@ -220,7 +220,7 @@ def test_row_35_one_bulletin_id_with_two_manifests(world: World) -> None:
 
 
 def consent_evidence(world: World, signer_of: MemberCode, **changes: Any) -> Evidence:
-    signer = make_signer(f"consent/{signer_of}", signer_of, suite=STANDIN_SUITE)
+    signer = make_signer(f"consent/{signer_of}", signer_of, suite=FAKE_SUITE)
     world.trust.records[signer.key_id] = signer.record
     consent = replace(Consent(FRA, manifest_digest(b""), (0,), USA, LATER), **changes)
     leaf = Leaf(Kind.CONSENT, bytes(16), encode(Consent, consent))

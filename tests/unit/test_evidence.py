@@ -15,10 +15,10 @@ import pytest
 from builders import NOW, draft, text, user
 from intelshare.audit.portable import write
 from intelshare.audit.report import Report, counts, differences
-from intelshare.broker.proving import Wanted, prove_entries
-from intelshare.broker.read import Reading, read
-from intelshare.broker.report import report
-from intelshare.broker.tables import EVIDENCE, INBOX, LOG
+from intelshare.broker.kernel.tables import EVIDENCE, INBOX, LOG
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.queries.report import report
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries
 from intelshare.crypto.codec import decode_prefix, encode
 from intelshare.crypto.records import Kind, Precedence, ReleasePeek
 from intelshare.errors import IntelshareError
@@ -116,7 +116,7 @@ def test_what_is_rejected_is_kept_whole_so_that_it_can_be_looked_at(members: Any
 # Proofs of entries
 
 
-def proof(logs: Logs, code: str, wanted: Wanted) -> bytes:
+def proof(logs: Logs, code: str, wanted: ProofQuery) -> bytes:
     member = logs.members[code]
     logs.say(code)
     held = member.node.trust.members
@@ -134,12 +134,19 @@ def test_any_entry_is_proved_under_the_signed_checkpoint_with_who_else_has_seen_
     log = members["FRA"].node.incarnation
     size = members["FRA"].store.count(LOG, "key", log)
     for index in range(size):
-        found = check_proof(proof(logs, "FRA", Wanted(log, index)), "file")
+        found = check_proof(proof(logs, "FRA", ProofQuery(log, index)), "file")
         assert [entry.index for entry in found.entries] == [index]
         assert [member for member, _ in found.witnesses] == ["USA"]
-    by_bulletin = check_proof(proof(logs, "FRA", Wanted(log, 0, bulletin=sent.bulletin.hex()[:8])), "file")
+    by_bulletin = check_proof(
+        proof(logs, "FRA", ProofQuery(log, 0, bulletin=sent.bulletin.hex()[:8])), "file"
+    )
     assert [entry.type for entry in by_bulletin.entries] == ["SUBMIT", "DECISION"]
     assert by_bulletin.entries[1].says["recipient"] == "USA"
+    whose = ProofQuery(log, 0, bulletin=sent.bulletin.hex(), originator="FRA")
+    assert len(check_proof(proof(logs, "FRA", whose), "file").entries) == 2
+    with pytest.raises(IntelshareError) as raised:
+        proof(logs, "FRA", replace(whose, originator="USA"))
+    assert raised.value.code == "NOT_FOUND"
 
 
 def test_an_entry_of_an_earlier_log_is_proved_over_restarts(members: Any, logs: Logs) -> None:
@@ -148,7 +155,7 @@ def test_an_entry_of_an_earlier_log_is_proved_over_restarts(members: Any, logs: 
     leaf = pair_of(members["FRA"]).leaf
     for _ in range(3):
         logs.restart("FRA")
-    given = proof(logs, "FRA", Wanted(members["FRA"].node.incarnation, 0, statement=leaf.hex()[:10]))
+    given = proof(logs, "FRA", ProofQuery(members["FRA"].node.incarnation, 0, statement=leaf.hex()[:10]))
     found = check_proof(given, "file")
     assert [entry.type for entry in found.entries] == ["HAND_OVER", "RECEIPT"]
     assert len(json.loads(given)["entries"][0]["hops"]) == 3
@@ -156,7 +163,7 @@ def test_an_entry_of_an_earlier_log_is_proved_over_restarts(members: Any, logs: 
 
 def test_a_proof_of_which_anything_was_changed_does_not_hold(members: Any, logs: Logs) -> None:
     send(members["FRA"], draft(text(TO_USA), to=["USA"]))
-    given = json.loads(proof(logs, "FRA", Wanted(members["FRA"].node.incarnation, 3)))
+    given = json.loads(proof(logs, "FRA", ProofQuery(members["FRA"].node.incarnation, 3)))
 
     def changed(path: list[Any], value: Any) -> bytes:
         copy = json.loads(json.dumps(given))
@@ -189,7 +196,7 @@ def test_a_proof_of_which_anything_was_changed_does_not_hold(members: Any, logs:
 def test_a_member_file_that_is_given_counts_and_not_the_documents_in_the_proof(
     members: Any, logs: Logs
 ) -> None:
-    given = proof(logs, "FRA", Wanted(members["FRA"].node.incarnation, 0))
+    given = proof(logs, "FRA", ProofQuery(members["FRA"].node.incarnation, 0))
     held = members["USA"].node.trust.members["FRA"]
     file = read_member_file(write_member_file(held).encode(), "fra")
     assert check_proof(given, "file", [file]).fingerprint == held.fingerprint
@@ -293,7 +300,7 @@ def test_two_reports_that_agree_and_each_difference_of_two_that_do_not(traffic: 
     assert counts(ours, "FRA", "USA") == (3, 3)
     # A reading is no difference: both mean taken.
     bulletin = rows(traffic["USA"], INBOX)[0].bulletin.hex()
-    traffic["USA"].do(read, Reading(user("USA", "a"), bulletin))
+    traffic["USA"].do(read, ReadCommand(user("USA", "a"), bulletin))
     assert not list(differences(ours, reported(traffic, "USA")))
     mine = [one for one in ours.releases if one.recipient == "USA"]
     lacking = _with(theirs, [one for one in theirs.releases if one.statement != mine[0].statement])

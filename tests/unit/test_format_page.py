@@ -13,8 +13,8 @@ import format_page as page
 from intelshare.audit import exhibit, path, portable, report
 from intelshare.audit import records as logged
 from intelshare.audit.records import EntryType
-from intelshare.broker.tables import TABLES
-from intelshare.cli.codes import catalogue
+from intelshare.broker.kernel.tables import TABLES
+from intelshare.cli.shared.codes import catalogue
 from intelshare.crypto import records as signed
 from intelshare.crypto.codec import B16, B32, TEXT, Count, Encoded, Fixed
 from intelshare.crypto.pae import Domain

@@ -9,14 +9,14 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker import handover as room
-from intelshare.broker import judge as judging
-from intelshare.broker.handover import MAX_FRAME
-from intelshare.broker.hello import acknowledge
-from intelshare.broker.resend import resend
-from intelshare.broker.stored import facts_of
-from intelshare.broker.submit import Approval, approve
-from intelshare.broker.tables import OUTGOING, PAIR, PENDING, STATEMENT
+from intelshare.broker.kernel import decide_pair as judging
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import OUTGOING, PAIR, PENDING, STATEMENT
+from intelshare.broker.line import handover as room
+from intelshare.broker.line.handover import MAX_FRAME
+from intelshare.broker.line.hello import acknowledge
+from intelshare.broker.line.resend import resend
+from intelshare.broker.line.submit import ApproveCommand, approve
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
 from intelshare.delivery import Cause, word
@@ -87,7 +87,7 @@ def test_a_law_made_after_queueing_holds_the_pair_until_a_second_person_approves
     assert hand_over(fra, "USA") == ()
     assert words(fra) == ["held"]
     assert hand_over(fra, "USA") == ()
-    fra.do(approve, Approval(user("FRA", "r"), answer.bulletin.hex(), USA))
+    fra.do(approve, ApproveCommand(user("FRA", "r"), answer.bulletin.hex(), USA))
     assert len(hand_over(fra, "USA")) == 1
     assert words(fra) == ["sent"]
 

@@ -10,17 +10,22 @@ import pytest
 from builders import NOW, draft, text, user
 from intelshare.audit import EntryType, LogHead, append, root
 from intelshare.audit.records import Start
-from intelshare.broker.frame import Ack, Gap
-from intelshare.broker.hello import acknowledge, begin, fill, greet, meet
-from intelshare.broker.read import Reading, read
-from intelshare.broker.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING
+from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.line.hello import (
+    accept_hello,
+    acknowledge,
+    answer_gap,
+    make_hello,
+    start_incarnation,
+)
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import StreamHead, Trust
 from intelshare.envelope import stream_start
-from intelshare.ids import Incarnation, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
-from intelshare.node.logbook import verify_logs
+from intelshare.node.log_reader import verify_logs
 from intelshare.trust import DocumentVersions, PeerHello
 from line_world import (
     LATER,
@@ -57,7 +62,7 @@ def _usa(members: Any) -> Any:
 
 def restart(member: Any, incarnation: int) -> None:
     member.node = replace(member.node, incarnation=Incarnation(incarnation))
-    member.do(begin, at=Instant(LATER + incarnation))
+    member.do(start_incarnation, at=Instant(LATER + incarnation))
 
 
 def test_p12_a_new_incarnation_begins_a_new_log_that_names_the_last_root_of_the_old(fra: Any) -> None:
@@ -105,7 +110,7 @@ def test_i7_every_act_is_exactly_one_entry(members: Any, fra: Any, usa: Any) -> 
     (outbound,) = hand_over(fra, "USA")
     taken = arrive(usa, fra, outbound.frame)
     arrive(fra, usa, taken.effects.outbound[0].frame)
-    usa.do(read, Reading(user("USA", "a"), answer.bulletin.hex()))
+    usa.do(read, ReadCommand(user("USA", "a"), answer.bulletin.hex()))
     assert log_of(fra)[before[0] :] == [
         EntryType.SUBMIT,
         EntryType.DECISION,
@@ -116,7 +121,7 @@ def test_i7_every_act_is_exactly_one_entry(members: Any, fra: Any, usa: Any) -> 
 
 
 def test_a_hello_names_the_present_incarnation_before_anything_was_sent(fra: Any) -> None:
-    payload = fra.ask(greet, USA, NOW)
+    payload = fra.ask(make_hello, USA, NOW)
     (head,) = payload.heads
     assert (head.to, head.incarnation, head.last) == ("USA", fra.node.incarnation, 0)
 
@@ -124,19 +129,21 @@ def test_a_hello_names_the_present_incarnation_before_anything_was_sent(fra: Any
 def test_a_hello_names_a_bounded_number_of_incarnations_the_newest(
     fra: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.broker.hello.MAX_HEADS", 3)
+    monkeypatch.setattr("intelshare.broker.line.hello.MAX_HEADS", 3)
     for number in range(1, 6):
         restart(fra, number)
         send(fra, draft(text(TO_USA, str(number)), to=["USA"]), key=str(number), at=Instant(LATER + number))
         hand_over(fra, "USA", at=Instant(LATER + number))
-    heads = fra.ask(greet, USA, LATER).heads
+    heads = fra.ask(make_hello, USA, LATER).heads
     assert {head.incarnation for head in heads} == {3, 4, 5}
 
 
 def test_a_head_for_another_member_is_not_taken(fra: Any, usa: Any) -> None:
     before = rows(usa, INCOMING)
-    payload = fra.ask(greet, MemberCode("USA"), NOW)
-    head = StreamHead(MemberCode("KEN"), Incarnation(5), Incarnation(0), Number(9), payload.heads[0].head, ())
+    payload = fra.ask(make_hello, MemberCode("USA"), NOW)
+    head = StreamHead(
+        MemberCode("KEN"), Incarnation(5), Incarnation(0), ReleaseNumber(9), payload.heads[0].head, ()
+    )
     _meet(usa, fra, replace(payload, heads=(head,)))
     assert rows(usa, INCOMING) == before
 
@@ -145,15 +152,15 @@ def test_a_head_for_another_member_is_not_taken(fra: Any, usa: Any) -> None:
 def test_a_head_that_points_absurdly_far_ahead_is_not_taken_and_the_link_opens(
     fra: Any, usa: Any, last: int
 ) -> None:
-    payload = fra.ask(greet, USA, NOW)
-    head = replace(payload.heads[0], last=Number(last))
+    payload = fra.ask(make_hello, USA, NOW)
+    head = replace(payload.heads[0], last=ReleaseNumber(last))
     assert _meet(usa, fra, replace(payload, heads=(head,))).gaps == (Gap.of_acts(1),)
     assert log_of(usa)[-1] is EntryType.REJECTED
 
 
 def test_a_peer_gets_the_documents_that_it_says_it_lacks_and_no_others(fra: Any, usa: Any) -> None:
     assert say_hello(usa, fra).effects.outbound == ()
-    payload = usa.ask(greet, MemberCode("FRA"), NOW)
+    payload = usa.ask(make_hello, MemberCode("FRA"), NOW)
     old = tuple(
         DocumentVersions(row.member, row.root, 1 if row.member == "FRA" else row.directory)
         for row in payload.documents
@@ -167,20 +174,20 @@ def test_a_peer_gets_the_documents_that_it_says_it_lacks_and_no_others(fra: Any,
 def test_p18_what_one_gap_request_brings_back_is_bounded(
     members: Any, fra: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.broker.hello.MAX_FILL", 3)
+    monkeypatch.setattr("intelshare.broker.line.hello.MAX_FILL", 3)
     for place in range(5):
         send(fra, draft(text(TO_USA, str(place)), to=["USA"]), key=str(place))
     hand_over(fra, "USA")
     leaves = [row.leaf for row in rows(fra, PENDING)]
     fra.do(acknowledge, USA, [Ack(leaf, "", NOW) for leaf in leaves])
     gap = Gap(fra.node.uri, fra.node.incarnation, ((0, (1 << 64) - 1), (1, 5)))
-    assert fra.do(fill, USA, gap)
+    assert fra.do(answer_gap, USA, gap)
     assert len(rows(fra, PENDING)) == 3
 
 
 def _meet(member: Any, peer: Any, payload: Any) -> Any:
     node = peer.node
-    return member.do(meet, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0))
+    return member.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0))
 
 
 def test_a_stream_starts_differently_for_each_recipient_and_incarnation(fra: Any) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from builders import NOW, draft, text, user
-from intelshare.broker.handover import handover
-from intelshare.broker.lists import InboxFilter, inbox
-from intelshare.broker.receive import Arrival, receive
-from intelshare.broker.submit import Submission, submit
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.line.submit import SubmitCommand, submit
+from intelshare.broker.queries.lists import InboxQuery, inbox
 from intelshare.crypto.records import Precedence
 from intelshare.ids import MemberCode
 from line_world import TO_USA, met
@@ -17,8 +17,8 @@ def test_what_came_in_one_instant_is_listed_by_precedence_and_number() -> None:
     fra, usa = members["FRA"], members["USA"]
     for place, precedence in enumerate([Precedence.ROUTINE, Precedence.ROUTINE, Precedence.FLASH]):
         item = draft(text(TO_USA, str(place)), to=["USA"], precedence=precedence)
-        fra.do(submit, Submission(user("FRA", "a"), bytes([place]) * 16, item), at=NOW + place)
+        fra.do(submit, SubmitCommand(user("FRA", "a"), bytes([place]) * 16, item), at=NOW + place)
     for said in fra.do(handover, {MemberCode("USA"): 1 << 20}):
         usa.do(receive, Arrival(fra.node.member, fra.node.uri, said.frame))
-    lines = usa.ask(inbox, user("USA", "a"), InboxFilter(), NOW)
+    lines = usa.ask(inbox, user("USA", "a"), InboxQuery(), NOW)
     assert [line.shown.portions[0].portion.content for line in lines] == [b"2", b"0", b"1"]

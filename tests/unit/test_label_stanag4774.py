@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
 from intelshare.labels import Label, parse_label, read_stanag4774, write_stanag4774
-from intelshare.packs import builtin_registry
 
 REGISTRY = builtin_registry()
 GOOD = """<?xml version="1.0" encoding="UTF-8"?>

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.labels import (
     TLP_IDS,
@@ -21,7 +22,6 @@ from intelshare.labels import (
     read_markings,
     write_bundle,
 )
-from intelshare.packs import builtin_registry
 
 REGISTRY = builtin_registry()
 REPORT = {

@@ -3,6 +3,7 @@
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError, PolicyFileError
 from intelshare.instant import Instant
 from intelshare.labels import (
@@ -15,7 +16,6 @@ from intelshare.labels import (
     rollup,
     show_banner,
 )
-from intelshare.packs import builtin_registry
 
 NOW = instant.parse("2026-01-01")
 

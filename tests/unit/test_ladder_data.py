@@ -11,6 +11,7 @@ import pytest
 
 import intelshare
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError, PolicyFileError
 from intelshare.labels import (
     BEGINNING,
@@ -24,7 +25,6 @@ from intelshare.labels import (
     show_banner,
 )
 from intelshare.labels.registry import fold
-from intelshare.packs import builtin_registry
 
 DATA = Path(intelshare.__file__).parent / "labels" / "data"
 FILES = {path.name: path.read_text("utf-8") for path in sorted(DATA.glob("*.toml"))}

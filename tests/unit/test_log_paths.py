@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelshare.audit.log import EMPTY_ROOT, entry_hash
-from intelshare.audit.path import Hop, LogAsk, LogPath, Verdict, judge
+from intelshare.audit.path import Hop, LogAsk, LogPath, Verdict, check_path
 from intelshare.audit.proofs import (
     check_inclusion,
     consistency_proof,
@@ -110,7 +110,7 @@ def test_within_a_log_a_path_shows_growth_or_a_rewriting_and_never_both(earlier:
         if changed < 12:
             new[changed] = bytes(32)
         later = at(5, new)
-        found = judge(held, later, path(held, later, prefix(new, earlier)))
+        found = check_path(held, later, path(held, later, prefix(new, earlier)))
         assert found.verdict is (Verdict.REWRITTEN if changed < earlier else Verdict.GREW)
 
 
@@ -128,18 +128,18 @@ def test_over_a_restart_a_path_shows_growth_amnesia_and_rewriting() -> None:
         later = at(6, new)
         hop = replace(hop, proof=tuple(inclusion_proof(new, 0)))
         proof = prefix(log, 6) if len(log) >= 6 else []
-        found = judge(held, later, path(held, later, proof, hop))
+        found = check_path(held, later, path(held, later, proof, hop))
         assert (found.verdict, found.forgot) == (verdict, forgot)
         # The same START under a root that was never signed leads nowhere.
         with pytest.raises(IntelshareError):
-            judge(held, replace(later, root=Digest(bytes(32))), path(held, later, proof, hop))
+            check_path(held, replace(later, root=Digest(bytes(32))), path(held, later, proof, hop))
 
 
 def test_a_log_that_knows_of_no_log_before_it_has_forgotten_that_whole_log() -> None:
     hop, first = started(0, 0, bytes(32))
     new = [first]
     later = at(6, new)
-    found = judge(at(5, entries_of(9)), later, path(at(5, entries_of(9)), later, [], hop))
+    found = check_path(at(5, entries_of(9)), later, path(at(5, entries_of(9)), later, [], hop))
     assert (found.verdict, found.forgot, found.end.size) == (Verdict.FORGOT, 9, 0)
 
 
@@ -155,14 +155,48 @@ def test_what_leads_nowhere_proves_nothing() -> None:
         path(held, later, good, hop),
     ):
         with pytest.raises(IntelshareError):
-            judge(held, later, wrong)
+            check_path(held, later, wrong)
     with pytest.raises(IntelshareError):
-        judge(held, at(6, old), path(held, at(6, old), good))
+        check_path(held, at(6, old), path(held, at(6, old), good))
     with pytest.raises(IntelshareError):
-        judge(at(5, old), at(5, old[:6]), path(at(5, old), at(5, old[:6]), good))
+        check_path(at(5, old), at(5, old[:6]), path(at(5, old), at(5, old[:6]), good))
 
 
 def test_an_empty_log_has_the_root_of_rfc_9162() -> None:
     assert root_over([]) == EMPTY_ROOT
     entries = entries_of(1)
     check_inclusion(entries[0], 0, 1, [], root_over(entries))
+
+
+@pytest.mark.parametrize("page", range(6))
+def test_a_question_in_the_middle_of_another_spoils_no_proof(page: int) -> None:
+    """As two threads do: the second asks the whole of its question while the first fetches a page."""
+    entries, size = entries_of(9 * PAGE + 7), 6 * PAGE + 83
+    tree, proof = Tree(), prefix(entries[:size], 5 * PAGE + 15)
+    meanwhile: list[list[bytes]] = []
+
+    def fetch(low: int, high: int) -> list[bytes]:
+        if low == page * PAGE and not meanwhile:
+            meanwhile.append([])
+            meanwhile[0] = tree.prefix(fetch, 5 * PAGE + 15, size)
+        return entries[low:high]
+
+    assert tree.prefix(fetch, 5 * PAGE + 15, size) == proof == meanwhile[0]
+    later = tree.prefix(fetch, 5 * PAGE + 15, len(entries))
+    assert later == prefix(entries, 5 * PAGE + 15), "and none after the log has grown"
+
+
+@pytest.mark.parametrize("page", range(6))
+def test_a_question_that_ends_at_a_page_spoils_no_later_proof(page: int) -> None:
+    entries = entries_of(6 * PAGE + 83)
+    tree = Tree()
+
+    def ends(low: int, high: int) -> list[bytes]:
+        if low == page * PAGE:
+            raise InterruptedError
+        return entries[low:high]
+
+    with pytest.raises(InterruptedError):
+        tree.prefix(ends, 5 * PAGE + 15, len(entries))
+    proof = tree.prefix(lambda low, high: entries[low:high], 5 * PAGE + 15, len(entries))
+    assert proof == prefix(entries, 5 * PAGE + 15)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
-from intelshare.cli.policy_files import Shelf, find
+from intelshare.cli.policy.files import Shelf, find
 from intelshare.instant import NEVER, Instant, parse
-from intelshare.labels import held, interval
-from intelshare.packs import builtin_registry, treaty_packs
+from intelshare.labels import in_force, interval
 from intelshare.policy_tools import check_treaties, cover, survivors, try_case
 
 PACKS = treaty_packs()
@@ -109,8 +109,8 @@ def test_parties_are_the_members_of_the_organisation_at_every_moment(pack, organ
     spans += [span for party in treaty.parties for span in party.in_force]
     bounds = {bound for span in spans for bound in span if bound < NEVER}
     for at in sorted({treaty.in_force, *(bound for bound in bounds if bound > treaty.in_force)}):
-        members = {state for state, intervals in group.members.items() if held(intervals, at)}
-        bound = {party.member for party in treaty.parties if held(party.in_force, at)}
+        members = {state for state, intervals in group.members.items() if in_force(intervals, at)}
+        bound = {party.member for party in treaty.parties if in_force(party.in_force, at)}
         assert bound - {organisation} == members, at
 
 

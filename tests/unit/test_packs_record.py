@@ -2,9 +2,9 @@
 
 import pytest
 
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.instant import DAY, NEVER, parse, show
-from intelshare.labels import held
-from intelshare.packs import builtin_registry, treaty_packs
+from intelshare.labels import in_force
 from intelshare.policy import parse_treaty
 from intelshare.policy_tools import state_at
 
@@ -93,8 +93,8 @@ def test_every_member_of_the_united_nations_is_bound_by_the_resolutions():
     iran = pack("unsc-iran")
     group = builtin_registry().groups["UN"]
     for at in (iran.in_force, parse("2011-07-13"), parse("2011-07-14"), parse("2026-11-24")):
-        members = {state for state, intervals in group.members.items() if held(intervals, at)}
-        assert {one.member for one in iran.parties if held(one.in_force, at)} == members
+        members = {state for state, intervals in group.members.items() if in_force(intervals, at)}
+        assert {one.member for one in iran.parties if in_force(one.in_force, at)} == members
 
 
 def test_resolutions_are_lifted_and_applied_again_to_the_second():

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Interval, parse_label
-from intelshare.packs import builtin_registry
 from intelshare.policy import (
     ActKind,
     Outcome,

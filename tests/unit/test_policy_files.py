@@ -3,9 +3,9 @@
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry, demo_treaties
 from intelshare.errors import PolicyFileError
 from intelshare.labels import Equivalence, Label, interval
-from intelshare.packs import builtin_registry, demo_treaties
 from intelshare.policy import Kind, Request, compile_world, decide, parse_overlay, parse_treaty
 
 GOOD = """\

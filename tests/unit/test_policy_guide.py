@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from intelshare.builtin import treaty_packs
 from intelshare.cli.app import run
-from intelshare.packs import treaty_packs
 
 GUIDE = Path(__file__).parents[2] / "docs" / "policy-guide.md"
 TEXT = GUIDE.read_text("utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import intelshare
+from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
-from intelshare.packs import builtin_registry
 from intelshare.policy import parse_overlay, parse_treaty
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
+from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
-from intelshare.packs import builtin_registry
 from intelshare.policy_tools import Severity, check_overlay, check_treaties, check_treaty
 
 GOOD = """\

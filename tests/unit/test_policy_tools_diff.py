@@ -9,10 +9,10 @@ import pytest
 
 import intelshare
 from intelshare import instant
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
 from intelshare.instant import Instant
 from intelshare.labels import Label
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import Request, compile_world, decide, parse_overlay, parse_treaty
 from intelshare.policy_tools import effects
 from intelshare.policy_tools.diff import ANY_OTHER

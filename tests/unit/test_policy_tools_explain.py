@@ -9,10 +9,10 @@ import pytest
 
 import intelshare
 from intelshare import instant
+from intelshare.builtin import builtin_registry, demo_treaties
 from intelshare.cli.app import run
 from intelshare.instant import Instant
 from intelshare.labels import parse_label
-from intelshare.packs import builtin_registry, demo_treaties
 from intelshare.policy import Outcome, Request, compile_world, decide, parse_treaty
 from intelshare.policy.vectors import request_from_json, world_from_json
 from intelshare.policy_tools import Change, matrix, turns

@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
 from intelshare.errors import PolicyFileError
-from intelshare.packs import builtin_registry
 from intelshare.policy import parse_overlay, parse_treaty
 from intelshare.policy.files import read_overlay, read_treaty
 from intelshare.policy_tools import gather, read_suite, schema_of

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
 from intelshare.instant import DAY, NEVER, Instant
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import parse_treaty
 from intelshare.policy_tools import draw, events, party_spans
 

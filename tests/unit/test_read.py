@@ -9,11 +9,11 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker import lists
-from intelshare.broker.read import Reading, read
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import BULLETIN, INBOX, UserRow
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, UserRow
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.queries import lists
 from intelshare.crypto.records import PortionKind
 from intelshare.delivery import word
 from intelshare.errors import DeliveryError
@@ -58,7 +58,7 @@ def _usa(members: Any) -> Any:
 def add(member: Any, name: str, clearance: str, categories: str = "*", nationality: str = "USA") -> Any:
     code = member.node.member
     row = UserRow(user(code, name), name, "analyst", clearance, nationality, categories, 0)
-    member.do(set_user, SetUser(user(code, "o"), row))
+    member.do(set_user, SetUserCommand(user(code, "o"), row))
     return row.user
 
 
@@ -72,11 +72,11 @@ def deliver(fra: Any, usa: Any, *portions: Any, key: str = "key", **changes: Any
 
 
 def opened(member: Any, who: Any, bulletin: str, at: Instant = NOW) -> Any:
-    return member.do(read, Reading(who, bulletin), at=at)
+    return member.do(read, ReadCommand(who, bulletin), at=at)
 
 
 def listed(member: Any, who: Any, at: Instant = NOW, **wanted: Any) -> list[Any]:
-    found: list[Any] = member.ask(lists.inbox, who, lists.InboxFilter(**wanted), at)
+    found: list[Any] = member.ask(lists.inbox, who, lists.InboxQuery(**wanted), at)
     return found
 
 

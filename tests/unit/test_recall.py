@@ -9,14 +9,28 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import Destroyed, EntryType, Recalled
-from intelshare.broker.destroy import finish, marked
-from intelshare.broker.frame import Gap, Outbound
-from intelshare.broker.hello import acknowledge, fill
-from intelshare.broker.lists import InboxFilter, inbox, outbox, why
-from intelshare.broker.read import Reading, read
-from intelshare.broker.recall import Effect, Recalling, Taking, effect_of_recall, recall
-from intelshare.broker.resend import resend
-from intelshare.broker.tables import BULLETIN, INBOX, PENDING, PORTION, RECALLED, RECEIVED, SECRET
+from intelshare.broker.exchange.recall import (
+    Effect,
+    RecallCommand,
+    RecallResult,
+    effect_of_recall,
+    recall,
+)
+from intelshare.broker.kernel.frame import Gap, Outbound
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    INBOX,
+    PENDING,
+    PORTION,
+    RECALLED,
+    RECEIVED,
+    SECRET,
+)
+from intelshare.broker.lifecycle.destroy import finish, marked
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.line.hello import acknowledge, answer_gap
+from intelshare.broker.line.resend import resend
+from intelshare.broker.queries.lists import InboxQuery, inbox, outbox, why
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Recall, Receipt
 from intelshare.errors import DeliveryError
@@ -55,8 +69,10 @@ def submitted(members: Any, label: str = TO_USA, to: tuple[str, ...] = ("USA",),
     return send(members["FRA"], replace(draft(text(label), to=to), **changes)).bulletin.hex()
 
 
-def take_back(members: Any, bulletin: str, by: str = "a", at: Any = LATER) -> Taking:
-    taking: Taking = members["FRA"].do(recall, Recalling(user("FRA", by), bulletin, "wrong source"), at=at)
+def take_back(members: Any, bulletin: str, by: str = "a", at: Any = LATER) -> RecallResult:
+    taking: RecallResult = members["FRA"].do(
+        recall, RecallCommand(user("FRA", by), bulletin, "wrong source"), at=at
+    )
     return taking
 
 
@@ -78,7 +94,7 @@ def word_of(members: Any, recipient: str = "USA") -> str:
 
 
 def destroy(member: Any, at: Any = LATER) -> Any:
-    """As the shell does after it has shredded the store."""
+    """As the runtime does after it has shredded the store."""
     return member.do(finish, member.store.ask_now(marked), at=at)
 
 
@@ -110,27 +126,27 @@ def test_who_had_opened_it_is_told_the_originators_reason(members: Any) -> None:
     usa = members["USA"]
     bulletin = submitted(members)
     accepted(members)
-    usa.do(read, Reading(user("USA", "a"), bulletin))
+    usa.do(read, ReadCommand(user("USA", "a"), bulletin))
     deliver(members, take_back(members, bulletin).effects.outbound)
-    (line,) = usa.ask(inbox, user("USA", "a"), InboxFilter(), LATER)
+    (line,) = usa.ask(inbox, user("USA", "a"), InboxQuery(), LATER)
     assert (line.row.cause, line.reason) == ("RECALLED", "wrong source")
     with pytest.raises(DeliveryError, match="destroyed here: RECALLED, wrong source"):
-        usa.do(read, Reading(user("USA", "a"), bulletin), at=LATER)
+        usa.do(read, ReadCommand(user("USA", "a"), bulletin), at=LATER)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
-        usa.do(read, Reading(user("USA", "r"), bulletin), at=LATER)
+        usa.do(read, ReadCommand(user("USA", "r"), bulletin), at=LATER)
 
 
 def test_a_peers_endless_reason_is_cut_and_an_own_one_is_refused(members: Any) -> None:
     usa, fra = members["USA"], members["FRA"]
     bulletin = submitted(members)
     accepted(members)
-    usa.do(read, Reading(user("USA", "a"), bulletin))
+    usa.do(read, ReadCommand(user("USA", "a"), bulletin))
     (row,) = rows(usa, INBOX)
     arrive(usa, fra, signed(fra, Kind.RECALL, Recall(USA, row.md, "x" * 60_000)))
-    (line,) = usa.ask(inbox, user("USA", "a"), InboxFilter(), LATER)
+    (line,) = usa.ask(inbox, user("USA", "a"), InboxQuery(), LATER)
     assert line.reason == "x" * 500
     with pytest.raises(DeliveryError) as caught:
-        fra.do(recall, Recalling(user("FRA", "a"), bulletin, "x" * 501))
+        fra.do(recall, RecallCommand(user("FRA", "a"), bulletin, "x" * 501))
     assert caught.value.code == "TOO_LARGE"
 
 
@@ -159,8 +175,8 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     assert said(taken) == []
     assert keyless(usa)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
-        usa.do(read, Reading(user("USA", "a"), bulletin), at=LATER)
-    assert usa.ask(inbox, user("USA", "a"), InboxFilter(), LATER) == []
+        usa.do(read, ReadCommand(user("USA", "a"), bulletin), at=LATER)
+    assert usa.ask(inbox, user("USA", "a"), InboxQuery(), LATER) == []
     done = destroy(usa)
     (receipt,) = [decode(Receipt, c.data) for one in done.outbound for c in one.frame.statements]
     assert (receipt.to, receipt.leaf) == ("FRA", row.leaf)
@@ -190,7 +206,7 @@ def test_what_is_on_the_way_is_in_doubt_until_the_cancellation_is_acknowledged(m
         fra.do(acknowledge, USA, taken.acks, at=LATER)
     assert word_of(members) == "recalled"
     assert rows(fra, PENDING) == []
-    assert not fra.do(fill, USA, Gap(fra.node.uri, fra.node.incarnation, ((1, 1),)))
+    assert not fra.do(answer_gap, USA, Gap(fra.node.uri, fra.node.incarnation, ((1, 1),)))
 
 
 def test_p8_a_receipt_that_was_under_way_settles_what_is_in_doubt(members: Any) -> None:
@@ -232,17 +248,17 @@ def test_a_bulletin_and_its_recall_in_one_frame_leave_no_key_behind(members: Any
 
 def _both(node: Any, view: Any, members: Any, release: Any, later: Any, now: Any, random: Any) -> Any:
     """Two frames in one transaction: what the first put is not in the view of the second."""
-    from intelshare.broker.inbound import Inbound
-    from intelshare.broker.recall import recalled
-    from intelshare.broker.release import accept
-    from intelshare.broker.transaction import Transaction
+    from intelshare.broker.exchange.recall import on_recall
+    from intelshare.broker.kernel.inbound import Inbound
+    from intelshare.broker.kernel.transaction import Transaction
+    from intelshare.broker.line.release import accept
     from intelshare.envelope import Opener
     from intelshare.statement import parse_statement, read_batch, verify
 
     fra = members["FRA"].node
     tx = Transaction(node, view, now, random)
     inbound = Inbound(tx, fra.member, fra.uri, release.frame.batch_key, Opener(node.sealing, node.retired))
-    for frame, step in ((release.frame, accept), (later.frame, recalled)):
+    for frame, step in ((release.frame, accept), (later.frame, on_recall)):
         carried = frame.statements[0]
         statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
         verified = verify(
@@ -279,7 +295,7 @@ def test_row_41_a_peers_recall_of_another_members_bulletin_changes_nothing_and_i
         answers.append((codes(taken), said(taken), taken.effects.marked))
     assert answers[0] == answers[1] == ([""], [], False)
     assert rows(usa, INBOX) == [held]
-    assert usa.do(read, Reading(user("USA", "a"), bulletin)).shown.portions
+    assert usa.do(read, ReadCommand(user("USA", "a"), bulletin)).shown.portions
 
 
 def test_row_41_an_own_user_who_may_read_it_is_told_and_nothing_is_sent(members: Any) -> None:
@@ -288,10 +304,10 @@ def test_row_41_an_own_user_who_may_read_it_is_told_and_nothing_is_sent(members:
     accepted(members)
     before = everything(usa)
     with pytest.raises(DeliveryError) as caught:
-        usa.do(recall, Recalling(user("USA", "r"), bulletin, ""))
+        usa.do(recall, RecallCommand(user("USA", "r"), bulletin, ""))
     assert caught.value.code == "RECALL_NOT_ORIGINATOR"
     with pytest.raises(DeliveryError) as caught:
-        usa.do(recall, Recalling(user("USA", "r"), "f" * 8, ""))
+        usa.do(recall, RecallCommand(user("USA", "r"), "f" * 8, ""))
     assert caught.value.code == "NOT_FOUND"
     assert everything(usa) == before
 
@@ -324,12 +340,12 @@ def test_a_recall_for_another_member_is_no_recall_here(members: Any) -> None:
 
 
 def test_author_and_releasing_officer_may_recall_and_nobody_else(members: Any) -> None:
-    from intelshare.broker.register import SetUser, set_user
-    from intelshare.broker.tables import UserRow
+    from intelshare.broker.kernel.register import SetUserCommand, set_user
+    from intelshare.broker.kernel.tables import UserRow
 
     fra = members["FRA"]
     row = UserRow(user("FRA", "b"), "b", "analyst", "R4", "FRA", "*", 0)
-    fra.do(set_user, SetUser(user("FRA", "o"), row))
+    fra.do(set_user, SetUserCommand(user("FRA", "o"), row))
     bulletin = submitted(members)
     with pytest.raises(DeliveryError) as caught:
         take_back(members, bulletin, "b")
@@ -354,7 +370,7 @@ def test_the_effect_is_known_before_and_nothing_is_stored(members: Any) -> None:
     bulletin = submitted(members, TO_BOTH, ("USA", "KEN"))
     accepted(members)
     before = everything(fra)
-    planned = fra.ask(effect_of_recall, Recalling(user("FRA", "a"), bulletin, ""), LATER)
+    planned = fra.ask(effect_of_recall, RecallCommand(user("FRA", "a"), bulletin, ""), LATER)
     effects = {row.recipient: effect for row, effect in planned.pairs}
     assert effects == {USA: Effect.ASKED, KEN: Effect.STOPPED}
     assert everything(fra) == before
@@ -371,8 +387,8 @@ def test_the_own_copy_stays_readable_and_shows_the_recall(members: Any) -> None:
 
 def restored(member: Any, before: Any, seed: int) -> None:
     """The member starts again over an earlier state of its disk."""
-    from intelshare.broker.hello import begin
-    from intelshare.broker.tables import TABLES
+    from intelshare.broker.kernel.tables import TABLES
+    from intelshare.broker.line.hello import start_incarnation
     from intelshare.ports import Plan, Put
     from intelshare.store.memory import MemoryStore
 
@@ -380,7 +396,7 @@ def restored(member: Any, before: Any, seed: int) -> None:
     puts = tuple(Put(tables[name], row) for name, found in before.items() for row in found)
     member.store = MemoryStore([Plan(puts, None)])
     member.node = replace(member.node, incarnation=seed)
-    member.do(begin, at=LATER)
+    member.do(start_incarnation, at=LATER)
 
 
 def test_p12_p16_a_recipient_that_came_back_with_less_hears_the_recall_again(members: Any) -> None:
@@ -419,7 +435,7 @@ def test_p12_the_number_of_what_was_recalled_and_forgotten_is_cancelled_when_it_
     asked = [gap for gap in say_hello(fra, usa, LATER).gaps if gap.missing]
     assert [gap.missing for gap in asked] == [((1, 1),)]
     say_hello(usa, fra, LATER)
-    assert fra.do(fill, USA, asked[0], at=LATER)
+    assert fra.do(answer_gap, USA, asked[0], at=LATER)
     again = hand_again(fra)
     assert sorted(kinds(again, "USA")) == [Kind.RECALL, Kind.STREAM_HEAD]
     for taken in deliver(members, again):

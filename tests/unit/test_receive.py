@@ -9,19 +9,18 @@ import pytest
 
 from builders import NOW, draft, text
 from intelshare.audit.records import EntryType
-from intelshare.broker import evidence
-from intelshare.broker.frame import Ack, Gap
-from intelshare.broker.hello import acknowledge, fill
-from intelshare.broker.receipt import MAX_ANEW
-from intelshare.broker.resend import resend
-from intelshare.broker.stored import facts_of
-from intelshare.broker.streams import missing
-from intelshare.broker.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
+from intelshare.broker.exchange.receipt import MAX_ANEW
+from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
+from intelshare.broker.lifecycle.streams import missing
+from intelshare.broker.line.hello import acknowledge, answer_gap
+from intelshare.broker.line.resend import resend
+from intelshare.broker.transparency import evidence
 from intelshare.crypto.records import Cancelled, Kind, Receipt, ReceiptStatus, StreamHead
 from intelshare.delivery import word
 from intelshare.envelope import stream_start
-from intelshare.ids import Digest, Incarnation, LeafId, MemberCode
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import MINUTE, Instant
 from line_world import (
     LATER,
@@ -197,7 +196,7 @@ def test_row_20_the_last_number_is_missed_when_the_next_hello_names_it(fra: Any,
     gap, _ = say_hello(fra, usa).gaps
     assert gap.missing == ((2, 3),)
     fra.do(acknowledge, USA, [Ack(leaf, "", NOW) for leaf in [row.leaf for row in rows(fra, PENDING)]])
-    assert fra.do(fill, USA, gap)
+    assert fra.do(answer_gap, USA, gap)
     resent, _ = fra.do(resend, USA, (), 1 << 20)
     for outbound in resent:
         arrive(usa, fra, outbound.frame)
@@ -211,7 +210,7 @@ def test_row_45_what_was_acknowledged_and_forgotten_is_sent_again_as_the_same_by
     fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     assert shown(fra) == "sent"
     gap, _ = say_hello(fra, usa).gaps
-    fra.do(fill, USA, gap)
+    fra.do(answer_gap, USA, gap)
     ((outbound,), _) = fra.do(resend, USA, (), 1 << 20)
     assert outbound.frame == frame
 
@@ -220,8 +219,8 @@ def test_row_46_nobody_gets_numbers_of_another_members_stream(members: Any, fra:
     frames_of(fra, 2)
     fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
     gap, _ = say_hello(fra, usa).gaps
-    assert not fra.do(fill, KEN, gap)
-    assert not usa.do(fill, KEN, gap)
+    assert not fra.do(answer_gap, KEN, gap)
+    assert not usa.do(answer_gap, KEN, gap)
     assert not rows(fra, PENDING)
 
 
@@ -233,7 +232,7 @@ def test_an_incarnation_that_nobody_named_is_rejected_until_a_head_names_it(
     start = stream_start(fra.node.uri, Incarnation(99), USA)
     frame = forger.frame(tip=replace(unknown, head=start))
     assert codes(arrive(usa, fra, frame)) == ["INCARNATION_UNKNOWN"]
-    head = StreamHead(USA, Incarnation(99), fra.node.incarnation, Number(0), start, ())
+    head = StreamHead(USA, Incarnation(99), fra.node.incarnation, ReleaseNumber(0), start, ())
     assert codes(arrive(usa, fra, signed(fra, Kind.STREAM_HEAD, head))) == [""]
     assert said(arrive(usa, fra, frame)) == [("ACCEPTED", ())]
 
@@ -241,9 +240,9 @@ def test_an_incarnation_that_nobody_named_is_rejected_until_a_head_names_it(
 def test_row_19_a_late_copy_of_a_cancelled_number_is_refused_voided(members: Any, fra: Any, usa: Any) -> None:
     frames = frames_of(fra, 2)
     arrive(usa, fra, frames[1])
-    one = Number(1)
+    one = ReleaseNumber(1)
     head = StreamHead(
-        USA, fra.node.incarnation, Incarnation(0), Number(0), _start(fra), (Cancelled(one, one),)
+        USA, fra.node.incarnation, Incarnation(0), ReleaseNumber(0), _start(fra), (Cancelled(one, one),)
     )
     arrive(usa, fra, signed(fra, Kind.STREAM_HEAD, head))
     assert holes_of(usa) == ()
@@ -332,7 +331,7 @@ def test_a_refusal_keeps_its_codes_and_voided_does_not_hide_why_it_was_stopped(
     released(members)
     leaf = pair_of(fra).leaf
     voided = Receipt(MemberCode("FRA"), leaf, ReceiptStatus.REFUSED, ("VOIDED",), NOW)
-    from intelshare.broker.tables import PAIR
+    from intelshare.broker.kernel.tables import PAIR
 
     stopped = replace(pair_of(fra), cause=1, codes="NO_TREATY")
     fra.store.perform_now(lambda _: _only_put(PAIR, stopped))
@@ -416,7 +415,7 @@ def _start(fra: Any) -> LeafId:
 
 
 def _outgoing() -> Any:
-    from intelshare.broker.tables import OUTGOING
+    from intelshare.broker.kernel.tables import OUTGOING
 
     return OUTGOING
 

@@ -10,8 +10,8 @@ import pytest
 from attacker import flip
 from builders import NOW, draft, seeded, text
 from intelshare.audit.records import EntryType
-from intelshare.broker.frame import Frame
-from intelshare.broker.tables import INBOX, INCOMING, PORTION
+from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.tables import INBOX, INCOMING, PORTION
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Batch, Kind, Receipt, ReceiptStatus, Release

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, draft, text, user
-from intelshare.broker.lists import InboxFilter, inbox, outbox
-from intelshare.broker.read import Reading, read
-from intelshare.broker.submit import Submission, dry_run
-from intelshare.broker.tables import INBOX, RELATED
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.kernel.tables import INBOX, RELATED
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.line.submit import SubmitCommand, dry_run
+from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Claims
 from intelshare.errors import DeliveryError
@@ -43,7 +43,7 @@ def claims_at(member: Member, bulletin: str) -> Claims:
 
 
 def context_at(member: Member, bulletin: str, by: str = "a") -> Any:
-    lines = member.ask(inbox, user(member.node.member, by), InboxFilter(), LATER)
+    lines = member.ask(inbox, user(member.node.member, by), InboxQuery(), LATER)
     (line,) = [line for line in lines if line.row.bulletin.hex() == bulletin]
     return line.context
 
@@ -56,7 +56,7 @@ def test_the_superseded_bulletin_stays_readable_and_says_by_which(members: Any) 
     deliver(members, "USA")
     assert context_at(usa, old).superseded_by.hex() == new
     assert context_at(usa, new).supersedes.hex() == old
-    assert usa.do(read, Reading(ANA["USA"], old)).shown.portions
+    assert usa.do(read, ReadCommand(ANA["USA"], old)).shown.portions
     (line,) = fra.ask(outbox, ANA["FRA"], old, 1, False, LATER)
     assert line.context.superseded_by.hex() == new
 
@@ -107,8 +107,8 @@ def test_row_41_another_members_bulletin_is_not_superseded_by_whatever_a_peer_sa
 
 def _plant(ken: Member, md: Any) -> None:
     """KEN claims to supersede a bulletin that is not its own, and to have handed it over."""
-    from intelshare.broker.relations import Relation
-    from intelshare.broker.tables import BULLETIN, PAIR, RelatedRow
+    from intelshare.broker.kernel.tables import BULLETIN, PAIR, RelatedRow
+    from intelshare.broker.lifecycle.relations import Relation
     from intelshare.ports import Plan, Put, changed
 
     (own,) = rows(ken, BULLETIN)
@@ -129,7 +129,7 @@ def test_row_41_an_own_user_cannot_supersede_what_another_member_wrote(members: 
             send(usa, item, given[:6])
         assert caught.value.code == code
         with pytest.raises(DeliveryError) as caught:
-            usa.ask(dry_run, Submission(ANA["USA"], bytes(16), item), NOW)
+            usa.ask(dry_run, SubmitCommand(ANA["USA"], bytes(16), item), NOW)
         assert caught.value.code == code
     assert everything(usa) == before
 
@@ -150,12 +150,12 @@ def test_a_reply_names_the_received_bulletin_to_its_originator_only(members: Any
 
 
 def test_row_51_a_reader_is_not_told_of_a_bulletin_above_its_clearance(members: Any) -> None:
-    from intelshare.broker.register import SetUser, set_user
-    from intelshare.broker.tables import UserRow
+    from intelshare.broker.kernel.register import SetUserCommand, set_user
+    from intelshare.broker.kernel.tables import UserRow
 
     fra, usa = members["FRA"], members["USA"]
     row = UserRow(user("USA", "low"), "low", "analyst", "R2", "USA", "*", 0)
-    usa.do(set_user, SetUser(user("USA", "o"), row))
+    usa.do(set_user, SetUserCommand(user("USA", "o"), row))
     old = submitted(fra, "old", "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA")
     deliver(members, "USA")
     new = submitted(fra, "new", supersedes=old)

@@ -9,10 +9,11 @@ import pytest
 
 from builders import NOW, Member, draft, text, user
 from intelshare.audit.records import DutyDone, EntryType
-from intelshare.broker import duties, rfi
-from intelshare.broker.duties import Meeting, due_of_duty, meet_duty
-from intelshare.broker.rfi import State, requests
-from intelshare.broker.tables import DUTY, REQUEST
+from intelshare.broker.exchange import rfi
+from intelshare.broker.exchange.rfi import RequestState, requests
+from intelshare.broker.kernel.tables import DUTY, REQUEST
+from intelshare.broker.lifecycle import duties
+from intelshare.broker.lifecycle.duties import MeetDutyCommand, due_of_duty, meet_duty
 from intelshare.bulletin.request import Marked, Word, marked_in, media_of
 from intelshare.errors import DeliveryError
 from intelshare.instant import DAY, HOUR, NEVER, Instant
@@ -45,8 +46,8 @@ def reply(member: Member, bulletin: str, word: Word, label: str, to: str, key: s
     send(member, replace(draft(marked(word, label), to=[to]), in_reply_to=bulletin), key=key)
 
 
-def states(member: Member) -> dict[str, State]:
-    return {row.member: State(row.state) for row in rows(member, REQUEST)}
+def states(member: Member) -> dict[str, RequestState]:
+    return {row.member: RequestState(row.state) for row in rows(member, REQUEST)}
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_what_is_no_mark_is_only_text(media: str) -> None:
 
 def test_both_sides_know_that_a_request_is_open_and_until_when(members: dict[str, Member]) -> None:
     asked(members)
-    assert states(members["FRA"]) == {"USA": State.OPEN, "KEN": State.OPEN}
+    assert states(members["FRA"]) == {"USA": RequestState.OPEN, "KEN": RequestState.OPEN}
     assert [(row.member, row.own, row.due) for row in rows(members["USA"], REQUEST)] == [("FRA", 0, DUE)]
     (line,) = members["USA"].ask(requests, user("USA", "a"), NOW)
     assert (line.category, line.title) == ("cyber", "text")
@@ -84,8 +85,8 @@ def test_an_answer_and_a_refusal_are_told_apart(members: dict[str, Member]) -> N
     reply(members["KEN"], bulletin, Word.DECLINE, "//KEN UNMARKED", "FRA")
     deliver(members, "USA", "FRA")
     deliver(members, "KEN", "FRA")
-    assert states(members["FRA"]) == {"USA": State.ANSWERED, "KEN": State.DECLINED}
-    assert states(members["USA"]) == {"FRA": State.ANSWERED}
+    assert states(members["FRA"]) == {"USA": RequestState.ANSWERED, "KEN": RequestState.DECLINED}
+    assert states(members["USA"]) == {"FRA": RequestState.ANSWERED}
     lines = members["FRA"].ask(requests, user("FRA", "a"), NOW)
     assert all(line.reply for line in lines)
 
@@ -97,15 +98,15 @@ def test_closing_ends_what_is_open_on_both_sides_and_undoes_no_answer(members: d
     close = replace(draft(marked(Word.CLOSE), to=["USA", "KEN"]), in_reply_to=bulletin)
     send(members["FRA"], close, key="close")
     deliver(members, "FRA", "USA", "KEN")
-    assert states(members["FRA"]) == {"USA": State.ANSWERED, "KEN": State.CLOSED}
-    assert states(members["KEN"]) == {"FRA": State.CLOSED}
-    assert states(members["USA"]) == {"FRA": State.ANSWERED}
+    assert states(members["FRA"]) == {"USA": RequestState.ANSWERED, "KEN": RequestState.CLOSED}
+    assert states(members["KEN"]) == {"FRA": RequestState.CLOSED}
+    assert states(members["USA"]) == {"FRA": RequestState.ANSWERED}
 
 
 def test_an_answer_that_is_withheld_answers_nothing(members: dict[str, Member]) -> None:
     bulletin = asked(members)
     reply(members["USA"], bulletin, Word.ANSWER, "SECRET//NF", "FRA")
-    assert states(members["USA"]) == {"FRA": State.OPEN}
+    assert states(members["USA"]) == {"FRA": RequestState.OPEN}
 
 
 @pytest.mark.parametrize("word", [Word.ANSWER, Word.DECLINE, Word.CLOSE])
@@ -134,7 +135,7 @@ def test_a_third_member_cannot_answer_for_one_that_was_asked(members: dict[str, 
     with pytest.raises(DeliveryError) as raised:
         reply(members["KEN"], bulletin, Word.ANSWER, "//KEN UNMARKED", "FRA")
     assert raised.value.code == "NOT_FOUND"
-    assert states(members["FRA"]) == {"USA": State.OPEN}
+    assert states(members["FRA"]) == {"USA": RequestState.OPEN}
 
 
 def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[str, Member]) -> None:
@@ -143,11 +144,11 @@ def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[
     late = Instant(DUE + HOUR)
     assert usa.ask(rfi.overdue, user("USA", "a"), NOW) == 0
     assert usa.ask(rfi.overdue, user("USA", "a"), late) == 1
-    from intelshare.broker.register import SetUser, set_user
-    from intelshare.broker.tables import UserRow
+    from intelshare.broker.kernel.register import SetUserCommand, set_user
+    from intelshare.broker.kernel.tables import UserRow
 
     blind = UserRow(user("USA", "b"), "b", "analyst", "R4", "USA", "climate-disaster", 0)
-    usa.do(set_user, SetUser(user("USA", "o"), blind))
+    usa.do(set_user, SetUserCommand(user("USA", "o"), blind))
     assert usa.ask(rfi.overdue, user("USA", "b"), late) == 0
     assert usa.ask(requests, user("USA", "b"), late) == []
 
@@ -165,12 +166,12 @@ def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_
     late = Instant(NOW + 8 * DAY)
     assert usa.ask(duties.overdue, user("USA", "a"), late) == 1
     with pytest.raises(DeliveryError) as raised:
-        usa.do(meet_duty, Meeting(user("USA", "a"), bulletin, "report-everything"))
+        usa.do(meet_duty, MeetDutyCommand(user("USA", "a"), bulletin, "report-everything"))
     assert raised.value.code == "NOT_FOUND"
-    usa.do(meet_duty, Meeting(user("USA", "a"), bulletin, "report-use-7d"), at=late)
+    usa.do(meet_duty, MeetDutyCommand(user("USA", "a"), bulletin, "report-use-7d"), at=late)
     assert usa.ask(duties.overdue, user("USA", "a"), late) == 0
     assert [one.user for one in entries(usa, EntryType.DUTY, DutyDone)] == [user("USA", "a")]
-    usa.do(meet_duty, Meeting(user("USA", "a"), bulletin, "report-use-7d"), at=late)
+    usa.do(meet_duty, MeetDutyCommand(user("USA", "a"), bulletin, "report-use-7d"), at=late)
     assert len(entries(usa, EntryType.DUTY, DutyDone)) == 1
 
 

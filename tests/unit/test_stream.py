@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelshare.delivery import Incoming, Judged, Ranges, arrive
+from intelshare.delivery import Incoming, NumberVerdict, Ranges, arrive
 from intelshare.delivery.stream import MAX_RANGES
 from intelshare.errors import DeliveryError
 from intelshare.ids import LeafId
@@ -25,7 +25,7 @@ class Receiver:
         self.stream = Incoming(0, leaf(0))
         self.taken = {0: (leaf(0), LeafId(b""))}
 
-    def take(self, number: int, own: LeafId | None = None, prev: LeafId | None = None) -> Judged:
+    def take(self, number: int, own: LeafId | None = None, prev: LeafId | None = None) -> NumberVerdict:
         own, prev = own or leaf(number), prev or leaf(number - 1)
         judged, self.stream = arrive(self.stream, number, own, prev, self.taken.get)
         self.taken[number] = (own, prev)
@@ -58,7 +58,7 @@ def test_ranges_are_the_set_of_their_numbers_sorted_and_apart(steps: list[tuple[
 def test_any_order_of_arrival_is_accepted_at_once_and_leaves_no_hole(order: list[int]) -> None:
     receiver = Receiver()
     for place, number in enumerate(order, 1):
-        assert receiver.take(number) is Judged.FITS
+        assert receiver.take(number) is NumberVerdict.FITS
         missing = set(range(1, receiver.stream.last + 1)) - set(order[:place])
         assert {n for n in range(10) if n in receiver.stream.holes} == missing
     assert receiver.stream == Incoming(8, leaf(8))
@@ -84,7 +84,7 @@ def test_row_34_a_late_number_that_its_successor_does_not_name_is_a_fork() -> No
     receiver.take(3)
     assert code_of(receiver, 2, own=leaf(99)) == "SEQUENCE_FORK"
     assert code_of(receiver, 2, prev=leaf(99)) == "SEQUENCE_FORK"
-    assert receiver.take(2) is Judged.FITS
+    assert receiver.take(2) is NumberVerdict.FITS
 
 
 def test_the_first_number_names_the_start_of_its_stream_also_when_it_comes_late() -> None:
@@ -107,9 +107,9 @@ def test_a_frozen_stream_takes_nothing() -> None:
 def test_a_cancelled_number_is_void_whenever_it_comes() -> None:
     receiver = Receiver()
     receiver.stream = Incoming(0, leaf(0), cancelled=Ranges().add(2, 2))
-    assert receiver.take(1) is Judged.FITS
-    assert receiver.take(3) is Judged.FITS
-    assert receiver.take(2) is Judged.VOIDED
+    assert receiver.take(1) is NumberVerdict.FITS
+    assert receiver.take(3) is NumberVerdict.FITS
+    assert receiver.take(2) is NumberVerdict.VOIDED
     assert not receiver.stream.holes.spans
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType
-from intelshare.broker.register import revoke_user
-from intelshare.broker.submit import Approval, Submission, approve, dry_run, submit
-from intelshare.broker.tables import BULLETIN, PAIR, PORTION, SUBMISSION
+from intelshare.broker.kernel.register import revoke_user
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, SUBMISSION
+from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, dry_run, submit
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import PortionKind
 from intelshare.errors import IntelshareError
@@ -128,8 +128,8 @@ def test_a_held_pair_is_released_by_a_second_person_and_nobody_else(fra: Any) ->
     assert [pair.word for pair in answer.pairs] == ["held"]
 
     def by(name: str, given: str = bulletin, to: str = "USA") -> str:
-        approval = Approval(user("FRA", name), given, to)  # type: ignore[arg-type]
-        word: str = fra.do(approve, approval)
+        command = ApproveCommand(user("FRA", name), given, to)  # type: ignore[arg-type]
+        word: str = fra.do(approve, command)
         return word
 
     assert refused(fra, lambda: by("r")).code == "NOT_AUTHORISED"
@@ -188,14 +188,14 @@ def test_a_bulletin_without_an_end_never_expires(fra: Any) -> None:
     assert rows(fra, BULLETIN)[0].expires == NEVER
 
 
-def _submission(given: Any) -> Submission:
-    return Submission(user("FRA", "a"), b"dry run".ljust(16), given)
+def _submission(given: Any) -> SubmitCommand:
+    return SubmitCommand(user("FRA", "a"), b"dry run".ljust(16), given)
 
 
 def test_one_key_is_one_step_whatever_the_order_of_arrival(fra: Any) -> None:
     given = draft(text(TO_USA), to=["USA"])
-    submission = Submission(user("FRA", "a"), b"k" * 16, given)
-    answers = {encode(type(answer), answer) for answer in [fra.do(submit, submission) for _ in range(3)]}
+    command = SubmitCommand(user("FRA", "a"), b"k" * 16, given)
+    answers = {encode(type(answer), answer) for answer in [fra.do(submit, command) for _ in range(3)]}
     assert len(answers) == 1
     assert len(rows(fra, BULLETIN)) == 1
 

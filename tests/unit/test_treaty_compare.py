@@ -5,8 +5,8 @@ import json
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import parse_treaty
 from intelshare.policy_tools import TERMS, summary, terms
 

@@ -9,9 +9,9 @@ import tomllib
 
 import pytest
 
+from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
 from intelshare.errors import PolicyFileError
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import parse_treaty
 from intelshare.policy_tools import check_treaty, formatted
 

@@ -16,7 +16,7 @@ from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITE_1, SUITES, Context, verify_signature
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ports import Vault
-from intelshare.private import check_private, make_private_folder, write_private
+from intelshare.private_files import check_private, make_private_folder, write_private
 from intelshare.trust import Founded, new_key
 from intelshare.vault import (
     DEVELOPMENT,

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from builders import NOW, Member, draft, seeded, text, user
-from intelshare.broker.place import open_place, seal_place
-from intelshare.broker.register import SetUser, set_user
-from intelshare.broker.search import Place, Query, Where, place_bytes, place_of, search
-from intelshare.broker.tables import UserRow
-from intelshare.broker.watch import Cursor, cursor_text, end_of_log, parse_cursor
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.queries.search import (
+    Place,
+    SearchQuery,
+    Where,
+    place_bytes,
+    place_of,
+    search,
+)
+from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, parse_cursor
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
 from intelshare.node import watching
+from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, arrive, hand_over, met, send
+from waits import LIMIT
 
 LOW = user("USA", "low")
 
@@ -30,7 +39,7 @@ def usa() -> Member:
     members = met(["FRA", "USA"])
     member: Member = members["USA"]
     row = UserRow(LOW, "low", "analyst", "R0", "USA", "*", 0)
-    member.do(set_user, SetUser(user("USA", "o"), row))
+    member.do(set_user, SetUserCommand(user("USA", "o"), row))
     _bring(members, "one")
     member.peer = members["FRA"]  # type: ignore[attr-defined]
     return member
@@ -58,37 +67,50 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
 
 
 def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
-    sealed = seal_place(usa.node, LOW, "search", b"here", seeded("place"))
-    assert open_place(usa.node, LOW, "search", sealed) == b"here"
+    sealed = seal_cursor(usa.node, LOW, "search", b"here", seeded("place"))
+    assert open_cursor(usa.node, LOW, "search", sealed) == b"here"
     with pytest.raises(DeliveryError):
-        open_place(usa.node, LOW, "backfill", sealed)
+        open_cursor(usa.node, LOW, "backfill", sealed)
     for place in (Place((-5, 3, 9), bytes(32)), Place((-1,), b"x" * 32)):
         assert place_of(place_bytes(place)) == place
 
 
 def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
     for who, count in ((user("USA", "a"), 1), (LOW, 0)):
-        page = usa.ask(search, Query(who, ("one",), Where.INBOX), NOW)
+        page = usa.ask(search, SearchQuery(who, ("one",), Where.INBOX), NOW)
         assert (len(page.matches), page.looked) == (count, count)
+
+
+class Looked(asyncio.Event):
+    """What a watch waits for; and who made it come waits until the watch has told all and waits again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waits = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self._waits.set()
+        return await super().wait()
+
+    async def looked_after_a_commit(self) -> None:
+        async with asyncio.timeout(patient(LIMIT)):
+            await self._waits.wait()
+            self._waits.clear()
+            self.set()
+            await self._waits.wait()
 
 
 def test_a_watch_is_silent_about_what_happens_above_its_reader(
     usa: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told where it is by the clock alone: an event for each hidden commit would count them."""
-    monkeypatch.setattr(watching, "BEAT", 0.5)
-    written = asyncio.Event()
-
-    @contextmanager
-    def listening() -> Any:
-        yield written
-
-    shell: Any = SimpleNamespace(
-        store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW, listening=listening
-    )
+    monkeypatch.setattr(watching, "BEAT", 1_000_000.0)
+    runtime: Any = SimpleNamespace(store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW)
 
     async def events(who: Any) -> list[Any]:
-        answer: Any = watching.watching(shell)["Watch"]
+        written = Looked()
+        runtime.listening = lambda: nullcontext(written)
+        answer: Any = watching.watching(runtime)["Watch"]
         stream = answer(SimpleNamespace(user=who), pb.WatchRequest())
         found: list[Any] = [await anext(stream)]
         before = usa.ask(end_of_log)
@@ -99,10 +121,8 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 
         task = asyncio.create_task(collect())
         for number in range(3):
-            await asyncio.sleep(0.05)
             _bring({"FRA": usa.peer, "USA": usa}, f"{who} {number}")  # type: ignore[attr-defined]
-            written.set()
-        await asyncio.sleep(0.1)
+            await written.looked_after_a_commit()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert usa.ask(end_of_log).place > before.place

@@ -10,20 +10,28 @@ from typing import Any
 import pytest
 
 from builders import seeded, user
-from intelshare.audit.exhibit import Exhibit, describe
+from intelshare.audit.exhibit import Exhibit, describe, position
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.records import EntryType, Settled, Witnessed
-from intelshare.broker import evidence, held, witness
-from intelshare.broker.checkpoint import answer, due, own
-from intelshare.broker.held import Held
-from intelshare.broker.hello import begin, greet
-from intelshare.broker.tables import CHECKPOINT, EVIDENCE, LOG, LOG_HEAD, PENDING, STATEMENT, TABLES
+from intelshare.broker.kernel.tables import (
+    CHECKPOINT,
+    EVIDENCE,
+    LOG,
+    LOG_HEAD,
+    PENDING,
+    STATEMENT,
+    TABLES,
+)
+from intelshare.broker.line.hello import make_hello, start_incarnation
+from intelshare.broker.transparency import evidence, known_checkpoints, witness
+from intelshare.broker.transparency.checkpoint import answer, due, own
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import HOUR, Instant
-from intelshare.node.logbook import verify_logs
+from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence
@@ -192,12 +200,12 @@ def test_a_node_that_forgot_is_told_by_who_holds_more(logs: Logs) -> None:
     logs.act("USA", 3)
     logs.show("USA", "FRA")
     usa, fra = logs.members["USA"], logs.members["FRA"]
-    payload = fra.ask(greet, USA, logs.now)
+    payload = fra.ask(make_hello, USA, logs.now)
     assert [held.size for held in payload.checkpoint] == logs.held("FRA", "USA")
     assert say_hello(fra, usa).lost == 0
     usa.store = MemoryStore()
     usa.node = replace(usa.node, incarnation=usa.node.incarnation + 5)
-    usa.do(begin, at=logs.tick())
+    usa.do(start_incarnation, at=logs.tick())
     assert say_hello(fra, usa).lost == payload.checkpoint[0].size
     assert "LOG_FORGOT" in said(logs, "USA")
 
@@ -228,8 +236,171 @@ def test_a_copy_of_an_old_checkpoint_that_comes_late_is_no_contradiction(logs: L
     for effects in (newest, old, newer):
         logs.deliver("USA", effects, "FRA")
     assert not logs.alarms("FRA")
-    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
     assert len(logs.held("FRA", "USA")) == 3
+
+
+def unanswered(logs: Logs, code: str, peer: str) -> list[str]:
+    """A checkpoint is acknowledged, and the link ends before its path has come."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("log_world.answer", lambda *_: None)
+        return logs.show(code, peer)
+
+
+def meets(logs: Logs) -> Any:
+    """USA says hello to FRA, which asks what it wants to ask."""
+    met = say_hello(logs.members["USA"], logs.members["FRA"], at=logs.now)
+    logs.follow("FRA", met.effects)
+    return met
+
+
+def test_what_was_acknowledged_and_not_proved_is_forgotten_just_as_visibly(logs: Logs) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    usa = logs.members["USA"]
+    backup = everything(usa)
+    logs.act("USA", 4)
+    assert unanswered(logs, "USA", "FRA") == [""]
+    assert logs.held("FRA", "USA", CheckpointState.CLAIMED)
+    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
+    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
+    logs.restart("USA")
+    assert say_hello(logs.members["FRA"], usa).lost == 4, "the hello of a peer names what it was signed"
+    assert "LOG_FORGOT" in said(logs, "USA")
+    meets(logs)
+    logs.show("USA", "FRA")
+    assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 4 entries"
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
+
+
+def test_the_most_that_was_forgotten_is_shown_once(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    backup = everything(usa)
+    logs.act("USA", 2)
+    logs.show("USA", "FRA")
+    logs.act("USA", 3)
+    unanswered(logs, "USA", "FRA")
+    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
+    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 5 entries"
+
+
+def test_a_hello_asks_nothing_about_a_log_that_ended_until_a_later_one_is_there(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    logs.restart("USA")
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    logs.act("USA", 2)
+    unanswered(logs, "USA", "FRA")
+    rewrite(logs.members["USA"], 2)
+    logs.restart("USA")
+    assert not meets(logs).effects.asks
+    logs.show("USA", "FRA")
+    (row,) = logs.alarms("FRA")
+    assert "LOG_INCONSISTENT: history rewritten" in said(logs, "FRA")
+    assert check_evidence(logs.export("FRA", row), "file").member == "USA"
+
+
+def empty_once(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
+    """The first answers show nothing; every later one is honest."""
+    left = [None] * times
+
+    def answered(node: Any, view: Any, ask: LogAsk) -> LogPath | None:
+        return LogPath(ask, (), (), ()) if left and not left.clear() else answer(node, view, ask)
+
+    monkeypatch.setattr("log_world.answer", answered)
+
+
+def test_an_empty_answer_does_not_choose_the_charge(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    rewrite(logs.members["USA"], 2)
+    logs.restart("USA")
+    empty_once(monkeypatch)
+    logs.show("USA", "FRA")
+    (row,) = logs.alarms("FRA")
+    assert "LOG_INCONSISTENT: history rewritten" in said(logs, "FRA")
+    assert check_evidence(logs.export("FRA", row), "file").member == "USA"
+
+
+@pytest.mark.parametrize("healed", ["checkpoint", "hello"])
+def test_an_honest_node_is_cleared_by_its_next_right_answer(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, healed: str
+) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    logs.act("USA")
+    monkeypatch.setattr("log_world.answer", lambda _node, _view, ask: LogPath(ask, (), (), ()))
+    for _ in range(3):
+        logs.act("USA")
+        assert logs.show("USA", "FRA") == [""], "what proves nothing stops no log"
+    assert len(logs.held("FRA", "USA", CheckpointState.DOUBTED)) == 3
+    assert "no proof that its log still begins with" in said(logs, "FRA")
+    assert len(logs.alarms("FRA")) == 1, "one alarm for all that is in doubt"
+    monkeypatch.undo()
+    if healed == "hello":
+        meets(logs)
+    else:
+        logs.act("USA")
+        assert logs.show("USA", "FRA") == [""]
+    assert not logs.alarms("FRA")
+    assert not logs.held("FRA", "USA", CheckpointState.DOUBTED)
+    witnessed = entries(logs.members["FRA"], EntryType.WITNESSED, Witnessed)
+    assert [one.code for one in witnessed][1:] == ["LOG_INCONSISTENT", "", "", ""], "the log shows both"
+
+
+def test_a_doubt_about_one_checkpoint_outlives_the_proof_of_another(logs: Logs) -> None:
+    logs.show("USA", "FRA")
+    size = logs.held("FRA", "USA")[0]
+    fork = forged(logs, "USA", b"\1" * 32, size + 1, "another log")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("log_world.answer", lambda _node, _view, ask: LogPath(ask, (), (), ()))
+        logs.bring("USA", "FRA", fork)
+        logs.act("USA", 2)
+        logs.show("USA", "FRA")
+    assert len(logs.held("FRA", "USA", CheckpointState.DOUBTED)) == 2
+    logs.act("USA")
+    logs.show("USA", "FRA")
+    assert "LOG_INCONSISTENT: history rewritten" in said(logs, "FRA"), "the forged one convicts"
+    assert len(logs.alarms("FRA")) == 1
+
+
+def test_what_follows_from_something_unproved_is_not_proved_by_it(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    proved = logs.members["FRA"].store.find(CHECKPOINT, "key", logs.members["USA"].node.uri)[0]
+    rewrite(logs.members["USA"], 2)
+    logs.restart("USA")
+
+    def evasive(node: Any, view: Any, ask: LogAsk) -> LogPath | None:
+        return None if ask.incarnation == proved.incarnation else answer(node, view, ask)
+
+    monkeypatch.setattr("log_world.answer", evasive)
+    for _ in range(3):
+        logs.act("USA")
+        assert logs.show("USA", "FRA") == [""]
+    assert logs.held("FRA", "USA") == [proved.size], "nothing leads to it from what was seen"
+    monkeypatch.undo()
+    meets(logs)
+    assert "LOG_INCONSISTENT: history rewritten" in said(logs, "FRA")
+
+
+def test_logs_that_are_never_proved_do_not_shut_out_the_next_log(logs: Logs) -> None:
+    logs.act("USA", 3)
+    logs.show("USA", "FRA")
+    for _ in range(known_checkpoints.MAX_CLAIMED + 2):
+        logs.act("USA")
+        assert unanswered(logs, "USA", "FRA") == [""]
+        logs.restart("USA")
+    assert len(logs.held("FRA", "USA", CheckpointState.CLAIMED)) == known_checkpoints.MAX_CLAIMED
+    assert logs.show("USA", "FRA") == [""]
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
+    assert not logs.alarms("FRA")
 
 
 def forged(
@@ -301,11 +472,11 @@ def test_row_64_a_witness_that_claims_what_nobody_can_check_hides_no_split_view(
     usa = own(logs.members["USA"].node, logs.members["USA"].store)
     lies = tuple(
         Cosigned(usa.origin, usa.incarnation, (1 << 40) + n, Digest(bytes(32)))
-        for n in range(held.MAX_CLAIMED + 4)
+        for n in range(known_checkpoints.MAX_CLAIMED + 4)
     )
     logs.bring("DEU", "FRA", forged(logs, "DEU", bytes(32), 9, "lies", lies))
-    claimed = [row for row in rows(logs.members["FRA"], CHECKPOINT) if row.state == Held.HEARD]
-    assert len(claimed) == held.MAX_CLAIMED, "what one witness says is bounded"
+    claimed = [row for row in rows(logs.members["FRA"], CHECKPOINT) if row.state == CheckpointState.HEARD]
+    assert len(claimed) == known_checkpoints.MAX_CLAIMED, "what one witness says is bounded"
     size = logs.held("FRA", "USA")[0] + 2
     logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
     logs.show("KEN", "FRA")
@@ -333,24 +504,26 @@ def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
 ) -> None:
     logs.show("USA", "FRA")
     monkeypatch.setattr("log_world.answer", lambda *_: None)
-    for _ in range(held.MAX_CLAIMED):
+    for _ in range(known_checkpoints.MAX_CLAIMED):
         logs.act("USA")
         assert logs.show("USA", "FRA") == [""]
     logs.act("USA")
     assert logs.show("USA", "FRA") == ["RATE"]
     monkeypatch.undo()
     logs.follow("FRA", say_hello(logs.members["USA"], logs.members["FRA"]).effects)
-    assert not logs.held("FRA", "USA", Held.CLAIMED)
+    assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
     assert logs.show("USA", "FRA") == [""] or not logs.say("USA").outbound
 
 
 def test_checkpoints_held_are_bounded_and_thin_out_behind_the_newest(logs: Logs) -> None:
-    for _ in range(held.MAX_HELD + 30):
+    for _ in range(known_checkpoints.MAX_HELD + 30):
         logs.act("USA")
         logs.show("USA", "FRA")
     sizes = logs.held("FRA", "USA")
-    assert len(sizes) == held.MAX_HELD
-    assert sizes[-held.RECENT :] == list(range(sizes[-1] - held.RECENT + 1, sizes[-1] + 1))
+    assert len(sizes) == known_checkpoints.MAX_HELD
+    assert sizes[-known_checkpoints.RECENT :] == list(
+        range(sizes[-1] - known_checkpoints.RECENT + 1, sizes[-1] + 1)
+    )
     assert sizes[0] < 10
 
 
@@ -359,6 +532,8 @@ def test_checkpoints_held_are_bounded_and_thin_out_behind_the_newest(logs: Logs)
     [
         (lambda c: replace(c, origin=c.origin.replace("usa", "fra")), "SIGNER_NOT_AUTHORISED"),
         (lambda c: replace(c, size=0), "ENVELOPE_MALFORMED"),
+        (lambda c: replace(c, size=1 << 63), "ENVELOPE_MALFORMED"),
+        (lambda c: replace(c, cosigned=(replace(position(c), size=1 << 63),)), "ENVELOPE_MALFORMED"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_one_is_rejected(

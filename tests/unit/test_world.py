@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.errors import DeliveryError, PolicyFileError
 from intelshare.labels import Label, parse_label
-from intelshare.packs import builtin_registry
 from intelshare.policy import (
     Code,
     Outcome,

@@ -16,8 +16,8 @@ from make_envelope import key_vectors
 from builders import draft, text
 from envelope_world import stream_of
 from intelshare.audit.portable import write
-from intelshare.broker.checkpoint import own
-from intelshare.broker.proving import Wanted, prove_entries
+from intelshare.broker.transparency.checkpoint import own
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries
 from intelshare.crypto.stretch import DEVELOPMENT
 from intelshare.trust import documents_of, write_member_file
 from intelshare.vault.format import Entry, EntryKind, new_vault
@@ -39,7 +39,7 @@ def proof_and_member() -> tuple[str, str]:
     logs.show("USA", "FRA")
     logs.say("FRA")
     held = fra.node.trust.members
-    wanted = Wanted(fra.node.incarnation, 0, bulletin=sent.bulletin.hex()[:8])
+    wanted = ProofQuery(fra.node.incarnation, 0, bulletin=sent.bulletin.hex()[:8])
     documents = {code: documents_of(trust) for code, trust in held.items()}
     return write(prove_entries(fra.node, fra.store, wanted, documents)), write_member_file(held["FRA"])
 

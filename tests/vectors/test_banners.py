@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.labels import format_banner, parse_label, rollup
-from intelshare.packs import builtin_registry
 
 CASES = json.loads(Path(__file__).with_name("banners.json").read_text("utf-8"))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from intelshare import instant
+from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.labels import convert
-from intelshare.packs import builtin_registry
 
 CASES = json.loads(Path(__file__).with_name("conversion.json").read_text("utf-8"))
 

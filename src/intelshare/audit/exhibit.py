@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Final
 
-from intelshare.audit.path import LogPath, Verdict, judge
+from intelshare.audit.path import LogPath, Verdict, check_path
 from intelshare.crypto.codec import B32, Count, decode, decode_prefix, record
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, ReleasePeek, StreamHead, TreatyAct
 from intelshare.errors import IntelshareError
@@ -104,7 +104,7 @@ def led(one: Checkpoint, other: Checkpoint, exhibit: Exhibit) -> Verdict | None:
             ask.incarnation, ask.size, ask.until, ask.until_size,
         ):  # fmt: skip
             try:
-                return judge(position(one), position(other), path).verdict
+                return check_path(position(one), position(other), path).verdict
             except IntelshareError:
                 return None
     return None
@@ -167,7 +167,7 @@ def describe(code: str, exhibit: Exhibit) -> str:
         return exhibit.raw.decode("utf-8", "replace")
     if code == "LOG_FORGOT":
         if len(checkpoints) == 2 and exhibit.paths:
-            found = judge(position(checkpoints[0]), position(checkpoints[1]), exhibit.paths[0])
+            found = check_path(position(checkpoints[0]), position(checkpoints[1]), exhibit.paths[0])
             return f"new incarnation, forgot {found.forgot} entries"
         return exhibit.raw.decode("utf-8", "replace")
     if len(checkpoints) == 2:

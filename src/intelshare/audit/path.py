@@ -75,7 +75,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Led:
+class PathVerdict:
     """Where a path led: the verdict, and where the log of the earlier checkpoint ends for its node."""
 
     verdict: Verdict
@@ -85,18 +85,18 @@ class Led:
     """Entries."""
 
 
-def judge(earlier: Cosigned, later: Cosigned, path: LogPath) -> Led:
+def check_path(earlier: Cosigned, later: Cosigned, path: LogPath) -> PathVerdict:
     """What the path from ``earlier`` to ``later`` proves. Raises TrustError LOG_INCONSISTENT: nothing."""
     end = follow(later, path.hops, earlier.incarnation)
     if end.incarnation != earlier.incarnation or end.size < earlier.size:
         if end.incarnation == later.incarnation:
             raise inconsistent(f"no proof leads from size {earlier.size} to size {later.size}")
         known = end.size if end.incarnation == earlier.incarnation else 0
-        return Led(Verdict.FORGOT, end, earlier.size - known)
+        return PathVerdict(Verdict.FORGOT, end, earlier.size - known)
     old, new = fold(earlier.size, end.size, path.proof)
     if new != end.root:
         raise inconsistent("the proof leads to another root than was signed")
-    return Led(Verdict.GREW if old == earlier.root else Verdict.REWRITTEN, end)
+    return PathVerdict(Verdict.GREW if old == earlier.root else Verdict.REWRITTEN, end)
 
 
 def follow(later: Cosigned, hops: tuple[Hop, ...], wanted: int) -> Cosigned:

@@ -20,7 +20,7 @@ Fetch = Callable[[int, int], Sequence[bytes]]
 
 
 class Tree:
-    """One log. A memory that changes no outcome.
+    """One log. A memory that changes no outcome, also when two threads ask at once or a question ends early.
 
     A page noted by a step that was not committed is noted again, as it then is, before the log is so long.
     """
@@ -35,11 +35,14 @@ class Tree:
 
     def grow(self, fetch: Fetch, size: int) -> None:
         """Know the whole pages below ``size``. Raises TrustError LOG_INCONSISTENT for missing entries."""
-        while (self._whole + 1) * PAGE <= size:
-            if self._whole not in self._pages:
-                low = self._whole * PAGE
-                self._pages[self._whole] = root_over(_whole(fetch, low, low + PAGE))
-            self._whole += 1
+        # Counted here and told at the end: while a page is fetched, another thread may grow the same tree.
+        page = self._whole
+        while (page + 1) * PAGE <= size:
+            if page not in self._pages:
+                low = page * PAGE
+                self._pages[page] = root_over(_whole(fetch, low, low + PAGE))
+            page += 1
+        self._whole = max(self._whole, page)
 
     def inclusion(self, fetch: Fetch, index: int, size: int) -> list[bytes]:
         """The inclusion proof of an entry in the log of ``size``. Raises IndexError, LOG_INCONSISTENT."""

@@ -12,10 +12,10 @@ from typing import NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from intelshare.cli.codes import Exit, exit_of
-from intelshare.cli.commands import COMMANDS
-from intelshare.cli.helping import Group
-from intelshare.cli.output import print_error
+from intelshare.cli.shared.codes import Exit, exit_of
+from intelshare.cli.shared.commands import COMMANDS
+from intelshare.cli.shared.help import Group
+from intelshare.cli.shared.output import print_error
 from intelshare.errors import IntelshareError, Place
 
 

@@ -18,14 +18,18 @@ from google.protobuf.message import Message
 
 from intelshare.client.profile import Profile, address_of
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
 DEADLINE = 10.0
-"""Seconds for one call."""
+"""Seconds for one call; INTELSHARE_PATIENCE scales it."""
 
 _READS_LOGS = frozenset(("VerifyAudit", "Prove", "Report"))
 """Calls that read whole logs, which takes as long as it takes."""
+
+_LONG = 600.0
+"""Seconds for one of those; INTELSHARE_PATIENCE scales it."""
 
 MAX_ANSWER = 4 * 1024 * 1024
 
@@ -40,9 +44,9 @@ class Client:
     accept the other's certificate), TIMED_OUT, OUTCOME_UNKNOWN (``submit`` only: the answer was lost).
     """
 
-    def __init__(self, profile: Profile, *, deadline: float = DEADLINE) -> None:
+    def __init__(self, profile: Profile, *, deadline: float | None = None) -> None:
         self.profile = profile
-        self._deadline = deadline
+        self._deadline = patient(DEADLINE) if deadline is None else deadline
         self._address = address_of(profile)
         credentials = grpc.ssl_channel_credentials(
             root_certificates=_bytes(profile.authority),
@@ -117,7 +121,10 @@ class Client:
         return answer
 
     def read(self, bulletin: str, *, originator: str = "") -> pb.ReadResponse:
-        """Open a bulletin by the beginning of its id; the node logs that it was read."""
+        """Open a bulletin by the beginning of its id; the node logs that it was read.
+
+        ``originator``: which one, where two members have a bulletin of that id.
+        """
         answer: pb.ReadResponse = self._call(
             self._bulletins.Read, pb.ReadRequest(id=bulletin, originator=originator)
         )
@@ -151,10 +158,12 @@ class Client:
         return response
 
     def answer_consent(
-        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0
+        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0, originator: str = ""
     ) -> pb.ConsentResponse:
         """Grant or refuse what a peer has asked about its bulletin; refusing takes a grant back."""
-        said = pb.ConsentAnswer(id=bulletin, recipient=recipient, grant=grant, until=until)
+        said = pb.ConsentAnswer(
+            id=bulletin, recipient=recipient, grant=grant, until=until, originator=originator
+        )
         response: pb.ConsentResponse = self._call(self._consents.Answer, said)
         return response
 
@@ -208,9 +217,9 @@ class Client:
         response: pb.ObligationsResponse = self._call(self._tasks.Obligations, request)
         return response
 
-    def meet(self, bulletin: str, obligation: str) -> pb.ObligationEntry:
+    def meet(self, bulletin: str, obligation: str, *, originator: str = "") -> pb.ObligationEntry:
         """Say that an obligation is met."""
-        said = pb.MeetRequest(id=bulletin, obligation=obligation)
+        said = pb.MeetRequest(id=bulletin, obligation=obligation, originator=originator)
         response: pb.ObligationEntry = self._call(self._tasks.Meet, said)
         return response
 
@@ -231,7 +240,7 @@ class Client:
     def operate(self, method: str, request: Message) -> Any:
         """A call of the Operations or Audit service by its name (``"AddUser"``), for their users."""
         call = getattr(self._operations, method, None) or getattr(self._audit, method)
-        return self._call(call, request, deadline=600.0 if method in _READS_LOGS else None)
+        return self._call(call, request, deadline=patient(_LONG) if method in _READS_LOGS else None)
 
     def _call(self, method: Any, request: Message, *, deadline: float | None = None) -> Any:
         try:

@@ -85,7 +85,7 @@ def write_profile(profile: Profile, *, certificate: bytes, key: bytes, authority
 
 def renew_profile(profile: Profile, *, certificate: bytes, key: bytes, authority: bytes) -> None:
     """Put a new certificate into the folder; what was sent from there, and listed, stays known."""
-    from intelshare.private import write_private
+    from intelshare.private_files import write_private
 
     for path, content in (
         (profile.key, key), (profile.certificate, certificate), (profile.authority, authority)

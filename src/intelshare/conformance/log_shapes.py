@@ -17,7 +17,7 @@ from intelshare.audit import (
 )
 from intelshare.audit.exhibit import Exhibit, contradiction
 from intelshare.audit.log import leaf_hash
-from intelshare.audit.path import LogPath, judge
+from intelshare.audit.path import LogPath, check_path
 from intelshare.audit.proofs import fold, prefix_path, root_over
 from intelshare.conformance.fields import plain, unplain
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
@@ -82,7 +82,7 @@ def _path(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     def compute() -> dict[str, Any]:
         earlier, later = (unplain(Cosigned, case[name]) for name in ("earlier", "later"))
         path = decode(LogPath, _bytes(case["path"]))
-        led = judge(earlier, later, path)
+        led = check_path(earlier, later, path)
         return {"record": plain(path), "verdict": led.verdict.name, "forgot": led.forgot}
 
     yield answer("", case, compute)

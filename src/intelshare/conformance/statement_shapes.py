@@ -10,7 +10,7 @@ from typing import Any, Final
 from intelshare.audit import Sealed
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.act_record import check
+from intelshare.broker.treaty.act_record import check
 from intelshare.conformance.fields import plain, unplain
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
 from intelshare.crypto.codec import decode, encode

@@ -33,7 +33,7 @@ from intelshare.ids import (
     ManifestDigest,
     MemberCode,
     NodeUri,
-    Sequence,
+    ReleaseNumber,
 )
 from intelshare.instant import Instant
 
@@ -54,7 +54,7 @@ Leaf32 = Annotated[LeafId, _32]
 Md32 = Annotated[ManifestDigest, _32]
 Digest32 = Annotated[Digest, _32]
 IncarnationId = Annotated[Incarnation, _U64]
-Number = Annotated[Sequence, _U64]
+Number = Annotated[ReleaseNumber, _U64]
 Proof = Annotated[bytes, Fixed(f"{PROOF_LENGTH}s", PROOF_LENGTH)]
 
 

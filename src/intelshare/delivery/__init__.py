@@ -7,7 +7,7 @@ a link at once in ``link``; nothing here knows what a bulletin says.
 from intelshare.delivery.link import LinkQueue
 from intelshare.delivery.pair import BestReceipt, Cause, Facts, Stage, word
 from intelshare.delivery.retry import Backoff
-from intelshare.delivery.stream import Incoming, Judged, Ranges, arrive
+from intelshare.delivery.stream import Incoming, NumberVerdict, Ranges, arrive
 
 __all__ = [
     "Backoff",
@@ -15,8 +15,8 @@ __all__ = [
     "Cause",
     "Facts",
     "Incoming",
-    "Judged",
     "LinkQueue",
+    "NumberVerdict",
     "Ranges",
     "Stage",
     "arrive",

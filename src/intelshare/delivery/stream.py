@@ -76,7 +76,7 @@ class Incoming:
     frozen: bool = False
 
 
-class Judged(Enum):
+class NumberVerdict(Enum):
     """What a number is to the stream."""
 
     FITS = "fits"
@@ -89,7 +89,7 @@ def arrive(
     leaf: LeafId,
     prev: LeafId,
     held: Callable[[int], tuple[LeafId, LeafId] | None],
-) -> tuple[Judged, Incoming]:
+) -> tuple[NumberVerdict, Incoming]:
     """Judge release ``number`` (check 9) and say how the stream stands after it.
 
     ``held(n)`` gives (leaf, prev) of a number that is held, else None; of 0, which no release has, the
@@ -116,8 +116,8 @@ def arrive(
     if len(after.holes.spans) > MAX_RANGES:
         raise DeliveryError("RATE", f"more than {MAX_RANGES} holes in one stream")
     if number in stream.cancelled:
-        return Judged.VOIDED, after
-    return Judged.FITS, after
+        return NumberVerdict.VOIDED, after
+    return NumberVerdict.FITS, after
 
 
 def _fork(number: int, why: str) -> DeliveryError:

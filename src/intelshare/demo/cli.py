@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from intelshare.cli.helping import examples
+from intelshare.cli.shared.help import examples
 
 PAUSE = 1.5
 """Seconds after each scene in which it can be read."""

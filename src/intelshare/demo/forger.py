@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash
-from intelshare.broker.held import Held
-from intelshare.broker.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
-from intelshare.broker.transaction import SELF, open_entry
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
+from intelshare.broker.kernel.transaction import SELF, open_entry
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import open_folder
-from intelshare.node.shell import Shell
-from intelshare.node.sidecar import standing
+from intelshare.node.runtime import Runtime
+from intelshare.node.sidecar import log_position
 from intelshare.ports import Delete, Plan, Put, View, changed
 from intelshare.store.sidecar import write_sidecar
 
@@ -46,15 +46,15 @@ def forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> Forged:
 
 async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> Forged:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        shell, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
+        runtime, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
     try:
-        incarnation = shell.store.ask_now(_newest)
-        done = await shell.store.perform(lambda view: _rewrite(shell, view, incarnation, kind, by))
-        memory = shell.store.ask_now(lambda view: standing(view, incarnation, clean=True))
+        incarnation = runtime.store.ask_now(_newest)
+        done = await runtime.store.perform(lambda view: _rewrite(runtime, view, incarnation, kind, by))
+        memory = runtime.store.ask_now(lambda view: log_position(view, incarnation, clean=True))
         write_sidecar(Folder(root).sidecar, memory)
         return done.value
     finally:
-        shell.store.close()
+        runtime.store.close()
         locked.release()
 
 
@@ -64,18 +64,20 @@ def _newest(view: View) -> Incarnation:
     return me.incarnation
 
 
-def _rewrite(shell: Shell, view: View, incarnation: Incarnation, kind: EntryType, by: int) -> Plan[Forged]:
+def _rewrite(
+    runtime: Runtime, view: View, incarnation: Incarnation, kind: EntryType, by: int
+) -> Plan[Forged]:
     rows = view.find(LOG, "key", incarnation, limit=1_000_000)
     place = max((row.place for row in rows if row.type == kind), default=None)
     if place is None:
         raise StoreError("NOT_FOUND", f"the newest log has no entry of type {kind.name}")
     old = rows[place]
     at = Instant(old.at - by)
-    rows[place] = changed(old, at=at, leaf=_hash(shell, changed(old, at=at)))
+    rows[place] = changed(old, at=at, leaf=_hash(runtime, changed(old, at=at)))
     grown = append(LogHead(incarnation, 0, b""), [row.leaf for row in rows])
     head = view.get(LOG_HEAD, incarnation)
     assert head is not None  # noqa: S101 - it has entries
-    signed = view.find(CHECKPOINT, "state", shell.node.uri, Held.OWN)
+    signed = view.find(CHECKPOINT, "state", runtime.node.uri, CheckpointState.OWN)
     writes: tuple[Put | Delete, ...] = (
         Put(LOG, rows[place]),
         Put(LOG_HEAD, changed(head, frontier=grown.frontier)),
@@ -84,6 +86,6 @@ def _rewrite(shell: Shell, view: View, incarnation: Incarnation, kind: EntryType
     return Plan(writes, Forged(place, old.at, at))
 
 
-def _hash(shell: Shell, row: LogRow) -> bytes:
-    opened = open_entry(shell.node, row)
+def _hash(runtime: Runtime, row: LogRow) -> bytes:
+    opened = open_entry(runtime.node, row)
     return entry_hash(row.type, row.at, opened.salt, opened.record)

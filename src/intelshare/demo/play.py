@@ -13,14 +13,17 @@ from itertools import combinations
 from pathlib import Path
 from shlex import quote
 
+from intelshare.builtin import demo_treaties, treaty_packs
 from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario, Scene
-from intelshare.demo.stage import Site, Stage, command, environment, report, stop_all
+from intelshare.demo.stage import Site, Stage, command, environment, last_lines, report, stop_all
 from intelshare.errors import ConfigError, IntelshareError, Place
-from intelshare.packs import demo_treaties, treaty_packs
+from intelshare.patience import VARIABLE
 
 _WIDTH = 68
 """Column at which times stand."""
+_LAST = 8
+"""Lines of each node's log that are shown with a scene that failed."""
 _NAMED = 3
 """Links that are named one by one."""
 
@@ -33,8 +36,9 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
     """
     began = time.monotonic()
     _print(f"intelshare demo: {scenario.opening}")
-    # What somebody has set for a node of their own is not for these.
-    own = environment({name: None for name in os.environ if name.startswith("INTELSHARE_")})
+    # What somebody has set for a node of their own is not for these; how slow the machine is, is.
+    foreign = (name for name in os.environ if name.startswith("INTELSHARE_") and name != VARIABLE)
+    own = environment(dict.fromkeys(foreign))
     with interruptible(), own, _folder(keep) as folder, _stage(folder, scenario) as stage:
         if scenario.analysts:
             _found(stage, scenario)
@@ -58,7 +62,7 @@ def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:
     try:
         differences = scene.play(stage)
     except IntelshareError as error:
-        differences = [f"{error.code}: {error.message}"]
+        differences = [f"{error.code}: {error.message}", *_log_ends(stage)]
     if not differences:
         _ok("as expected", began)
         return True
@@ -68,6 +72,13 @@ def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:
         logs = keep or "--keep DIR keeps the folders"
         sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
     return False
+
+
+def _log_ends(stage: Stage) -> list[str]:
+    """What the nodes said last: their folders may be gone when somebody asks why."""
+    return [
+        f"{site.code}'s node: {line}" for site in stage.sites.values() for line in last_lines(site.log, _LAST)
+    ]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from sqlite3 import connect
 
-from intelshare.cli.output import error_lines
+from intelshare.cli.shared.output import error_lines
 from intelshare.demo.scenario import Analyst, Sending, unmet
 from intelshare.demo.stage import Stage, command, indented, say, until
 from intelshare.errors import IntelshareError

@@ -13,14 +13,14 @@ from importlib.resources import files
 from tomllib import loads
 from typing import Any
 
-from intelshare.cli.output import draw
-from intelshare.cli.tables import recipient_table
+from intelshare.builtin import builtin_registry, treaty_packs
+from intelshare.cli.shared.output import draw
+from intelshare.cli.shared.tables import recipient_table
 from intelshare.demo.scenario import Scenario, Scene
 from intelshare.demo.sending import fits, verdicts
 from intelshare.demo.stage import MARGIN, Stage, command, indented, say
 from intelshare.instant import parse
 from intelshare.labels import parse_label
-from intelshare.packs import builtin_registry, treaty_packs
 from intelshare.policy import Decision, Request, World, compile_world, decide, parse_treaty
 from intelshare.wire.v1 import user_pb2 as pb
 

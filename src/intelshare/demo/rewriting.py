@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from intelshare.audit import EntryType
-from intelshare.cli.codes import Exit
-from intelshare.cli.standing import Passphrase
-from intelshare.cli.tables import short_time
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.node_folder import Passphrase
+from intelshare.cli.shared.tables import short_time
 from intelshare.demo.forger import forge
 from intelshare.demo.scenario import unmet
 from intelshare.demo.stage import Site, Stage, command, indented, report, say, until
 from intelshare.instant import HOUR
+
+_LOOK: Final = 0.2
+"""Seconds between looks at what a witness holds: a checkpoint comes every 5 s at most."""
 
 _SHOWN: Final = re.compile(r"history rewritten at entry (\d+)(?: or after it, before entry (\d+))?")
 
@@ -35,6 +38,12 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
     forged, witness = stage.sites[story.member], stage.sites[story.witness]
     folder, witnessing = ("--folder", str(forged.folder)), ("--folder", str(witness.folder))
     say(f"{len(stage.sites)} logs verified, {_verified(stage)} entries; {story.witness} holds of the others:")
+    # What can be proved to a third party is what the witness has proved to itself.
+    until(
+        lambda: _holds_all(witness, forged),
+        f"{story.witness} to hold all of {story.member}'s log",
+        look=_LOOK,
+    )
     command("audit", "head", *witnessing, out=indented(sys.stdout))
     forged.stop()
     edited = forge(forged.folder, Passphrase(None, None, forged.folder)(), story.entry, HOUR)
@@ -75,6 +84,13 @@ def _verified(stage: Stage) -> int:
     """Every node reads its whole log again; how many entries. Raises ConfigError if one does not hold."""
     logs = [report("audit", "verify", "--folder", str(site.folder))["logs"] for site in stage.sites.values()]
     return sum(log["size"] for found in logs for log in found)
+
+
+def _holds_all(witness: Site, of: Site) -> bool:
+    """Whether the witness has a proved checkpoint of everything that a node's log has now."""
+    log = report("audit", "head", "--folder", str(of.folder))
+    held = report("audit", "head", "--folder", str(witness.folder))["held"]
+    return (of.code, "proved", log["entries"]) in {(one["member"], one["state"], one["size"]) for one in held}
 
 
 def _evidence(site: Site, against: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from intelshare.cli.codes import Exit
+from intelshare.cli.shared.codes import Exit
 from intelshare.demo.scenario import Analyst, Expected, Sending
 from intelshare.demo.stage import Stage, command, indented, say
 from intelshare.wire.v1 import user_pb2 as pb

@@ -19,17 +19,19 @@ from intelshare.client import Client, read_profile
 from intelshare.demo.interrupt import undisturbed
 from intelshare.demo.scenario import Analyst
 from intelshare.errors import ConfigError, Place
+from intelshare.patience import patient
+from intelshare.tethered import tethered
 
 T = TypeVar("T")
 
 PATIENCE: Final = 30.0
-"""Seconds after which something that should have happened counts as failed."""
+"""Seconds after which something that should have happened counts as failed; INTELSHARE_PATIENCE scales it."""
 
 MARGIN: Final = "   "
 
 _LOOK: Final = 0.02
 _GRACE: Final = 5.0
-"""Seconds that a node has to stop by itself."""
+"""Seconds that a node has to stop by itself; INTELSHARE_PATIENCE scales it."""
 
 
 @dataclass(slots=True)
@@ -59,9 +61,9 @@ class Site:
         """Start the node; returns before it serves."""
         words = [sys.executable, "-m", "intelshare", "node", "run", "--folder", str(self.folder)]
         with self.log.open("ab") as log, undisturbed():
-            # In this process group: a terminal that goes away takes the nodes with it.
+            # In this process group and tethered: a closed terminal and a kill take the nodes with them.
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder.parent
+                tethered(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder.parent
             )
 
     def serving(self) -> None:
@@ -97,7 +99,7 @@ class Site:
         if self.process is None:
             return
         try:
-            self.process.wait(_GRACE)
+            self.process.wait(patient(_GRACE))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -155,11 +157,12 @@ def until(condition: Callable[[], T | None], what: str, *, look: float = _LOOK) 
 
     Raises ConfigError TIMED_OUT.
     """
-    end = time.monotonic() + PATIENCE
+    limit = patient(PATIENCE)
+    end = time.monotonic() + limit
     while not (value := condition()):
         if time.monotonic() > end:
             raise ConfigError(
-                "TIMED_OUT", f"waited {PATIENCE:g} s for {what}", hint="is this machine very busy?"
+                "TIMED_OUT", f"waited {limit:g} s for {what}", hint="is this machine very busy?"
             )
         time.sleep(look)
     return value
@@ -191,6 +194,13 @@ def report(*words: str) -> dict[str, Any]:
 def indented(stream: TextIO, margin: str = MARGIN) -> TextIO:
     """The same stream, with a margin before every line."""
     return cast(TextIO, _Indented(stream, margin))
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The end of a node's log; nothing where there is none."""
+    if not path.exists():
+        return []
+    return path.read_text("utf-8", "replace").strip().splitlines()[-count:]
 
 
 def say(text: str) -> None:
@@ -237,5 +247,4 @@ class _Indented(io.TextIOBase):
 
 
 def _last_line(path: Path) -> str | None:
-    lines = path.read_text("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else None
+    return next(iter(last_lines(path, 1)), None)

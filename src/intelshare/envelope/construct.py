@@ -17,8 +17,8 @@ from intelshare.ids import (
     ManifestDigest,
     MemberCode,
     NodeUri,
+    ReleaseNumber,
 )
-from intelshare.ids import Sequence as Number
 
 
 def manifest_digest(manifest: bytes) -> ManifestDigest:
@@ -60,7 +60,7 @@ def grant_key(
     batch_key: bytes,
     suite: int,
     stream: tuple[NodeUri, Incarnation, MemberCode],
-    sequence: Number,
+    sequence: ReleaseNumber,
     nonce: bytes,
 ) -> bytes:
     """The key of one grant: it cannot be moved to another release, stream or signer."""

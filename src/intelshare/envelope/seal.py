@@ -33,8 +33,16 @@ from intelshare.envelope.construct import (
 )
 from intelshare.envelope.padding import GRANT_FLOOR, pad
 from intelshare.errors import CryptoError
-from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode, NodeUri
-from intelshare.ids import Sequence as Number
+from intelshare.ids import (
+    Digest,
+    Incarnation,
+    KeyId,
+    LeafId,
+    ManifestDigest,
+    MemberCode,
+    NodeUri,
+    ReleaseNumber,
+)
 from intelshare.instant import Instant
 from intelshare.statement import NONCE_LENGTH, Leaf, Statement, leaf_id, sign_batch
 
@@ -78,7 +86,7 @@ class Tip:
     """Where a stream stands: the last number given and the leaf id of that release."""
 
     incarnation: Incarnation
-    last: Number
+    last: ReleaseNumber
     head: LeafId
 
 
@@ -109,7 +117,7 @@ class SealedBatch:
 
 def first_tip(origin: NodeUri, incarnation: Incarnation, recipient: MemberCode) -> Tip:
     """The tip of a stream in which nothing was sent yet."""
-    return Tip(incarnation, Number(0), stream_start(origin, incarnation, recipient))
+    return Tip(incarnation, ReleaseNumber(0), stream_start(origin, incarnation, recipient))
 
 
 def seal(
@@ -186,7 +194,7 @@ class _BatchKeys:
 def _release(item: Cleared, tip: Tip, keys: _BatchKeys, nonce: bytes) -> tuple[Leaf, Release, bytes]:
     batch_key, sealed_key, recipient = keys.of(item)
     origin = keys.signer.record.node
-    sequence = Number(tip.last + 1)
+    sequence = ReleaseNumber(tip.last + 1)
     claims = encode(
         Claims,
         Claims(

@@ -2,7 +2,7 @@
 
 from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, write_bundle
 from intelshare.labels.formats import format_banner, format_portion, format_prose, show_banner
-from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, held, interval, when
+from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, in_force, interval, when
 from intelshare.labels.label import (
     AMBER_STRICT,
     CLEAR,
@@ -75,7 +75,7 @@ __all__ = [
     "format_banner",
     "format_portion",
     "format_prose",
-    "held",
+    "in_force",
     "interval",
     "ladder",
     "level_reference",

@@ -30,7 +30,7 @@ def interval(start: Instant | None, until: Instant | None) -> Interval:
     return Interval(BEGINNING if start is None else start, NEVER if until is None else until)
 
 
-def held(intervals: Iterable[Interval], at: Instant) -> bool:
+def in_force(intervals: Iterable[Interval], at: Instant) -> bool:
     """Whether ``at`` lies in one of the intervals."""
     for start, until in intervals:  # noqa: SIM110  (a generator costs more than the two comparisons)
         if start <= at < until:

@@ -26,7 +26,7 @@ from intelshare.labels.label import (
 )
 from intelshare.labels.ladders import JOINT
 from intelshare.labels.registry import Registry, fold
-from intelshare.tables import guess
+from intelshare.toml.reader import guess
 
 MAX_LABEL_BYTES = 4096
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
-from intelshare.labels.intervals import Interval, held
+from intelshare.labels.intervals import Interval, in_force
 from intelshare.labels.ladders import (
     JOINT,
     JOINT_LADDER,
@@ -89,7 +89,7 @@ class Registry:
         group = self.groups.get(code)
         if group is None:
             return frozenset((code,))
-        states = {state for state, intervals in group.members.items() if held(intervals, at)}
+        states = {state for state, intervals in group.members.items() if in_force(intervals, at)}
         if group.organisation:
             states.add(code)
         return frozenset(states)

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from intelshare.labels.intervals import Interval, interval
 from intelshare.labels.ladders import UNMARKED_NAME, Ladder, LadderRow, Level, Reference, ladder
 from intelshare.labels.registry import Group, Registry, fold, level_texts
-from intelshare.tables import Table, read_table
+from intelshare.toml.reader import Table, read_table
 
 _SEPARATORS = ("//", "(", ")", ",", "RELEASABLE TO", "TLP:")
 """What the text of a label is taken apart by; no level may be called so."""

@@ -8,73 +8,83 @@ from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
-from intelshare.broker.checkpoint import own, peer_nodes
-from intelshare.broker.evidence import alarms, find_evidence, settle
-from intelshare.broker.held import Held
-from intelshare.broker.proving import Wanted, prove_entries, signed_of_peers
-from intelshare.broker.report import report
-from intelshare.broker.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.queries.report import report
+from intelshare.broker.transparency.checkpoint import own, peer_nodes
+from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries, signed_of_peers
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
-from intelshare.node.shell import Shell
+from intelshare.node.rpc_gateway import Answer
+from intelshare.node.runtime import Runtime
 from intelshare.ports import View
 from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
-_STATES: Final = {Held.PROVED: "proved", Held.CLAIMED: "claimed", Held.BROKEN: "broken", Held.HEARD: "heard"}
+_STATES: Final = {
+    CheckpointState.BROKEN: "broken",
+    CheckpointState.DOUBTED: "doubted",
+    CheckpointState.PROVED: "proved",
+    CheckpointState.CLAIMED: "claimed",
+}
+"""What is shown of each log held: the newest of each state."""
 
 
-def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def head(_: UserCaller, __: pb.HeadRequest) -> pb.HeadResponse:
-        return shell.store.ask_now(lambda view: _head(shell, view))
+        return runtime.store.ask_now(lambda view: _head(runtime, view))
 
     async def prove(_: UserCaller, request: pb.ProveRequest) -> pb.FileResponse:
         # So that the entries of this second are under a signed checkpoint too.
         await links.say_log()
-        wanted = Wanted(
-            Incarnation(request.incarnation or shell.incarnation),
+        wanted = ProofQuery(
+            Incarnation(request.incarnation or runtime.incarnation),
             request.index,
             request.bulletin,
             request.statement,
+            request.originator,
         )
-        file = await links.over_logs(lambda view: prove_entries(shell.node, view, wanted, _documents(shell)))
+        file = await links.over_logs(
+            lambda view: prove_entries(runtime.node, view, wanted, _documents(runtime))
+        )
         return pb.FileResponse(text=write(file))
 
     async def list_evidence(_: UserCaller, __: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
-        return pb.ListEvidenceResponse(alarms=alarm_messages(shell))
+        return pb.ListEvidenceResponse(alarms=alarm_messages(runtime))
 
     async def export(_: UserCaller, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-        row = shell.store.ask_now(lambda view: find_evidence(view, request.id))
+        row = runtime.store.ask_now(lambda view: find_evidence(view, request.id))
         exhibit = decode(Exhibit, row.exhibit)
         file = EvidenceFile(
             EVIDENCE_SCHEMA,
             row.code,
             row.member,
-            shell.node.member,
+            runtime.node.member,
             row.first,
             _what(row),
             wrap(Exhibit, exhibit),
-            _documents(shell, _signers(shell, row.member, exhibit)),
+            _documents(runtime, _signers(runtime, row.member, exhibit)),
         )
         return pb.FileResponse(text=write(file))
 
     async def tell(_: UserCaller, request: pb.ReportRequest) -> pb.FileResponse:
-        since, until = Instant(request.since), Instant(request.until or shell.now())
+        since, until = Instant(request.since), Instant(request.until or runtime.now())
         made = await asyncio.to_thread(
-            shell.store.ask_now,
-            lambda view: report(shell.node, view, request.treaty, since, until, shell.now()),
+            runtime.store.ask_now,
+            lambda view: report(runtime.node, view, request.treaty, since, until, runtime.now()),
         )
         return pb.FileResponse(text=write(made))
 
     async def settle_(caller: UserCaller, request: pb.SettleEvidenceRequest) -> pb.SettleEvidenceResponse:
-        done = await shell.step(settle, caller.user, request.id)
+        done = await runtime.step(settle, caller.user, request.id)
         return pb.SettleEvidenceResponse(alarm=_alarm(done.value))
 
     return {
@@ -87,9 +97,9 @@ def audits(shell: Shell, links: Links) -> Mapping[str, Answer]:
     }
 
 
-def alarm_messages(shell: Shell) -> list[pb.Alarm]:
+def alarm_messages(runtime: Runtime) -> list[pb.Alarm]:
     """What contradicts itself, the oldest first."""
-    return [_alarm(row) for row in shell.store.ask_now(alarms)]
+    return [_alarm(row) for row in runtime.store.ask_now(alarms)]
 
 
 def _alarm(row: EvidenceRow) -> pb.Alarm:
@@ -105,13 +115,13 @@ def _what(row: EvidenceRow) -> str:
         return "statements that do not go together"
 
 
-def _head(shell: Shell, view: View) -> pb.HeadResponse:
-    node = shell.node
+def _head(runtime: Runtime, view: View) -> pb.HeadResponse:
+    node = runtime.node
     log, last = view.get(LOG_HEAD, node.incarnation), own(node, view)
     held = [
-        (row, Held(row.state))
+        (row, CheckpointState(row.state))
         for uri in peer_nodes(node)
-        for state in (Held.BROKEN, Held.PROVED, Held.CLAIMED)
+        for state in _STATES
         for row in view.find(CHECKPOINT, "state", uri, state, limit=1)
     ]
     return pb.HeadResponse(
@@ -147,16 +157,16 @@ def _head(shell: Shell, view: View) -> pb.HeadResponse:
     )
 
 
-def _signers(shell: Shell, member: MemberCode, exhibit: Exhibit) -> Sequence[MemberCode]:
+def _signers(runtime: Runtime, member: MemberCode, exhibit: Exhibit) -> Sequence[MemberCode]:
     """Whose documents are needed to check the statements."""
     found = {member}
     for signed in exhibit.statements:
-        record = shell.node.trust.key_record(decode(Batch, signed.batch).key)
+        record = runtime.node.trust.key_record(decode(Batch, signed.batch).key)
         if record is not None:
             found.add(record.member)
     return sorted(found)
 
 
-def _documents(shell: Shell, members: Sequence[MemberCode] | None = None) -> Documents:
-    held = shell.node.trust.members
+def _documents(runtime: Runtime, members: Sequence[MemberCode] | None = None) -> Documents:
+    held = runtime.node.trust.members
     return {member: documents_of(held[member]) for member in (members or sorted(held)) if member in held}

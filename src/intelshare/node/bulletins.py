@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from intelshare.audit.records import LoggedPortion
-from intelshare.broker import duties, lists, rfi
-from intelshare.broker.read import Reading, Shown, read
-from intelshare.broker.register import need_user
-from intelshare.broker.relations import Context, context_of
-from intelshare.broker.submit import Approval, Submission, Submitted, approve, dry_run, submit
+from intelshare.broker.exchange import rfi
+from intelshare.broker.kernel.register import need_user
+from intelshare.broker.lifecycle import duties
+from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
+from intelshare.broker.lifecycle.relations import Context, context_of
+from intelshare.broker.line.submit import (
+    ApproveCommand,
+    SubmitCommand,
+    SubmitResult,
+    approve,
+    dry_run,
+    submit,
+)
+from intelshare.broker.queries import lists
 from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.delivery import BestReceipt
@@ -17,10 +26,11 @@ from intelshare.envelope import MAX_PORTIONS
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
 from intelshare.node.recalls import recalls
-from intelshare.node.shell import Shell
+from intelshare.node.rpc_gateway import Answer
+from intelshare.node.runtime import Runtime
 from intelshare.node.watching import watching
 from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
@@ -32,11 +42,11 @@ DEFAULT_LISTED = 50
 _OUTCOMES = {1: "allow", 2: "hold", 3: "deny"}
 
 
-def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def submit_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
-        done = await shell.step(submit, _submission(caller, request))
+        done = await runtime.step(submit, _submission(caller, request))
         for pair in done.value.pairs:
             if pair.word == "queued":
                 links.pump.wake(pair.recipient)
@@ -44,63 +54,63 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         submission = _submission(caller, request)
-        answer = shell.store.ask_now(lambda view: dry_run(shell.node, view, submission, shell.now()))
+        answer = runtime.store.ask_now(lambda view: dry_run(runtime.node, view, submission, runtime.now()))
         response = _submitted(answer)
         response.bulletin = b""
         return response
 
     async def inbox(caller: UserCaller, request: pb.InboxRequest) -> pb.InboxResponse:
-        wanted = lists.InboxFilter(
+        wanted = lists.InboxQuery(
             unread=request.unread,
             sender=getattr(request, "from"),
             category=request.category,
             since=Instant(request.since),
             limit=_limit(request.limit),
         )
-        lines = shell.store.ask_now(
-            lambda view: lists.inbox(shell.node, view, caller.user, wanted, shell.now())
+        lines = runtime.store.ask_now(
+            lambda view: lists.inbox(runtime.node, view, caller.user, wanted, runtime.now())
         )
-        members = sorted(shell.node.trust.members)
-        holes = shell.store.ask_now(lambda view: lists.holes(view, members))
+        members = sorted(runtime.node.trust.members)
+        holes = runtime.store.ask_now(lambda view: lists.holes(view, members))
         return pb.InboxResponse(
             entries=[_inbox_entry(line) for line in lines],
             holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
-            requests_overdue=shell.store.ask_now(_overdue(rfi.overdue, caller)),
-            obligations_overdue=shell.store.ask_now(_overdue(duties.overdue, caller)),
+            requests_overdue=runtime.store.ask_now(_overdue(rfi.overdue, caller)),
+            obligations_overdue=runtime.store.ask_now(_overdue(duties.overdue, caller)),
         )
 
     def _overdue(count: Callable[..., int], caller: UserCaller) -> Callable[[View], int]:
-        return lambda view: count(shell.node, view, caller.user, shell.now())
+        return lambda view: count(runtime.node, view, caller.user, runtime.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        shown = (await links.act(read, Reading(caller.user, request.id))).value.shown
+        shown = (await links.act(read, ReadCommand(caller.user, request.id, request.originator))).value.shown
         row = shown.row
 
         def around(view: View) -> Context:
             user = need_user(view, caller.user)
-            return context_of(shell.node, view, row.md, row.originator, user, shell.now())
+            return context_of(runtime.node, view, row.md, row.originator, user, runtime.now())
 
-        return _read(shown, shell.store.ask_now(around))
+        return _read(shown, runtime.store.ask_now(around))
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
         limit = _limit(request.limit)
-        lines = shell.store.ask_now(
+        lines = runtime.store.ask_now(
             lambda view: lists.outbox(
-                shell.node, view, caller.user, request.id, limit, request.held, shell.now()
+                runtime.node, view, caller.user, request.id, limit, request.held, runtime.now()
             )
         )
         return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines])
 
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
-        done = await shell.step(approve, Approval(caller.user, request.id, recipient))
+        done = await runtime.step(approve, ApproveCommand(caller.user, request.id, recipient))
         links.pump.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
         recipient = MemberCode(request.recipient)
-        answer = shell.store.ask_now(
-            lambda view: lists.why(shell.node, view, caller.user, request.id, recipient, shell.now())
+        answer = runtime.store.ask_now(
+            lambda view: lists.why(runtime.node, view, caller.user, request.id, recipient, runtime.now())
         )
         return pb.WhyResponse(
             decision=pb.PairDecision(
@@ -113,15 +123,15 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         )
 
     async def who_am_i(caller: UserCaller, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
-        row = shell.store.ask_now(lambda view: need_user(view, caller.user))
+        row = runtime.store.ask_now(lambda view: need_user(view, caller.user))
         return pb.WhoAmIResponse(
             user=row.user,
-            member=shell.node.member,
+            member=runtime.node.member,
             role=row.role,
             clearance=row.clearance,
             nationality=row.nationality,
             categories=row.categories.split(),
-            node=shell.node.uri,
+            node=runtime.node.uri,
         )
 
     return {
@@ -133,12 +143,12 @@ def bulletins(shell: Shell, links: Links) -> Mapping[str, Answer]:
         "Approve": approve_,
         "Why": why,
         "WhoAmI": who_am_i,
-        **recalls(shell, links),
-        **watching(shell),
+        **recalls(runtime, links),
+        **watching(runtime),
     }
 
 
-def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
+def _submission(caller: UserCaller, request: pb.SubmitRequest) -> SubmitCommand:
     # Before anything is made of them: 10^5 empty portions fit into the bytes of one request.
     if len(request.portions) > MAX_PORTIONS or len(request.to) > MAX_RECIPIENTS:
         raise DeliveryError(
@@ -153,7 +163,7 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
         kinds = [PortionKind(portion.kind) for portion in request.portions]
     except ValueError as error:
         raise DeliveryError("INPUT_INVALID", str(error)) from None
-    return Submission(
+    return SubmitCommand(
         caller.user,
         request.key,
         Draft(
@@ -169,11 +179,12 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> Submission:
             ),
             request.supersedes.lower(),
             request.in_reply_to.lower(),
+            request.in_reply_to_from,
         ),
     )
 
 
-def _submitted(answer: Submitted) -> pb.SubmitResponse:
+def _submitted(answer: SubmitResult) -> pb.SubmitResponse:
     return pb.SubmitResponse(
         bulletin=answer.bulletin,
         banner=answer.banner,

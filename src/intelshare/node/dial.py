@@ -15,7 +15,7 @@ from intelshare.crypto.x509 import inspect, to_pem
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.node.link import Stream
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.trust import Channel
 from intelshare.trust.documents import DirectoryNode, Endpoint
 from intelshare.vault import NODE_LEAF
@@ -36,14 +36,14 @@ KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
 
 @asynccontextmanager
 async def dial(
-    shell: Shell, member: MemberCode, node: DirectoryNode
+    runtime: Runtime, member: MemberCode, node: DirectoryNode
 ) -> AsyncIterator[tuple[Stream, Channel]]:
     """A stream to this node, and what the hello binds it to. Closed at the end, also when cancelled.
 
     Raises DeliveryError ADDRESS_FORBIDDEN, OSError if no name resolves, grpc.aio.AioRpcError later.
     """
-    trust = shell.node.trust
-    leaf = shell.vault.certified(NODE_LEAF)
+    trust = runtime.node.trust
+    leaf = runtime.vault.certified(NODE_LEAF)
     credentials = grpc.ssl_channel_credentials(
         to_pem(trust.authorities(member)), leaf.key, to_pem((leaf.certificate,))
     )
@@ -60,7 +60,7 @@ async def dial(
     failed: Exception = OSError("no endpoint")
     for endpoint in node.endpoints:
         try:
-            target = await _address(endpoint, allow_loopback=shell.settings.allow_loopback_peers)
+            target = await _address(endpoint, allow_loopback=runtime.settings.allow_loopback_peers)
         except (OSError, DeliveryError) as error:
             failed = error
             continue
@@ -72,7 +72,7 @@ async def dial(
             except grpc.aio.AioRpcError as error:
                 failed = error
                 continue
-            yield call, Channel(shell.node.uri, node.uri, inspect(leaf.certificate).digest)
+            yield call, Channel(runtime.node.uri, node.uri, inspect(leaf.certificate).digest)
             return
         finally:
             call.cancel()

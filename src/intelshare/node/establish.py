@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from intelshare.broker.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import Random, Suites
 from intelshare.node.folder import Folder
 from intelshare.node.settings import Settings, write_settings
 from intelshare.ports import Plan, Put
-from intelshare.private import make_private_folder, write_private
+from intelshare.private_files import make_private_folder, write_private
 from intelshare.trust import Founded
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY, Stretching, create_vault
 

@@ -7,13 +7,13 @@ from typing import Final
 
 import grpc
 
-from intelshare.broker import hello
-from intelshare.broker.hello import Met
+from intelshare.broker.line import hello
+from intelshare.broker.line.hello import HelloResult
 from intelshare.crypto.suites import Signer
 from intelshare.errors import EnvelopeError
 from intelshare.ids import MemberCode
 from intelshare.node.link import Stream
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.ports import Durable
 from intelshare.trust import (
     Channel,
@@ -31,32 +31,34 @@ DEADLINE: Final = 5.0
 """Seconds for a whole hello (promise P18)."""
 
 
-async def greet_as_dialler(shell: Shell, stream: Stream, channel: Channel) -> tuple[PeerHello, Durable[Met]]:
+async def greet_as_dialler(
+    runtime: Runtime, stream: Stream, channel: Channel
+) -> tuple[PeerHello, Durable[HelloResult]]:
     """Raises what trust/hello.py raises, EnvelopeError, TimeoutError."""
     async with asyncio.timeout(DEADLINE):
-        opening, nonce = open_hello(shell.random)
+        opening, nonce = open_hello(runtime.random)
         await stream.write(hello_message(opening))
-        view = shell.node.trust
-        peer, pending = check_answer(await _next(stream), channel, nonce, shell.now(), view=view)
+        view = runtime.node.trust
+        peer, pending = check_answer(await _next(stream), channel, nonce, runtime.now(), view=view)
         # Their streams are known here before they can hand over the first release of one.
-        met = await shell.step(hello.meet, peer)
-        confirmation = confirm_hello(pending, _signer(shell), _payload(shell, peer.member))
+        met = await runtime.step(hello.accept_hello, peer)
+        confirmation = confirm_hello(pending, _signer(runtime), _payload(runtime, peer.member))
         await stream.write(hello_message(confirmation))
         return peer, met
 
 
 async def greet_as_acceptor(
-    shell: Shell, stream: Stream, channel: Channel, member: MemberCode
-) -> tuple[PeerHello, Durable[Met]]:
+    runtime: Runtime, stream: Stream, channel: Channel, member: MemberCode
+) -> tuple[PeerHello, Durable[HelloResult]]:
     """Raises what trust/hello.py raises, EnvelopeError, TimeoutError."""
     async with asyncio.timeout(DEADLINE):
         first = await _next(stream)
         answer, pending = answer_hello(
-            first, channel, _signer(shell), _payload(shell, member), random=shell.random
+            first, channel, _signer(runtime), _payload(runtime, member), random=runtime.random
         )
         await stream.write(hello_message(answer))
-        peer = check_confirmation(await _next(stream), pending, shell.now(), view=shell.node.trust)
-        return peer, await shell.step(hello.meet, peer)
+        peer = check_confirmation(await _next(stream), pending, runtime.now(), view=runtime.node.trust)
+        return peer, await runtime.step(hello.accept_hello, peer)
 
 
 async def _next(stream: Stream) -> bytes:
@@ -69,10 +71,10 @@ async def _next(stream: Stream) -> bytes:
     return message.payload
 
 
-def _payload(shell: Shell, member: MemberCode) -> HelloPayload:
-    return shell.store.ask_now(lambda view: hello.greet(shell.node, view, member, shell.now()))
+def _payload(runtime: Runtime, member: MemberCode) -> HelloPayload:
+    return runtime.store.ask_now(lambda view: hello.make_hello(runtime.node, view, member, runtime.now()))
 
 
-def _signer(shell: Shell) -> Signer:
-    node = shell.node
-    return shell.vault.signer(node.trust.hello_key(node.uri, node.signer.suite.number, shell.now()))
+def _signer(runtime: Runtime) -> Signer:
+    node = runtime.node
+    return runtime.vault.signer(node.trust.hello_key(node.uri, node.signer.suite.number, runtime.now()))

@@ -15,18 +15,21 @@ from typing import Any, Final, Protocol
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker import hello, witness
-from intelshare.broker.act import forgotten
-from intelshare.broker.effects import Effects
-from intelshare.broker.frame import Ack, Frame, Gap, Outbound
-from intelshare.broker.receive import Arrival, receive
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Frame, Gap, Outbound
+from intelshare.broker.line import hello
+from intelshare.broker.line.receive import Arrival, receive
+from intelshare.broker.transparency import witness
+from intelshare.broker.treaty.act import forgotten
+from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.delivery import Backoff, LinkQueue
 from intelshare.errors import DeliveryError, EnvelopeError, IntelshareError
 from intelshare.ids import LeafId, MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
-from intelshare.node.shell import Shell, effects_of
+from intelshare.node.runtime import Runtime, effects_of
 from intelshare.ports import Durable
 from intelshare.trust import PeerHello
 from intelshare.wire import (
@@ -71,7 +74,7 @@ class Link:
 
     def __init__(
         self,
-        shell: Shell,
+        runtime: Runtime,
         peer: PeerHello,
         stream: Stream,
         *,
@@ -84,12 +87,12 @@ class Link:
         """``check`` raises when the peer must not be listened to any more; ``wake`` tells the pump."""
         self.member: MemberCode = peer.member
         self.node: NodeUri = peer.node
-        self.since: Instant = shell.now()
+        self.since: Instant = runtime.now()
         self.offset = peer.offset
         self.dialled = dialled
         self.queue = LinkQueue()
         self.last_error = ""
-        self._shell = shell
+        self._runtime = runtime
         self._stream = stream
         self._check = check
         self._wake = wake
@@ -103,6 +106,8 @@ class Link:
         self._asked: dict[tuple[str, int], tuple[Gap, Instant, Backoff]] = {}
         self._requests: deque[Instant] = deque(maxlen=MAX_REQUESTS)
         self._logs: deque[Instant] = deque(maxlen=MAX_ABOUT_LOGS)
+        self._said: tuple[LeafId, tuple[int, int]] | None = None
+        """The last own checkpoint on this link about whose path the peer has not asked yet."""
         self._unreadable = 0
         self._ended: asyncio.Future[IntelshareError | None] = asyncio.get_running_loop().create_future()
 
@@ -141,23 +146,32 @@ class Link:
                 statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
                 self.queue.sent([(leaf, carried.size) for leaf, carried in statements])
                 self._post(1 + outbound.rank, frame_message(outbound.frame))
+                for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
+                    if carried.kind is Kind.CHECKPOINT:
+                        where = decode(Checkpoint, carried.data)
+                        self._said = leaf, (where.incarnation, where.size)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has acknowledged all, and was answered how the last checkpoint follows."""
+        return not (self.queue.unacknowledged or self._said or any(self._out))
 
     def ask(self, gaps: Iterable[Gap]) -> None:
         """Ask for what is missing, each stream no more often than its backoff allows."""
-        now = self._shell.now()
+        now = self._runtime.now()
         for gap in gaps:
             key = gap.origin, gap.incarnation
             _, due, backoff = self._asked.get(key, (gap, now, Backoff(contact=now)))
             if due <= now:
                 self._post(_CONTROL, gap_message(gap))
                 backoff = backoff.failed()
-                due = Instant(now + SECOND // 2 + backoff.delay(now, self._shell.random))
+                due = Instant(now + SECOND // 2 + backoff.delay(now, self._runtime.random))
             self._asked[key] = gap, due, backoff
 
     def ask_again(self) -> None:
         """Ask again for what is due and still missing."""
         for (origin, incarnation), _ in list(self._asked.items()):
-            gap = self._shell.store.ask_now(
+            gap = self._runtime.store.ask_now(
                 lambda view, key=(origin, incarnation): hello.still_missing(view, self.member, *key)  # type: ignore[misc]
             )
             if gap is not None:
@@ -176,7 +190,8 @@ class Link:
                 self._outgoing.clear()
                 await self._outgoing.wait()
                 continue
-            await self._stream.write(waiting.popleft())
+            await self._stream.write(waiting[0])
+            waiting.popleft()
 
     async def _read(self) -> None:
         while (raw := await self._stream.read()) is not grpc.aio.EOF:
@@ -207,18 +222,18 @@ class Link:
                     raise EnvelopeError("ENVELOPE_MALFORMED", "a second hello on one link")
 
     def _reject(self, raw: bytes, error: EnvelopeError) -> None:
-        self._shell.log.warning(Event.FRAME_REJECTED, peer=self.node, code=error.code, size=len(raw))
+        self._runtime.log.warning(Event.FRAME_REJECTED, peer=self.node, code=error.code, size=len(raw))
         self._unreadable += 1
         if self._unreadable > MAX_UNREADABLE:
             raise DeliveryError("RATE", "too many messages that cannot be read")
-        now = self._shell.now()
+        now = self._runtime.now()
         self._post(_CONTROL, acks_message([Ack(sha256(raw), error.code, now)], now))
 
     async def _take(self, frame: Frame) -> None:
-        arrival = Arrival(self.member, self.node, frame, not self._shell.clock.wrong())
-        durable = await self._shell.step(receive, arrival)
+        arrival = Arrival(self.member, self.node, frame, not self._runtime.clock.wrong())
+        durable = await self._runtime.step(receive, arrival)
         taken = durable.value
-        self._post(_CONTROL, acks_message(taken.acks, self._shell.now()))
+        self._post(_CONTROL, acks_message(taken.acks, self._runtime.now()))
         self._carry_out(durable.part(effects_of))
         if taken.gaps:
             self.ask(taken.gaps)
@@ -233,13 +248,15 @@ class Link:
             self.end(failed if isinstance(failed, IntelshareError) else _defect())
 
     def _hear(self, acks: Sequence[Ack]) -> None:
-        now = self._shell.now()
+        now = self._runtime.now()
         for ack in acks:
             leaf = LeafId(ack.digest)
             if ack.code:
                 self.last_error = ack.code
-                self.queue.rejected(leaf, now, self._shell.random)
-                self._shell.log.warning(Event.REJECTED_BY_PEER, peer=self.node, code=ack.code)
+                self.queue.rejected(leaf, now, self._runtime.random)
+                if self._said is not None and self._said[0] == leaf:
+                    self._said = None
+                self._runtime.log.warning(Event.REJECTED_BY_PEER, peer=self.node, code=ack.code)
             else:
                 self.queue.acknowledged(leaf, now)
         if acks:
@@ -253,7 +270,7 @@ class Link:
     async def _acknowledge(self) -> None:
         # What arrives while one commit runs shares the next.
         while acks := self._acknowledged[:]:
-            await self._shell.step(hello.acknowledge, self.member, acks)
+            await self._runtime.step(hello.acknowledge, self.member, acks)
             del self._acknowledged[: len(acks)]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -262,10 +279,12 @@ class Link:
             self.end(failed if isinstance(failed, IntelshareError) else _defect())
 
     async def _fill(self, gap: Gap) -> None:
-        shell = self._shell
-        if gap.acts and (count := shell.store.ask_now(lambda view: forgotten(shell.node, view, gap.acts))):
-            shell.log.warning(Event.ACTS_FORGOTTEN, peer=self.node, count=count)
-        durable = await shell.step(hello.fill, self.member, gap)
+        runtime = self._runtime
+        if gap.acts and (
+            count := runtime.store.ask_now(lambda view: forgotten(runtime.node, view, gap.acts))
+        ):
+            runtime.log.warning(Event.ACTS_FORGOTTEN, peer=self.node, count=count)
+        durable = await runtime.step(hello.answer_gap, self.member, gap)
         if durable.value:
             self.queue.more = True
             self._wake(None)
@@ -274,9 +293,11 @@ class Link:
         path = await self._about_logs(ask)
         if path is not None:
             self._post(_CONTROL, path_message(path))
+        if self._said is not None and self._said[1] == (ask.until, ask.until_size):
+            self._said = None
 
     async def _prove(self, path: LogPath) -> None:
-        durable = await self._shell.step(witness.prove, self.member, self.node, path)
+        durable = await self._runtime.step(witness.prove, self.member, self.node, path)
         self._carry_out(durable)
 
     def ask_about(self, ask: LogAsk) -> None:
@@ -289,7 +310,7 @@ class Link:
         task.add_done_callback(self._finished)
 
     def _limit(self, lately: deque[Instant]) -> None:
-        now = self._shell.now()
+        now = self._runtime.now()
         if len(lately) == lately.maxlen and now - lately[0] < 60 * SECOND:
             raise DeliveryError("RATE", f"more than {lately.maxlen} requests in a minute")
         lately.append(now)

@@ -12,35 +12,36 @@ import contextlib
 import random as _jitter
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import grpc
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.checkpoint import answer, checkpoint
-from intelshare.broker.effects import Effects, Led
-from intelshare.broker.frame import Outbound
-from intelshare.broker.hello import Met
-from intelshare.broker.review import review
+from intelshare.broker.kernel.effects import Effects, HasEffects
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.lifecycle.review import review
+from intelshare.broker.line.hello import HelloResult
+from intelshare.broker.transparency.checkpoint import answer, checkpoint
 from intelshare.delivery import Backoff
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND
+from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
-from intelshare.node.door import Context, PeerCaller
 from intelshare.node.events import Event
 from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
 from intelshare.node.link import Link, Stream
-from intelshare.node.pausing import pause
-from intelshare.node.pump import Pump
-from intelshare.node.shell import Shell, effects_of
+from intelshare.node.runtime import Runtime, effects_of
+from intelshare.node.sender import Sender
 from intelshare.node.shredding import Shredder
+from intelshare.node.wait import pause
 from intelshare.policy import Snapshot
 from intelshare.ports import Durable, Plan, Scalar, View
 from intelshare.trust import Channel, PeerHello
 from intelshare.trust.documents import DirectoryNode
 
-L = TypeVar("L", bound=Led)
+L = TypeVar("L", bound=HasEffects)
 T = TypeVar("T")
 
 MAX_STREAMS: Final = 4
@@ -50,8 +51,8 @@ MAX_STREAMS: Final = 4
 class Links:
     """Open links, by peer node; and the loops that dial."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._open: dict[NodeUri, Link] = {}
         self._dialling: dict[NodeUri, asyncio.Task[None]] = {}
         self._dials: set[asyncio.Task[None]] = set()
@@ -60,12 +61,12 @@ class Links:
         self._streams: Counter[NodeUri] = Counter()
         self._changed: dict[NodeUri, asyncio.Event] = {}
         self._reviewed: Snapshot | None = None
-        self._answering = asyncio.Lock()
-        self.pump = Pump(shell, self.by_member)
-        self.shredder = Shredder(shell, self.act)
+        self._log_reader = ThreadPoolExecutor(1, "log-reader")
+        self.pump = Sender(runtime, self.by_member)
+        self.shredder = Shredder(runtime, self.act)
         self.say_log: Callable[[], Awaitable[object]] = lambda: self.act(checkpoint)
         """Sign where the log stands; the house's own, once there is one, sends it after the sidecar (c19)."""
-        shell.on_trust.append(self.trust_changed)
+        runtime.on_trust.append(self.trust_changed)
 
     def by_member(self) -> Mapping[MemberCode, Link]:
         """The link over which each member is served now: the newest."""
@@ -94,7 +95,7 @@ class Links:
 
     def dial_all(self) -> None:
         """Keep a loop for every peer node that this node dials."""
-        trust, settings = self._shell.node.trust, self._shell.settings
+        trust, settings = self._runtime.node.trust, self._runtime.settings
         for member, held in trust.members.items():
             if member == settings.member or held.directory is None or not settings.dials(member):
                 continue
@@ -111,9 +112,9 @@ class Links:
 
     async def review(self) -> None:
         """If the world has changed, by an act, a document or the clock: stop what may not go any more."""
-        shell = self._shell
-        present = shell.node.world.at(shell.now())
-        if present is self._reviewed or shell.clock.wrong():
+        runtime = self._runtime
+        present = runtime.node.world.at(runtime.now())
+        if present is self._reviewed or runtime.clock.wrong():
             return
         after: tuple[Scalar, ...] = ()
         while True:
@@ -124,13 +125,13 @@ class Links:
 
     async def act(self, step: Callable[..., Plan[L]], *event: object) -> Durable[L]:
         """Carry out a step and what it leads to. Raises what it raises, and StoreError."""
-        done = await self._shell.step(step, *event)
+        done = await self._runtime.step(step, *event)
         self.carry_out(done.part(effects_of))
         return done
 
     def carry_out(self, led: Durable[Effects]) -> None:
         """What durable writes lead to: statements go out, and what has ended is not sent again."""
-        effects, now, links = led.value, self._shell.now(), self.by_member()
+        effects, now, links = led.value, self._runtime.now(), self.by_member()
         for member, leaf in effects.ended:
             if member in links:
                 links[member].queue.acknowledged(leaf, now)
@@ -145,10 +146,11 @@ class Links:
             self.shredder.wake()
 
     async def settled(self, seconds: float) -> None:
-        """Wait until the peers that are linked have acknowledged all that is on the way, or so long."""
+        """Wait until linked peers have acknowledged all that is on the way, and were answered what they ask
+        about the last checkpoint, or so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(link.queue.unacknowledged for link in self._open.values()):
+                while not all(link.settled for link in self._open.values()):
                     await asyncio.sleep(0.01)
 
     async def close(self) -> None:
@@ -167,12 +169,12 @@ class Links:
             if self._streams[caller.node] > MAX_STREAMS:
                 raise DeliveryError("RATE", f"more than {MAX_STREAMS} links at once")
             self._make_way(caller)
-            channel = Channel(caller.node, self._shell.node.uri, caller.leaf)
-            peer, met = await greet_as_acceptor(self._shell, context, channel, caller.member)
+            channel = Channel(caller.node, self._runtime.node.uri, caller.leaf)
+            peer, met = await greet_as_acceptor(self._runtime, context, channel, caller.member)
             self._make_way(caller)
 
             def check() -> None:
-                self._shell.node.trust.identify(caller.certificate, self._shell.now())
+                self._runtime.node.trust.identify(caller.certificate, self._runtime.now())
 
             link = self._link(peer, context, check, dialled=False)
             self._meet(link, met)
@@ -184,10 +186,10 @@ class Links:
 
     def _make_way(self, caller: PeerCaller) -> None:
         """Decide between this call and what there is; raises if what there is stays."""
-        ours_first = self._shell.node.member < caller.member
+        ours_first = self._runtime.node.member < caller.member
         dialling, link = self._dialling.get(caller.node), self._open.get(caller.node)
         at_once = dialling is not None or (
-            link is not None and link.dialled and self._shell.now() - link.since < DEADLINE * SECOND
+            link is not None and link.dialled and self._runtime.now() - link.since < DEADLINE * SECOND
         )
         if at_once and ours_first:
             raise DeliveryError("RATE", "both dialled at once, and ours stays")
@@ -198,18 +200,18 @@ class Links:
 
     async def _keep(self, member: MemberCode, node: NodeUri) -> None:
         """Dial one peer node for ever: whenever there is no link, with backoff."""
-        backoff = Backoff(contact=self._shell.now())
+        backoff = Backoff(contact=self._runtime.now())
         changed = self._changed.setdefault(node, asyncio.Event())
         # Not all at once after a start.
         await asyncio.sleep(_jitter.random() * 0.05)  # noqa: S311 - no secret
         while True:
             changed.clear()
-            listed = self._shell.node.trust.node(node)
+            listed = self._runtime.node.trust.node(node)
             if node in self._open or listed is None or not listed[1].endpoints:
-                backoff = backoff.heard(self._shell.now())
+                backoff = backoff.heard(self._runtime.now())
                 await changed.wait()
                 continue
-            began = self._shell.now()
+            began = self._runtime.now()
             task = asyncio.create_task(self._dial(member, listed[1]))
             self._dialling[node] = task
             self._dials.add(task)
@@ -220,10 +222,10 @@ class Links:
             if failed is not None:
                 self._note(node, failed)
             # A link that ends as soon as it is open is a failure too: never a loop without a pause.
-            if self._shell.now() - began > DEADLINE * SECOND and failed is None:
-                backoff = backoff.heard(self._shell.now())
+            if self._runtime.now() - began > DEADLINE * SECOND and failed is None:
+                backoff = backoff.heard(self._runtime.now())
             backoff = backoff.failed()
-            delay = backoff.delay(self._shell.now(), self._shell.random) / SECOND
+            delay = backoff.delay(self._runtime.now(), self._runtime.random) / SECOND
             await pause(changed, delay)
 
     def _note(self, node: NodeUri, error: BaseException | None) -> None:
@@ -232,15 +234,15 @@ class Links:
             said = dict(error.trailing_metadata() or ())
             code = str(said.get("intelshare-code", error.code().name))
         self._errors[node] = code
-        self._shell.log.info(Event.DIAL_FAILED, peer=node, code=code)
+        self._runtime.log.info(Event.DIAL_FAILED, peer=node, code=code)
 
     async def _dial(self, member: MemberCode, node: DirectoryNode) -> None:
         """One attempt, and the link while it lasts. Raises what made it fail before the link was open."""
         opened = False
-        self._shell.node.trust.need_node(node.uri, self._shell.now())
+        self._runtime.node.trust.need_node(node.uri, self._runtime.now())
         try:
-            async with dial(self._shell, member, node) as (stream, channel):
-                peer, met = await greet_as_dialler(self._shell, stream, channel)
+            async with dial(self._runtime, member, node) as (stream, channel):
+                peer, met = await greet_as_dialler(self._runtime, stream, channel)
 
                 def check() -> None:
                     self._check_listed(peer)
@@ -256,7 +258,7 @@ class Links:
             self._note(node.uri, error)
 
     def _check_listed(self, peer: PeerHello) -> None:
-        trust, now = self._shell.node.trust, self._shell.now()
+        trust, now = self._runtime.node.trust, self._runtime.now()
         member, _ = trust.need_node(peer.node, now)
         revoked = trust.revocation(peer.key)
         if member != peer.member or (revoked is not None and revoked.holds(now)):
@@ -264,7 +266,7 @@ class Links:
 
     def _link(self, peer: PeerHello, stream: Stream, check: object, *, dialled: bool) -> Link:
         link = Link(
-            self._shell,
+            self._runtime,
             peer,
             stream,
             check=check,  # type: ignore[arg-type]
@@ -282,7 +284,7 @@ class Links:
         return link
 
     async def _run(self, link: Link) -> None:
-        log = self._shell.log.bind(peer=link.node)
+        log = self._runtime.log.bind(peer=link.node)
         log.info(
             Event.LINK_OPENED, role="dialler" if link.dialled else "acceptor", clock_offset_us=link.offset
         )
@@ -291,7 +293,7 @@ class Links:
             await link.run()
         except IntelshareError as error:
             log.warning(Event.LINK_CLOSED, code=error.code)
-            self._shell.noticed(error)
+            self._runtime.noticed(error)
             raise
         else:
             log.info(Event.LINK_CLOSED)
@@ -302,21 +304,28 @@ class Links:
 
     async def _about_logs(self, ask: LogAsk) -> LogPath | None:
         """How the own log follows from what a peer holds of it."""
-        return await self.over_logs(lambda view: answer(self._shell.node, view, ask))
+        return await self.over_logs(lambda view: answer(self._runtime.node, view, ask))
 
     async def over_logs(self, question: Callable[[View], T]) -> T:
-        """Ask something of the own logs. Beside the loop: it may read a whole log."""
-        async with self._answering:
-            return await asyncio.to_thread(self._shell.store.ask_now, question)
+        """Ask something of the own logs. Beside the loop: it may read a whole log.
 
-    def _meet(self, link: Link, met: Durable[Met]) -> None:
+        One thread answers all: the question of a caller that is cancelled goes on, and the next one waits.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._log_reader, self._runtime.store.ask_now, question)
+
+    async def stop_reading(self) -> None:
+        """Take no more questions about logs, and wait for the one that is being answered."""
+        await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
+
+    def _meet(self, link: Link, met: Durable[HelloResult]) -> None:
         """Carry out what the hello led to."""
         self.carry_out(met.part(effects_of))
         link.ask(met.value.gaps)
         if met.value.forgot:
-            self._shell.log.warning(Event.PEER_FORGOT, peer=link.node, count=met.value.forgot)
+            self._runtime.log.warning(Event.PEER_FORGOT, peer=link.node, count=met.value.forgot)
         if met.value.lost:
-            self._shell.log.warning(Event.FORGOT, peer=link.node, count=met.value.lost)
+            self._runtime.log.warning(Event.FORGOT, peer=link.node, count=met.value.lost)
 
     def _tell(self, node: NodeUri) -> None:
         changed = self._changed.get(node)

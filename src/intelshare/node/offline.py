@@ -12,15 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from intelshare.broker.hello import begin
+from intelshare.broker.line.hello import start_incarnation
 from intelshare.node.audits import audits
+from intelshare.node.authn import UserCaller
 from intelshare.node.authorisation import OPERATOR
-from intelshare.node.door import UserCaller
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.run import open_folder
-from intelshare.node.sidecar import standing
+from intelshare.node.sidecar import log_position
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
@@ -38,20 +38,20 @@ def operate_offline(root: Path, passphrase: Callable[[], bytes], method: str, re
 
 async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        shell, locked = open_folder(root, passphrase, make_logger(nowhere))
+        runtime, locked = open_folder(root, passphrase, make_logger(nowhere))
         try:
-            await shell.step(begin)
-            links = Links(shell)
+            await runtime.step(start_incarnation)
+            links = Links(runtime)
             # Nothing is dialled: a new member is met when the node starts.
-            shell.on_trust.clear()
-            domain = shell.node.trust.members[shell.node.member].root.domain
+            runtime.on_trust.clear()
+            domain = runtime.node.trust.members[runtime.node.member].root.domain
             caller = UserCaller(user_uri(domain, FOLDER_OWNER), OPERATOR)
-            answer = await {**operations(shell, links), **audits(shell, links)}[method](caller, request)
+            answer = await {**operations(runtime, links), **audits(runtime, links)}[method](caller, request)
             write_sidecar(
-                shell.folder.sidecar,
-                shell.store.ask_now(lambda view: standing(view, shell.incarnation, clean=True)),
+                runtime.folder.sidecar,
+                runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True)),
             )
             return answer
         finally:
-            shell.store.close()
+            runtime.store.close()
             locked.release()

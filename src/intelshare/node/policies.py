@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from intelshare.broker.policy import take_files
+from intelshare.broker.treaty.policy_files import take_files
+from intelshare.builtin import builtin_registry
 from intelshare.errors import Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
+from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
-from intelshare.node.shell import Shell
-from intelshare.packs import builtin_registry
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
@@ -30,46 +30,46 @@ _Stamps = dict[Path, tuple[int, int, int]]
 class PolicyFiles:
     """Which files were looked at last, so that unchanged ones are not read again."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self._seen: _Stamps | None = _stamps(shell.folder)
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._seen: _Stamps | None = _stamps(runtime.folder)
 
     async def begin(self) -> None:
         """Note in the log under which files this start decides."""
-        shell = self._shell
-        texts = await asyncio.to_thread(_texts, shell.folder)
-        await shell.step(take_files, shell.node.world, digest_of(texts), len(texts))
+        runtime = self._runtime
+        texts = await asyncio.to_thread(_texts, runtime.folder)
+        await runtime.step(take_files, runtime.node.world, digest_of(texts), len(texts))
 
     async def follow(self) -> bool:
         """Look again; whether there is a new world."""
-        shell = self._shell
+        runtime = self._runtime
         seen, self._seen = self._seen, None
         try:
-            stamps = await asyncio.to_thread(_stamps, shell.folder)
+            stamps = await asyncio.to_thread(_stamps, runtime.folder)
             self._seen = stamps
             if stamps == seen:
                 return False
-            texts = await asyncio.to_thread(_texts, shell.folder)
-            world = await asyncio.to_thread(world_of, texts, shell.settings)
+            texts = await asyncio.to_thread(_texts, runtime.folder)
+            world = await asyncio.to_thread(world_of, texts, runtime.settings)
         except PolicyFileError as error:
-            shell.health.set(UNAVAILABLE)
+            runtime.health.set(UNAVAILABLE)
             place = error.place.source if error.place is not None else ""
-            shell.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
+            runtime.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
             return False
         except OSError as error:
-            shell.health.set(UNAVAILABLE)
-            shell.log.error(Event.POLICY_FAILED, code="NOT_FOUND", path=Path(error.filename or "").name)
+            runtime.health.set(UNAVAILABLE)
+            runtime.log.error(Event.POLICY_FAILED, code="NOT_FOUND", path=Path(error.filename or "").name)
             self._seen = None
             return False
         try:
-            await shell.step(take_files, world, digest_of(texts), len(texts))
+            await runtime.step(take_files, world, digest_of(texts), len(texts))
         except StoreError as error:
             self._seen = None
             if error.code != "DISK_FULL":
                 raise
             return False  # Nothing can be released meanwhile; it is tried again.
-        shell.health.clear(UNAVAILABLE)
-        shell.log.info(Event.POLICY_LOADED, count=len(texts))
+        runtime.health.clear(UNAVAILABLE)
+        runtime.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
 
 

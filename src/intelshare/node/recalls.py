@@ -4,37 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelshare.broker.recall import Recalling, Taking, effect_of_recall, recall
-from intelshare.broker.receipt import Signed, receipts
-from intelshare.broker.stored import facts_of
+from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effect_of_recall, recall
+from intelshare.broker.exchange.receipt import Signed, receipts
+from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.delivery import word
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
-from intelshare.node.shell import Shell
+from intelshare.node.rpc_gateway import Answer
+from intelshare.node.runtime import Runtime
 from intelshare.wire.v1 import user_pb2 as pb
 
 
-def recalls(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def recalls(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def recall_(caller: UserCaller, request: pb.RecallRequest) -> pb.RecallResponse:
-        recalling = Recalling(caller.user, request.id, request.reason)
+        command = RecallCommand(caller.user, request.id, request.reason)
         if request.dry_run:
             return _taking(
-                shell.store.ask_now(lambda view: effect_of_recall(shell.node, view, recalling, shell.now()))
+                runtime.store.ask_now(
+                    lambda view: effect_of_recall(runtime.node, view, command, runtime.now())
+                )
             )
-        return _taking((await links.act(recall, recalling)).value)
+        return _taking((await links.act(recall, command)).value)
 
     async def receipts_(caller: UserCaller, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
-        row, found = shell.store.ask_now(
-            lambda view: receipts(shell.node, view, caller.user, request.id, shell.now())
+        row, found = runtime.store.ask_now(
+            lambda view: receipts(runtime.node, view, caller.user, request.id, runtime.now())
         )
         return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
 
     return {"Recall": recall_, "Receipts": receipts_}
 
 
-def _taking(taking: Taking) -> pb.RecallResponse:
+def _taking(taking: RecallResult) -> pb.RecallResponse:
     return pb.RecallResponse(
         bulletin=taking.row.bulletin,
         before=taking.before,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intelshare.broker.hello import announce
-from intelshare.broker.node import Node
-from intelshare.broker.register import adopt
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import adopt, take_keys
+from intelshare.broker.line.hello import announce
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity
@@ -17,20 +17,20 @@ from intelshare.errors import VaultError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.links import Links
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 from intelshare.trust import DirectoryNode, Endpoint, Ratified, due, new_key, renew_directory
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD
 
 
-async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> bool:
+async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None) -> bool:
     """Renew what is due; whether there is a new directory. ``endpoints``: where this node listens now."""
-    _renew_leaf(shell)
-    now, node = shell.now(), shell.node
+    _renew_leaf(runtime)
+    now, node = runtime.now(), runtime.node
     held = node.trust.members[node.member]
     directory = held.directory
     if directory is None:
         raise VaultError("NOT_FOUND", "the own directory is not in the store", hint="restore a backup")
-    nodes = tuple(_listed(row, shell, endpoints) for row in directory.nodes)
+    nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
     what = due(directory, node.uri, now)
     rotated = what.sealing or what.signing or what.retired
@@ -38,67 +38,64 @@ async def renew(shell: Shell, endpoints: tuple[Endpoint, ...] | None = None) -> 
         return False
     suite = node.signer.suite
     keys = [
-        new_key(suite, use, node.member, now, shell.random, node=node.uri if use is KeyUse.SIGNING else None)
+        new_key(
+            suite, use, node.member, now, runtime.random, node=node.uri if use is KeyUse.SIGNING else None
+        )
         for use, wanted in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing))
         if wanted
     ]
     if keys:
-        shell.vault.put(keys)
+        runtime.vault.put(keys)
     signed = renew_directory(
         directory,
-        directory_signer(shell),
+        directory_signer(runtime),
         now,
         add_keys=[key.record for key in keys],
         drop_keys=what.retired,
         nodes=nodes,
         ratified=ratified,
     )
-    await shell.step(adopt, signed, then=shell.swap)
+    await runtime.step(adopt, signed)
     if rotated:
-        shell.vault.retire(what.retired)
-        shell.swap(
-            replace(
-                shell.node,
-                sealing=shell.vault.sealing_keys(),
-                retired=frozenset(shell.vault.retired()),
-                signer=shell.vault.signer(shell.node.trust.signing_key(node.uri, suite.number, now)),
-            )
-        )
-    shell.log.info(Event.DIRECTORY_RENEWED)
+        vault = runtime.vault
+        vault.retire(what.retired)
+        signer = vault.signer(runtime.node.trust.signing_key(node.uri, suite.number, now))
+        await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer)
+    runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
 
 
-async def renew_and_tell(shell: Shell, links: Links) -> None:
+async def renew_and_tell(runtime: Runtime, links: Links) -> None:
     """Renew what is due, and hand a new directory to every peer."""
-    if await renew(shell):
-        members = sorted(m for m in shell.node.trust.members if m != shell.node.member)
+    if await renew(runtime):
+        members = sorted(m for m in runtime.node.trust.members if m != runtime.node.member)
         await links.act(announce, members)
 
 
-def _renew_leaf(shell: Shell) -> None:
-    now = shell.now()
-    leaf = shell.vault.certified(NODE_LEAF)
+def _renew_leaf(runtime: Runtime) -> None:
+    now = runtime.now()
+    leaf = runtime.vault.certified(NODE_LEAF)
     valid = validity(leaf.certificate)
     if now < valid.start + (valid.end - valid.start) // 2:
         return
-    listed = shell.node.trust.node(shell.node.uri)
+    listed = runtime.node.trust.node(runtime.node.uri)
     if listed is None:
         return
-    lifetime = NODE_LIFETIME if shell.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
+    lifetime = NODE_LIFETIME if runtime.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
     issued = issue_node(
-        shell.vault.certified(NODE_AUTHORITY),
-        shell.node.uri,
+        runtime.vault.certified(NODE_AUTHORITY),
+        runtime.node.uri,
         listed[1].dns,
         now,
-        shell.random,
+        runtime.random,
         lifetime=lifetime,
     )
-    shell.vault.put(certified={NODE_LEAF: issued})
-    shell.log.info(Event.LEAF_RENEWED)
+    runtime.vault.put(certified={NODE_LEAF: issued})
+    runtime.log.info(Event.LEAF_RENEWED)
 
 
-def _listed(row: DirectoryNode, shell: Shell, endpoints: tuple[Endpoint, ...] | None) -> DirectoryNode:
-    if row.uri != shell.node.uri or endpoints is None:
+def _listed(row: DirectoryNode, runtime: Runtime, endpoints: tuple[Endpoint, ...] | None) -> DirectoryNode:
+    if row.uri != runtime.node.uri or endpoints is None:
         return row
     return replace(row, endpoints=endpoints)
 
@@ -112,13 +109,13 @@ def _ratified(node: Node) -> tuple[Ratified, ...]:
     )
 
 
-def directory_signer(shell: Shell) -> Signer:
+def directory_signer(runtime: Runtime) -> Signer:
     """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
-    named = shell.node.trust.members[shell.node.member].root.directory
-    held = {key.record: key.key_id for key in shell.vault.held_keys() if not key.retired}
+    named = runtime.node.trust.members[runtime.node.member].root.directory
+    held = {key.record: key.key_id for key in runtime.vault.held_keys() if not key.retired}
     for record in named:
         if record in held:
-            return shell.vault.signer(held[record])
+            return runtime.vault.signer(held[record])
     raise VaultError(
         "NOT_FOUND",
         "the vault has no directory key that the own root names",

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
-from intelshare.broker.act import counting
-from intelshare.broker.hello import ask_again, begin
-from intelshare.broker.node import Node, with_acts, with_trust
-from intelshare.broker.register import documents
-from intelshare.broker.tables import NODE, TABLES
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.node import Node, with_acts, with_trust
+from intelshare.broker.kernel.register import documents
+from intelshare.broker.kernel.tables import NODE, TABLES
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.line.hello import ask_again, start_incarnation
+from intelshare.broker.treaty.act import counting
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import ConfigError
@@ -35,21 +35,21 @@ from intelshare.node.clock import Clock
 from intelshare.node.consents import consent_service
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.house import RunningNode
+from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.links import Links
 from intelshare.node.operations import operations
 from intelshare.node.policies import PolicyFiles, read_world
 from intelshare.node.renewal import renew
 from intelshare.node.running import read_running, show_running
+from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
-from intelshare.node.shell import Shell
-from intelshare.node.sidecar import check_database, check_memory, standing
+from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.tasks import tasks
 from intelshare.node.treaties import treaties
 from intelshare.policy import World
 from intelshare.ports import Store
-from intelshare.private import make_private_folder, write_private
+from intelshare.private_files import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
 from intelshare.store.engines import open_default
 from intelshare.store.folder import Locked, lock
@@ -70,23 +70,23 @@ _SERVICES: Final = (
 
 async def start_node(
     root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
-) -> RunningNode:
+) -> NodeProcess:
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
     ``passphrase`` is called after what needs none was checked.
     """
-    shell, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
+    runtime, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
     try:
-        return await _serve(shell, locked, forgot=accept_loss)
+        return await _serve(runtime, locked, forgot=accept_loss)
     except BaseException:
-        shell.store.close()
+        runtime.store.close()
         locked.release()
         raise
 
 
 def open_folder(
     root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
-) -> tuple[Shell, Locked]:
+) -> tuple[Runtime, Locked]:
     """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
     folder = Folder(root)
     locked = lock(root)
@@ -102,10 +102,10 @@ def open_folder(
         store = open_default(folder.database, TABLES, vault.storage_key())
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
-        shell = _shell(folder, settings, store, vault, world, log)
+        runtime = _runtime(folder, settings, store, vault, world, log)
         if not accept_loss:
-            _unmark(shell)
-        return shell, locked
+            _unmark(runtime)
+        return runtime, locked
     except BaseException:
         if store is not None:
             store.close()
@@ -113,47 +113,47 @@ def open_folder(
         raise
 
 
-def _shell(
+def _runtime(
     folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, log: Logger
-) -> Shell:
+) -> Runtime:
     me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0))
     node = _node(settings, store, vault, world, clock.now())
-    return Shell(
+    return Runtime(
         folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
     )
 
 
-def _unmark(shell: Shell) -> None:
+def _unmark(runtime: Runtime) -> None:
     """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
-    me = shell.store.ask_now(lambda view: view.get(NODE, SELF))
+    me = runtime.store.ask_now(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(shell.folder.sidecar, shell.store.ask_now(lambda view: standing(view, previous)))
+    write_sidecar(runtime.folder.sidecar, runtime.store.ask_now(lambda view: log_position(view, previous)))
 
 
-async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
+async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProcess:
     if forgot:
         # Until this is durable the sidecar tells the next start too that the disk forgot.
-        await shell.step(ask_again)
-        _unmark(shell)
-    await shell.step(begin)
-    policies = PolicyFiles(shell)
+        await runtime.step(ask_again)
+        _unmark(runtime)
+    await runtime.step(start_incarnation)
+    policies = PolicyFiles(runtime)
     await policies.begin()
-    links = Links(shell)
-    folder, settings, node = shell.folder, shell.settings, shell.node
+    links = Links(runtime)
+    folder, settings, node = runtime.folder, runtime.settings, runtime.node
     last = read_running(folder)
     ports = await open_ports(
-        shell,
+        runtime,
         links,
-        [(name, service(shell, links)) for name, service in _SERVICES],
-        last_peer_port=_last_peer_port(shell),
+        [(name, service(runtime, links)) for name, service in _SERVICES],
+        last_peer_port=_last_peer_port(runtime),
         last_user_port=last.user_port if last is not None else 0,
     )
-    await renew(shell, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
-    _write_public(folder, shell.vault)
-    running = show_running(shell, ports)
+    await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
+    _write_public(folder, runtime.vault)
+    running = show_running(runtime, ports)
     links.dial_all()
-    shell.log.info(
+    runtime.log.info(
         Event.STARTED,
         node=node.uri,
         peer_port=ports.peer_port,
@@ -162,7 +162,7 @@ async def _serve(shell: Shell, locked: Locked, *, forgot: bool) -> RunningNode:
         pid=running.pid,
         version=__version__,
     )
-    return RunningNode(shell, links, ports, locked, policies)
+    return NodeProcess(runtime, links, ports, locked, policies)
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:
@@ -206,9 +206,9 @@ def _write_public(folder: Folder, vault: FileVault) -> None:
         write_private(folder.tls / f"{name}.pem", pem)
 
 
-def _last_peer_port(shell: Shell) -> int:
+def _last_peer_port(runtime: Runtime) -> int:
     """The peer port that the directory names: peers that were away can still dial it."""
-    listed = shell.node.trust.node(shell.node.uri)
+    listed = runtime.node.trust.node(runtime.node.uri)
     return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
 
 
@@ -247,7 +247,7 @@ async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool
         return 1
     failed.cancel()
     await node.stop()
-    return 0
+    return 1 if node.runtime.failed.done() else 0
 
 
 def _keep_out_of_core_dumps() -> None:

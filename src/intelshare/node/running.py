@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from intelshare.instant import SECOND, Instant
-from intelshare.private import write_private
+from intelshare.private_files import write_private
 
 if TYPE_CHECKING:
     from intelshare.node.folder import Folder
+    from intelshare.node.runtime import Runtime
     from intelshare.node.servers import Ports
-    from intelshare.node.shell import Shell
 
 FRESH: Final = 15
 """Seconds after which what the file says is no longer true."""
@@ -47,20 +47,20 @@ class Running(msgspec.Struct, frozen=True):
         return abs(now - self.at) < FRESH * SECOND
 
 
-def show_running(shell: Shell, ports: Ports) -> Running:
-    """Write the file; what it says. Raises OSError."""
+def show_running(runtime: Runtime, ports: Ports) -> Running:
+    """Write the file; what it says. Raises StoreError DISK_FULL, DISK_ERROR; OSError."""
     running = Running(
         os.getpid(),
-        shell.settings.host,
+        runtime.settings.host,
         ports.user_port,
         ports.peer_port,
-        shell.node.uri,
-        f"{shell.node.incarnation:016x}",
-        shell.health.word,
-        shell.health.codes,
-        shell.now(),
+        runtime.node.uri,
+        f"{runtime.node.incarnation:016x}",
+        runtime.health.word,
+        runtime.health.codes,
+        runtime.now(),
     )
-    write_private(shell.folder.running, msgspec.json.encode(running))
+    write_private(runtime.folder.running, msgspec.json.encode(running))
     return running
 
 

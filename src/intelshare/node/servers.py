@@ -11,10 +11,11 @@ import grpc
 
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import ConfigError
+from intelshare.node.authn import peer_identity, user_identity
 from intelshare.node.dial import KEEPALIVE, SLACK
-from intelshare.node.door import Answer, peer_identity, stream_handler, unary_handlers, user_identity
 from intelshare.node.links import MAX_STREAMS, Links
-from intelshare.node.shell import Shell
+from intelshare.node.rpc_gateway import Answer, stream_handler, unary_handlers
+from intelshare.node.runtime import Runtime
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2
@@ -53,7 +54,7 @@ class Ports:
 
 
 async def open_ports(
-    shell: Shell,
+    runtime: Runtime,
     links: Links,
     user_services: Iterable[tuple[str, Mapping[str, Answer]]],
     *,
@@ -61,45 +62,45 @@ async def open_ports(
     last_user_port: int,
 ) -> Ports:
     """Bind and start both. Raises ConfigError PORT_IN_USE naming the port and its line in node.toml."""
-    peer_door, user_door = peer_identity(shell), user_identity(shell)
+    peer_door, user_door = peer_identity(runtime), user_identity(runtime)
     peers = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", MAX_STREAMS)])
     users = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", 1024)])
     peers.add_generic_rpc_handlers(
-        (stream_handler(shell, "/intelshare.v1.Peer/Link", links.serve, peer_door),)
+        (stream_handler(runtime, "/intelshare.v1.Peer/Link", links.serve, peer_door),)
     )
     services = user_pb2.DESCRIPTOR.services_by_name
     users.add_generic_rpc_handlers(
-        tuple(unary_handlers(shell, services[name], answers, user_door) for name, answers in user_services)
+        tuple(unary_handlers(runtime, services[name], answers, user_door) for name, answers in user_services)
     )
     for server, door in ((peers, peer_door), (users, user_door)):
-        server.add_generic_rpc_handlers((_health(shell, door),))
-    settings = shell.settings
+        server.add_generic_rpc_handlers((_health(runtime, door),))
+    settings = runtime.settings
     peer_port = _bind(
         peers,
-        shell,
+        runtime,
         "peer_port",
         settings.peer_port,
         last_peer_port,
-        lambda: shell.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is then
+        lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is then
     )
     user_port = _bind(
-        users, shell, "user_port", settings.user_port, last_user_port, lambda: (shell.user_authority,)
+        users, runtime, "user_port", settings.user_port, last_user_port, lambda: (runtime.user_authority,)
     )
     await peers.start()
     await users.start()
     return Ports(peers, users, peer_port, user_port)
 
 
-def _health(shell: Shell, door: Any) -> grpc.GenericRpcHandler:
+def _health(runtime: Runtime, door: Any) -> grpc.GenericRpcHandler:
     from grpc_health.v1 import health_pb2
 
     service = health_pb2.DESCRIPTOR.services_by_name["Health"]
-    return unary_handlers(shell, service, {"Check": shell.health.check}, door)
+    return unary_handlers(runtime, service, {"Check": runtime.health.check}, door)
 
 
-def _bind(server: grpc.aio.Server, shell: Shell, name: str, port: int, last: int, roots: Any) -> int:
-    credentials = _credentials(shell, roots)
-    host = shell.settings.host
+def _bind(server: grpc.aio.Server, runtime: Runtime, name: str, port: int, last: int, roots: Any) -> int:
+    credentials = _credentials(runtime, roots)
+    host = runtime.settings.host
     shown = f"[{host}]" if ":" in host else host
     for wanted in (port,) if port else (last, 0) if last else (0,):
         try:
@@ -111,16 +112,16 @@ def _bind(server: grpc.aio.Server, shell: Shell, name: str, port: int, last: int
     raise ConfigError(
         "PORT_IN_USE",
         f"the node cannot listen on {shown}:{port}",
-        hint=f"choose another {name} in {shell.folder.settings}, or 0 for any free one",
+        hint=f"choose another {name} in {runtime.folder.settings}, or 0 for any free one",
     )
 
 
-def _credentials(shell: Shell, roots: Any) -> grpc.ServerCredentials:
+def _credentials(runtime: Runtime, roots: Any) -> grpc.ServerCredentials:
     """Leaf and roots as they are at each handshake: renewal and new members need no restart."""
     made: dict[tuple[bytes, tuple[bytes, ...]], Any] = {}
 
     def present() -> Any:
-        leaf = shell.vault.certified(NODE_LEAF)
+        leaf = runtime.vault.certified(NODE_LEAF)
         key = leaf.certificate, tuple(roots())
         if key not in made:
             made.clear()
@@ -134,7 +135,7 @@ def _credentials(shell: Shell, roots: Any) -> grpc.ServerCredentials:
         try:
             return present()
         except Exception as error:
-            shell.certificates_failed(error)
+            runtime.certificates_failed(error)
             return None
 
     return grpc.dynamic_ssl_server_credentials(present(), fetch, require_client_authentication=True)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from intelshare.broker.destroy import finish, marked
+from intelshare.broker.lifecycle.destroy import finish, marked
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest
-from intelshare.node.shell import Shell
+from intelshare.node.runtime import Runtime
 
 RETRY: Final = 1.0
 """Seconds until another attempt, while the disk is full."""
@@ -18,9 +18,9 @@ RETRY: Final = 1.0
 class Shredder:
     """One loop. It begins with what an earlier start has left."""
 
-    def __init__(self, shell: Shell, act: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, runtime: Runtime, act: Callable[..., Awaitable[Any]]) -> None:
         """``act`` carries out a step and what it leads to."""
-        self._shell = shell
+        self._runtime = runtime
         self._act = act
         self._wake = asyncio.Event()
         self._wake.set()
@@ -35,10 +35,10 @@ class Shredder:
             await self._wake.wait()
             self._wake.clear()
             try:
-                while bulletins := self._shell.store.ask_now(marked):
+                while bulletins := self._runtime.store.ask_now(marked):
                     await self._finish(bulletins)
             except StoreError as error:
-                self._shell.noticed(error)
+                self._runtime.noticed(error)
                 if error.code != "DISK_FULL":
                     raise
                 await asyncio.sleep(RETRY)
@@ -46,5 +46,5 @@ class Shredder:
 
     async def _finish(self, bulletins: Sequence[ManifestDigest]) -> None:
         # What is marked while the store shreds waits for the next round: its keys may be in the files still.
-        await self._shell.store.shred()
+        await self._runtime.store.shred()
         await self._act(finish, bulletins)

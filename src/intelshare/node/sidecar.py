@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from intelshare.audit import LogHead, root
-from intelshare.broker.tables import LOG_HEAD, NODE
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.tables import LOG_HEAD, NODE
+from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.ports import View
 from intelshare.store.sidecar import Sidecar, compare, read_sidecar
 
 
-def standing(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
+def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
     """Size and root of this incarnation's log in the database; of nothing if there is none."""
     row = view.get(LOG_HEAD, incarnation)
     if row is None:
@@ -52,7 +52,5 @@ def check_remembered(remembered: Sidecar | None, view: View, name: str = "sideca
     if not remembered.incarnation:
         return
     # The log that it speaks of, not the newest: a crash may have come right after a new one began.
-    found = standing(view, Incarnation(remembered.incarnation))
-    if remembered.clean and (me := view.get(NODE, SELF)) is not None:
-        found = standing(view, me.incarnation)
+    found = log_position(view, Incarnation(remembered.incarnation))
     compare(remembered, found.incarnation, found.size, bytes.fromhex(found.root))

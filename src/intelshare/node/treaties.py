@@ -6,22 +6,24 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from intelshare.broker import act, backfill
-from intelshare.broker.act import Acting, Held
-from intelshare.broker.backfill import Offer, Wanted
-from intelshare.broker.judge import banner_of
-from intelshare.broker.lists import title_of
-from intelshare.broker.place import open_place, seal_place
-from intelshare.broker.tables import ActRow
+from intelshare.broker.exchange import backfill
+from intelshare.broker.exchange.backfill import Offer, OfferQuery
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.tables import ActRow
+from intelshare.broker.queries.lists import title_of
+from intelshare.broker.treaty import act
+from intelshare.broker.treaty.act import ActCommand, ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
 from intelshare.errors import DeliveryError, PolicyFileError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, when
-from intelshare.node.door import Answer, UserCaller
+from intelshare.node.authn import UserCaller
 from intelshare.node.links import Links
-from intelshare.node.shell import Shell
+from intelshare.node.rpc_gateway import Answer
+from intelshare.node.runtime import Runtime
 from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World, parse_treaty
 from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 from intelshare.policy_tools import matrix, party_spans
@@ -34,23 +36,23 @@ MAX_LISTED: Final = 64
 """Categories or counterparties of one reservation."""
 
 _KINDS: Final = {kind.name.lower().replace("_", "-"): kind for kind in ActKind}
-_STATES: Final = {Held.COUNTS: "counts", Held.WAITS: "waits", Held.CONTRADICTS: "contradicts"}
+_STATES: Final = {ActState.COUNTS: "counts", ActState.WAITS: "waits", ActState.CONTRADICTS: "contradicts"}
 
 
-def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
+def treaties(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def list_treaties(_: UserCaller, request: pb.ListTreatiesRequest) -> pb.ListTreatiesResponse:
-        now = shell.now()
-        found = [one for one in shell.node.world.treaties if request.treaty in ("", one.id)]
+        now = runtime.now()
+        found = [one for one in runtime.node.world.treaties if request.treaty in ("", one.id)]
         if request.treaty and not found:
             raise DeliveryError("NOT_FOUND", f"this node holds no treaty {request.treaty!r}")
-        files = await asyncio.to_thread(_files, shell) if request.files else {}
+        files = await asyncio.to_thread(_files, runtime) if request.files else {}
         return pb.ListTreatiesResponse(treaties=[_treaty(one, now, files) for one in found])
 
     async def list_acts(_: UserCaller, request: pb.ListActsRequest) -> pb.ListActsResponse:
         member = (MemberCode(request.member),) if request.member else ()
-        rows = shell.store.ask_now(lambda view: act.acts(view, *member))
+        rows = runtime.store.ask_now(lambda view: act.acts(view, *member))
         missing = [
             pb.MissingAct(member=of, n=n)
             for of in sorted({row.member for row in rows})
@@ -61,35 +63,36 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
         return pb.ListActsResponse(acts=chosen[-MAX_SHOWN:], missing=missing)
 
     async def preview(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
-        acting, now = _acting(shell, caller, request), shell.now()
-        acted, after = shell.store.ask_now(lambda view: act.effect_of_act(shell.node, view, acting, now))
-        return await asyncio.to_thread(_answer, shell, acted.act, after)
+        acting, now = _acting(runtime, caller, request), runtime.now()
+        acted, after = runtime.store.ask_now(lambda view: act.effect_of_act(runtime.node, view, acting, now))
+        return await asyncio.to_thread(_answer, runtime, acted.act, after)
 
     async def act_(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
-        _need_clock(shell)
-        done = await links.act(act.act, _acting(shell, caller, request))
-        return _answer(shell, done.value.act, None)
+        _need_clock(runtime)
+        done = await links.act(act.act, _acting(runtime, caller, request))
+        return _answer(runtime, done.value.act, None)
 
     async def resume(caller: UserCaller, request: pb.ResumeActsRequest) -> pb.ResumeActsResponse:
-        _need_clock(shell)
+        _need_clock(runtime)
         done = await links.act(act.resume, caller.user, MemberCode(request.member))
         return pb.ResumeActsResponse(n=done.value.act.n)
 
     async def find(caller: UserCaller, request: pb.BackfillRequest) -> pb.BackfillResponse:
         wanted = _wanted(caller, request)
-        after = _place(shell, caller, request.after)
+        after = _place(runtime, caller, request.after)
         page = await asyncio.to_thread(
-            shell.store.ask_now,
-            lambda view: backfill.find_offers(shell.node, view, wanted, after, shell.now()),
+            runtime.store.ask_now,
+            lambda view: backfill.find_offers(runtime.node, view, wanted, after, runtime.now()),
         )
         return pb.BackfillResponse(
-            entries=[_offer(shell, offer) for offer in page.offers], after=_packed(shell, caller, page.after)
+            entries=[_offer(runtime, offer) for offer in page.offers],
+            after=_packed(runtime, caller, page.after),
         )
 
     async def backfill_(caller: UserCaller, request: pb.BackfillRequest) -> pb.BackfillResponse:
         named = [ManifestDigest(md) for md in request.bulletins]
         done = await links.act(backfill.backfill, _wanted(caller, request), named)
-        return pb.BackfillResponse(entries=[_offer(shell, offer) for offer in done.value.offers])
+        return pb.BackfillResponse(entries=[_offer(runtime, offer) for offer in done.value.offers])
 
     return {
         "ListTreaties": list_treaties,
@@ -102,28 +105,28 @@ def treaties(shell: Shell, links: Links) -> Mapping[str, Answer]:
     }
 
 
-def _need_clock(shell: Shell) -> None:
-    if shell.clock.wrong():
+def _need_clock(runtime: Runtime) -> None:
+    if runtime.clock.wrong():
         raise DeliveryError("CLOCK", "the clock is wrong: an act would be signed at a time that is not")
 
 
-def _acting(shell: Shell, caller: UserCaller, request: pb.ActRequest) -> Acting:
+def _acting(runtime: Runtime, caller: UserCaller, request: pb.ActRequest) -> ActCommand:
     kind = _KINDS.get(request.kind)
     if kind is None:
         raise DeliveryError(
             "INPUT_INVALID", f"{request.kind!r} is no act", hint="one of " + ", ".join(_KINDS)
         )
-    reservation = _reservation(shell, request.reservation) if request.HasField("reservation") else None
-    return Acting(caller.user, request.treaty, kind, Instant(request.effective), reservation, request.n)
+    reservation = _reservation(runtime, request.reservation) if request.HasField("reservation") else None
+    return ActCommand(caller.user, request.treaty, kind, Instant(request.effective), reservation, request.n)
 
 
-def _reservation(shell: Shell, given: pb.Reservation) -> Reservation:
+def _reservation(runtime: Runtime, given: pb.Reservation) -> Reservation:
     """Checked as in a file: a word that nobody knows is a slip of the one who writes it."""
-    registry = shell.node.world.registry
+    registry = runtime.node.world.registry
     if len(given.categories) > MAX_LISTED or len(given.counterparties) > MAX_LISTED:
         raise DeliveryError("TOO_LARGE", f"a reservation names at most {MAX_LISTED} categories or parties")
     level = given.level_at_least
-    if level and reference_of(level, registry, shell.now()) is None:
+    if level and reference_of(level, registry, runtime.now()) is None:
         raise DeliveryError("INPUT_INVALID", f"{level!r} is neither R0 to R4 nor a level of an organisation")
     for code in given.counterparties:
         if not registry.is_member(code):
@@ -136,8 +139,8 @@ def _reservation(shell: Shell, given: pb.Reservation) -> Reservation:
     )
 
 
-def _answer(shell: Shell, said: PartyAct, after: World | None) -> pb.ActResponse:
-    node = shell.node
+def _answer(runtime: Runtime, said: PartyAct, after: World | None) -> pb.ActResponse:
+    node = runtime.node
     response = pb.ActResponse(
         member=said.member,
         n=said.n,
@@ -185,10 +188,10 @@ def _categories(all_of_them: Iterable[Treaty], treaty: Treaty) -> list[str]:
     return sorted(own - {ANY_CATEGORY}) or [ANY_CATEGORY]
 
 
-def _files(shell: Shell) -> dict[str, tuple[str, str]]:
+def _files(runtime: Runtime) -> dict[str, tuple[str, str]]:
     """Name and text of every treaty's file, by id, as far as it is what the node has read."""
-    world, found = shell.node.world, {}
-    for path in sorted(shell.folder.treaties.glob("*.toml")):
+    world, found = runtime.node.world, {}
+    for path in sorted(runtime.folder.treaties.glob("*.toml")):
         try:
             text = path.read_text("utf-8")
             treaty = parse_treaty(text, path.name, world.registry)
@@ -234,7 +237,7 @@ def _act(row: ActRow) -> pb.ActEntry:
         effective=said.effective,
         since=row.since,
         at=row.at,
-        state=_STATES[Held(row.state)],
+        state=_STATES[ActState(row.state)],
         by=row.by,
         text=f"sha256:{said.text.hex()}",
     )
@@ -255,18 +258,18 @@ def _name(kind: ActKind) -> str:
     return kind.name.lower().replace("_", "-")
 
 
-def _wanted(caller: UserCaller, request: pb.BackfillRequest) -> Wanted:
-    return Wanted(caller.user, request.treaty, MemberCode(request.recipient), Instant(request.since))
+def _wanted(caller: UserCaller, request: pb.BackfillRequest) -> OfferQuery:
+    return OfferQuery(caller.user, request.treaty, MemberCode(request.recipient), Instant(request.since))
 
 
-def _offer(shell: Shell, offer: Offer) -> pb.BackfillEntry:
-    node, row = shell.node, offer.written.row
+def _offer(runtime: Runtime, offer: Offer) -> pb.BackfillEntry:
+    node, row = runtime.node, offer.written.row
     return pb.BackfillEntry(
         bulletin=row.bulletin,
         md=row.md,
         created_at=row.created,
-        banner=banner_of(node, offer.written.labels, node.member, shell.now()),
-        title=shell.store.ask_now(lambda view: title_of(node, view, offer.written)),
+        banner=banner_of(node, offer.written.labels, node.member, runtime.now()),
+        title=runtime.store.ask_now(lambda view: title_of(node, view, offer.written)),
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,
@@ -277,7 +280,7 @@ def _offer(shell: Shell, offer: Offer) -> pb.BackfillEntry:
 _PLACE: Final = 8
 
 
-def _packed(shell: Shell, caller: UserCaller, after: tuple[int | str | bytes, ...]) -> bytes:
+def _packed(runtime: Runtime, caller: UserCaller, after: tuple[int | str | bytes, ...]) -> bytes:
     """A place in the order of bulletins (minus the instant, and the digest), sealed: the officer may not see
     the bulletin that it names."""
     if not after:
@@ -286,11 +289,11 @@ def _packed(shell: Shell, caller: UserCaller, after: tuple[int | str | bytes, ..
     assert isinstance(newest, int)  # noqa: S101 - as ``find_offers`` gives it
     assert isinstance(md, bytes)  # noqa: S101
     place = newest.to_bytes(_PLACE, "big", signed=True) + md
-    return seal_place(shell.node, caller.user, "backfill", place, shell.random)
+    return seal_cursor(runtime.node, caller.user, "backfill", place, runtime.random)
 
 
-def _place(shell: Shell, caller: UserCaller, sealed: bytes) -> tuple[int | str | bytes, ...]:
+def _place(runtime: Runtime, caller: UserCaller, sealed: bytes) -> tuple[int | str | bytes, ...]:
     if not sealed:
         return ()
-    packed = open_place(shell.node, caller.user, "backfill", sealed)
+    packed = open_cursor(runtime.node, caller.user, "backfill", sealed)
     return int.from_bytes(packed[:_PLACE], "big", signed=True), packed[_PLACE:]

@@ -7,13 +7,29 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from intelshare.broker.place import open_place, seal_place
-from intelshare.broker.search import Match, Query, Where, place_bytes, place_of, search, words_of
-from intelshare.broker.watch import Cursor, Happened, cursor_text, end_of_log, parse_cursor, watch
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.queries.search import (
+    Match,
+    SearchQuery,
+    Where,
+    place_bytes,
+    place_of,
+    search,
+    words_of,
+)
+from intelshare.broker.queries.watch import (
+    Cursor,
+    Happened,
+    cursor_text,
+    end_of_log,
+    parse_cursor,
+    watch,
+)
 from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
-from intelshare.node.door import Answer, UserCaller
-from intelshare.node.shell import Shell
+from intelshare.node.authn import UserCaller
+from intelshare.node.rpc_gateway import Answer
+from intelshare.node.runtime import Runtime
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_WATCHERS: Final = 8
@@ -23,7 +39,7 @@ BEAT: Final = 20.0
 """Seconds after which a watch says where it is although nothing happened."""
 
 
-def watching(shell: Shell) -> Mapping[str, Answer]:
+def watching(runtime: Runtime) -> Mapping[str, Answer]:
     """Method name -> answer."""
     open_watches: Counter[UserUri] = Counter()
 
@@ -40,23 +56,23 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             open_watches[caller.user] -= 1
 
     async def _follow(caller: UserCaller, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-        query, loop = shell.store.ask_now, asyncio.get_running_loop()
+        query, loop = runtime.store.ask_now, asyncio.get_running_loop()
 
         def told(at: Cursor) -> str:
-            return cursor_text(shell.node, caller.user, at, shell.random)
+            return cursor_text(runtime.node, caller.user, at, runtime.random)
 
         if request.cursor:
-            cursor = parse_cursor(shell.node, caller.user, request.cursor)
+            cursor = parse_cursor(runtime.node, caller.user, request.cursor)
         else:
-            cursor = query(lambda view: end_of_log(shell.node, view))
-        with shell.listening() as written:
+            cursor = query(lambda view: end_of_log(runtime.node, view))
+        with runtime.listening() as written:
             # The watcher knows from the start where it would have to go on.
             yield pb.WatchEvent(cursor=told(cursor))
             beat = loop.time() + BEAT
             while True:
                 written.clear()
                 found = query(
-                    lambda view, at=cursor: watch(shell.node, view, caller.user, at, shell.now())  # type: ignore[misc]
+                    lambda view, at=cursor: watch(runtime.node, view, caller.user, at, runtime.now())  # type: ignore[misc]
                 )
                 for one in found.happened:
                     yield _event(one, told(one.after))
@@ -83,15 +99,15 @@ def watching(shell: Shell) -> Mapping[str, Answer]:
             raise DeliveryError("INPUT_INVALID", str(error)) from None
         before = None
         if request.HasField("before"):
-            before = place_of(open_place(shell.node, caller.user, "search", request.before.md))
-        query = Query(caller.user, words_of(request.query), where, before)
+            before = place_of(open_cursor(runtime.node, caller.user, "search", request.before.md))
+        query = SearchQuery(caller.user, words_of(request.query), where, before)
         page = await asyncio.to_thread(
-            shell.store.ask_now, lambda view: search(shell.node, view, query, shell.now())
+            runtime.store.ask_now, lambda view: search(runtime.node, view, query, runtime.now())
         )
         following = pb.SearchPlace()
         if page.before is not None:
             place = place_bytes(page.before)
-            following.md = seal_place(shell.node, caller.user, "search", place, shell.random)
+            following.md = seal_cursor(runtime.node, caller.user, "search", place, runtime.random)
         return pb.SearchResponse(
             matches=[_match(match) for match in page.matches],
             before=following if following.md else None,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from intelshare.errors import Place
 from intelshare.instant import Instant
-from intelshare.labels import Reference, Registry, convert_reference, held, when
+from intelshare.labels import Reference, Registry, convert_reference, in_force, when
 from intelshare.policy.decision import Citation, Code, Finding, Reason
 from intelshare.policy.treaty import ANY_CATEGORY, Kind, Party, Provision, Reservation, Treaty, reference_of
 
@@ -284,7 +284,7 @@ def _lifecycle(
 
 def party_stop(party: Party, at: Instant) -> tuple[Code, str] | None:
     """Why the party is not active at ``at``; None if it is."""
-    if held(party.in_force, at):
+    if in_force(party.in_force, at):
         since = [interval.start for interval in party.suspended if interval.holds(at)]
         return (Code.SUSPENDED, f"{party.member} since {when(since[0])}") if since else None
     ended = [interval.until for interval in party.in_force if interval.until <= at]

@@ -16,7 +16,7 @@ from intelshare.labels import (
     Group,
     Label,
     format_banner,
-    held,
+    in_force,
     level_reference,
     when,
 )
@@ -230,14 +230,14 @@ def _memberships(world: World, request: Request, granted: bool, originator: str)
                 (joining if party is None else listed).append((what, kept, request))
     yield from (*listed, *joining)
     for code, group in sorted(world.registry.groups.items()):
-        inside = held(group.members.get(request.recipient, ()), request.at)
+        inside = in_force(group.members.get(request.recipient, ()), request.at)
         if inside == granted and world.registry.is_state(request.recipient):
             what = f"{request.recipient} {'not ' if inside else ''}a member of {code}"
             yield what, _with_group(world, group, request.recipient, not inside), request
 
 
 def _bound(party: Party, at: Instant) -> bool:
-    return held(party.in_force, at) and not held(party.suspended, at)
+    return in_force(party.in_force, at) and not in_force(party.suspended, at)
 
 
 def _with_treaty(world: World, treaty: Treaty) -> World:

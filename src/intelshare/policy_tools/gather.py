@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from intelshare.errors import PolicyFileError
 from intelshare.labels import Registry
-from intelshare.lines import Path
-from intelshare.tables import Table, read_table
+from intelshare.toml.positions import Path
+from intelshare.toml.reader import Table, read_table
 
 T = TypeVar("T")
 

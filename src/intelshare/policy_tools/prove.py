@@ -27,7 +27,7 @@ from intelshare.policy import Decision, Outcome, Request, World, decide
 from intelshare.policy_tools.claim import FIRST, Claim
 from intelshare.policy_tools.formula import OTHER, TLP_ALONE, Point, Term
 from intelshare.policy_tools.symbolic import Model
-from intelshare.tables import guess
+from intelshare.toml.reader import guess
 
 TIMEOUT_MS = 300_000
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from intelshare.ports import View
-from intelshare.sim import planted_in as received
-from intelshare.sim import planted_out as sent
+from intelshare.sim import bugs_receiving as received
+from intelshare.sim import bugs_sending as sent
 from intelshare.sim.steps import STEPS, Step, Steps
 
 

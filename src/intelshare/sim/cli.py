@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intelshare.cli.helping import examples
+from intelshare.cli.shared.help import examples
 
 if TYPE_CHECKING:
     from intelshare.sim.plan import FaultPlan
@@ -61,7 +61,7 @@ def sim(
         else:
             _run_many(chosen, bug or "", jobs)
         return
-    from intelshare.sim.draw import draw
+    from intelshare.sim.generate_plan import generate_plan
     from intelshare.sim.plan import from_json
 
     if plan is not None:
@@ -70,7 +70,7 @@ def sim(
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise click.UsageError(f"{plan}: this is no plan: {error}") from None
     else:
-        drawn = draw(1 if seed is None else seed)
+        drawn = generate_plan(1 if seed is None else seed)
     _run_one(drawn, bug or "", trace=trace, shrunk=plan is not None)
 
 
@@ -101,8 +101,8 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
 
 
 def _run_many(seeds: range, bug: str, jobs: int) -> None:
-    from intelshare.sim.draw import draw
     from intelshare.sim.facts import rows
+    from intelshare.sim.generate_plan import generate_plan
     from intelshare.sim.many import outcomes
 
     began, virtual, failed = time.monotonic(), 0, []
@@ -130,7 +130,7 @@ def _run_many(seeds: range, bug: str, jobs: int) -> None:
         f"in {took:.1f} s ({len(seeds) / took:.1f} seeds/s)"
     )
     if failed:
-        _shrink(draw(failed[0].seed), bug)
+        _shrink(generate_plan(failed[0].seed), bug)
     if failed or (untaken and len(seeds) >= _MANY):
         sys.exit(1)
 

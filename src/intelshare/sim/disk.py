@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.tables import SECRET, TABLES
+from intelshare.broker.kernel.tables import SECRET, TABLES
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.memory import MemoryStore
 

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from intelshare.audit import LogHead, append
 from intelshare.audit.proofs import root_over
 from intelshare.audit.records import EntryType, Received, Start
-from intelshare.broker.act import Held as Act
-from intelshare.broker.checkpoint import root_of
-from intelshare.broker.destroy import Gone
-from intelshare.broker.evidence import CONTRADICTIONS
-from intelshare.broker.held import Held
-from intelshare.broker.review import denial
-from intelshare.broker.stored import facts_of
-from intelshare.broker.streams import missing
-from intelshare.broker.tables import (
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import (
     ACT,
     CHECKPOINT,
     CONSENT,
@@ -34,7 +27,14 @@ from intelshare.broker.tables import (
     PairRow,
     ReceivedRow,
 )
-from intelshare.broker.transaction import Transaction, open_entry
+from intelshare.broker.kernel.transaction import Transaction, open_entry
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.review import denial
+from intelshare.broker.lifecycle.streams import missing
+from intelshare.broker.transparency.checkpoint import root_of
+from intelshare.broker.transparency.evidence import CONTRADICTIONS
+from intelshare.broker.transparency.known_checkpoints import UNPROVED, CheckpointState
+from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import BestReceipt, Ranges, word
@@ -75,6 +75,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
     for machine in machines.values():
         _check_log(machine)
         _check_witnesses(machine, machines)
+        _check_forgotten(oracle, machine)
         _check_inbox(machine)
         _check_streams(machine)
         _check_destroyed(oracle, machine)
@@ -114,12 +115,20 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
         if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
             raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
     for held in _rows(view, CHECKPOINT):
-        if held.state != Held.HEARD and not machines[held.member].forgets:
+        if held.state != CheckpointState.HEARD and not machines[held.member].forgets:
             log = machines[held.member].disk.view.find(LOG, "key", held.incarnation, limit=held.size)
             if len(log) != held.size or root_over([row.leaf for row in log]) != held.root:
                 raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
-        if held.state == Held.BROKEN:
+        if held.state == CheckpointState.BROKEN:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
+
+
+def _check_forgotten(oracle: Oracle, machine: Machine) -> None:
+    """I6: what was acknowledged and then lost is shown by whoever had acknowledged it, proved or not."""
+    shown = {row.member for row in _rows(machine.disk.view, EVIDENCE) if row.code == "LOG_FORGOT"}
+    for witness, member in oracle.forgotten:
+        if witness == machine.name and not machine.forgets and member not in shown:
+            raise Violation("I6", f"{witness} does not show what {member} forgot of its log")
 
 
 def _check_inbox(machine: Machine) -> None:
@@ -226,7 +235,9 @@ def _check_acts(machine: Machine, machines: Machines) -> None:
         held = other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
         if machine.forgets or other is machine:
             continue
-        if [(row.n, row.leaf, row.state) for row in held] != [(row.n, row.leaf, Act.COUNTS) for row in own]:
+        if [(row.n, row.leaf, row.state) for row in held] != [
+            (row.n, row.leaf, ActState.COUNTS) for row in own
+        ]:
             raise Violation("I9", f"{other.name} does not hold the acts of {machine.name} as they were made")
 
 
@@ -288,7 +299,7 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 def _unproved(machine: Machine, machines: Machines) -> bool:
     """Whether checkpoints wait for a path that their node can still show."""
     return any(
-        row.state == Held.CLAIMED and not machines[row.member].forgets
+        row.state in UNPROVED and not machines[row.member].forgets
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
 

@@ -10,10 +10,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from intelshare.broker.destroy import Gone
-from intelshare.broker.receive import Taken
-from intelshare.broker.stored import facts_of
-from intelshare.broker.tables import INBOX, PAIR, RECALLED, RECEIVED, RELATED, InboxRow, PairRow
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import (
+    INBOX,
+    PAIR,
+    RECALLED,
+    RECEIVED,
+    RELATED,
+    InboxRow,
+    PairRow,
+)
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.line.receive import ReceiveResult
 from intelshare.delivery import BestReceipt, Cause, Stage, word
 from intelshare.ids import MemberCode
 from intelshare.ports import Delete, Plan, Put, View
@@ -151,14 +159,14 @@ def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) 
                 taken["receiver refused"] += 1
         elif write.table is RELATED and isinstance(write, Put) and view.get(INBOX, write.row.of) is not None:
             taken["receiver superseded"] += write.row.relation == 1
-    if isinstance(plan.answer, Taken):
+    if isinstance(plan.answer, ReceiveResult):
         for ack in plan.answer.acks:
             taken["receiver rejected"] += bool(ack.code)
     if name == "read":
         taken["receiver read"] += 1
 
 
-def known(view: View, member: MemberCode, answer: Taken, taken: Counter[str]) -> None:
+def known(view: View, member: MemberCode, answer: ReceiveResult, taken: Counter[str]) -> None:
     """Count the statements of a frame that were there before."""
     for ack in answer.acks:
         if not ack.code and view.get(RECEIVED, member, ack.digest) is not None:

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from intelshare.audit.records import RECORDS, EntryType
-from intelshare.broker.act import Held
-from intelshare.broker.destroy import Gone
-from intelshare.broker.node import Node
-from intelshare.broker.tables import (
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
     ACT,
     BULLETIN,
     CONSENT,
@@ -28,7 +26,9 @@ from intelshare.broker.tables import (
     TRUST,
     USER,
 )
-from intelshare.broker.transaction import open_entry
+from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import Cause, Stage
@@ -128,7 +128,7 @@ def _inbox(name: str, old: Any, new: Any) -> Iterator[Entry]:
 
 def _act(name: str, old: Any, new: Any) -> Iterator[Entry]:
     del name
-    if new.state == Held.COUNTS and (old is None or old.state != Held.COUNTS):
+    if new.state == ActState.COUNTS and (old is None or old.state != ActState.COUNTS):
         yield EntryType.TREATY_ACT, new.leaf
 
 

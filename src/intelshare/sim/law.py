@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from intelshare.builtin import builtin_registry
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Marked, Word, media_of
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.labels import Registry
-from intelshare.packs import builtin_registry
 from intelshare.policy import Overlay, PartyAct, Treaty, World, compile_world, parse_overlay, parse_treaty
 from intelshare.sim.plan import MEMBERS, Act
 from intelshare.trust import Ratified

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker import hello
-from intelshare.broker.checkpoint import answer
-from intelshare.broker.frame import Ack, Frame, Gap, Outbound
-from intelshare.broker.hello import Met
-from intelshare.broker.receive import Taken
+from intelshare.broker.kernel.frame import Ack, Frame, Gap, Outbound
+from intelshare.broker.line import hello
+from intelshare.broker.line.hello import HelloResult
+from intelshare.broker.line.receive import ReceiveResult
+from intelshare.broker.transparency.checkpoint import answer
 from intelshare.crypto.codec import decode, encode
 from intelshare.delivery import Backoff, LinkQueue
 from intelshare.errors import IntelshareError
@@ -85,7 +85,7 @@ class Link:
 
     def _greeting(self) -> bytes:
         process = self._process
-        payload = hello.greet(process.node, process.view, self.peer, process.now())
+        payload = hello.make_hello(process.node, process.view, self.peer, process.now())
         return hello_message(encode(HelloPayload, payload))
 
     def _meet(self, message: bytes) -> None:
@@ -98,7 +98,7 @@ class Link:
         peer = PeerHello(self.peer, node, key, payload, payload.time - process.now())
         process.perform("meet", peer, then=self._opened, refused=self._refused)
 
-    def _opened(self, met: Met) -> None:
+    def _opened(self, met: HelloResult) -> None:
         if self._dialled:
             self._send(self._greeting())
         self.open = not self.gone
@@ -140,11 +140,11 @@ class Link:
         """A frame comes once more, on a way where nobody waits for its acknowledgement."""
         self._process.receive(self.peer, frame, self._learned)
 
-    def _taken(self, taken: Taken) -> None:
+    def _taken(self, taken: ReceiveResult) -> None:
         self._send(acks_message(taken.acks, self._process.now()))
         self._learned(taken)
 
-    def _learned(self, taken: Taken) -> None:
+    def _learned(self, taken: ReceiveResult) -> None:
         self._process.carry_out(taken)
         self.ask(taken.gaps)
         if taken.again:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.tables import NODE
-from intelshare.broker.transaction import SELF
+from intelshare.broker.kernel.tables import NODE
+from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
-from intelshare.node.sidecar import check_remembered, standing
+from intelshare.node.sidecar import check_remembered, log_position
 from intelshare.ports import Plan
 from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
@@ -100,12 +100,12 @@ class Machine:
     def _begin(self, process: Process, peers: tuple[str, ...]) -> None:
         """The mark of a clean stop goes before anything can be signed under a new incarnation."""
         me = self.disk.view.get(NODE, SELF)
-        self.sidecar = standing(self.disk.view, me.incarnation if me is not None else Incarnation(0))
+        self.sidecar = log_position(self.disk.view, me.incarnation if me is not None else Incarnation(0))
         process.begin(peers)
 
     def remember(self, incarnation: Incarnation, then: Callable[[], None], *, clean: bool = False) -> None:
         """Write what is durable now into the sidecar, then ``then``. It may lag the disk, never lead it."""
-        process, now = self.process, standing(self.disk.view, incarnation, clean=clean)
+        process, now = self.process, log_position(self.disk.view, incarnation, clean=clean)
 
         def written() -> None:
             if process is not None and process.alive:

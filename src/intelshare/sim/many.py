@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from intelshare.sim.bugs import BUGS, NONE, Bug
-from intelshare.sim.draw import draw
+from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.run import Result, run
 
 MOST = 2001
@@ -40,7 +40,7 @@ class Outcome:
 
 def outcome(seed: int, bug: str = "") -> Outcome:
     """Draw and run one seed."""
-    return outcome_of(run(draw(seed), BUGS.get(bug, NONE)))
+    return outcome_of(run(generate_plan(seed), BUGS.get(bug, NONE)))
 
 
 def outcome_of(result: Result) -> Outcome:

@@ -25,14 +25,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.destroy import MAX_DUE, Gone
-from intelshare.broker.frame import Carried, Outbound
-from intelshare.broker.receive import Taken
-from intelshare.broker.submit import Submitted
-from intelshare.broker.tables import (
+from intelshare.broker.kernel.frame import Carried, Outbound
+from intelshare.broker.kernel.tables import (
     BULLETIN,
+    CHECKPOINT,
     INBOX,
     INCOMING,
+    LOG_HEAD,
     PAIR,
     PORTION,
     RECEIVED,
@@ -42,6 +41,10 @@ from intelshare.broker.tables import (
     PairRow,
     ReceivedRow,
 )
+from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
+from intelshare.broker.line.receive import ReceiveResult
+from intelshare.broker.line.submit import SubmitResult
+from intelshare.broker.transparency.known_checkpoints import SIGNED
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, Release
@@ -82,16 +85,18 @@ class Oracle:
         """By recipient and bulletin: the grants that went there."""
         self.over: dict[str, set[ManifestDigest]] = defaultdict(set)
         """By member: received bulletins whose time was over, and which it has ended."""
+        self.forgotten: set[tuple[str, str]] = set()
+        """(witness, member): the witness had taken a checkpoint of what the member's disk has lost."""
         self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
         self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
         self._promises: dict[str, list[_Promise]] = defaultdict(list)
-        self._answers: dict[bytes, Submitted] = {}
+        self._answers: dict[bytes, SubmitResult] = {}
         self._numbers: dict[tuple[str, int, str, int], LeafId] = {}
         self._roots: dict[tuple[str, int, int], bytes] = {}
         self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
 
-    def answered(self, machine: Machine, key: bytes, answer: Submitted) -> None:
+    def answered(self, machine: Machine, key: bytes, answer: SubmitResult) -> None:
         """A user was told OK."""
         before = self._answers.get(key)
         if before is not None:
@@ -112,7 +117,7 @@ class Oracle:
     ) -> None:
         """A step has run; its plan is not written yet."""
         view = process.view
-        if isinstance(plan.answer, Taken):
+        if isinstance(plan.answer, ReceiveResult):
             facts.known(view, event[0].member, plan.answer, self.taken)
         facts.check(name, view, plan, process.name, self.taken)
         history.check(process.node, name, view, plan)
@@ -215,6 +220,13 @@ class Oracle:
         self._check_promises(machine)
         self._look_at(machine)
         self.over[machine.name].clear()
+        for witness in machine.others.values():
+            taken_by = MemoryStore([witness.disk.copy()])
+            for row in taken_by.find(CHECKPOINT, "key", limit=1 << 30):
+                head = machine.disk.view.get(LOG_HEAD, row.incarnation)
+                lost = head is None or head.size < row.size
+                if row.member == machine.name and row.state in SIGNED and lost:
+                    self.forgotten.add((witness.name, machine.name))
 
     def _look_at(self, machine: Machine) -> None:
         """All that is on the disk after a crash is durable."""

@@ -1,17 +1,17 @@
-"""One start of a node: carries out the broker's plans as the asyncio shell does, over virtual time."""
+"""One start of a node: carries out the broker's plans as the asyncio runtime does, over virtual time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.checkpoint import EVERY, due
-from intelshare.broker.destroy import marked
-from intelshare.broker.effects import Led
-from intelshare.broker.end import anything_over
-from intelshare.broker.frame import Frame, Outbound
-from intelshare.broker.node import Node, with_acts
-from intelshare.broker.receive import Arrival, Taken
+from intelshare.broker.kernel.effects import HasEffects
+from intelshare.broker.kernel.frame import Frame, Outbound
+from intelshare.broker.kernel.node import Node, with_acts
+from intelshare.broker.lifecycle.destroy import marked
+from intelshare.broker.lifecycle.stop import anything_over
+from intelshare.broker.line.receive import Arrival, ReceiveResult
+from intelshare.broker.transparency.checkpoint import EVERY, due
 from intelshare.delivery import Backoff
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri
@@ -22,7 +22,7 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.sim.disk import Disk
 from intelshare.sim.link import Link
 from intelshare.sim.network import Network
-from intelshare.sim.pump import Pump
+from intelshare.sim.sender import Sender
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -72,7 +72,7 @@ class Process:
         self.machine = machine
         self._network = network
         self._backoffs: dict[str, Backoff] = {}
-        self._pump = Pump(self, machine.batch)
+        self._pump = Sender(self, machine.batch)
         self._reviewed: Snapshot | None = None
         self._shredding = False
         self._commits = self._quiet = 0
@@ -150,7 +150,7 @@ class Process:
     def _swap(self, answer: Any) -> None:
         """The node from now on. Memory may run ahead of the disk here: a crash takes both back together."""
         effects = getattr(answer, "effects", None)
-        node = answer if isinstance(answer, Node) else effects.node if effects is not None else None
+        node = effects.node if effects is not None else None
         if node is not None:
             changed = node.trust is not self.node.trust
             self.node = node
@@ -158,7 +158,7 @@ class Process:
                 for member in self.links:
                     self.wake(member)
 
-    def receive(self, peer: MemberCode, frame: Frame, then: Callable[[Taken], None]) -> None:
+    def receive(self, peer: MemberCode, frame: Frame, then: Callable[[ReceiveResult], None]) -> None:
         """Take a frame of a peer."""
         arrival = Arrival(peer, self.uri_of(peer), frame, not self.clock.wrong())
         self.perform("receive", arrival, then=then)
@@ -208,7 +208,7 @@ class Process:
     def _remember(self, then: Callable[[], None]) -> None:
         self.machine.remember(self.node.incarnation, then)
 
-    def _expired(self, led: Led) -> None:
+    def _expired(self, led: HasEffects) -> None:
         self.oracle.expired(self)
         self.carry_out(led)
 
@@ -230,7 +230,7 @@ class Process:
     def _go_on(self, after: tuple[Scalar, ...], then: Callable[[Any], None]) -> None:
         self.perform("review", after, then=then)
 
-    def carry_out(self, led: Led) -> None:
+    def carry_out(self, led: HasEffects) -> None:
         """What durable writes lead to."""
         effects = led.effects
         for peer, leaf in effects.ended:
@@ -252,7 +252,7 @@ class Process:
             return
         self._shredding = True
 
-        def finished(led: Led) -> None:
+        def finished(led: HasEffects) -> None:
             self._shredding = False
             self.carry_out(led)
             self._destroy()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from intelshare.broker.destroy import Gone
-from intelshare.broker.node import Node
-from intelshare.broker.tables import BULLETIN, INBOX, SECRET, TABLES, InboxRow, SecretRow
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, SECRET, TABLES, InboxRow, SecretRow
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.ids import ManifestDigest
 from intelshare.ports import View
 from intelshare.sim.disk import Disk

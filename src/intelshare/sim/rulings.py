@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.act import counting
-from intelshare.broker.consent import State
-from intelshare.broker.tables import ACT, CONSENT, PAIR, PORTION, RECEIVED, SECRET
-from intelshare.broker.transaction import open_secret
+from intelshare.broker.kernel.tables import ACT, CONSENT, PAIR, PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.redecide import ConsentState
+from intelshare.broker.treaty.act import counting
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Consent, Portion
@@ -143,7 +143,7 @@ class Rulings:
         if member != sender:
             return frozenset((recipient,))
         row = facts.get(CONSENT, md, recipient, originator)
-        if row is None or not row.own or row.state != State.GRANTED or at >= row.until:
+        if row is None or not row.own or row.state != ConsentState.GRANTED or at >= row.until:
             return frozenset()
         kept = said.get(RECEIVED, row.member, row.leaf)
         slots = decode(Consent, kept.data).slots if kept is not None else ()

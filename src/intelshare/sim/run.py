@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from intelshare.broker.frame import Frame
+from intelshare.broker.kernel.frame import Frame
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.ports import Plan

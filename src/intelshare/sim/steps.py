@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from intelshare.broker import act, consent, hello, witness
-from intelshare.broker.backfill import backfill
-from intelshare.broker.checkpoint import checkpoint
-from intelshare.broker.destroy import finish
-from intelshare.broker.duties import meet_duty
-from intelshare.broker.end import expire
-from intelshare.broker.handover import handover
-from intelshare.broker.read import read
-from intelshare.broker.recall import recall
-from intelshare.broker.receive import receive
-from intelshare.broker.register import adopt
-from intelshare.broker.resend import resend
-from intelshare.broker.review import review
-from intelshare.broker.submit import approve, submit
+from intelshare.broker.exchange import consent
+from intelshare.broker.exchange.backfill import backfill
+from intelshare.broker.exchange.recall import recall
+from intelshare.broker.kernel.register import adopt
+from intelshare.broker.lifecycle.destroy import finish
+from intelshare.broker.lifecycle.duties import meet_duty
+from intelshare.broker.lifecycle.read import read
+from intelshare.broker.lifecycle.review import review
+from intelshare.broker.lifecycle.stop import expire
+from intelshare.broker.line import hello
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.receive import receive
+from intelshare.broker.line.resend import resend
+from intelshare.broker.line.submit import approve, submit
+from intelshare.broker.transparency import witness
+from intelshare.broker.transparency.checkpoint import checkpoint
+from intelshare.broker.treaty import act
 from intelshare.ports import Plan
 
 Step = Callable[..., Plan[Any]]
@@ -28,16 +31,16 @@ Steps = Mapping[str, Step]
 
 
 STEPS: Steps = {
-    "begin": hello.begin,
+    "begin": hello.start_incarnation,
     "submit": submit,
     "approve": approve,
     "handover": handover,
     "resend": resend,
     "receive": receive,
     "read": read,
-    "meet": hello.meet,
+    "meet": hello.accept_hello,
     "acknowledge": hello.acknowledge,
-    "fill": hello.fill,
+    "fill": hello.answer_gap,
     "expire": expire,
     "checkpoint": checkpoint,
     "prove": witness.prove,
@@ -47,8 +50,8 @@ STEPS: Steps = {
     "finish": finish,
     "act": act.act,
     "resume": act.resume,
-    "ask": consent.request,
-    "answer": consent.answer,
+    "ask": consent.ask_consent,
+    "answer": consent.answer_consent,
     "report": meet_duty,
     "backfill": backfill,
     "adopt": adopt,

@@ -10,15 +10,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intelshare.broker.act import Acting
-from intelshare.broker.backfill import Wanted, find_offers
-from intelshare.broker.consent import Answering, Asking, State
-from intelshare.broker.duties import Meeting
-from intelshare.broker.read import Reading
-from intelshare.broker.recall import Recalling
-from intelshare.broker.rfi import State as Stand
-from intelshare.broker.submit import Approval, Submission, Submitted
-from intelshare.broker.tables import ACT, BULLETIN, CONSENT, DUTY, INBOX, PAIR, REQUEST, BulletinRow
+from intelshare.broker.exchange.backfill import OfferQuery, find_offers
+from intelshare.broker.exchange.consent import AnswerConsentCommand, AskConsentCommand
+from intelshare.broker.exchange.recall import RecallCommand
+from intelshare.broker.exchange.rfi import RequestState as Stand
+from intelshare.broker.kernel.tables import (
+    ACT,
+    BULLETIN,
+    CONSENT,
+    DUTY,
+    INBOX,
+    PAIR,
+    REQUEST,
+    BulletinRow,
+)
+from intelshare.broker.lifecycle.duties import MeetDutyCommand
+from intelshare.broker.lifecycle.read import ReadCommand
+from intelshare.broker.lifecycle.redecide import ConsentState
+from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, SubmitResult
+from intelshare.broker.treaty.act import ActCommand
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Word
 from intelshare.crypto.codec import decode
@@ -69,9 +79,9 @@ class Client:
         self._heap.after(_PATIENCE, lambda: self.ask() if self._asked == asked else None)
         if process is None or not process.serving:
             return
-        submission = Submission(user(self._machine.name, "a"), self._key, self._draft)
+        command = SubmitCommand(user(self._machine.name, "a"), self._key, self._draft)
 
-        def ok(answer: Submitted) -> None:
+        def ok(answer: SubmitResult) -> None:
             self._oracle.answered(self._machine, self._key, answer)
             for pair in answer.pairs:
                 process.wake(pair.recipient)
@@ -80,7 +90,7 @@ class Client:
                 self._again -= 1
                 self._heap.after(SECOND // 10, self.ask)
 
-        process.perform("submit", submission, then=ok, refused=self._refused)
+        process.perform("submit", command, then=ok, refused=self._refused)
 
     def _refused(self, error: IntelshareError) -> None:
         """Only what names another bulletin can be refused: the disk may have forgotten that one."""
@@ -160,30 +170,30 @@ def _approve(doing: _Doing) -> None:
     for row in doing.view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
         bulletin = doing.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
-        approval = Approval(doing.user("r"), bulletin.bulletin.hex(), row.recipient)
+        command = ApproveCommand(doing.user("r"), bulletin.bulletin.hex(), row.recipient)
 
         def done(_: str, peer: MemberCode = row.recipient) -> None:
             doing.process.wake(peer)
 
-        doing.perform("approve", approval, then=done)
+        doing.perform("approve", command, then=done)
 
 
 def _read(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(INBOX, "newest", limit=6))
     if row is not None:
-        reading = Reading(doing.user("b"), row.bulletin.hex())
+        command = ReadCommand(doing.user("b"), row.bulletin.hex(), row.originator)
 
         def opened(answer: Any) -> None:
             doing.oracle.opened(doing.process, answer.shown.row)
             doing.process.carry_out(answer)
 
-        doing.perform("read", reading, then=opened)
+        doing.perform("read", command, then=opened)
 
 
 def _recall(doing: _Doing) -> None:
     row = _own(doing)
     if row is not None:
-        doing.perform("recall", Recalling(doing.user("a"), row.bulletin.hex(), "it is wrong"))
+        doing.perform("recall", RecallCommand(doing.user("a"), row.bulletin.hex(), "it is wrong"))
 
 
 _TREATY_ACTS = (
@@ -210,8 +220,8 @@ def _treaty(doing: _Doing) -> None:
     reservation = None
     if kind is ActKind.RESERVE:
         reservation = Reservation(frozenset(("cyber",)), None, frozenset((act.to,)), Interval(since, NEVER))
-    acting = Acting(doing.user("r"), treaties()[place].id, kind, since, reservation)
-    doing.perform("act", acting)
+    command = ActCommand(doing.user("r"), treaties()[place].id, kind, since, reservation)
+    doing.perform("act", command)
 
 
 def _reinstate(doing: _Doing) -> None:
@@ -231,7 +241,7 @@ def _reinstate(doing: _Doing) -> None:
                 frozenset(given.counterparties),
                 Interval(given.start, NEVER),
             )
-        doing.perform("act", Acting(doing.user("r"), said.treaty, kind, Instant(0), again))
+        doing.perform("act", ActCommand(doing.user("r"), said.treaty, kind, Instant(0), again))
 
 
 def _resume(doing: _Doing) -> None:
@@ -252,7 +262,9 @@ def _consent_ask(doing: _Doing) -> None:
         bulletin = doing.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
         until = Instant(doing.process.now() + doing.act.lasts) if doing.act.lasts else NEVER
-        doing.perform("ask", Asking(doing.user("a"), bulletin.bulletin.hex(), row.recipient, until))
+        doing.perform(
+            "ask", AskConsentCommand(doing.user("a"), bulletin.bulletin.hex(), row.recipient, until)
+        )
 
 
 def _consent_answer(doing: _Doing) -> None:
@@ -260,23 +272,25 @@ def _consent_answer(doing: _Doing) -> None:
     row = doing.chosen([row for row in doing.view.find(CONSENT, "newest") if not row.own])
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if row is not None and held is not None:
-        grant = row.state == State.ASKED and doing.act.what // 5 % 4 > 0
-        answering = Answering(doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER)
-        doing.perform("answer", answering)
+        grant = row.state == ConsentState.ASKED and doing.act.what // 5 % 4 > 0
+        command = AnswerConsentCommand(
+            doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER, held.originator
+        )
+        doing.perform("answer", command)
 
 
 def _report(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(DUTY, "due", 0))
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if held is not None:
-        meeting = Meeting(doing.user("b"), held.bulletin.hex(), row.obligation)
-        doing.perform("report", meeting, then=lambda _: None)
+        command = MeetDutyCommand(doing.user("b"), held.bulletin.hex(), row.obligation, held.originator)
+        doing.perform("report", command, then=lambda _: None)
 
 
 def _backfill(doing: _Doing) -> None:
     process = doing.process
     treaty = treaties()[doing.act.what % 2].id
-    wanted = Wanted(doing.user("r"), treaty, MemberCode(doing.act.to))
+    wanted = OfferQuery(doing.user("r"), treaty, MemberCode(doing.act.to))
     try:
         page = find_offers(process.node, doing.view, wanted, (), process.now())
     except IntelshareError as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from intelshare import instant
-from intelshare.broker.act import counting
-from intelshare.broker.node import Node
-from intelshare.broker.register import documents
-from intelshare.broker.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import documents
+from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.treaty.act import counting
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Trust, TrustType
 from intelshare.crypto.suites import SUITE_1, Suite, load_signer
@@ -17,12 +17,12 @@ from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
 from intelshare.ports import Plan, Put, View
 from intelshare.sim.chance import stream
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.sim.keys import Keys
 from intelshare.sim.law import law, ratified
 from intelshare.sim.plan import FaultPlan
-from intelshare.sim.standin import STANDIN_SUITE
 from intelshare.statement import VerifiedRoots
-from intelshare.trust import Founded, Founding, TrustView, found, renew_directory, user_uri
+from intelshare.trust import Founded, Founding, TrustView, create_member, renew_directory, user_uri
 
 BEGIN = instant.parse("2026-11-24T12:00:00Z")
 """Wall time at virtual time 0."""
@@ -33,7 +33,7 @@ _USERS = (("a", "analyst"), ("b", "analyst"), ("r", "releasing-officer"), ("o", 
 @lru_cache(maxsize=8)
 def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, TrustRow]:
     """The member; its root, its directory, and the one after."""
-    made = found(
+    made = create_member(
         Founding(MemberCode(member), member.title(), "one"),
         BEGIN,
         stream(0, "founding", member).randbytes,
@@ -61,7 +61,7 @@ def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, Tr
 
 
 def _suite(plan: FaultPlan) -> Suite:
-    return SUITE_1 if plan.knobs.real_crypto else STANDIN_SUITE
+    return SUITE_1 if plan.knobs.real_crypto else FAKE_SUITE
 
 
 def first_disk(plan: FaultPlan, member: str) -> Plan[None]:

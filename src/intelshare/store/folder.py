@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.errors import StoreError
-from intelshare.private import check_private
+from intelshare.private_files import check_private, disk_errors
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Locked:
 
 
 def lock(folder: Path) -> Locked:
-    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (with the holder's process id)."""
+    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), DISK_FULL."""
     if not folder.is_dir():
         raise StoreError(
             "NOT_FOUND", f"{folder} is no data folder", hint="`intelshare init MEMBER FOLDER` makes one"
@@ -34,7 +34,8 @@ def lock(folder: Path) -> Locked:
     check_private(folder, StoreError, "DATA_PERMISSIONS")
     path = folder / "lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with disk_errors(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise StoreError(
             "DATA_PERMISSIONS", f"the lock cannot be opened: {error}", hint=f"remove {path} if it is a link"
@@ -49,6 +50,11 @@ def lock(folder: Path) -> Locked:
             f"process {holder} is using {folder}",
             hint="`intelshare node status` asks it; stop it, or use another folder",
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    try:
+        with disk_errors(path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+    except BaseException:
+        os.close(descriptor)
+        raise
     return Locked(folder, descriptor)

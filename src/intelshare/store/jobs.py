@@ -26,14 +26,11 @@ class Job:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Durable[Any]]
     shred: bool = False
-    """Clear the WAL after the commit. Ends its group; answered with whether it could be cleared."""
+    """Clear the WAL after the commit; answered with whether it could be cleared."""
+    last: bool = False
+    """Its plan ends the group (ports.Plan)."""
     answer: Any = None
     error: BaseException | None = None
-
-    @property
-    def ends_group(self) -> bool:
-        """No later step may run before its commit."""
-        return self.shred or self.then is not None
 
 
 def resolve(group: Sequence[Job]) -> None:

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Final, get_type_hints
 import msgspec
 
 from intelshare.errors import StoreError
-from intelshare.ids import Incarnation
-from intelshare.ids import Sequence as Number
+from intelshare.ids import Incarnation, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.ports import Scalar, Table
 
@@ -24,7 +23,7 @@ DIGEST_LENGTH: Final = 16
 Key = tuple[Scalar, ...]
 """Values of the fields of a key or an index, as they are stored."""
 
-_U64: Final = (Incarnation, Instant, Number)
+_U64: Final = (Incarnation, Instant, ReleaseNumber)
 """Types whose values reach 2^64 - 1 and are kept in two's complement where they sort."""
 
 _WIDE: Final = Annotated[int, msgspec.Meta(ge=0)]

@@ -91,13 +91,18 @@ def _entry(layout: Layout, index: str) -> Callable[[Any], _Key | None]:
 
 
 class MemoryStore:
-    """Rows in dictionaries. ``commits`` counts the plans that were applied."""
+    """Rows in dictionaries. Each plan that was applied is a commit."""
 
     def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
         self._tables: dict[str, _Rows] = {}
         self.commits = 0
         for plan in plans:
             self.apply(plan)
+
+    @property
+    def steps(self) -> int:
+        """See ports.Store."""
+        return self.commits
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
@@ -148,7 +153,7 @@ class MemoryStore:
         """``perform`` without an event loop."""
         plan = step(self)
         self.apply(plan)
-        if then is not None:
+        if plan.last and then is not None:
             then(plan.answer)
         return durable_after_commit(plan.answer)
 
@@ -171,7 +176,10 @@ class MemoryStore:
 
     def figures(self) -> Figures:
         """See ports.Store."""
-        return Figures(self.commits, self.commits, 0, 0, 0)
+        return Figures(0, 0, 0)
+
+    def drain(self) -> None:
+        """See ports.Store. Nothing ever waits."""
 
     def close(self) -> None:
         """See ports.Store."""

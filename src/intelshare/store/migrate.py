@@ -54,7 +54,7 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def opening(path: Path) -> Iterator[None]:
-    """What SQLite raises while a database is opened, as StoreError RECORD_CORRUPT, DISK_FULL, DISK_ERROR."""
+    """Inside, what SQLite and the disk refuse is StoreError RECORD_CORRUPT, DISK_FULL or DISK_ERROR."""
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
@@ -62,7 +62,9 @@ def opening(path: Path) -> Iterator[None]:
             "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=RESTORE
         ) from None
     except (apsw.Error, OSError) as error:
-        if is_full(error) or getattr(error, "errno", 0) in _NO_ROOM:
+        # Without room for its WAL or its index SQLite only says that it cannot, not why.
+        no_room = getattr(error, "errno", 0) in _NO_ROOM or not os.statvfs(path.parent).f_bavail
+        if no_room or is_full(error):
             raise StoreError(
                 "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
             ) from None

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intelshare.errors import StoreError
-from intelshare.private import write_private
+from intelshare.private_files import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,22 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
 
 
 def compare(sidecar: Sidecar | None, incarnation: int, size: int, root: bytes) -> None:
-    """Return if the database's newest log is not behind what the sidecar remembers.
+    """Return if the database holds all of the log that the sidecar remembers: one that is ahead lost nothing.
 
     Raises StoreError STORE_FORGOT with what is missing; the node starts only on the operator's word.
     """
     if sidecar is None:
         return
-    same = sidecar.incarnation == incarnation
-    if same and (size > sidecar.size and not sidecar.clean):
+    if sidecar.incarnation != incarnation:
+        wrong = "has lost a whole incarnation"
+    elif size < sidecar.size:
+        wrong = f"has lost {sidecar.size - size} log entries"
+    elif size == sidecar.size and root.hex() != sidecar.root:
+        wrong = "holds other entries than were logged"
+    else:
         return
-    if same and size == sidecar.size and root.hex() == sidecar.root:
-        return
-    missing = f"{sidecar.size - size} log entries" if same and size < sidecar.size else "a whole incarnation"
     raise StoreError(
         "STORE_FORGOT",
-        f"the database has lost {missing}: restored from a backup, or damaged",
+        f"the database {wrong}: restored from a backup, or damaged",
         hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
     )

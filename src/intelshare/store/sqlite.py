@@ -80,15 +80,16 @@ class SqliteStore:
         self._failed: StoreError | None = None
         self._failing = threading.Lock()
         self._on_failure = on_failure
-        self._closing = self._closed = False
-        self._steps = 0
+        self._closing = self._drained = self._closed = False
+        self.steps = 0
+        """See ports.Store."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     async def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
-        """See ports.Store. Raises RuntimeError after ``close``."""
+        """See ports.Store. Raises RuntimeError after ``drain``."""
         return await self._put(step, then)
 
     async def shred(self) -> None:
@@ -116,14 +117,24 @@ class SqliteStore:
     def figures(self) -> Figures:
         """See ports.Store."""
         done = self._database
-        return Figures(self._steps, done.commits, done.journalled, done.flushed, done.waiting)
+        return Figures(done.journalled, done.flushed, done.waiting)
 
-    def close(self) -> None:
-        """See ports.Store: what waits is done first, then all rows are moved into their tables."""
-        self._closed = True
+    @property
+    def commits(self) -> int:
+        """See ports.Store."""
+        return self._database.commits
+
+    def drain(self) -> None:
+        """See ports.Store: at the end all rows are moved into their tables, if there is room."""
+        self._drained = True
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
+
+    def close(self) -> None:
+        """See ports.Store."""
+        self.drain()
+        self._closed = True
         self._questions.shutdown()
         self._database.close(failed=self._failed is not None)
 
@@ -131,6 +142,8 @@ class SqliteStore:
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None, *, shred: bool = False
     ) -> asyncio.Future[Durable[A]]:
         self._check_open()
+        if self._drained:
+            raise RuntimeError("the store takes no more steps")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
         self._jobs.put(Job(step, then, loop, future, shred))
@@ -192,19 +205,19 @@ class SqliteStore:
             while job is not None:
                 _run_step(job, view)
                 full = len(group) >= MAX_GROUP or view.writes >= MAX_WRITES
-                job = None if full or job.ends_group else more()
+                job = None if full or job.last else more()
                 if job is not None:
                     group.append(job)
 
         try:
             self._database.commit(fill)
             last = group[-1]
-            if last.then is not None and last.error is None:
+            if last.last and last.then is not None:
                 last.then(last.answer)
         except BaseException as error:  # a thread that dies silently would leave every caller waiting
             self._undone(group, error)
         else:
-            self._steps += sum(job.error is None for job in group)
+            self.steps += len(group)
 
     def _undone(self, group: list[Job], error: BaseException) -> None:
         """Nothing of the group happened. A full disk recovers by itself; after all else the process stops."""
@@ -214,7 +227,7 @@ class SqliteStore:
                 job.error = failure
         elif len(group) > 1:  # what is small, such as a receipt, may still fit
             for job in group:
-                job.answer = job.error = None
+                job.answer, job.error, job.last = None, None, False
                 self._perform([job], lambda: None)
         else:
             group[0].error = self._full()
@@ -299,8 +312,8 @@ def _run_step(job: Job, view: Writing) -> None:
     except Exception as error:
         job.error = error  # the caller's own: nothing of its plan was taken
     else:
-        job.answer = plan.answer
+        job.answer, job.last = plan.answer, plan.last
 
 
 def _nothing(_: View) -> Plan[bool]:
-    return Plan((), False)
+    return Plan((), False, last=True)

@@ -16,7 +16,7 @@ from intelshare.trust.documents import (
     sign_root,
 )
 from intelshare.trust.fingerprint import fingerprint
-from intelshare.trust.founding import Founded, Founding, found, node_uri, user_uri
+from intelshare.trust.founding import Founded, Founding, create_member, node_uri, user_uri
 from intelshare.trust.hello import (
     Channel,
     DocumentVersions,
@@ -63,10 +63,10 @@ __all__ = [
     "check_answer",
     "check_confirmation",
     "confirm_hello",
+    "create_member",
     "documents_of",
     "due",
     "fingerprint",
-    "found",
     "new_key",
     "node_uri",
     "open_hello",

@@ -67,7 +67,7 @@ class Founded:
     """32 bytes: what is encrypted at rest is encrypted under it."""
 
 
-def found(plan: Founding, at: Instant, random: Random, suite: Suite = SUITE_1) -> Founded:
+def create_member(plan: Founding, at: Instant, random: Random, suite: Suite = SUITE_1) -> Founded:
     """Make the member. Raises EnvelopeError ENVELOPE_MALFORMED for names that no document may hold."""
     member = plan.member
     node = DirectoryNode(

@@ -1,7 +1,7 @@
 """Who may sign, dial and be sealed to now: one immutable value over all documents accepted.
 
-Every answer is a look-up; a new document makes a new view (``with_document``), which the shell swaps in after
-the commit that stored it. It answers what statement.verify asks (``TrustLookup``).
+Every answer is a look-up; a new document makes a new view (``with_document``), which the runtime swaps in
+after the commit that stored it. It answers what statement.verify asks (``TrustLookup``).
 """
 
 from __future__ import annotations

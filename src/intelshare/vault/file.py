@@ -19,7 +19,12 @@ from intelshare.crypto.x509 import CertifiedKey
 from intelshare.envelope.open import SealingKeyHeld
 from intelshare.errors import Place, VaultError
 from intelshare.ids import KeyId
-from intelshare.private import check_private, make_private_folder, read_private, write_private
+from intelshare.private_files import (
+    check_private,
+    make_private_folder,
+    read_private,
+    write_private,
+)
 from intelshare.trust.keys import SecretKey
 from intelshare.vault.format import MAX_FILE, Entry, EntryKind, Opened, changed_vault, new_vault, open_bytes
 from intelshare.vault.passphrase import MIN_PASSPHRASE

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from intelshare.errors import Place, VaultError
-from intelshare.private import read_private
+from intelshare.private_files import read_private
 
 MAX_PASSPHRASE: Final = 1024
 """Bytes."""

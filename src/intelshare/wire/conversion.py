@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.frame import Ack, Frame, Gap
+from intelshare.broker.kernel.frame import Ack, Frame, Gap
 from intelshare.crypto.codec import encode
 from intelshare.instant import Instant
 from intelshare.wire.v1 import peer_pb2 as pb

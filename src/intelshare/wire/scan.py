@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.frame import Ack, Carried, Frame, Gap
+from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
 from intelshare.crypto.codec import decode
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import EnvelopeError

@@ -75,6 +75,7 @@ class SubmitRequest(_message.Message):
     PORTIONS_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     IN_REPLY_TO_FIELD_NUMBER: _builtins.int
+    IN_REPLY_TO_FROM_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """UUIDv7, 16 bytes, made by the client before the call."""
     precedence: _builtins.int
@@ -84,6 +85,8 @@ class SubmitRequest(_message.Message):
     supersedes: _builtins.str
     """Id, or an unambiguous beginning of it: of an own earlier bulletin, and of an own or received one."""
     in_reply_to: _builtins.str
+    in_reply_to_from: _builtins.str
+    """Originator of the bulletin of in_reply_to, where two members have one of that id; else empty."""
     @_builtins.property
     def to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -101,10 +104,11 @@ class SubmitRequest(_message.Message):
         portions: _abc.Iterable[Global___Portion] | None = ...,
         supersedes: _builtins.str = ...,
         in_reply_to: _builtins.str = ...,
+        in_reply_to_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "in_reply_to", b"in_reply_to", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "in_reply_to", b"in_reply_to", "in_reply_to_from", b"in_reply_to_from", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,7 +409,9 @@ class ReadRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     ORIGINATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id or an unambiguous beginning of it, hexadecimal."""
+    """Id or an unambiguous beginning of it, hexadecimal. A bulletin is known by (originator, id): where two members
+    have one of that id, the originator decides; else it may be empty. The same holds in all requests below.
+    """
     originator: _builtins.str
     def __init__(
         self,
@@ -1005,6 +1011,8 @@ class StatusResponse(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -1016,6 +1024,9 @@ class StatusResponse(_message.Message):
     directory_expires: _builtins.int
     """When the own directory and the node's TLS certificate end; both are renewed at half."""
     certificate_expires: _builtins.int
+    steps: _builtins.int
+    """What the store has carried out since the start; many steps should share a commit under load."""
+    commits: _builtins.int
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1039,10 +1050,12 @@ class StatusResponse(_message.Message):
         alarms: _abc.Iterable[Global___Alarm] | None = ...,
         directory_expires: _builtins.int = ...,
         certificate_expires: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        commits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "started_at", b"started_at", "steps", b"steps", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1510,11 +1523,13 @@ class ConsentAnswer(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     GRANT_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     recipient: _builtins.str
     grant: _builtins.bool
     until: _builtins.int
     """2^64-1 (or 0): as long as was asked."""
+    originator: _builtins.str
     def __init__(
         self,
         *,
@@ -1522,10 +1537,11 @@ class ConsentAnswer(_message.Message):
         recipient: _builtins.str = ...,
         grant: _builtins.bool = ...,
         until: _builtins.int = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "id", b"id", "recipient", b"recipient", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "id", b"id", "originator", b"originator", "recipient", b"recipient", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2469,7 +2485,9 @@ class HeldCheckpoint(_message.Message):
     root: _builtins.bytes
     received_at: _builtins.int
     state: _builtins.str
-    """proved, claimed (no path shown yet), broken (it contradicts what was held)."""
+    """proved, claimed (no path shown yet), doubted (what it showed proves nothing),
+    broken (it contradicts what was held).
+    """
     def __init__(
         self,
         *,
@@ -2497,12 +2515,15 @@ class ProveRequest(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     BULLETIN_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.int
     """A log and an entry of it; 0: the present log."""
     index: _builtins.int
     bulletin: _builtins.str
     """Or all entries about a bulletin (beginning of its id), or about a statement (beginning of its digest)."""
     statement: _builtins.str
+    originator: _builtins.str
+    """Of the bulletin; empty: entries about every bulletin of that id."""
     def __init__(
         self,
         *,
@@ -2510,10 +2531,11 @@ class ProveRequest(_message.Message):
         index: _builtins.int = ...,
         bulletin: _builtins.str = ...,
         statement: _builtins.str = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "incarnation", b"incarnation", "index", b"index", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "incarnation", b"incarnation", "index", b"index", "originator", b"originator", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2834,17 +2856,20 @@ class MeetRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     OBLIGATION_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     obligation: _builtins.str
+    originator: _builtins.str
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         obligation: _builtins.str = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "obligation", b"obligation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "obligation", b"obligation", "originator", b"originator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

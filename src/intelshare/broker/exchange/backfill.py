@@ -1,0 +1,160 @@
+"""Backfill: a party has acceded, and own bulletins that the treaty now allows it are offered to it.
+
+A releasing officer looks first (``find_offers``), then names the bulletins: each is decided again and becomes
+a pair like any other, with its decision in the log. Only what was never addressed to that member, is still
+valid, was neither recalled nor superseded, and may be seen by the officer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from intelshare.audit.records import Approve, EntryType
+from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.relations import Relation
+from intelshare.delivery import word
+from intelshare.errors import DeliveryError
+from intelshare.ids import ManifestDigest, MemberCode, UserUri
+from intelshare.instant import EPOCH, Instant
+from intelshare.ports import Plan, Random, Scalar, View
+
+MAX_LOOKED: Final = 256
+"""Bulletins that one look goes through."""
+
+MAX_ADDRESSED: Final = 64
+"""Bulletins that one step addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferQuery:
+    """What an officer wants to offer: of which treaty, to whom, written since when."""
+
+    user: UserUri
+    treaty: str
+    to: MemberCode
+    since: Instant = EPOCH
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A bulletin that the treaty allows now, and what that member would get of it."""
+
+    written: Written
+    pair: PairDecision
+
+    @property
+    def word(self) -> str:
+        """The word that the pair begins with: queued or held."""
+        return word(facts_of_new(self.pair))
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """Newest first. ``after`` empty: all were looked through."""
+
+    offers: tuple[Offer, ...]
+    after: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillResult:
+    """What is on its way now. The others of those named can no longer be offered."""
+
+    offers: tuple[Offer, ...]
+    effects: Effects
+
+
+def find_offers(
+    node: Node, view: View, wanted: OfferQuery, after: tuple[Scalar, ...], now: Instant
+) -> Offers:
+    """The next bulletins that may be offered. Changes nothing.
+
+    Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (treaty), INPUT_INVALID (not a party), UNKNOWN_MEMBER.
+    """
+    officer = _check(node, view, wanted)
+    rows = view.find(BULLETIN, "newest", after=after, limit=MAX_LOOKED)
+    young = [row for row in rows if row.created >= wanted.since]
+    found = [offer for row in young if (offer := _offer(node, view, row, wanted, officer, now)) is not None]
+    more = len(rows) == MAX_LOOKED and len(young) == len(rows)
+    return Offers(tuple(found), (rows[-1].newest, rows[-1].md) if more else ())
+
+
+def backfill(
+    node: Node,
+    view: View,
+    wanted: OfferQuery,
+    bulletins: Sequence[ManifestDigest],
+    now: Instant,
+    random: Random,
+) -> Plan[BackfillResult]:
+    """Address these bulletins (at most 64) to the member, all in one transaction.
+
+    Each is decided again: one that may not be offered any more is left out. Raises as ``find_offers``, and
+    TOO_LARGE.
+    """
+    officer = _check(node, view, wanted)
+    if len(bulletins) > MAX_ADDRESSED:
+        raise DeliveryError("TOO_LARGE", f"at most {MAX_ADDRESSED} bulletins at once, not {len(bulletins)}")
+    tx = Transaction(node, view, now, random)
+    offers = []
+    for md in dict.fromkeys(bulletins):
+        row = view.get(BULLETIN, md)
+        offer = None if row is None else _offer(node, view, row, wanted, officer, now)
+        if offer is None:
+            continue
+        stored = offer.written.row
+        due = min(stored.expires, stored.deliver_by)
+        # Who addressed it; no hold is closed by that.
+        tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
+        marks = addressed_by(officer.user)
+        if add_recipient(tx, offer.pair, md, stored.precedence, due=due, marks=marks).ready:
+            tx.ready.add(wanted.to)
+        offers.append(offer)
+    return tx.plan(BackfillResult(tuple(offers), tx.effects()))
+
+
+def _check(node: Node, view: View, wanted: OfferQuery) -> UserRow:
+    officer = need_role(view, wanted.user, "releasing-officer")
+    treaty = next((one for one in node.world.treaties if one.id == wanted.treaty), None)
+    if treaty is None:
+        known = ", ".join(one.id for one in node.world.treaties) or "none"
+        raise DeliveryError(
+            "NOT_FOUND", f"this node holds no treaty {wanted.treaty!r}", hint=f"it holds {known}"
+        )
+    if wanted.to not in node.world.members or wanted.to == node.member:
+        raise DeliveryError(
+            "UNKNOWN_MEMBER",
+            f"{wanted.to!r} is no other member that this node knows",
+            hint="`intelshare member list` shows them",
+        )
+    if all(party.member != wanted.to for party in treaty.parties):
+        raise DeliveryError("INPUT_INVALID", f"{wanted.to} is no party of {treaty.id}")
+    return officer
+
+
+def _offer(
+    node: Node, view: View, row: BulletinRow, wanted: OfferQuery, officer: UserRow, now: Instant
+) -> Offer | None:
+    """The bulletin, if it may be offered."""
+    if row.recalled or now >= min(row.expires, row.deliver_by):
+        return None
+    if view.get(PAIR, row.md, wanted.to) is not None:
+        return None
+    if any(later.member == node.member for later in view.find(RELATED, "key", row.md, Relation.SUPERSEDES)):
+        return None
+    written = read_written(node, view, row)
+    if not may_see(node, written, officer, now):
+        return None
+    pair = decide_pair(node, written.decidable(), wanted.to, now, valid_until=row.expires)
+    if all(granted.ruling.decision.basis != wanted.treaty for granted in pair.granted):
+        return None
+    return Offer(written, pair)

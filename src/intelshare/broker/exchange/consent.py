@@ -1,0 +1,402 @@
+"""Consent: the third-party rule as statements (domain.md, rule 8).
+
+A portion that carries another state's label is that state's information, whoever sends it. The sender asks
+the originator by name of one recipient; the originator's releasing officer grants or refuses; a grant is
+carried in the release as evidence, so that the recipient checks it too.
+
+One record says all three, and who says it to whom tells which it is (docs/format.md):
+
+    from the sender to the originator      asks, for these slots of a bulletin that the originator was handed
+    from the originator to the sender      grants these slots until then; with no slot: refuses, or takes back
+
+    request   the sender hands the originator its own portions, and asks
+    answer    the originator's officer grants or refuses
+    hear      a peer's consent statement: a request about its bulletin, or an answer about ours
+
+What a hand-over may carry of it: ``broker.lifecycle.redecide``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from intelshare.audit.records import ConsentSaid, EntryType
+from intelshare.broker.kernel.decide_pair import decide_pair
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Carried
+from intelshare.broker.kernel.inbound import Inbound, known_row
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import facts_of, with_facts
+from intelshare.broker.kernel.register import need_role, need_user
+from intelshare.broker.kernel.stored_bulletins import (
+    Written,
+    find_bulletin,
+    only_one,
+    read_written,
+)
+from intelshare.broker.kernel.tables import (
+    BATCH,
+    BULLETIN,
+    CONSENT,
+    INBOX,
+    PAIR,
+    RECEIVED,
+    STATEMENT,
+    BulletinRow,
+    ConsentRow,
+    PairRow,
+)
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by
+from intelshare.broker.lifecycle.read import Shown, received, show
+from intelshare.broker.lifecycle.redecide import ONLY_OWN, ConsentState, decide_portions, redecide
+from intelshare.broker.lifecycle.stop import stop
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Batch, Claims, Consent, Kind
+from intelshare.delivery import BestReceipt, Cause, Stage, pair
+from intelshare.envelope import Given
+from intelshare.errors import DeliveryError, EnvelopeError
+from intelshare.ids import LeafId, MemberCode, UserUri
+from intelshare.instant import NEVER, Instant
+from intelshare.policy import originator_of
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Verified
+
+MAX_LISTED = 1000
+
+MAX_ASKED: Final = 256
+"""Recipients that a peer may ask about for one bulletin."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskConsentCommand:
+    """A user asks the originators of an own bulletin's portions to let one more recipient have them."""
+
+    user: UserUri
+    bulletin: str
+    recipient: MemberCode
+    until: Instant
+    """NEVER: as long as the bulletin is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerConsentCommand:
+    """A releasing officer answers a request; with ``grant`` false: refuses, or takes a grant back."""
+
+    user: UserUri
+    bulletin: str
+    recipient: MemberCode
+    grant: bool
+    until: Instant
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentLine:
+    """A request as it is listed: with the id of its bulletin."""
+
+    bulletin: bytes
+    row: ConsentRow
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentResult:
+    """What stands after it, and what to tell."""
+
+    lines: tuple[ConsentLine, ...]
+    effects: Effects
+
+
+def ask_consent(
+    node: Node, view: View, command: AskConsentCommand, now: Instant, random: Random
+) -> Plan[ConsentResult]:
+    """Ask every originator whose portions this recipient may not have without it.
+
+    The originator is handed its own portions of the bulletin with the question. Where the own law holds them,
+    nobody is asked before that hold is closed: then the user asks again.
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
+    UNKNOWN_MEMBER.
+    """
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    written = find_bulletin(node, view, command.bulletin, user, now)
+    tx = Transaction(node, view, now, random)
+    md = written.row.md
+    row = view.get(PAIR, md, command.recipient)
+    if row is None:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"the bulletin is not for {command.recipient}",
+            hint="send it to that member too: what needs consent is withheld until it is there",
+        )
+    if row.stage >= Stage.HANDED_OVER:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"a part of it was handed to {command.recipient} already, and a pair is handed over once",
+            hint="send the portions that need consent as a bulletin of their own, and ask for that",
+        )
+    if written.row.recalled:
+        raise DeliveryError("INPUT_INVALID", "the bulletin was recalled: it goes to nobody any more")
+    until = min(command.until, written.row.expires)
+    if until <= now:
+        raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
+    slots = _to_ask(tx, written, row)
+    said, lines = [], []
+    for originator in sorted(slots):
+        if originator not in node.world.members:
+            raise DeliveryError(
+                "UNKNOWN_MEMBER",
+                f"{originator}, whose portion it is, is no member that this node knows",
+                hint="`intelshare member import` adds one",
+            )
+        held = _hand_own(tx, written, originator, command.user)
+        if held.cause != Cause.NONE or held.conflict or held.receipt == BestReceipt.REFUSED:
+            raise DeliveryError(
+                "INPUT_INVALID",
+                f"{originator}, whose portion it is, does not get the bulletin and cannot be asked about it",
+                hint=f"`intelshare outbox {command.bulletin}` shows why",
+            )
+        if held.stage == Stage.HELD:
+            continue  # Not even the question goes before the hold is closed: it tells that there is one.
+        asked = Consent(originator, md, tuple(slots[originator]), command.recipient, until)
+        said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
+        lines.append(ConsentLine(written.row.bulletin, _put(tx, originator, 1, asked, ConsentState.ASKED)))
+        tx.log(
+            EntryType.CONSENT, ConsentSaid(originator, md, command.recipient, asked.slots, ConsentState.ASKED)
+        )
+    tx.say(said)
+    return tx.plan(ConsentResult(tuple(lines), tx.effects()))
+
+
+def answer_consent(
+    node: Node, view: View, command: AnswerConsentCommand, now: Instant, random: Random
+) -> Plan[ConsentResult]:
+    """Grant or refuse what a peer has asked.
+
+    Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
+    """
+    officer = need_role(view, command.user, "releasing-officer")
+    found = received(node, view, command.bulletin, officer, now, command.originator)
+    shown = only_one(found, command.bulletin, command.originator)
+    row = view.get(CONSENT, shown.row.md, command.recipient, shown.row.sender)
+    if row is None or row.own or not sees(shown, row):
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"{shown.row.sender} has not asked for {command.recipient}",
+            hint="`intelshare consent list` shows what was asked",
+        )
+    until = min(command.until, row.until)
+    if command.grant and until <= now:
+        raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
+    tx = Transaction(node, view, now, random)
+    said = Consent(row.member, row.md, tuple(row.slots) if command.grant else (), command.recipient, until)
+    state = ConsentState.GRANTED if command.grant else ConsentState.REFUSED
+    tx.say([ToSay(row.member, Kind.CONSENT, encode(Consent, said), 0)])
+    after = changed(row, state=state, until=until if command.grant else row.until, changed=now)
+    tx.put(CONSENT, after)
+    tx.log(EntryType.CONSENT, ConsentSaid(row.member, row.md, row.recipient, said.slots, state))
+    return tx.plan(ConsentResult((ConsentLine(shown.row.bulletin, after),), tx.effects()))
+
+
+def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """A peer asks about its bulletin, or answers about ours.
+
+    Raises EnvelopeError WRONG_RECIPIENT, DeliveryError CONSENT_UNKNOWN: rejected, and tried again.
+    """
+    del carried
+    tx = inbound.tx
+    said = verified.read(Consent)
+    if said.to != tx.node.member:
+        raise EnvelopeError("WRONG_RECIPIENT", "the consent is for another member")
+    if tx.get(BULLETIN, said.md) is not None:
+        state = _answered(inbound, verified, said)
+    elif said.slots:
+        state = _asked(inbound, said)
+    else:
+        # A refusal of what the disk has forgotten: there is nothing to stop.
+        state = ConsentState.REFUSED
+    tx.put(RECEIVED, known_row(inbound, verified, None))
+    tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
+
+
+def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[ConsentLine]:
+    """What was asked, both ways, newest first: as far as the user may see the bulletin that it is about."""
+    row = need_user(view, user)
+    lines = []
+    for one in view.find(CONSENT, "newest", limit=MAX_LISTED):
+        if one.own:
+            bulletin = view.get(BULLETIN, one.md)
+            if bulletin is not None:
+                try:
+                    find_bulletin(node, view, bulletin.bulletin.hex(), row, now)
+                except DeliveryError:
+                    continue
+                lines.append(ConsentLine(bulletin.bulletin, one))
+        else:
+            inbox = view.get(INBOX, one.md)
+            shown = show(node, view, inbox, row, now) if inbox is not None else None
+            if shown is not None and sees(shown, one):
+                lines.append(ConsentLine(shown.row.bulletin, one))
+    return lines
+
+
+def sees(shown: Shown, row: ConsentRow) -> bool:
+    """Whether a reader may see all that is asked about: nobody answers for what it may not read, or learns
+    that there is more (attacks.md row 51)."""
+    return {one.slot for one in shown.portions}.issuperset(row.slots)
+
+
+def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode, list[int]]:
+    """Slots of portions that another member's consent would release, by originator; without those for which
+    it is there. One that is denied whatever is said is not asked about: the recipient would be told of it.
+
+    Raises DeliveryError INPUT_INVALID: none.
+    """
+    node, now = tx.node, tx.now
+    foreign: dict[MemberCode, list[int]] = {}
+    for slot, _, label in written.decidable():
+        originator = MemberCode(originator_of(node.world, label, node.member, now))
+        if originator not in (node.member, row.recipient):
+            foreign.setdefault(originator, []).append(slot)
+    if not foreign:
+        raise DeliveryError("INPUT_INVALID", "no portion of it is another member's: nobody is to be asked")
+    given = [
+        Given(of, Consent(node.member, row.md, tuple(slots), row.recipient, NEVER))
+        for of, slots in foreign.items()
+    ]
+    decided = decide_pair(
+        node, written.decidable(), row.recipient, now, valid_until=written.row.expires, consents=given
+    )
+    helped = {one.slot for one in decided.granted}
+    found = {
+        of: kept for of, slots in foreign.items() if (kept := [slot for slot in slots if slot in helped])
+    }
+    if not found:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"no consent would help: {', '.join(decided.codes)}",
+            hint=f"`intelshare outbox {written.row.bulletin.hex()[:8]}` shows why",
+        )
+    standing = {
+        of for of, slots in found.items() if _in_force(tx.get(CONSENT, row.md, row.recipient, of), slots, now)
+    }
+    if standing == found.keys():
+        raise DeliveryError(
+            "INPUT_INVALID", "the consent is there already: `intelshare consent list` shows it"
+        )
+    return {of: slots for of, slots in found.items() if of not in standing}
+
+
+def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> bool:
+    """Whether these slots were granted, and still are."""
+    return (
+        row is not None
+        and row.state == ConsentState.GRANTED
+        and now < row.until
+        and set(slots) <= set(row.slots)
+    )
+
+
+def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: UserUri) -> PairRow:
+    """Address to the originator its own portions and nothing else: it must see what it is asked about, and
+    the author has not chosen it as a recipient of the rest."""
+    md, row = written.row.md, written.row
+    known = tx.get(PAIR, md, originator)
+    if known is not None:
+        return known
+    decided = decide_portions(tx.node, written, originator, tx.now, only_own=True)
+    marks = f"{addressed_by(by)} {ONLY_OWN}"
+    new = add_recipient(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
+    if new.ready:
+        tx.ready.add(originator)
+    return new
+
+
+def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
+    """The originator's word about an own bulletin: what was withheld for want of it is decided again."""
+    tx = inbound.tx
+    asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
+    if asked is None and not said.slots:
+        return ConsentState.REFUSED
+    if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
+        raise _unknown(inbound.member)
+    state = ConsentState.GRANTED if said.slots else ConsentState.REFUSED
+    if (
+        state is ConsentState.GRANTED
+        and asked.state == ConsentState.REFUSED
+        and _is_older(tx, verified, asked)
+    ):
+        return state  # It comes late: it was taken back since.
+    tx.put(CONSENT, changed(asked, state=state, until=said.until, leaf=verified.leaf, changed=tx.now))
+    bulletin, row = tx.get(BULLETIN, said.md), tx.get(PAIR, said.md, said.recipient)
+    if bulletin is None or row is None:
+        return state
+    if state is ConsentState.GRANTED:
+        facts = pair.consented(facts_of(row))
+        if facts != facts_of(row) and not bulletin.recalled:
+            tx.put(PAIR, with_facts(row, facts, tx.now, codes=""))
+            tx.ready.add(said.recipient)
+    elif row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE and row.cause == Cause.NONE:
+        _stop_if_denied(tx, row, bulletin)
+    return state
+
+
+def _is_older(tx: Transaction, verified: Verified, asked: ConsentRow) -> bool:
+    """Whether it was signed before the answer that stands."""
+    kept = tx.get(RECEIVED, asked.member, asked.leaf)
+    batch = tx.get(BATCH, kept.batch) if kept is not None else None
+    return batch is not None and verified.batch.record.signed_at < decode(Batch, batch.record).signed_at
+
+
+def _stop_if_denied(tx: Transaction, row: PairRow, bulletin: BulletinRow) -> None:
+    """A consent was taken back while a release that carries it is on the way (promise P9)."""
+    said = tx.get(STATEMENT, row.leaf)
+    decided, _ = redecide(tx, row, read_written(tx.node, tx.view, bulletin))
+    if said is not None and not {one.slot for one in decided.granted}.issuperset(said.slots):
+        stop(tx, [row], Cause.WITHHELD, decided.codes)
+
+
+def _asked(inbound: Inbound, said: Consent) -> ConsentState:
+    """A peer asks about a bulletin that it has sent us, for slots that it has granted us."""
+    tx = inbound.tx
+    row = tx.get(INBOX, said.md)
+    if row is None or row.sender != inbound.member:
+        raise _unknown(inbound.member)
+    claims = decode(Claims, open_secret(tx.node, INBOX.name, row.md, 0, row.sealed_claims))
+    if not set(said.slots) <= {granted.slot for granted in claims.granted}:
+        raise _unknown(inbound.member)
+    known = tx.get(CONSENT, said.md, said.recipient, inbound.member)
+    if known is None and tx.view.count(CONSENT, "key", said.md) >= MAX_ASKED:
+        raise DeliveryError(
+            "RATE", f"{inbound.member} has asked about {MAX_ASKED} recipients of one bulletin"
+        )
+    if not _in_force(known, said.slots, tx.now):
+        _put(tx, inbound.member, 0, said, ConsentState.ASKED)
+    return ConsentState.ASKED
+
+
+def _put(tx: Transaction, member: MemberCode, own: int, said: Consent, state: ConsentState) -> ConsentRow:
+    row = ConsentRow(
+        said.md,
+        said.recipient,
+        member,
+        own,
+        state,
+        bytes(said.slots),
+        said.until,
+        LeafId(b""),
+        -tx.now,
+        tx.now,
+    )
+    tx.put(CONSENT, row)
+    return row
+
+
+def _unknown(member: MemberCode) -> DeliveryError:
+    return DeliveryError(
+        "CONSENT_UNKNOWN",
+        f"{member} speaks of a bulletin, portion or request that is not held here",
+        hint="it is tried again: the bulletin may come later",
+    )

@@ -1,0 +1,136 @@
+"""Recall: the originator takes a bulletin back. What waits stops; who was handed it is asked to destroy it.
+
+Recalls go to those to whom the bulletin was handed over and to nobody else (promise P19). A pair that was
+handed over and has no receipt is in doubt until the cancellation of its number is acknowledged or the
+recipient's signed word comes. The own copy stays: it is the member's record of what it said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from intelshare.audit.records import EntryType, Recalled, Received
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Carried
+from intelshare.broker.kernel.inbound import Inbound, known_row
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    INBOX,
+    PAIR,
+    RECALLED,
+    RECEIVED,
+    BulletinRow,
+    PairRow,
+    RecalledRow,
+)
+from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.lifecycle.destroy import MAX_REASON, mark
+from intelshare.broker.lifecycle.destroy import RECALLED as CAUSE
+from intelshare.broker.lifecycle.relations import own_bulletin
+from intelshare.broker.lifecycle.stop import stop
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import Kind, Recall
+from intelshare.delivery import BestReceipt, Cause, pair
+from intelshare.errors import DeliveryError, EnvelopeError
+from intelshare.ids import Digest, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Verified
+
+
+class Effect(StrEnum):
+    """What a recall does to one pair."""
+
+    STOPPED = "stopped"
+    """It was not handed over, and will not be."""
+    ASKED = "asked"
+    """It was handed over: the recipient is asked to destroy it."""
+    NONE = "none"
+    """It had ended before it left, or is destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecallCommand:
+    """A user takes back a bulletin; every recipient that was handed it reads the reason."""
+
+    user: UserUri
+    bulletin: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecallResult:
+    """What a recall does, pair by pair; ``before``: it was recalled earlier, and nothing happens now."""
+
+    row: BulletinRow
+    pairs: tuple[tuple[PairRow, Effect], ...]
+    before: bool
+    effects: Effects
+
+
+def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instant) -> RecallResult:
+    """What ``recall`` would do; nothing is stored. Raises what it raises."""
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    if len(command.reason) > MAX_REASON:
+        raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
+    row = view.get(BULLETIN, own_bulletin(node, view, command.bulletin, user, now))
+    assert row is not None  # noqa: S101 - found just now
+    pairs = tuple([(one, _effect(one)) for one in view.find(PAIR, "key", row.md)])
+    return RecallResult(row, pairs, bool(row.recalled), Effects())
+
+
+def recall(
+    node: Node, view: View, command: RecallCommand, now: Instant, random: Random
+) -> Plan[RecallResult]:
+    """Take an own bulletin back. Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED."""
+    planned = effect_of_recall(node, view, command, now)
+    if planned.before:
+        return Plan((), planned)
+    row = planned.row
+    tx = Transaction(node, view, now, random)
+    tx.log(EntryType.RECALL, Recalled(row.md, command.user, command.reason))
+    tx.put(BULLETIN, changed(row, recalled=now))
+    asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
+    said = [(peer, encode(Recall, Recall(peer, row.md, command.reason))) for peer in asked]
+    tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])
+    stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE,))
+    after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
+    return tx.plan(RecallResult(row, after, False, tx.effects()))
+
+
+def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Take in a peer's recall of its own bulletin: destroy what is held, and remember it for what may come.
+
+    The answer is the same whether it is held or not. Raises EnvelopeError WRONG_RECIPIENT (rejected).
+    """
+    del carried
+    tx = inbound.tx
+    said = verified.read(Recall)
+    if said.to != tx.node.member:
+        raise EnvelopeError("WRONG_RECIPIENT", "the recall is for another member")
+    if tx.get(RECALLED, inbound.member, said.md) is None:
+        tx.put(RECALLED, RecalledRow(inbound.member, said.md, tx.now, verified.leaf))
+    # Held under the signer's own member, or not at all (docs/format.md: look-ups never cross members).
+    row = tx.get(INBOX, said.md)
+    if row is not None and row.originator == inbound.member:
+        mark(tx, row, CAUSE)
+    tx.put(RECEIVED, known_row(inbound, verified, None))
+    tx.log(
+        EntryType.RECEIVED,
+        Received(inbound.member, Kind.RECALL, verified.leaf, Digest(said.md), ()),
+    )
+
+
+def _effect(row: PairRow) -> Effect:
+    if row.leaf:
+        return Effect.NONE if row.receipt == BestReceipt.DESTROYED else Effect.ASKED
+    return Effect.STOPPED if row.cause == Cause.NONE else Effect.NONE
+
+
+def _to_stop(rows: Sequence[PairRow]) -> list[PairRow]:
+    return [row for row in rows if pair.stop(facts_of(row), Cause.RECALLED) != facts_of(row)]

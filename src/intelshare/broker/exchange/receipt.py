@@ -1,0 +1,120 @@
+"""Receipt: the recipient's signed word joins the facts of a pair; what it answers need not be sent again.
+
+``receipts`` shows them all, as they were signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intelshare.audit.records import EntryType, ReceiptJoined
+from intelshare.broker.kernel.frame import Carried
+from intelshare.broker.kernel.inbound import Inbound, known_row
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import facts_of, is_ready, with_facts
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import find_bulletin
+from intelshare.broker.kernel.tables import (
+    BATCH,
+    PAIR,
+    PENDING,
+    RECEIPT,
+    RECEIVED,
+    STATEMENT,
+    BulletinRow,
+    ReceiptRow,
+    ReceivedRow,
+)
+from intelshare.broker.lifecycle.stop import cancel_questions
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
+from intelshare.delivery import BestReceipt, pair
+from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
+from intelshare.ids import MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import View
+from intelshare.statement import Verified, verify_evidence
+
+MAX_ANEW = 8
+"""Answers to one pair after which it goes anew; a recipient that wants it anew once more has refused."""
+
+MAX_SHOWN = 4096
+"""Receipts of one bulletin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One receipt for an own bulletin."""
+
+    member: MemberCode
+    row: ReceivedRow
+    receipt: Receipt
+    flaw: str
+    """Empty: signature and proof hold, as verified now; else the code of what does not."""
+
+
+_RECEIPTS = {
+    ReceiptStatus.ACCEPTED: BestReceipt.ACCEPTED,
+    ReceiptStatus.REFUSED: BestReceipt.REFUSED,
+    ReceiptStatus.READ: BestReceipt.READ,
+    ReceiptStatus.DESTROYED: BestReceipt.DESTROYED,
+}
+
+
+def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Join it. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError RECEIPT_UNKNOWN (both: rejected)."""
+    del carried
+    tx = inbound.tx
+    said = verified.read(Receipt)
+    # ``to`` names whom the receipt is for; it must be us, or another member's word could be replayed here.
+    if said.to != tx.node.member:
+        raise EnvelopeError("WRONG_RECIPIENT", "the receipt is for another member")
+    statement = tx.get(STATEMENT, said.leaf)
+    if statement is None or statement.peer != inbound.member or statement.kind != Kind.RELEASE:
+        raise DeliveryError("RECEIPT_UNKNOWN", f"{inbound.member} answers a release that it was not handed")
+    row = tx.get(PAIR, statement.md, inbound.member)
+    if row is not None and row.leaf == said.leaf:
+        before = facts_of(row)
+        facts = pair.receive(before, _RECEIPTS[said.status], said.codes)
+        if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
+            facts = pair.receive(before, _RECEIPTS[said.status], ())
+        if facts != before:
+            codes = row.codes if facts.receipt is before.receipt else " ".join(said.codes)
+            tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
+        if is_ready(facts):
+            tx.ready.add(inbound.member)
+        if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
+            cancel_questions(tx, row)
+    tx.delete(PENDING, said.leaf, inbound.member)
+    tx.put(RECEIVED, known_row(inbound, verified, None))
+    tx.put(RECEIPT, ReceiptRow(statement.md, inbound.member, verified.leaf))
+    tx.log(
+        EntryType.RECEIPT,
+        ReceiptJoined(inbound.member, verified.leaf, said.leaf, said.status, said.codes),
+    )
+
+
+def receipts(
+    node: Node, view: View, user: UserUri, given: str, now: Instant
+) -> tuple[BulletinRow, list[Signed]]:
+    """An own bulletin and all receipts for it, oldest first. Raises DeliveryError."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    bulletin = find_bulletin(node, view, given, reader, now).row
+    found = [_signed(node, view, row) for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN)]
+    return bulletin, sorted(found, key=lambda one: (one.row.at, one.member, one.receipt.status))
+
+
+def _signed(node: Node, view: View, row: ReceiptRow) -> Signed:
+    stored = view.get(RECEIVED, row.member, row.leaf)
+    batch = view.get(BATCH, stored.batch) if stored is not None else None
+    if stored is None or batch is None:
+        raise StoreError("RECORD_CORRUPT", "a receipt is missing")
+    flaw = ""
+    try:
+        evidence = Evidence(Kind.RECEIPT, stored.nonce, stored.data, stored.proof, batch.record)
+        verified = verify_evidence(evidence, trust=node.trust, suites=node.suites, roots=node.roots)
+        if verified.signer.member != row.member:
+            flaw = "NOT_AUTHORISED"
+    except (CryptoError, EnvelopeError) as bad:
+        flaw = bad.code
+    return Signed(row.member, stored, decode(Receipt, stored.data), flaw)

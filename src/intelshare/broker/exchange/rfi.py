@@ -1,0 +1,209 @@
+"""Requests for information: who has asked whom, until when, and whether an answer came.
+
+A request, and all that follows it, is a bulletin in reply to it (``bulletin.request``): it is decided,
+encrypted and proved like any other. Only the state is kept here, from the bulletins of both as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from intelshare.broker.kernel.decide_pair import PairDecision
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import may_see, read_written
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, REQUEST, RequestRow, UserRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.read import show
+from intelshare.broker.lifecycle.relations import Named, Relation
+from intelshare.bulletin.request import Marked, Word, marked_in
+from intelshare.crypto.records import Portion, PortionKind
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError
+from intelshare.ids import ManifestDigest, MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import View, changed
+
+MAX_LISTED = 1000
+
+EXCERPT = 60
+"""Characters of a question that a list shows where there is no title."""
+
+
+class RequestState(IntEnum):
+    """How a request stands between two members."""
+
+    OPEN = 1
+    ANSWERED = 2
+    DECLINED = 3
+    CLOSED = 4
+
+
+_ENDS = {
+    Word.ANSWER: RequestState.ANSWERED,
+    Word.DECLINE: RequestState.DECLINED,
+    Word.CLOSE: RequestState.CLOSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """A request as it is listed: what it asks, and the last bulletin that answered it."""
+
+    row: RequestRow
+    bulletin: bytes
+    category: str
+    title: str
+    reply: bytes
+
+
+def requests_of(
+    tx: Transaction,
+    md: ManifestDigest,
+    portions: Sequence[Portion],
+    named: Collection[Named],
+    decided: Sequence[PairDecision],
+) -> list[RequestRow]:
+    """The rows to put for an own bulletin: a request to each recipient that gets it, or what ends one.
+
+    Raises DeliveryError INPUT_INVALID: an answer to what is no request, or to somebody else.
+    """
+    marked = marked_in(portions)
+    if marked is None:
+        return []
+    to = [one.recipient for one in decided if one.granted]
+    if marked.word is Word.ASK:
+        return [_opened(tx, md, recipient, 1, marked) for recipient in to]
+    replied = next((one for one in named if one.relation is Relation.REPLY), None)
+    own = int(marked.word is Word.CLOSE)
+    if replied is None or (replied.member == tx.node.member) != bool(own):
+        raise _no_request(marked.word)
+    if own:
+        stored = [row for row in tx.view.find(REQUEST, "key", replied.md) if row.own]
+        # As they are after what this transaction has written already.
+        rows = [tx.get(REQUEST, row.md, row.member, row.own) or row for row in stored]
+    else:
+        row = tx.get(REQUEST, replied.md, replied.member, 0)
+        rows = [row] if row is not None else []
+        if replied.member not in [one.recipient for one in decided]:
+            raise DeliveryError(
+                "INPUT_INVALID",
+                f"the answer is not for {replied.member}, who has asked",
+                hint=f"name {replied.member} with --to",
+            )
+        if rows and replied.member not in to:
+            # Withheld: nobody was answered, and the request stays open.
+            return []
+    if not rows:
+        raise _no_request(marked.word)
+    return [_ended(tx, row, marked.word, md) for row in rows]
+
+
+def note_received(
+    tx: Transaction,
+    sender: MemberCode,
+    md: ManifestDigest,
+    portions: Sequence[Portion],
+    named: Collection[Named],
+) -> None:
+    """A peer's bulletin that was accepted. What answers no request of ours changes none."""
+    marked = marked_in(portions)
+    if marked is None:
+        return
+    if marked.word is Word.ASK:
+        tx.put(REQUEST, _opened(tx, md, sender, 0, marked))
+        return
+    own = int(marked.word is not Word.CLOSE)
+    whose = tx.node.member if own else sender
+    for one in named:
+        if one.relation is Relation.REPLY and one.member == whose:
+            row = tx.get(REQUEST, one.md, sender, own)
+            if row is not None:
+                tx.put(REQUEST, _ended(tx, row, marked.word, md))
+
+
+def requests(node: Node, view: View, user: UserUri, now: Instant) -> list[RequestLine]:
+    """All requests of which the user may see the question, newest first."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    rows = view.find(REQUEST, "newest", limit=MAX_LISTED)
+    return [line for row in rows if (line := _line(node, view, row, reader, now)) is not None]
+
+
+def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
+    """How many requests of peers are open past their date, among those that the user may see."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    # After 0: NEVER sorts first.
+    rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED)
+    return sum(_line(node, view, row, reader, now) is not None for row in rows if row.due <= now)
+
+
+def _opened(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, marked: Marked) -> RequestRow:
+    empty = ManifestDigest(b"")
+    return RequestRow(md, member, own, RequestState.OPEN, marked.due, empty, -tx.now, tx.now)
+
+
+def _ended(tx: Transaction, row: RequestRow, word: Word, reply: ManifestDigest) -> RequestRow:
+    # A second answer is told; closing does not undo one.
+    if word is Word.CLOSE and row.state != RequestState.OPEN:
+        return row
+    return changed(row, state=_ENDS[word], reply=reply, changed=tx.now)
+
+
+def _no_request(word: Word) -> DeliveryError:
+    return DeliveryError(
+        "INPUT_INVALID",
+        "only your own request can be closed" if word is Word.CLOSE else "this answers no request",
+        hint="`intelshare rfi list` shows the requests; name one with --in-reply-to",
+    )
+
+
+def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant) -> RequestLine | None:
+    seen = (_own if row.own else _received)(node, view, row.md, reader, now)
+    if seen is None:
+        return None
+    bulletin, portions = seen
+    reply = b""
+    if row.reply:
+        # The one who asked closes, the other one answers or declines.
+        ours = bool(row.own) == (row.state == RequestState.CLOSED)
+        found = (_own if ours else _received)(node, view, row.reply, reader, now)
+        reply = found[0] if found is not None else b""
+    return RequestLine(row, bulletin, portions[0].category if portions else "", _title(portions), reply)
+
+
+def _own(
+    node: Node, view: View, md: ManifestDigest, reader: UserRow, now: Instant
+) -> tuple[bytes, Sequence[Portion]] | None:
+    row = view.get(BULLETIN, md)
+    if row is None:
+        return None
+    written = read_written(node, view, row)
+    if not may_see(node, written, reader, now):
+        return None
+    portions = [
+        reopen(row.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion
+        for stored in written.portions
+    ]
+    return row.bulletin, portions
+
+
+def _received(
+    node: Node, view: View, md: ManifestDigest, reader: UserRow, now: Instant
+) -> tuple[bytes, Sequence[Portion]] | None:
+    row = view.get(INBOX, md)
+    shown = show(node, view, row, reader, now) if row is not None and not row.gone else None
+    if row is None or shown is None:
+        return None
+    return row.bulletin, [one.portion for one in shown.portions]
+
+
+def _title(portions: Sequence[Portion]) -> str:
+    for kind in (PortionKind.TITLE, PortionKind.TEXT):
+        for portion in portions:
+            if portion.kind is kind:
+                text = " ".join(portion.content.decode("utf-8", "replace").split())
+                return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
+    return ""

@@ -1,0 +1,203 @@
+"""One bulletin for one recipient: every portion decided, and what that makes of the pair.
+
+Submit, hand-over and receive all decide through here, so that a pair is judged the same way whenever it
+is asked about (promise P9). Between two changes of the world the same question has the same answer, which the
+world's snapshot remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intelshare.audit.records import DecisionMade, LoggedDecision, LoggedPortion, LoggedReason
+from intelshare.broker.kernel.node import Node
+from intelshare.crypto.codec import Encoded, encode, encoded
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Citation, Portion
+from intelshare.envelope import Given
+from intelshare.errors import Place
+from intelshare.ids import Digest, ManifestDigest, MemberCode
+from intelshare.instant import NEVER, Instant
+from intelshare.labels import Label, format_banner, rollup
+from intelshare.policy import (
+    OWN_PRODUCT,
+    UNRESTRICTED,
+    Decision,
+    Outcome,
+    Request,
+    World,
+    decide,
+    originator_of,
+)
+
+OUTCOMES = {Outcome.ALLOW: 1, Outcome.HOLD: 2, Outcome.DENY: 3}
+
+_NO_CONSENT: frozenset[str] = frozenset()
+
+_NOBODY = ManifestDigest(bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A decision, and the words in which a grant and the log carry it."""
+
+    decision: Decision
+    cited: tuple[Citation, ...]
+    logged: Encoded[LoggedDecision]
+
+
+@dataclass(frozen=True, slots=True)
+class PortionDecision:
+    """A portion's slot and label, and the ruling."""
+
+    slot: int
+    label: Label
+    ruling: Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class PairDecision:
+    """The decisions of all portions for one recipient."""
+
+    recipient: MemberCode
+    portions: tuple[PortionDecision, ...]
+    granted: tuple[PortionDecision, ...]
+    """The portions that nothing denies; may be under a hold."""
+    logged: tuple[LoggedPortion, ...]
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """Ids of all open hold rows: any of them holds the whole pair."""
+        found = [hold for p in self.portions for hold in p.ruling.decision.holds]
+        return tuple(sorted(set(found))) if found else ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Reason codes of all that is denied, each once."""
+        return tuple(dict.fromkeys(code for p in self.portions for code in p.ruling.decision.codes))
+
+    @property
+    def basis(self) -> str:
+        """What the granted portions rest on: a treaty, if any needs one; empty if none is granted."""
+        found = [granted.ruling.decision.basis or "" for granted in self.granted]
+        treaties = (basis for basis in found if basis not in (UNRESTRICTED, OWN_PRODUCT))
+        return next(treaties, found[0] if found else "")
+
+
+def decide_pair(
+    node: Node,
+    portions: Sequence[tuple[int, Portion, Label]],
+    recipient: MemberCode,
+    at: Instant,
+    *,
+    valid_until: Instant,
+    sender: MemberCode | None = None,
+    originator: MemberCode | None = None,
+    approvals: frozenset[str] = frozenset(),
+    consents: Sequence[Given] = (),
+    released: bool = False,
+) -> PairDecision:
+    """Decide (slot, portion, label) in reading order at ``at`` in the node's present world.
+
+    ``consents``: all that were given to the sender for this bulletin, whoever gave them and for what.
+    """
+    world, sender = node.world, sender or node.member
+    until = None if valid_until == NEVER else valid_until
+    # A request's instant counts by its stretch of time and by whether the bulletin has expired.
+    expired = at >= valid_until
+    snapshot = world.at(at)
+    judged = []
+    for slot, portion, label in portions:
+        flags = frozenset(portion.flags)
+        agreed = _agreed(world, consents, slot, label, originator or sender, at) if consents else _NO_CONSENT
+
+        def make(
+            label: Label = label,
+            category: str = portion.category,
+            flags: frozenset[str] = flags,
+            agreed: frozenset[str] = agreed,
+        ) -> Ruling:
+            return _ruling(
+                decide(
+                    world,
+                    Request(
+                        label=label,
+                        category=category,
+                        at=at,
+                        sender=sender,
+                        recipient=recipient,
+                        originator=originator,
+                        flags=flags,
+                        consents=agreed,
+                        approvals=approvals,
+                        released=released,
+                        valid_until=until,
+                    ),
+                )
+            )
+
+        key = (
+            decide, label, portion.category, flags, sender, recipient, originator, agreed, approvals,
+            released, expired,
+        )  # fmt: skip
+        judged.append(PortionDecision(slot, label, snapshot.remember(key, make)))
+    return PairDecision(
+        recipient,
+        tuple(judged),
+        tuple([one for one in judged if one.ruling.decision.outcome is not Outcome.DENY]),
+        tuple([LoggedPortion(place, one.slot, one.ruling.logged) for place, one in enumerate(judged)]),
+    )
+
+
+def _agreed(
+    world: World, consents: Sequence[Given], slot: int, label: Label, claimed: MemberCode, at: Instant
+) -> frozenset[str]:
+    """Members for whom the originator of this portion has consented, one by one (domain.md, rule 8)."""
+    originator = originator_of(world, label, claimed, at)
+    return frozenset(
+        given.consent.recipient
+        for given in consents
+        if given.by == originator and slot in given.consent.slots and at < given.consent.until
+    )
+
+
+def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: Instant) -> str:
+    """The banner of these portions in the originator's ladder. Raises LabelError."""
+    known = tuple(labels)
+    registry = node.world.registry
+    return node.world.at(at).remember(
+        (rollup, originator, known),
+        lambda: format_banner(rollup(originator, at, known, registry), registry),
+    )
+
+
+def record_of(pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant) -> DecisionMade:
+    """The decision as it is logged, explanation and all."""
+    return DecisionMade(md, sender, pair.recipient, at, pair.logged)
+
+
+def decision_fingerprint(pair: PairDecision) -> Digest:
+    """What was decided, without when: two decisions of one gist need one log entry."""
+    return Digest(sha256(encode(DecisionMade, record_of(pair, _NOBODY, MemberCode(""), Instant(0)))))
+
+
+def _ruling(decision: Decision) -> Ruling:
+    cited = tuple([Citation(c.treaty, Digest(c.digest), c.article) for c in decision.citations])
+    reasons = tuple([LoggedReason(r.code.value, r.detail, place_text(r.place)) for r in decision.reasons])
+    logged = LoggedDecision(
+        OUTCOMES[decision.outcome],
+        decision.basis or "",
+        cited,
+        decision.obligations,
+        decision.holds,
+        reasons,
+    )
+    return Ruling(decision, cited, encoded(LoggedDecision, logged))
+
+
+def place_text(place: Place | None) -> str:
+    """``demo-climate.toml:11``, or nothing."""
+    if place is None:
+        return ""
+    return place.source if place.line is None else f"{place.source}:{place.line}"

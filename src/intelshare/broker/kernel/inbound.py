@@ -1,0 +1,80 @@
+"""What the steps of receiving share: the transaction, the peer, and what its frame has brought so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from intelshare.broker.kernel.tables import ActRow, ReceivedRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.crypto.records import ReceiptStatus, ReleasePeek
+from intelshare.envelope import Opener
+from intelshare.ids import BulletinId, Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri
+from intelshare.policy import PartyAct
+from intelshare.statement import Statement, Verified
+
+
+class Refusal(Exception):
+    """A release is authentic and for us, and not accepted: the codes go into a signed receipt."""
+
+    def __init__(self, codes: tuple[str, ...], peek: ReleasePeek, md: ManifestDigest | None = None) -> None:
+        super().__init__(" ".join(codes))
+        self.codes = codes[:32]
+        self.peek = peek
+        self.md = md
+
+
+@dataclass(slots=True)
+class Inbound:
+    """One frame being judged."""
+
+    tx: Transaction
+    member: MemberCode
+    uri: NodeUri
+    batch_key: bytes
+    opener: Opener
+    receipts: list[tuple[LeafId, ReceiptStatus, tuple[str, ...], int]] = field(default_factory=list)
+    """(statement, status, codes, rank) to be signed when the frame is through."""
+    numbers: dict[tuple[NodeUri, Incarnation, int], tuple[LeafId, LeafId]] = field(default_factory=dict)
+    """(leaf, prev) of the numbers that this frame has brought."""
+    bulletins: dict[tuple[MemberCode, BulletinId], ManifestDigest] = field(default_factory=dict)
+    """By originator and id, those that this frame has brought."""
+    streams: set[tuple[NodeUri, Incarnation]] = field(default_factory=set)
+    acts: dict[LeafId, ActRow] | None = None
+    """All treaty acts of the peer, once its frame has brought one."""
+    counting: list[PartyAct] = field(default_factory=list)
+    """Those that this frame let count."""
+    accepted: int = 0
+    clock: bool = True
+    """Whether the own clock is right."""
+
+
+def known_row(
+    inbound: Inbound,
+    verified: Verified | None,
+    peek: ReleasePeek | None,
+    *,
+    statement: Statement | None = None,
+    leaf: LeafId | None = None,
+    batch: bytes = b"",
+) -> ReceivedRow:
+    """The row by which a statement is known for ever. Keeps its batch record too."""
+    if verified is not None:
+        statement, leaf, batch = verified.statement, verified.leaf, verified.batch.raw
+    assert statement is not None  # noqa: S101 - one of both ways of calling it
+    assert leaf is not None  # noqa: S101
+    return ReceivedRow(
+        inbound.member,
+        leaf,
+        statement.kind,
+        statement.nonce,
+        statement.data,
+        statement.proof,
+        inbound.tx.batch(batch),
+        inbound.tx.now,
+        "",
+        LeafId(b""),
+        peek.origin if peek is not None else inbound.uri,
+        peek.incarnation if peek is not None else Incarnation(0),
+        peek.sequence if peek is not None else 0,
+        peek.prev if peek is not None else LeafId(b""),
+    )

@@ -1,0 +1,53 @@
+"""The facts of a pair as its row stores them, and the decision that the row names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from intelshare.audit.records import DecisionMade
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import LOG, PairRow
+from intelshare.broker.kernel.transaction import open_entry
+from intelshare.crypto.codec import decode
+from intelshare.delivery import BestReceipt, Cause, Facts, Stage
+from intelshare.errors import StoreError
+from intelshare.instant import Instant
+from intelshare.ports import View, changed
+
+
+def logged_decision(node: Node, view: View, row: PairRow) -> DecisionMade:
+    """The decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
+    entry = view.get(LOG, row.decided_in, row.decided_at)
+    if entry is None:
+        raise StoreError("RECORD_CORRUPT", "the log entry of a decision is missing")
+    return decode(DecisionMade, open_entry(node, entry).record)
+
+
+def facts_of(row: PairRow) -> Facts:
+    """The facts that a row stores."""
+    return Facts(Stage(row.stage), Cause(row.cause), BestReceipt(row.receipt), bool(row.conflict))
+
+
+def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> PairRow:
+    """The row with these facts; ``ready`` follows from them."""
+    return changed(
+        row,
+        stage=facts.stage,
+        cause=facts.cause,
+        receipt=facts.receipt,
+        conflict=int(facts.conflict),
+        ready=is_ready(facts),
+        open=is_open(facts),
+        changed=now,
+        **changes,
+    )
+
+
+def is_open(facts: Facts) -> int:
+    """1 if the pair can still end by itself."""
+    return int(facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE)
+
+
+def is_ready(facts: Facts) -> int:
+    """1 if hand-over may take the pair."""
+    return int(facts.stage is Stage.QUEUED and is_open(facts))

@@ -1,0 +1,30 @@
+"""The 32 bytes that open a portion: kept sealed, read, overwritten."""
+
+from __future__ import annotations
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import SECRET, PortionRow, SecretRow
+from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.errors import DeliveryError
+from intelshare.ids import ManifestDigest
+from intelshare.ports import View, changed
+
+
+def put_secret(tx: Transaction, md: ManifestDigest, slot: int, secret: bytes) -> None:
+    """Keep the 32 bytes that open a portion."""
+    tx.put(SECRET, SecretRow(md, slot, tx.seal(SECRET.name, md, slot, secret)))
+
+
+def destroy_secret(tx: Transaction, md: ManifestDigest, slot: int) -> None:
+    """Overwrite it. Gone from the files once the store is shredded."""
+    row = tx.get(SECRET, md, slot)
+    if row is not None:
+        tx.put(SECRET, changed(row, sealed=bytes(len(row.sealed))))
+
+
+def read_secret(node: Node, view: View, portion: PortionRow) -> bytes:
+    """The 32 bytes that open a portion. Raises DeliveryError NOT_FOUND once they are destroyed."""
+    row = view.get(SECRET, portion.md, portion.slot)
+    if row is None or not any(row.sealed):
+        raise DeliveryError("NOT_FOUND", "the keys of this portion were destroyed")
+    return open_secret(node, SECRET.name, row.md, row.slot, row.sealed)

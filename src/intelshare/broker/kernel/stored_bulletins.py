@@ -1,0 +1,159 @@
+"""Reading back what the steps stored: drafts, secrets, decisions, facts; and finding a bulletin by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    PORTION,
+    BulletinRow,
+    PortionRow,
+    UserRow,
+)
+from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.bulletin import MAX_ID, Draft
+from intelshare.crypto.codec import Count, decode, encode, record
+from intelshare.crypto.records import Portion
+from intelshare.errors import DeliveryError, StoreError
+from intelshare.ids import ManifestDigest, MemberCode
+from intelshare.instant import Instant
+from intelshare.labels import Label
+from intelshare.policy import ReadRequest, read_decision
+from intelshare.ports import View
+
+R = TypeVar("R")
+
+MAX_ALIKE: Final = 256
+"""Bulletins looked at whose ids start alike."""
+
+
+@record
+class _Heads:
+    """The portions of a draft without their content: what deciding again needs."""
+
+    portions: Annotated[tuple[Portion, ...], Count(1, 64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A stored bulletin of this member, in reading order. The portions have no content."""
+
+    row: BulletinRow
+    portions: tuple[PortionRow, ...]
+    heads: tuple[Portion, ...]
+    labels: tuple[Label, ...]
+
+    def decidable(self) -> list[tuple[int, Portion, Label]]:
+        """As ``decide_pair`` takes it."""
+        return [
+            (row.slot, head, label)
+            for row, head, label in zip(self.portions, self.heads, self.labels, strict=True)
+        ]
+
+
+def seal_draft(tx: Transaction, md: ManifestDigest, draft: Draft) -> bytes:
+    """Labels, categories and flags of a draft, sealed for its bulletin row."""
+    heads = _Heads(
+        tuple([Portion(p.kind, p.label, p.category, p.flags, p.grade, p.media, b"") for p in draft.portions])
+    )
+    return tx.seal(BULLETIN.name, md, 0, encode(_Heads, heads))
+
+
+def read_written(node: Node, view: View, row: BulletinRow) -> Written:
+    """The bulletin with its portions. Raises StoreError RECORD_CORRUPT if one is missing."""
+    heads = decode(_Heads, open_secret(node, BULLETIN.name, row.md, 0, row.sealed_draft)).portions
+    portions = sorted(view.find(PORTION, "key", row.md), key=lambda portion: portion.position)
+    if len(portions) != len(heads):
+        raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} has lost a portion")
+    return Written(row, tuple(portions), heads, tuple([node.labels.read(head.label) for head in heads]))
+
+
+def find_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant) -> Written:
+    """The own bulletin whose id starts with these hexadecimal digits (at least 4), if the user may see it.
+
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several start so).
+    """
+    found = written_starting(node, view, given, user, now)
+    return only_one([(node.member, written) for written in found], given)
+
+
+def written_starting(node: Node, view: View, given: str, user: UserRow, now: Instant) -> list[Written]:
+    """The own bulletins whose id starts so, as far as the user may see them.
+
+    Raises DeliveryError NOT_FOUND for what is no id.
+    """
+    low, high = id_range(given)
+    rows = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ALIKE)
+    found = [read_written(node, view, row) for row in rows if row.bulletin <= high]
+    return [written for written in found if may_see(node, written, user, now)]
+
+
+def may_see(node: Node, written: Written, user: UserRow, now: Instant) -> bool:
+    """Whether an own user may see an own bulletin: its author, and who is cleared for all of it.
+
+    For anybody else it does not exist (attacks.md row 51).
+    """
+    return written.row.author == user.user or all(
+        read_decision(
+            node.world,
+            ReadRequest(
+                label=label,
+                category=head.category,
+                at=now,
+                member=node.member,
+                clearance=user.clearance or None,
+                nationality=user.nationality,
+                categories=frozenset(user.categories.split()),
+            ),
+        ).allowed
+        for head, label in zip(written.heads, written.labels, strict=True)
+    )
+
+
+def id_range(given: str) -> tuple[bytes, bytes]:
+    """The ids just below and last of those that start with these digits.
+
+    Raises DeliveryError NOT_FOUND for what is no id.
+    """
+    text = given.lower()
+    if not 4 <= len(text) <= MAX_ID or not set(text) <= set("0123456789abcdef"):
+        raise not_found(given)
+    first = int(text.ljust(32, "0"), 16)
+    return (
+        (first - 1).to_bytes(16, "big") if first else b"",
+        int(text.ljust(32, "f"), 16).to_bytes(16, "big"),
+    )
+
+
+def only_one(found: Sequence[tuple[MemberCode, R]], given: str, originator: str = "") -> R:
+    """What was found under this beginning of an id, if it is one; each with the originator of its bulletin.
+
+    A bulletin is known by (originator, id): two members may use one id, and then the originator decides.
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several: it names their originators).
+    """
+    if not found:
+        raise not_found(given, originator)
+    if len(found) > 1:
+        originators = sorted({member for member, _ in found})
+        hints = [] if len(given) == MAX_ID else ["give more digits of the id"]
+        if len(originators) > 1:
+            hints.append("name the originator with --from")
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"several bulletins start with {given}; their originators: {', '.join(originators)}",
+            hint=", or ".join(hints),
+        )
+    return found[0][1]
+
+
+def not_found(given: str, originator: str = "") -> DeliveryError:
+    """NOT_FOUND in one wording, whether there is none or the asker may not see it (attacks.md row 52)."""
+    return DeliveryError(
+        "NOT_FOUND",
+        f"there is no bulletin {given}{f' from {originator}' if originator else ''}",
+        hint="`intelshare inbox` and `intelshare outbox` list yours",
+    )

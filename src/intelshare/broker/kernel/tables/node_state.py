@@ -1,0 +1,153 @@
+"""Where a node stands: its log, whom it trusts and serves, treaty acts, evidence, checkpoints, itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, NodeUri, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Table
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One log entry; its leaf hash is checked against the tree by ``audit verify``."""
+
+    incarnation: Incarnation
+    place: int
+    type: int
+    at: Instant
+    leaf: Digest
+    sealed_entry: bytes
+    """Salt and record."""
+
+
+LOG = Table("log", LogRow, ("incarnation", "place"), lasting=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LogHeadRow:
+    """Size and frontier of one log: what appending needs."""
+
+    incarnation: Incarnation
+    began: Instant
+    size: int
+    frontier: bytes
+
+
+LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)})
+
+
+@dataclass(frozen=True, slots=True)
+class ActRow:
+    """A treaty act, own or of a peer; the statement itself is in ``statement`` or ``received``."""
+
+    member: MemberCode
+    n: int
+    leaf: LeafId
+    state: int
+    """broker.treaty.act.ActState: counts, waits for an earlier one, or contradicts one."""
+    at: Instant
+    """When it was made (an own act) or came."""
+    since: Instant
+    """From when it holds here, never before ``at``; 0 until it counts."""
+    by: UserUri
+    """Who made it, or let it count; empty: a peer's act as it came."""
+    data: bytes
+
+
+ACT = Table("act", ActRow, ("member", "n", "leaf"), lasting=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRow:
+    """A trust document of a member, as it was signed: roots all, the directory the newest only."""
+
+    member: MemberCode
+    type: int
+    version: int
+    record: bytes
+
+
+TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user of this member; never crosses the border."""
+
+    user: UserUri
+    name: str
+    role: str
+    clearance: str
+    nationality: str
+    categories: str
+    """Space between; ``*`` all."""
+    revoked: int
+
+
+USER = Table("user", UserRow, ("user",))
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """A rejected statement, or statements that contradict each other: bounded for each member."""
+
+    evidence: Digest
+    member: MemberCode
+    shelf: int
+    """0 rejected: the oldest give way. 1 contradictions: the first stay (broker.transparency.evidence)."""
+    place: int
+    """Minus its number on the shelf of the member: an index over it gives the newest first."""
+    code: str
+    first: Instant
+    times: int
+    exhibit: bytes
+    """The statements as they were signed (audit.exhibit.Exhibit)."""
+
+
+EVIDENCE = Table(
+    "evidence",
+    EvidenceRow,
+    ("evidence",),
+    {"member": ("member", "shelf", "place"), "shelf": ("shelf", "first")},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A checkpoint of a node's log as it was signed: of the own the last, of others those that are held."""
+
+    origin: NodeUri
+    incarnation: Incarnation
+    size: int
+    root: Digest
+    member: MemberCode
+    """Who signed it: of a checkpoint that another member says it saw, that member."""
+    state: int
+    """broker.transparency.known_checkpoints.CheckpointState."""
+    at: Instant
+    newest: int
+    """Minus ``at``."""
+    signed: bytes
+    """The statement whole (Evidence): provable by itself."""
+
+
+CHECKPOINT = Table(
+    "checkpoint", CheckpointRow, ("origin", "incarnation", "size"), {"state": ("origin", "state", "newest")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """What the node remembers of itself: present incarnation, latest instant ever stored."""
+
+    name: str
+    incarnation: Incarnation
+    previous: Incarnation
+    """0: there was none."""
+    began: Instant
+    latest: Instant
+
+
+NODE = Table("node", NodeRow, ("name",))

@@ -1,0 +1,263 @@
+"""The one way to write: rows, log entries and signed statements gathered into a plan.
+
+A step makes a ``Transaction``, puts what it wants, and returns ``plan(answer)``. Log entries are numbered
+and hashed into the tree here, statements are signed together and queued for their peers here, secrets are
+sealed at rest here: nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
+from intelshare.audit.path import LogAsk
+from intelshare.audit.tree import Tree
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    BATCH,
+    LOG,
+    LOG_HEAD,
+    NODE,
+    PENDING,
+    STATEMENT,
+    BatchRow,
+    LogHeadRow,
+    LogRow,
+    PendingRow,
+    StatementRow,
+)
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Kind
+from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
+from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, sign_batch
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+SELF = "self"
+"""The one row of NODE."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToSay:
+    """A statement still to be signed, for one peer."""
+
+    peer: MemberCode
+    kind: Kind
+    data: bytes
+    rank: int
+
+
+class Transaction:
+    """What one step writes. Reads by key see it; ``view.find`` does not."""
+
+    def __init__(self, node: Node, view: View, now: Instant, random: Random) -> None:
+        self.node = node
+        self.view = view
+        self.now = now
+        self.random = random
+        self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
+        self._entries: list[Digest] = []
+        self._head: LogHeadRow | None = None
+        self._batches: dict[bytes, Digest] = {}
+        self._queued = 0
+        self._said: list[Outbound] = []
+        self._ended: list[tuple[MemberCode, LeafId]] = []
+        self._before = node
+        self.ready: set[MemberCode] = set()
+        """Peers for which a pair has become ready."""
+        self.marked = False
+        """Keys were deleted: to be shredded, then signed for."""
+        self.asks: list[tuple[MemberCode, LogAsk]] = []
+        """What to ask peers about logs."""
+
+    def get(self, table: Table[R], *key: Scalar) -> R | None:
+        """The row with this key, as it will be after the commit."""
+        write = self._rows.get((table.name, key))
+        if write is None:
+            return self.view.get(table, *key)
+        return write.row if isinstance(write, Put) else None
+
+    def put(self, table: Table[R], row: R) -> None:
+        """Insert or replace."""
+        self._rows[table.name, table.key_of(row)] = Put(table, row)
+
+    def delete(self, table: Table[Any], *key: Scalar) -> None:
+        """Remove by key."""
+        self._rows[table.name, key] = Delete(table, key)
+
+    def added(self, table: Table[Any]) -> int:
+        """How many rows of a table were put that are not stored yet."""
+        keys = [
+            key for (name, key), write in self._rows.items() if name == table.name and isinstance(write, Put)
+        ]
+        return sum(self.view.get(table, *key) is None for key in keys)
+
+    def seal(self, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
+        """Seal at rest for this table, row and slot."""
+        return seal_at_rest(
+            self.node.storage_key, self.random(24), plaintext, table=table, row=row, slot=slot
+        )
+
+    def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
+        """Append to this incarnation's log; its entry hash and its index."""
+        head, data, salt = self._log_head(), encode(record.__class__, record), self.random(32)
+        place = head.size + len(self._entries)
+        entry = entry_hash(kind, self.now, salt, data)
+        sealed = self.seal(LOG.name, log_key(head.incarnation, place), 0, encode(Sealed, Sealed(salt, data)))
+        self.put(LOG, LogRow(head.incarnation, place, kind, self.now, entry, sealed))
+        self._entries.append(entry)
+        return entry, place
+
+    def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
+        """Sign statements, in batches of at most 256, and queue them; what to send each peer afterwards."""
+        return [
+            outbound
+            for start in range(0, len(statements), MAX_LEAVES)
+            for outbound in self._sign(statements[start : start + MAX_LEAVES])
+        ]
+
+    def _sign(self, statements: Sequence[ToSay]) -> list[Outbound]:
+        signed = sign_batch(
+            [Leaf(item.kind, self.random(NONCE_LENGTH), item.data) for item in statements],
+            self.node.signer,
+            self.now,
+            self.random,
+        )
+        batch = self.batch(signed.batch)
+        by_peer: dict[MemberCode, list[int]] = {}
+        for place, (item, statement, leaf) in enumerate(
+            zip(statements, signed.statements, signed.leaves, strict=True)
+        ):
+            self.queue(
+                StatementRow(
+                    leaf, item.peer, item.kind, statement.nonce, statement.data, statement.proof, batch,
+                    KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
+                ),
+                item.rank,
+                FRAMING + len(statement.data),
+            )  # fmt: skip
+            by_peer.setdefault(item.peer, []).append(place)
+        outbound = []
+        for peer, places in by_peer.items():
+            carried = []
+            for place in places:
+                made = signed.statements[place]
+                carried.append(Carried(made.kind, made.nonce, made.data, made.proof))
+            outbound.append(
+                Outbound(
+                    peer,
+                    min(statements[place].rank for place in places),
+                    Frame(signed.batch, b"", tuple(carried)),
+                    tuple(signed.leaves[place] for place in places),
+                )
+            )
+        self._said.extend(outbound)
+        return outbound
+
+    def say_to_all(self, peers: Iterable[MemberCode], kind: Kind, data: bytes, rank: int) -> LeafId:
+        """Sign one statement and queue it for several peers: the same bytes, nonce and leaf for each."""
+        signed = sign_batch(
+            [Leaf(kind, self.random(NONCE_LENGTH), data)], self.node.signer, self.now, self.random
+        )
+        made, leaf = signed.statements[0], signed.leaves[0]
+        row = StatementRow(
+            leaf, MemberCode(""), kind, made.nonce, made.data, made.proof, self.batch(signed.batch),
+            KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
+        )  # fmt: skip
+        self.put(STATEMENT, row)
+        frame = Frame(signed.batch, b"", (Carried(made.kind, made.nonce, made.data, made.proof),))
+        for peer in sorted(peers):
+            self._pend(row, peer, rank, FRAMING + len(data))
+            self._said.append(Outbound(peer, rank, frame, (leaf,)))
+        return leaf
+
+    def end(self, peer: MemberCode, leaf: LeafId) -> None:
+        """A statement for this peer is not to be sent again."""
+        self.delete(PENDING, leaf, peer)
+        self._ended.append((peer, leaf))
+
+    def effects(self) -> Effects:
+        """What all this leads to after the commit."""
+        node = self.node if self.node is not self._before else None
+        return Effects(
+            tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked, tuple(self.asks), node
+        )
+
+    def batch(self, record: bytes) -> Digest:
+        """Keep a batch record; its digest."""
+        digest = self._batches.get(record)
+        if digest is None:
+            digest = self._batches[record] = Digest(sha256(record))
+            self.put(BATCH, BatchRow(digest, record))
+        return digest
+
+    def queue(self, row: StatementRow, rank: int, size: int) -> None:
+        """Keep a statement that was signed, and its place among the unacknowledged."""
+        self.put(STATEMENT, row)
+        self._pend(row, row.peer, rank, size)
+
+    def queue_again(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
+        """Put a stored statement among a peer's unacknowledged, behind those of its rank that are there."""
+        self._pend(row, peer, rank, FRAMING + len(row.data) + len(row.grant))
+
+    def _pend(self, row: StatementRow, peer: MemberCode, rank: int, size: int) -> None:
+        # What one step queues keeps its order: else a resent batch arrives shuffled, and looks full of holes.
+        self.put(PENDING, PendingRow(row.leaf, peer, rank, self.now + self._queued, size))
+        self._queued += 1
+
+    def plan(self, answer: A) -> Plan[A]:
+        """Everything that was put, as one plan: the last of its commit if it changes the node."""
+        if self._entries:
+            row = self._log_head()
+            tree = self.node.trees.setdefault(row.incarnation, Tree())
+            head = append(LogHead(row.incarnation, row.size, row.frontier), self._entries, tree.note)
+            self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
+        if self._rows:
+            me = self.get(NODE, SELF)
+            if me is not None and self.now > me.latest:
+                self.put(NODE, changed(me, latest=self.now))
+        return Plan(tuple(self._rows.values()), answer, last=self.node is not self._before)
+
+    def begin_log(self, incarnation: Incarnation) -> None:
+        """Start an empty log for a new incarnation; entry 0 must follow."""
+        self._head = LogHeadRow(incarnation, self.now, 0, b"")
+
+    def _log_head(self) -> LogHeadRow:
+        if self._head is None:
+            head = self.view.get(LOG_HEAD, self.node.incarnation)
+            assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
+            self._head = head
+        return self._head
+
+
+def log_key(incarnation: int, place: int) -> bytes:
+    """The row id under which a log entry is sealed."""
+    return incarnation.to_bytes(8, "big") + place.to_bytes(8, "big")
+
+
+def open_entry(node: Node, row: LogRow) -> Sealed:
+    """Salt and record of a log row. Raises CryptoError OPEN_FAILED."""
+    return decode(
+        Sealed,
+        open_at_rest(
+            node.storage_key,
+            row.sealed_entry,
+            table=LOG.name,
+            row=log_key(row.incarnation, row.place),
+            slot=0,
+        ),
+    )
+
+
+def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
+    """What ``Transaction.seal`` sealed. Raises CryptoError OPEN_FAILED."""
+    return open_at_rest(node.storage_key, sealed, table=table, row=row, slot=slot)

@@ -1,0 +1,12 @@
+"""What happens to a stored bulletin and its pairs until they end.
+
+add_recipient  a bulletin is for one more recipient
+redecide       a stored pair is decided again, with the consents that may be carried
+review         the world has changed: what is on the way and is now denied is stopped
+read           a reader opens what the reader may see
+relations      a bulletin supersedes an earlier one, or replies to one
+duties         who has to report what about a received bulletin, until when
+streams        numbers, neighbours, gaps
+stop           what is over stops by itself, and its number is cancelled
+destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them
+"""

@@ -1,0 +1,139 @@
+"""Destroy: a received bulletin is erased by destroying its keys, and signed for only then (crash point c16).
+
+    mark      secrets are overwritten and the row says so, in one commit  never readable again
+    (runtime) ``Store.shred``: the overwritten bytes are in no file any more
+    finish    receipt DESTROYED with its cause, log entry                 once
+
+It is the same for a recall, for valid-until and for the end of a retention obligation. A crash between the
+two steps loses nothing: ``marked`` names what is left, and the runtime shreds again before ``finish``. The
+row stays for ever, so that the bulletin cannot come back (promises P4, P10). Of its content only the claims
+stay (ids, citations, banner), which with H(secrets) still prove what was granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Final
+
+from intelshare.audit.records import Destroyed, EntryType
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import rank
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.portion_secrets import destroy_secret
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
+from intelshare.broker.kernel.tables import RECALLED as RECALLED_BY_PEER
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus
+from intelshare.ids import ManifestDigest
+from intelshare.instant import DAY, NEVER, Instant
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import MAX_LEAVES
+
+RECALLED: Final = "RECALLED"
+EXPIRED: Final = "EXPIRED"
+RETENTION: Final = "RETENTION"
+"""Causes, as a DESTROYED receipt carries them."""
+
+_RETENTION_WORD: Final = "retention-"
+
+MAX_DUE: Final = 256
+"""Bulletins that one step marks."""
+
+MAX_REASON: Final = 500
+"""Characters of a recall's reason; of a longer one, which only a peer can give, the rest is not shown."""
+
+
+class Gone(IntEnum):
+    """What has become of an accepted bulletin."""
+
+    NO = 0
+    MARKED = 1
+    """The keys are overwritten; not yet signed for."""
+    DESTROYED = 2
+
+
+def due_of(expires: Instant, received: Instant, obligations: Iterable[str]) -> Instant:
+    """When a bulletin is destroyed by itself: at valid-until or where the first retention ends.
+
+    An obligation ``retention-30d`` allows to keep the whole bulletin for 30 days from its acceptance; any
+    other word says nothing about time.
+    """
+    days = [days for word in obligations if (days := _days(word)) is not None]
+    return min([expires, *[Instant(min(received + n * DAY, NEVER)) for n in days]])
+
+
+def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
+    """Destroy the keys of an accepted bulletin. Nothing if that was done before."""
+    if row.gone != Gone.NO:
+        return
+    # What the member wrote itself and got back from somebody is still its own.
+    if tx.get(BULLETIN, row.md) is None:
+        for slot in _slots(tx, row):
+            destroy_secret(tx, row.md, slot)
+            tx.delete(PORTION, row.md, slot)
+    tx.put(INBOX, changed(row, gone=Gone.MARKED, cause=cause, due=tx.now))
+    tx.marked = True
+
+
+def mark_due(tx: Transaction) -> None:
+    """Mark what is past its valid-until or its retention."""
+    for row in tx.view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE):
+        if row.due <= tx.now:
+            mark(tx, row, EXPIRED if row.expires <= tx.now else RETENTION)
+
+
+def anything_due(view: View, now: Instant) -> bool:
+    """Whether ``mark_due`` has something to do."""
+    # After 0: NEVER sorts first.
+    found = view.find(INBOX, "due", Gone.NO, after=(0,), limit=1)
+    return bool(found) and found[0].due <= now
+
+
+def marked(view: View) -> tuple[ManifestDigest, ...]:
+    """What is marked and not signed for, at most a batch of it. To be asked before the store is shredded."""
+    return tuple([row.md for row in view.find(INBOX, "due", Gone.MARKED, limit=MAX_LEAVES)])
+
+
+def reason_of(view: View, row: InboxRow) -> str:
+    """What the originator gave as its reason, if it was recalled; else empty."""
+    recalled = view.get(RECALLED_BY_PEER, row.originator, row.md) if row.cause == RECALLED else None
+    statement = view.get(RECEIVED, row.originator, recalled.leaf) if recalled is not None else None
+    return decode(Recall, statement.data).reason[:MAX_REASON] if statement is not None else ""
+
+
+def finish(
+    node: Node, view: View, bulletins: Sequence[ManifestDigest], now: Instant, random: Random
+) -> Plan[Effects]:
+    """Sign that these are destroyed. Only for what was marked before the store was shredded."""
+    tx = Transaction(node, view, now, random)
+    said = []
+    for md in bulletins:
+        row = view.get(INBOX, md)
+        if row is None or row.gone != Gone.MARKED:
+            continue
+        tx.put(INBOX, changed(row, gone=Gone.DESTROYED))
+        tx.log(EntryType.DESTROYED, Destroyed(row.sender, md, row.leaf, row.cause))
+        receipt = Receipt(row.sender, row.leaf, ReceiptStatus.DESTROYED, (row.cause,), now)
+        said.append(ToSay(row.sender, Kind.RECEIPT, encode(Receipt, receipt), rank(row.precedence)))
+    tx.say(said)
+    return tx.plan(tx.effects())
+
+
+def _slots(tx: Transaction, row: InboxRow) -> list[int]:
+    """The slots whose secrets are held."""
+    stored = [secret.slot for secret in tx.view.find(SECRET, "key", row.md)]
+    if stored:
+        return stored
+    # It came in this very frame: its rows are not in the view yet.
+    claims = decode(Claims, open_secret(tx.node, INBOX.name, row.md, 0, row.sealed_claims))
+    return [granted.slot for granted in claims.granted]
+
+
+def _days(word: str) -> int | None:
+    if not word.startswith(_RETENTION_WORD):
+        return None
+    number, unit = word[len(_RETENTION_WORD) : -1], word[-1:]
+    known = unit == "d" and number.isascii() and number.isdigit() and len(number) < 7
+    return int(number) if known else None

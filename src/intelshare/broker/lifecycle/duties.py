@@ -1,0 +1,126 @@
+"""Duties: obligations that somebody has to do something about, until when, and who said that it is done.
+
+``retention-30d`` ends by itself (``destroy``). ``report-use-30d``, ``report-to-committee`` and every other
+obligation to report is the reader's: it is listed with its date until somebody says that it is met.
+Obligations that only forbid (``no-onward-release``) have nothing to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from intelshare.audit.records import DutyDone, EntryType
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import only_one
+from intelshare.broker.kernel.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.read import Shown, received, show
+from intelshare.errors import DeliveryError
+from intelshare.ids import ManifestDigest, UserUri
+from intelshare.instant import DAY, NEVER, Instant
+from intelshare.ports import Plan, Random, View, changed
+
+REPORTING = "report-"
+"""How the obligations to report begin."""
+
+MAX_DAYS = 36_500
+
+MAX_LISTED = 1000
+
+MAX_DUTIES = 32
+"""Of one bulletin, and"""
+MAX_WORD = 128
+"""characters of one: what a peer signs beyond that is shown with the bulletin, and no duty."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeetDutyCommand:
+    """A user says that an obligation is met."""
+
+    user: UserUri
+    bulletin: str
+    obligation: str
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
+
+
+@dataclass(frozen=True, slots=True)
+class DutyLine:
+    """A duty as it is listed."""
+
+    row: DutyRow
+    inbox: InboxRow
+    title: str
+
+
+def note_duties(tx: Transaction, md: ManifestDigest, obligations: Collection[str]) -> None:
+    """The duties that an accepted bulletin brings."""
+    words = [word for word in sorted(obligations) if word.startswith(REPORTING) and len(word) <= MAX_WORD]
+    for word in words[:MAX_DUTIES]:
+        tx.put(DUTY, DutyRow(md, word, due_of_duty(word, tx.now), Instant(0), UserUri("")))
+
+
+def due_of_duty(word: str, now: Instant) -> Instant:
+    """``report-use-30d``: 30 days from now on; without a number of days: NEVER."""
+    number = word.rpartition("-")[2]
+    days = number.removesuffix("d")
+    if number.endswith("d") and days.isascii() and days.isdigit() and int(days[:6]) <= MAX_DAYS:
+        return Instant(now + int(days[:6]) * DAY)
+    return NEVER
+
+
+def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> list[DutyLine]:
+    """Duties of bulletins that the user may see, those due first: the open ones; ``done``: all."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
+    lines = _lines(node, view, reader, rows, now)
+    return sorted(lines, key=lambda line: (line.row.done, line.row.due))
+
+
+def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[DutyLine]:
+    opened: dict[ManifestDigest, Shown | None] = {}
+    lines = []
+    for row in rows:
+        if row.md not in opened:
+            inbox = view.get(INBOX, row.md)
+            opened[row.md] = show(node, view, inbox, reader, now) if inbox is not None else None
+        shown = opened[row.md]
+        if shown is not None:
+            lines.append(DutyLine(row, shown.row, shown.title))
+    return lines
+
+
+def meet_duty(
+    node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
+) -> Plan[DutyRow]:
+    """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    reader = need_role(view, command.user, "analyst", "releasing-officer")
+    found = [
+        (member, row)
+        for member, shown in received(node, view, command.bulletin, reader, now, command.originator)
+        if (row := view.get(DUTY, shown.row.md, command.obligation)) is not None
+    ]
+    if not found:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"there is no obligation {command.obligation} of a bulletin {command.bulletin}",
+            hint="`intelshare obligations list` shows them",
+        )
+    row = only_one(found, command.bulletin, command.originator)
+    if row.done:
+        return Plan((), row)
+    tx = Transaction(node, view, now, random)
+    after = changed(row, done=now, user=command.user)
+    tx.put(DUTY, after)
+    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, command.user))
+    return tx.plan(after)
+
+
+def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
+    """How many duties are not done past their date, among those that the user may see."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    # After 0: NEVER sorts first.
+    rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED)
+    return len(_lines(node, view, reader, [row for row in rows if row.due <= now], now))

@@ -1,0 +1,229 @@
+"""Read: an own user opens what clearance, need to know and nationality allow, and the log says so.
+
+What a reader may not open does not exist for it: no title, count or id (attacks.md rows 51, 52).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intelshare.audit.records import EntryType
+from intelshare.audit.records import Read as ReadEntry
+from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import rank
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import MAX_ALIKE, id_range, only_one
+from intelshare.broker.kernel.tables import (
+    INBOX,
+    PORTION,
+    READER,
+    InboxRow,
+    PortionRow,
+    ReaderRow,
+    UserRow,
+)
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.broker.lifecycle.destroy import reason_of
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode, UserUri
+from intelshare.instant import NEVER, Instant
+from intelshare.labels import Label, format_portion
+from intelshare.policy import ReadRequest, decide, read_decision
+from intelshare.policy import Request as Asked
+from intelshare.ports import Plan, Random, View, changed
+
+READ_RECEIPT = "read-receipt"
+"""The obligation that makes a reading known to the originator."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCommand:
+    """A user asks for a bulletin by the beginning of its id, and by its originator where two share the id."""
+
+    user: UserUri
+    bulletin: str
+    originator: str = ""
+    """Empty: whoever has one of that id, if it is one member."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPortion:
+    """A portion that this reader may see."""
+
+    slot: int
+    portion: Portion
+    label: Label
+    mark: str
+    basis: str
+    obligations: tuple[str, ...]
+    """Those that the release carries and those of the own law."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A bulletin as one reader sees it; ``banner`` is of what is shown."""
+
+    row: InboxRow
+    banner: str
+    portions: tuple[ShownPortion, ...]
+
+    @property
+    def title(self) -> str:
+        """The title, if the reader may see it."""
+        for shown in self.portions:
+            if shown.portion.kind == PortionKind.TITLE:
+                return shown.portion.content.decode("utf-8", "replace")
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What to show, and what to tell the originator after the commit."""
+
+    shown: Shown
+    effects: Effects
+
+
+def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Random) -> Plan[ReadResult]:
+    """Open a bulletin for a reader.
+
+    Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
+    """
+    user = need_role(view, command.user, "analyst", "releasing-officer")
+    visible = received(node, view, command.bulletin, user, now, command.originator)
+    if not visible:
+        _say_if_destroyed(view, command)
+    shown = only_one(visible, command.bulletin, command.originator)
+    row = shown.row
+    tx = Transaction(node, view, now, random)
+    tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
+    tx.put(READER, ReaderRow(user.user, row.md, now))
+    if not row.told and any(READ_RECEIPT in portion.obligations for portion in shown.portions):
+        tx.put(INBOX, changed(row, told=1))
+        said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), now))
+        tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
+    return tx.plan(ReadResult(shown, tx.effects()))
+
+
+def received(
+    node: Node, view: View, given: str, user: UserRow, now: Instant, originator: str = ""
+) -> list[tuple[MemberCode, Shown]]:
+    """The received bulletins whose id starts so and of which this user may see something, with their
+    originators (empty ``originator``: of all), as ``only_one`` takes them.
+
+    Raises DeliveryError NOT_FOUND for what is no id.
+    """
+    return [
+        (row.originator, shown)
+        for row in _starting(view, given, originator)
+        if (shown := show(node, view, row, user, now)) is not None
+    ]
+
+
+def _say_if_destroyed(view: View, command: ReadCommand) -> None:
+    """Whoever had opened it may know what became of it; for all others it does not exist.
+
+    Raises DeliveryError NOT_FOUND.
+    """
+    for row in _starting(view, command.bulletin, command.originator):
+        if row.gone and view.get(READER, command.user, row.md) is not None:
+            reason = reason_of(view, row)
+            raise DeliveryError(
+                "NOT_FOUND",
+                f"the bulletin was destroyed here: {row.cause}{f', {reason}' if reason else ''}",
+                hint=f"ask {row.originator}; nobody here can open it any more",
+            )
+
+
+def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> Shown | None:
+    """The bulletin as this user may see it; None if it may see nothing of it, or its time is over."""
+    if row.gone or now >= row.due:
+        return None
+    claims = decode(Claims, open_secret(node, INBOX.name, row.md, 0, row.sealed_claims))
+    granted = {one.slot: one for one in claims.granted}
+    shown = []
+    for stored in sorted(view.find(PORTION, "key", row.md), key=_position):
+        one = granted.get(stored.slot)
+        if one is None:
+            continue
+        portion = reopen(claims.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion
+        label = node.labels.read(portion.label)
+        if _may_read(node, row, portion, label, one, user, now):
+            shown.append(_shown(node, row, stored, portion, label, one, now))
+    if not shown:
+        return None
+    return Shown(
+        row, banner_of(node, [portion.label for portion in shown], row.originator, now), tuple(shown)
+    )
+
+
+def _may_read(
+    node: Node, row: InboxRow, portion: Portion, label: Label, granted: Granted, user: UserRow, now: Instant
+) -> bool:
+    return read_decision(
+        node.world,
+        ReadRequest(
+            label=label,
+            category=portion.category,
+            at=now,
+            member=node.member,
+            clearance=user.clearance or None,
+            nationality=user.nationality,
+            categories=frozenset(user.categories.split()),
+            basis=granted.citations[0].treaty if granted.citations else None,
+            valid_until=None if row.expires == NEVER else row.expires,
+        ),
+    ).allowed
+
+
+def _shown(
+    node: Node,
+    row: InboxRow,
+    stored: PortionRow,
+    portion: Portion,
+    label: Label,
+    granted: Granted,
+    now: Instant,
+) -> ShownPortion:
+    own = decide(
+        node.world,
+        Asked(
+            label=label,
+            category=portion.category,
+            at=now,
+            sender=row.sender,
+            recipient=node.member,
+            originator=row.originator,
+            flags=frozenset(portion.flags),
+            released=True,
+        ),
+    )
+    return ShownPortion(
+        stored.slot,
+        portion,
+        label,
+        format_portion(label, node.world.registry),
+        granted.citations[0].treaty if granted.citations else (own.basis or ""),
+        tuple(sorted({*granted.obligations, *own.obligations})),
+    )
+
+
+def _starting(view: View, given: str, originator: str) -> Sequence[InboxRow]:
+    """Rows whose bulletin id starts with these digits; with an originator only those of that member."""
+    low, high = id_range(given)
+    if originator:
+        rows = view.find(INBOX, "bulletin", originator, after=(low,), limit=MAX_ALIKE)
+    else:
+        rows = view.find(INBOX, "id", after=(low,), limit=MAX_ALIKE)
+    return [row for row in rows if row.bulletin <= high]
+
+
+def _position(row: PortionRow) -> int:
+    return row.position

@@ -1,0 +1,141 @@
+"""Streams of peers: check 9, stream heads, and asking for holes. Nothing waits for a hole (promise P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intelshare.broker.kernel.frame import Carried, Gap
+from intelshare.broker.kernel.inbound import Inbound, known_row
+from intelshare.broker.kernel.tables import INCOMING, RECEIVED, IncomingRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.crypto.records import Kind, ReleasePeek, StreamHead
+from intelshare.delivery import Incoming, NumberVerdict, Ranges, arrive
+from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES
+from intelshare.envelope import stream_start
+from intelshare.errors import DeliveryError, EnvelopeError
+from intelshare.ids import Incarnation, LeafId, MemberCode, NodeUri
+from intelshare.ports import changed
+from intelshare.statement import Verified
+
+MAX_SKIP = 1 << 20
+"""How far ahead of what is held a head may point."""
+
+
+def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
+    """Take a release's number into its stream; whether it was cancelled (VOIDED).
+
+    Raises DeliveryError INCARNATION_UNKNOWN, RATE, SEQUENCE_FORK (the stream is frozen by this).
+    """
+    tx = inbound.tx
+    row = tx.get(INCOMING, start.origin, start.incarnation)
+    if row is None or row.member != inbound.member:
+        raise DeliveryError(
+            "INCARNATION_UNKNOWN",
+            "the release is of an incarnation that no hello or stream head has named",
+            hint="the peer names it when the link opens anew",
+        )
+
+    def held(place: int) -> tuple[LeafId, LeafId] | None:
+        if place == 0:
+            return stream_start(start.origin, start.incarnation, tx.node.member), LeafId(b"")
+        key = (start.origin, start.incarnation, place)
+        if key in inbound.numbers:
+            return inbound.numbers[key]
+        found = tx.view.find(
+            RECEIVED, "number", start.origin, start.incarnation, Kind.RELEASE, place, limit=1
+        )
+        return (found[0].leaf, found[0].prev) if found else None
+
+    try:
+        judged, after = arrive(_stream(row), start.sequence, leaf, start.prev, held)
+    except DeliveryError as fork:
+        if fork.code == "SEQUENCE_FORK":
+            tx.put(INCOMING, changed(row, frozen=1))
+        raise
+    inbound.numbers[start.origin, start.incarnation, start.sequence] = (leaf, start.prev)
+    if after.holes.spans:
+        inbound.streams.add((start.origin, start.incarnation))
+    tx.put(
+        INCOMING,
+        changed(
+            row, last=after.last, head=after.head, holes=after.holes.pack(), cancelled=after.cancelled.pack()
+        ),
+    )
+    return judged is NumberVerdict.VOIDED
+
+
+def on_stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Take a head that came as a statement. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError."""
+    del carried
+    head = verified.read(StreamHead)
+    if head.to != inbound.tx.node.member:
+        raise EnvelopeError("WRONG_RECIPIENT", "the stream head is for another member")
+    take_head(inbound.tx, inbound.member, inbound.uri, head)
+    inbound.streams.add((inbound.uri, head.incarnation))
+    inbound.tx.put(RECEIVED, known_row(inbound, verified, None))
+
+
+def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: StreamHead) -> int:
+    """Learn that an incarnation exists and how far it has gone; how many numbers the peer forgot (0: none).
+
+    Of a frozen stream nothing is learnt.
+
+    Raises DeliveryError RATE, SEQUENCE_FORK when it names another release for a number that is held (the
+    stream is frozen by this).
+    """
+    row = tx.get(INCOMING, origin, head.incarnation)
+    if row is None:
+        begin = stream_start(origin, head.incarnation, tx.node.member)
+        row = IncomingRow(origin, head.incarnation, member, 0, begin, b"", b"", 0, 0)
+    if row.frozen:
+        return 0
+    if head.last > row.last + MAX_SKIP:
+        raise DeliveryError("RATE", f"the head is more than {MAX_SKIP} numbers ahead")
+    cancelled = Ranges.unpack(row.cancelled)
+    holes = Ranges.unpack(row.holes)
+    for span in head.cancelled:
+        cancelled = cancelled.add(span.first, span.last)
+        holes = holes.remove(span.first, span.last)
+    if len(cancelled.spans) > MAX_RANGES:
+        raise DeliveryError("RATE", f"more than {MAX_RANGES} cancelled ranges in one stream")
+    if head.last == row.last and row.last and head.head != row.head:
+        tx.put(INCOMING, changed(row, frozen=1))
+        raise DeliveryError("SEQUENCE_FORK", "the head names another release for a number that is held")
+    tx.put(
+        INCOMING,
+        changed(row, cancelled=cancelled.pack(), holes=holes.pack(), announced=max(row.announced, head.last)),
+    )
+    return max(0, row.last - head.last)
+
+
+def missing(row: IncomingRow) -> Ranges:
+    """The numbers of a stream that are known to exist and have not come."""
+    holes = Ranges.unpack(row.holes)
+    if row.announced > row.last:
+        holes = holes.add(row.last + 1, row.announced)
+    for first, last in Ranges.unpack(row.cancelled).spans:
+        holes = holes.remove(first, last)
+    return holes
+
+
+def gaps(tx: Transaction, inbound: Inbound) -> Iterator[Gap]:
+    """What to ask this peer for, of the streams that its frame has touched."""
+    for origin, incarnation in sorted(inbound.streams):
+        gap = gap_of(tx, origin, incarnation)
+        if gap is not None:
+            yield gap
+
+
+def gap_of(tx: Transaction, origin: NodeUri, incarnation: Incarnation) -> Gap | None:
+    """What is missing of one stream, at most 64 ranges; None: nothing, or it is frozen."""
+    row = tx.get(INCOMING, origin, incarnation)
+    if row is None or row.frozen:
+        return None
+    spans = missing(row).spans[:MAX_ASKED]
+    return Gap(origin, incarnation, spans) if spans else None
+
+
+def _stream(row: IncomingRow) -> Incoming:
+    return Incoming(
+        row.last, row.head, Ranges.unpack(row.holes), Ranges.unpack(row.cancelled), bool(row.frozen)
+    )

@@ -1,0 +1,9 @@
+"""The way of one bulletin from its author to a recipient, in reading order.
+
+submit     an analyst's draft is decided, encrypted and queued          -> OK, after the commit
+handover   links have room: decided again, numbered, sealed, signed     -> frames, after the commit
+receive    a peer's frame: verified before it is parsed                 -> acknowledgements, receipts
+release    one release: opened, decided under the recipient's own law, accepted
+resend     what is unacknowledged and may still go, again as the bytes it has
+hello      an incarnation begins; two nodes meet; each asks for what it misses
+"""

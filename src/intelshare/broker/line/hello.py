@@ -1,0 +1,285 @@
+"""Hello: an incarnation begins, two nodes tell where their streams stand, and ask for what is missing.
+
+begin        a new incarnation: its id and log entry 0 are durable before it signs anything (c6)
+greet        what this node says of itself when a link opens
+meet         what the peer said: its incarnation, its streams, the documents that it lacks
+acknowledge  what the peer has committed is not sent again
+fill         the peer asks for numbers that it has not seen
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intelshare.audit.log import LogHead, root
+from intelshare.audit.records import EntryType, Rejected, Start
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    INCOMING,
+    LOG_HEAD,
+    NODE,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    STATEMENT,
+    NodeRow,
+    PairRow,
+)
+from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction
+from intelshare.broker.lifecycle.review import denial
+from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of
+from intelshare.broker.lifecycle.streams import gap_of, missing, take_head
+from intelshare.broker.transparency.known_checkpoints import latest
+from intelshare.broker.transparency.witness import remember
+from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_acts
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Consent, Kind, StreamHead, Trust, TrustType
+from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.delivery.stream import MAX_ASKED
+from intelshare.envelope import stream_start
+from intelshare.errors import DeliveryError
+from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, Scalar, View
+from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
+
+MAX_HEADS = 64
+
+MAX_RECALLS = 4096
+"""Recalls, and answers about consent, that a peer hears again after its start."""
+
+MAX_FILL = 1024
+"""Numbers that one gap request brings back."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelloResult:
+    """What a hello led to."""
+
+    gaps: tuple[Gap, ...]
+    forgot: int
+    """How many numbers the peer no longer knows that it gave: amnesia, to be shown."""
+    lost: int
+    """How many entries of the own log the peer holds that this node forgot."""
+    effects: Effects
+    """Documents that the peer lacks."""
+
+
+def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
+    """Start the incarnation that ``node`` names; the log before it is committed to in entry 0."""
+    tx = Transaction(node, view, now, random)
+    me = view.get(NODE, SELF)
+    previous, size, before = Incarnation(0), 0, bytes(32)
+    if me is not None:
+        previous = me.incarnation
+        head = view.get(LOG_HEAD, previous)
+        if head is not None:
+            size, before = head.size, root(LogHead(head.incarnation, head.size, head.frontier))
+    tx.begin_log(node.incarnation)
+    tx.put(
+        NODE,
+        NodeRow(SELF, node.incarnation, previous, now, max(now, me.latest if me is not None else now)),
+    )
+    tx.log(EntryType.START, Start(node.version, previous, size, before))
+    return tx.plan(node.incarnation)
+
+
+def make_hello(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayload:
+    """What to say to a peer: documents held, and how far each stream to it has gone."""
+    me = view.get(NODE, SELF)
+    previous = me.previous if me is not None else Incarnation(0)
+    rows = view.find(OUTGOING, "newest", peer, limit=MAX_HEADS)
+    heads = [
+        head_of(row, previous if row.incarnation == node.incarnation else Incarnation(0)) for row in rows
+    ]
+    if not any(row.incarnation == node.incarnation for row in rows):
+        start = stream_start(node.uri, node.incarnation, peer)
+        heads.insert(0, StreamHead(peer, node.incarnation, previous, ReleaseNumber(0), start, ()))
+    versions = []
+    for member in (node.member, peer):
+        held = node.trust.members.get(member)
+        if held is not None:
+            directory = held.directory.version if held.directory is not None else 0
+            versions.append(DocumentVersions(member, held.root.version, directory))
+    held = node.trust.members.get(peer)
+    listed = held.directory.nodes if held is not None and held.directory is not None else ()
+    seen = tuple(checkpoint for one in listed for checkpoint in latest(view, one.uri))
+    return HelloPayload(
+        now, tuple(sorted(node.suites)), tuple(versions), node.incarnation, tuple(heads[:MAX_HEADS]), seen[:1]
+    )
+
+
+def accept_hello(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[HelloResult]:
+    """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
+    the peer's other streams go on (promise P11)."""
+    tx = Transaction(node, view, now, random)
+    forgot = 0
+    if view.get(INCOMING, peer.node, peer.payload.incarnation) is None:
+        _recall_again(tx, peer.member)
+    for head in peer.payload.heads:
+        if head.to == node.member:
+            try:
+                forgot += take_head(tx, peer.member, peer.node, head)
+            except DeliveryError as bad:
+                digest = Digest(sha256(encode(StreamHead, head)))
+                tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
+    gaps = []
+    for row in view.find(INCOMING, "member", peer.member):
+        gap = gap_of(tx, row.origin, row.incarnation) if row.origin == peer.node else None
+        if gap is not None:
+            gaps.append(gap)
+    for head in peer.payload.heads:
+        gap = gap_of(tx, peer.node, head.incarnation)
+        if gap is not None and gap not in gaps:
+            gaps.append(gap)
+    # Always: nothing in a hello tells whether there are any.
+    gaps.append(Gap.of_acts(next_act(view, peer.member)))
+    lacking = _lacking(node, peer.payload)
+    _take_back_directories(tx, peer.member)
+    if lacking:
+        tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
+    lost = remember(tx, peer.member, peer.node, peer.payload)
+    return tx.plan(HelloResult(tuple(gaps), forgot, lost, tx.effects()))
+
+
+def _recall_again(tx: Transaction, peer: MemberCode) -> None:
+    """A peer that has started anew may have come back with less: it must know what was recalled, and which
+    consents it was refused or has no more."""
+    recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=MAX_RECALLS)
+    consents = tx.view.find(STATEMENT, "number", peer, Kind.CONSENT, limit=MAX_RECALLS)
+    refusals = [row for row in consents if not decode(Consent, row.data).slots]
+    for row in (*recalls, *refusals):
+        if tx.get(PENDING, row.leaf, peer) is None:
+            tx.queue_again(row, peer, 0)
+
+
+def announce(
+    node: Node, view: View, peers: Sequence[MemberCode], now: Instant, random: Random
+) -> Plan[Effects]:
+    """Tell peers the own directory now in force, after it was renewed."""
+    tx = Transaction(node, view, now, random)
+    signed = node.trust.members[node.member].directory_signed
+    if signed is None or not peers:
+        return tx.plan(tx.effects())
+    data = encode(Trust, signed)
+    for peer in peers:
+        _take_back_directories(tx, peer)
+    tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])
+    return tx.plan(tx.effects())
+
+
+def acknowledge(
+    node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random
+) -> Plan[tuple[Ack, ...]]:
+    """Forget what the peer has committed; the acknowledgements, for the link's window."""
+    tx = Transaction(node, view, now, random)
+    for ack in acks:
+        if not ack.code and len(ack.digest) == 32:
+            row = view.get(PENDING, ack.digest, peer)
+            if row is not None:
+                tx.delete(PENDING, ack.digest, peer)
+                said = view.get(STATEMENT, ack.digest)
+                if said is not None and said.kind == Kind.STREAM_HEAD:
+                    head_acknowledged(tx, peer, said.data)
+    return tx.plan(tuple(acks))
+
+
+def answer_gap(
+    node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random
+) -> Plan[bool]:
+    """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
+
+    Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
+    member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
+    its number is cancelled.
+    """
+    tx = Transaction(node, view, now, random)
+    queued = 0
+    void = []
+    if gap.acts:
+        return tx.plan(queue_acts(tx, peer, gap.acts) > 0)
+    if gap.origin != node.uri:
+        return tx.plan(False)
+    for first, last in gap.missing:
+        after = (max(first - 1, 0),)
+        for row in view.find(
+            STATEMENT, "number", peer, Kind.RELEASE, gap.incarnation, after=after, limit=MAX_FILL - queued
+        ):
+            if row.sequence > last or queued >= MAX_FILL:
+                break
+            stopped = view.get(PAIR, row.md, peer)
+            if stopped is not None and stopped.leaf == row.leaf and _is_over(stopped):
+                void.append(stopped)
+            if (
+                stopped is None
+                or stopped.cause != Cause.NONE
+                or denial(tx, stopped)
+                or view.get(PENDING, row.leaf, peer) is not None
+            ):
+                continue
+            tx.queue_again(row, peer, stopped.rank)
+            queued += 1
+    cancel(tx, void)
+    return tx.plan(queued > 0 or bool(void))
+
+
+def _is_over(row: PairRow) -> bool:
+    return row.cause == Cause.RECALLED and row.stage == Stage.HANDED_OVER and row.receipt != BestReceipt.NONE
+
+
+def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -> Gap | None:
+    """What to ask a peer for again: of one stream, or with no origin of its treaty acts. None: nothing."""
+    if not origin:
+        first = missing_acts(acts(view, peer))
+        return None if first is None else Gap.of_acts(first)
+    row = view.get(INCOMING, origin, incarnation)
+    spans = missing(row).spans[:MAX_ASKED] if row is not None and not row.frozen else ()
+    return Gap(origin, incarnation, spans) if spans else None
+
+
+def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]:
+    """After the disk forgot: hand every release without a receipt over again, as the bytes it has; how many.
+
+    A receipt that was acknowledged and then forgotten does not come by itself: its sender has done with it.
+    The known release draws the stored receipt (promises P4, P12).
+    """
+    tx = Transaction(node, view, now, random)
+    queued = 0
+    after: tuple[Scalar, ...] = ()
+    while rows := view.find(PAIR, "due", 1, after=after):
+        for row in rows:
+            said = view.get(STATEMENT, row.leaf) if row.stage == Stage.HANDED_OVER else None
+            if said is not None and view.get(PENDING, row.leaf, row.recipient) is None:
+                tx.queue_again(said, row.recipient, row.rank)
+                queued += 1
+        after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
+    return tx.plan(queued)
+
+
+def _take_back_directories(tx: Transaction, peer: MemberCode) -> None:
+    """An own directory that the peer has not acknowledged need not arrive any more: after a newer one it
+    would be rejected as TRUST_ROLLBACK, and sent again without end."""
+    for said in tx.view.find(STATEMENT, "number", peer, Kind.TRUST):
+        waits = tx.get(PENDING, said.leaf, peer) is not None
+        if waits and decode(Trust, said.data).type is TrustType.DIRECTORY:
+            tx.end(peer, said.leaf)
+
+
+def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:
+    """Own documents that the peer says it does not hold: roots in order, then the directory."""
+    own = node.trust.members[node.member]
+    theirs = next((row for row in payload.documents if row.member == node.member), None)
+    if theirs is None:
+        return []
+    lacking = [encode(Trust, root) for root in own.roots[theirs.root :]]
+    if (
+        own.directory is not None
+        and own.directory_signed is not None
+        and own.directory.version > theirs.directory
+    ):
+        lacking.append(encode(Trust, own.directory_signed))
+    return lacking

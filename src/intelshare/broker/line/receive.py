@@ -1,0 +1,222 @@
+"""Receive: a frame from a peer becomes inbox rows and receipts, in one transaction (c10 to c12).
+
+The order of attacks.md ("Order of checks"), the first that fails gives the code:
+
+    1      TLS identity: the runtime, before any of this
+    2      lengths and kind                                                         rejected
+    3      digest known: DUPLICATE, the stored receipt again
+    4, 5   batch, signer, both signatures, proof              statement.verify      rejected
+    then by kind: ``release`` (here, checks 6 to 15), ``receipt``, ``recall``, ``stream head``, ``trust``
+
+Rejected: nothing stored but bounded evidence; the peer is told the code and tries again. Refused: authentic
+and for us, so a signed receipt carries the code. Receipts of a frame are signed together and leave after
+the commit that holds what they say (promise P5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from intelshare.audit.records import EntryType, Received, Rejected
+from intelshare.broker.exchange import consent
+from intelshare.broker.exchange.recall import on_recall
+from intelshare.broker.exchange.receipt import on_receipt
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
+from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
+from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.register import keep_document
+from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
+from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.lifecycle.streams import gaps, on_stream_head
+from intelshare.broker.line import release
+from intelshare.broker.transparency import witness
+from intelshare.broker.transparency.evidence import REJECTED, Shelf, keep_fork, keep_rejected
+from intelshare.broker.treaty.act import gap_of_acts, on_treaty_act, settle
+from intelshare.crypto.codec import decode, encode, malformed
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus, Trust
+from intelshare.envelope import Opener
+from intelshare.errors import IntelshareError
+from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Statement, Verified, leaf_id, parse_statement, prove, read_batch, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame from an identified peer node."""
+
+    member: MemberCode
+    uri: NodeUri
+    frame: Frame
+    clock: bool = True
+    """Whether the own clock is right (promise P10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveResult:
+    """What may be said and done after the commit."""
+
+    acks: tuple[Ack, ...]
+    again: bool
+    """Stored receipts were queued again: load them with ``resend``."""
+    gaps: tuple[Gap, ...]
+    """What to ask this peer for."""
+    accepted: int
+    effects: Effects
+    """Receipts for this peer, and what its statements lead to for others."""
+
+
+def receive(node: Node, view: View, arrival: Arrival, now: Instant, random: Random) -> Plan[ReceiveResult]:
+    """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code."""
+    tx = Transaction(node, view, now, random)
+    inbound = Inbound(
+        tx,
+        arrival.member,
+        arrival.uri,
+        arrival.frame.batch_key,
+        Opener(node.sealing, node.retired),
+        clock=arrival.clock,
+    )
+    acks: list[Ack] = []
+    again = False
+    shelf = Shelf(tx, arrival.member, REJECTED)
+    try:
+        batch = read_batch(arrival.frame.batch)
+    except IntelshareError as bad:
+        for carried in arrival.frame.statements:
+            acks.append(_reject(tx, shelf, arrival, carried, bad.code))
+        return tx.plan(ReceiveResult(tuple(acks), False, (), 0, Effects()))
+    for carried in arrival.frame.statements:
+        try:
+            statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
+            leaf = leaf_id(statement.kind, statement.nonce, statement.data)
+            known = tx.get(RECEIVED, arrival.member, leaf)
+            if known is not None:
+                again |= _say_again(tx, arrival.member, known.receipt)
+                acks.append(Ack(leaf, "", now))
+                continue
+            if statement.kind is Kind.TRUST:
+                on_trust(inbound, statement, prove(statement, batch), batch.raw)
+            else:
+                verified = verify(
+                    statement,
+                    batch,
+                    arrival.member,
+                    now,
+                    trust=tx.node.trust,
+                    suites=node.suites,
+                    roots=node.roots,
+                )
+                _HANDLERS.get(verified.statement.kind, on_unknown)(inbound, verified, carried)
+            acks.append(Ack(leaf, "", now))
+        except IntelshareError as bad:
+            acks.append(_reject(tx, shelf, arrival, carried, bad.code))
+    _answer(tx, inbound)
+    settle(inbound)
+    asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
+    return tx.plan(ReceiveResult(tuple(acks), again, asked, inbound.accepted, tx.effects()))
+
+
+def on_unknown(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    del inbound, carried
+    raise malformed("Statement", f"this version takes no {verified.statement.kind.name} statements")
+
+
+def on_release(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    try:
+        release.accept(inbound, verified, carried)
+    except Refusal as refused:
+        _refuse(inbound, verified, refused)
+
+
+_HANDLERS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
+    Kind.RELEASE: on_release,
+    Kind.RECEIPT: on_receipt,
+    Kind.STREAM_HEAD: on_stream_head,
+    Kind.RECALL: on_recall,
+    Kind.TREATY_ACT: on_treaty_act,
+    Kind.CONSENT: consent.on_consent,
+    Kind.CHECKPOINT: witness.on_checkpoint,
+}
+
+
+def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
+    tx = inbound.tx
+    tx.put(
+        RECEIVED,
+        changed(known_row(inbound, verified, refused.peek), code=" ".join(refused.codes)),
+    )
+    tx.log(
+        EntryType.RECEIVED,
+        Received(inbound.member, Kind.RELEASE, verified.leaf, Digest(refused.md or bytes(32)), refused.codes),
+    )
+    inbound.receipts.append((verified.leaf, ReceiptStatus.REFUSED, refused.codes, 0))
+
+
+def on_trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes) -> None:
+    """A peer's own document: it proves itself (checks 4 and the signatures of 5 do not apply).
+
+    It counts from the next statement of the same frame on.
+    """
+    tx = inbound.tx
+    trust = decode(Trust, statement.data)
+    change = tx.node.trust.with_document(trust, tx.now, inbound.member)
+    if change.changed:
+        tx.node = with_trust(tx.node, change.view)
+        keep_document(tx, inbound.member, trust, change)
+    tx.put(RECEIVED, known_row(inbound, None, None, statement=statement, leaf=leaf, batch=batch))
+
+
+def _answer(tx: Transaction, inbound: Inbound) -> None:
+    """Sign all receipts of the frame together, and note at each statement which receipt answers it."""
+    if not inbound.receipts:
+        return
+    outbound = tx.say(
+        [
+            ToSay(
+                inbound.member,
+                Kind.RECEIPT,
+                encode(Receipt, Receipt(inbound.member, leaf, status, codes, tx.now)),
+                rank,
+            )
+            for leaf, status, codes, rank in inbound.receipts
+        ]
+    )
+    for (leaf, *_), receipt_leaf in zip(inbound.receipts, outbound[0].leaves, strict=True):
+        row = tx.get(RECEIVED, inbound.member, leaf)
+        if row is not None:
+            tx.put(RECEIVED, changed(row, receipt=receipt_leaf))
+
+
+def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
+    """Queue a stored receipt again, as the bytes it has (promise P4)."""
+    if not leaf or tx.get(PENDING, leaf, peer) is not None:
+        return bool(leaf)
+    row = tx.get(STATEMENT, leaf)
+    if row is None:
+        return False
+    tx.queue_again(row, peer, 0)
+    return True
+
+
+def _reject(tx: Transaction, shelf: Shelf, arrival: Arrival, carried: Carried, code: str) -> Ack:
+    """Bounded evidence, one log entry per digest and code, and the code for the peer."""
+    leaf = sha256_leaf(carried)
+    if keep_rejected(shelf, carried, arrival.frame.batch, leaf, code):
+        tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
+    if code == "SEQUENCE_FORK":
+        keep_fork(tx, arrival.member, arrival.uri, carried, arrival.frame.batch)
+    return Ack(leaf, code, tx.now)
+
+
+def sha256_leaf(carried: Carried) -> bytes:
+    """The digest by which a statement is acknowledged, also one that is malformed."""
+    try:
+        statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
+    except IntelshareError:
+        return sha256(carried.nonce + carried.data + carried.proof)
+    return leaf_id(statement.kind, statement.nonce, statement.data)

@@ -1,0 +1,252 @@
+"""Accept one release: checks 6 to 15 of attacks.md, in their order.
+
+6   for this member, from the signing key's own node   rejected
+7   the whole record                                   refused
+8   what came beside it is what was signed             rejected
+9   incarnation, number, neighbours; cancelled         rejected; refused
+10  deliver-by                                         refused
+11  batch key and grant                                refused
+12  claims and manifest; the same bulletin as before;
+    neither recalled nor destroyed before              refused
+13  bodies, commitments, records, labels, banner       refused
+14  the own policy; the citations                      refused
+15  inbox, receipt, log: one plan                      accepted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from intelshare.audit.records import EntryType, Received
+from intelshare.broker.exchange.rfi import note_received
+from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
+from intelshare.broker.kernel.frame import Carried, rank
+from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
+from intelshare.broker.kernel.portion_secrets import put_secret
+from intelshare.broker.kernel.tables import (
+    INBOX,
+    PORTION,
+    RECALLED,
+    RECEIVED,
+    InboxRow,
+    PortionRow,
+)
+from intelshare.broker.lifecycle.destroy import Gone, due_of
+from intelshare.broker.lifecycle.duties import note_duties
+from intelshare.broker.lifecycle.relations import keep, named_in
+from intelshare.broker.lifecycle.streams import number
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Granted, ReceiptStatus, Release, ReleasePeek
+from intelshare.envelope import (
+    Claimed,
+    Opened,
+    Payload,
+    VerifiedPortion,
+    body_digest,
+    check_deliver_by,
+    check_same_bulletin,
+    match_payload,
+    open_bodies,
+    open_grant,
+    peek,
+    read_claims,
+    read_release,
+)
+from intelshare.errors import CryptoError, EnvelopeError, LabelError
+from intelshare.ids import BulletinId, Digest, ManifestDigest, MemberCode
+from intelshare.instant import Instant
+from intelshare.labels import Label, level_reference
+from intelshare.statement import Verified, verify_evidence
+
+_JUDGED_UNKNOWN = frozenset(("UNKNOWN_MEMBER", "UNKNOWN_LEVEL"))
+"""Label errors that are the policy's to give (attacks.md row 16): old or foreign codes, not bad grammar."""
+
+
+def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Accept the release, or raise ``Refusal`` (a receipt says so) or IntelshareError (rejected)."""
+    tx = inbound.tx
+    node, now = tx.node, tx.now
+    start = peek(verified, node.member)
+    payload = Payload(inbound.batch_key, carried.grant, carried.bodies)
+    unreadable: Refusal | None = None
+    try:
+        release = read_release(verified)
+        match_payload(release, payload)
+    except EnvelopeError as bad:
+        if bad.code == "SEALED_HASH_MISMATCH":
+            raise
+        unreadable = Refusal((bad.code,), start)
+    voided = number(inbound, verified.leaf, start)
+    if unreadable is not None:
+        raise unreadable
+    if voided:
+        raise Refusal(("VOIDED",), start)
+    claimed: Claimed | None = None
+    try:
+        check_deliver_by(release, now)
+        grant = open_grant(verified, release, payload, inbound.opener)
+        claimed = read_claims(
+            verified,
+            release,
+            payload,
+            grant,
+            now,
+            prove_consent=partial(verify_evidence, trust=node.trust, suites=node.suites, roots=node.roots),
+        )
+        bulletin = (claimed.manifest.originator, claimed.manifest.bulletin)
+        check_same_bulletin(claimed, _held(inbound, *bulletin))
+        _check_not_over(inbound, claimed)
+        opened = open_bodies(claimed, payload)
+        labels = _labels(inbound, opened.portions)
+        _check_banner(inbound, claimed, labels)
+        own = _decide(inbound, verified, opened, labels)
+    except (EnvelopeError, CryptoError) as bad:
+        raise Refusal((bad.code,), start, claimed.md if claimed is not None else None) from None
+    except _Denied as denied:
+        raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
+    _store(inbound, verified, release, start, payload, opened, own)
+
+
+def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> ManifestDigest | None:
+    if (originator, bulletin) in inbound.bulletins:
+        return inbound.bulletins[originator, bulletin]
+    known = inbound.tx.view.find(INBOX, "bulletin", originator, bulletin, limit=1)
+    return known[0].md if known else None
+
+
+def _check_not_over(inbound: Inbound, claimed: Claimed) -> None:
+    """What was recalled or destroyed never comes back, whatever the clock says (promise P10)."""
+    tx, originator = inbound.tx, claimed.manifest.originator
+    if tx.get(RECALLED, originator, claimed.md) is not None:
+        raise _Denied("BULLETIN_RECALLED")
+    held = tx.get(INBOX, claimed.md)
+    if held is not None and held.gone != Gone.NO:
+        raise _Denied("EXPIRED")
+
+
+class _Denied(Exception):
+    def __init__(self, *codes: str) -> None:
+        super().__init__(*codes)
+        self.codes = codes
+
+
+def _labels(inbound: Inbound, portions: Sequence[VerifiedPortion]) -> list[Label]:
+    read = inbound.tx.node.labels.read
+    labels = []
+    for verified in portions:
+        try:
+            labels.append(read(verified.portion.label))
+        except LabelError as bad:
+            if bad.code in _JUDGED_UNKNOWN:
+                raise _Denied("POLICY_DENIED", bad.code) from None
+            raise _Denied("LABEL_INVALID") from None
+    return labels
+
+
+def _check_banner(inbound: Inbound, claimed: Claimed, labels: Sequence[Label]) -> None:
+    node, now = inbound.tx.node, inbound.tx.now
+    registry = node.world.registry
+    try:
+        banner = level_reference(node.labels.read(claimed.claims.banner), registry, now)
+    except LabelError:
+        raise _Denied("BANNER_MISMATCH") from None
+    highest = [level for label in labels if (level := level_reference(label, registry, now)) is not None]
+    if banner is None or (highest and banner < max(highest)):
+        raise _Denied("BANNER_MISMATCH")
+
+
+def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> PairDecision:
+    """Check 14: the own law and world now, and the citations now and when it was signed. The own decision."""
+    node, now = inbound.tx.node, inbound.tx.now
+    claims = opened.claimed.claims
+    signed_at = verified.batch.record.signed_at
+    pair = _decide_at(inbound, opened, labels, now)
+    if node.world.at(signed_at) is not node.world.at(now):
+        _check_citations(claims.granted, _decide_at(inbound, opened, labels, signed_at))
+    _check_citations(claims.granted, pair)
+    return pair
+
+
+def _decide_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> PairDecision:
+    node = inbound.tx.node
+    manifest = opened.claimed.manifest
+    pair = decide_pair(
+        node,
+        [
+            (verified.slot, verified.portion, label)
+            for verified, label in zip(opened.portions, labels, strict=True)
+        ],
+        node.member,
+        at,
+        valid_until=manifest.expires,
+        sender=inbound.member,
+        originator=manifest.originator,
+        consents=opened.claimed.consents,
+        released=True,
+    )
+    if len(pair.granted) < len(pair.portions):
+        raise _Denied("POLICY_DENIED", *pair.codes)
+    return pair
+
+
+def _check_citations(granted: Sequence[Granted], pair: PairDecision) -> None:
+    for given, judged in zip(granted, pair.portions, strict=True):
+        own = judged.ruling.cited
+        if given.citations != own and set(given.citations) != set(own):
+            raise _Denied("TREATY_MISMATCH")
+
+
+def _obligations(claimed: Claimed, own: PairDecision) -> set[str]:
+    """Those that the release carries and those of the own law."""
+    carried = {word for granted in claimed.claims.granted for word in granted.obligations}
+    return carried.union(*[portion.ruling.decision.obligations for portion in own.portions])
+
+
+def _store(
+    inbound: Inbound,
+    verified: Verified,
+    release: Release,
+    start: ReleasePeek,
+    payload: Payload,
+    opened: Opened,
+    own: PairDecision,
+) -> None:
+    """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
+    tx = inbound.tx
+    claimed = opened.claimed
+    md, manifest = claimed.md, claimed.manifest
+    held = tx.get(INBOX, md)
+    # What the originator itself releases takes the place of what somebody else has passed on of it: else a
+    # forwarder that comes first decides what is read here, and the originator is told that all was accepted.
+    if held is None or held.sender != inbound.member == manifest.originator:
+        obligations = _obligations(claimed, own)
+        for position, (portion, secret, body) in enumerate(
+            zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
+        ):
+            put_secret(tx, md, portion.slot, secret)
+            tx.put(PORTION, PortionRow(md, portion.slot, position, body, body_digest(body)))
+        tx.put(
+            INBOX,
+            InboxRow(
+                md, manifest.bulletin, manifest.originator, inbound.member, verified.leaf, manifest.created,
+                tx.now, -tx.now, manifest.expires, manifest.precedence,
+                rank(manifest.precedence), release.sequence,
+                len(opened.portions), 0, Gone.NO, "",
+                due_of(manifest.expires, tx.now, obligations),
+                Digest(sha256(b"".join(claimed.secrets))),
+                tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
+            ),
+        )  # fmt: skip
+        note_duties(tx, md, obligations)
+        if inbound.member == manifest.originator:
+            named = named_in(claimed.claims, manifest.originator)
+            keep(tx, md, named)
+            note_received(tx, inbound.member, md, [one.portion for one in opened.portions], named)
+        inbound.bulletins[manifest.originator, manifest.bulletin] = md
+        inbound.accepted += 1
+    tx.put(RECEIVED, known_row(inbound, verified, start))
+    tx.log(
+        EntryType.RECEIVED, Received(inbound.member, verified.statement.kind, verified.leaf, Digest(md), ())
+    )
+    inbound.receipts.append((verified.leaf, ReceiptStatus.ACCEPTED, (), rank(release.precedence)))

@@ -1,0 +1,120 @@
+"""Resend: stored statements that a peer has not acknowledged, loaded again as the bytes they have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from intelshare.broker.kernel.frame import Carried, Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    BATCH,
+    BATCH_KEY,
+    PAIR,
+    PENDING,
+    PORTION,
+    STATEMENT,
+    PendingRow,
+    StatementRow,
+)
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.review import denial
+from intelshare.broker.line.handover import frames_of
+from intelshare.crypto.records import Kind
+from intelshare.delivery import BestReceipt, Cause
+from intelshare.ids import Digest, KeyId, LeafId, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.statement import MAX_LEAVES
+
+_Groups = Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
+
+Loaded = tuple[tuple[Outbound, ...], bool]
+"""Frames, and whether more are left."""
+
+
+def resend(
+    node: Node,
+    view: View,
+    peer: MemberCode,
+    busy: Collection[LeafId],
+    room: int,
+    now: Instant,
+    random: Random,
+) -> Plan[Loaded]:
+    """What is unacknowledged and not on the way (``busy``), most urgent first, up to ``room`` bytes.
+
+    Takes its turn among the commits, so that what it finds is durable when it leaves. Releases that were
+    stopped or may not go any more are not among them (promise P9); one with a receipt, for which only a peer
+    that forgot has asked, is not looked at again until it asks again.
+    """
+    return _resend(Transaction(node, view, now, random), peer, busy, room, releases=True)
+
+
+def resend_but_releases(
+    node: Node,
+    view: View,
+    peer: MemberCode,
+    busy: Collection[LeafId],
+    room: int,
+    now: Instant,
+    random: Random,
+) -> Plan[Loaded]:
+    """While nothing may be released (promises P10, P17): receipts, recalls, acts and refusals still go."""
+    return _resend(Transaction(node, view, now, random), peer, busy, room, releases=False)
+
+
+def _resend(
+    tx: Transaction, peer: MemberCode, busy: Collection[LeafId], room: int, *, releases: bool
+) -> Plan[Loaded]:
+    view = tx.view
+    found: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
+    waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
+    for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
+        if room <= 0:
+            return tx.plan((_outbound(view, peer, found), True))
+        statement = view.get(STATEMENT, pending.leaf)
+        if statement is not None and statement.kind == Kind.RELEASE and not releases:
+            continue
+        if statement is None or not _goes(tx, statement):
+            if statement is not None and _is_answered(tx, statement):
+                tx.delete(PENDING, pending.leaf, peer)
+            continue
+        portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
+        bodies = tuple([portion.body for portion in portions if portion is not None])
+        carried = Carried(
+            statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
+        )
+        item = pending.leaf, carried, pending.rank
+        found.setdefault((statement.batch, statement.kem), []).append(item)
+        room -= pending.size
+        if taken + 1 >= MAX_LEAVES:
+            return tx.plan((_outbound(view, peer, found), True))
+    return tx.plan((_outbound(view, peer, found), False))
+
+
+def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
+    """The most urgent unacknowledged statement for this peer."""
+    rows = view.find(PENDING, "peer", peer, limit=1)
+    return rows[0] if rows else None
+
+
+def _goes(tx: Transaction, statement: StatementRow) -> bool:
+    if statement.kind != Kind.RELEASE:
+        return True
+    row = tx.view.get(PAIR, statement.md, statement.peer)
+    return row is not None and row.cause == Cause.NONE and not denial(tx, row)
+
+
+def _is_answered(tx: Transaction, statement: StatementRow) -> bool:
+    row = tx.view.get(PAIR, statement.md, statement.peer)
+    return row is not None and row.receipt != BestReceipt.NONE
+
+
+def _outbound(view: View, peer: MemberCode, groups: _Groups) -> tuple[Outbound, ...]:
+    frames: list[Outbound] = []
+    for (batch, kem), items in groups.items():
+        record = view.get(BATCH, batch)
+        if record is not None:
+            key = view.get(BATCH_KEY, batch, kem) if kem else None
+            frames += frames_of(peer, record.record, key.sealed if key is not None else b"", items)
+    return tuple(frames)

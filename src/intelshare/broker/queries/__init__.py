@@ -1,0 +1,7 @@
+"""Questions that only read: they write nothing and are asked outside the line.
+
+lists      the inbox, the outbox, why a pair was decided so
+search     words in what a reader may see
+watch      what has happened, from the log
+report     who shared what under which treaty, from the log
+"""

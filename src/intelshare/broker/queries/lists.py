@@ -1,0 +1,215 @@
+"""What people ask for: inbox, outbox, why, holes, the state of the queues. Reads only; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from intelshare.audit.records import DecisionMade
+from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import Written, find_bulletin, may_see, read_written
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    INBOX,
+    INCOMING,
+    LOG,
+    PAIR,
+    PENDING,
+    READER,
+    BulletinRow,
+    InboxRow,
+    PairRow,
+    UserRow,
+)
+from intelshare.broker.lifecycle.destroy import reason_of
+from intelshare.broker.lifecycle.read import Shown, show
+from intelshare.broker.lifecycle.relations import Context, context_of
+from intelshare.broker.lifecycle.streams import missing
+from intelshare.crypto.records import PortionKind
+from intelshare.delivery import pair, word
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError
+from intelshare.ids import Digest, MemberCode, UserUri
+from intelshare.instant import EPOCH, Instant
+from intelshare.labels import format_portion
+from intelshare.ports import Scalar, View
+
+PAGE = 256
+"""Rows looked at in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxQuery:
+    """Which bulletins to list; empty fields do not filter."""
+
+    unread: bool = False
+    sender: str = ""
+    category: str = ""
+    since: Instant = EPOCH
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class InboxLine:
+    """One bulletin as its reader sees it; ``shown`` is None if it was destroyed: ``row`` says why."""
+
+    row: InboxRow
+    shown: Shown | None
+    read: bool
+    context: Context
+    reason: str = ""
+    """The originator's, if it was recalled."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairLine:
+    """One recipient of an own bulletin."""
+
+    row: PairRow
+    word: str
+
+    @property
+    def recall_requested(self) -> bool:
+        """The recipient holds it and was asked to destroy it."""
+        return pair.recall_requested(facts_of(self.row))
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLine:
+    """One own bulletin with all its recipients."""
+
+    row: BulletinRow
+    banner: str
+    title: str
+    pairs: tuple[PairLine, ...]
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The decision of one pair with the log entry that holds it."""
+
+    pair: PairLine
+    decision: DecisionMade
+    marks: tuple[str, ...]
+    place: int
+    entry: Digest
+
+
+def inbox(node: Node, view: View, user: UserUri, wanted: InboxQuery, now: Instant) -> list[InboxLine]:
+    """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    found: list[InboxLine] = []
+    for row in _newest(view):
+        if row.received < wanted.since or len(found) >= wanted.limit:
+            break
+        if wanted.sender and row.originator != wanted.sender:
+            continue
+        was_read = view.get(READER, user, row.md) is not None
+        if wanted.unread and was_read:
+            continue
+        if row.gone:
+            if was_read and not wanted.category:
+                found.append(InboxLine(row, None, was_read, Context(), reason_of(view, row)))
+            continue
+        shown = show(node, view, row, reader, now)
+        if shown is None:
+            continue
+        if wanted.category and all(p.portion.category != wanted.category for p in shown.portions):
+            continue
+        context = context_of(node, view, row.md, row.originator, reader, now)
+        found.append(InboxLine(row, shown, was_read, context))
+    return found
+
+
+def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[tuple[MemberCode, int, int]]:
+    """(originator, first, last) of every range of numbers that has not come."""
+    return [
+        (row.member, first, last)
+        for member in members
+        for row in view.find(INCOMING, "member", member)
+        for first, last in missing(row).spans
+    ]
+
+
+def outbox(
+    node: Node, view: View, user: UserUri, given: str, limit: int, held: bool, now: Instant
+) -> list[OutboxLine]:
+    """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
+
+    Those that the user wrote or is cleared for. Raises DeliveryError.
+    """
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    if given:
+        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), reader, now)]
+    lines: list[OutboxLine] = []
+    after: tuple[Scalar, ...] = ()
+    while len(lines) < limit:
+        rows = view.find(BULLETIN, "newest", after=after, limit=PAGE)
+        for row in rows:
+            written = read_written(node, view, row)
+            if not may_see(node, written, reader, now):
+                continue
+            line = _outbox_line(node, view, written, reader, now)
+            if not held or any(pair.word == "held" for pair in line.pairs):
+                lines.append(line)
+        if len(rows) < PAGE:
+            break
+        after = (rows[-1].newest, rows[-1].md)
+    return lines[:limit]
+
+
+def why(node: Node, view: View, user: UserUri, given: str, recipient: MemberCode, now: Instant) -> Why:
+    """The decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    written = find_bulletin(node, view, given, reader, now)
+    row = view.get(PAIR, written.row.md, recipient)
+    if row is None:
+        raise DeliveryError(
+            "NOT_FOUND", f"the bulletin was not sent to {recipient}", hint="`intelshare outbox ID` lists whom"
+        )
+    entry = view.get(LOG, row.decided_in, row.decided_at)
+    return Why(
+        PairLine(row, word(facts_of(row))),
+        logged_decision(node, view, row),
+        tuple(format_portion(label, node.world.registry) for label in written.labels),
+        row.decided_at,
+        entry.leaf if entry is not None else Digest(b""),
+    )
+
+
+def queued(view: View, member: MemberCode) -> tuple[int, int]:
+    """(pairs ready for hand-over, statements unacknowledged) for one peer."""
+    return view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member)
+
+
+def title_of(node: Node, view: View, written: Written) -> str:
+    """The title of an own bulletin; empty if it has none."""
+    for portion, head in zip(written.portions, written.heads, strict=True):
+        if head.kind == PortionKind.TITLE:
+            opened = reopen(
+                written.row.manifest, portion.slot, read_secret(node, view, portion), portion.body
+            )
+            return opened.portion.content.decode("utf-8", "replace")
+    return ""
+
+
+def _newest(view: View) -> Iterator[InboxRow]:
+    after: tuple[Scalar, ...] = ()
+    while True:
+        rows = view.find(INBOX, "newest", after=after, limit=PAGE)
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = (rows[-1].newest, rows[-1].rank, rows[-1].sequence, rows[-1].md)
+
+
+def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
+    row, title = written.row, title_of(node, view, written)
+    pairs = tuple(PairLine(pair, word(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
+    context = context_of(node, view, row.md, node.member, reader, now)
+    return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)

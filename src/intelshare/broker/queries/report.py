@@ -1,0 +1,259 @@
+"""Report: the compliance report of a period, from the log and the rows that it speaks of.
+
+Nothing in it is above what an auditor may see: kinds, levels, articles, codes, times; no title, no text, no
+id of a bulletin. What was destroyed keeps its articles (claims stay), and loses category and level.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from intelshare.audit.records import RECORDS, EntryType, HandOver, ReceiptJoined, Received, Stop
+from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.stored_bulletins import read_written
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    DUTY,
+    INBOX,
+    LOG,
+    LOG_HEAD,
+    PAIR,
+    PORTION,
+    RECEIVED,
+    InboxRow,
+    LogRow,
+    PairRow,
+)
+from intelshare.broker.kernel.transaction import open_entry, open_secret
+from intelshare.crypto.codec import decode, decode_prefix
+from intelshare.crypto.records import Citation, Claims, Kind, ReceiptStatus, ReleasePeek
+from intelshare.delivery import BestReceipt, Cause, Stage, word
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.ids import ManifestDigest
+from intelshare.instant import Instant
+from intelshare.labels import Label, level_reference
+from intelshare.ports import View
+
+PAGE: Final = 1000
+
+_WANTED: Final = frozenset((EntryType.HAND_OVER, EntryType.RECEIVED, EntryType.STOP, EntryType.RECEIPT))
+
+_GONE: Final = "destroyed"
+
+_Kind = tuple[tuple[Citation, ...], str, str, str]
+"""Citations, basis, category and level of one granted portion."""
+
+
+_Line = tuple[str, str, str, str, str, str]
+"""Sender, recipient, treaty, article, category, level."""
+
+
+@dataclass(slots=True)
+class _Gathered:
+    shared: dict[_Line, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    stopped: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    releases: list[Released] = field(default_factory=list)
+    missing: list[Released] = field(default_factory=list)
+    overdue: list[Duty] = field(default_factory=list)
+    truncated: bool = False
+
+
+def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, now: Instant) -> Report:
+    """All of a period, or what names one treaty. Reads the log entries of the period once."""
+    found = _Gathered()
+    for at, record in _records(node, view, since, until):
+        if len(found.releases) >= MAX_RELEASES:
+            found.truncated = True
+            break
+        match record:
+            case HandOver():
+                _sent(node, view, found, record, treaty, at)
+            case Received(kind=Kind.RELEASE):
+                _received(node, view, found, record, treaty, min(until, now))
+            case Stop():
+                _stopped(node, view, found, record, treaty)
+            case ReceiptJoined(status=ReceiptStatus.REFUSED):
+                if _names(node, view, record, treaty):
+                    for code in record.codes or ("",):
+                        found.stopped[node.member, record.member, "refused", code] += 1
+            case _:
+                pass
+    return Report(
+        REPORT_SCHEMA,
+        node.member,
+        treaty,
+        since,
+        until,
+        now,
+        [Shared(*key, bulletins, portions) for key, (bulletins, portions) in sorted(found.shared.items())],
+        [Stopped(*key, count) for key, count in sorted(found.stopped.items())],
+        found.releases,
+        found.missing,
+        found.overdue,
+        found.truncated,
+    )
+
+
+def _records(node: Node, view: View, since: Instant, until: Instant) -> Iterator[tuple[Instant, Any]]:
+    """The acts of the period, opened, in the order of the log."""
+    heads = view.find(LOG_HEAD, "began", limit=100_000)
+    for head, after in zip(heads, [*heads[1:], None], strict=True):
+        if head.began < until and (after is None or after.began >= since):
+            for row in _rows(view, head.incarnation):
+                if since <= row.at < until and row.type in _WANTED:
+                    yield row.at, decode(RECORDS[EntryType(row.type)], open_entry(node, row).record)
+
+
+def _rows(view: View, incarnation: int) -> Iterator[LogRow]:
+    after = -1
+    while rows := view.find(LOG, "key", incarnation, after=(after,), limit=PAGE):
+        yield from rows
+        after = rows[-1].place
+
+
+def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, at: Instant) -> None:
+    row, written = view.get(PAIR, act.md, act.recipient), view.get(BULLETIN, act.md)
+    if row is None or written is None:
+        return
+    kinds = _granted_here(node, view, row)
+    if _share(found, node.member, act.recipient, kinds, treaty):
+        current = row.leaf == act.leaf
+        one = Released(
+            act.leaf.hex(),
+            node.member,
+            act.recipient,
+            act.sequence,
+            at,
+            word(facts_of(row)) if current else "cancelled",
+            _treaties(kinds),
+        )
+        found.releases.append(one)
+        if current and row.receipt == BestReceipt.NONE and row.stage == Stage.HANDED_OVER:
+            found.missing.append(one)
+
+
+def _granted_here(node: Node, view: View, row: PairRow) -> list[_Kind]:
+    """What the decision in force grants, with category and level of each portion."""
+    written = view.get(BULLETIN, row.md)
+    assert written is not None  # noqa: S101 - a pair has its bulletin
+    opened = read_written(node, view, written)
+    decision = logged_decision(node, view, row)
+    kinds = []
+    for portion in decision.portions:
+        made = portion.decision.value
+        if made.outcome != 3:
+            label, head = opened.labels[portion.position], opened.heads[portion.position]
+            kinds.append((made.citations, made.basis, head.category, _level(node, label, row.created)))
+    return kinds
+
+
+def _received(node: Node, view: View, found: _Gathered, act: Received, treaty: str, until: Instant) -> None:
+    known = view.get(RECEIVED, act.member, act.leaf)
+    if known is None:
+        return
+    start, _ = decode_prefix(ReleasePeek, known.data)
+    inbox = view.get(INBOX, ManifestDigest(act.subject))
+    kinds: list[_Kind] = []
+    if not act.codes and inbox is not None:
+        kinds = _granted_there(node, view, inbox)
+        if not _share(found, act.member, node.member, kinds, treaty):
+            return
+    elif treaty:
+        return
+    for code in act.codes:
+        found.stopped[act.member, node.member, "refused", code] += 1
+    found.releases.append(
+        Released(
+            act.leaf.hex(),
+            act.member,
+            node.member,
+            start.sequence,
+            known.at,
+            "refused" if act.codes else _word_here(inbox),
+            _treaties(kinds),
+        )
+    )
+    if inbox is not None and not act.codes:
+        for row in view.find(DUTY, "key", inbox.md):
+            if row.due <= until and (not row.done or row.done > row.due):
+                late = Duty(act.member, act.leaf.hex(), row.obligation, row.due, row.done)
+                found.overdue.append(late)
+
+
+def _word_here(inbox: InboxRow | None) -> str:
+    return "destroyed" if inbox is None or inbox.gone else ("read" if inbox.told else "accepted")
+
+
+def _granted_there(node: Node, view: View, inbox: InboxRow) -> list[_Kind]:
+    claims = decode(Claims, open_secret(node, INBOX.name, inbox.md, 0, inbox.sealed_claims))
+    kinds = []
+    for granted in claims.granted:
+        category = level = _GONE
+        try:
+            stored = view.get(PORTION, inbox.md, granted.slot)
+            if stored is not None:
+                secret = read_secret(node, view, stored)
+                portion = reopen(claims.manifest, granted.slot, secret, stored.body).portion
+                category = portion.category
+                level = _level(node, node.labels.read(portion.label), inbox.received)
+        except (DeliveryError, IntelshareError):
+            pass
+        kinds.append((granted.citations, "", category, level))
+    return kinds
+
+
+def _share(found: _Gathered, sender: str, recipient: str, kinds: Iterable[_Kind], treaty: str) -> bool:
+    """Count the portions that the treaty allowed; whether there are any."""
+    lines: Counter[_Line] = Counter()
+    for citations, basis, category, level in kinds:
+        cited = [(one.treaty, one.article) for one in citations] or [(basis, "")]
+        for name, article in cited:
+            if not treaty or name == treaty:
+                lines[sender, recipient, name, article, category, level] += 1
+    for key, portions in lines.items():
+        counted = found.shared[key]
+        counted[0] += 1
+        counted[1] += portions
+    return bool(lines)
+
+
+def _stopped(node: Node, view: View, found: _Gathered, act: Stop, treaty: str) -> None:
+    row = view.get(PAIR, act.md, act.recipient)
+    if treaty and (row is None or not _speaks_of(node, view, row, treaty)):
+        return
+    for code in act.codes or ("",):
+        found.stopped[node.member, act.recipient, Cause(act.cause).name.lower(), code] += 1
+
+
+def _names(node: Node, view: View, act: ReceiptJoined, treaty: str) -> bool:
+    if not treaty:
+        return True
+    rows = view.find(PAIR, "leaf", act.of, limit=1)
+    return bool(rows) and _speaks_of(node, view, rows[0], treaty)
+
+
+def _speaks_of(node: Node, view: View, row: PairRow, treaty: str) -> bool:
+    """Whether the decision cites the treaty, or a reason of it lies in the treaty's file."""
+    for portion in logged_decision(node, view, row).portions:
+        made = portion.decision.value
+        if any(one.treaty == treaty for one in made.citations):
+            return True
+        if any(reason.place.split(":")[0] == f"{treaty}.toml" for reason in made.reasons):
+            return True
+    return False
+
+
+def _level(node: Node, label: Label, at: Instant) -> str:
+    found = level_reference(label, node.world.registry, at)
+    return found.name if found is not None else "none"
+
+
+def _treaties(kinds: Iterable[_Kind]) -> list[str]:
+    return sorted({f"{one.treaty} {one.article}" for citations, *_ in kinds for one in citations})

@@ -1,0 +1,187 @@
+"""Search: words in what a reader may see.
+
+Nothing is indexed: what is sealed at rest stays so, and is opened and looked through page by page, newest
+first.
+"""
+
+from __future__ import annotations
+
+import struct
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import may_see, read_written
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, BulletinRow, InboxRow, UserRow
+from intelshare.broker.lifecycle.read import show
+from intelshare.crypto.records import Portion, PortionKind
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError
+from intelshare.ids import BulletinId, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import View
+
+PAGE = 64
+"""Bulletins opened in one go."""
+
+MAX_WORDS = 16
+MAX_QUERY = 256
+"""Characters."""
+
+EXCERPT = 60
+"""Characters shown before and after the first match."""
+
+_TEXT = frozenset((PortionKind.TEXT, PortionKind.TITLE, PortionKind.STIX))
+
+
+class Where(IntEnum):
+    """Which bulletins are searched."""
+
+    INBOX = 1
+    OUTBOX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bulletin's place in the order of its table."""
+
+    numbers: tuple[int, ...]
+    md: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """Words that must all be in one bulletin; case does not matter."""
+
+    user: UserUri
+    words: tuple[str, ...]
+    where: Where
+    before: Place | None = None
+    """Where the page before ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One bulletin, with what stands around the first word."""
+
+    bulletin: BulletinId
+    member: str
+    """The originator."""
+    at: Instant
+    banner: str
+    title: str
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page gave; ``before`` None: that was the last."""
+
+    matches: tuple[Match, ...]
+    before: Place | None
+    looked: int
+    """Bulletins that this reader may see."""
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a query. Raises DeliveryError INPUT_INVALID."""
+    words = tuple(dict.fromkeys(_fold(text).split()))
+    if not words or len(words) > MAX_WORDS or len(text) > MAX_QUERY:
+        raise DeliveryError("INPUT_INVALID", f"a search has 1 to {MAX_WORDS} words")
+    return words
+
+
+def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
+    """One page, newest first. Raises DeliveryError NOT_AUTHORISED."""
+    reader = need_role(view, query.user, "analyst", "releasing-officer")
+    after = (*query.before.numbers, query.before.md) if query.before is not None else ()
+    table = INBOX if query.where is Where.INBOX else BULLETIN
+    rows: Sequence[InboxRow | BulletinRow] = view.find(table, "newest", after=after, limit=PAGE)  # type: ignore[arg-type]
+    seen = [one for row in rows if (one := _open(node, view, row, reader, now)) is not None]
+    matches = [
+        Match(one.bulletin, one.member, one.at, one.banner, one.title, found)
+        for one in seen
+        if (found := _excerpt(one.portions, query.words)) is not None
+    ]
+    return Page(tuple(matches), _place(rows[-1]) if len(rows) == PAGE else None, len(seen))
+
+
+def place_bytes(place: Place) -> bytes:
+    """To be sealed for whoever searches on (``broker.kernel.cursor``)."""
+    return struct.pack(f">B{len(place.numbers)}q", len(place.numbers), *place.numbers) + place.md
+
+
+def place_of(data: bytes) -> Place:
+    """What ``place_bytes`` gave."""
+    count = data[0]
+    end = 1 + 8 * count
+    return Place(struct.unpack(f">{count}q", data[1:end]), data[end:])
+
+
+def _place(row: InboxRow | BulletinRow) -> Place:
+    if isinstance(row, InboxRow):
+        return Place((row.newest, row.rank, row.sequence), row.md)
+    return Place((row.newest,), row.md)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A bulletin as a reader may see it."""
+
+    bulletin: BulletinId
+    member: str
+    at: Instant
+    banner: str
+    title: str
+    portions: Sequence[Portion]
+
+
+def _open(node: Node, view: View, row: InboxRow | BulletinRow, reader: UserRow, now: Instant) -> _Seen | None:
+    if isinstance(row, InboxRow):
+        shown = None if row.gone else show(node, view, row, reader, now)
+        if shown is None:
+            return None
+        portions = [one.portion for one in shown.portions]
+        return _Seen(row.bulletin, row.originator, row.received, shown.banner, shown.title, portions)
+    written = read_written(node, view, row)
+    if not may_see(node, written, reader, now):
+        return None
+    opened = [
+        reopen(row.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion
+        for stored, head in zip(written.portions, written.heads, strict=True)
+        if head.kind in _TEXT or head.media
+    ]
+    banner = banner_of(node, written.labels, node.member, now)
+    title = next((_text(one) for one in opened if one.kind == PortionKind.TITLE), "")
+    return _Seen(row.bulletin, node.member, row.created, banner, title, opened)
+
+
+def _excerpt(portions: Iterable[Portion], words: Sequence[str]) -> str | None:
+    """What stands around the first word, if every word is somewhere in the portions."""
+    texts = [text for portion in portions if (text := _text(portion))]
+    folded = [_fold(text) for text in texts]
+    if not all(any(word in text for text in folded) for word in words):
+        return None
+    for text, plain in zip(texts, folded, strict=True):
+        at = plain.find(words[0])
+        if at >= 0:
+            # Folding may change lengths: then the beginning is shown rather than a wrong place.
+            start = max(0, at - EXCERPT) if len(text) == len(plain) else 0
+            return " ".join(text[start : start + 2 * EXCERPT].split())
+    return ""
+
+
+def _text(portion: Portion) -> str:
+    """What of a portion is text: its content, or the name of a file."""
+    if portion.kind in _TEXT:
+        return portion.content.decode("utf-8", "replace")
+    return portion.media
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()

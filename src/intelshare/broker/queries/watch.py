@@ -1,0 +1,247 @@
+"""Watch: what has happened, in the order of the log, as far as a reader may know of it.
+
+The log is the record of every act, in order and durable, so a place in it is a cursor that outlives both
+ends: a watcher that comes back goes on where it was, and misses nothing (crash point c13).
+Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intelshare.audit.records import (
+    RECORDS,
+    ConsentSaid,
+    Destroyed,
+    EntryType,
+    ReceiptJoined,
+    Received,
+    TreatyActed,
+)
+from intelshare.broker.exchange.consent import sees
+from intelshare.broker.kernel.cursor import OVERHEAD, open_cursor, seal_cursor
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import may_see, read_written
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    CONSENT,
+    INBOX,
+    LOG,
+    LOG_HEAD,
+    READER,
+    STATEMENT,
+    LogRow,
+    UserRow,
+)
+from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.lifecycle.read import show
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Act, Kind, ReceiptStatus
+from intelshare.delivery import Cause
+from intelshare.errors import DeliveryError
+from intelshare.ids import Incarnation, LeafId, ManifestDigest, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Random, View
+
+PAGE = 256
+"""Entries looked at in one go."""
+
+_CONSENT = {1: "consent asked", 2: "consent granted", 3: "consent refused"}
+
+_STOPPED = {
+    Cause.WITHHELD: "withheld",
+    Cause.EXPIRED: "expired",
+    Cause.RECALLED: "recalled",
+    Cause.UNDELIVERABLE: "undeliverable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The next entry to look at."""
+
+    incarnation: Incarnation
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One thing that happened. ``after``: where to go on; given back, nothing is missed or told twice."""
+
+    what: str
+    """One word or two: received, sent, accepted, withheld, recalled, consent granted, treaty act ..."""
+    at: Instant
+    after: Cursor
+    bulletin: bytes = b""
+    member: str = ""
+    codes: tuple[str, ...] = ()
+    banner: str = ""
+    title: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was found, and where to go on from; ``more``: there may be more already."""
+
+    happened: tuple[Happened, ...]
+    after: Cursor
+    more: bool
+
+
+_CURSOR: Final = struct.Struct(">QQ")
+
+
+def cursor_text(node: Node, user: UserUri, cursor: Cursor, random: Random) -> str:
+    """As the watcher is given it: it tells nothing of what this user may not see."""
+    sealed = seal_cursor(node, user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
+    return urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def parse_cursor(node: Node, user: UserUri, text: str) -> Cursor:
+    """What ``cursor_text`` gave this user. Raises DeliveryError INPUT_INVALID, CURSOR_UNKNOWN."""
+    try:
+        sealed = b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    except ValueError:
+        sealed = b""
+    if len(sealed) != OVERHEAD + _CURSOR.size:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"{text[:60]!r} is no cursor",
+            hint="one that `intelshare watch` printed, or none",
+        )
+    incarnation, place = _CURSOR.unpack(open_cursor(node, user, "watch", sealed))
+    return Cursor(Incarnation(incarnation), place)
+
+
+def end_of_log(node: Node, view: View) -> Cursor:
+    """Behind everything that has happened."""
+    head = view.get(LOG_HEAD, node.incarnation)
+    return Cursor(node.incarnation, head.size if head is not None else 0)
+
+
+def watch(node: Node, view: View, user: UserUri, cursor: Cursor, now: Instant) -> Watched:
+    """What this reader may know of the next entries.
+
+    Raises DeliveryError NOT_AUTHORISED, CURSOR_UNKNOWN (a log that this node does not hold any more).
+    """
+    reader = need_role(view, user, "analyst", "releasing-officer")
+    head = view.get(LOG_HEAD, cursor.incarnation)
+    if head is None or cursor.place > head.size:
+        raise DeliveryError(
+            "CURSOR_UNKNOWN",
+            "this node holds no log that goes so far: it was restored, or the cursor is of another node",
+            hint="watch without --since, and look at `intelshare inbox` for what came meanwhile",
+        )
+    rows = view.find(LOG, "key", cursor.incarnation, after=(cursor.place - 1,), limit=PAGE)
+    happened = [one for row in rows if (one := _told(node, view, reader, row, now)) is not None]
+    after = Cursor(cursor.incarnation, cursor.place + len(rows))
+    if after.place < head.size:
+        return Watched(tuple(happened), after, True)
+    # The log of the next start of this node goes on where this one ended.
+    later = view.find(LOG_HEAD, "began", after=(head.began, head.incarnation), limit=1)
+    if later:
+        return Watched(tuple(happened), Cursor(later[0].incarnation, 0), True)
+    return Watched(tuple(happened), after, False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks about which entry."""
+
+    node: Node
+    view: View
+    reader: UserRow
+    now: Instant
+    at: Instant
+    after: Cursor
+
+
+def _told(node: Node, view: View, reader: UserRow, row: LogRow, now: Instant) -> Happened | None:
+    tell = _TELL.get(EntryType(row.type))
+    if tell is None:
+        return None
+    record = decode(RECORDS[EntryType(row.type)], open_entry(node, row).record)
+    after = Cursor(row.incarnation, row.place + 1)
+    return tell(_Asked(node, view, reader, now, row.at, after), record)
+
+
+def _own(
+    asked: _Asked, md: ManifestDigest, what: str, member: str, codes: tuple[str, ...] = ()
+) -> Happened | None:
+    """About an own bulletin, if the reader may see it."""
+    row = asked.view.get(BULLETIN, md)
+    if row is None or not may_see(
+        asked.node, read_written(asked.node, asked.view, row), asked.reader, asked.now
+    ):
+        return None
+    return Happened(what, asked.at, asked.after, row.bulletin, member, codes)
+
+
+def _received(asked: _Asked, said: Received) -> Happened | None:
+    if said.kind != Kind.RELEASE or said.codes:
+        return None
+    row = asked.view.get(INBOX, ManifestDigest(said.subject))
+    if row is None or row.gone:
+        return None
+    shown = show(asked.node, asked.view, row, asked.reader, asked.now)
+    if shown is None:
+        return None
+    return Happened(
+        "received", asked.at, asked.after, row.bulletin, row.originator, (), shown.banner, shown.title
+    )
+
+
+def _receipt(asked: _Asked, said: ReceiptJoined) -> Happened | None:
+    release = asked.view.get(STATEMENT, LeafId(said.of))
+    if release is None:
+        return None
+    what = ReceiptStatus(said.status).name.lower()
+    return _own(asked, release.md, what, said.member, said.codes)
+
+
+def _destroyed(asked: _Asked, said: Destroyed) -> Happened | None:
+    row = asked.view.get(INBOX, said.md)
+    # Whoever had not opened it does not learn that it was here.
+    if row is None or asked.view.get(READER, asked.reader.user, said.md) is None:
+        return None
+    return Happened("destroyed", asked.at, asked.after, row.bulletin, said.member, (said.cause,))
+
+
+def _consent(asked: _Asked, said: ConsentSaid) -> Happened | None:
+    what = _CONSENT.get(said.state, "consent")
+    own = _own(asked, said.md, what, said.member)
+    if own is not None:
+        return own
+    row = asked.view.get(INBOX, said.md)
+    stands = asked.view.get(CONSENT, said.md, said.recipient, said.member)
+    shown = show(asked.node, asked.view, row, asked.reader, asked.now) if row is not None else None
+    # Whoever may not read what it is about does not learn of it.
+    if row is None or shown is None or stands is None or not sees(shown, stands):
+        return None
+    return Happened(what, asked.at, asked.after, row.bulletin, said.member, text=f"for {said.recipient}")
+
+
+def _treaty_act(asked: _Asked, said: TreatyActed) -> Happened:
+    act = Act(said.act).name.lower().replace("_", " ")
+    return Happened("treaty act", asked.at, asked.after, member=said.member, text=f"{act} {said.treaty}")
+
+
+_TELL: Mapping[EntryType, Callable[[_Asked, Any], Happened | None]] = {
+    EntryType.SUBMIT: lambda asked, said: _own(asked, said.md, "submitted", ""),
+    EntryType.HAND_OVER: lambda asked, said: _own(asked, said.md, "sent", said.recipient),
+    EntryType.STOP: lambda asked, said: _own(
+        asked, said.md, _STOPPED.get(Cause(said.cause), "stopped"), said.recipient, said.codes
+    ),
+    EntryType.RECALL: lambda asked, said: _own(asked, said.md, "recalled", ""),
+    EntryType.RECEIVED: _received,
+    EntryType.RECEIPT: _receipt,
+    EntryType.DESTROYED: _destroyed,
+    EntryType.CONSENT: _consent,
+    EntryType.TREATY_ACT: _treaty_act,
+}

@@ -1,0 +1,228 @@
+"""Checkpoint: the own log's size and root, signed and said to every peer in the same bytes; what peers ask.
+
+    checkpoint   signed and stored; the sidecar follows, and only then is it sent (c19)
+    answer       how the own log at one checkpoint follows from another, for whoever holds the earlier
+
+One is due when the log has grown, or when other logs were seen that it does not list yet; never more often
+than every ``EVERY``. Nothing that a checkpoint leads to at an honest peer makes that peer's log grow, but for
+the first of a log: two idle nodes fall silent. A newer one takes the place of an older one that a peer has
+not acknowledged: a path leads from whatever the peer holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from intelshare.audit import LogHead, entry_hash, root
+from intelshare.audit.path import MAX_HOPS, Hop, LogAsk, LogPath
+from intelshare.audit.proofs import inconsistent
+from intelshare.audit.records import Start
+from intelshare.audit.tree import Fetch, Tree
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    BATCH,
+    CHECKPOINT,
+    LOG,
+    LOG_HEAD,
+    PENDING,
+    STATEMENT,
+    CheckpointRow,
+    LogHeadRow,
+)
+from intelshare.broker.kernel.transaction import Transaction, open_entry
+from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
+from intelshare.errors import CryptoError, StoreError, TrustError
+from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
+from intelshare.instant import SECOND, Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.statement import leaf_id
+
+EVERY: Final = 5 * SECOND
+
+MAX_LOGS: Final = 64
+"""Closed logs whose last checkpoint is kept: ``audit verify`` holds them against it."""
+
+RANK: Final = 3
+"""Behind everything else."""
+
+_TYPES: Final = frozenset(range(256))
+
+
+def due(node: Node, view: View, now: Instant) -> bool:
+    """Whether ``checkpoint`` has something to say, and the time for it has come."""
+    last = own(node, view)
+    if last is not None and last.at <= now < last.at + EVERY:
+        return False
+    return _is_new(node, view, last)
+
+
+def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Effects]:
+    """Sign where the log stands and which other logs were seen; nothing if that was said before."""
+    tx = Transaction(node, view, now, random)
+    last = own(node, view)
+    head = view.get(LOG_HEAD, node.incarnation)
+    if head is None or not _is_new(node, view, last):
+        return tx.plan(tx.effects())
+    peers = [member for member in node.trust.members if member != node.member]
+    if last is not None:
+        _take_back(tx, last, peers)
+    logs = view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN)
+    for old in [row for row in logs if row.incarnation == node.incarnation] + logs[MAX_LOGS:]:
+        tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
+    said = Checkpoint(node.uri, node.incarnation, head.size, root_of(head), _cosigned(node, view))
+    leaf = tx.say_to_all(peers, Kind.CHECKPOINT, encode(Checkpoint, said), RANK)
+    statement = tx.get(STATEMENT, leaf)
+    assert statement is not None  # noqa: S101 - it was put just now
+    batch = tx.get(BATCH, statement.batch)
+    assert batch is not None  # noqa: S101
+    signed = Evidence(Kind.CHECKPOINT, statement.nonce, statement.data, statement.proof, batch.record)
+    tx.put(
+        CHECKPOINT,
+        CheckpointRow(
+            node.uri, node.incarnation, head.size, said.root, node.member, CheckpointState.OWN, now, -now,
+            encode(Evidence, signed),
+        ),
+    )  # fmt: skip
+    return tx.plan(tx.effects())
+
+
+def own(node: Node, view: View) -> CheckpointRow | None:
+    """The last own checkpoint, of this incarnation if it has one: clocks jump."""
+    present = view.find(CHECKPOINT, "key", node.uri, node.incarnation)
+    rows = present or view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN, limit=1)
+    return rows[0] if rows else None
+
+
+def root_of(head: LogHeadRow) -> Digest:
+    """The root of a stored log."""
+    return Digest(root(LogHead(head.incarnation, head.size, head.frontier)))
+
+
+def _is_new(node: Node, view: View, last: CheckpointRow | None) -> bool:
+    head = view.get(LOG_HEAD, node.incarnation)
+    if last is None or head is None or (last.incarnation, last.size) != (node.incarnation, head.size):
+        return True
+    said = decode(Checkpoint, decode(Evidence, last.signed).data)
+    return said.cosigned != _cosigned(node, view)
+
+
+def _cosigned(node: Node, view: View) -> tuple[Cosigned, ...]:
+    """The latest proved checkpoint of every peer node whose log has not contradicted itself."""
+    found = []
+    for uri in peer_nodes(node):
+        rows = view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1)
+        if rows and not is_broken(view, uri):
+            found.append(Cosigned(uri, rows[0].incarnation, rows[0].size, rows[0].root))
+    return tuple(found)
+
+
+def peer_nodes(node: Node) -> Sequence[NodeUri]:
+    """Every node of every other member, in order."""
+    return sorted(
+        listed.uri
+        for member, held in node.trust.members.items()
+        if member != node.member and held.directory is not None
+        for listed in held.directory.nodes
+    )
+
+
+def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode]) -> None:
+    """An older checkpoint need not reach anybody any more."""
+    signed = decode(Evidence, old.signed)
+    leaf = leaf_id(signed.kind, signed.nonce, signed.data)
+    statement = tx.get(STATEMENT, leaf)
+    if statement is not None:
+        # It was signed alone: its batch has no other statement.
+        tx.delete(BATCH, statement.batch)
+        tx.delete(STATEMENT, leaf)
+    for peer in peers:
+        if tx.get(PENDING, leaf, peer) is not None:
+            tx.end(peer, leaf)
+
+
+def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
+    """What the asker may check. None: the later checkpoint is not known here (any more).
+
+    An own log that does not hold together any more gives a path that proves nothing: whoever asked says so.
+    """
+    if ask.origin != node.uri:
+        seen = view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size)
+        if seen is None or seen.state == CheckpointState.HEARD:
+            return None
+        return LogPath(ask, (), (), (decode(Evidence, seen.signed),))
+    head = view.get(LOG_HEAD, ask.until)
+    if head is None or not 0 < ask.until_size <= head.size:
+        return None
+    try:
+        return _path(node, view, _in_order(node, view, ask))
+    except (TrustError, CryptoError, StoreError):
+        return LogPath(ask, (), (), ())
+
+
+def _in_order(node: Node, view: View, ask: LogAsk) -> LogAsk:
+    """Whoever asks goes by when checkpoints were signed, and a clock may have gone back in between: which of
+    two logs came first is for the logs to say."""
+    first = view.get(LOG_HEAD, ask.incarnation)
+    if ask.incarnation == ask.until or first is None or not 0 < ask.size <= first.size:
+        return ask
+    if (
+        hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)[1].incarnation
+        == first.incarnation
+    ):
+        return ask
+    if hops_to(node, view, ask.incarnation, ask.size, ask.until)[1].incarnation != ask.until:
+        return ask
+    return LogAsk(ask.origin, ask.until, ask.until_size, ask.incarnation, ask.size)
+
+
+def _path(node: Node, view: View, ask: LogAsk) -> LogPath:
+    hops, end = hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)
+    proof: list[bytes] = []
+    if end.incarnation == ask.incarnation and 0 < ask.size <= end.size:
+        tree = node.trees.setdefault(end.incarnation, Tree())
+        proof = tree.prefix(fetch_of(node, view, end.incarnation), ask.size, end.size)
+    return LogPath(ask, tuple(hops), tuple(proof), ())
+
+
+def hops_to(
+    node: Node, view: View, incarnation: Incarnation, size: int, wanted: int
+) -> tuple[list[Hop], Cosigned]:
+    """From a log at a size back to log ``wanted``, or as far as logs go; and where that one ends.
+
+    Raises TrustError LOG_INCONSISTENT, CryptoError, StoreError RECORD_CORRUPT for a log that was damaged.
+    """
+    hops: list[Hop] = []
+    end = Cosigned(node.uri, incarnation, size, Digest(bytes(32)))
+    while end.incarnation not in (wanted, 0) and len(hops) < MAX_HOPS:
+        first = view.get(LOG, end.incarnation, 0)
+        if first is None or not end.size:
+            raise inconsistent("the first entry of a log is missing")
+        opened = open_entry(node, first)
+        tree = node.trees.setdefault(end.incarnation, Tree())
+        proof = tree.inclusion(fetch_of(node, view, end.incarnation), 0, end.size)
+        hops.append(Hop(first.at, opened.salt, opened.record, tuple(proof)))
+        start = decode(Start, opened.record)
+        end = Cosigned(node.uri, start.previous, start.size, Digest(start.root))
+    return hops, end
+
+
+def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
+    """The entries of a log. Those of a closed log are hashed anew from what they say: an edit shows."""
+    closed = incarnation != node.incarnation
+
+    def hashes(low: int, high: int) -> Iterator[bytes]:
+        rows = view.find(LOG, "key", incarnation, after=(low - 1,), limit=high - low)
+        for place, row in enumerate(rows, low):
+            if row.place != place or row.type not in _TYPES:
+                return
+            if closed:
+                opened = open_entry(node, row)
+                yield entry_hash(row.type, row.at, opened.salt, opened.record)
+            else:
+                yield row.leaf
+
+    return lambda low, high: list(hashes(low, high))

@@ -1,0 +1,199 @@
+"""Evidence: what was rejected, and what contradicts itself, kept whole so that others can check it.
+
+Shelves for each member, so that nobody can push out anything of another or of its own contradictions:
+
+    rejected         statements that were not taken; the oldest give way      MAX_REJECTED
+    contradictions   statements that do not go together; the first stay       MAX_CONTRADICTIONS
+    settled          contradictions that an operator has looked at
+
+Nothing is counted or scanned when a frame is rejected: places on the first shelf are numbers without a gap.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of
+from intelshare.audit.records import EntryType, Settled
+from intelshare.broker.kernel.frame import Carried
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    BATCH,
+    CHECKPOINT,
+    EVIDENCE,
+    RECEIVED,
+    EvidenceRow,
+    ReceivedRow,
+)
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.crypto.codec import decode, decode_prefix, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Checkpoint, Evidence, Kind, ReleasePeek, StreamHead
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import parse_statement
+
+REJECTED: Final = 0
+CONTRADICTIONS: Final = 1
+SETTLED: Final = 2
+
+MAX_REJECTED: Final = 1000
+MAX_CONTRADICTIONS: Final = 64
+
+MAX_DATA: Final = 4096
+MAX_BATCH: Final = 8192
+"""Bytes of a rejected statement and of its batch record that are kept; none of ours is longer."""
+
+
+class Shelf:
+    """One shelf of one member in one transaction."""
+
+    def __init__(self, tx: Transaction, member: MemberCode, shelf: int) -> None:
+        self._tx = tx
+        self._member = member
+        self._shelf = shelf
+        self._last = -1
+
+    def put(self, key: Digest, code: str, exhibit: Exhibit) -> bool:
+        """Keep it, or count it once more; whether it is new."""
+        tx = self._tx
+        known = tx.get(EVIDENCE, key)
+        if known is not None:
+            tx.put(EVIDENCE, changed(known, times=known.times + 1))
+            return False
+        number = 1 + self._newest()
+        if self._shelf == CONTRADICTIONS and number > MAX_CONTRADICTIONS:
+            return False
+        self._last = number
+        row = EvidenceRow(key, self._member, self._shelf, -number, code, tx.now, 1, encode(Exhibit, exhibit))
+        tx.put(EVIDENCE, row)
+        if self._shelf == REJECTED:
+            oldest = (-(number - MAX_REJECTED) - 1,)
+            for row in tx.view.find(EVIDENCE, "member", self._member, self._shelf, after=oldest, limit=256):
+                tx.delete(EVIDENCE, row.evidence)
+        return True
+
+    def _newest(self) -> int:
+        if self._last < 0:
+            rows = self._tx.view.find(EVIDENCE, "member", self._member, self._shelf, limit=1)
+            self._last = -rows[0].place if rows else 0
+        return self._last
+
+
+def keep_rejected(shelf: Shelf, carried: Carried, batch: bytes, leaf: bytes, code: str) -> bool:
+    """Keep a statement that was not taken; whether it is the first time."""
+    return shelf.put(Digest(sha256(leaf + code.encode())), code, _exhibit(carried, batch))
+
+
+def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
+    if len(carried.data) <= MAX_DATA and len(batch) <= MAX_BATCH:
+        try:
+            read = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
+        except IntelshareError:
+            pass
+        else:
+            return exhibit_of([Evidence(read.kind, read.nonce, read.data, read.proof, batch)])
+    return exhibit_of((), raw=carried.data[:MAX_DATA])
+
+
+def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
+    """Keep statements that contradict each other: its id. ``key``: what tells contradictions apart."""
+    identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
+    Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
+    return identity
+
+
+def withdraw(tx: Transaction, identity: Digest) -> bool:
+    """Give up a contradiction that proved nothing; whether its alarm was still there."""
+    row = tx.get(EVIDENCE, identity)
+    if row is None or row.shelf != CONTRADICTIONS:
+        return False
+    tx.delete(EVIDENCE, identity)
+    return True
+
+
+def keep_fork(tx: Transaction, member: MemberCode, origin: NodeUri, carried: Carried, batch: bytes) -> None:
+    """Keep an authentic release or stream head of a node beside the accepted releases that it contradicts."""
+    for said in _exhibit(carried, batch).statements:
+        others = [signed_of(tx, row) for row in _neighbours(tx, origin, said)]
+        exhibit = exhibit_of([*others, said])
+        with suppress(IntelshareError):
+            if contradiction(exhibit) is not None:
+                contradict(tx, member, "SEQUENCE_FORK", exhibit, sha256(said.data))
+
+
+def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[ReceivedRow]:
+    """The releases accepted under the numbers that a statement speaks of."""
+    if said.kind is Kind.RELEASE:
+        start, _ = decode_prefix(ReleasePeek, said.data)
+        incarnation = start.incarnation
+        numbers = [int(start.sequence) + n for n in (-1, 0, 1)]
+    elif said.kind is Kind.STREAM_HEAD:
+        head = decode(StreamHead, said.data)
+        incarnation, numbers = head.incarnation, [int(head.last)]
+    else:
+        return []
+    found = (
+        tx.view.find(RECEIVED, "number", origin, incarnation, Kind.RELEASE, number, limit=1)
+        for number in numbers
+    )
+    return [row for rows in found for row in rows]
+
+
+def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
+    """A received statement as it was signed."""
+    batch = tx.get(BATCH, row.batch)
+    return Evidence(
+        Kind(row.kind), row.nonce, row.data, row.proof, batch.record if batch is not None else b""
+    )
+
+
+def alarms(view: View) -> list[EvidenceRow]:
+    """All contradictions, the oldest first: what `status` shows until an operator has looked."""
+    return view.find(EVIDENCE, "shelf", CONTRADICTIONS)
+
+
+def find_evidence(view: View, given: str) -> EvidenceRow:
+    """The evidence whose id starts with these digits (8 or more). Raises DeliveryError NOT_FOUND."""
+    text = given.lower()
+    if 8 <= len(text) <= 64 and set(text) <= set("0123456789abcdef"):
+        number = int(text.ljust(64, "0"), 16)
+        after = (number - 1).to_bytes(32, "big") if number else b""
+        rows = view.find(EVIDENCE, "key", after=(after,), limit=2)
+        found = [row for row in rows if row.evidence.hex().startswith(text)]
+        if len(found) == 1:
+            return found[0]
+    raise DeliveryError(
+        "NOT_FOUND",
+        f"there is no evidence {given}",
+        hint="`intelshare audit evidence` lists it; give 8 digits or more",
+    )
+
+
+def settle(
+    node: Node, view: View, user: UserUri, given: str, now: Instant, random: Random
+) -> Plan[EvidenceRow]:
+    """An operator has looked: the alarm ends, the evidence stays, and the node's log is taken as it is now.
+
+    What was held of that log is held no more, else the next checkpoint would contradict it again.
+    Raises DeliveryError NOT_FOUND.
+    """
+    row = find_evidence(view, given)
+    tx = Transaction(node, view, now, random)
+    if row.shelf != CONTRADICTIONS:
+        return tx.plan(row)
+    after = changed(row, shelf=SETTLED)
+    tx.put(EVIDENCE, after)
+    tx.log(EntryType.SETTLED, Settled(row.evidence, row.member, row.code, user))
+    exhibit = decode(Exhibit, row.exhibit)
+    # An unproved word of a witness has stopped nobody's log.
+    if row.code == "LOG_INCONSISTENT" or (row.code == "LOG_FORK" and contradiction(exhibit) is not None):
+        for said in exhibit.statements:
+            origin = decode(Checkpoint, said.data).origin if said.kind is Kind.CHECKPOINT else None
+            if origin is not None and origin != node.uri:
+                for held in view.find(CHECKPOINT, "key", origin):
+                    tx.delete(CHECKPOINT, held.origin, held.incarnation, held.size)
+    return tx.plan(after)

@@ -1,0 +1,148 @@
+"""What is held of logs: the rows of checkpoints, which of them to compare, and which to let go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+from intelshare.audit.exhibit import Exhibit, exhibit_of
+from intelshare.audit.path import LogAsk, LogPath
+from intelshare.broker.kernel.tables import CHECKPOINT, CheckpointRow
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Batch, Cosigned, Evidence
+from intelshare.ids import NodeUri
+from intelshare.instant import Instant
+from intelshare.ports import View
+
+MAX_HELD: Final = 48
+"""Checkpoints held of one node; they thin out behind the newest."""
+
+RECENT: Final = 8
+"""Of those the newest, none of which is thinned out."""
+
+MAX_CLAIMED: Final = 8
+"""Checkpoints of one node that wait for their path; more of that log are rejected until it has come."""
+
+MAX_COSIGNED: Final = 1024
+
+MAX_SIZE: Final = (1 << 63) - 1
+"""Entries of a log: what the store can note."""
+
+
+class CheckpointState(IntEnum):
+    """What is known of a checkpoint: top of ``broker.transparency.witness``."""
+
+    CLAIMED = 0
+    PROVED = 1
+    BROKEN = 2
+    HEARD = 3
+    OWN = 4
+    DOUBTED = 5
+
+
+UNPROVED: Final = (CheckpointState.CLAIMED, CheckpointState.DOUBTED)
+"""Signed, and waiting for a path."""
+
+SIGNED: Final = (CheckpointState.PROVED, *UNPROVED)
+"""Signed by the log's own node, and not known to contradict anything."""
+
+
+def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
+    """The latest checkpoint that a node has signed, if there is one: it counts before a path has come."""
+    rows = [row for state in SIGNED for row in view.find(CHECKPOINT, "state", uri, state, limit=1)]
+    newest = max(rows, key=lambda row: (row.at, row.size), default=None)
+    return (position_of(newest),) if newest is not None else ()
+
+
+def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
+    """Whether a node's log has contradicted itself (in another checkpoint than ``but``)."""
+    rows = view.find(CHECKPOINT, "state", uri, CheckpointState.BROKEN, limit=1)
+    return bool(rows) and rows[0] != but
+
+
+def ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow | None]:
+    return (
+        view.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size),
+        view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size),
+    )
+
+
+def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
+    """What a checkpoint is best held against: the nearest proved one of its log, or the newest of all."""
+    proved = [other for other in rows if other.state == CheckpointState.PROVED]
+    same = [other for other in proved if other.incarnation == row.incarnation]
+    below = [other for other in same if other.size < row.size]
+    if below:
+        return max(below, key=lambda other: other.size)
+    return min(same, key=lambda other: other.size) if same else max(proved, key=lambda o: o.at, default=None)
+
+
+def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
+    """The nearest longer checkpoint of the same log that its own node signed, or one of a log after it."""
+    signed = [row for row in rows if row.state in SIGNED]
+    longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
+    after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
+    if longer:
+        return min(longer, key=lambda row: row.size)
+    return max(after, key=lambda row: row.at) if after else None
+
+
+def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
+    """The newest proved checkpoint of a log that was signed later: this one has come late."""
+    signed = signed_at(row)
+    after = [
+        other
+        for other in rows
+        if other.state == CheckpointState.PROVED
+        and other.incarnation != row.incarnation
+        and signed_at(other) > signed
+    ]
+    return max(after, key=lambda other: other.at, default=None)
+
+
+def present(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow | None:
+    """The longest checkpoint that is held of the log that grows now."""
+    signed = [row for row in rows if row.state in SIGNED and row.incarnation == incarnation]
+    return max(signed, key=lambda row: row.size, default=None)
+
+
+def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
+    """The path from the earlier of two to the later. Of two logs the order is that in which they were signed:
+    a copy of an old checkpoint may come late."""
+    first, second = one, other
+    if CheckpointState.HEARD not in (one.state, other.state):
+        same = one.incarnation == other.incarnation
+        later = one.size > other.size if same else signed_at(one) > signed_at(other)
+        first, second = (other, one) if later else (one, other)
+    return LogAsk(one.origin, first.incarnation, first.size, second.incarnation, second.size)
+
+
+def signed_at(row: CheckpointRow) -> Instant:
+    return signed_at_of(decode(Evidence, row.signed))
+
+
+def signed_at_of(signed: Evidence) -> Instant:
+    return decode(Batch, signed.batch).signed_at
+
+
+def thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
+    """Which to let go so that ``MAX_HELD`` stay: where they stand closest, never a log's first or last."""
+    if len(rows) <= MAX_HELD:
+        return ()
+    ordered = sorted(rows, key=lambda row: (row.at, row.size))
+    older = ordered[:-RECENT]
+    spans = [
+        (after.size - before.size, row.at, row)
+        for before, row, after in zip(older, older[1:], older[2:], strict=False)
+        if before.incarnation == row.incarnation == after.incarnation
+    ]
+    return (min(spans, key=lambda span: span[:2])[2],) if spans else (ordered[0],)
+
+
+def position_of(row: CheckpointRow) -> Cosigned:
+    return Cosigned(row.origin, row.incarnation, row.size, row.root)
+
+
+def both(earlier: CheckpointRow, later: CheckpointRow, path: LogPath | None) -> Exhibit:
+    return exhibit_of([decode(Evidence, earlier.signed), decode(Evidence, later.signed)], [path])

@@ -1,0 +1,374 @@
+"""Witness: what a peer says of its log is held against what it said before, and against what others saw.
+
+take      a checkpoint of a peer: kept, and the path asked for that leads to it from what is held
+prove     the path: it grew, it forgot (amnesia, never a fork), or its history was rewritten
+compare   what a peer says that it saw of others is held against what they showed here (attacks.md row 64)
+remember  at a hello: what was not proved yet is asked for again; what the peer holds of the own log
+
+    CLAIMED   signed, not yet proved        PROVED   follows from what was held before; cosigned
+    DOUBTED   claimed, and what was answered shows nothing: an alarm without proof, asked about again
+    BROKEN    contradicts what was held: its node's further checkpoints are rejected, others' are not
+    HEARD     another member says that it saw it        OWN   the last of the own log
+
+What is signed counts from its acknowledgement on, proved or not: hellos name it, and a log without it has
+forgotten it. A path proves one end only if the other is proved; it convicts whatever the two are. So hellos,
+checkpoints and paths may come in any order.
+
+What contradicts itself stays as evidence that anybody can check (docs/format.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
+from intelshare.audit.path import LogAsk, LogPath, Verdict, check_path
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Carried
+from intelshare.broker.kernel.inbound import Inbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, LOG_HEAD, CheckpointRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.transparency.accusation import (
+    clear,
+    convict,
+    doubt,
+    forgot,
+    log_witnessed,
+    name_of,
+    narrow,
+    overrule,
+)
+from intelshare.broker.transparency.evidence import CONTRADICTIONS, SETTLED, contradict
+from intelshare.broker.transparency.known_checkpoints import (
+    MAX_CLAIMED,
+    MAX_COSIGNED,
+    MAX_SIZE,
+    UNPROVED,
+    CheckpointState,
+    ask_for,
+    ends,
+    is_broken,
+    longer,
+    nearest,
+    of_later_log,
+    position_of,
+    present,
+    signed_at,
+    thinned,
+)
+from intelshare.crypto.codec import decode, encode, malformed
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
+from intelshare.errors import CryptoError, DeliveryError, IntelshareError, TrustError
+from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Verified, verify_evidence
+from intelshare.trust import HelloPayload
+
+
+def on_checkpoint(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Keep a peer's checkpoint, or reject it.
+
+    Raises CryptoError SIGNER_NOT_AUTHORISED, EnvelopeError ENVELOPE_MALFORMED, TrustError LOG_FORK (another
+    root for a size that is held), LOG_INCONSISTENT (its log has contradicted itself before), DeliveryError
+    RATE (too many that it has not proved).
+    """
+    tx, said = inbound.tx, verified.read(Checkpoint)
+    if not said.origin == verified.signer.node == inbound.uri:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", "the checkpoint names another node than its signing key")
+    sizes = [said.size, *(seen.size for seen in said.cosigned)]
+    if not said.size or max(sizes) > MAX_SIZE or len(said.cosigned) > MAX_COSIGNED:
+        raise malformed("Checkpoint", "no log is so long, or it is of an empty log, or lists too many others")
+    batch = verified.batch
+    signed = Evidence(Kind.CHECKPOINT, carried.nonce, carried.data, carried.proof, batch.raw)
+    found = tx.get(CHECKPOINT, said.origin, said.incarnation, said.size)
+    heard, held = (
+        (found, None) if found is not None and found.state == CheckpointState.HEARD else (None, found)
+    )
+    if held is not None and held.root != said.root:
+        _fork(tx, held, inbound.member, signed)
+        raise TrustError(
+            "LOG_FORK", f"{inbound.member} signed two logs of {said.size} entries under one name"
+        )
+    if is_broken(tx.view, said.origin):
+        raise TrustError(
+            "LOG_INCONSISTENT",
+            f"the log of {said.origin} has contradicted itself before",
+            hint="`intelshare status` shows how; `intelshare audit export` gives the evidence",
+        )
+    if held is None:
+        row = _put(tx, inbound.member, said, signed)
+        if heard is not None and heard.root != said.root:
+            _split(tx, row, position_of(heard), heard.member, [signed, decode(Evidence, heard.signed)])
+    elif batch.record.signed_at > signed_at(held):
+        # The same log as before, and others that its node has seen since.
+        tx.put(CHECKPOINT, changed(held, signed=encode(Evidence, signed)))
+    _compare(tx, inbound.member, said, signed)
+
+
+def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> CheckpointRow:
+    rows = tx.view.find(CHECKPOINT, "key", said.origin)
+    proved = [row for row in rows if row.state == CheckpointState.PROVED]
+    waiting = _make_room(tx, member, said, rows)
+    row = CheckpointRow(
+        said.origin, said.incarnation, said.size, said.root, member,
+        CheckpointState.CLAIMED if proved else CheckpointState.PROVED,
+        tx.now, -tx.now, encode(Evidence, signed),
+    )  # fmt: skip
+    tx.put(CHECKPOINT, row)
+    base = of_later_log(rows, row) or nearest(rows, row)
+    if base is not None:
+        tx.asks.append((member, ask_for(row, base)))
+    else:
+        log_witnessed(tx, row, None)
+    heard = [
+        other for other in rows if other.state == CheckpointState.HEARD and longer([row], other) is not None
+    ]
+    # What was never proved is held against what follows it, and asked for with each that comes.
+    tx.asks += [(member, ask_for(other, row)) for other in (*heard, *waiting)]
+    for old in thinned([*proved, row]):
+        tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
+    return row
+
+
+def _make_room(
+    tx: Transaction, member: MemberCode, said: Checkpoint, rows: Sequence[CheckpointRow]
+) -> Sequence[CheckpointRow]:
+    """What waits for a path beside this one. Raises DeliveryError RATE.
+
+    At ``MAX_CLAIMED`` a log of which some wait is held back. The first of another log is not: only that can
+    show what became of the logs before. It takes the place of the newest but one.
+    """
+    waiting = sorted((row for row in rows if row.state in UNPROVED), key=lambda row: row.at)
+    if len(waiting) < MAX_CLAIMED:
+        return waiting
+    if any(row.incarnation == said.incarnation for row in waiting):
+        base = nearest(rows, waiting[-1])
+        if base is not None:
+            tx.asks.append((member, ask_for(waiting[-1], base)))
+        raise DeliveryError("RATE", f"{said.origin} has not proved its last {MAX_CLAIMED} checkpoints")
+    given_up = waiting.pop(-2)
+    clear(tx, given_up)
+    tx.delete(CHECKPOINT, given_up.origin, given_up.incarnation, given_up.size)
+    return waiting
+
+
+def prove(
+    node: Node, view: View, member: MemberCode, uri: NodeUri, path: LogPath, now: Instant, random: Random
+) -> Plan[Effects]:
+    """What a path proves. One that nobody asked for changes nothing. Raises nothing for what a peer sends."""
+    tx = Transaction(node, view, now, random)
+    if path.signed:
+        _shown(tx, path)
+        return tx.plan(tx.effects())
+    earlier, later = ends(view, path.ask)
+    if path.ask.origin != uri or earlier is None or later is None or is_broken(view, uri, but=later):
+        return tx.plan(tx.effects())
+    try:
+        led = check_path(position_of(earlier), position_of(later), path)
+    except IntelshareError:
+        if (
+            CheckpointState.HEARD not in (earlier.state, later.state)
+            and later.state != CheckpointState.BROKEN
+        ):
+            doubt(tx, member, earlier, later)
+        return tx.plan(tx.effects())
+    if CheckpointState.HEARD in (earlier.state, later.state):
+        _heard(tx, earlier, later, path, agrees=led.verdict is not Verdict.REWRITTEN)
+    elif led.verdict is Verdict.REWRITTEN:
+        convict(tx, member, earlier, later, path)
+        _ask_older(tx, member, earlier, later, earlier.size - 1)
+    elif led.verdict is Verdict.FORGOT:
+        _forgot(tx, member, earlier, later, path, led.forgot)
+        known = led.end.size if led.end.incarnation == earlier.incarnation else 0
+        _ask_older(tx, member, earlier, later, known)
+    elif later.state == CheckpointState.BROKEN:
+        narrow(tx, earlier, later, path)
+    else:
+        _grew(tx, member, earlier, later)
+    return tx.plan(tx.effects())
+
+
+def _grew(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
+    """Either end is proved by the other, if that one is."""
+    if earlier.state == CheckpointState.PROVED and later.state in UNPROVED:
+        _proved(tx, member, later, earlier)
+    elif later.state == CheckpointState.PROVED and earlier.state in UNPROVED:
+        _mark_proved(tx, earlier, later)
+
+
+def _proved(
+    tx: Transaction, member: MemberCode, row: CheckpointRow, by: CheckpointRow, *, lost: int = 0
+) -> None:
+    """Now that this one is proved, those that wait can be proved by it."""
+    _mark_proved(tx, row, by, lost=lost)
+    for other in tx.view.find(CHECKPOINT, "key", row.origin):
+        if other.state in UNPROVED and other != row:
+            tx.asks.append((member, ask_for(other, row)))
+
+
+def _mark_proved(tx: Transaction, row: CheckpointRow, by: CheckpointRow, *, lost: int = 0) -> None:
+    clear(tx, row)
+    tx.put(CHECKPOINT, changed(row, state=CheckpointState.PROVED))
+    if lost or row.incarnation != by.incarnation or row.state == CheckpointState.DOUBTED:
+        log_witnessed(tx, row, by, forgot=lost)
+
+
+def _forgot(
+    tx: Transaction,
+    member: MemberCode,
+    earlier: CheckpointRow,
+    later: CheckpointRow,
+    path: LogPath,
+    count: int,
+) -> None:
+    """Memory was lost, and the later log says so: shown, never held against it."""
+    if earlier.state == CheckpointState.PROVED and later.state in UNPROVED:
+        _proved(tx, member, later, earlier, lost=count)
+    elif later.state == CheckpointState.PROVED and earlier.state in UNPROVED:
+        # Signed, never proved, and now gone: nothing can prove it any more.
+        clear(tx, earlier)
+        tx.delete(CHECKPOINT, earlier.origin, earlier.incarnation, earlier.size)
+        log_witnessed(tx, later, earlier, forgot=count)
+    else:
+        return
+    forgot(tx, member, earlier, later, path)
+
+
+def _ask_older(
+    tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, below: int
+) -> None:
+    """What of the same log is held from before: it tells how far back the log is still what it was."""
+    rows = tx.view.find(CHECKPOINT, "key", earlier.origin, earlier.incarnation)
+    older = [row for row in rows if row.state == CheckpointState.PROVED and row.size <= below]
+    if older:
+        tx.asks.append((member, ask_for(older[-1], later)))
+
+
+def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evidence) -> None:
+    """Two roots for one size, both signed by the same node."""
+    if held.state != CheckpointState.BROKEN:
+        overrule(tx, held.origin)
+        tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
+        log_witnessed(tx, held, held, code="LOG_FORK")
+    exhibit = exhibit_of([decode(Evidence, held.signed), signed])
+    contradict(tx, member, "LOG_FORK", exhibit, name_of(held))
+
+
+def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> None:
+    """Hold what a peer says that it saw against what the same nodes showed here."""
+    claims: Counter[tuple[NodeUri, Incarnation]] = Counter()
+    for seen in said.cosigned:
+        listed = tx.node.trust.node(seen.origin)
+        if listed is None or listed[0] in (tx.node.member, member) or not seen.size:
+            continue
+        held = tx.get(CHECKPOINT, seen.origin, seen.incarnation, seen.size)
+        if held is not None:
+            if held.root != seen.root and held.state != CheckpointState.HEARD:
+                _split(tx, held, seen, member, [decode(Evidence, held.signed), signed])
+            continue
+        rows = tx.view.find(CHECKPOINT, "key", seen.origin, seen.incarnation)
+        # Of each witness so many: one that lies leaves room for what the others saw.
+        log = seen.origin, seen.incarnation
+        claimed = claims[log] + sum(
+            row.state == CheckpointState.HEARD and row.member == member for row in rows
+        )
+        if rows and claimed < MAX_CLAIMED:
+            claims[log] += 1
+            row = CheckpointRow(
+                seen.origin, seen.incarnation, seen.size, seen.root, member, CheckpointState.HEARD,
+                tx.now, -tx.now, encode(Evidence, signed),
+            )  # fmt: skip
+            tx.put(CHECKPOINT, row)
+            above = longer(rows, row)
+            if above is not None:
+                tx.asks.append((listed[0], ask_for(row, above)))
+
+
+def _heard(
+    tx: Transaction, earlier: CheckpointRow, later: CheckpointRow, path: LogPath, *, agrees: bool
+) -> None:
+    """What another member says that it saw was held against the log that its node shows here."""
+    heard, held = (earlier, later) if earlier.state == CheckpointState.HEARD else (later, earlier)
+    tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
+    if not agrees:
+        statements = [decode(Evidence, row.signed) for row in (held, heard)]
+        _split(tx, held, position_of(heard), heard.member, statements, path)
+
+
+def _split(
+    tx: Transaction,
+    held: CheckpointRow,
+    seen: Cosigned,
+    witness: MemberCode,
+    statements: Sequence[Evidence],
+    path: LogPath | None = None,
+) -> None:
+    """One log shown in two ways, or the witness lies: what it saw signed will tell. Until then it is the
+    witness's word, on the witness's shelf."""
+    note = f"says that it was shown another log of {seen.origin} at {seen.size} entries"
+    contradict(tx, witness, "LOG_FORK", exhibit_of(statements, [path], note.encode()), _seen(seen))
+    tx.asks.append((witness, LogAsk(seen.origin, held.incarnation, held.size, seen.incarnation, seen.size)))
+
+
+def _shown(tx: Transaction, path: LogPath) -> None:
+    """The checkpoint as another member was shown it: with it the evidence is whole."""
+    node, ask, signed = tx.node, path.ask, path.signed[0]
+    held = tx.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size)
+    try:
+        verified = verify_evidence(signed, trust=node.trust, suites=node.suites, roots=node.roots)
+        said = verified.read(Checkpoint)
+    except IntelshareError:
+        return
+    if held is None or said.origin != verified.signer.node or said.origin != ask.origin:
+        return
+    row = tx.get(EVIDENCE, Digest(sha256(b"LOG_FORK" + _seen(position(said)))))
+    if row is None or row.shelf != CONTRADICTIONS:
+        return
+    before = decode(Exhibit, row.exhibit)
+    pair = [decode(Evidence, held.signed), signed]
+    if before.paths:
+        pair.reverse()
+    whole = exhibit_of(pair, before.paths)
+    if contradiction(whole) is not None:
+        tx.put(EVIDENCE, changed(row, shelf=SETTLED))
+        overrule(tx, held.origin)
+        contradict(tx, held.member, "LOG_FORK", whole, name_of(held))
+        tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
+        log_witnessed(tx, held, held, code="LOG_FORK")
+
+
+def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPayload) -> int:
+    """At a hello: ask again for what is not proved. How many entries of the own log this node forgot, as the
+    peer says that it holds them; 0: none."""
+    rows = tx.view.find(CHECKPOINT, "key", uri)
+    for row in rows:
+        if row.state == CheckpointState.HEARD:
+            other = longer(rows, row)
+        elif row.state not in UNPROVED:
+            other = None
+        elif row.incarnation == said.incarnation:
+            other = nearest(rows, row)
+        else:
+            # Never backwards: of a log that has ended only what follows it can tell what became of it.
+            other = present(rows, said.incarnation)
+        if other is not None:
+            tx.asks.append((member, ask_for(row, other)))
+    lost = 0
+    for held in said.checkpoint:
+        if held.origin == tx.node.uri:
+            head = tx.view.get(LOG_HEAD, held.incarnation)
+            lost = max(0, held.size - (head.size if head is not None else 0))
+            if lost:
+                key = sha256(f"{uri} {tx.node.incarnation}".encode())
+                note = f"{uri} says that it holds {lost} entries that this node has no more"
+                exhibit = exhibit_of((), raw=note.encode())
+                contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
+    return lost
+
+
+def _seen(position: Cosigned) -> bytes:
+    return sha256(b"seen" + encode(Cosigned, position))

@@ -1,0 +1,373 @@
+"""Treaty acts: a member's numbered words about its own part in a treaty, the same bytes to everybody.
+
+An own act is decided by a releasing officer or an operator, signed, numbered, and counts from its commit on:
+the node that has it in its world is swapped in before any later step (c18). A peer's act counts from its
+receipt at the earliest. Acts form a chain, each naming the one before it (attacks.md rows 43, 44, 96):
+
+    for another member than the signer's     SIGNER_NOT_AUTHORISED
+    the next one                             counts, and so do those that waited for it
+    one behind a hole                        waits; the hole is shown and asked for; the world is unchanged
+    two of one number, or another "before"   SEQUENCE_FORK: both are evidence, the first stays, and all later
+                                             ones wait until an operator lets them count (``resume``)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from intelshare.audit.exhibit import contradiction, exhibit_of
+from intelshare.audit.records import EntryType, Rejected, TreatyActed
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Carried, Gap
+from intelshare.broker.kernel.inbound import Inbound, known_row
+from intelshare.broker.kernel.node import Node, with_acts
+from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.tables import ACT, PENDING, RECEIVED, STATEMENT, ActRow, ReceivedRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.transparency.evidence import contradict, signed_of
+from intelshare.broker.treaty.act_record import FIRST, check, record_of, value_of
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Kind, TreatyAct
+from intelshare.errors import CryptoError, DeliveryError, EnvelopeError
+from intelshare.ids import Digest, LeafId, MemberCode, UserUri
+from intelshare.instant import EPOCH, Instant
+from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World
+from intelshare.ports import Plan, Random, View, changed
+from intelshare.statement import Verified
+
+MAX_ACTS: Final = 4096
+"""Acts of one member."""
+
+MAX_WAITING: Final = 256
+"""How far behind a hole an act may be."""
+
+MAX_CONTRADICTING: Final = 16
+"""Acts of one member that are kept although they contradict another; more are only counted."""
+
+MAX_BYTES: Final = 8192
+"""Of one act."""
+
+
+class ActState(IntEnum):
+    """What became of an act."""
+
+    COUNTS = 1
+    WAITS = 2
+    CONTRADICTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ActCommand:
+    """An own user wants the member to act. ``since`` 0: from now on."""
+
+    user: UserUri
+    treaty: str
+    kind: ActKind
+    since: Instant = EPOCH
+    reservation: Reservation | None = None
+    n: int = 0
+    """The number that was shown with the effect; 0: whichever is next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActResult:
+    """An act that counts, or on a look at its effect would."""
+
+    act: PartyAct
+    effects: Effects
+
+
+def acts(view: View, *member: MemberCode) -> list[ActRow]:
+    """Everything held, of one member or of all, by member and number."""
+    return view.find(ACT, "key", *member, limit=1_000_000)
+
+
+def counting(view: View) -> list[PartyAct]:
+    """The acts that the world at a start is compiled from."""
+    return [value_of(row) for row in acts(view) if row.state == ActState.COUNTS]
+
+
+def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> tuple[ActResult, World]:
+    """What ``act`` would sign, and the world in which it counts; nothing is stored. Raises what it raises."""
+    need_role(view, command.user, "releasing-officer", "operator")
+    treaty = _own_treaty(node, command.treaty)
+    if 0 < command.since < now:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            "an act is never dated back: the peers let it count from its receipt at the earliest",
+            hint="leave --effective out for now, or name an instant to come",
+        )
+    if (command.reservation is None) != (command.kind is not ActKind.RESERVE) and (
+        command.kind is not ActKind.REINSTATE
+    ):
+        raise DeliveryError(
+            "INPUT_INVALID", "a reservation belongs to the act that makes one, and to no other"
+        )
+    last = _last(acts(view, node.member))
+    n = 1 if last is None else last.n + 1
+    if command.n not in (0, n):
+        raise DeliveryError(
+            "ID_CONFLICT",
+            f"another act was made since: the next is number {n}",
+            hint="look at the effect again",
+        )
+    if n > MAX_ACTS:
+        raise DeliveryError("TOO_LARGE", f"a member makes at most {MAX_ACTS} acts")
+    said = PartyAct(
+        node.member, n, treaty.id, treaty.text, command.kind, now, command.since or now, command.reservation
+    )
+    after = with_acts(node, (*node.world.acts, said)).world
+    if _part(after, said) == _part(node.world, said):
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"this would change nothing: {node.member}'s part in {treaty.id} already stands so",
+            hint=f"`intelshare treaty acts --treaty {treaty.id}` shows the acts so far",
+        )
+    return ActResult(said, Effects()), after
+
+
+def act(node: Node, view: View, command: ActCommand, now: Instant, random: Random) -> Plan[ActResult]:
+    """Make an own act: signed, numbered, for all members. It counts from this commit on.
+
+    Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (no such treaty), INPUT_INVALID (not a party, dated back,
+    no effect), ID_CONFLICT, TOO_LARGE.
+    """
+    said = effect_of_act(node, view, command, now)[0].act
+    tx = Transaction(node, view, now, random)
+    last = _last(acts(view, node.member))
+    data = encode(TreatyAct, record_of(said, FIRST if last is None else last.leaf))
+    if len(data) > MAX_BYTES:
+        raise DeliveryError("TOO_LARGE", f"an act has at most {MAX_BYTES} bytes, not {len(data)}")
+    peers = [member for member in node.trust.members if member != node.member]
+    leaf = tx.say_to_all(peers, Kind.TREATY_ACT, data, 0)
+    row = ActRow(node.member, said.n, leaf, ActState.COUNTS, now, said.since, command.user, data)
+    _let_count(tx, row)
+    # As it will be read at the next start.
+    tx.node = with_acts(tx.node, (*tx.node.world.acts, value_of(row)))
+    return tx.plan(ActResult(said, tx.effects()))
+
+
+def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
+    """Take a peer's act. Rejected: top of this module; ENVELOPE_MALFORMED, TOO_LARGE, RATE, CLOCK."""
+    del carried
+    tx, member = inbound.tx, inbound.member
+    if len(verified.statement.data) > MAX_BYTES:
+        raise EnvelopeError("TOO_LARGE", f"an act of more than {MAX_BYTES} bytes")
+    said = verified.read(TreatyAct)
+    if said.member != member:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"{member} signs an act of {said.member}")
+    check(said)
+    if not inbound.clock:
+        # A suspension taken in while the clock is two days ahead would hold in two days.
+        raise DeliveryError(
+            "CLOCK",
+            "the own clock is wrong: nobody can say from when the act holds",
+            hint="it is tried again",
+        )
+    if inbound.acts is None:
+        inbound.acts = {row.leaf: row for row in acts(tx.view, member)}
+    held = inbound.acts
+    last = _last(held.values())
+    expected = 1 if last is None else last.n + 1
+    row = ActRow(
+        member,
+        said.n,
+        verified.leaf,
+        ActState.WAITS,
+        tx.now,
+        Instant(0),
+        UserUri(""),
+        verified.statement.data,
+    )
+    if any(other.n == said.n for other in held.values()) or said.n < expected:
+        raise _contradiction(inbound, verified, row)
+    stuck = _contradicted(held.values())
+    if not stuck and said.n == expected and said.previous != (FIRST if last is None else last.leaf):
+        raise _contradiction(inbound, verified, row)
+    if said.n > min(expected + MAX_WAITING, MAX_ACTS):
+        raise DeliveryError("RATE", f"act {said.n} of {member}, of which {expected} is the next")
+    held[row.leaf] = row
+    tx.put(ACT, row)
+    tx.put(RECEIVED, known_row(inbound, verified, None))
+    if not stuck:
+        _go_on(inbound)
+
+
+def settle(inbound: Inbound) -> None:
+    """After a frame: the acts that it let count are in the world from the next step on."""
+    if inbound.counting:
+        tx = inbound.tx
+        tx.node = with_acts(tx.node, (*tx.node.world.acts, *inbound.counting))
+
+
+def resume(
+    node: Node, view: View, user: UserUri, member: MemberCode, now: Instant, random: Random
+) -> Plan[ActResult]:
+    """Let a member's contradicting acts count, from now at the earliest, and what waited for them.
+
+    For operators who have asked that member which of its acts it means. Raises DeliveryError NOT_FOUND (none
+    contradicts), NOT_AUTHORISED.
+    """
+    need_role(view, user, "operator")
+    rows = acts(view, member)
+    if not _contradicted(rows):
+        raise DeliveryError("NOT_FOUND", f"no act of {member} contradicts another")
+    tx = Transaction(node, view, now, random)
+    last = 0
+    counted = []
+    for held in sorted(rows, key=lambda row: (row.n, row.at)):
+        if held.n > last + 1:
+            break  # behind a hole: waits on
+        row = held
+        if held.state != ActState.COUNTS:
+            since = max(decode(TreatyAct, held.data).effective, now)
+            row = changed(held, state=ActState.COUNTS, since=since, by=user)
+            _let_count(tx, row)
+        counted.append(value_of(row))
+        last = row.n
+    others = [one for one in node.world.acts if one.member != member]
+    tx.node = with_acts(tx.node, (*others, *counted))
+    return tx.plan(ActResult(counted[-1], tx.effects()))
+
+
+def missing_acts(rows: Iterable[ActRow]) -> int | None:
+    """The first act of a hole that others wait behind; None: there is none."""
+    rows = list(rows)
+    waiting = [row.n for row in rows if row.state == ActState.WAITS]
+    last = _last(rows)
+    expected = 1 if last is None else last.n + 1
+    return expected if waiting and min(waiting) > expected and not _contradicted(rows) else None
+
+
+def next_act(view: View, member: MemberCode) -> int:
+    """The number of the first act of a member that is not held: what to ask for when a link opens."""
+    numbers = {row.n for row in acts(view, member)}
+    return next(n for n in range(1, len(numbers) + 2) if n not in numbers)
+
+
+def forgotten(node: Node, view: View, asked: int) -> int:
+    """How many own acts a peer that asks for those from ``asked`` on says it holds, and this node does not.
+
+    More than 0: a disk has forgotten them (promise P12), or the peer is wrong.
+    """
+    last = _last(acts(view, node.member))
+    return min(max(0, asked - 1 - (0 if last is None else last.n)), MAX_ACTS)
+
+
+def gap_of_acts(inbound: Inbound) -> Iterator[Gap]:
+    """What to ask the peer for after its acts were taken in."""
+    if inbound.acts is not None and (first := missing_acts(inbound.acts.values())) is not None:
+        yield Gap.of_acts(first)
+
+
+def queue_acts(tx: Transaction, peer: MemberCode, first: int) -> int:
+    """Queue the own acts from a number on for a peer again, as the bytes they have; how many."""
+    queued = 0
+    for row in acts(tx.view, tx.node.member):
+        said = tx.get(STATEMENT, row.leaf) if row.n >= first else None
+        if said is not None and tx.get(PENDING, row.leaf, peer) is None:
+            tx.queue_again(said, peer, 0)
+            queued += 1
+    return queued
+
+
+def _own_treaty(node: Node, name: str) -> Treaty:
+    found = next((treaty for treaty in node.world.files if treaty.id == name), None)
+    if found is None:
+        known = ", ".join(treaty.id for treaty in node.world.files) or "none"
+        raise DeliveryError("NOT_FOUND", f"this node holds no treaty {name!r}", hint=f"it holds {known}")
+    if all(party.member != node.member for party in found.parties):
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"the file of {name} does not list {node.member} as a party",
+            hint="every member's own file says who may be a party; an act alone cannot",
+        )
+    return found
+
+
+def _part(world: World, said: PartyAct) -> object:
+    """The member's history in the treaty."""
+    treaty = next(treaty for treaty in world.treaties if treaty.id == said.treaty)
+    party = next(party for party in treaty.parties if party.member == said.member)
+    return party.in_force, frozenset(party.suspended), frozenset(party.reservations), party.text
+
+
+def _contradiction(inbound: Inbound, verified: Verified, row: ActRow) -> DeliveryError:
+    """Keep an act that contradicts another one, whole and provable, and say so to its signer once."""
+    assert inbound.acts is not None  # noqa: S101 - the caller has looked in them
+    kept = sum(1 for other in inbound.acts.values() if other.state == ActState.CONTRADICTS)
+    if kept < MAX_CONTRADICTING:
+        row = changed(row, state=ActState.CONTRADICTS)
+        inbound.acts[row.leaf] = row
+        inbound.tx.put(ACT, row)
+        received = changed(known_row(inbound, verified, None), code="SEQUENCE_FORK")
+        inbound.tx.put(RECEIVED, received)
+        _show(inbound, row, received)
+    return DeliveryError(
+        "SEQUENCE_FORK",
+        f"act {row.n} of {row.member} contradicts another one: the first stays",
+        hint="later acts wait until an operator has asked the member and lets them count",
+    )
+
+
+def _show(inbound: Inbound, row: ActRow, received: ReceivedRow | None) -> None:
+    """Put it on the shelf of contradictions, beside the act that it contradicts."""
+    tx, held = inbound.tx, inbound.acts or {}
+    for number in (row.n, row.n - 1):
+        rivals = (other for other in held.values() if other.n == number and other.leaf != row.leaf)
+        rival = min(rivals, key=lambda other: (other.state, other.at), default=None)
+        other = None if rival is None else tx.get(RECEIVED, rival.member, rival.leaf)
+        if received is not None and other is not None:
+            exhibit = exhibit_of([signed_of(tx, other), signed_of(tx, received)])
+            if contradiction(exhibit) is not None:
+                contradict(tx, row.member, "SEQUENCE_FORK", exhibit, row.leaf)
+                return
+
+
+def _go_on(inbound: Inbound) -> None:
+    """Let count what follows on what counts, as far as it goes."""
+    tx, held = inbound.tx, inbound.acts
+    assert held is not None  # noqa: S101 - the caller has put one in
+    last = _last(held.values())
+    while True:
+        expected = 1 if last is None else last.n + 1
+        row = next((one for one in held.values() if one.n == expected and one.state == ActState.WAITS), None)
+        if row is None:
+            return
+        if _previous(row) != (FIRST if last is None else last.leaf):
+            # It was told that it is committed; it names another one before it than we hold.
+            held[row.leaf] = row = changed(row, state=ActState.CONTRADICTS)
+            tx.put(ACT, row)
+            tx.log(EntryType.REJECTED, Rejected(row.member, Digest(row.leaf), "SEQUENCE_FORK"))
+            _show(inbound, row, tx.get(RECEIVED, row.member, row.leaf))
+            return
+        said = decode(TreatyAct, row.data)
+        held[row.leaf] = row = last = changed(row, state=ActState.COUNTS, since=max(said.effective, tx.now))
+        _let_count(tx, row)
+        inbound.counting.append(value_of(row))
+
+
+def _let_count(tx: Transaction, row: ActRow) -> None:
+    said = decode(TreatyAct, row.data)
+    tx.put(ACT, row)
+    tx.log(
+        EntryType.TREATY_ACT,
+        TreatyActed(row.member, row.n, row.leaf, said.treaty, said.act, row.since, row.by),
+    )
+
+
+def _last(rows: Iterable[ActRow]) -> ActRow | None:
+    """The newest act that counts."""
+    found = [row for row in rows if row.state == ActState.COUNTS]
+    return max(found, key=lambda row: (row.n, row.at), default=None)
+
+
+def _contradicted(rows: Iterable[ActRow]) -> bool:
+    return any(row.state == ActState.CONTRADICTS for row in rows)
+
+
+def _previous(row: ActRow) -> LeafId:
+    return decode(TreatyAct, row.data).previous

@@ -1,0 +1,151 @@
+"""From files and options to the request that is sent: portions with labels, recipients, times."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import Instant
+from intelshare.text import safe_name
+
+if TYPE_CHECKING:
+    from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_PORTIONS = 64
+MAX_CONTENT = 512 * 1024
+TEXT, TITLE, FILE, STIX = 1, 2, 3, 4
+
+_TEXT_SUFFIXES = frozenset(("", ".txt", ".md"))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One portion before it has a label: what it is and what it holds."""
+
+    kind: int
+    media: str
+    content: bytes
+
+
+def read_piece(path: str) -> Piece:
+    """A file, or ``-`` for standard input.
+
+    Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME (a name that recipients would have to refuse),
+    INPUT_INVALID (a text that is not UTF-8).
+    """
+    if path == "-":
+        return text_piece(sys.stdin.buffer.read(MAX_CONTENT + 1), "standard input")
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_CONTENT + 1)
+    except OSError as error:
+        raise ConfigError(
+            "NOT_FOUND",
+            f"cannot be read: {error.strerror}",
+            place=Place(path),
+            hint="check the name and who may read it",
+        ) from None
+    name = Path(path).name
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if ".stix" in suffixes:
+        return Piece(STIX, "application/stix+json;version=2.1", _bounded(content, path))
+    if (suffixes[-1] if suffixes else "") in _TEXT_SUFFIXES:
+        return text_piece(content, path)
+    import mimetypes
+
+    media = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Piece(FILE, f"{media}; name={safe_name(name, source=path)}", _bounded(content, path))
+
+
+def title_piece(title: str) -> Piece:
+    """A title. Raises ConfigError INPUT_INVALID for one of several lines."""
+    if "\n" in title or not title.strip():
+        raise ConfigError("INPUT_INVALID", "a title is one line of text", place=Place("--title"))
+    return Piece(TITLE, "text/plain", title.encode())
+
+
+def split_portion(text: str) -> tuple[str, str]:
+    """``FILE:LABEL``. Raises ConfigError INPUT_INVALID."""
+    path, colon, label = text.partition(":")
+    if not (path and colon and label):
+        raise ConfigError(
+            "INPUT_INVALID",
+            "a portion needs a file and its label",
+            place=Place("--portion", 1, 1, excerpt=text, width=max(len(text), 1)),
+            hint='for example --portion annex.txt:"//FRA SECRET//REL TO FRA, USA"',
+        )
+    return path, label
+
+
+def recipients(given: tuple[str, ...]) -> list[str]:
+    """``--to USA,KEN --to NATO``: each code once, in order. Raises ConfigError INPUT_INVALID."""
+    codes = [code.strip().upper() for text in given for code in text.split(",") if code.strip()]
+    if not codes:
+        raise ConfigError("INPUT_INVALID", "a bulletin needs a recipient", place=Place("--to"))
+    return list(dict.fromkeys(codes))
+
+
+def portion(piece: Piece, label: str, *, category: str, flags: tuple[str, ...], grade: str) -> pb.Portion:
+    """The wire's portion."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    return pb.Portion(
+        kind=piece.kind,
+        label=label,
+        category=category,
+        flags=flags,
+        grade=grade,
+        media=piece.media,
+        content=piece.content,
+    )
+
+
+def marked(pieces: list[tuple[Piece, str]], word: str, due: Instant) -> list[tuple[Piece, str]]:
+    """The pieces with the first text as a request for information, or as what belongs to one.
+
+    Raises ConfigError INPUT_INVALID if there is no text.
+    """
+    from intelshare.bulletin.request import Marked, Word, media_of
+
+    for place, (piece, label) in enumerate(pieces):
+        if piece.kind == TEXT:
+            text = Piece(TEXT, media_of(Marked(Word(word), due)), piece.content)
+            return [*pieces[:place], (text, label), *pieces[place + 1 :]]
+    raise ConfigError("INPUT_INVALID", "a request, and what answers it, is a text", place=Place("FILE"))
+
+
+def check_size(pieces: list[Piece]) -> None:
+    """Raises ConfigError TOO_LARGE."""
+    if len(pieces) > MAX_PORTIONS or sum(len(piece.content) for piece in pieces) > MAX_CONTENT:
+        raise ConfigError(
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_CONTENT} bytes of content",
+            hint="split it into several bulletins",
+        )
+
+
+def text_piece(content: bytes, source: str) -> Piece:
+    """A text; ``source`` names it in errors. Raises ConfigError INPUT_INVALID, TOO_LARGE."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "INPUT_INVALID",
+            f"this text is not UTF-8 (byte {error.start})",
+            place=Place(source),
+            hint="give it another suffix than .txt to send it as a file",
+        ) from None
+    if not content.strip():
+        raise ConfigError("INPUT_INVALID", "there is no text", place=Place(source))
+    return Piece(TEXT, "text/plain", _bounded(content, source))
+
+
+def _bounded(content: bytes, source: str) -> bytes:
+    if len(content) > MAX_CONTENT:
+        raise ConfigError(
+            "TOO_LARGE", f"a bulletin has at most {MAX_CONTENT} bytes of content", place=Place(source)
+        )
+    return content

@@ -1,0 +1,171 @@
+"""``outbox`` and ``why``: what became of what was sent, and why a recipient got what it got."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.completion import bulletins, members, see
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.output import Out
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.instant import Instant
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_ASKED = 20
+"""Remembered bulletins that one ``outbox`` asks the node about when its list does not hold them."""
+
+
+class _Outbox(Group):
+    """``outbox`` lists, ``outbox ID`` shows one, ``outbox approve ID`` acts."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """What could be an id is one."""
+        if set(args[0].lower()) <= set("0123456789abcdef"):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Outbox,
+    invoke_without_command=True,
+    subcommand_metavar="[ID | approve ID --member M]",
+    epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
+)
+@click.option("--held", is_flag=True, help="Only what waits for a releasing officer.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--follow", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
+@printing
+@click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder.")
+@click.pass_context
+def outbox(
+    context: click.Context, out: Out, held: bool, limit: int, follow: bool, profile: str | None
+) -> None:
+    """List what your member has sent, or show the bulletin whose id begins with ID."""
+    from intelshare.cli.analyst.watch import OWN
+    from intelshare.cli.shared.follow import cursor_now
+    from intelshare.cli.shared.follow import follow as go_on
+    from intelshare.cli.shared.options import connect
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import outbox_table
+
+    if context.invoked_subcommand is not None:
+        return
+    with connect(profile) as client:
+        cursor = cursor_now(client) if follow else ""
+        found = client.outbox(held=held, limit=limit)
+        (out.event if follow else out.document)("outbox", plain(found))
+        see(client.profile, [entry.bulletin.hex() for entry in found.entries])
+        if found.entries:
+            out.table(outbox_table(found.entries))
+        else:
+            out.note("nothing here")
+        if not held:
+            _name_forgotten(client, found, out)
+        if follow:
+            go_on(client, out, cursor, lambda event: event.what in OWN)
+
+
+@outbox.command(epilog=examples("intelshare outbox 3f9a1c22"))
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option("--follow", is_flag=True, help="Go on with what happens to it, until Ctrl-C.")
+@printing
+@talking
+def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
+    """Show one bulletin with the state of each recipient."""
+    from intelshare.cli.shared.follow import cursor_now
+    from intelshare.cli.shared.follow import follow as go_on
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import around, pair_table, precedence, short_time
+
+    cursor = cursor_now(client) if follow else ""
+    entry = _only(client.outbox(bulletin).entries)
+    (out.event if follow else out.document)("outbox-entry", plain(entry))
+    out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
+    about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
+    out.line("  ".join(part for part in (about, entry.title) if part))
+    if entry.recalled_at:
+        out.line(f"recalled {short_time(entry.recalled_at)}")
+    for line in around(entry):
+        out.line(line)
+    out.table(pair_table(entry))
+    if follow:
+        go_on(client, out, cursor, lambda event: event.bulletin == entry.bulletin)
+
+
+@outbox.command(epilog=examples("intelshare outbox approve 3f9a1c22 --member USA"))
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option(
+    "--member",
+    required=True,
+    metavar="CODE",
+    shell_complete=members,
+    help="The recipient for whom it is held.",
+)
+@printing
+@talking
+def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
+    """Release to one recipient what is held for it: releasing officers, and never the author."""
+    word = client.approve(bulletin, member.upper())
+    out.document("approval", {"recipient": member.upper(), "word": word})
+    out.line(f"{member.upper()} {word}")
+
+
+@click.command(epilog=examples("intelshare why 3f9a1c22 --member KEN"))
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option("--member", required=True, metavar="CODE", shell_complete=members, help="The recipient.")
+@printing
+@talking
+def why(client: Client, out: Out, bulletin: str, member: str) -> None:
+    """Explain the decision for one recipient: every portion, rule by rule, with article, file and line."""
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import explanation, short_time
+
+    found = client.why(bulletin, member.upper())
+    out.document("why", plain(found))
+    for line in explanation([found.decision], found.marks):
+        out.line(line)
+    out.line(f"decided {short_time(found.decided_at)}, log entry {found.log_index}")
+
+
+def _only(entries: object) -> pb.OutboxEntry:
+    found: list[pb.OutboxEntry] = list(entries)  # type: ignore[call-overload]
+    if not found:
+        raise DeliveryError(
+            "NOT_FOUND", "your member sent no bulletin with such an id", hint="intelshare outbox"
+        )
+    return found[0]
+
+
+def _name_forgotten(client: Client, found: pb.OutboxResponse, out: Out) -> None:
+    """Name what the node once confirmed and no longer knows: the third memory of promises.md 1.1."""
+    from intelshare.client import show_key, spooled
+
+    listed = {entry.bulletin.hex() for entry in found.entries}
+    asked = 0
+    for entry in spooled(client.profile.spool, Instant(time.time_ns() // 1000)):
+        if not entry.bulletin:
+            out.note(f"no answer is known for key {show_key(entry.key)}: send it again with --key")
+        elif entry.bulletin not in listed and asked < MAX_ASKED:
+            asked += 1
+            if not _known(client, entry.bulletin):
+                out.note(
+                    f"the node confirmed bulletin {entry.bulletin} and no longer knows it: tell an operator"
+                )
+
+
+def _known(client: Client, bulletin: str) -> bool:
+    try:
+        return bool(client.outbox(bulletin).entries)
+    except IntelshareError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        return False

@@ -1,0 +1,231 @@
+"""``inbox`` and ``read``: what was received, with its banner first and last, or written safely to files."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.completion import bulletins, members, see
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import originator, printing, talking
+from intelshare.cli.shared.output import Out
+from intelshare.errors import ConfigError, DeliveryError, Place
+from intelshare.instant import NEVER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+_TEXTS = frozenset((1, 2))
+_KINDS = {1: "text", 2: "title", 3: "file", 4: "STIX"}
+_SUFFIXES = {1: ".txt", 2: ".txt", 3: ".bin", 4: ".stix.json"}
+_KEPT = "display-only"
+
+
+@click.command(
+    epilog=examples(
+        "intelshare inbox --unread",
+        "intelshare inbox --from USA --category cyber --since 2026-01-01",
+        "intelshare inbox --follow",
+    )
+)
+@click.option("--unread", is_flag=True, help="Only what you have not opened.")
+@click.option(
+    "--from", "sender", default="", metavar="CODE", shell_complete=members, help="Only of this originator."
+)
+@click.option("--category", default="", help="Only with this category.")
+@click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@printing
+@talking
+def inbox(
+    client: Client,
+    out: Out,
+    unread: bool,
+    sender: str,
+    category: str,
+    since: str | None,
+    limit: int,
+    follow: bool,
+) -> None:
+    """List received bulletins, newest first: those that your clearance and need to know allow."""
+    from intelshare.cli.shared.follow import cursor_now
+    from intelshare.cli.shared.follow import follow as go_on
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import inbox_table
+    from intelshare.cli.shared.times import moment
+
+    cursor = cursor_now(client) if follow else ""
+    found = client.inbox(
+        unread=unread,
+        sender=sender.upper(),
+        category=category,
+        since=0 if since is None else moment(since, "--since"),
+        limit=limit,
+    )
+    (out.event if follow else out.document)("inbox", plain(found))
+    see(client.profile, [entry.bulletin.hex() for entry in found.entries])
+    if found.entries:
+        out.table(inbox_table(found.entries))
+    else:
+        out.note("nothing here")
+    if found.requests_overdue:
+        out.note(f"requests for information past their date: {found.requests_overdue}; intelshare rfi list")
+    if found.obligations_overdue:
+        out.note(f"obligations past their date: {found.obligations_overdue}; intelshare obligations list")
+    for hole in found.holes:
+        numbers = str(hole.first) if hole.first == hole.last else f"{hole.first} to {hole.last}"
+        out.note(f"missing from {hole.originator}: number {numbers}; it is being asked for")
+    if follow:
+        asked = sender.upper()
+        go_on(client, out, cursor, lambda e: e.what == "received" and (not asked or e.member == asked))
+
+
+@click.command(
+    epilog=examples("intelshare read 3f9a1c22", "intelshare read 3f9a1c22 --portion 1 --out received")
+)
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@originator()
+@click.option("--portion", "number", type=click.IntRange(1), help="Only this portion, counted from 1.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "raw"]),
+    default="text",
+    show_default=True,
+    help="raw: the bytes of one portion, to a pipe or file.",
+)
+@click.option(
+    "--out", "folder", metavar="DIR", help="Write each portion to a file in DIR; never over a file."
+)
+@printing
+@talking
+def read(
+    client: Client,
+    out: Out,
+    bulletin: str,
+    originator: str,
+    number: int | None,
+    form: str,
+    folder: str | None,
+) -> None:
+    """Open the bulletin whose id begins with ID. Your node logs that you read it."""
+    from pathlib import Path
+
+    from intelshare.cli.shared.plain import plain
+
+    opened = client.read(bulletin, originator=originator)
+    chosen = list(enumerate(opened.portions, 1))
+    if number is not None:
+        chosen = [pair for pair in chosen if pair[0] == number]
+        if not chosen:
+            message = f"the bulletin has {len(opened.portions)} portions that you may read"
+            raise ConfigError("NOT_FOUND", message, place=Place("--portion"), hint="they are counted from 1")
+    if folder is not None:
+        _write(Path(folder), chosen, out)
+    elif form == "raw":
+        _raw(chosen)
+    elif form == "json" or out.json:
+        content = plain(opened)
+        content["portions"] = [_json(n, portion) for n, portion in chosen]
+        Out(json=True).document("bulletin", content)
+    else:
+        _show(opened, chosen, out)
+
+
+def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out: Out) -> None:
+    from intelshare.cli.shared.tables import around, precedence, short_time
+
+    banner = _wrapped(opened.banner)
+    out.block(banner)
+    until = "" if opened.valid_until in (0, NEVER) else f"  valid until {short_time(opened.valid_until)}"
+    out.line(
+        f"{opened.bulletin.hex()}  from {opened.originator}, number {opened.sequence}  "
+        f"{precedence(opened.precedence)}  created {short_time(opened.created_at)}  "
+        f"received {short_time(opened.received_at)}{until}"
+    )
+    for line in around(opened):
+        out.line(line)
+    for number, shown in chosen:
+        portion = shown.portion
+        about = [portion.category, portion.grade, *portion.flags, shown.basis, *shown.obligations]
+        out.line()
+        kind = _KINDS.get(portion.kind, "unknown")
+        out.line("  ".join((f"[{number}] {shown.mark}", kind, *(word for word in about if word))))
+        if portion.kind in _TEXTS:
+            out.block(portion.content.decode("utf-8", "backslashreplace"))
+        else:
+            out.line(f"{portion.media}, {len(portion.content)} bytes: take it with --out DIR")
+    out.line()
+    out.block(banner)
+
+
+def _wrapped(banner: str) -> str:
+    """Wrapped, never cut: a marking that is cut is a wrong marking."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else max(len(banner), 1)
+    return "\n".join(textwrap.wrap(banner, max(columns, 20), break_long_words=False, break_on_hyphens=False))
+
+
+def _json(number: int, shown: pb.ReadPortion) -> dict[str, object]:
+    from intelshare.cli.shared.plain import plain
+
+    content = plain(shown) | {"number": number}
+    if shown.portion.kind in _TEXTS:
+        content["text"] = shown.portion.content.decode("utf-8", "replace")
+    return content
+
+
+def _may_keep(number: int, shown: pb.ReadPortion) -> None:
+    if _KEPT in shown.obligations:
+        raise DeliveryError(
+            "POLICY_DENIED",
+            f"portion {number} may be shown, not kept (DISPLAY ONLY)",
+            place=Place(shown.mark),
+            hint="read it without --out and --format raw; nothing was written",
+        )
+
+
+def _raw(chosen: list[tuple[int, pb.ReadPortion]]) -> None:
+    if len(chosen) != 1:
+        raise ConfigError(
+            "INPUT_INVALID", "raw bytes are those of one portion", hint="choose it with --portion N"
+        )
+    if sys.stdout.isatty():
+        raise ConfigError(
+            "INPUT_INVALID",
+            "raw bytes could command this terminal",
+            place=Place("--format raw"),
+            hint="send them to a file: > FILE",
+        )
+    _may_keep(*chosen[0])
+    sys.stdout.buffer.write(chosen[0][1].portion.content)
+
+
+def _write(folder: Path, chosen: list[tuple[int, pb.ReadPortion]], out: Out) -> None:
+    """All files or none. Raises ConfigError UNSAFE_NAME, DeliveryError POLICY_DENIED."""
+    from intelshare.cli.shared.files import write_new
+
+    contents = {}
+    for number, shown in chosen:
+        _may_keep(number, shown)
+        contents[f"{number}-{_name(number, shown)}"] = shown.portion.content
+    paths = write_new(folder, contents)
+    out.document("files", {"files": [str(path) for path in paths]})
+    for path in paths:
+        out.line(str(path))
+
+
+def _name(number: int, shown: pb.ReadPortion) -> str:
+    from intelshare.text import safe_name
+
+    _, marker, name = shown.portion.media.partition("name=")
+    if marker:
+        return safe_name(name, source=f"portion {number}")
+    return _KINDS.get(shown.portion.kind, "portion") + _SUFFIXES.get(shown.portion.kind, ".bin")

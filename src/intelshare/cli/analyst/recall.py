@@ -1,0 +1,73 @@
+"""``recall`` and ``receipts``: take a bulletin back, and see what every recipient has signed about it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.completion import bulletins
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
+
+
+@click.command(
+    epilog=examples(
+        'intelshare recall 3f9a1c22 --reason "wrong source" --dry-run',
+        'intelshare recall 3f9a1c22 --reason "wrong source"',
+    )
+)
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option("--reason", required=True, help="Every recipient that has it reads this: nothing classified.")
+@click.option("--dry-run", is_flag=True, help="Show what it would do; recall nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@talking
+def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, yes: bool) -> None:
+    """Take back the bulletin whose id begins with ID: authors, and releasing officers.
+
+    What was not handed over stops. Who has it is asked to destroy it, and signs that it did; until then
+    `intelshare outbox` shows "recall requested". Your member's own copy stays.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.output import draw
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import recall_table
+
+    answer = client.recall(bulletin, reason, dry_run=True)
+    if not dry_run and not answer.before:
+        if not yes:
+            draw(recall_table(answer.pairs), sys.stderr)
+            confirm(f"Recall bulletin {answer.bulletin.hex()}? This cannot be undone.", yes=yes)
+        answer = client.recall(answer.bulletin.hex(), reason)
+    out.document("recall", plain(answer) | {"dry_run": dry_run})
+    about = "was recalled before" if answer.before else "would be recalled" if dry_run else "recalled"
+    out.line(f"bulletin {answer.bulletin.hex()} {about}")
+    out.table(recall_table(answer.pairs))
+
+
+@click.command(epilog=examples("intelshare receipts 3f9a1c22"))
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@printing
+@talking
+def receipts(client: Client, out: Out, bulletin: str) -> int:
+    """List every signed receipt for the bulletin whose id begins with ID, each verified anew.
+
+    Ends with 7 if one does not hold.
+    """
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import receipt_table
+
+    found = client.receipts(bulletin)
+    out.document("receipts", plain(found))
+    if found.receipts:
+        out.table(receipt_table(found.receipts))
+    else:
+        out.note("nobody has answered yet")
+    return Exit.NOT_VERIFIED if any(receipt.flaw for receipt in found.receipts) else Exit.DONE

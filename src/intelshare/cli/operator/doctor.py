@@ -1,0 +1,310 @@
+"""``doctor``: everything that can be found out from here, one line each, and what to do about what is wrong.
+
+Reads only. Each check answers with findings; none may stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from intelshare.cli.shared.codes import Exit, catalogue
+from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.output import Out, Table
+from intelshare.errors import IntelshareError
+from intelshare.instant import DAY, SECOND, Instant
+
+if TYPE_CHECKING:
+    from intelshare.client import Profile
+
+_LOW: Final = 512 * 1024 * 1024
+"""Bytes of free disk below which a warning is due."""
+
+_DESCRIPTORS: Final = 1024
+
+_MAX_BAD: Final = 20
+"""Damaged records that are named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What is to be examined."""
+
+    profile: str | None
+    folder: Path | None
+    deep: bool
+    now: Instant
+
+
+@click.command(epilog=examples("intelshare doctor", "intelshare doctor --folder fra --as fra/users/m.durand"))
+@click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder to examine.")
+@click.option(
+    "--folder",
+    envvar="INTELSHARE_FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data folder of a node on this machine to examine.",
+)
+@click.option("--deep", is_flag=True, help="Also read every record of the folder's database anew.")
+@printing
+def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool) -> int:
+    """Examine installation, profile, node and data folder; say what is wrong and what to do next.
+
+    Changes nothing. Exits with 1 if anything is wrong; warnings alone are 0.
+    """
+    where = _Where(profile, folder, deep, Instant(time.time_ns() // 1000))
+    findings = [finding for check in _CHECKS for finding in _safely(check, where)]
+    out.document(
+        "doctor",
+        {
+            "findings": [
+                {"state": f.state, "check": f.check, "found": f.found, "next": f.remedy, "code": f.code}
+                for f in findings
+            ]
+        },
+    )
+    out.table(
+        Table(("state", "check", "found"), [(f.state, f.check, f"{f.found}{_in(f.code)}") for f in findings])
+    )
+    for finding in findings:
+        if finding.remedy:
+            out.note(f"{finding.check}: {finding.remedy}")
+    wrong = sum(finding.state == WRONG for finding in findings)
+    warnings = sum(finding.state == WARNING for finding in findings)
+    out.line(f"{wrong} wrong, {warnings} to look at, {len(findings) - wrong - warnings} ok")
+    return Exit.FAILED if wrong else Exit.DONE
+
+
+def _in(code: str) -> str:
+    return f" [{code}]" if code else ""
+
+
+def _safely(check: Callable[[_Where], Iterator[Finding]], where: _Where) -> Iterator[Finding]:
+    name = check.__name__.strip("_").replace("_", " ")
+    try:
+        yield from check(where)
+    except IntelshareError as error:
+        known = catalogue().get(error.code)
+        place = f" ({error.place.source})" if error.place is not None else ""
+        remedy = error.hint or (known.next if known is not None else "")
+        yield Finding(WRONG, name, f"{error.message}{place}", remedy, error.code)
+    except OSError as error:
+        yield Finding(WRONG, name, f"{error.filename}: {error.strerror}", "look who owns it", "INPUT_INVALID")
+
+
+def _installation(_: _Where) -> Iterator[Finding]:
+    import apsw
+    import grpc
+
+    from intelshare import __version__
+
+    yield Finding(OK, "installation", f"intelshare {__version__}, Python {sys.version.split()[0]}")
+    sqlite = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    # facts: earlier ones can reset a WAL that another connection still reads.
+    state, remedy = (
+        (OK, "") if sqlite >= (3, 51, 3) else (WRONG, "install a newer apsw: it brings its SQLite")
+    )
+    yield Finding(
+        state, "installation", f"SQLite {apsw.sqlite_lib_version()}, gRPC {grpc.__version__}", remedy
+    )
+
+
+def _machine(where: _Where) -> Iterator[Finding]:
+    import resource
+
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    low = descriptors < _DESCRIPTORS
+    yield Finding(
+        WARNING if low else OK,
+        "machine",
+        f"{descriptors} file descriptors",
+        f"raise the limit to {_DESCRIPTORS} or more for the node (ulimit -n, LimitNOFILE=)" if low else "",
+    )
+    if where.folder is not None and where.folder.exists():
+        free = shutil.disk_usage(where.folder).free
+        yield Finding(
+            WARNING if free < _LOW else OK,
+            "machine",
+            f"{free // (1024 * 1024)} MiB free where the data folder is",
+            "free space before a commit finds none (DISK_FULL)" if free < _LOW else "",
+        )
+
+
+def _profile(where: _Where) -> Iterator[Finding]:
+    found = _found_profile(where)
+    if found is None:
+        yield Finding(
+            OK if where.folder is not None else WARNING,
+            "profile",
+            "none holds here",
+            ""
+            if where.folder is not None
+            else "--as FOLDER or INTELSHARE_PROFILE; `intelshare user add` makes one",
+        )
+        return
+    yield Finding(OK, "profile", f"{found.user or 'operator'} of {found.member}, {found.folder}")
+    yield _certificate(found.certificate, where.now)
+    yield from _key(found)
+    yield from _spool(found, where.now)
+
+
+def _found_profile(where: _Where) -> Profile | None:
+    from intelshare.client import find_profile
+
+    try:
+        return find_profile(where.profile, os.environ, Path.cwd())
+    except IntelshareError as error:
+        if error.code == "NOT_FOUND" and not where.profile and error.place is None:
+            return None
+        raise
+
+
+def _certificate(path: Path, now: Instant) -> Finding:
+    check, remedy = "certificate", "an operator gives a new one with `intelshare user renew`"
+    from intelshare.crypto.x509 import from_pem, validity
+    from intelshare.instant import show
+
+    valid = validity(from_pem(path.read_bytes()))
+    until = show(Instant(valid.end - valid.end % SECOND))
+    if now >= valid.end:
+        return Finding(WRONG, check, f"expired at {until}", remedy, "TLS_REFUSED")
+    if now < valid.start:
+        return Finding(WRONG, check, "is not yet valid", "set the clock of this machine", "CLOCK")
+    left = (valid.end - now) / DAY
+    state = WARNING if now > valid.start + (valid.end - valid.start) * 9 // 10 else OK
+    return Finding(state, check, f"valid until {until} ({left:.1f} days)", remedy if state != OK else "")
+
+
+def _key(profile: Profile) -> Iterator[Finding]:
+    from intelshare.crypto.x509 import fits, from_pem
+
+    if not fits(from_pem(profile.certificate.read_bytes()), profile.key.read_bytes()):
+        remedy = "an operator gives a new one with `intelshare user renew`"
+        yield Finding(WRONG, "key", f"{profile.key} is not the key of the certificate", remedy, "TLS_REFUSED")
+
+
+def _spool(profile: Profile, now: Instant) -> Iterator[Finding]:
+    from intelshare.client.spool import show_key, spooled
+
+    unanswered = [one for one in spooled(profile.spool, now) if not one.bulletin]
+    for one in unanswered[:5]:
+        yield Finding(
+            WARNING,
+            "spool",
+            f"a bulletin sent under the key {show_key(one.key)} had no answer",
+            f"send the same again with --key {show_key(one.key)}: it is stored once, whatever happened",
+            "OUTCOME_UNKNOWN",
+        )
+    if not unanswered:
+        yield Finding(OK, "spool", "everything sent was answered")
+
+
+def _node(where: _Where) -> Iterator[Finding]:
+    found = _found_profile(where)
+    if found is None and where.folder is not None and (where.folder / "users" / "operator").exists():
+        from intelshare.client import read_profile
+
+        found = read_profile(where.folder / "users" / "operator")
+    if found is None:
+        return
+    from intelshare.cli.policy.examine import examine
+    from intelshare.client import Client
+
+    with Client(found) as client:
+        yield from examine(client.status(), where.now)
+
+
+def _folder(where: _Where) -> Iterator[Finding]:
+    if where.folder is None:
+        return
+    from intelshare.errors import StoreError, VaultError
+    from intelshare.node.folder import Folder
+    from intelshare.node.running import read_running
+    from intelshare.node.settings import read_settings
+    from intelshare.private_files import check_private
+
+    folder = Folder(where.folder)
+    settings = read_settings(folder.settings)
+    check_private(folder.root, StoreError, "DATA_PERMISSIONS")
+    check_private(folder.vault, VaultError, "KEYSTORE_PERMISSIONS")
+    yield Finding(OK, "folder", f"{settings.member}, private to its owner")
+    if (folder.root / "root-keys").exists() and not settings.allow_loopback_peers:
+        yield Finding(
+            WARNING,
+            "root keys",
+            "are on this machine",
+            f"move {folder.root / 'root-keys'} to a medium that is kept apart, and a copy to another place",
+        )
+    running = read_running(folder)
+    if running is not None and running.fresh(where.now):
+        yield Finding(OK, "process", f"{running.pid} runs, {running.health}")
+    else:
+        yield Finding(WARNING, "process", "no node runs here", f"intelshare node run --folder {folder.root}")
+    size = sum(path.stat().st_size for path in folder.root.glob(f"{folder.database.name}*"))
+    yield Finding(OK, "database", f"{size / (1024 * 1024):.1f} MiB")
+
+
+def _policy(where: _Where) -> Iterator[Finding]:
+    if where.folder is None:
+        return
+    from intelshare.node.folder import Folder
+    from intelshare.node.policies import read_world
+    from intelshare.node.settings import read_settings
+
+    folder = Folder(where.folder)
+    world = read_world(folder, read_settings(folder.settings))
+    yield Finding(OK, "policy", f"{len(world.treaties)} treaties, {len(world.overlays)} overlays load")
+    if not world.treaties:
+        yield Finding(
+            WARNING,
+            "policy",
+            "no treaty binds this member: nothing classified can be shared",
+            f"put treaty files into {folder.treaties}",
+            "NO_TREATY",
+        )
+
+
+def _memory(where: _Where) -> Iterator[Finding]:
+    if where.folder is None:
+        return
+    from intelshare.node.folder import Folder
+    from intelshare.node.sidecar import check_database
+    from intelshare.store.sidecar import read_sidecar
+
+    folder = Folder(where.folder)
+    check_database(folder.sidecar, folder.database)
+    remembered = read_sidecar(folder.sidecar)
+    if remembered is None:
+        yield Finding(WARNING, "memory", "no sidecar: this node has never run, or somebody took it away")
+    else:
+        how = "stopped cleanly" if remembered.clean else "runs, or was killed"
+        yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}")
+
+
+def _records(where: _Where) -> Iterator[Finding]:
+    if where.folder is None or not where.deep:
+        return
+    from intelshare.broker.kernel.tables import TABLES
+    from intelshare.node.folder import Folder
+    from intelshare.store.scrub import scrub
+
+    database = Folder(where.folder).database
+    bad = list(scrub(database, TABLES))
+    for error in bad[:_MAX_BAD]:
+        yield Finding(WRONG, "records", error.message, error.hint or "", error.code)
+    if bad:
+        yield Finding(WRONG, "records", f"{len(bad)} records are not as they were written")
+    else:
+        yield Finding(OK, "records", "every record is as it was written")
+
+
+_CHECKS: Final = (_installation, _machine, _profile, _node, _folder, _policy, _memory, _records)

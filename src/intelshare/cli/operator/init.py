@@ -1,0 +1,211 @@
+"""``init``: a new member with its keys and authorities, and the data folder of its first node."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import passphrase as passphrase_options
+from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.output import Out
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import Instant
+from intelshare.text import safe_name
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
+    from intelshare.crypto.x509 import CertifiedKey
+    from intelshare.ids import UserUri
+    from intelshare.node.folder import Folder
+    from intelshare.node.settings import Settings
+    from intelshare.trust import Founded, Founding
+
+OPERATOR = "operator"
+ROOT_VAULT = "root-keys"
+
+
+@click.command(
+    epilog=examples(
+        "intelshare init NOR nor --dev",
+        "intelshare init SWE swe --host 10.0.0.5 --peer-port 7443 --passphrase-file swe.passphrase",
+    )
+)
+@click.argument("member")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--node", "name", default="node-1", show_default=True, help="Short name of the node.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node listens.")
+@click.option("--advertise", default="", help="Name or address that peers dial, if it is another.")
+@click.option("--peer-port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
+@click.option("--user-port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="For one machine: peers on loopback, a cheap vault, certificates of 30 days, the demo's treaties, "
+    "and a passphrase that is made and kept in FOLDER if none is given.",
+)
+@passphrase_options
+@printing
+def init(
+    out: Out,
+    member: str,
+    folder: Path,
+    name: str,
+    host: str,
+    advertise: str,
+    peer_port: int,
+    user_port: int,
+    dev: bool,
+    passphrase: Passphrase,
+) -> None:
+    """Found MEMBER (FRA, KEN, NATO ...) and its first node, in the new folder FOLDER.
+
+    Makes the root (in a vault of its own, which then belongs off this machine), the directory, the
+    authorities for nodes and users, the node's vault and database, and one user: an operator.
+    """
+    from intelshare.ids import MemberCode
+    from intelshare.trust import Founding, fingerprint
+
+    code = member.upper()
+    plan = Founding(MemberCode(code), _name_of(code), safe_name(name, source="--node"))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            "ID_CONFLICT",
+            "something is there already",
+            place=Place(str(folder)),
+            hint="name a new folder; a member is founded once",
+        )
+    secret = _new_passphrase(passphrase, dev=dev)
+    listen = {"host": host, "advertise": advertise, "peer_port": peer_port, "user_port": user_port}
+    founded = _make(folder, plan, secret, listen, dev=dev)
+    if dev:
+        _development(folder, secret, given=passphrase.given)
+    print_ = fingerprint(founded.root.document)
+    out.document(
+        "founded",
+        {"member": code, "node": founded.node.uri, "folder": str(folder), "fingerprint": print_, "dev": dev},
+    )
+    out.line(f"{code} {plan.name}: {founded.node.uri}")
+    out.line(f"fingerprint {print_}")
+    if not dev:
+        out.note(f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now")
+    out.note(f"next: intelshare node run --folder {folder}")
+
+
+def _make(folder: Path, plan: Founding, secret: bytes, listen: dict[str, Any], *, dev: bool) -> Founded:
+    """The whole folder, or nothing: made beside and renamed into place."""
+    import asyncio
+    import shutil
+    import tempfile
+
+    from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user
+    from intelshare.node.folder import Folder
+    from intelshare.node.settings import Settings
+    from intelshare.trust import create_member, user_uri
+
+    now = Instant(time.time_ns() // 1000)
+    founded = create_member(
+        replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan, now, os.urandom
+    )
+    settings = Settings(plan.member, founded.node.uri, allow_loopback_peers=dev, **listen)
+    uri = user_uri(plan.domain, OPERATOR)
+    lifetime = DEVELOPMENT_LIFETIME if dev else USER_LIFETIME
+    issued = issue_user(founded.user_authority, uri, now, os.urandom, lifetime=lifetime)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _vaults(Folder(beside), settings, founded, secret, dev=dev)
+        asyncio.run(_first_rows(Folder(beside), settings, founded, uri))
+        _operator_profile(Folder(beside), settings, founded, issued)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return founded
+
+
+def _vaults(target: Folder, settings: Settings, founded: Founded, secret: bytes, *, dev: bool) -> None:
+    """The node's vault with node.toml, and the root's own."""
+    from intelshare.crypto.suites import SUITES
+    from intelshare.node.establish import make_folder
+    from intelshare.vault import DEVELOPMENT, STANDARD, create_vault
+
+    cost = DEVELOPMENT if dev else STANDARD
+    make_folder(target, settings, founded, secret, suites=SUITES, random=os.urandom, cost=cost)
+    create_vault(
+        target.root / ROOT_VAULT / "vault",
+        secret,
+        keys=founded.root_keys,
+        certified={},
+        storage_key=None,
+        suites=SUITES,
+        random=os.urandom,
+        cost=cost,
+    )
+
+
+def _name_of(code: str) -> str:
+    """The member's English name. Raises ConfigError UNKNOWN_MEMBER."""
+    from difflib import get_close_matches
+
+    from intelshare.builtin import builtin_registry
+
+    registry = builtin_registry()
+    if not registry.is_member(code):
+        close = get_close_matches(code, registry.states, n=1, cutoff=0.5)
+        raise ConfigError(
+            "UNKNOWN_MEMBER",
+            f'"{code}" is no state and no organisation',
+            place=Place("MEMBER", 1, 1, excerpt=code, width=max(len(code), 1)),
+            hint=f'did you mean "{close[0]}"?' if close else "ISO 3166-1 alpha-3, such as FRA",
+        )
+    return registry.states.get(code) or registry.groups[code].name or code
+
+
+def _new_passphrase(passphrase: Passphrase, *, dev: bool) -> bytes:
+    if dev and not passphrase.given:
+        return secrets.token_hex(16).encode()
+    return passphrase(new=True)
+
+
+def _development(folder: Path, secret: bytes, *, given: bool) -> None:
+    from intelshare.builtin import demo_treaties
+    from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
+    from intelshare.private_files import write_private
+
+    if not given:
+        write_private(folder / DEVELOPMENT_FILE, secret + b"\n")
+    for name, text in demo_treaties().items():
+        write_private(folder / "treaties" / name, text.encode())
+
+
+async def _first_rows(target: Folder, settings: Settings, founded: Founded, uri: UserUri) -> None:
+    from intelshare.broker.kernel.tables import TABLES, UserRow
+    from intelshare.node.establish import first_rows
+    from intelshare.store.engines import open_default
+
+    store = open_default(target.database, TABLES, founded.storage_key)
+    try:
+        row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0)
+        plan = first_rows(settings, founded, (row,))
+        await store.perform(lambda _: plan)
+    finally:
+        store.close()
+
+
+def _operator_profile(target: Folder, settings: Settings, founded: Founded, issued: CertifiedKey) -> None:
+    from intelshare.client import Profile, write_profile
+    from intelshare.crypto.x509 import to_pem
+
+    write_profile(
+        Profile(target.users / OPERATOR, settings.member, OPERATOR, "", "../..", founded.node.dns),
+        certificate=to_pem((issued.certificate,)),
+        key=issued.key,
+        authority=to_pem((founded.node_authority.certificate,)),
+    )

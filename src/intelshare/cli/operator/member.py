@@ -1,0 +1,126 @@
+"""``member``: first contact with other members, by a file and a fingerprint that two people compare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out
+from intelshare.errors import ConfigError, Place
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+
+MAX_FILE = 3 * 1024 * 1024
+
+
+@click.group(cls=Group)
+def member() -> None:
+    """Exchange roots and directories with other members."""
+
+
+@member.command(epilog=examples("intelshare member export --folder fra --out fra.member"))
+@click.option(
+    "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else standard output."
+)
+@printing
+@on_folder
+def export(node: NodeFolder, out: Out, target: Path | None) -> None:
+    """Write the own member file, for another member to import. It holds no secret."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("ExportMember", pb.ExportMemberRequest())
+    if target is not None:
+        target.write_text(found.text, "utf-8")
+    elif not out.json:
+        sys.stdout.write(found.text)
+    out.document("member-file", {"text": found.text, "fingerprint": found.fingerprint})
+    out.note(f"read this out to them, by another way than the file: {found.fingerprint}")
+
+
+@member.command("import", epilog=examples("intelshare member import usa.member --folder fra"))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--fingerprint", help="What the other side read out to you.")
+@printing
+@on_folder
+def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None) -> None:
+    """Admit the member of FILE, after its people read out the fingerprint to you."""
+    from intelshare.trust import read_member_file
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    data = _read(file)
+    given = read_member_file(data, str(file))
+    if fingerprint is None:
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                "USAGE",
+                "a member is admitted only with the fingerprint that its people read out",
+                place=Place("--fingerprint"),
+                hint="ask them for `intelshare member fingerprint`; the file's own word proves nothing",
+            )
+        fingerprint = click.prompt(
+            f"Fingerprint of {given.member}, as its people read it out to you", err=True
+        )
+    answer = node.operate(
+        "ImportMember", pb.ImportMemberRequest(text=data.decode("utf-8"), fingerprint=fingerprint)
+    )
+    out.document("member", {"member": answer.member, "fingerprint": answer.fingerprint})
+    out.line(f"{answer.member} {answer.fingerprint}")
+
+
+@member.command("list", epilog=examples("intelshare member list --folder fra"))
+@printing
+@on_folder
+def list_(node: NodeFolder, out: Out) -> None:
+    """List the members whose documents are held, the own one included."""
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import member_table
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("ListMembers", pb.ListMembersRequest())
+    out.document("members", plain(found))
+    out.table(member_table(found.members))
+
+
+@member.command(
+    epilog=examples("intelshare member fingerprint --folder fra", "intelshare member fingerprint usa.member")
+)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@printing
+@on_folder
+def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
+    """Print the own fingerprint, to be read out; or that of a member FILE, which needs no folder."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    if file is not None:
+        from intelshare.trust import read_member_file
+
+        given = read_member_file(_read(file), str(file))
+        who, text = given.member, given.fingerprint
+    else:
+        from intelshare.node.settings import read_settings
+
+        who = read_settings(node.folder / "node.toml").member
+        text = node.operate("ExportMember", pb.ExportMemberRequest()).fingerprint
+    out.document("fingerprint", {"member": who, "fingerprint": text})
+    out.line(text)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read(MAX_FILE + 1)
+        with file.open("rb") as opened:
+            return opened.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(
+            "NOT_FOUND",
+            f"cannot be read: {error.strerror}",
+            place=Place(str(file)),
+            hint="check the name and who may read it",
+        ) from None

@@ -1,0 +1,118 @@
+"""``node run``, ``node status`` and ``status``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import folder_option, on_folder, passphrase, printing, talking
+from intelshare.cli.shared.output import Out
+from intelshare.errors import ConfigError, Place
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
+    from intelshare.client import Client
+
+_POLL = 0.1
+
+
+@click.group(cls=Group)
+def node() -> None:
+    """Run a node; show its state."""
+
+
+@node.command(epilog=examples("intelshare node run --folder fra"))
+@folder_option
+@passphrase
+@click.option(
+    "--accept-loss", is_flag=True, help="Start although the database holds less than it held (STORE_FORGOT)."
+)
+def run(folder: Path, passphrase: Passphrase, accept_loss: bool) -> int:
+    """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C). Logs to standard error."""
+    from intelshare.node.run import run_node
+
+    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss)
+
+
+@node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to wait until it serves.")
+@printing
+@on_folder
+def node_status(node: NodeFolder, out: Out, wait: float) -> int:
+    """Show health, links and queues of the node of a data folder."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    end = time.monotonic() + wait
+    while True:
+        try:
+            found = node.ask("Status", pb.StatusRequest())
+        except ConfigError as error:
+            if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
+                raise
+        else:
+            if found.health == "SERVING" or time.monotonic() > end:
+                return _show(found, out)
+        time.sleep(_POLL)
+
+
+@node.command(epilog=examples("intelshare node health --folder fra"))
+@folder_option
+@printing
+def health(folder: Path, out: Out) -> int:
+    """Say whether the node of a data folder serves: for service managers; needs no certificate.
+
+    Exits with 0 if it serves, 1 if it runs and does not serve, 6 if it does not run.
+    """
+    from intelshare.instant import Instant
+    from intelshare.node.folder import Folder
+    from intelshare.node.running import read_running
+
+    found = read_running(Folder(folder))
+    if found is None or not found.fresh(Instant(time.time_ns() // 1000)):
+        raise ConfigError(
+            "NODE_UNREACHABLE",
+            "no node has said lately that it runs in this folder",
+            place=Place(str(folder / "run.json")),
+            hint=f"intelshare node run --folder {folder}",
+        )
+    out.document(
+        "health", {"health": found.health, "codes": list(found.codes), "node": found.node, "pid": found.pid}
+    )
+    out.line(f"{found.health}{' (' + ', '.join(found.codes) + ')' if found.codes else ''}")
+    return Exit.DONE if found.health == "SERVING" else Exit.FAILED
+
+
+@click.command(epilog=examples("intelshare status"))
+@printing
+@talking
+def status(client: Client, out: Out) -> int:
+    """Show health, links and queues of your node."""
+    return _show(client.status(), out)
+
+
+def _show(found: Any, out: Out) -> int:
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import peer_table, short_time
+
+    out.document("status", plain(found))
+    out.line(f"{found.member}  {found.node}")
+    codes = f" ({', '.join(found.codes)})" if found.codes else ""
+    out.line(f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}")
+    entries = f"  log entries {found.log_size}" if found.log_size else ""
+    shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
+    out.line(f"incarnation {found.incarnation:016x}{entries}{shared}")
+    if found.peers:
+        out.table(peer_table(found.peers))
+    else:
+        out.note("no other member is known: intelshare member import")
+    for alarm in found.alarms:
+        out.line(
+            f"alarm {alarm.evidence.hex()[:8]}  {alarm.member}: {alarm.what}  [{alarm.code}]  "
+            f"since {short_time(alarm.first_at)}"
+        )
+    return Exit.DONE if found.health == "SERVING" else Exit.FAILED

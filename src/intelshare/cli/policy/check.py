@@ -1,0 +1,98 @@
+"""``intelshare policy``: treaties and overlays checked, tested and explained. Needs no node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.policy.diff import diff
+from intelshare.cli.policy.effects import explain, matrix
+from intelshare.cli.policy.prove import prove
+from intelshare.cli.policy.results import format_option, write_results
+from intelshare.cli.policy.testing import coverage, test
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.output import Out
+from intelshare.cli.shared.paths import paths_argument
+from intelshare.cli.shared.times import moment
+from intelshare.errors import ConfigError, Place
+
+if TYPE_CHECKING:
+    from intelshare.cli.policy.files import Files
+    from intelshare.policy_tools import Result
+
+
+@click.group(cls=Group)
+def policy() -> None:
+    """Check, test and explain treaties and overlays. Needs no node."""
+
+
+for _command in (test, diff, explain, matrix, coverage, prove):
+    policy.add_command(_command)
+
+
+@policy.command(
+    epilog=examples("intelshare policy check treaties/", "intelshare policy check . --format github")
+)
+@paths_argument
+@format_option
+@printing
+def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
+    """Find everything that is wrong in the treaties, overlays and tests of PATHS, all at once.
+
+    Beside the form of the files: dates out of order, articles that can never apply, treaties without a
+    test. Exit 1 if anything is an error; warnings alone are 0.
+    """
+    from intelshare.cli.policy.files import find
+    from intelshare.policy_tools import failed
+
+    files = find(paths)
+    results = findings(files)
+    write_results(results, "json" if out.json else form, "policy check", out)
+    errors = sum(failed([result]) for result in results)
+    if form == "text":
+        count = len(files.treaties) + len(files.overlays) + len(files.tests)
+        out.line(f"{count} files, {errors} errors, {len(results) - errors} warnings")
+    return Exit.FAILED if errors else Exit.DONE
+
+
+def findings(files: Files) -> list[Result]:
+    """What is wrong in the treaties, overlays and tests, each alone and all together.
+
+    Raises ConfigError NOT_FOUND if there are none: nothing checked is nothing right.
+    """
+    from intelshare.cli.policy.files import Shelf
+    from intelshare.policy_tools import check_treaties
+
+    if not (files.treaties or files.overlays or files.tests):
+        raise ConfigError("NOT_FOUND", "there is no policy file here", place=Place("PATHS"))
+    shelf = Shelf(moment(None))
+    results: list[Result] = []
+    treaties = []
+    for path in files.treaties:
+        treaty, found = shelf.treaty(path)
+        results += found
+        treaties += [] if treaty is None else [treaty]
+    for path in files.overlays:
+        results += shelf.overlay(path)[1]
+    tested: set[str] = set()
+    for path in files.tests:
+        bench, found = shelf.bench(path)
+        tested |= set() if bench is None else {treaty.id for treaty in bench.treaties}
+        results += [result for result in found if result not in results]
+    return results + check_treaties(treaties, tested)
+
+
+@policy.command(epilog=examples("intelshare policy schema treaty > treaty.schema.json"))
+@click.argument("kind", type=click.Choice(("treaty", "overlay", "test")))
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a kind of policy file, for editors."""
+    import json
+
+    from intelshare.builtin import builtin_registry
+    from intelshare.policy_tools import schema_of
+
+    click.echo(json.dumps(schema_of(kind, builtin_registry()), indent=1))

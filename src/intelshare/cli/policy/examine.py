@@ -1,0 +1,78 @@
+"""What a node says of itself, examined: its health, its alarms, its certificates, its links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from intelshare.cli.shared.codes import catalogue
+from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding, by_code
+from intelshare.instant import DAY, MINUTE, SECOND, Instant
+
+if TYPE_CHECKING:
+    from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_SKEW: Final = 5 * MINUTE
+"""Beyond it a peer rejects what is signed here, or we what is signed there (CLOCK_SKEW)."""
+
+SKEW: Final = 30 * SECOND
+
+SOON: Final = 2 * DAY
+"""Directory and certificate are renewed at half of their days: so near the end something is in the way."""
+
+
+def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
+    """Everything that this status tells."""
+    yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
+    for code in status.codes:
+        yield by_code(WRONG, "node", code)
+    for alarm in status.alarms:
+        yield by_code(WRONG, f"alarm {alarm.evidence.hex()[:8]}", alarm.code, f"{alarm.member}: {alarm.what}")
+    yield from _ends("directory", status.directory_expires, now)
+    yield from _ends("node certificate", status.certificate_expires, now)
+    if not status.peers:
+        remedy = "`intelshare member export` and `import`, with the fingerprint by another way"
+        yield Finding(WARNING, "links", "no other member is known", remedy)
+    for peer in status.peers:
+        yield from _link(peer, now)
+
+
+def _ends(check: str, expires: int, now: Instant) -> Iterator[Finding]:
+    if not expires:
+        return
+    left = (expires - now) / DAY
+    if expires <= now:
+        yield Finding(
+            WRONG, check, "has expired", "the node's log says why it was not renewed", "TRUST_EXPIRED"
+        )
+    elif expires - now < SOON:
+        remedy = "it should have been renewed by now: look for renewal_failed in the node's log"
+        yield Finding(WARNING, check, f"ends in {left:.1f} days", remedy)
+    else:
+        yield Finding(OK, check, f"ends in {left:.1f} days")
+
+
+def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
+    check = f"link {peer.member}"
+    waits = peer.queued + peer.unacknowledged
+    waiting = f", {waits} waiting" if waits else ""
+    if peer.state == "expired" or peer.directory_expires < now:
+        remedy = "its node must run to renew it: call its operators"
+        yield Finding(WRONG, check, f"its directory has expired{waiting}", remedy, "TRUST_EXPIRED")
+        return
+    if peer.state != "linked":
+        known = catalogue().get(peer.last_error)
+        remedy = (
+            known.next if known is not None else "see whether its node runs and its address can be reached"
+        )
+        yield Finding(WARNING, check, f"{peer.state}{waiting}", remedy, peer.last_error)
+        return
+    yield Finding(OK, check, f"linked{waiting}")
+    offset = abs(peer.clock_offset)
+    if offset > SKEW:
+        state = WRONG if offset > MAX_SKEW else WARNING
+        ahead = "ahead of" if peer.clock_offset > 0 else "behind"
+        remedy = "set the clock that is wrong: compare both with a time server"
+        yield Finding(
+            state, f"clock {peer.member}", f"{offset / SECOND:.0f} s {ahead} ours", remedy, "CLOCK_SKEW"
+        )

@@ -1,0 +1,218 @@
+"""Policy files on disk: which are treaties, overlays and tests, and what a test's world is made of."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intelshare.errors import ConfigError, Place, PolicyFileError
+from intelshare.toml.reader import MAX_FILE_BYTES
+
+if TYPE_CHECKING:
+    from intelshare.instant import Instant
+    from intelshare.policy import Overlay, Treaty
+    from intelshare.policy_tools import Bench, Result, Suite
+
+TEST_SUFFIX = "_test.toml"
+MAX_FILES = 10_000
+
+
+@dataclass(slots=True)
+class Files:
+    """Paths by what they are, in the order in which they were found."""
+
+    treaties: list[Path] = field(default_factory=list)
+    overlays: list[Path] = field(default_factory=list)
+    tests: list[Path] = field(default_factory=list)
+
+    def add(self, path: Path) -> None:
+        """Put a path where it belongs."""
+        if path.name.endswith(TEST_SUFFIX):
+            self.tests.append(path)
+        elif path.parent.name == "overlays":
+            self.overlays.append(path)
+        else:
+            self.treaties.append(path)
+
+
+def find(paths: Iterable[Path]) -> Files:
+    """The policy files among the paths and in the folders below them.
+
+    ``*_test.toml`` is a test, anything in a folder ``overlays`` an overlay (``deu.toml`` is that of DEU),
+    any other ``.toml`` a treaty. A file brings the test beside it. Where there is no file ``paris``, it is
+    the treaty of that id that ships. Raises ConfigError NOT_FOUND, TOO_LARGE.
+    """
+    files = Files()
+    seen: set[Path] = set()
+    for path in paths:
+        for found in sorted(_walk(path)) if path.is_dir() else _with_test(path):
+            if _real(found) not in seen:
+                seen.add(_real(found))
+                files.add(found)
+    return files
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; unlike ``resolve`` also for links in a circle."""
+    return Path(os.path.realpath(path))
+
+
+def _with_test(path: Path) -> list[Path]:
+    file = path if path.exists() else _shipped(path)
+    beside = file.with_name(file.stem + TEST_SUFFIX)
+    return [file, beside] if beside.is_file() else [file]
+
+
+def _shipped(name: Path) -> Path:
+    from intelshare.builtin import treaty_packs
+    from intelshare.toml.reader import guess
+
+    packs = treaty_packs()
+    if str(name) not in packs:
+        hint = guess(str(name), packs) or "`intelshare treaty list` shows the treaties that ship"
+        message = "there is no such file or folder, and no treaty of this id ships"
+        raise ConfigError("NOT_FOUND", message, place=Place(str(name)), hint=hint)
+    return packs[str(name)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    count = 0
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if is_policy(Path(name)):
+                count += 1
+                if count > MAX_FILES:
+                    message = f"there are more than {MAX_FILES} files"
+                    raise ConfigError("TOO_LARGE", message, place=Place(str(folder)))
+                yield Path(root, name)
+
+
+def is_policy(path: Path) -> bool:
+    """Whether a file found in a folder, by its path inside it, is a policy file."""
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix == ".toml" and not hidden and path.name != "pyproject.toml"
+
+
+def read_policy(path: Path) -> str:
+    """The text of a policy file.
+
+    Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), REFERENCE_CYCLE (of links), NOT_FOUND (also for
+    what is no ordinary file: a pipe would never end).
+    """
+    place = Place(str(path))
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PolicyFileError("NOT_FOUND", "it is no ordinary file", place=place)
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            message = "it is a link that leads back to itself"
+            raise PolicyFileError("REFERENCE_CYCLE", message, place=place) from None
+        raise PolicyFileError("NOT_FOUND", f"it cannot be read: {error.strerror}", place=place) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise PolicyFileError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=place)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(path), line)) from None
+
+
+class Shelf:
+    """Reads every file once, and keeps what was found wrong in each."""
+
+    def __init__(self, as_of: Instant) -> None:
+        self._as_of = as_of
+        self._treaties: dict[Path, tuple[Treaty | None, list[Result]]] = {}
+        self._overlays: dict[Path, tuple[Overlay | None, list[Result]]] = {}
+
+    def treaty(self, path: Path) -> tuple[Treaty | None, list[Result]]:
+        """The treaty, or None, and what was found in the file."""
+        from intelshare.builtin import builtin_registry
+        from intelshare.policy_tools import check_treaty, of_error
+
+        key = _real(path)
+        if key not in self._treaties:
+            try:
+                self._treaties[key] = check_treaty(read_policy(path), str(path), builtin_registry())
+            except PolicyFileError as error:
+                self._treaties[key] = None, [of_error(error)]
+        return self._treaties[key]
+
+    def overlay(self, path: Path) -> tuple[Overlay | None, list[Result]]:
+        """The overlay, or None, and what was found in the file."""
+        from intelshare.builtin import builtin_registry
+        from intelshare.policy_tools import check_overlay, of_error
+
+        key = _real(path)
+        if key not in self._overlays:
+            try:
+                self._overlays[key] = check_overlay(read_policy(path), str(path), builtin_registry())
+            except PolicyFileError as error:
+                self._overlays[key] = None, [of_error(error)]
+        return self._overlays[key]
+
+    def suite(self, path: Path) -> tuple[Suite | None, list[Result]]:
+        """The suite of a test file, or None, and what is wrong with it."""
+        from intelshare.builtin import builtin_registry
+        from intelshare.policy_tools import gather, of_error, read_suite
+
+        registry = builtin_registry()
+        try:
+            text = read_policy(path)
+        except PolicyFileError as error:
+            return None, [of_error(error)]
+        suite, errors = gather(text, str(path), registry, lambda top: read_suite(top, registry, self._as_of))
+        return suite, [of_error(error) for error in errors]
+
+    def bench(self, path: Path) -> tuple[Bench | None, list[Result]]:
+        """The suite with the files of its world; None if any of them is wrong."""
+        from intelshare.policy_tools import Bench, failed, of_error
+
+        suite, found = self.suite(path)
+        if suite is None:
+            return None, found
+        treaties: list[Treaty] = []
+        overlays: list[Overlay] = []
+        for name in suite.treaties:
+            try:
+                treaty, results = self.treaty(_beside(path, name, suite))
+            except PolicyFileError as error:
+                treaty, results = None, [of_error(error)]
+            found += [result for result in results if failed([result])]
+            treaties += [] if treaty is None else [treaty]
+        for name in suite.overlays:
+            try:
+                overlay, results = self.overlay(_beside(path, name, suite))
+            except PolicyFileError as error:
+                overlay, results = None, [of_error(error)]
+            found += [result for result in results if failed([result])]
+            overlays += [] if overlay is None else [overlay]
+        complete = len(treaties) == len(suite.treaties) and len(overlays) == len(suite.overlays)
+        return (Bench(suite, tuple(treaties), tuple(overlays)) if complete else None), found
+
+
+def _beside(test: Path, name: str, suite: Suite) -> Path:
+    """A file that a test names: from the test's own folder, or the nearest folder above that has it."""
+    for folder in test.resolve().parents:
+        candidate = folder / name
+        if candidate.is_file():
+            if candidate.resolve() == test.resolve():
+                message = f"{name!r} is this test itself, and no treaty or overlay"
+                raise PolicyFileError("REFERENCE_CYCLE", message, place=suite.place)
+            return (
+                candidate if not candidate.is_relative_to(Path.cwd()) else candidate.relative_to(Path.cwd())
+            )
+    raise PolicyFileError(
+        "NOT_FOUND",
+        f"there is no file {name!r}",
+        place=suite.place,
+        hint="names are taken from the folder of the test and the folders above it",
+    )

@@ -1,0 +1,314 @@
+"""Labels on the command line: any form in, any form out. Pure: needs no node."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from intelshare.cli.shared.completion import members
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.output import Out, Table
+from intelshare.cli.shared.times import moment
+from intelshare.errors import ConfigError, LabelError, Place
+
+if TYPE_CHECKING:
+    from intelshare.instant import Instant
+    from intelshare.labels import Found, Label, Registry
+
+MAX_FILE_BYTES = 1 << 20
+FORMS = ("shown", "banner", "portion", "prose", "stanag4774", "stix")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+at_option = click.option("--at", "at", metavar="TIME", help="Judge at this date or time; else now.")
+form_option = click.option(
+    "--form",
+    type=click.Choice(FORMS),
+    help="Write the label in this form; shown and banner differ in accents only.",
+)
+
+
+def file_option(function: F) -> F:
+    """``--file``, also several times; the command gets ``files``."""
+    return click.option(
+        "--file",
+        "files",
+        metavar="FILE",
+        multiple=True,
+        help="Read from FILE (- for standard input): a label as text, STANAG 4774 XML or STIX 2.1 JSON.",
+    )(function)
+
+
+@click.group(cls=Group)
+def label() -> None:
+    """Read, convert and roll up labels, in any of their forms. Needs no node.
+
+    A label is a text (banner, portion, prose or TLP), a STANAG 4774 originatorConfidentialityLabel, or the
+    markings of a STIX 2.1 object; what begins with < or { is read as XML or JSON.
+    """
+
+
+@label.command(epilog=examples('intelshare label parse "//FRA S//REL TO FRA, USA"'))
+@click.argument("text", required=False)
+@file_option
+@at_option
+@printing
+def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) -> None:
+    """Show how TEXT is read: authority, level, releasability, controls."""
+    from intelshare.builtin import builtin_registry
+
+    registry, when = builtin_registry(), moment(at)
+    found = read_labels(() if text is None else (text,), files, when)
+    contents = [_content(each.label, registry, when) for each in found]
+    if len(found) == 1 and not found[0].subject:
+        out.document("label", contents[0])
+        for name, value in contents[0].items():
+            if value not in (None, []):
+                out.line(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
+        return
+    places = [{"object": each.subject, "selector": each.selector} for each in found]
+    out.document(
+        "labels",
+        {"labels": [place | content for place, content in zip(places, contents, strict=True)]},
+    )
+    rows = [
+        (each.subject, each.selector or "(all of it)", content["shown"], content["reference"] or "")
+        for each, content in zip(found, contents, strict=True)
+    ]
+    out.table(Table(("object", "selector", "label", "worth"), rows))
+
+
+@label.command(
+    epilog=examples(
+        'intelshare label convert "//NATO RESTRICTED" --to USA',
+        'intelshare label convert "//FRA S//NF" --form stanag4774',
+    )
+)
+@click.argument("text", required=False)
+@file_option
+@click.option(
+    "--to", metavar="MEMBER", shell_complete=members, help="Authority into whose ladder to convert the level."
+)
+@form_option
+@at_option
+@printing
+def convert(
+    text: str | None, files: tuple[str, ...], to: str | None, form: str | None, at: str | None, out: Out
+) -> None:
+    """Convert the level of TEXT into another ladder (--to), or the whole label into another form (--form).
+
+    Levels go by the general table: rounded up, never down.
+    """
+    from intelshare.builtin import builtin_registry
+
+    registry, when = builtin_registry(), moment(at)
+    if (to is None) == (form is None):
+        raise click.UsageError("give either --to or --form")
+    read = _single(read_labels(() if text is None else (text,), files, when))
+    if form is not None:
+        _print_form(read, form, registry, when, out)
+    elif to is not None:
+        _print_level(read, to, registry, when, out)
+
+
+@label.command(
+    epilog=examples('intelshare label rollup "//FRA S//REL TO FRA, USA" "//FRA NP" --originator FRA')
+)
+@click.argument("texts", nargs=-1)
+@file_option
+@click.option(
+    "--originator",
+    metavar="MEMBER",
+    shell_complete=members,
+    required=True,
+    help="Member whose banner it will be.",
+)
+@form_option
+@at_option
+@printing
+def rollup(
+    texts: tuple[str, ...],
+    files: tuple[str, ...],
+    originator: str,
+    form: str | None,
+    at: str | None,
+    out: Out,
+) -> None:
+    """Show the banner of a bulletin whose portions have these labels.
+
+    Of a STIX file every label counts, that of an object and those of its properties.
+    """
+    from intelshare.builtin import builtin_registry
+    from intelshare.labels import format_banner, show_banner
+    from intelshare.labels import rollup as roll_up
+
+    registry, when = builtin_registry(), moment(at)
+    _member(originator, "--originator", registry)
+    labels = [each.label for each in read_labels(texts, files, when)]
+    rolled = roll_up(originator, when, labels, registry)
+    if form is not None:
+        _print_form(rolled, form, registry, when, out)
+        return
+    shown = show_banner(rolled, registry)
+    out.document("banner", {"banner": format_banner(rolled, registry), "shown": shown})
+    out.line(shown)
+
+
+def _content(read: Label, registry: Registry, when: Instant) -> dict[str, Any]:
+    from intelshare.labels import format_banner, format_portion, level_reference, show_banner
+
+    reference = level_reference(read, registry, when)
+    return {
+        "label": format_banner(read, registry),
+        "portion": format_portion(read, registry),
+        "shown": show_banner(read, registry),
+        "authority": read.authority,
+        "level": read.level,
+        "reference": None if reference is None else reference.name,
+        "releasable_to": None if read.releasable_to is None else list(read.releasable_to),
+        "controls": list(read.controls),
+        "tlp": read.tlp,
+        "owners": list(read.owners),
+    }
+
+
+def _print_level(read: Label, to: str, registry: Registry, when: Instant, out: Out) -> None:
+    from intelshare.labels import convert as convert_level
+    from intelshare.labels import format_banner, level_reference
+
+    if read.authority is None or read.level is None:
+        message = "a label of TLP alone has no level to convert"
+        raise ConfigError(
+            "INPUT_INVALID", message, place=Place("TEXT"), hint="--form writes it in another form"
+        )
+    _member(to, "--to", registry)
+    converted = convert_level(registry, read.authority, read.level, to, when)
+    there = registry.ladder(to).read(converted.name, when)
+    shown = converted.name if there is None or there.display is None else there.display
+    own = level_reference(read, registry, when)
+    rounded = own is not None and converted.reference > own
+    content = {
+        "authority": to,
+        "level": converted.name,
+        "shown": shown,
+        "reference": converted.reference.name,
+        "rounded_up": rounded,
+        "from": format_banner(read, registry),
+    }
+    out.document("conversion", content)
+    out.line(f"{to} {shown}")
+    if rounded and own is not None:
+        out.note(f"{to} has no level for {own.word}: rounded up, with modified handling")
+
+
+def _print_form(read: Label, form: str, registry: Registry, when: Instant, out: Out) -> None:
+    written = _written(read, form, registry, when)
+    if isinstance(written, str):
+        out.document("label-form", {"form": form, "text": written})
+        out.block(written)
+    else:
+        out.document("label-form", {"form": form, "bundle": written})
+        out.block(json.dumps(written, indent=2))
+
+
+def _written(read: Label, form: str, registry: Registry, when: Instant) -> str | Mapping[str, Any]:
+    from intelshare.labels import (
+        format_banner,
+        format_portion,
+        format_prose,
+        show_banner,
+        write_bundle,
+        write_stanag4774,
+    )
+
+    if form == "stix":
+        return write_bundle(read, registry)
+    if form == "stanag4774":
+        return write_stanag4774(read, registry, when)
+    texts = {"shown": show_banner, "banner": format_banner, "portion": format_portion, "prose": format_prose}
+    write = texts[form]
+    return write(read, registry)
+
+
+def _single(found: Sequence[Found]) -> Label:
+    if len(found) == 1:
+        return found[0].label
+    message = f"{len(found)} labels are given, and one is converted"
+    raise ConfigError("INPUT_INVALID", message, hint="`intelshare label parse` lists them")
+
+
+def _member(code: str, option: str, registry: Registry) -> None:
+    if not registry.is_member(code):
+        message = f'"{code}" is no state or organisation'
+        raise ConfigError("UNKNOWN_MEMBER", message, place=Place(option), hint="FRA, USA, NATO ...")
+
+
+def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant) -> list[Found]:
+    """The labels of arguments and files, whatever their form.
+
+    Raises LabelError, ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID (no UTF-8), and click.UsageError if
+    nothing is given.
+    """
+    if not texts and not files:
+        raise click.UsageError("give a label, or --file")
+    given = [(text, "TEXT" if len(texts) == 1 else f"TEXTS[{n}]") for n, text in enumerate(texts)]
+    given += [(_file_text(path), "standard input" if path == "-" else path) for path in files]
+    return [found for text, source in given for found in _read_form(text, source, at)]
+
+
+def _read_form(text: str, source: str, at: Instant) -> Sequence[Found]:
+    from intelshare.builtin import builtin_registry
+    from intelshare.labels import WHOLE, Found, read_bundle, read_stanag4774
+
+    begins = text.lstrip(" \t\r\n")[:1]
+    try:
+        if begins == "{":
+            return read_bundle(text, builtin_registry(), at, source=source)
+        if begins == "<":
+            return [Found("", WHOLE, read_stanag4774(text, builtin_registry(), at, source=source))]
+    except LabelError as error:
+        if error.place is None or error.place.source == source:
+            raise
+        # The label itself is wrong, not the XML or JSON round it: it is shown as text.
+        place = replace(error.place, source=f"{source}, its label")
+        raise LabelError(error.code, error.message, place=place, hint=error.hint) from None
+    return [Found("", WHOLE, read_label(text, source, at))]
+
+
+def _file_text(path: str) -> str:
+    source = "standard input" if path == "-" else path
+    try:
+        if path == "-":
+            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        message = f"it cannot be read: {error.strerror}"
+        raise ConfigError("NOT_FOUND", message, place=Place(path), hint="check the name") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=Place(source))
+    try:
+        # A text file ends with a line end, which no label may hold.
+        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ConfigError("INPUT_INVALID", "this is no UTF-8", place=Place(source)) from None
+
+
+def read_label(text: str, source: str, at: Instant, *, writing: bool = False) -> Label:
+    """The label of an argument; errors name the argument instead of a nameless text."""
+    from intelshare.builtin import builtin_registry
+    from intelshare.labels import parse_label
+
+    try:
+        return parse_label(text, builtin_registry(), at, "write" if writing else "read")
+    except LabelError as error:
+        place = Place(source) if error.place is None else replace(error.place, source=source)
+        raise LabelError(error.code, error.message, place=place, hint=error.hint) from None

@@ -1,0 +1,49 @@
+"""What ``policy check`` and ``policy test`` found, in the format that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.output import Out, error_lines
+
+if TYPE_CHECKING:
+    from intelshare.policy_tools import Result
+
+FORMATS = ("text", "json", "github", "sarif", "junit")
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print it."
+)
+
+
+def write_results(
+    results: list[Result], form: str, title: str, out: Out, figures: Mapping[str, object] | None = None
+) -> None:
+    """The results in one of the formats, on stdout; ``figures`` only as JSON."""
+    from intelshare import __version__
+    from intelshare.errors import PolicyFileError
+    from intelshare.policy_tools import Severity, as_json, github, junit, sarif
+
+    if form == "json":
+        Out(json=True).document(title.replace(" ", "-"), {"results": as_json(results), **(figures or {})})
+    elif form == "github":
+        out.block(github(results))
+    elif form == "sarif":
+        click.echo(sarif(results, __version__), nl=False)
+    elif form == "junit":
+        click.echo(junit(results, title), nl=False)
+    else:
+        for result in results:
+            if result.severity is Severity.PASSED:
+                continue
+            named = result.place is None or result.name != result.place.source
+            message = f"{result.name}: {result.message}" if result.name and named else result.message
+            error = PolicyFileError(result.code, message, place=result.place, hint=result.hint)
+            lines = error_lines(error)
+            if result.severity is Severity.WARNING:
+                lines[0] = lines[0].replace("error[", "warning[", 1)
+            out.block("\n".join(lines))
+            out.line()

@@ -1,0 +1,69 @@
+"""The catalogue of codes and the table of exit codes: what a machine and a person can hold on to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from importlib.resources import files
+
+
+class Exit(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 3
+    NOT_AUTHENTICATED = 4
+    PARTLY = 5
+    UNREACHABLE = 6
+    NOT_VERIFIED = 7
+    NOT_FOUND = 8
+    CONFLICT = 9
+    TIMED_OUT = 10
+    UNKNOWN = 11
+    INTERRUPTED = 130
+
+
+EXIT_MEANINGS = {
+    Exit.DONE: "done",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "wrong usage, or input that cannot be used",
+    Exit.DENIED: "denied by policy",
+    Exit.NOT_AUTHENTICATED: "not authenticated, or no role that may do this",
+    Exit.PARTLY: "partly released (only with --strict)",
+    Exit.UNREACHABLE: "node unreachable: nothing was stored",
+    Exit.NOT_VERIFIED: "verification failed",
+    Exit.NOT_FOUND: "not found",
+    Exit.CONFLICT: "conflict with what is there",
+    Exit.TIMED_OUT: "timed out waiting",
+    Exit.UNKNOWN: "outcome unknown: the command that resolves it was printed",
+    Exit.INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code: how it ends a command, what it means, what to do next."""
+
+    exit: Exit
+    means: str
+    next: str
+
+
+@cache
+def catalogue() -> dict[str, Code]:
+    """All codes (``codes.toml``)."""
+    import tomllib
+
+    text = files("intelshare.cli.shared").joinpath("codes.toml").read_text("utf-8")
+    return {
+        name: Code(Exit(row["exit"]), row["means"], row["next"]) for name, row in tomllib.loads(text).items()
+    }
+
+
+def exit_of(code: str) -> Exit:
+    """The exit code that an error's code ends a command with."""
+    known = catalogue().get(code)
+    return Exit.FAILED if known is None else known.exit

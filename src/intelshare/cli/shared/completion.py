@@ -1,0 +1,93 @@
+"""Completion without network: members of the registry, treaties that ship, ids that were sent or listed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from intelshare.errors import IntelshareError, StoreError
+
+if TYPE_CHECKING:
+    from intelshare.client import Profile
+
+SEEN_FILE = "seen"
+"""In the profile folder: the ids that lists have shown, newest last, and nothing else of them."""
+
+MAX_SEEN = 500
+
+_ID = 32
+
+
+def members(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """States and organisations by code; of a list separated by commas the last one."""
+    from intelshare.builtin import builtin_registry
+
+    registry = builtin_registry()
+    before, comma, last = incomplete.rpartition(",")
+    names = {**registry.states, **{code: group.name for code, group in registry.groups.items()}}
+    return [
+        CompletionItem(before + comma + code, help=name)
+        for code, name in sorted(names.items())
+        if registry.is_member(code) and code.startswith(last.upper())
+    ]
+
+
+def treaties(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The treaties that ship, and files."""
+    from intelshare.builtin import treaty_packs
+
+    packs = [CompletionItem(name, help="ships with intelshare") for name in treaty_packs()]
+    fitting = [item for item in packs if str(item.value).startswith(incomplete)]
+    return fitting or [CompletionItem(incomplete, type="file")]
+
+
+def bulletins(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Ids of what was sent from here and of what lists have shown here."""
+    profile = _profile(context)
+    if profile is None:
+        return []
+    from intelshare.client.spool import spooled
+    from intelshare.instant import Instant
+
+    now = Instant(time.time_ns() // 1000)
+    sent = [one.bulletin for one in spooled(profile.spool, now) if one.bulletin]
+    found = dict.fromkeys([*reversed(seen(profile)), *sent])
+    return [CompletionItem(one[:8]) for one in found if one.startswith(incomplete.lower())]
+
+
+def seen(profile: Profile) -> list[str]:
+    """Ids that lists have shown, oldest first; none if the file cannot be read."""
+    try:
+        lines = (profile.folder / SEEN_FILE).read_text("ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [line for line in lines if len(line) == _ID]
+
+
+def see(profile: Profile, ids: list[str]) -> None:
+    """Remember ids for completion, if they are new. That it cannot be written stops nobody."""
+    from intelshare.private_files import write_private
+
+    known = seen(profile)
+    new = [one for one in ids if one not in set(known)]
+    if not new:
+        return
+    try:
+        lines = [*known, *reversed(new)][-MAX_SEEN:]
+        write_private(profile.folder / SEEN_FILE, ("\n".join(lines) + "\n").encode())
+    except (OSError, StoreError):
+        return
+
+
+def _profile(context: click.Context) -> Profile | None:
+    from intelshare.client import find_profile
+
+    try:
+        return find_profile(context.params.get("profile"), os.environ, Path.cwd())
+    except IntelshareError:
+        return None

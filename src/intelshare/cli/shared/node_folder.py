@@ -1,0 +1,122 @@
+"""A node's data folder as an operator meets it: a running node is asked, the folder of another is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intelshare.errors import ConfigError, Place, StoreError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+DEVELOPMENT_FILE = "passphrase"
+"""Written by ``init --dev`` into the data folder; whoever can read it owns the node anyway."""
+
+_ASKED = "the node works on it"
+
+
+class Passphrase:
+    """Where the passphrase comes from: descriptor, file, the folder's own (development), prompt."""
+
+    def __init__(self, file: Path | None, descriptor: int | None, folder: Path | None = None) -> None:
+        self._file = file
+        self._descriptor = descriptor
+        self._folder = folder
+
+    def of(self, folder: Path | None) -> Passphrase:
+        """The same for the vault of this folder."""
+        return Passphrase(self._file, self._descriptor, folder)
+
+    @property
+    def given(self) -> bool:
+        """Whether the command line or the environment says where it is."""
+        return self._file is not None or self._descriptor is not None
+
+    def __call__(self, *, new: bool = False) -> bytes:
+        """Read it, once. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD."""
+        import sys
+
+        from intelshare.vault import (
+            passphrase_from_descriptor,
+            passphrase_from_file,
+            passphrase_from_prompt,
+        )
+
+        if self._descriptor is not None:
+            return passphrase_from_descriptor(self._descriptor)
+        if self._file is not None:
+            return passphrase_from_file(self._file)
+        if not new and self._folder is not None and (self._folder / DEVELOPMENT_FILE).exists():
+            return passphrase_from_file(self._folder / DEVELOPMENT_FILE)
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                "KEYSTORE_PASSWORD",
+                "there is nobody to ask for the passphrase",
+                hint="name it with --passphrase-file FILE or --passphrase-fd N",
+            )
+        return passphrase_from_prompt(new=new)
+
+
+class NodeFolder:
+    """The node of a data folder, running or not; without a folder the running node of a profile."""
+
+    def __init__(self, folder: Path | None, passphrase: Passphrase, profile: str | None = None) -> None:
+        self._folder = folder
+        self.passphrase = passphrase.of(folder)
+        self._profile = profile
+
+    @property
+    def folder(self) -> Path:
+        """The data folder. Raises click.UsageError if none was named."""
+        import click
+
+        if self._folder is None:
+            raise click.UsageError("Missing option '--folder'.", click.get_current_context())
+        return self._folder
+
+    def operate(self, method: str, request: Message) -> Any:
+        """One call of the Operations service, by the running node or on the folder of one that does not run.
+
+        Raises what either raises.
+        """
+        if self._folder is None or (self._folder / "run.json").exists():
+            try:
+                return self.ask(method, request)
+            except ConfigError as error:
+                # Left over by a node that was killed: the lock decides.
+                if error.code != "NODE_UNREACHABLE" or self._folder is None:
+                    raise
+        # Only now: a running node is asked without loading one here.
+        from intelshare.node.offline import operate_offline
+
+        try:
+            return operate_offline(self.folder, self.passphrase, method, request)
+        except StoreError as error:
+            if error.code != "DATA_LOCKED":
+                raise
+            return self.ask(method, request)
+
+    def ask(self, method: str, request: Message) -> Any:
+        """One call of the Operations service of the running node, as its operator.
+
+        Raises what ``Client`` raises.
+        """
+        import os
+
+        from intelshare.cli.shared.output import waiting
+        from intelshare.client import Client, choose_profile, read_profile
+
+        if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
+            with Client(read_profile(chosen[0])) as client, waiting(_ASKED):
+                return client.operate(method, request)
+        folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
+        if not folder.exists():
+            raise ConfigError(
+                "NOT_AUTHORISED",
+                "the node is running, and no operator's profile was given to ask it with",
+                place=Place(str(folder)),
+                hint="--as FOLDER of an operator; or stop the node",
+            )
+        with Client(read_profile(folder)) as client, waiting(_ASKED):
+            return client.operate(method, request)

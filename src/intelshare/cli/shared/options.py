@@ -1,0 +1,134 @@
+"""Options that many commands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
+    from intelshare.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+_folder = partial(
+    click.option, "--folder", envvar="INTELSHARE_FOLDER", type=click.Path(file_okay=False, path_type=Path)
+)
+folder_option = _folder(required=True, help="Data folder of the node (else INTELSHARE_FOLDER).")
+
+
+def originator(name: str = "originator", *, of: str = "the bulletin") -> Callable[[F], F]:
+    """``--from CODE``: whose bulletin an id means. A bulletin is known by (originator, id)."""
+    from intelshare.cli.shared.completion import members
+
+    return click.option(
+        "--from",
+        name,
+        default="",
+        metavar="CODE",
+        shell_complete=members,
+        callback=_upper,
+        help=f"Originator of {of}, if two members have one of this id.",
+    )
+
+
+def _upper(_: click.Context, __: click.Parameter, value: str) -> str:
+    return value.upper()
+
+
+def printing(function: F) -> F:
+    """``--json`` and ``--quiet``; the command gets ``out``."""
+
+    @click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
+    )
+    @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+    @click.pass_context
+    @wraps(function)
+    def command(context: click.Context, /, *args: Any, as_json: bool, quiet: bool, **given: Any) -> Any:
+        out = Out(json=as_json, quiet=quiet)
+        # So that an error is printed the same way (app.run).
+        context.find_root().obj.update(json=as_json, quiet=quiet)
+        return function(*args, out=out, **given)
+
+    return command  # type: ignore[return-value]
+
+
+def talking(function: F) -> F:
+    """``--as FOLDER``; the command gets ``client``, connected on first use and closed at the end."""
+
+    @click.option(
+        "--as",
+        "--profile",
+        "profile",
+        metavar="FOLDER",
+        help="Profile folder: which node, as whom (else INTELSHARE_PROFILE, .intelshare.toml, XDG).",
+    )
+    @wraps(function)
+    def command(*args: Any, profile: str | None, **given: Any) -> Any:
+        with connect(profile) as client:
+            return function(*args, client=client, **given)
+
+    return command  # type: ignore[return-value]
+
+
+def connect(profile: str | None) -> Client:
+    """The client of the profile that holds here. Raises ConfigError."""
+    import os
+
+    from intelshare.client import find_profile
+
+    found = find_profile(profile, os.environ, Path.cwd())
+    # Only now: a wrong profile is said without waiting for grpc.
+    from intelshare.client import Client
+
+    return Client(found)
+
+
+def on_folder(function: F) -> F:
+    """``--folder``, ``--as`` and where the passphrase comes from; the command gets ``node`` (Standing)."""
+
+    @_folder(help="Data folder of the node (else INTELSHARE_FOLDER); not needed with a profile.")
+    @click.option(
+        "--as",
+        "--profile",
+        "profile",
+        metavar="FOLDER",
+        help="Operator's or auditor's profile, if the node runs; with --folder else the operator's there.",
+    )
+    @passphrase
+    @wraps(function)
+    def command(
+        *args: Any, folder: Path | None, profile: str | None, passphrase: Passphrase, **given: Any
+    ) -> Any:
+        from intelshare.cli.shared.node_folder import NodeFolder
+
+        return function(*args, node=NodeFolder(folder, passphrase, profile), **given)
+
+    return command  # type: ignore[return-value]
+
+
+def passphrase(function: F) -> F:
+    """``--passphrase-file`` and ``--passphrase-fd``, else a prompt; the command gets ``passphrase()``."""
+
+    @click.option(
+        "--passphrase-file",
+        envvar="INTELSHARE_PASSPHRASE_FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="File (mode 0600) whose first line opens the vault.",
+    )
+    @click.option("--passphrase-fd", type=int, help="Open file descriptor to read it from.")
+    @wraps(function)
+    def command(*args: Any, passphrase_file: Path | None, passphrase_fd: int | None, **given: Any) -> Any:
+        from intelshare.cli.shared.node_folder import Passphrase
+
+        return function(*args, passphrase=Passphrase(passphrase_file, passphrase_fd), **given)
+
+    return command  # type: ignore[return-value]

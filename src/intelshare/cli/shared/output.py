@@ -1,0 +1,258 @@
+"""What a command prints: documents and tables on stdout, everything else on stderr.
+
+A table is drawn by rich on a terminal and aligned plainly where it is piped; with ``--json`` one document
+with a ``schema`` member is all that stands on stdout. Foreign text becomes visible here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TextIO
+
+import click
+
+from intelshare.cli.shared.codes import catalogue
+from intelshare.cli.shared.columns import fit
+from intelshare.errors import IntelshareError, Place
+from intelshare.text import visible, width
+
+MAX_EXCERPT = 160
+
+PROGRESS_AFTER = 1.0
+"""Seconds."""
+
+WORD_STYLES = {
+    "released": "green",
+    "accepted": "green",
+    "read": "green",
+    "held": "yellow",
+    "queued": "yellow",
+    "sent": "yellow",
+    "in doubt": "yellow",
+    "withheld": "red",
+    "refused": "red",
+    "expired": "red",
+    "undeliverable": "red",
+    "recalled": "red",
+    "destroyed": "red",
+    "FLASH": "bold",
+}
+"""Colour only repeats what the word says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column names and rows of cells; an empty cell repeats nothing."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """How one command was asked to print."""
+
+    json: bool = False
+    quiet: bool = False
+
+    def document(self, schema: str, content: Mapping[str, Any]) -> None:
+        """With ``--json``: the one document of this command."""
+        if self.json:
+            document = {"schema": f"intelshare/{schema}/1", **content}
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+    def event(self, schema: str, content: Mapping[str, Any]) -> None:
+        """With ``--json``: one document of a stream, on one line (NDJSON), and at once."""
+        if self.json:
+            document = {"schema": f"intelshare/{schema}/1", **content}
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+    def table(self, table: Table, *, indent: int = 0) -> None:
+        """Without ``--json``: a table."""
+        if not self.json:
+            draw(table, sys.stdout, indent=indent)
+
+    def line(self, text: str = "") -> None:
+        """Without ``--json``: a line that is the answer itself."""
+        if not self.json:
+            sys.stdout.write(visible(text) + "\n")
+
+    def block(self, text: str) -> None:
+        """Without ``--json``: foreign text of several lines."""
+        if not self.json:
+            sys.stdout.write(visible(text, lines=True).rstrip("\n") + "\n")
+
+    def note(self, text: str) -> None:
+        """Beside the answer, on stderr; nothing with ``--quiet``."""
+        if not self.quiet:
+            sys.stderr.write(visible(text) + "\n")
+
+
+class Progress:
+    """What a long command is at, on stderr, once it has taken a second; nothing before, and nothing with
+    ``--quiet`` or where stderr is no terminal."""
+
+    def __init__(self, out: Out, what: str) -> None:
+        self._shown = not out.quiet and sys.stderr.isatty()
+        self._what = what
+        self._began = time.monotonic()
+        self._drawn = False
+
+    def at(self, count: int, of: int | None = None) -> None:
+        """How far it is."""
+        if self._shown and time.monotonic() - self._began >= PROGRESS_AFTER:
+            total = f" of {of}" if of is not None else ""
+            sys.stderr.write(f"\r{count}{total} {self._what} ")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            # The line is taken away: what stays is the answer.
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """What a command waits for that cannot be counted, on stderr with its seconds, once it has taken one.
+
+    Nothing with ``--quiet`` or where stderr is no terminal. Nothing else may be written to it meanwhile.
+    """
+    context = click.get_current_context(silent=True)
+    quiet = context is not None and (context.find_root().obj or {}).get("quiet", False)
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    ended = threading.Event()
+    began = time.monotonic()
+
+    def tick() -> None:
+        while not ended.wait(PROGRESS_AFTER):
+            sys.stderr.write(f"\r{what}, {time.monotonic() - began:.0f} s ")
+            sys.stderr.flush()
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        ticking.join()
+        if time.monotonic() - began >= PROGRESS_AFTER:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def draw(table: Table, stream: TextIO, *, indent: int = 0) -> None:
+    """A table on a stream, by rich if it is a terminal."""
+    if stream.isatty():
+        _draw_rich(table, stream, indent)
+        return
+    for line in align([table.columns, *table.rows]):
+        stream.write(" " * indent + line + "\n")
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with aligned columns, two spaces between, nothing trailing."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    columns = max((len(row) for row in shown), default=0)
+    widths = [max(width(row[n]) if n < len(row) else 0 for row in shown) for n in range(columns)]
+    return [
+        "  ".join(cell + " " * (widths[n] - width(cell)) for n, cell in enumerate(row)).rstrip()
+        for row in shown
+    ]
+
+
+def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    # Without colour there is no other style either: the words say all.
+    plain = bool(os.environ.get("NO_COLOR"))
+    console = Console(file=stream, color_system=None if plain else "auto", highlight=False)
+    rows = [[visible(cell) for cell in row] for row in table.rows]
+    names, *cells = fit([table.columns, *rows], console.width - indent)
+    drawn = RichTable(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in names:
+        drawn.add_column(Text(name), overflow="fold")
+    for row, shown in zip(rows, cells, strict=True):
+        # A Text is never read as markup: a title "[link=...]" stays a title.
+        drawn.add_row(
+            *(Text(cell, style=WORD_STYLES.get(was, "")) for was, cell in zip(row, shown, strict=True))
+        )
+    console.print(Padding(drawn, (0, 0, 0, indent)))
+
+
+def print_error(error: IntelshareError, *, as_json: bool) -> None:
+    """What, where, what next, on stderr; with ``--json`` also the one document on stdout.
+
+    Where the error does not say what next, its code does.
+    """
+    if not error.hint and (known := catalogue().get(error.code)) is not None:
+        error.hint = known.next
+    sys.stderr.write("\n".join(error_lines(error)) + "\n")
+    if as_json:
+        content = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "place": _plain(error.place),
+        }
+        Out(json=True).document("error", content)
+
+
+def error_lines(error: IntelshareError) -> list[str]:
+    """The three parts, with the caret under the place."""
+    lines = [f"error[{error.code}]: {visible(error.message)}"]
+    place = error.place
+    if place is not None:
+        number = "" if place.line is None else str(place.line)
+        where = ":".join(str(part) for part in (place.source, place.line, place.column) if part is not None)
+        field = f"   {visible(place.field)}" if place.field else ""
+        lines.append(f"  --> {visible(where)}{field}")
+        if place.excerpt is not None:
+            lines += _excerpt(place, place.excerpt, number)
+    if error.hint:
+        lines.append(f"hint: {visible(error.hint)}")
+    return lines
+
+
+def _excerpt(place: Place, excerpt: str, number: str) -> list[str]:
+    start = (place.column or 1) - 1
+    # A long line is shown from shortly before the place.
+    cut = max(0, start - MAX_EXCERPT // 2) if len(excerpt) > MAX_EXCERPT else 0
+    head = visible(excerpt[cut:start])
+    marked = visible(excerpt[start : start + min(place.width, MAX_EXCERPT)])
+    tail = visible(excerpt[start + place.width : cut + MAX_EXCERPT])
+    margin = " " * max(len(number), 2)
+    lines = [f" {number:>{len(margin)}} | {head}{marked}{tail}"]
+    if place.column is not None:
+        lines.append(f" {margin} | {' ' * width(head)}{'^' * max(width(marked), 1)}")
+    return lines
+
+
+def _plain(place: Place | None) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    return {
+        "source": place.source,
+        "line": place.line,
+        "column": place.column,
+        "field": place.field,
+        "excerpt": place.excerpt,
+        "width": place.width,
+    }

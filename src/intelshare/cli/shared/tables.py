@@ -1,0 +1,341 @@
+"""The tables that commands print, from the wire's messages; the demo prints its scenes with the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from intelshare.cli.shared.output import Table
+from intelshare.instant import NEVER, Instant, show
+
+if TYPE_CHECKING:
+    from intelshare.wire.v1 import user_pb2 as pb
+
+PRECEDENCES = ("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH")
+SHORT_ID = 8
+"""Hexadecimal digits of an id that lists show."""
+
+_OUTCOMES = {"allow": "released", "hold": "held", "deny": "withheld"}
+_MAX_CELL = 60
+
+
+def precedence(number: int) -> str:
+    """The word of a precedence, 1 to 4."""
+    return PRECEDENCES[number - 1] if 1 <= number <= len(PRECEDENCES) else str(number)
+
+
+def short_id(bulletin: bytes) -> str:
+    """The beginning of an id, enough to name it in commands."""
+    return bulletin.hex()[:SHORT_ID]
+
+
+def short_time(instant: int) -> str:
+    """To the second, UTC; empty for 0."""
+    return show(Instant(instant - instant % 1_000_000)) if instant else ""
+
+
+def duration(microseconds: int) -> str:
+    """``41 ms``, ``3.2 s``, ``5 min``; empty for 0."""
+    if not microseconds:
+        return ""
+    if microseconds < 1_000_000:
+        return f"{max(microseconds // 1000, 1)} ms"
+    seconds = microseconds / 1_000_000
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def recipient_table(
+    pairs: Iterable[pb.PairDecision], states: Mapping[str, pb.OutboxPair] | None = None
+) -> Table:
+    """One row per recipient and outcome: how many portions, on what basis or why not, state and time.
+
+    ``states``: the pair of each recipient as the outbox has it by now; else the word of the answer alone.
+    """
+    rows: list[Sequence[str]] = []
+    for pair in pairs:
+        state = (states or {}).get(pair.recipient)
+        word = pair.word if state is None else state.word
+        granted = sum(portion.outcome != "deny" for portion in pair.portions)
+        for number, (outcome, basis, place) in enumerate(_groups(pair)):
+            first = number == 0
+            where = f"({place})" if place else ""
+            rows.append(
+                (
+                    pair.recipient if first else "",
+                    f"{granted} of {len(pair.portions)}" if first else "",
+                    _OUTCOMES.get(outcome, outcome),
+                    basis,
+                    word if first else where,
+                    (duration(state.took) if state is not None and granted else where) if first else "",
+                )
+            )
+    return Table(("recipient", "portions", "decision", "basis", "state", "time"), rows)
+
+
+def _groups(pair: pb.PairDecision) -> list[tuple[str, str, str]]:
+    """The different outcomes of a pair with what they rest on, allowed ones first."""
+    order = ("allow", "hold", "deny")
+    portions = sorted(pair.portions, key=lambda p: order.index(p.outcome) if p.outcome in order else 3)
+    return list(dict.fromkeys(_row(portion) for portion in portions))
+
+
+def _row(portion: pb.PortionDecision) -> tuple[str, str, str]:
+    if portion.outcome == "deny":
+        reason = portion.reasons[0] if portion.reasons else None
+        if reason is None:
+            return portion.outcome, "", ""
+        detail = f": {reason.detail}" if reason.detail else ""
+        return portion.outcome, f"{reason.code}{detail}", reason.place
+    basis = " ".join((portion.basis, ", ".join(portion.articles))).strip()
+    if portion.holds:
+        basis += f" (held: {', '.join(portion.holds)})"
+    return portion.outcome, basis, ""
+
+
+def explanation(pairs: Iterable[pb.PairDecision], marks: Sequence[str]) -> list[str]:
+    """Every portion of every recipient: outcome, basis, obligations, all reasons with file and line."""
+    lines: list[str] = []
+    for pair in pairs:
+        lines.append(f"{pair.recipient}: {pair.word}")
+        for portion in pair.portions:
+            mark = marks[portion.position] if portion.position < len(marks) else ""
+            lines.append(
+                f"  portion {portion.position + 1}  {mark}  {_OUTCOMES.get(portion.outcome, portion.outcome)}"
+            )
+            if portion.outcome != "deny":
+                lines.append(
+                    f"    basis        {' '.join((portion.basis, ', '.join(portion.articles))).strip()}"
+                )
+            if portion.obligations:
+                lines.append(f"    obligations  {', '.join(portion.obligations)}")
+            if portion.holds:
+                lines.append(f"    held by      {', '.join(portion.holds)}")
+            for reason in portion.reasons:
+                detail = f": {reason.detail}" if reason.detail else ""
+                place = f"   ({reason.place})" if reason.place else ""
+                lines.append(f"    because      {reason.code}{detail}{place}")
+    return lines
+
+
+def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
+    """Newest first; ``*`` marks what the reader has not opened."""
+    rows = [
+        (
+            "" if entry.read else "*",
+            short_id(entry.bulletin),
+            entry.originator,
+            precedence(entry.precedence),
+            short_time(entry.received_at),
+            _title(entry),
+            ", ".join(around(entry)),
+            entry.banner,
+        )
+        for entry in entries
+    ]
+    return _without_empty(("", "id", "from", "precedence", "received", "title", "note", "banner"), rows)
+
+
+def _title(entry: pb.InboxEntry) -> str:
+    if entry.destroyed:
+        why = " ".join(part for part in (entry.destroyed, entry.reason) if part)
+        return _cut(f"destroyed {short_time(entry.destroyed_at)}: {why}")
+    return _cut(entry.title) or ("(1 portion)" if entry.portions == 1 else f"({entry.portions} portions)")
+
+
+def around(entry: pb.InboxEntry | pb.ReadResponse | pb.OutboxEntry) -> list[str]:
+    """What a reader must know of the bulletins around this one."""
+    named = (
+        ("superseded by", entry.superseded_by),
+        ("supersedes", entry.supersedes),
+        ("in reply to", entry.reply_to),
+    )
+    return [f"{words} {short_id(bulletin)}" for words, bulletin in named if bulletin]
+
+
+def _without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> Table:
+    """The table without its column ``note``, if there is none."""
+    place = columns.index("note")
+    if any(row[place] for row in rows):
+        return Table(columns, rows)
+    return Table(
+        (*columns[:place], *columns[place + 1 :]), [[*row[:place], *row[place + 1 :]] for row in rows]
+    )
+
+
+def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
+    """One row per bulletin, with the word of each recipient."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            precedence(entry.precedence),
+            short_time(entry.created_at),
+            _cut(entry.title),
+            ", ".join(f"{pair.recipient} {pair_word(pair)}" for pair in entry.pairs),
+            ", ".join([*(["recalled"] if entry.recalled_at else []), *around(entry)]),
+            entry.banner,
+        )
+        for entry in entries
+    ]
+    return _without_empty(("id", "precedence", "created", "title", "recipients", "note", "banner"), rows)
+
+
+def pair_word(pair: pb.OutboxPair) -> str:
+    """The word of a pair, and whether a recall is still to be answered."""
+    return f"{pair.word} (recall requested)" if pair.recall_requested else pair.word
+
+
+_EFFECTS = {
+    "stopped": "stops here, was not handed over",
+    "asked": "is asked to destroy it",
+    "none": "nothing to do",
+}
+
+
+def recall_table(pairs: Iterable[pb.RecallPair]) -> Table:
+    """One row per recipient: how it stands, and what the recall does there."""
+    rows = [(pair.recipient, pair.word, _EFFECTS.get(pair.effect, pair.effect)) for pair in pairs]
+    return Table(("recipient", "state", "recall"), rows)
+
+
+def receipt_table(receipts: Iterable[pb.SignedReceipt]) -> Table:
+    """One row per signed receipt, oldest first."""
+    rows = [
+        (
+            receipt.recipient,
+            receipt.status,
+            " ".join(receipt.codes),
+            short_time(receipt.decided_at),
+            short_time(receipt.received_at),
+            short_id(receipt.digest),
+            receipt.flaw or "holds",
+        )
+        for receipt in receipts
+    ]
+    return Table(("recipient", "receipt", "codes", "decided", "received", "digest", "signature"), rows)
+
+
+def pair_table(entry: pb.OutboxEntry) -> Table:
+    """One row per recipient of one bulletin."""
+    rows = [
+        (
+            pair.recipient,
+            f"{pair.granted} of {pair.portions}",
+            pair_word(pair),
+            " ".join(pair.codes) or pair.basis,
+            str(pair.sequence) if pair.sequence else "",
+            short_time(pair.changed_at),
+            duration(pair.took),
+        )
+        for pair in entry.pairs
+    ]
+    return Table(("recipient", "portions", "state", "basis or reason", "number", "since", "time"), rows)
+
+
+def peer_table(peers: Iterable[pb.PeerStatus]) -> Table:
+    """One row per node of another member."""
+    rows = [
+        (
+            peer.member,
+            peer.state,
+            short_time(peer.since),
+            str(peer.queued or ""),
+            str(peer.unacknowledged or ""),
+            short_time(peer.directory_expires),
+            peer.last_error,
+        )
+        for peer in peers
+    ]
+    return Table(
+        ("member", "link", "since", "queued", "unacknowledged", "directory until", "last error"), rows
+    )
+
+
+def user_table(users: Iterable[pb.User]) -> Table:
+    """The register."""
+    rows = [
+        (
+            user.name,
+            user.role,
+            user.clearance or "none",
+            user.nationality,
+            " ".join(user.categories),
+            "revoked" if user.revoked else "",
+        )
+        for user in users
+    ]
+    return Table(("name", "role", "clearance", "nationality", "categories", ""), rows)
+
+
+def member_table(members: Iterable[pb.MemberEntry]) -> Table:
+    """The members whose documents are held."""
+    rows = [
+        (
+            entry.member,
+            str(entry.root_version),
+            str(entry.directory_version),
+            short_time(entry.directory_expires),
+            " ".join(entry.nodes),
+            " ".join(entry.treaties),
+            entry.fingerprint,
+        )
+        for entry in members
+    ]
+    columns = ("member", "root", "directory", "until", "nodes", "treaties", "fingerprint")
+    return Table(columns, rows)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+
+
+def consent_table(entries: Iterable[pb.ConsentEntry]) -> Table:
+    """One row per request: of whom, for whom, and how it stands."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            f"we asked {entry.member}" if entry.own else f"{entry.member} asks us",
+            entry.recipient,
+            str(entry.portions),
+            entry.state,
+            "as long as it is valid" if entry.until == NEVER else short_time(entry.until),
+            short_time(entry.asked_at),
+        )
+        for entry in entries
+    ]
+    return Table(("bulletin", "request", "for", "portions", "state", "until", "asked"), rows)
+
+
+def request_table(entries: Iterable[pb.RequestEntry]) -> Table:
+    """One row per request and member: which way, how it stands, until when."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            f"to {entry.member}" if entry.own else f"from {entry.member}",
+            f"{entry.state}, overdue" if entry.overdue else entry.state,
+            _due(entry.due),
+            entry.title,
+            short_id(entry.reply) if entry.reply else "",
+        )
+        for entry in entries
+    ]
+    return Table(("request", "member", "state", "due", "about", "reply"), rows)
+
+
+def obligation_table(entries: Iterable[pb.ObligationEntry]) -> Table:
+    """One row per obligation: of which bulletin, until when, whether it is met."""
+    rows = [
+        (
+            short_id(entry.bulletin),
+            entry.originator,
+            entry.obligation,
+            _due(entry.due),
+            f"met {short_time(entry.done_at)}" if entry.done_at else "overdue" if entry.overdue else "open",
+            entry.title,
+        )
+        for entry in entries
+    ]
+    return Table(("bulletin", "from", "obligation", "due", "state", "title"), rows)
+
+
+def _due(instant: int) -> str:
+    return "" if instant == NEVER else short_time(instant)

@@ -1,0 +1,320 @@
+"""``treaty ratify`` and the other acts: the effect is shown, then asked, then signed; and what follows."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from intelshare.cli.shared.completion import members, treaties
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.output import Out, Table
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import MINUTE, NEVER, Instant
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+_VERBS: Final = {
+    "ratify": "ratifies",
+    "reserve": "makes a reservation to",
+    "suspend": "suspends its part in",
+    "give-notice": "gives notice of withdrawal from",
+    "withdraw": "withdraws from",
+    "reinstate": "reinstates its part in",
+}
+
+_treaty = click.argument("treaty", shell_complete=treaties)
+_effective = click.option(
+    "--effective", metavar="TIME", help="From when it holds: a date, a time, 36h or 90d; else now."
+)
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The terms of a reservation."""
+    options = (
+        click.option("--category", "categories", multiple=True, help="Only this category; else all."),
+        click.option("--level-at-least", metavar="LEVEL", help="Only from this level on: R0 to R4, or NS."),
+        click.option(
+            "--counterparty",
+            "parties",
+            multiple=True,
+            metavar="MEMBER",
+            shell_complete=members,
+            help="Only towards it.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command(
+    epilog=examples(
+        "intelshare treaty ratify demo-climate", "intelshare treaty ratify demo-climate --effective 30d"
+    )
+)
+@_treaty
+@_effective
+@_yes
+@printing
+@talking
+def ratify(client: Client, out: Out, treaty: str, effective: str | None, yes: bool) -> None:
+    """Bind your member to TREATY: a party that its file lists without a period, or that left by act.
+
+    Shows who could then receive what, asks, signs, and tells every member. Releasing officers and operators.
+    """
+    _act(client, out, "ratify", treaty, effective, yes=yes)
+
+
+@click.command(
+    epilog=examples("intelshare treaty reserve demo-climate --category cyber --counterparty USA --until 90d")
+)
+@_treaty
+@_terms
+@click.option("--from", "start", metavar="TIME", help="From when it excludes; else with the act.")
+@click.option("--until", metavar="TIME", help="Until when; else without end.")
+@_effective
+@_yes
+@printing
+@talking
+def reserve(client: Client, out: Out, treaty: str, effective: str | None, yes: bool, **terms: Any) -> None:
+    """Exclude something of TREATY, in both directions: all that fits every term given; all if none is."""
+    _act(client, out, "reserve", treaty, effective, yes=yes, terms=terms)
+
+
+@click.command(epilog=examples("intelshare treaty suspend demo-climate"))
+@_treaty
+@_effective
+@_yes
+@printing
+@talking
+def suspend(client: Client, out: Out, treaty: str, effective: str | None, yes: bool) -> None:
+    """Suspend your member's part in TREATY until `treaty reinstate`."""
+    _act(client, out, "suspend", treaty, effective, yes=yes)
+
+
+@click.command(
+    epilog=examples(
+        "intelshare treaty withdraw demo-climate --effective 90d", "intelshare treaty withdraw demo-climate"
+    )
+)
+@_treaty
+@_effective
+@_yes
+@printing
+@talking
+def withdraw(client: Client, out: Out, treaty: str, effective: str | None, yes: bool) -> None:
+    """Withdraw your member from TREATY: with --effective by notice that takes effect then, else at once."""
+    kind = "withdraw" if effective is None else "give-notice"
+    _act(client, out, kind, treaty, effective, yes=yes)
+
+
+@click.command(
+    epilog=examples(
+        "intelshare treaty reinstate demo-climate",
+        "intelshare treaty reinstate demo-climate --category cyber --counterparty USA",
+    )
+)
+@_treaty
+@_terms
+@_effective
+@_yes
+@printing
+@talking
+def reinstate(client: Client, out: Out, treaty: str, effective: str | None, yes: bool, **terms: Any) -> None:
+    """End your member's suspension of TREATY, and take back a withdrawal that is still to come.
+
+    With the terms of a reservation that was made by act: end that reservation, and nothing else.
+    """
+    _act(client, out, "reinstate", treaty, effective, yes=yes, terms=terms if any(terms.values()) else None)
+
+
+@click.command(epilog=examples("intelshare treaty acts", "intelshare treaty acts --member USA"))
+@click.option(
+    "--member", default="", metavar="MEMBER", shell_complete=members, help="Only the acts of this member."
+)
+@click.option("--treaty", default="", shell_complete=treaties, help="Only acts about this treaty.")
+@printing
+@talking
+def acts(client: Client, out: Out, member: str, treaty: str) -> None:
+    """List the acts that your node holds, also those that wait or contradict another."""
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import short_time
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = client.treat("ListActs", pb.ListActsRequest(member=member.upper(), treaty=treaty))
+    out.document("treaty-acts", plain(found))
+    rows = [
+        (
+            act.member,
+            str(act.n),
+            act.treaty,
+            act.kind,
+            short_time(act.since) or "-",
+            # Dated before it came (the way takes a moment): it counts from its receipt.
+            short_time(act.effective) if 0 < act.effective < act.since - MINUTE else "",
+            act.state,
+            _worded(act.reservation) if act.HasField("reservation") else "",
+        )
+        for act in found.acts
+    ]
+    if rows:
+        out.table(Table(("member", "act", "treaty", "what", "holds from", "dated", "state", "terms"), rows))
+    else:
+        out.note("nothing here")
+    for hole in found.missing:
+        out.note(f"act {hole.n} of {hole.member} is missing and asked for; later ones wait")
+    for stuck in sorted({act.member for act in found.acts if act.state == "contradicts"}):
+        out.note(
+            f"acts of {stuck} contradict each other, and later ones wait: ask it which it means, then "
+            f"let them count with `intelshare treaty resume {stuck}`"
+        )
+
+
+@click.command(epilog=examples("intelshare treaty state", "intelshare treaty state demo-climate"))
+@click.argument("treaty", default="", shell_complete=treaties)
+@printing
+@talking
+def state(client: Client, out: Out, treaty: str) -> None:
+    """Show how the parties of TREATY, or of all treaties, stand at your node now: files and acts together."""
+    from intelshare.cli.shared.plain import plain
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = client.treat("ListTreaties", pb.ListTreatiesRequest(treaty=treaty))
+    out.document("treaty-state", plain(found))
+    rows = [
+        (one.id, party.member, party.state.lower().replace("_", " "), _day(party.since), _day(party.until))
+        for one in found.treaties
+        for party in one.parties
+    ]
+    out.table(Table(("treaty", "party", "state", "since", "until"), rows))
+
+
+@click.command(epilog=examples("intelshare treaty resume USA"))
+@click.argument("member", shell_complete=members)
+@_yes
+@printing
+@talking
+def resume(client: Client, out: Out, member: str, yes: bool) -> None:
+    """Let the acts of MEMBER count that contradict each other, and those that wait behind them: operators."""
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    code = member.upper()
+    confirm(f"All acts of {code} that are held count from now on. Has {code} confirmed them?", yes=yes)
+    found = client.treat("ResumeActs", pb.ResumeActsRequest(member=code))
+    out.document("treaty-resumed", {"member": code, "n": found.n})
+    out.line(f"{code}: acts up to {found.n} count")
+
+
+def _act(
+    client: Client,
+    out: Out,
+    kind: str,
+    treaty: str,
+    effective: str | None,
+    *,
+    yes: bool,
+    terms: dict[str, Any] | None = None,
+) -> None:
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.output import draw
+    from intelshare.cli.shared.plain import plain
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    request = pb.ActRequest(treaty=treaty, kind=kind, effective=_time(effective, "--effective"))
+    if terms is not None:
+        request.reservation.CopyFrom(_reservation(terms))
+    shown = client.treat("PreviewAct", request)
+    if not yes:
+        sys.stderr.write("\n".join(_said(shown, effective, "would hold")) + "\n")
+        if shown.changes:
+            draw(_effect_table(shown), sys.stderr)
+        confirm("Sign this act and tell every member?", yes=yes)
+    request.n = shown.n
+    done = client.treat("Act", request)
+    done.changes.extend(shown.changes)
+    done.at = shown.at
+    out.document("treaty-act", plain(done))
+    for line in _said(done, effective, "holds"):
+        out.line(line)
+    if done.changes:
+        out.table(_effect_table(done))
+
+
+def _said(act: pb.ActResponse, effective: str | None, holds: str) -> list[str]:
+    from intelshare.cli.shared.tables import short_time
+
+    since = "now" if effective is None else short_time(act.effective)
+    lines = [f"{act.member} {_VERBS[act.kind]} {act.treaty}: act {act.n}, {holds} from {since}"]
+    told = ", ".join(act.told) or "nobody: no other member is known here"
+    lines.append(f"told: {told}")
+    if not act.changes:
+        lines.append("no member that is known here can receive more or less by it")
+    return lines
+
+
+def _effect_table(act: pb.ActResponse) -> Table:
+    from intelshare.cli.shared.tables import short_time
+
+    rows = [
+        (one.category, one.sender, one.recipient, one.before or "nothing", one.after or "nothing")
+        for one in act.changes
+    ]
+    then = short_time(act.at)
+    return Table(("category", "from", "to", f"at {then} without it", "with it"), rows)
+
+
+def _reservation(terms: dict[str, Any]) -> pb.Reservation:
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    made = pb.Reservation(
+        categories=terms["categories"],
+        level_at_least=(terms["level_at_least"] or "").upper(),
+        counterparties=[code.upper() for code in terms["parties"]],
+        until=_time(terms.get("until"), "--until"),
+    )
+    setattr(made, "from", _time(terms.get("start"), "--from"))
+    return made
+
+
+def _worded(terms: pb.Reservation) -> str:
+    from intelshare.cli.shared.tables import short_time
+
+    start = getattr(terms, "from")
+    words = (
+        ", ".join(terms.categories),
+        f"from {terms.level_at_least} on" if terms.level_at_least else "",
+        f"towards {', '.join(terms.counterparties)}" if terms.counterparties else "",
+        f"from {short_time(start)}" if start else "",
+        f"until {short_time(terms.until)}" if terms.until not in (0, NEVER) else "",
+    )
+    return "; ".join(word for word in words if word) or "everything"
+
+
+def _day(text: str) -> str:
+    """A time without its midnight."""
+    return text.removesuffix("T00:00:00Z")
+
+
+def _time(text: str | None, option: str) -> int:
+    """0 for none. Raises ConfigError INPUT_INVALID."""
+    from intelshare.cli.shared.deadlines import until
+
+    if text is None:
+        return 0
+    found = until(text, Instant(time.time_ns() // 1000), option)
+    if found <= 0:
+        raise ConfigError("INPUT_INVALID", "a time after 1970", place=Place(option))
+    return found
+
+
+COMMANDS: Final = (ratify, reserve, suspend, withdraw, reinstate, acts, state, resume)
+"""For the group ``treaty``."""

@@ -1,0 +1,87 @@
+"""Treaties as the own node holds them, files and acts together, for commands that else read files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.options import connect
+from intelshare.cli.treaty.files import read_treaties
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import Instant
+
+if TYPE_CHECKING:
+    from intelshare.policy import PartyAct, Treaty
+    from intelshare.wire.v1 import user_pb2 as pb
+
+live_option = click.option(
+    "--as",
+    "--profile",
+    "profile",
+    metavar="FOLDER",
+    help="Ask the node of this profile: files and acts together. PATHS are then ids.",
+)
+
+
+def treaties_of(paths: tuple[Path, ...], profile: str | None) -> list[Treaty]:
+    """The treaties of the paths, or with a profile those of its node (all if no id is given).
+
+    Raises PolicyFileError, ConfigError NOT_FOUND, and what ``Client`` raises.
+    """
+    return read_treaties(paths) if profile is None else _live(tuple(str(path) for path in paths), profile)
+
+
+def _live(ids: tuple[str, ...], profile: str) -> list[Treaty]:
+    from intelshare.builtin import builtin_registry
+    from intelshare.policy import parse_treaty, with_acts
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    with connect(profile) as client:
+        held = client.treat("ListTreaties", pb.ListTreatiesRequest(files=True)).treaties
+        acts = client.treat("ListActs", pb.ListActsRequest()).acts
+    known = {one.id: one for one in held}
+    missing = [name for name in ids if name not in known]
+    if missing:
+        raise ConfigError(
+            "NOT_FOUND",
+            f"the node holds no treaty {missing[0]!r}",
+            place=Place(missing[0]),
+            hint="it holds " + (", ".join(known) or "none"),
+        )
+    chosen = [known[name] for name in ids or known]
+    for one in chosen:
+        if not one.file:
+            raise ConfigError(
+                "POLICY_UNAVAILABLE",
+                f"the node goes by another text of {one.id} than lies in its folder",
+                hint="it reads changed files by itself within seconds; `intelshare status` says if it cannot",
+            )
+    registry = builtin_registry()
+    files = [parse_treaty(one.file, one.name, registry) for one in chosen]
+    return list(with_acts(files, [_act(act) for act in acts if act.state == "counts"]))
+
+
+def _act(given: pb.ActEntry) -> PartyAct:
+    from intelshare.instant import NEVER
+    from intelshare.labels import BEGINNING, Interval
+    from intelshare.policy import ActKind, PartyAct, Reservation
+
+    terms = given.reservation
+    reservation = Reservation(
+        frozenset(terms.categories) or None,
+        terms.level_at_least or None,
+        frozenset(terms.counterparties) or None,
+        Interval(Instant(getattr(terms, "from")) or BEGINNING, Instant(terms.until or NEVER)),
+    )
+    return PartyAct(
+        given.member,
+        given.n,
+        given.treaty,
+        given.text,
+        ActKind[given.kind.upper().replace("-", "_")],
+        Instant(given.at),
+        Instant(given.since),
+        reservation if given.HasField("reservation") else None,
+    )

@@ -1,0 +1,162 @@
+"""What every part of a running node shares: the value of the node, its store, its clock, its health.
+
+Steps of the broker are carried out here and nowhere else: in the store's writer, on the node as it is at
+that moment, and with what they change swapped in right after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from intelshare.broker.kernel.effects import Effects, HasEffects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import need_user
+from intelshare.errors import IntelshareError, StoreError
+from intelshare.ids import Incarnation, UserUri
+from intelshare.instant import Instant
+from intelshare.node.clock import Clock
+from intelshare.node.events import Event, Logger
+from intelshare.node.folder import Folder
+from intelshare.node.health import Health
+from intelshare.node.settings import Settings
+from intelshare.ports import Durable, Plan, Random, Store, View
+from intelshare.vault import FileVault
+
+A = TypeVar("A")
+
+
+class Runtime:
+    """One running node, without its ports and links."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        settings: Settings,
+        store: Store,
+        vault: FileVault,
+        node: Node,
+        clock: Clock,
+        log: Logger,
+        user_authority: bytes,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.store = store
+        self.vault = vault
+        self.node = node
+        self.clock = clock
+        self.log = log
+        self.user_authority = user_authority
+        """DER of the CA that issues to own users."""
+        self.random: Random = os.urandom
+        self.started = clock.now()
+        self.health = Health(log)
+        self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
+        """Done when the process must stop answering and exit non-zero."""
+        self.on_trust: list[Callable[[], None]] = []
+        """Called in the loop after the trust documents held have changed."""
+        self._listening: set[asyncio.Event] = set()
+        self._roles: dict[UserUri, str] = {}
+        self._full: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Of this start."""
+        return self.node.incarnation
+
+    async def step(self, step: Callable[..., Plan[A]], *event: object) -> Durable[A]:
+        """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError.
+
+        A node that the answer's effects name is swapped in before any later step.
+        """
+        return await self._perform(
+            lambda view: step(self.node, view, *event, self.clock.now(), self.random), self._follow
+        )
+
+    def role_of(self, user: UserUri) -> str:
+        """The role that the register gives a user now. Raises DeliveryError NOT_AUTHORISED.
+
+        Remembered until ``register_changed``: a look-up is 150 µs, and every call asks.
+        """
+        role = self._roles.get(user)
+        if role is None:
+            role = self.store.ask_now(lambda view: need_user(view, user)).role
+            self._roles[user] = role
+        return role
+
+    def register_changed(self) -> None:
+        """Forget the roles. Called in the loop after the commit of a change and before it is answered."""
+        self._roles.clear()
+
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """An event that is set after every commit of a step; whoever waits for it clears it first."""
+        written = asyncio.Event()
+        self._listening.add(written)
+        try:
+            yield written
+        finally:
+            self._listening.remove(written)
+
+    def _follow(self, answer: object) -> None:
+        """From now on the node is the answer's. Called by the writer, between a commit and the next step."""
+        effects = getattr(answer, "effects", None)
+        if not isinstance(effects, Effects) or effects.node is None:
+            return
+        changed = effects.node.trust is not self.node.trust
+        self.node = effects.node
+        if changed:
+            self._loop.call_soon_threadsafe(self._trust_changed)
+
+    def now(self) -> Instant:
+        """Wall time."""
+        return self.clock.now()
+
+    def noticed(self, error: BaseException) -> None:
+        """Draw the consequences of an error for the whole node (promise P17)."""
+        if not isinstance(error, StoreError):
+            return
+        if error.code == "DISK_FULL":
+            self.has_room("database", room=False)
+        elif error.code == "DISK_ERROR" and not self.failed.done():
+            self.health.set("DISK_ERROR")
+            self.failed.set_result(error)
+
+    def has_room(self, what: str, *, room: bool) -> None:
+        """Whether the database, or the files beside it, could be written; DISK_FULL while one could not."""
+        (self._full.discard if room else self._full.add)(what)
+        (self.health.set if self._full else self.health.clear)("DISK_FULL")
+
+    def certificates_failed(self, error: Exception) -> None:
+        """The certificates for new connections cannot be read. Called in a thread of gRPC."""
+        code = error.code if isinstance(error, IntelshareError) else "INTERNAL"
+        self._loop.call_soon_threadsafe(self.health.set, code)
+
+    async def _perform(self, step: Callable[[View], Plan[A]], then: Callable[[A], None]) -> Durable[A]:
+        if self.failed.done():
+            raise self.failed.result()
+        try:
+            durable = await self.store.perform(step, then)
+        except StoreError as error:
+            self.noticed(error)
+            raise
+        if self._full:
+            self.has_room("database", room=True)
+        for written in self._listening:
+            written.set()
+        return durable
+
+    def _trust_changed(self) -> None:
+        self.log.info(Event.TRUST_CHANGED)
+        for call in self.on_trust:
+            call()
+
+
+def effects_of(led: HasEffects) -> Effects:
+    """For ``Durable.part``."""
+    return led.effects

@@ -1,0 +1,123 @@
+"""Folders and files that only their owner may read: made so whatever the umask, refused when they are not.
+
+Writing replaces a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from intelshare.errors import IntelshareError, Place, StoreError
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+_DISK: Final = {
+    errno.ENOSPC: ("DISK_FULL", "make room"),
+    errno.EDQUOT: ("DISK_FULL", "make room, or ask for a larger quota"),
+    errno.EROFS: ("DISK_ERROR", "the file system takes no more writes: check the disk"),
+    errno.EIO: ("DISK_ERROR", "check the disk"),
+}
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Inside, what the disk itself refuses is StoreError DISK_FULL or DISK_ERROR; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        code, hint = _DISK[error.errno]
+        message = f"{path.name} could not be written: {error.strerror}"
+        raise StoreError(code, message, place=Place(str(path)), hint=hint) from error
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder and its parents; the folder itself is 0700 whatever the umask."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
+def check_private(path: Path, error: type[IntelshareError], code: str) -> None:
+    """Return if the folder or file belongs to this user and to nobody else.
+
+    Raises ``error`` with ``code`` (KEYSTORE_PERMISSIONS, DATA_PERMISSIONS) and the chmod to run; also for a
+    symbolic link, whose target somebody else may change.
+    """
+    _check(path, path.lstat(), error, code)
+
+
+def read_private(path: Path, error: type[IntelshareError], code: str, limit: int) -> bytes:
+    """The bytes of a file that only its owner can read, at most ``limit`` and one more.
+
+    Raises ``error`` with ``code`` as ``check_private`` does; FileNotFoundError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        _check(path, path.lstat(), error, code)
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        # Of what was opened, not of what has the name by now.
+        _check(path, os.fstat(descriptor), error, code)
+        return file.read(limit + 1)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write or replace the file, 0600, durable when this returns; a crash leaves the old or the new one.
+
+    Raises StoreError DISK_FULL, DISK_ERROR; OSError.
+    """
+    with disk_errors(path):
+        _write(path, data)
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.rename(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _check(path: Path, found: os.stat_result, error: type[IntelshareError], code: str) -> None:
+    place = Place(str(path))
+    is_folder = stat.S_ISDIR(found.st_mode)
+    if not (is_folder or stat.S_ISREG(found.st_mode)):
+        raise error(code, "this is neither a file nor a folder of its own", place=place)
+    if found.st_uid != os.geteuid():
+        raise error(
+            code, "this belongs to another user", place=place, hint=f"run as its owner, or: chown {path}"
+        )
+    if found.st_mode & _OTHERS:
+        mode = "700" if is_folder else "600"
+        raise error(
+            code,
+            f"others may use this: its mode is {stat.S_IMODE(found.st_mode):04o}",
+            place=place,
+            hint=f"chmod {mode} {path}",
+        )

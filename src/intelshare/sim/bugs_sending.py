@@ -1,0 +1,170 @@
+"""Planted bugs at the sending end, and of a start: each takes the honest step and gives one that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    LOG_HEAD,
+    NODE,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    PORTION,
+    STATEMENT,
+)
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.review import ReviewResult
+from intelshare.crypto.records import Kind
+from intelshare.delivery import BestReceipt
+from intelshare.ids import Incarnation, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Delete, Plan, Put, Random, View
+from intelshare.sim.law import law
+from intelshare.sim.steps import Step
+from intelshare.statement import Leaf, sign_batch
+
+
+def _as_filed(node: Node) -> Node:
+    """The node in the world in which nobody has acted yet: that in which everything was queued."""
+    return replace(node, world=law(node.member, tuple(sorted(node.world.members))))
+
+
+def decides_once(step: Step) -> Step:
+    """What was decided when it was queued is not decided again."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        return step(_as_filed(node), view, *event)
+
+    return planted
+
+
+def reviews_nothing(review: Step) -> Step:
+    """A change of the world stops nothing that is on the way."""
+    del review
+
+    def planted(*event: Any) -> Plan[ReviewResult]:
+        del event
+        return Plan((), ReviewResult((), Effects()))
+
+    return planted
+
+
+def sealed_again(resend: Step) -> Step:
+    """What is sent again is signed again: under its number, but with another nonce."""
+
+    def planted(
+        node: Node, view: View, peer: Any, busy: Any, room: int, now: Instant, random: Random
+    ) -> Plan[tuple[tuple[Outbound, ...], bool]]:
+        frames, more = resend(node, view, peer, busy, room, now, random).answer
+        return Plan((), (tuple(_sign_again(node, frame, now, random) for frame in frames), more))
+
+    return planted
+
+
+def _sign_again(node: Node, outbound: Outbound, now: Instant, random: Random) -> Outbound:
+    if outbound.frame.statements[0].kind != Kind.RELEASE:
+        return outbound
+    leaves = [Leaf(Kind(c.kind), random(16), c.data) for c in outbound.frame.statements]
+    signed = sign_batch(leaves, node.signer, now, random)
+    statements = tuple(
+        replace(carried, nonce=made.nonce, proof=made.proof)
+        for carried, made in zip(outbound.frame.statements, signed.statements, strict=True)
+    )
+    return replace(
+        outbound,
+        frame=replace(outbound.frame, batch=signed.batch, statements=statements),
+        leaves=signed.leaves,
+    )
+
+
+def number_at_queueing(handover: Step) -> Step:
+    """A number is given to what then does not go: it was given when the pair was queued."""
+
+    def planted(
+        node: Node, view: View, rooms: Any, now: Instant, random: Random
+    ) -> Plan[tuple[Outbound, ...]]:
+        plan: Plan[tuple[Outbound, ...]] = handover(node, view, rooms, now, random)
+        puts = [write for write in plan.writes if isinstance(write, Put)]
+        tips = {put.row.recipient: put.row for put in puts if put.table is OUTGOING}
+        for put in puts:
+            if put.table is PAIR and put.row.cause:
+                peer = put.row.recipient
+                tip = tips.get(peer) or view.get(OUTGOING, node.incarnation, peer)
+                if tip is not None:
+                    tips[peer] = replace(tip, last=tip.last + 1)
+        return Plan((*plan.writes, *(Put(OUTGOING, row) for row in tips.values())), plan.answer)
+
+    return planted
+
+
+def cancels_nothing(step: Step) -> Step:
+    """What is stopped on the way is not cancelled in its stream, and no head says so."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        plan = step(node, view, *event)
+        heads = {
+            write.row.leaf
+            for write in plan.writes
+            if isinstance(write, Put) and write.table is STATEMENT and write.row.kind == Kind.STREAM_HEAD
+        }
+
+        def stays(write: Any) -> bool:
+            return not isinstance(write, Put) or not (
+                write.table is OUTGOING or (write.table in (STATEMENT, PENDING) and write.row.leaf in heads)
+            )
+
+        effects = plan.answer.effects
+        said = tuple(one for one in effects.outbound if not heads.intersection(one.leaves))
+        changed = replace(effects, outbound=said)
+        answer = changed if effects is plan.answer else replace(plan.answer, effects=changed)
+        return Plan(tuple(write for write in plan.writes if stays(write)), answer)
+
+    return planted
+
+
+def purges_on_acknowledgement(acknowledge: Step) -> Step:
+    """The content goes when its frame was acknowledged, without the recipient's signed word."""
+
+    def planted(
+        node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random
+    ) -> Plan[Any]:
+        plan = acknowledge(node, view, peer, acks, now, random)
+        gone = []
+        for ack in acks:
+            said = view.get(STATEMENT, ack.digest)
+            pair = view.get(PAIR, said.md, peer) if said is not None and said.md else None
+            if pair is not None and pair.receipt == BestReceipt.NONE:
+                gone += [Delete(PORTION, (row.md, row.slot)) for row in view.find(PORTION, "key", pair.md)]
+        return replace(plan, writes=(*plan.writes, *gone))
+
+    return planted
+
+
+def log_goes_on(begin: Step) -> Step:
+    """A start writes into the log of the start before."""
+
+    def planted(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
+        if view.get(LOG_HEAD, node.incarnation) is not None:
+            return Plan((), node.incarnation)
+        plan: Plan[Incarnation] = begin(node, view, now, random)
+        return plan
+
+    return planted
+
+
+def same_incarnation(view: View, drawn: int) -> int:
+    """The incarnation in the database, again."""
+    me = view.get(NODE, SELF)
+    return me.incarnation if me is not None else drawn
+
+
+def counted_incarnation(view: View, drawn: int) -> int:
+    """One more than the incarnation in the database."""
+    me = view.get(NODE, SELF)
+    return me.incarnation + 1 if me is not None else drawn >> 1

@@ -1,0 +1,235 @@
+"""Draws the plan of a seed. Swarm: classes of acts and faults are on in some seeds, and how often differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random as Stream
+
+from intelshare.instant import MINUTE, SECOND
+from intelshare.sim.chance import stream
+from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
+
+
+def generate_plan(seed: int) -> FaultPlan:
+    """The plan of a seed."""
+    knobs = _knobs(stream(seed, "knobs"), seed)
+    members = MEMBERS[: knobs.members]
+    faults: list[Fault] = []
+    for name, draw_faults in _FAULTS:
+        chance = stream(seed, "faults", name)
+        if chance.random() < 0.4:
+            faults.extend(draw_faults(chance, knobs, members))
+    acts = _acts(seed, knobs, members)
+    if any(fault.kind in {"restore", "clock"} for fault in faults):
+        # Its own directory forgotten, or a key of a time to come: docs/simulation.md.
+        acts = [act for act in acts if act.kind != "rotate"]
+    return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
+
+
+def _knobs(chance: Stream, seed: int) -> Knobs:
+    pick = chance.choice
+    real = seed % 50 == 49
+    return Knobs(
+        members=pick((2, 3, 3, 3, 4)),
+        lasts=pick((20, 60, 60, 120)) * SECOND,
+        real_crypto=real,
+        delay=pick((1_000, 20_000, 100_000, SECOND)),
+        jitter=pick((1_000, 20_000, 200_000)),
+        sync=pick((1_000, 5_000, 50_000, 300_000)),
+        batch=pick((1, 2, 5, 64, 256)),
+        silence=pick((5, 20, 30)) * SECOND,
+        fresh_directories=chance.random() < 0.3,
+        offset=pick((0, 0, 2 * SECOND, MINUTE)),
+    )
+
+
+def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
+    chance = stream(seed, "acts")
+    acts = []
+    burst = chance.random() < 0.3
+    for _ in range(chance.randint(12, 30)):
+        at = chance.randrange(SECOND) if burst else chance.randrange(knobs.lasts)
+        acts.append(_bulletin("submit", chance, at, chance.choice(members), members))
+    for kind, share, most in _KINDS:
+        chance = stream(seed, "acts", kind)
+        if chance.random() >= share:
+            continue
+        for _ in range(chance.randint(1, most)):
+            at, node = chance.randrange(knobs.lasts), chance.choice(members)
+            if kind in _WRITTEN:
+                acts.append(_bulletin(kind, chance, at, node, members))
+            else:
+                others = [member for member in members if member != node]
+                what, to = chance.randrange(1 << 16), chance.choice(others)
+                lasts = chance.choice((0, 0, 2, 10, 30)) * SECOND
+                acts.append(Act(kind, at, node, to, what=what, lasts=lasts))
+            if kind == "treaty":
+                # Most regret it, and then write.
+                later = at + chance.choice((2, 10, 20)) * SECOND
+                acts.append(Act("reinstate", later, node))
+                acts.append(_bulletin("submit", chance, later + chance.randrange(8 * SECOND), node, members))
+    return acts
+
+
+_WRITTEN = frozenset(("supersede", "ask", "answer"))
+
+_KINDS = (
+    # kind, in how many seeds, how often at most
+    ("approve", 1.0, 8),
+    ("read", 1.0, 14),
+    ("supersede", 0.5, 4),
+    ("recall", 0.6, 8),
+    ("treaty", 0.6, 6),
+    ("resume", 0.3, 3),
+    ("ask", 0.4, 3),
+    ("answer", 0.4, 5),
+    ("consent-ask", 0.6, 6),
+    ("consent-answer", 0.6, 8),
+    ("report", 0.3, 4),
+    ("backfill", 0.3, 3),
+    ("rotate", 0.3, 2),
+)
+
+
+def _bulletin(kind: str, chance: Stream, at: int, node: str, members: tuple[str, ...]) -> Act:
+    others = [member for member in members if member != node]
+    to = chance.sample(others, chance.randint(1, len(others)))
+    return Act(
+        kind,
+        at,
+        node,
+        " ".join(sorted(to)),
+        what=chance.randrange(1 << 16),
+        precedence=chance.choice((1, 1, 1, 2, 3, 4)),
+        size=chance.choice((0, 200, 200, 3_000)) if chance.random() < 0.97 else 120_000,
+        lasts=chance.choice((2, 5, 10, 30)) * SECOND if chance.random() < 0.2 else 0,
+        again=int(chance.random() < 0.1),
+    )
+
+
+_SOME = (1, 2, 4, 8)
+
+
+def _two(chance: Stream, members: tuple[str, ...]) -> tuple[str, str]:
+    node, peer = chance.sample(members, 2)
+    return node, peer
+
+
+def _crashes_in_commits(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    del knobs
+    rate = chance.choice((0.01, 0.03, 0.1))
+    return [
+        Fault(
+            "crash",
+            member,
+            number=number,
+            window=chance.choice(("before", "after")),
+            keep=chance.choice((0, 0, 1, 2, 5)),
+            lasts=chance.choice((200_000, SECOND, 5 * SECOND)),
+        )
+        for member in members
+        for number in range(1, 300)
+        if chance.random() < rate
+    ]
+
+
+def _crashes(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "crash",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            keep=chance.choice((0, 1)),
+            lasts=chance.choice((SECOND, 5 * SECOND, 20 * SECOND)),
+        )
+        for _ in range(chance.choice(_SOME))
+    ]
+
+
+def _cuts(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "cut",
+            *_two(chance, members),
+            at=chance.randrange(knobs.lasts),
+            lasts=chance.choice((SECOND, 10 * SECOND, 60 * SECOND)),
+            window=chance.choice(("", "", "one-way")),
+        )
+        for _ in range(chance.choice(_SOME))
+    ]
+
+
+def _resets(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "reset",
+            *_two(chance, members),
+            at=chance.randrange(knobs.lasts),
+            keep=chance.choice((0, 0, 1, 3)),
+        )
+        for _ in range(chance.choice(_SOME) * 2)
+    ]
+
+
+def _losses(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    del knobs
+    rate = chance.choice((0.005, 0.02))
+    return [
+        Fault("lose", member, peer, number=number, lasts=chance.choice((0, 2, 30, 60)) * SECOND)
+        for member in members
+        for peer in members
+        if member != peer
+        for number in range(1, 200)
+        if chance.random() < rate
+    ]
+
+
+def _repeats(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    del knobs
+    rate = chance.choice((0.02, 0.2))
+    return [
+        Fault("repeat", member, peer, number=number, lasts=chance.choice((1_000, SECOND, 30 * SECOND)))
+        for member in members
+        for peer in members
+        if member != peer
+        for number in range(1, 200)
+        if chance.random() < rate
+    ]
+
+
+def _clocks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "clock",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            lasts=chance.choice((SECOND, 10 * SECOND, 30 * SECOND)),
+            by=chance.choice((-30 * SECOND, 30 * SECOND, 6 * MINUTE, 8 * MINUTE)),
+        )
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
+
+
+def _restores(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "restore",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            by=chance.choice((SECOND, 10 * SECOND, 30 * SECOND)),
+            lasts=SECOND,
+        )
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
+
+
+_FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (
+    ("commit-crash", _crashes_in_commits),
+    ("crash", _crashes),
+    ("cut", _cuts),
+    ("reset", _resets),
+    ("lose", _losses),
+    ("repeat", _repeats),
+    ("clock", _clocks),
+    ("restore", _restores),
+)

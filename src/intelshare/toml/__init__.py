@@ -1,0 +1,1 @@
+"""Strict TOML with line and column."""

@@ -1,0 +1,24 @@
+"""What holds for every test: its children get Ctrl-C, limits are generous, and nothing outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from intelshare.patience import VARIABLE, patient
+
+# A job that a runtime starts with "&" ignores SIGINT, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A good run meets no limit, so that a generous one costs nothing.
+os.environ.setdefault(VARIABLE, "4")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The limit of each test is scaled like every other."""
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(patient(seconds)), append=False)
