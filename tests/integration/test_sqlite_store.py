@@ -651,7 +651,7 @@ async def test_shredding_waits_for_a_reader_of_older_rows_and_holds_up_no_step(
         assert release.wait(patient(LIMIT))
         return count, view.get(SECRET, "a", 0)
 
-    asked = asyncio.create_task(store.ask_now(slow))
+    asked = asyncio.create_task(store.query(slow))
     assert await asyncio.to_thread(reading.wait, patient(LIMIT))
     await store.perform(put(Secret("a", 0, bytes(len(secret)))))
     shredding = asyncio.create_task(store.shred())

@@ -231,7 +231,7 @@ async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store
 async def test_many_rows_come_in_the_places_of_their_keys(store: Store) -> None:
     await store.perform(put(thing("a"), thing("b")))
     wanted = [("b", 0), ("nobody", 0), ("a", 0), ("b", 0)]
-    found = await store.ask_now(lambda view: view.get_many(THING, wanted))
+    found = await store.query(lambda view: view.get_many(THING, wanted))
     assert found == [thing("b"), None, thing("a"), thing("b")]
 
 

@@ -133,6 +133,20 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
         yield corrupt(expected or 0, str(error))
 
 
+def may_delete(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
+    """Whether a group deletes this row; without the storage key: whether there is any group."""
+    for place, epoch, sealed in connection.execute(_ALL):
+        if key is None:
+            return True
+        try:
+            content = _opened(key, place, epoch, sealed)
+        except StoreError:
+            continue
+        if any(name == table and row in map(tuple, gone) for name, _, gone in content):
+            return True
+    return False
+
+
 def _opened(key: bytes, place: int, epoch: int, sealed: bytes) -> _Group:
     try:
         return _decode(open_group(key, sealed, what=_WHAT, place=place, epoch=epoch))
