@@ -150,14 +150,17 @@ async def test_a_damaged_chunk_names_each_of_its_rows_and_no_other(path: Path) -
             else:
                 assert store.ask_now(lambda view, part=part: view.get(NOTE, "a", part)) is not None
         assert [error.message.rpartition(": ")[2] for error in store.scrub()] == ["a, 1"]
+        (whole,) = scrub(path, TABLES)
+        assert "chunk 2 " in whole.message
 
 
 async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(path: Path) -> None:
     left = await crashed(path, put(thing("a")), put(thing("b")), put(thing("c")))
     damage(left, "UPDATE journal SET sealed = zeroblob(length(sealed)) WHERE id = 2")
-    assert [error.message for error in scrub(left, TABLES, KEY)] == [
-        "group 2 of the journal: it is not as it was written"
-    ]
+    for key in (KEY, None):
+        assert [error.message for error in scrub(left, TABLES, key)] == [
+            "group 2 of the journal: it is not as it was written"
+        ]
     with pytest.raises(StoreError, match="group 2 of the journal") as raised:
         SqliteStore(left, TABLES, KEY)
     assert raised.value.code == "RECORD_CORRUPT"

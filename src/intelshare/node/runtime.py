@@ -123,8 +123,8 @@ class Runtime:
             return
         if error.code == "DISK_FULL":
             self.has_room("database", room=False)
-        elif error.code == "DISK_ERROR" and not self.failed.done():
-            self.health.set("DISK_ERROR")
+        elif error.code in ("DISK_ERROR", "DATA_LOCKED") and not self.failed.done():
+            self.health.set(error.code)
             self.failed.set_result(error)
 
     def has_room(self, what: str, *, room: bool) -> None:

@@ -1,6 +1,7 @@
 """Where rows stay that are written once: many in one sealed record, never moved and never changed.
 
     chunk  id      1, 2, 3 ...
+           digest  of what is sealed, so that damage shows without the key
            sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
 
 A row's place is the chunk's id and its number in it. One tag stands for the digests of all rows of a chunk. A
@@ -19,11 +20,13 @@ import apsw
 import msgspec
 
 from intelshare.crypto.rest import open_group, seal_group
-from intelshare.errors import CryptoError
+from intelshare.errors import CryptoError, StoreError
+from intelshare.store.layout import digest
 
 SCHEMA: Final = """\
 CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 """
@@ -60,10 +63,10 @@ class Chunks:
         made = []
         for cut in _cut(rows):
             sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self._next)
-            made.append((self._next, sealed))
+            made.append((self._next, digest(sealed), sealed))
             places += range(self._next * MAX_ROWS, self._next * MAX_ROWS + len(cut))
             self._next += 1
-        connection.executemany("INSERT INTO chunk VALUES (?, ?)", made)
+        connection.executemany("INSERT INTO chunk VALUES (?, ?, ?)", made)
         return places
 
     def read(self, connection: apsw.Connection, place: int) -> Row | None:
@@ -85,6 +88,26 @@ class Chunks:
         for (sealed,) in connection.execute("SELECT sealed FROM chunk WHERE id = ?", (number,)).fetchall():
             return opened(self._key, number, sealed) or []
         return []
+
+
+def examine(connection: apsw.Connection) -> Iterator[StoreError]:
+    """A RECORD_CORRUPT for each chunk that is not as it was written; needs no key."""
+    number, last = 0, 0
+    try:
+        for number, kept, sealed in connection.execute("SELECT id, digest, sealed FROM chunk ORDER BY id"):
+            last = number
+            if digest(sealed) != kept:
+                yield _corrupt(number)
+    except apsw.CorruptError:
+        yield _corrupt(last + 1)
+
+
+def _corrupt(number: int) -> StoreError:
+    return StoreError(
+        "RECORD_CORRUPT",
+        f"chunk {number} does not match its digest: up to {MAX_ROWS} rows are not as they were written",
+        hint="none of them is served; start the node, which says which they are",
+    )
 
 
 def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:

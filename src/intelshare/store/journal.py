@@ -2,6 +2,7 @@
 
     journal  id    1, 2, 3 ...: never reused, never a gap
              epoch of the process that wrote it
+             digest  of what is sealed, so that damage shows without the key
              sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
 
 Of rows that have a place of their own it has keys and places: no secret is in a group. A group is
@@ -20,7 +21,7 @@ import msgspec
 
 from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, StoreError
-from intelshare.store.layout import Key
+from intelshare.store.layout import Key, digest
 from intelshare.store.memory_table import COST, Held, Layer
 from intelshare.store.row_tables import Kept, RowTable
 
@@ -28,6 +29,7 @@ SCHEMA: Final = """\
 CREATE TABLE "journal" (
     id INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
+    digest BLOB NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "store_state" (
@@ -76,7 +78,7 @@ def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, grou
         gone = [one for one, held in memory.rows.items() if held is None]
         content.append((name, [_put(held) for held in memory.rows.values() if held], gone))
     sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
-    connection.execute("INSERT INTO journal VALUES (?, ?, ?)", (place, epoch, sealed))
+    connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (place, epoch, digest(sealed), sealed))
     return len(sealed)
 
 
@@ -117,7 +119,7 @@ def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tu
 
 
 def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreError]:
-    """A RECORD_CORRUPT for each group that is missing or, with the key, not as it was written."""
+    """A RECORD_CORRUPT for each group that is missing or not as it was written; the key is not needed."""
     expected = None
     try:
         for place, epoch, sealed in connection.execute(_ALL):
@@ -129,6 +131,9 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
                     _opened(key, place, epoch, sealed)
             except StoreError as error:
                 yield error
+        for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
+            if key is None and digest(sealed) != kept:
+                yield corrupt(place, "it is not as it was written")
     except apsw.CorruptError as error:
         yield corrupt(expected or 0, str(error))
 

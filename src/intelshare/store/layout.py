@@ -39,6 +39,11 @@ def stored(value: Scalar) -> Scalar:
     return value - (1 << 64) if isinstance(value, int) and value >= 1 << 63 else value
 
 
+def digest(data: bytes) -> bytes:
+    """What a record at rest is compared with."""
+    return hashlib.sha256(data).digest()[:DIGEST_LENGTH]
+
+
 class Layout:
     """One table, compiled. A store does it once per table."""
 
@@ -161,7 +166,7 @@ class Layout:
         )
 
     def _digest(self, record: bytes) -> bytes:
-        return hashlib.sha256(self._prefix + record).digest()[:DIGEST_LENGTH]
+        return digest(self._prefix + record)
 
     def _typed(self, name: str) -> Any:
         kind = self.kinds[name]

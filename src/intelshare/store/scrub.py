@@ -13,7 +13,7 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
-from intelshare.store import journal
+from intelshare.store import chunks, journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
 from intelshare.store.row_tables import Kept, RowTable
@@ -26,7 +26,7 @@ ROWS: Final = 500
 def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
     """A RECORD_CORRUPT for each row or group that is not as it was written, then for each damaged page.
 
-    Without the storage ``key`` groups and chunks cannot be opened, and of them only the pages are checked.
+    Without the storage ``key`` a damaged chunk is named as a whole, not by the rows that it holds.
     Raises StoreError RECORD_CORRUPT for what is no database.
     """
     try:
@@ -39,6 +39,8 @@ def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) ->
         connection.set_busy_timeout(BUSY)
         for table in tables:
             yield from _table(connection, RowTable(table), key)
+        if key is None:
+            yield from chunks.examine(connection)
         yield from journal.examine(connection, key)
         for said in _integrity(connection):
             yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=journal.RESTORE)

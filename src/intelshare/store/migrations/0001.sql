@@ -2,6 +2,7 @@
 CREATE TABLE "journal" (
     id INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
+    digest BLOB NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "store_state" (
@@ -11,6 +12,7 @@ CREATE TABLE "store_state" (
 INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
 CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "submission" (
