@@ -57,14 +57,12 @@ CREATE TABLE "pair" (
     "created" INTEGER NOT NULL,
     "open" INTEGER NOT NULL,
     "due" INTEGER NOT NULL,
-    "leaf" BLOB NOT NULL,
     "stage" INTEGER NOT NULL,
     _record BLOB NOT NULL,
     PRIMARY KEY ("md", "recipient")
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX "pair_ready" ON "pair" ("recipient", "ready", "rank", "created", "md") WHERE "ready" = 1;
 CREATE INDEX "pair_due" ON "pair" ("open", "due", "md", "recipient") WHERE "open" = 1;
-CREATE INDEX "pair_leaf" ON "pair" ("leaf", "md", "recipient");
 CREATE INDEX "pair_stage" ON "pair" ("stage", "open", "created", "md", "recipient") WHERE "open" = 1;
 CREATE TABLE "statement" (
     "leaf" BLOB NOT NULL,

@@ -129,7 +129,6 @@ PAIR = Table(
     {
         "ready": ("recipient", "ready", "rank", "created"),
         "due": ("open", "due"),
-        "leaf": ("leaf",),
         "stage": ("stage", "open", "created"),
     },
     only={"ready": "ready", "due": "open", "stage": "open"},
