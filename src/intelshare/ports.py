@@ -138,6 +138,8 @@ class Plan(Generic[A_co]):
     answer: A_co
     last: bool = False
     """No later step shares its commit: what it changes in memory must be there before that one runs."""
+    damaged: tuple[str, ...] = ()
+    """Damaged records that the step left out, by table and key: an operator is told."""
 
 
 _MADE_BY_COMMIT = object()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import apsw
 import pytest
 
 from builders import Member
+from intelshare.broker.kernel.log import entry_at, rewritten, row_of
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, NODE, TABLES
 from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
@@ -124,8 +124,11 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
         rewrite(Member(node, Editor()), before + 2)
     else:
         # Only the entry, not what depends on it.
-        row = store.ask_now(lambda view: view.get(LOG, node.incarnation, before + 2))
-        rows.append(Put(LOG, replace(row, at=Instant(row.at + 1))))
+        row = store.ask_now(lambda view: row_of(view, node.incarnation, before + 2))
+        entry = store.ask_now(lambda view: entry_at(view, node.incarnation, before + 2))
+        assert row is not None
+        assert entry is not None
+        rows.append(Put(LOG, rewritten(row, entry._replace(at=Instant(entry.at + 1)))))
     await store.perform(lambda _: Plan(tuple(rows), None))
     me = store.ask_now(lambda view: view.get(NODE, "self"))
     assert me is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 
 from intelshare.audit.records import LoggedPortion
 from intelshare.broker.exchange import rfi
@@ -27,12 +28,15 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.node.authn import UserCaller
+from intelshare.node.backend import NodeBackend
 from intelshare.node.links import Links
 from intelshare.node.recalls import recalls
 from intelshare.node.rpc_gateway import Answer
 from intelshare.node.runtime import Runtime
 from intelshare.node.watching import watching
 from intelshare.ports import View
+from intelshare.services.open_calls import OpenCalls
+from intelshare.services.submit_many import MAX_CALLS, answer_drafts, to_wake
 from intelshare.wire.v1 import user_pb2 as pb
 
 KEY_LENGTH = 16
@@ -47,10 +51,18 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def submit_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         done = await runtime.step(submit, _submission(caller, request))
-        for pair in done.value.pairs:
-            if pair.word == "queued":
-                links.pump.wake(pair.recipient)
+        NodeBackend(runtime, links).wake(to_wake([done.value]))
         return _submitted(done.value)
+
+    open_batches = OpenCalls(MAX_CALLS, "calls of SubmitMany")
+
+    async def submit_many_(
+        caller: UserCaller, messages: AsyncIterator[pb.SubmitManyRequest]
+    ) -> AsyncIterator[pb.SubmitManyResponse]:
+        with open_batches.one_of(caller.user):
+            backend, read = NodeBackend(runtime, links), partial(_submission, caller)
+            async for message in answer_drafts(backend, caller.user, messages, read, _submitted):
+                yield message
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         submission = _submission(caller, request)
@@ -104,7 +116,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
         done = await runtime.step(approve, ApproveCommand(caller.user, request.id, recipient))
-        links.pump.wake(recipient)
+        links.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
@@ -136,6 +148,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     return {
         "Submit": submit_,
+        "SubmitMany": submit_many_,
         "DryRun": dry_run_,
         "Inbox": inbox,
         "Read": read_,

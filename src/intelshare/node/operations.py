@@ -165,19 +165,18 @@ def _user_message(row: UserRow) -> pb.User:
 def _peer_status(
     runtime: Runtime, links: Links, member: MemberCode, node: str, *, counts: bool
 ) -> pb.PeerStatus:
-    state, error = links.state(node)  # type: ignore[arg-type]
+    way = links.state(node)  # type: ignore[arg-type]
     held = runtime.node.trust.members[member]
     waiting, unacknowledged = runtime.store.ask_now(lambda view: queued(view, member)) if counts else (0, 0)
-    link = links.link(node)  # type: ignore[arg-type]
     expires = held.directory.expires if held.directory is not None else Instant(0)
     return pb.PeerStatus(
         member=member,
         node=node,
-        state=state if held.fresh(runtime.now()) else "expired",
-        since=link.since if link is not None else 0,
+        state=way.state if held.fresh(runtime.now()) else "expired",
+        since=way.since,
         queued=waiting,
         unacknowledged=unacknowledged,
-        last_error=error,
+        last_error=way.error,
         directory_expires=expires,
-        clock_offset=link.offset if link is not None else 0,
+        clock_offset=way.offset,
     )

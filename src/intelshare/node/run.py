@@ -152,7 +152,6 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
     await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
     _write_public(folder, runtime.vault)
     running = show_running(runtime, ports)
-    links.dial_all()
     runtime.log.info(
         Event.STARTED,
         node=node.uri,

@@ -74,9 +74,14 @@ class Runtime:
 
         A node that the answer's effects name is swapped in before any later step.
         """
-        return await self._perform(
-            lambda view: step(self.node, view, *event, self.clock.now(), self.random), self._follow
-        )
+
+        def run(view: View) -> Plan[A]:
+            plan = step(self.node, view, *event, self.clock.now(), self.random)
+            for record in plan.damaged:
+                self._loop.call_soon_threadsafe(self._damaged, record)
+            return plan
+
+        return await self._perform(run, self._follow)
 
     def role_of(self, user: UserUri) -> str:
         """The role that the register gives a user now. Raises DeliveryError NOT_AUTHORISED.
@@ -102,6 +107,9 @@ class Runtime:
             yield written
         finally:
             self._listening.remove(written)
+
+    def _damaged(self, record: str) -> None:
+        self.log.error(Event.RECORD_DAMAGED, code="RECORD_CORRUPT", record=record)
 
     def _follow(self, answer: object) -> None:
         """From now on the node is the answer's. Called by the writer, between a commit and the next step."""

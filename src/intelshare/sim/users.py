@@ -83,8 +83,7 @@ class Client:
 
         def ok(answer: SubmitResult) -> None:
             self._oracle.answered(self._machine, self._key, answer)
-            for pair in answer.pairs:
-                process.wake(pair.recipient)
+            process.wake(*[pair.recipient for pair in answer.pairs])
             self._asked += 1
             if self._again:
                 self._again -= 1

@@ -25,7 +25,7 @@ from intelshare.store.chunks import Chunks
 from intelshare.store.connection import Checkpoints, connect
 from intelshare.store.flush import Flush
 from intelshare.store.layout import Key
-from intelshare.store.memory_table import Held, Layer, MemoryTable, held
+from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.views import Reading, Writing
 
@@ -55,7 +55,7 @@ class Database:
             raise
         self.checkpoints = Checkpoints(self._writer)
         self._showing = threading.Lock()
-        """Held while a group is shown, and while a question begins."""
+        """MemoryRow while a group is shown, and while a question begins."""
         self._readers: list[apsw.Connection] = []
         self._seen: dict[int, tuple[Layer, ...]] = {}
         """The layers that each running question looks at, by a number of its own."""
@@ -271,9 +271,9 @@ class Database:
             self._writer.close()
 
 
-def _placed(group: Layer, memory: MemoryTable, key: Key, one: Held, place: int) -> None:
+def _placed(group: Layer, memory: MemoryTable, key: Key, one: MemoryRow, place: int) -> None:
     """The row stands in this place now; it stays in memory for a while."""
     columns = key if memory.sql.key_alone else memory.sql.values(one.row)
-    memory.rows[key] = held((one.row, b"", place, columns))
+    memory.rows[key] = memory_row((one.row, b"", place, columns))
     memory.loose.append(key)
     group.loose += len(one.record)

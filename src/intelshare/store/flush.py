@@ -15,7 +15,7 @@ import apsw
 
 from intelshare.store.journal import forget
 from intelshare.store.layout import Key
-from intelshare.store.memory_table import Held, Layer
+from intelshare.store.memory_table import Layer, MemoryRow
 from intelshare.store.row_tables import Kept, RowTable
 
 SLICE: Final = 1024
@@ -60,7 +60,7 @@ def _batches(layer: Layer, tables: Mapping[str, RowTable]) -> Iterator[_Batch]:
         yield from _cut(sql.delete, iter(sorted(memory.gone())))
 
 
-def _rows(sql: RowTable, put: list[tuple[Key, Held]]) -> Iterator[tuple[Any, ...]]:
+def _rows(sql: RowTable, put: list[tuple[Key, MemoryRow]]) -> Iterator[tuple[Any, ...]]:
     if sql.kept is not Kept.IN_TABLE:
         return ((*held.columns, held.place) for _, held in put)
     layout, values = sql.layout, sql.values

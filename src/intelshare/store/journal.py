@@ -22,7 +22,7 @@ import msgspec
 from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import Key, digest
-from intelshare.store.memory_table import COST, Held, Layer
+from intelshare.store.memory_table import COST, Layer, MemoryRow
 from intelshare.store.row_tables import Kept, RowTable
 
 SCHEMA: Final = """\
@@ -186,12 +186,12 @@ def _state(connection: apsw.Connection, name: str) -> int:
     raise StoreError("RECORD_CORRUPT", f"the database does not know its {name}", hint=RESTORE)
 
 
-def _put(held: Held) -> Any:
+def _put(held: MemoryRow) -> Any:
     return (*held.columns, held.place) if held.place else held.record
 
 
-def _held(sql: RowTable, put: Any) -> tuple[Key, Held]:
+def _held(sql: RowTable, put: Any) -> tuple[Key, MemoryRow]:
     if sql.kept is not Kept.IN_TABLE:
         columns = tuple(put[:-1])
-        return columns[: len(sql.layout.table.key)], Held(None, b"", put[-1], columns)
-    return sql.layout.key_of_record(put), Held(None, put, 0, ())
+        return columns[: len(sql.layout.table.key)], MemoryRow(None, b"", put[-1], columns)
+    return sql.layout.key_of_record(put), MemoryRow(None, put, 0, ())

@@ -25,7 +25,7 @@ COST: Final = 200
 """Bytes that a row costs in memory besides its record, roughly."""
 
 
-class Held(NamedTuple):
+class MemoryRow(NamedTuple):
     """What memory holds of a row."""
 
     row: Any
@@ -38,8 +38,8 @@ class Held(NamedTuple):
     """What its table has besides the place, if it has one (RowTable.columns); else empty."""
 
 
-held = partial(tuple.__new__, Held)
-"""Makes a ``Held`` of its parts, in half the time."""
+memory_row = partial(tuple.__new__, MemoryRow)
+"""Makes a ``MemoryRow`` of its parts, in half the time."""
 
 
 class Top:
@@ -70,7 +70,7 @@ class _Order:
         flag = sql.layout.table.only.get(index)
         self._flag = getter((flag,)) if flag else None
 
-    def sort(self, rows: Mapping[Key, Held | None]) -> None:
+    def sort(self, rows: Mapping[Key, MemoryRow | None]) -> None:
         """Bring the entries up to date."""
         entries, fresh = self.entries, []
         for key in dict.fromkeys(self.waiting):
@@ -94,7 +94,7 @@ class _Order:
             entries += fresh
             entries.sort()
 
-    def _of(self, held: Held) -> Key | None:
+    def _of(self, held: MemoryRow) -> Key | None:
         if held.columns:
             return self._sql.entry_of_columns(self._index)(held.columns)
         row = held.row if held.row is not None else self._sql.layout.row(held.record)
@@ -110,13 +110,13 @@ class MemoryTable:
 
     def __init__(self, sql: RowTable) -> None:
         self.sql = sql
-        self.rows: dict[Key, Held | None] = {}
+        self.rows: dict[Key, MemoryRow | None] = {}
         self.loose: list[Key] = []
         """Rows that are here although they have a place of their own."""
         self._orders: dict[str, _Order] = {}
         self._lock = threading.Lock()
 
-    def put(self, key: Key, held: Held | None) -> None:
+    def put(self, key: Key, held: MemoryRow | None) -> None:
         """Insert, replace, or (None) delete."""
         self.rows[key] = held
         for order in self._orders.values():
@@ -138,7 +138,7 @@ class MemoryTable:
         for key in self.loose:
             one = self.rows.get(key)
             if one is not None:
-                self.rows[key] = held((None, b"", one.place, one.columns))
+                self.rows[key] = memory_row((None, b"", one.place, one.columns))
         self.loose.clear()
 
     def forget(self, key: Key) -> None:
@@ -146,7 +146,7 @@ class MemoryTable:
         self.put(key, None)
         del self.rows[key]
 
-    def find(self, index: str, prefix: Key, after: Key) -> list[tuple[Key, Held]]:
+    def find(self, index: str, prefix: Key, after: Key) -> list[tuple[Key, MemoryRow]]:
         """Entries with these first fields and what is held for them, in order: see ports.View.find."""
         if index == "key" and len(prefix) == len(self.sql.layout.table.key):
             one = self.rows.get(prefix)

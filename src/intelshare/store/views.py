@@ -13,7 +13,7 @@ import apsw
 from intelshare.ports import Delete, Plan, Put, Scalar, Table
 from intelshare.store.chunks import Chunks
 from intelshare.store.layout import Key, stored
-from intelshare.store.memory_table import COST, Held, Layer, MemoryTable, held
+from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
 
 R = TypeVar("R")
@@ -91,7 +91,7 @@ class Reading:
 
     def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
         key = sql.key_in(index)(entry)
-        if isinstance(value, Held):
+        if isinstance(value, MemoryRow):
             return self._row(sql, key, value)
         row = self._checked(sql, key, value)
         if sql.entry_in(index)(row) != entry:
@@ -153,7 +153,7 @@ class Reading:
             if not beyond:
                 return
 
-    def _row(self, sql: RowTable, key: Key, held: Held) -> Any:
+    def _row(self, sql: RowTable, key: Key, held: MemoryRow) -> Any:
         if held.row is not None:
             return held.row
         return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
@@ -207,12 +207,12 @@ class Writing(Reading):
 
     def take(self, plan: Plan[Any]) -> None:
         """Take all writes of a plan, or raise TypeError and take none."""
-        taken: list[tuple[Table[Any], Key, Held | None]] = []
+        taken: list[tuple[Table[Any], Key, MemoryRow | None]] = []
         for write in plan.writes:
             layout = self._tables[write.table.name].layout
             if isinstance(write, Put):
                 key, record = layout.record(write.row)
-                taken.append((write.table, key, held((write.row, record, 0, ()))))
+                taken.append((write.table, key, memory_row((write.row, record, 0, ()))))
             elif isinstance(write, Delete):
                 taken.append((write.table, layout.check_delete(write.key), None))
         group = self._group

@@ -196,9 +196,9 @@ CREATE TABLE "reader" (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE "log" (
     "incarnation" INTEGER NOT NULL,
-    "place" INTEGER NOT NULL,
+    "last" INTEGER NOT NULL,
     _place INTEGER NOT NULL,
-    PRIMARY KEY ("incarnation", "place")
+    PRIMARY KEY ("incarnation", "last")
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE "log_head" (
     "incarnation" INTEGER NOT NULL,

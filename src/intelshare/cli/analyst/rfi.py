@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.analyst.compose import PRECEDENCES, Composition
 from intelshare.cli.shared.completion import bulletins, members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import originator, printing, talking
@@ -44,8 +46,8 @@ _SEND_OPTIONS = (
     click.option("--title", help="A title; it is a portion too."),
     click.option(
         "--precedence",
-        type=click.Choice(["ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH"], case_sensitive=False),
-        default="ROUTINE",
+        type=click.Choice(PRECEDENCES, case_sensitive=False),
+        default=PRECEDENCES[0],
         show_default=True,
         help="What goes first when not everything can.",
     ),
@@ -66,10 +68,9 @@ _SEND_OPTIONS = (
 @_sending
 @printing
 @talking
-@click.pass_context
-def ask(context: click.Context, /, client: Client, out: Out, **given: Any) -> int:
+def ask(client: Client, out: Out, wait: str | None, yes: bool, **composed: Any) -> int:
     """Ask members the question in FILE (- for standard input)."""
-    return _send(context, client, out, rfi="ask", **given)
+    return _send(client, out, Composition(rfi="ask", **composed), wait=wait, yes=yes)
 
 
 @rfi.command(
@@ -81,13 +82,12 @@ def ask(context: click.Context, /, client: Client, out: Out, **given: Any) -> in
 @_sending
 @printing
 @talking
-@click.pass_context
 def answer(
-    context: click.Context, /, client: Client, out: Out, request: str, originator: str, **given: Any
+    client: Client, out: Out, request: str, originator: str, wait: str | None, yes: bool, **composed: Any
 ) -> int:
     """Answer the request ID with FILE; it goes to whoever has asked."""
     asked = _received(client, request, originator)
-    return _send(context, client, out, rfi="answer", to=(asked.member,), **_replying(asked), **given)
+    return _send(client, out, replace(_reply(asked, "answer"), **composed), wait=wait, yes=yes)
 
 
 @rfi.command(epilog=examples("intelshare rfi decline 3f9a1c22"))
@@ -97,38 +97,19 @@ def answer(
 @originator(of="the request")
 @printing
 @talking
-@click.pass_context
-def decline(
-    context: click.Context,
-    client: Client,
-    out: Out,
-    request: str,
-    reason: str,
-    label: str | None,
-    originator: str,
-) -> int:
+def decline(client: Client, out: Out, request: str, reason: str, label: str | None, originator: str) -> int:
     """Say that the request ID will not be answered, so that nobody waits."""
     if reason and label is None:
         raise click.UsageError("a reason needs a --label")
-    asked = _received(client, request, originator)
-    return _send_text(
-        context,
-        client,
-        out,
-        reason or "declined",
-        label,
-        rfi="decline",
-        to=(asked.member,),
-        **_replying(asked),
-    )
+    reply = _reply(_received(client, request, originator), "decline")
+    return _send_text(client, out, reply, reason or "declined", label)
 
 
 @rfi.command(epilog=examples("intelshare rfi close 3f9a1c22"))
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @printing
 @talking
-@click.pass_context
-def close(context: click.Context, client: Client, out: Out, request: str) -> int:
+def close(client: Client, out: Out, request: str) -> int:
     """Tell everybody you asked that the request ID needs no answer any more."""
     rows = [row for row in _starting(client, request) if row.own]
     if not rows:
@@ -136,8 +117,8 @@ def close(context: click.Context, client: Client, out: Out, request: str) -> int
     if len({row.bulletin for row in rows}) > 1:
         raise _several(request, "give more digits of the id")
     to = tuple(sorted({row.member for row in rows}))
-    own = {**_replying(rows[0]), "in_reply_to_from": client.profile.member}
-    return _send_text(context, client, out, "closed", None, rfi="close", to=to, **own)
+    closing = replace(_reply(rows[0], "close"), to=to, in_reply_to_from=client.profile.member)
+    return _send_text(client, out, closing, "closed", None)
 
 
 @rfi.command("list", epilog=examples("intelshare rfi list --open"))
@@ -198,34 +179,16 @@ def met(client: Client, out: Out, bulletin: str, obligation: str, originator: st
     out.line(f"{done.obligation} of {done.bulletin.hex()[:8]} met {short_time(done.done_at)}")
 
 
-def _send(context: click.Context, client: Client, out: Out, **given: Any) -> int:
-    """``send`` with these values, the others as its own defaults."""
-    from intelshare.cli.analyst.send import deliver, send
+def _send(client: Client, out: Out, composition: Composition, *, wait: str | None, yes: bool) -> int:
+    from intelshare.cli.analyst.send import Sending, deliver
 
-    # Resilient: what is required is given below.
-    defaults = send.make_context("send", [], parent=context, resilient_parsing=True).params
-    return deliver(client, out, {**defaults, **given})
+    return deliver(client, out, composition, Sending(wait=wait, yes=yes))
 
 
-def _send_text(
-    context: click.Context,
-    client: Client,
-    out: Out,
-    text: str,
-    label: str | None,
-    **given: Any,
-) -> int:
+def _send_text(client: Client, out: Out, composition: Composition, text: str, label: str | None) -> int:
     """A text of ours instead of a file; it is never written to the disk in the open."""
-    return _send(
-        context,
-        client,
-        out,
-        file="-",
-        text=text,
-        label=label or _lowest(client.profile.member),
-        yes=True,
-        **given,
-    )
+    labelled = replace(composition, text=text, label=label or _lowest(client.profile.member))
+    return _send(client, out, labelled, wait=None, yes=True)
 
 
 def _lowest(member: str) -> str:
@@ -239,13 +202,15 @@ def _lowest(member: str) -> str:
     return format_banner(Label(member, levels[0].name), registry)
 
 
-def _replying(asked: pb.RequestEntry) -> dict[str, Any]:
-    """What a bulletin says that belongs to a request of a peer: which one, whose, about what."""
-    return {
-        "category": asked.category,
-        "in_reply_to": asked.bulletin.hex(),
-        "in_reply_to_from": asked.member,
-    }
+def _reply(asked: pb.RequestEntry, word: str) -> Composition:
+    """What answers or ends a request of a peer: to whom, about what, in reply to which bulletin."""
+    return Composition(
+        to=(asked.member,),
+        category=asked.category,
+        in_reply_to=asked.bulletin.hex(),
+        in_reply_to_from=asked.member,
+        rfi=word,
+    )
 
 
 def _received(client: Client, given: str, originator: str) -> pb.RequestEntry:
