@@ -97,7 +97,7 @@ def recorded(batch: int, rounds: int, member: str) -> list[list[Recorded]]:
     found = []
     for _ in range(rounds):
         store.groups = []
-        line(_Named(""), fra, usa, batch)
+        line(_Named(""), members, batch)
         found.append([group for _, group in store.groups])
     return found
 

@@ -108,3 +108,19 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, apsw.FullError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     )
+
+
+def no_room(path: Path) -> StoreError:
+    """DISK_FULL, while a node runs."""
+    return StoreError(
+        "DISK_FULL", f"the disk of {path.parent} is full", hint="make room; it goes on by itself"
+    )
+
+
+def broken(path: Path, error: BaseException) -> StoreError:
+    """DISK_ERROR, after which going on would not be safe."""
+    return StoreError(
+        "DISK_ERROR",
+        f"{path.name} could not be written or read: {error!r}",
+        hint="the node stops; check the disk, then start it again",
+    )

@@ -24,7 +24,7 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Figures, Plan, Table, View
-from intelshare.store.connection import is_full
+from intelshare.store.connection import broken, is_full, no_room
 from intelshare.store.database import Database
 from intelshare.store.jobs import MAX_GROUP, MAX_WRITES, Job, resolve
 from intelshare.store.migrate import migrate, opening
@@ -197,7 +197,7 @@ class SqliteStore:
             group[0].error = self._failed
             return
         if self._database.waiting >= MAX_BYTES and time.monotonic() < self._no_room_until:
-            group[0].error = self._full()
+            group[0].error = no_room(self._path)
             return
 
         def fill(view: Writing) -> None:
@@ -230,13 +230,13 @@ class SqliteStore:
                 job.answer, job.error, job.last = None, None, False
                 self._perform([job], lambda: None)
         else:
-            group[0].error = self._full()
+            group[0].error = no_room(self._path)
 
     def _shred(self, job: Job) -> None:
         try:
             job.answer = self._database.checkpoints.truncate(SHRED_PATIENCE)
         except apsw.Error as error:
-            job.error = self._full() if is_full(error) else self._fail(error)
+            job.error = no_room(self._path) if is_full(error) else self._fail(error)
 
     def _tidy(self, *, idle: bool) -> None:
         """Move rows into their tables, the more the more there are, and copy the WAL when it has grown."""
@@ -265,27 +265,15 @@ class SqliteStore:
             return False
         return True
 
-    def _full(self) -> StoreError:
-        return StoreError(
-            "DISK_FULL", f"the disk of {self._path.parent} is full", hint="make room; it goes on by itself"
-        )
-
     def _fail(self, error: BaseException) -> StoreError:
         with self._failing:
             first = self._failed is None
             if self._failed is None:
-                self._failed = error if isinstance(error, StoreError) else self._broken(error)
+                self._failed = error if isinstance(error, StoreError) else broken(self._path, error)
             failure = self._failed
         if first:
             self._on_failure(failure)
         return failure
-
-    def _broken(self, error: BaseException) -> StoreError:
-        return StoreError(
-            "DISK_ERROR",
-            f"{self._path.name} could not be written or read: {error!r}",
-            hint="the node stops; check the disk, then start it again",
-        )
 
 
 def open_store(
