@@ -131,7 +131,10 @@ class MemoryStore:
         return high - low
 
     def apply(self, plan: Plan[Any]) -> None:
-        """Carry out all of a plan's writes, or raise TypeError and carry out none."""
+        """Carry out all of a plan's writes, or raise TypeError and carry out none.
+
+        Also what no step may do: the simulator takes back an erasable row whose commit was lost.
+        """
         writes: list[tuple[_Rows, _Key, Any]] = []
         for write in plan.writes:
             rows = self._rows(write.table)
@@ -139,7 +142,7 @@ class MemoryStore:
                 key, _ = rows.layout.record(write.row)
                 writes.append((rows, key, write.row))
             elif isinstance(write, Delete):
-                writes.append((rows, rows.layout.check_delete(write.key), None))
+                writes.append((rows, rows.layout.check_key(write.key), None))
         for rows, key, row in writes:
             if row is None:
                 rows.remove(key)
@@ -152,6 +155,9 @@ class MemoryStore:
     ) -> Durable[A]:
         """``perform`` without an event loop."""
         plan = step(self)
+        for write in plan.writes:
+            if isinstance(write, Delete):
+                self._rows(write.table).layout.check_delete(write.key)
         self.apply(plan)
         if plan.last and then is not None:
             then(plan.answer)
