@@ -14,10 +14,10 @@ from intelshare.audit import LogHead, append, entry_hash, root
 from intelshare.audit.log import leaf_hash, node_hash
 from intelshare.audit.proofs import check_consistency, check_inclusion, consistency_proof, inclusion_proof
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogRow
+from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.errors import TrustError
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
-from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 

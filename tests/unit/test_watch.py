@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from builders import NOW, Member, draft, seeded, text, user
+from builders import NOW, Member, actor, draft, seeded, text, user
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
@@ -30,7 +30,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, arrive, hand_over, met, send
 from waits import LIMIT
 
-LOW = user("USA", "low")
+LOW = actor("USA", "low")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
     assert first != again
     assert parse_cursor(usa.node, LOW, first) == parse_cursor(usa.node, LOW, again) == cursor
     with pytest.raises(DeliveryError) as raised:
-        parse_cursor(usa.node, user("USA", "a"), first)
+        parse_cursor(usa.node, actor("USA", "a"), first)
     assert raised.value.code == "CURSOR_UNKNOWN"
     for bad in ("", "nonsense", "0123456789abcdef.7", "é", first + "AAAA", first[:-4]):
         with pytest.raises(DeliveryError) as raised:
@@ -76,7 +76,7 @@ def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
 
 
 def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
-    for who, count in ((user("USA", "a"), 1), (LOW, 0)):
+    for who, count in ((actor("USA", "a"), 1), (LOW, 0)):
         page = usa.ask(search, SearchQuery(who, ("one",), Where.INBOX), NOW)
         assert (len(page.matches), page.looked) == (count, count)
 
@@ -128,5 +128,5 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
         assert usa.ask(end_of_log).place > before.place
         return found
 
-    assert [event.what for event in asyncio.run(events(user("USA", "a")))] == ["", *["received"] * 3]
+    assert [event.what for event in asyncio.run(events(actor("USA", "a")))] == ["", *["received"] * 3]
     assert [event.what for event in asyncio.run(events(LOW))] == [""]
