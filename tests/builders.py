@@ -134,7 +134,7 @@ def user(member: str, name: str) -> UserUri:
 
 
 ROLES = {"r": Role.RELEASING_OFFICER, "s": Role.RELEASING_OFFICER, "o": Role.OPERATOR}
-"""Of the users of ``federation``; all others are analysts."""
+"""Of the users of ``federation``, and of a second officer ``s``; all others are analysts."""
 
 
 def actor(member: str, name: str, role: Role | None = None) -> Actor:

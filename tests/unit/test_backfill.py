@@ -163,8 +163,7 @@ def test_a_hold_holds_what_is_backfilled_too() -> None:
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("NOT_AUTHORISED", {"user": user("FRA", "a")}),
-        ("NOT_AUTHORISED", {"user": user("FRA", "o")}),
+        ("NOT_AUTHORISED", {"actor": actor("FRA", "nobody")}),
         ("NOT_FOUND", {"treaty": "nothing"}),
         ("INPUT_INVALID", {"treaty": "gsa-fra-usa"}),
         ("UNKNOWN_MEMBER", {"to": MemberCode("NOR")}),

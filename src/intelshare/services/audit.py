@@ -22,7 +22,7 @@ from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import OPERATORS, OVERSEERS, Asking, AsyncCall, QueryCall, Rpc
+from intelshare.services.rpc import OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -35,9 +35,9 @@ _STATES: Final = {
 """What is shown of each log held: the newest of each state."""
 
 
-def log_head(asking: Asking, _: pb.HeadRequest) -> pb.HeadResponse:
+def log_head(context: CallContext, _: pb.HeadRequest) -> pb.HeadResponse:
     """Where the log stands, and what is held of the logs of others."""
-    return _head(asking.node, asking.view)
+    return _head(context.node, context.view)
 
 
 async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.FileResponse:
@@ -56,14 +56,14 @@ async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.File
     return pb.FileResponse(text=write(file))
 
 
-def list_evidence(asking: Asking, _: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
+def list_evidence(context: CallContext, _: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
     """What contradicts itself, until an operator has looked."""
-    return pb.ListEvidenceResponse(alarms=alarm_messages(asking.view))
+    return pb.ListEvidenceResponse(alarms=alarm_messages(context.view))
 
 
-def export_evidence(asking: Asking, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
+def export_evidence(context: CallContext, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
     """One contradiction, as a file that anybody can check."""
-    node, row = asking.node, find_evidence(asking.view, request.id)
+    node, row = context.node, find_evidence(context.view, request.id)
     exhibit = decode(Exhibit, row.exhibit)
     file = EvidenceFile(
         EVIDENCE_SCHEMA,
@@ -85,10 +85,10 @@ async def settle_evidence(
     return pb.SettleEvidenceResponse(alarm=_alarm(await backend.perform(settle, actor.user, request.id)))
 
 
-def report_file(asking: Asking, request: pb.ReportRequest) -> pb.FileResponse:
+def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileResponse:
     """Who shared what kind with whom under which article."""
-    since, until = Instant(request.since), Instant(request.until or asking.now)
-    made = report(asking.node, asking.view, request.treaty, since, until, asking.now)
+    since, until = Instant(request.since), Instant(request.until or context.now)
+    made = report(context.node, context.view, request.treaty, since, until, context.now)
     return pb.FileResponse(text=write(made))
 
 

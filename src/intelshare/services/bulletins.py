@@ -25,8 +25,8 @@ from intelshare.services.rpc import (
     EVERYBODY,
     OFFICERS,
     WRITERS,
-    Asking,
     AsyncCall,
+    CallContext,
     QueryCall,
     Rpc,
     StepCall,
@@ -44,9 +44,9 @@ def _wakes_submitted(_: SubmitCommand, result: SubmitResult) -> Iterable[MemberC
     return to_wake([result])
 
 
-def inbox_page(asking: Asking, request: pb.InboxRequest) -> pb.InboxResponse:
+def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxResponse:
     """Received bulletins, what is missing of streams, and how much is past its date."""
-    node, view, actor, now = asking.node, asking.view, asking.actor, asking.now
+    node, view, actor, now = context.node, context.view, context.actor, context.now
     wanted = lists.InboxQuery(
         unread=request.unread,
         sender=getattr(request, "from"),
@@ -76,10 +76,16 @@ async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest)
     return _read(opened.shown, context)
 
 
-def outbox_page(asking: Asking, request: pb.OutboxRequest) -> pb.OutboxResponse:
+def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
     """The own member's bulletins, or one of them."""
     lines = lists.outbox(
-        asking.node, asking.view, asking.actor, request.id, _limit(request.limit), request.held, asking.now
+        context.node,
+        context.view,
+        context.actor,
+        request.id,
+        _limit(request.limit),
+        request.held,
+        context.now,
     )
     return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines])
 
@@ -96,10 +102,10 @@ def approve_response(result: str, *_: object) -> pb.ApproveResponse:
     return pb.ApproveResponse(word=result)
 
 
-def why_response(asking: Asking, request: pb.WhyRequest) -> pb.WhyResponse:
+def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse:
     """The decision of one pair, and where it is logged."""
     recipient = MemberCode(request.recipient)
-    found = lists.why(asking.node, asking.view, asking.actor, request.id, recipient, asking.now)
+    found = lists.why(context.node, context.view, context.actor, request.id, recipient, context.now)
     return pb.WhyResponse(
         decision=pb.PairDecision(
             recipient=recipient,
@@ -128,29 +134,29 @@ def recall_response(result: RecallResult, *_: object) -> pb.RecallResponse:
     )
 
 
-def recall_preview(asking: Asking, request: pb.RecallRequest) -> pb.RecallResponse:
+def recall_preview(context: CallContext, request: pb.RecallRequest) -> pb.RecallResponse:
     """What a recall would do."""
-    command = recall_command(asking.actor, request)
-    return recall_response(effect_of_recall(asking.node, asking.view, command, asking.now))
+    command = recall_command(context.actor, request)
+    return recall_response(effect_of_recall(context.node, context.view, command, context.now))
 
 
-def receipts_response(asking: Asking, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
+def receipts_response(context: CallContext, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
     """Every signed receipt for an own bulletin."""
-    row, found = receipts(asking.node, asking.view, asking.actor, request.id, asking.now)
+    row, found = receipts(context.node, context.view, context.actor, request.id, context.now)
     return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
 
 
-def who_am_i(asking: Asking, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
+def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
     """Who the node takes the caller for."""
-    row = row_of(asking.view, asking.actor)
+    row = row_of(context.view, context.actor)
     return pb.WhoAmIResponse(
         user=row.user,
-        member=asking.node.member,
+        member=context.node.member,
         role=row.role,
         clearance=row.clearance,
         nationality=row.nationality,
         categories=row.categories.split(),
-        node=asking.node.uri,
+        node=context.node.uri,
     )
 
 

@@ -19,7 +19,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
-from intelshare.services.rpc import OFFICERS, WRITERS, Asking, QueryCall, Rpc, StepCall
+from intelshare.services.rpc import OFFICERS, WRITERS, CallContext, QueryCall, Rpc, StepCall
 from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -39,9 +39,9 @@ def result_response(result: ConsentResult, _: Node, now: Instant) -> pb.ConsentR
     return _response(result.lines, now)
 
 
-def list_response(asking: Asking, _: pb.ConsentListRequest) -> pb.ConsentResponse:
+def list_response(context: CallContext, _: pb.ConsentListRequest) -> pb.ConsentResponse:
     """What was asked, both ways, newest first."""
-    return _response(consents(asking.node, asking.view, asking.actor, asking.now), asking.now)
+    return _response(consents(context.node, context.view, context.actor, context.now), context.now)
 
 
 CONSENTS: Final = (

@@ -12,7 +12,7 @@ from intelshare.errors import TrustError
 from intelshare.ids import UserUri
 from intelshare.roles import Role
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import Asking, AsyncCall, Query, QueryCall, Rpc, StepCall, StreamCall
+from intelshare.services.rpc import AsyncCall, CallContext, Query, QueryCall, Rpc, StepCall, StreamCall
 
 
 def authorise(row: Rpc, user: UserUri, role: str) -> Actor:
@@ -56,5 +56,5 @@ async def _perform(backend: Backend, run: StepCall, actor: Actor, request: Any) 
 
 async def _ask(backend: Backend, query: Query, actor: Actor, request: Any, *, slow: bool) -> Message:
     return await backend.query(
-        lambda view: query(Asking(backend.node, view, actor, backend.now()), request), slow=slow
+        lambda view: query(CallContext(backend.node, view, actor, backend.now()), request), slow=slow
     )

@@ -14,7 +14,7 @@ from intelshare.envelope import MAX_PORTIONS
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
-from intelshare.services.rpc import Asking
+from intelshare.services.rpc import CallContext
 from intelshare.wire.v1 import user_pb2 as pb
 
 KEY_LENGTH: Final = 16
@@ -70,10 +70,10 @@ def submit_response(result: SubmitResult, *_: object) -> pb.SubmitResponse:
     )
 
 
-def dry_run_response(asking: Asking, request: pb.SubmitRequest) -> pb.SubmitResponse:
+def dry_run_response(context: CallContext, request: pb.SubmitRequest) -> pb.SubmitResponse:
     """What would be stored; it has no id."""
-    command = submit_command(asking.actor, request)
-    response = submit_response(dry_run(asking.node, asking.view, command, asking.now))
+    command = submit_command(context.actor, request)
+    response = submit_response(dry_run(context.node, context.view, command, context.now))
     response.bulletin = b""
     return response
 

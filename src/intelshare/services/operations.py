@@ -17,7 +17,7 @@ from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, Asking, AsyncCall, QueryCall, Rpc
+from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -97,9 +97,9 @@ async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -
     )
 
 
-def list_users(asking: Asking, _: pb.ListUsersRequest) -> pb.ListUsersResponse:
+def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResponse:
     """All users of the register."""
-    return pb.ListUsersResponse(users=[_user_message(row) for row in users(asking.view)])
+    return pb.ListUsersResponse(users=[_user_message(row) for row in users(context.view)])
 
 
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
@@ -109,9 +109,9 @@ async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) 
     return pb.RevokeUserResponse()
 
 
-def export_member(asking: Asking, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
+def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
     """The own member file, and its fingerprint."""
-    held = asking.node.trust.members[asking.node.member]
+    held = context.node.trust.members[context.node.member]
     return pb.ExportMemberResponse(text=write_member_file(held), fingerprint=held.fingerprint)
 
 
@@ -124,15 +124,15 @@ async def import_member(
     return pb.ImportMemberResponse(member=given.member, fingerprint=given.fingerprint)
 
 
-def list_members(asking: Asking, _: pb.ListMembersRequest) -> pb.ListMembersResponse:
+def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembersResponse:
     """The members that this node knows."""
-    members = sorted(asking.node.trust.members.items())
+    members = sorted(context.node.trust.members.items())
     return pb.ListMembersResponse(members=[_member_entry(member, held) for member, held in members])
 
 
-def verify_audit(asking: Asking, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
+def verify_audit(context: CallContext, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
     """Every log read again, and its tree recomputed."""
-    found = verify_logs(asking.node, asking.view)
+    found = verify_logs(context.node, context.view)
     return pb.VerifyAuditResponse(
         logs=[
             pb.LogState(incarnation=row.incarnation, size=row.size, root=digest, started_at=row.began)

@@ -30,7 +30,7 @@ EVERYBODY: Final = frozenset(Role)
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class CallContext:
     """Who asks, and what the answer is made from."""
 
     node: Node
@@ -39,8 +39,8 @@ class Asking:
     now: Instant
 
 
-Query = Callable[[Asking, Any], Message]
-"""``query(asking, request)``: reads only."""
+Query = Callable[[CallContext, Any], Message]
+"""``query(context, request)``: reads only."""
 
 
 @dataclass(frozen=True, slots=True)

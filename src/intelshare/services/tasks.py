@@ -9,20 +9,20 @@ from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle.duties import DutyLine, MeetDutyCommand, duties, meet_duty
 from intelshare.instant import Instant
-from intelshare.services.rpc import WRITERS, Asking, QueryCall, Rpc, StepCall
+from intelshare.services.rpc import WRITERS, CallContext, QueryCall, Rpc, StepCall
 from intelshare.wire.v1 import user_pb2 as pb
 
 
-def requests_response(asking: Asking, _: pb.RequestsRequest) -> pb.RequestsResponse:
+def requests_response(context: CallContext, _: pb.RequestsRequest) -> pb.RequestsResponse:
     """Requests for information, both ways, newest first."""
-    lines = requests(asking.node, asking.view, asking.actor, asking.now)
-    return pb.RequestsResponse(entries=[_request(line, asking.now) for line in lines])
+    lines = requests(context.node, context.view, context.actor, context.now)
+    return pb.RequestsResponse(entries=[_request(line, context.now) for line in lines])
 
 
-def obligations_response(asking: Asking, request: pb.ObligationsRequest) -> pb.ObligationsResponse:
+def obligations_response(context: CallContext, request: pb.ObligationsRequest) -> pb.ObligationsResponse:
     """Obligations to report, those due first."""
-    lines = duties(asking.node, asking.view, asking.actor, request.all, asking.now)
-    return pb.ObligationsResponse(entries=[_duty(line, asking.now) for line in lines])
+    lines = duties(context.node, context.view, context.actor, request.all, context.now)
+    return pb.ObligationsResponse(entries=[_duty(line, context.now) for line in lines])
 
 
 def meet_command(actor: Actor, request: pb.MeetRequest) -> MeetDutyCommand:

@@ -27,7 +27,16 @@ from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 from intelshare.policy_tools import matrix, party_spans
 from intelshare.ports import View
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import ACTORS, EVERYBODY, OFFICERS, OPERATORS, Asking, AsyncCall, QueryCall, Rpc
+from intelshare.services.rpc import (
+    ACTORS,
+    EVERYBODY,
+    OFFICERS,
+    OPERATORS,
+    AsyncCall,
+    CallContext,
+    QueryCall,
+    Rpc,
+)
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_SHOWN: Final = 10_000
@@ -53,9 +62,9 @@ async def list_treaties(
     return pb.ListTreatiesResponse(treaties=[_treaty(one, now, files) for one in found])
 
 
-def list_acts(asking: Asking, request: pb.ListActsRequest) -> pb.ListActsResponse:
+def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsResponse:
     """Every act held, and the numbers of those that are missing."""
-    rows = act.acts(asking.view, *((MemberCode(request.member),) if request.member else ()))
+    rows = act.acts(context.view, *((MemberCode(request.member),) if request.member else ()))
     missing = [
         pb.MissingAct(member=of, n=n)
         for of in sorted({row.member for row in rows})
