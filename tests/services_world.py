@@ -41,10 +41,10 @@ class MemberBackend:
 
     async def query(self, question: Callable[[Any], Any], *, slow: bool = False) -> Any:
         del slow
-        return self.member.store.query(question)
+        return self.member.store.ask_now(question)
 
     async def query_logs(self, question: Callable[[Any], Any]) -> Any:
-        return self.member.store.query(question)
+        return self.member.store.ask_now(question)
 
     async def sign_log(self) -> None:
         return None

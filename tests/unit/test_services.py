@@ -103,7 +103,7 @@ def test_a_role_that_changed_since_the_call_was_authorised_carries_out_nothing()
     fra.do(revoke_user, user("FRA", "o"), user("FRA", "a"))
     for role in Role:
         with pytest.raises(DeliveryError) as raised:
-            fra.store.query(lambda view, role=role: row_of(view, actor("FRA", "a", role)))
+            fra.store.ask_now(lambda view, role=role: row_of(view, actor("FRA", "a", role)))
         assert raised.value.code == "NOT_AUTHORISED"
 
 

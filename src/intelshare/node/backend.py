@@ -57,10 +57,10 @@ class NodeBackend:
         return done.value
 
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
-        """Ask something of the committed rows; what is slow is asked in a thread."""
+        """Ask something of the committed rows; what is slow takes none of the store's readers."""
         if slow:
-            return await asyncio.to_thread(self._runtime.store.query, question)
-        return self._runtime.store.query(question)
+            return await asyncio.to_thread(self._runtime.store.ask_now, question)
+        return await self._runtime.store.query(question)
 
     async def query_logs(self, question: Callable[[View], A]) -> A:
         """Ask something that grows trees of this node's logs: one at a time."""

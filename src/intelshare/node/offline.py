@@ -50,7 +50,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             answered = await answer(NodeBackend(runtime, links), row, actor, request)
             write_sidecar(
                 runtime.folder.sidecar,
-                runtime.store.query(lambda view: log_position(view, runtime.incarnation, clean=True)),
+                runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True)),
             )
             return answered
         finally:

@@ -23,7 +23,7 @@ from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, RELATED, Rela
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import received, show
 from intelshare.bulletin import Draft
-from intelshare.crypto.records import Claims, Reply
+from intelshare.crypto.records import Reply
 from intelshare.errors import DeliveryError
 from intelshare.ids import BulletinId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
@@ -99,11 +99,13 @@ def keep(tx: Transaction, md: ManifestDigest, named: Collection[Named]) -> None:
         tx.put(RELATED, RelatedRow(one.md, one.relation, md, one.member))
 
 
-def named_in(claims: Claims, originator: MemberCode) -> tuple[Named, ...]:
+def named_in(
+    supersedes: Iterable[ManifestDigest], reply: Iterable[Reply], originator: MemberCode
+) -> tuple[Named, ...]:
     """What a grant names. ``supersedes`` is about the originator's own, whatever it says (row 41)."""
     return (
-        *(Named(Relation.SUPERSEDES, originator, md) for md in claims.supersedes),
-        *(Named(Relation.REPLY, reply.originator, reply.md) for reply in claims.reply),
+        *(Named(Relation.SUPERSEDES, originator, md) for md in supersedes),
+        *(Named(Relation.REPLY, one.originator, one.md) for one in reply),
     )
 
 

@@ -10,18 +10,16 @@ from intelshare.audit.path import Hop
 from intelshare.audit.portable import PROOF_SCHEMA, Cosigning, Documents, ProofFile, ProvedEntry, plain, wrap
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.audit.tree import Tree
+from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import id_range
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
     INBOX,
-    LOG,
     LOG_HEAD,
     CheckpointRow,
-    LogRow,
 )
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.transparency.checkpoint import fetch_of, hops_to, own, peer_nodes
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
@@ -32,8 +30,6 @@ from intelshare.ports import View
 
 MAX_ENTRIES: Final = 64
 """Entries that one file proves."""
-
-PAGE: Final = 1000
 
 _NAMED: Final = ("leaf", "of", "md", "subject", "digest")
 """Fields of records by which an entry is found."""
@@ -96,36 +92,35 @@ def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
     return found
 
 
-def _entry(node: Node, view: View, last: CheckpointRow, row: LogRow) -> ProvedEntry:
+def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry) -> ProvedEntry:
     hops, end = hops_to(node, view, last.incarnation, last.size, row.incarnation)
     if end.incarnation != row.incarnation or row.place >= end.size:
         raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {row.place} of its log")
     tree = node.trees.setdefault(row.incarnation, Tree())
     proof = tree.inclusion(fetch_of(node, view, row.incarnation), row.place, end.size)
-    opened = open_entry(node, row)
     return ProvedEntry(
         f"{row.incarnation:016x}",
         row.place,
         row.type,
         row.at,
-        opened.salt.hex(),
-        opened.record.hex(),
+        row.salt.hex(),
+        row.record.hex(),
         [part.hex() for part in proof],
         [wrap(Hop, hop) for hop in hops],
-        plain(_record(row, opened.record)),
+        plain(_record(row)),
     )
 
 
-def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
+def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[OpenedEntry]:
     if not wanted.bulletin and not wanted.statement:
-        row = view.get(LOG, wanted.incarnation, wanted.index)
+        row = opened_at(node, view, wanted.incarnation, wanted.index)
         if row is not None:
             yield row
         return
     names = _bulletins(node, view, wanted) if wanted.bulletin else ()
     count = 0
-    for row in entries_of(view):
-        record = _record(row, open_entry(node, row).record)
+    for row in all_entries(node, view):
+        record = _record(row)
         about = [value.hex() for name in _NAMED if isinstance(value := getattr(record, name, None), bytes)]
         if any(name in names or (wanted.statement and name.startswith(wanted.statement)) for name in about):
             yield row
@@ -134,13 +129,10 @@ def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
                 return
 
 
-def entries_of(view: View) -> Iterator[LogRow]:
+def all_entries(node: Node, view: View) -> Iterator[OpenedEntry]:
     """All entries of all own logs, the oldest log first."""
     for head in view.find(LOG_HEAD, "began", limit=100_000):
-        after = -1
-        while rows := view.find(LOG, "key", head.incarnation, after=(after,), limit=PAGE):
-            yield from rows
-            after = rows[-1].place
+        yield from opened(node, view, head.incarnation)
 
 
 def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
@@ -157,5 +149,5 @@ def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
     )
 
 
-def _record(row: LogRow, data: bytes) -> Any:
-    return decode(RECORDS[EntryType(row.type)], data)
+def _record(row: OpenedEntry) -> Any:
+    return decode(RECORDS[EntryType(row.type)], row.record)
