@@ -1,4 +1,4 @@
-"""``send --batch`` before anything is sent: what a line may say, and what a wrong line is told."""
+"""``send --batch``: what a line may say, what is said about one that cannot be sent, what is sent again."""
 
 from __future__ import annotations
 
@@ -223,6 +223,16 @@ def test_what_breaks_off_says_what_is_stored_and_the_same_command_completes_it(
     node.breaks_after = None
     assert run(["send", "--batch", path]) == 0
     assert len(node.stored) == 5
+
+
+def test_an_error_after_lines_of_json_is_a_line_of_json_too(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.breaks_after = 1
+    assert run(["send", "--batch", written(tmp_path, line_of("one"), line_of("two")), "--json"]) == 11
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["schema"] for line in lines] == ["intelshare/batch-line/1", "intelshare/error/1"]
+    assert lines[1]["code"] == "OUTCOME_UNKNOWN"
 
 
 def test_a_batch_may_come_on_standard_input(

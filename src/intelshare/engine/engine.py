@@ -142,7 +142,7 @@ class Engine:
         parts.stopping.tick(turn)
         times = (
             parts.links.next_at(turn),
-            parts.sender.next_at(turn),
+            parts.sender.next_at(),
             parts.dialling.next_at(turn),
             parts.housekeeping.next_at(),
             parts.log_position.next_at(),
@@ -307,7 +307,7 @@ def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | Inte
             link.acknowledged(turn)
         case Step.FILL if answer.value:
             link.queue.more = True
-    turn.parts.sender.wake(turn)
+    turn.parts.sender.look_at(turn, [link.member])
 
 
 def _error(answer: object) -> IntelshareError | None:

@@ -77,7 +77,7 @@ class Housekeeping:
         if turn.now.believed != self._believed:
             self._believed = turn.now.believed
             turn.set_health("CLOCK", not self._believed)
-            turn.parts.sender.wake(turn)
+            turn.parts.sender.look(turn)
 
     def _look(self, turn: Turn) -> None:
         turn.parts.links.look(turn)

@@ -7,8 +7,6 @@ side cannot know it yet (half-open).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from intelshare.engine.peer_link import PeerLink, State
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Tell
@@ -23,6 +21,10 @@ class Links:
     def __init__(self) -> None:
         self._all: dict[LinkId, PeerLink] = {}
         self._open: dict[NodeUri, PeerLink] = {}
+        self._serving: dict[MemberCode, PeerLink] = {}
+        """Of several open links to one member the newest."""
+        self._greeting: dict[LinkId, PeerLink] = {}
+        """Those in their hello."""
         self._made = 0
 
     def new(self) -> LinkId:
@@ -32,7 +34,7 @@ class Links:
 
     def add(self, link: PeerLink) -> None:
         """A link that is dialled or was accepted."""
-        self._all[link.number] = link
+        self._all[link.number] = self._greeting[link.number] = link
 
     def get(self, number: LinkId | None) -> PeerLink | None:
         """The link of this number, if it has not ended."""
@@ -44,12 +46,11 @@ class Links:
 
     def of_member(self, member: MemberCode) -> PeerLink | None:
         """The link over which a member is served: of several open ones the newest."""
-        return next((link for link in reversed(self._open.values()) if link.member == member), None)
+        return self._serving.get(member)
 
     def newest(self) -> list[PeerLink]:
         """The link of each member, in the order of members."""
-        by_member = {link.member: link for link in self._open.values()}
-        return [by_member[member] for member in sorted(by_member)]
+        return [self._serving[member] for member in sorted(self._serving)]
 
     def all(self) -> list[PeerLink]:
         """Those in their hello too, in the order in which they began."""
@@ -101,7 +102,8 @@ class Links:
         old = self._open.get(link.node)
         if old is not None:
             self.end(turn, old)
-        self._open[link.node] = link
+        self._open[link.node] = self._serving[link.member] = link
+        del self._greeting[link.number]
         turn.do(Opened(link.number, link.node, link.dialled, link.offset))
         turn.parts.dialling.opened(link.node)
         turn.parts.sender.wake(turn, [link.member])
@@ -115,8 +117,14 @@ class Links:
     def closed(self, turn: Turn, link: PeerLink, code: str) -> None:
         """A link is gone."""
         self._all.pop(link.number, None)
+        self._greeting.pop(link.number, None)
         if self._open.get(link.node) is link:
             del self._open[link.node]
+        if self._serving.get(link.member) is link:
+            del self._serving[link.member]
+            for other in self._open.values():
+                if other.member == link.member:
+                    self._serving[link.member] = other
         if link.open:
             turn.do(Tell(Notice.LINK_CLOSED, link.node, code))
         elif link.met is not None:
@@ -139,14 +147,14 @@ class Links:
 
     def late(self, turn: Turn) -> None:
         """End the links whose hello has taken too long."""
-        for link in self._greeting():
+        for link in self._in_hello():
             if turn.now.steady - link.began >= turn.parts.limits.hello:
                 seconds = turn.parts.limits.hello / 1_000_000
                 self.end(turn, link, DeliveryError("RATE", f"no hello within {seconds:g} s"))
 
     def next_at(self, turn: Turn) -> Instant | None:
         """When the next hello is too late."""
-        began = [link.began for link in self._greeting()]
+        began = [link.began for link in self._in_hello()]
         return Instant(min(began) + turn.parts.limits.hello) if began else None
 
     def end_all(self, turn: Turn) -> None:
@@ -154,6 +162,6 @@ class Links:
         for link in self.all():
             self.end(turn, link)
 
-    def _greeting(self) -> Iterator[PeerLink]:
-        """Those in their hello. What only dials has the driver's deadline: it has no stream yet."""
-        return iter([one for one in self._all.values() if not one.open and one.state is not State.DIALLING])
+    def _in_hello(self) -> list[PeerLink]:
+        """Those with a stream: what only dials has the driver's deadline."""
+        return [one for one in self._greeting.values() if one.state is not State.DIALLING]

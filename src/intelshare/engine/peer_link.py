@@ -286,7 +286,7 @@ class PeerLink:
         if acks.acks:
             self.offset = acks.acks[0].time - now.wall
         self._acknowledge(turn)
-        turn.parts.sender.wake(turn)
+        turn.parts.sender.look_at(turn, [self.member])
 
     def _second_hello(self, turn: Turn, hello: Hello) -> None:
         del self, turn, hello

@@ -73,43 +73,49 @@ class Sender:
 
     def __init__(self) -> None:
         self._to: dict[MemberCode, _Destination] = {}
+        self._due: dict[MemberCode, Instant] = {}
+        """When to look at a destination again."""
         self._handing = False
         self._policy = True
 
     def wake(self, turn: Turn, ready: Iterable[MemberCode] = ()) -> None:
-        """Something changed: a window, or pairs of these members became ready."""
+        """Pairs of these members may have become ready."""
         for member in ready:
             destination = self._at(member)
             destination.fresh, destination.left = True, -1
-        self._look(turn)
+            self._look_at(turn, member)
+        self._hand_over(turn)
+
+    def look_at(self, turn: Turn, members: Iterable[MemberCode]) -> None:
+        """Something changed for these destinations: the window, or what is to be sent again."""
+        for member in members:
+            self._look_at(turn, member)
+        self._hand_over(turn)
+
+    def look(self, turn: Turn) -> None:
+        """Something changed for all: the clock, or time has passed."""
+        self.look_at(turn, [link.member for link in turn.parts.links.newest()])
 
     def policy(self, turn: Turn, *, available: bool) -> None:
         """Whether there is a policy to release by."""
         self._policy = available
-        self._look(turn)
+        self.look(turn)
 
     def dropped(self, member: MemberCode, link: LinkId) -> None:
         """A link has ended. What it was asked for is in the store, for the next one."""
         del link
+        self._due.pop(member, None)
         destination = self._at(member)
         if destination.stage in (Stage.ASKING, Stage.WANTS):
             destination.stage = Stage.IDLE
 
-    def next_at(self, turn: Turn) -> Instant | None:
+    def next_at(self) -> Instant | None:
         """When to look again: something is due, or a pause is over."""
-        due = []
-        for link in turn.parts.links.newest():
-            destination = self._at(link.member)
-            if (at := link.queue.due(turn.now.steady)) is not None:
-                due.append(at)
-            waits = link.queue.more or (destination.fresh and self._may(turn))
-            if destination.stage is Stage.IDLE and waits and link.queue.room() > 0:
-                due.append(destination.not_before)
-        return min(due, default=None)
+        return min(self._due.values(), default=None)
 
     def tick(self, turn: Turn) -> None:
         """Something may be due."""
-        self._look(turn)
+        self.look(turn)
 
     def _at(self, member: MemberCode) -> _Destination:
         return self._to.setdefault(member, _Destination())
@@ -118,17 +124,21 @@ class Sender:
         """Whether anything may be released."""
         return turn.now.believed and self._policy
 
-    def _look(self, turn: Turn) -> None:
-        for link in turn.parts.links.newest():
-            link.queue.due(turn.now.steady)
-            destination = self._at(link.member)
-            if (
-                destination.stage is Stage.IDLE
-                and destination.not_before <= turn.now.steady
-                and link.queue.room() > 0
-            ):
+    def _look_at(self, turn: Turn, member: MemberCode) -> None:
+        link = turn.parts.links.of_member(member)
+        if link is None:
+            return
+        destination, queue, now = self._at(member), link.queue, turn.now.steady
+        times = [due] if (due := queue.due(now)) is not None else []
+        if destination.stage is Stage.IDLE and queue.room() > 0:
+            if destination.not_before <= now:
                 self._begin(turn, link, destination)
-        self._hand_over(turn)
+            elif queue.more or (destination.fresh and self._may(turn)):
+                times.append(destination.not_before)
+        if times:
+            self._due[member] = min(times)
+        else:
+            self._due.pop(member, None)
 
     def _begin(self, turn: Turn, link: PeerLink, destination: _Destination) -> None:
         if not self._may(turn):
@@ -180,7 +190,7 @@ class Sender:
             if link.queue.more and not frames:
                 # All that was found may not go now.
                 destination.not_before = Instant(turn.now.steady + RETRY)
-        self._look(turn)
+        self.look_at(turn, [member])
 
     def _hand_over(self, turn: Turn) -> None:
         if self._handing or not self._may(turn):
@@ -215,7 +225,7 @@ class Sender:
                 self._failed(turn, member, answer)
         else:
             self._hand(turn, rooms, answer)
-        self._look(turn)
+        self.look_at(turn, rooms)
 
     def _hand(self, turn: Turn, rooms: Sequence[MemberCode], said: Durable[tuple[Outbound, ...]]) -> None:
         served = {outbound.peer for outbound in said.value}
@@ -244,7 +254,7 @@ class Sender:
             return
         destination.fresh |= left > 0 and left != destination.left
         destination.left = left
-        self._look(turn)
+        self.look_at(turn, [member])
 
     def _failed(self, turn: Turn, member: MemberCode, error: IntelshareError) -> None:
         """Try again after a pause: a second on a full disk, longer each time for anything else."""
@@ -255,3 +265,4 @@ class Sender:
             destination.backoff = (destination.backoff or Backoff(contact=now)).failed()
             destination.not_before = Instant(now + RETRY + destination.backoff.delay(now, turn.parts.random))
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))
+        self._look_at(turn, member)

@@ -69,13 +69,15 @@ class Turn:
             if (link := links.of_member(member)) is not None:
                 link.settle(self, leaf)
         outbound = led.part(_outbound)
-        for link in links.newest():
-            link.hand(self, outbound)
+        for member in sorted({one.peer for one in effects.outbound}):
+            if (link := links.of_member(member)) is not None:
+                link.hand(self, outbound)
         for member, ask in effects.asks:
             if (link := links.of_member(member)) is not None:
                 link.ask_about(self, ask)
         if effects.marked:
             self.parts.destruction.wake(self)
+        self.parts.sender.look_at(self, sorted({member for member, _ in effects.ended}))
         self.parts.sender.wake(self, sorted(effects.ready))
 
 

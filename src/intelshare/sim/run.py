@@ -78,10 +78,10 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
 def _linked(machines: dict[str, Machine]) -> bool:
     """Whether every two nodes have a link that both hold open: only then has each learnt what it lacks."""
     for name, machine in machines.items():
-        links = machine.process.links if machine.process is not None else {}
+        links = machine.process.driver.links if machine.process is not None else {}
         for other in machines.values():
             mine = links.get(MemberCode(other.name))
-            theirs = other.process.links.get(MemberCode(name)) if other.process is not None else None
+            theirs = other.process.driver.links.get(MemberCode(name)) if other.process is not None else None
             open_both = mine is not None and theirs is not None and mine.wire is theirs.wire
             if other is not machine and not open_both:
                 return False
@@ -96,7 +96,7 @@ class _Repeats:
 
     def __call__(self, sender: str, receiver: str, message: bytes) -> None:
         process = self._machines[receiver].process
-        link = process.links.get(MemberCode(sender)) if process is not None else None
+        link = process.driver.links.get(MemberCode(sender)) if process is not None else None
         frame = read_message(message)
         if link is not None and process is not None and isinstance(frame, Frame):
             process.feed(Received(link.link, frame))

@@ -47,7 +47,7 @@ class Stream:
         """This side has noticed that the connection is gone."""
         if not self.gone and self._process.alive:
             self.gone = True
-            self._process.lost(self)
+            self._process.driver.lost(self)
             self._process.feed(Closed(self.link))
 
     def close(self) -> None:

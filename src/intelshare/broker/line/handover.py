@@ -44,7 +44,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damaged
 from intelshare.broker.lifecycle.redecide import Carrying, redecide
 from intelshare.broker.lifecycle.relations import claims_of
-from intelshare.broker.lifecycle.stop import stop_pair
+from intelshare.broker.lifecycle.stop import cancel_questions, stop_pair
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, SealedRow, Tip, first_tip, seal_many
@@ -204,7 +204,8 @@ def _clear(
     now = tx.now
     bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
     if bulletin is None:
-        # It waits for an operator; the others go on.
+        # It waits for an operator, and questions about it with it; the others go on.
+        cancel_questions(tx, row)
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes="RECORD_CORRUPT"))
         return None
     bulletins[row.md] = bulletin

@@ -99,7 +99,7 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         check_same_bulletin(claimed, _held(inbound, *bulletin))
         _check_not_over(inbound, claimed)
         opened = open_bodies(claimed, payload)
-        obligations = own_law(inbound, _brought(verified, opened))
+        obligations = decide_release(inbound, _brought(verified, opened))
     except (EnvelopeError, CryptoError) as bad:
         raise Refusal((bad.code,), start, claimed.md if claimed is not None else None) from None
     except Denied as denied:
@@ -164,7 +164,7 @@ def _brought(verified: Verified, opened: Opened) -> Brought:
     )
 
 
-def own_law(inbound: Inbound, brought: Brought) -> frozenset[str]:
+def decide_release(inbound: Inbound, brought: Brought) -> frozenset[str]:
     """The end of check 13, and 14: labels, banner, the own law. The obligations, carried and of the own law.
 
     Raises Denied. The outcome depends on all that ``brought`` holds but for when it expires: of that only on

@@ -7,7 +7,7 @@ new here, which the batch loops of the envelope have opened and the own law lets
     2. what is stored of each, in one question a table     RECEIVED, INBOX, RECALLED
     3. the next number of its stream, and not cancelled
     4. no other bulletin under its id
-    5. the own law, asked once for portions that are alike   release.own_law
+    5. the own law, asked once for portions that are alike   release.decide_release
     6. rows and log entry; the row of RECEIVED waits for the receipt that it names (``receive._answer``)
 
 What is not plain is left as it came, and goes to ``release.accept`` in its turn: every refusal is decided
@@ -41,7 +41,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.destroy import Gone, due_of
 from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import Named, keep, named_in
-from intelshare.broker.line.release import Brought, Denied, own_law
+from intelshare.broker.line.release import Brought, Denied, decide_release
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, ReceiptStatus
@@ -144,7 +144,7 @@ class PlainReleases:
             words.citations, words.obligations,
         )  # fmt: skip
         try:
-            obligations = own_law(self.inbound, brought)
+            obligations = decide_release(self.inbound, brought)
         except Denied:
             return None
         kept = due_of(NEVER, self.inbound.tx.now, obligations)

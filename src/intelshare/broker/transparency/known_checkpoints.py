@@ -78,7 +78,7 @@ def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow 
         return max(below, key=lambda other: other.size)
     if same or not proved:
         return min(same, key=lambda other: other.size, default=None)
-    newest = max(proved, key=lambda other: other.at).incarnation
+    newest = max(proved, key=signed_at).incarnation
     return max([one for one in proved if one.incarnation == newest], key=lambda one: one.size)
 
 
