@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import os
 import pstats
 import sys
@@ -152,6 +153,8 @@ def main() -> None:
         best: dict[str, tuple[float, float]] = {}
         for _ in range(options.rounds):
             costs.clear()
+            gc.collect()
+            gc.freeze()  # what earlier rounds have stored is not gone through again
             line(costs, members, options.batch)
             for name, step in costs.steps.items():
                 known = best.get(name, (1e9, 1e9))

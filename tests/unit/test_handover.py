@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from builders import NOW, draft, seeded, text, user
-from intelshare.audit.records import EntryType
+from intelshare.audit.records import DecisionMade, EntryType
 from intelshare.broker.kernel import decide_pair as judging
+from intelshare.broker.kernel.decide_pair import PairDecision, encode_decision
 from intelshare.broker.kernel.frame import Ack
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Recent
-from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.tables import LOG, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
 from intelshare.broker.line import handover as room
 from intelshare.broker.line.handover import MAX_FRAME, handover
 from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import ApproveCommand, approve
-from intelshare.crypto.codec import decode
+from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
 from intelshare.delivery import Cause, word
 from intelshare.envelope import MAX_CONTENT, stream_start
@@ -288,6 +289,19 @@ def test_the_digest_of_a_queued_statement_is_that_of_its_bytes(fra: Any) -> None
     (carried,) = outbound.frame.statements
     assert leaf_id(Kind(carried.kind), carried.nonce, carried.data) == outbound.leaves[0]
     assert decode(Batch, outbound.frame.batch).key == fra.node.signer.key_id
+
+
+def test_a_decision_is_logged_as_the_codec_writes_it_and_its_fingerprint_tells_no_time(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_BOTH), text(TO_USA, "two"), to=["KEN", "USA"]))
+    for row in rows(fra, PAIR):
+        made = logged_decision(fra.node, fra.store, row)
+        pair = PairDecision(row.recipient, (), (), made.portions)
+        logged, gist = encode_decision(pair, row.md, fra.node.member, NOW)
+        assert logged == encode(DecisionMade, made)
+        assert gist == row.gist
+        later, same = encode_decision(pair, row.md, fra.node.member, LATER)
+        assert (same, later != logged) == (gist, True)
 
 
 def forgets(member: Any) -> None:

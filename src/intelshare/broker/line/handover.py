@@ -20,8 +20,7 @@ from intelshare.broker.kernel.decide_pair import (
     PairDecision,
     Ruling,
     banner_of,
-    decision_fingerprint,
-    record_of,
+    encode_decision,
 )
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.node import Node
@@ -339,10 +338,10 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    gist = decision_fingerprint(decided)
+    logged, gist = encode_decision(decided, row.md, tx.node.member, tx.now)
     if gist == row.gist:
         return row
-    entry, place = tx.log(EntryType.DECISION, record_of(decided, row.md, tx.node.member, tx.now))
+    entry, place = tx.log_encoded(EntryType.DECISION, logged)
     return changed(
         row,
         decided_in=tx.node.incarnation,

@@ -112,6 +112,7 @@ def submit_many(
     later than the one before it, so that hand-over and lists keep their order.
     """
     tx = Transaction(node, view, now, random)
+    tx.look_ahead(SUBMISSION, [(submission.key,) for submission in submissions])
     answers: list[SubmitResult | IntelshareError] = []
     for place, submission in enumerate(submissions):
         tx.now = Instant(now + place)
@@ -241,9 +242,12 @@ def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
 
 
 def _label(node: Node, text: str, now: Instant) -> Label:
-    return node.world.at(now).remember(
-        (parse_label, text), lambda: parse_label(text, node.world.registry, at=now, use="write")
-    )
+    def parsed() -> Label:
+        label, known = parse_label(text, node.world.registry, at=now, use="write"), node.labels.read(text)
+        # Where it reads the same, the very same object: what is compared later is compared at a glance.
+        return known if known == label else label
+
+    return node.world.at(now).remember((parse_label, text), parsed)
 
 
 def _mark(node: Node, label: Label, now: Instant) -> str:
