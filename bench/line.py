@@ -110,7 +110,9 @@ def line(costs: Costs, members: Mapping[str, Member], batch: int) -> None:
     """``batch`` bulletins from submit to the receipt of one recipient at the sender."""
     fra, usa = members[FRA], members[USA]
     to = [code for code in members if code != FRA]
-    bulletin = draft(text(f"//FRA SECRET//REL TO {', '.join(members)}", BODY), to=to)
+    # Only FRA and USA have a treaty for SECRET; the other needs none.
+    label = "//FRA SECRET//REL TO FRA, USA" if len(to) == 1 else "//FRA NON PROTÉGÉ"
+    bulletin = draft(text(label, BODY), to=to)
     author = user("FRA", "a")
     drafts = [SubmitCommand(author, os.urandom(16), bulletin) for _ in range(batch)]
     costs.do("submit", fra, submit_many, (drafts,))
