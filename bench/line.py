@@ -51,7 +51,7 @@ class Waiting:
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.loop = asyncio.new_event_loop()
-        self.query = store.query
+        self.ask_now = store.ask_now
         self.perform = store.perform
 
     @property
@@ -142,7 +142,7 @@ def main() -> None:
         made: list[Waiting] = []
 
         def sqlite() -> Waiting:
-            made.append(Waiting(open_store(Path(folder) / f"{len(made)}.db", TABLES)))
+            made.append(Waiting(open_store(Path(folder) / f"{len(made)}.db", TABLES, bytes(32))))
             return made[-1]
 
         codes = [FRA, USA, *[code for code in STATES if code not in (FRA, USA)][: options.recipients - 1]]

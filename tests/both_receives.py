@@ -39,7 +39,7 @@ def check_receive(member: Member, arrival: Arrival, at: Instant) -> None:
         with_loops = receive(member.node, view, arrival, at, seeded("loops"))
         return with_loops, receive(member.node, view, arrival, at, seeded("none"), open_plain=lambda *_: None)
 
-    fast, readable = member.store.query(both)
+    fast, readable = member.store.ask_now(both)
     assert answer_of(fast) == answer_of(readable)
     assert rows_of(member.node, fast) == rows_of(member.node, readable)
 

@@ -130,7 +130,7 @@ def only(frame: Frame, **changes: Any) -> Frame:
 
 def rows(member: Member, table: Any, index: str = "key", *prefix: Any) -> list[Any]:
     """All rows of a table."""
-    found: list[Any] = member.store.query(lambda view: view.find(table, index, *prefix, limit=100_000))
+    found: list[Any] = member.store.ask_now(lambda view: view.find(table, index, *prefix, limit=100_000))
     return found
 
 

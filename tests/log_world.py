@@ -88,7 +88,7 @@ class Logs:
         member.do(start_incarnation, at=self.tick())
 
     def alarms(self, code: str) -> list[EvidenceRow]:
-        found: list[EvidenceRow] = self.members[code].store.query(alarms)
+        found: list[EvidenceRow] = self.members[code].store.ask_now(alarms)
         return found
 
     def held(self, code: str, of: str, state: CheckpointState = CheckpointState.PROVED) -> list[int]:

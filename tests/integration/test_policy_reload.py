@@ -42,7 +42,7 @@ def policy_entries(site: Site) -> int:
         logged = [entry for head in heads for entry in entries(view, head.incarnation)]
         return sum(entry.type == EntryType.POLICY for entry in logged)
 
-    return site.running.runtime.store.query(count)
+    return site.running.runtime.store.ask_now(count)
 
 
 async def test_a_new_law_holds_without_a_restart_and_the_log_says_when(pair: tuple[Site, Site]) -> None:

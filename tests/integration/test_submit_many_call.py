@@ -125,10 +125,10 @@ async def test_the_same_call_again_gives_the_same_answers_byte_for_byte(
 ) -> None:
     given = [*requests(5), request("bad", to="DEU"), *requests(70)]
     first = await sent(client, given)
-    steps = pair[0].running.runtime.store.query(lambda view: view.count(_bulletins(), "newest"))
+    steps = pair[0].running.runtime.store.ask_now(lambda view: view.count(_bulletins(), "newest"))
     again = await sent(client, given)
     assert [_bytes(one) for one in again] == [_bytes(one) for one in first]
-    assert pair[0].running.runtime.store.query(lambda view: view.count(_bulletins(), "newest")) == steps
+    assert pair[0].running.runtime.store.ask_now(lambda view: view.count(_bulletins(), "newest")) == steps
 
 
 def _bulletins() -> Any:

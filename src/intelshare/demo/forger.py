@@ -49,9 +49,9 @@ async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> For
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         runtime, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
     try:
-        incarnation = runtime.store.query(_newest)
+        incarnation = runtime.store.ask_now(_newest)
         done = await runtime.store.perform(lambda view: _rewrite(runtime, view, incarnation, kind, by))
-        memory = runtime.store.query(lambda view: log_position(view, incarnation, clean=True))
+        memory = runtime.store.ask_now(lambda view: log_position(view, incarnation, clean=True))
         write_sidecar(Folder(root).sidecar, memory)
         return done.value
     finally:

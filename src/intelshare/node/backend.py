@@ -46,7 +46,7 @@ class NodeBackend:
 
     async def query(self, question: Callable[[View], A]) -> A:
         """Ask something of the committed rows."""
-        return self._runtime.store.query(question)
+        return self._runtime.store.ask_now(question)
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
         """Something is ready to be handed over to these members."""

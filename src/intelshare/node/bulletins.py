@@ -66,7 +66,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         submission = _submission(caller, request)
-        answer = runtime.store.query(lambda view: dry_run(runtime.node, view, submission, runtime.now()))
+        answer = runtime.store.ask_now(lambda view: dry_run(runtime.node, view, submission, runtime.now()))
         response = _submitted(answer)
         response.bulletin = b""
         return response
@@ -79,16 +79,16 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
             since=Instant(request.since),
             limit=_limit(request.limit),
         )
-        lines = runtime.store.query(
+        lines = runtime.store.ask_now(
             lambda view: lists.inbox(runtime.node, view, caller.user, wanted, runtime.now())
         )
         members = sorted(runtime.node.trust.members)
-        holes = runtime.store.query(lambda view: lists.holes(view, members))
+        holes = runtime.store.ask_now(lambda view: lists.holes(view, members))
         return pb.InboxResponse(
             entries=[_inbox_entry(line) for line in lines],
             holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
-            requests_overdue=runtime.store.query(_overdue(rfi.overdue, caller)),
-            obligations_overdue=runtime.store.query(_overdue(duties.overdue, caller)),
+            requests_overdue=runtime.store.ask_now(_overdue(rfi.overdue, caller)),
+            obligations_overdue=runtime.store.ask_now(_overdue(duties.overdue, caller)),
         )
 
     def _overdue(count: Callable[..., int], caller: UserCaller) -> Callable[[View], int]:
@@ -102,11 +102,11 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
             user = need_user(view, caller.user)
             return context_of(runtime.node, view, row.md, row.originator, user, runtime.now())
 
-        return _read(shown, runtime.store.query(around))
+        return _read(shown, runtime.store.ask_now(around))
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
         limit = _limit(request.limit)
-        lines = runtime.store.query(
+        lines = runtime.store.ask_now(
             lambda view: lists.outbox(
                 runtime.node, view, caller.user, request.id, limit, request.held, runtime.now()
             )
@@ -121,7 +121,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
         recipient = MemberCode(request.recipient)
-        answer = runtime.store.query(
+        answer = runtime.store.ask_now(
             lambda view: lists.why(runtime.node, view, caller.user, request.id, recipient, runtime.now())
         )
         return pb.WhyResponse(
@@ -135,7 +135,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         )
 
     async def who_am_i(caller: UserCaller, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
-        row = runtime.store.query(lambda view: need_user(view, caller.user))
+        row = runtime.store.ask_now(lambda view: need_user(view, caller.user))
         return pb.WhoAmIResponse(
             user=row.user,
             member=runtime.node.member,

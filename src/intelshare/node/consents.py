@@ -43,7 +43,7 @@ def consent_service(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def list_(caller: UserCaller, _: pb.ConsentListRequest) -> pb.ConsentResponse:
         now = runtime.now()
         return _response(
-            runtime.store.query(lambda view: consents(runtime.node, view, caller.user, now)), now
+            runtime.store.ask_now(lambda view: consents(runtime.node, view, caller.user, now)), now
         )
 
     return {"Request": request_, "Answer": answer_, "List": list_}

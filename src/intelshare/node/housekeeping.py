@@ -116,7 +116,7 @@ class NodeProcess(Files):
         with self._files:
             if self._ended and not clean:
                 return
-            now = runtime.store.query(lambda view: log_position(view, runtime.incarnation, clean=clean))
+            now = runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=clean))
             if now != self._remembered:
                 write_sidecar(runtime.folder.sidecar, now)
                 self._remembered = now

@@ -257,8 +257,8 @@ class Links:
             return QUERIES[run.query](runtime.node, view, *run.event, runtime.now())
 
         if run.beside:
-            return await self._loop.run_in_executor(self._log_reader, runtime.store.query, question)
-        return runtime.store.query(question)
+            return await self._loop.run_in_executor(self._log_reader, runtime.store.ask_now, question)
+        return runtime.store.ask_now(question)
 
     def _ask_logs(self, ask: AskLogs) -> None:
         self._spawn(self._over_logs(ask.question))
@@ -268,7 +268,7 @@ class Links:
         try:
             if not answered.cancelled():
                 answer = await self._loop.run_in_executor(
-                    self._log_reader, self._runtime.store.query, question
+                    self._log_reader, self._runtime.store.ask_now, question
                 )
                 if not answered.cancelled():
                     answered.set_result(answer)

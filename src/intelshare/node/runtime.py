@@ -90,7 +90,7 @@ class Runtime:
         """
         role = self._roles.get(user)
         if role is None:
-            role = self.store.query(lambda view: need_user(view, user)).role
+            role = self.store.ask_now(lambda view: need_user(view, user)).role
             self._roles[user] = role
         return role
 
@@ -131,8 +131,8 @@ class Runtime:
             return
         if error.code == "DISK_FULL":
             self.has_room("database", room=False)
-        elif error.code == "DISK_ERROR" and not self.failed.done():
-            self.health.set("DISK_ERROR")
+        elif error.code in ("DISK_ERROR", "DATA_LOCKED") and not self.failed.done():
+            self.health.set(error.code)
             self.failed.set_result(error)
 
     def has_room(self, what: str, *, room: bool) -> None:

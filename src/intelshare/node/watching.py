@@ -48,7 +48,7 @@ def watching(runtime: Runtime) -> Mapping[str, Answer]:
                 yield event
 
     async def _follow(caller: UserCaller, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-        query, loop = runtime.store.query, asyncio.get_running_loop()
+        query, loop = runtime.store.ask_now, asyncio.get_running_loop()
 
         def told(at: Cursor) -> str:
             return cursor_text(runtime.node, caller.user, at, runtime.random)
@@ -94,7 +94,7 @@ def watching(runtime: Runtime) -> Mapping[str, Answer]:
             before = place_of(open_cursor(runtime.node, caller.user, "search", request.before.md))
         query = SearchQuery(caller.user, words_of(request.query), where, before)
         page = await asyncio.to_thread(
-            runtime.store.query, lambda view: search(runtime.node, view, query, runtime.now())
+            runtime.store.ask_now, lambda view: search(runtime.node, view, query, runtime.now())
         )
         following = pb.SearchPlace()
         if page.before is not None:

@@ -36,6 +36,10 @@ class _Checked:
         self._check(table, [row] if row is not None else [])
         return row
 
+    def get_many(self, table: Any, keys: Any) -> Any:
+        """See ports.View."""
+        return [self.get(table, *key) for key in keys]
+
     def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
         """See ports.View."""
         rows = self._view.find(table, *args, **kwargs)

@@ -70,6 +70,10 @@ class _Pausing:
         self._pause = pause
         self.get, self.count = view.get, view.count
 
+    def get_many(self, table: Any, keys: Any) -> Any:
+        """See ports.View."""
+        return [self.get(table, *key) for key in keys]
+
     def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
         """See ports.View."""
         if table is LOG:

@@ -252,9 +252,10 @@ def _resume(doing: _Doing) -> None:
 def _consent_ask(doing: _Doing) -> None:
     rows = [
         row
-        for row in doing.view.find(PAIR, "stage", Stage.QUEUED, 0)
-        if row.cause == Cause.WITHHELD and "CONSENT_REQUIRED" in row.codes
+        for row in doing.view.find(PAIR, "key")
+        if (row.stage, row.cause) == (Stage.QUEUED, Cause.WITHHELD) and "CONSENT_REQUIRED" in row.codes
     ]
+    rows.sort(key=lambda row: (row.created, row.md, row.recipient))
     row = doing.chosen(rows)
     if row is not None:
         bulletin = doing.view.get(BULLETIN, row.md)

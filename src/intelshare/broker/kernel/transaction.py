@@ -102,8 +102,18 @@ class Transaction:
         self._known.update({(table.name, key): row for key, row in zip(keys, found, strict=True)})
 
     def get_many(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> list[R | None]:
-        """``get`` of each key."""
-        return [self.get(table, *key) for key in keys]
+        """``get`` of each key, in one question."""
+        rows = self._rows
+        if not rows:
+            return self.view.get_many(table, keys)
+        fresh = {key: rows[table.name, key] for key in keys if (table.name, key) in rows}
+        stored = iter(self.view.get_many(table, [key for key in keys if key not in fresh]))
+        return [
+            (write.row if isinstance(write, Put) else None)
+            if (write := fresh.get(key)) is not None
+            else next(stored)
+            for key in keys
+        ]
 
     def put(self, table: Table[R], row: R) -> None:
         """Insert or replace."""

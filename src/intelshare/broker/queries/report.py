@@ -26,6 +26,7 @@ from intelshare.broker.kernel.tables import (
     PAIR,
     PORTION,
     RECEIVED,
+    STATEMENT,
     InboxRow,
     PairRow,
 )
@@ -225,8 +226,9 @@ def _stopped(node: Node, view: View, found: _Gathered, act: Stop, treaty: str) -
 def _names(node: Node, view: View, act: ReceiptJoined, treaty: str) -> bool:
     if not treaty:
         return True
-    rows = view.find(PAIR, "leaf", act.of, limit=1)
-    return bool(rows) and _speaks_of(node, view, rows[0], treaty)
+    said = view.get(STATEMENT, act.of)
+    row = view.get(PAIR, said.md, said.peer) if said is not None else None
+    return row is not None and row.leaf == act.of and _speaks_of(node, view, row, treaty)
 
 
 def _speaks_of(node: Node, view: View, row: PairRow, treaty: str) -> bool:

@@ -22,7 +22,7 @@ class LogRow:
     """Salt and record of each."""
 
 
-LOG = Table("log", LogRow, ("incarnation", "last"))
+LOG = Table("log", LogRow, ("incarnation", "last"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ActRow:
     data: bytes
 
 
-ACT = Table("act", ActRow, ("member", "n", "leaf"))
+ACT = Table("act", ActRow, ("member", "n", "leaf"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class TrustRow:
     record: bytes
 
 
-TRUST = Table("trust", TrustRow, ("member", "type", "version"))
+TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
