@@ -332,7 +332,7 @@ def plan_of(change: str, *, remembers: bool) -> list[str]:
         fra.node = replace(fra.node, world=world_with(fra.node, without=["gsa-fra-usa"]))
     at = Instant(NOW + 400 * DAY) if change == "expired" else NOW
     rooms = {USA: ROOM, MemberCode("KEN"): ROOM}
-    plan = fra.store.query(lambda view: handover(fra.node, view, rooms, at, seeded("hand-over")))
+    plan = fra.store.ask_now(lambda view: handover(fra.node, view, rooms, at, seeded("hand-over")))
     opened = [
         entry._replace(salt=b"", leaf=b"")
         for write in plan.writes

@@ -103,16 +103,15 @@ class Transaction:
 
     def get_many(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> list[R | None]:
         """``get`` of each key, in one question."""
-        rows = self._rows
-        if not rows:
-            return self.view.get_many(table, keys)
-        fresh = {key: rows[table.name, key] for key in keys if (table.name, key) in rows}
-        stored = iter(self.view.get_many(table, [key for key in keys if key not in fresh]))
+        written = [self._rows.get((table.name, key)) for key in keys]
+        asked = [key for key, write in zip(keys, written, strict=True) if write is None]
+        stored: list[R | None] = self.view.get_many(table, asked)
+        if len(asked) == len(keys):
+            return stored
+        rest = iter(stored)
         return [
-            (write.row if isinstance(write, Put) else None)
-            if (write := fresh.get(key)) is not None
-            else next(stored)
-            for key in keys
+            next(rest) if write is None else write.row if isinstance(write, Put) else None
+            for write in written
         ]
 
     def put(self, table: Table[R], row: R) -> None:
