@@ -24,7 +24,7 @@ from intelshare.broker.kernel.decide_pair import (
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, with_facts
-from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.portion_secrets import open_portion_secret
 from intelshare.broker.kernel.stored_bulletins import Made, Written, made_of, read_written
 from intelshare.broker.kernel.tables import (
     BATCH_KEY,
@@ -37,6 +37,7 @@ from intelshare.broker.kernel.tables import (
     BatchKeyRow,
     OutgoingRow,
     PairRow,
+    SecretRow,
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damaged
@@ -65,6 +66,9 @@ _OVERHEAD = 8 * 1024
 """Batch record, batch key and framing, kept free in every frame."""
 
 
+"""A bulletin, and what opens its portions, by slot."""
+
+
 @dataclass(slots=True)
 class _Chosen:
     row: PairRow
@@ -80,6 +84,8 @@ class _Bulletin:
     written: Written
     made: Made | None
     """What submit has made of it a moment ago, if that is remembered."""
+    secrets: Mapping[int, SecretRow]
+    """By slot, where that is not."""
     granted: dict[tuple[object, ...], _Granted] = field(default_factory=dict)
 
 
@@ -248,9 +254,9 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
         stored = tx.get_many(PORTION, [(md, slot) for slot in made.secrets])
         portions = tuple([portion for portion in stored if portion is not None])
         if len(portions) == len(stored):
-            return _Bulletin(Written(row, portions, made.heads, made.labels), made)
-    tx.view.find(SECRET, "key", md)
-    return _Bulletin(read_written(tx.node, tx.view, row), None)
+            return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
+    secrets = {secret.slot: secret for secret in tx.view.find(SECRET, "key", md)}
+    return _Bulletin(read_written(tx.node, tx.view, row), None, secrets)
 
 
 def _decide_again(
@@ -284,7 +290,9 @@ def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDe
     by_slot = {portion.slot: portion for portion in written.portions}
     stored = [by_slot[judged.slot] for judged in decided.granted]
     secrets = [
-        made.secrets[portion.slot] if made is not None else read_secret(node, tx.view, portion)
+        made.secrets[portion.slot]
+        if made is not None
+        else open_portion_secret(node, bulletin.secrets.get(portion.slot))
         for portion in stored
     ]
     found = bulletin.granted[grounds] = _Granted(

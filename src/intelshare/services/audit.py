@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
+from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
@@ -19,11 +20,9 @@ from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
-from intelshare.node.authn import UserCaller
-from intelshare.node.links import Links
-from intelshare.node.rpc_gateway import Answer
-from intelshare.node.runtime import Runtime
 from intelshare.ports import View
+from intelshare.services.backend import Backend
+from intelshare.services.rpc import OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -36,70 +35,76 @@ _STATES: Final = {
 """What is shown of each log held: the newest of each state."""
 
 
-def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
-    """Method name -> answer."""
-
-    async def head(_: UserCaller, __: pb.HeadRequest) -> pb.HeadResponse:
-        return runtime.store.ask_now(lambda view: _head(runtime, view))
-
-    async def prove(_: UserCaller, request: pb.ProveRequest) -> pb.FileResponse:
-        # So that the entries of this second are under a signed checkpoint too.
-        await links.say_log()
-        wanted = ProofQuery(
-            Incarnation(request.incarnation or runtime.incarnation),
-            request.index,
-            request.bulletin,
-            request.statement,
-            request.originator,
-        )
-        file = await links.over_logs(
-            lambda view: prove_entries(runtime.node, view, wanted, _documents(runtime))
-        )
-        return pb.FileResponse(text=write(file))
-
-    async def list_evidence(_: UserCaller, __: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
-        return pb.ListEvidenceResponse(alarms=alarm_messages(runtime))
-
-    async def export(_: UserCaller, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-        row = runtime.store.ask_now(lambda view: find_evidence(view, request.id))
-        exhibit = decode(Exhibit, row.exhibit)
-        file = EvidenceFile(
-            EVIDENCE_SCHEMA,
-            row.code,
-            row.member,
-            runtime.node.member,
-            row.first,
-            _what(row),
-            wrap(Exhibit, exhibit),
-            _documents(runtime, _signers(runtime, row.member, exhibit)),
-        )
-        return pb.FileResponse(text=write(file))
-
-    async def tell(_: UserCaller, request: pb.ReportRequest) -> pb.FileResponse:
-        since, until = Instant(request.since), Instant(request.until or runtime.now())
-        made = await asyncio.to_thread(
-            runtime.store.ask_now,
-            lambda view: report(runtime.node, view, request.treaty, since, until, runtime.now()),
-        )
-        return pb.FileResponse(text=write(made))
-
-    async def settle_(caller: UserCaller, request: pb.SettleEvidenceRequest) -> pb.SettleEvidenceResponse:
-        done = await runtime.step(settle, caller.user, request.id)
-        return pb.SettleEvidenceResponse(alarm=_alarm(done.value))
-
-    return {
-        "SettleEvidence": settle_,
-        "Report": tell,
-        "Head": head,
-        "Prove": prove,
-        "ListEvidence": list_evidence,
-        "ExportEvidence": export,
-    }
+def log_head(context: CallContext, _: pb.HeadRequest) -> pb.HeadResponse:
+    """Where the log stands, and what is held of the logs of others."""
+    return _head(context.node, context.view)
 
 
-def alarm_messages(runtime: Runtime) -> list[pb.Alarm]:
+async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.FileResponse:
+    """Entries of the log with their proofs."""
+    # So that the entries of this second are under a signed checkpoint too.
+    await backend.sign_log()
+    wanted = ProofQuery(
+        Incarnation(request.incarnation or backend.node.incarnation),
+        request.index,
+        request.bulletin,
+        request.statement,
+        request.originator,
+    )
+    node = backend.node
+    file = await backend.query_logs(lambda view: prove_entries(node, view, wanted, _documents(node)))
+    return pb.FileResponse(text=write(file))
+
+
+def list_evidence(context: CallContext, _: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
+    """What contradicts itself, until an operator has looked."""
+    return pb.ListEvidenceResponse(alarms=alarm_messages(context.view))
+
+
+def export_evidence(context: CallContext, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
+    """One contradiction, as a file that anybody can check."""
+    node, row = context.node, find_evidence(context.view, request.id)
+    exhibit = decode(Exhibit, row.exhibit)
+    file = EvidenceFile(
+        EVIDENCE_SCHEMA,
+        row.code,
+        row.member,
+        node.member,
+        row.first,
+        _what(row),
+        wrap(Exhibit, exhibit),
+        _documents(node, _signers(node, row.member, exhibit)),
+    )
+    return pb.FileResponse(text=write(file))
+
+
+async def settle_evidence(
+    backend: Backend, actor: Actor, request: pb.SettleEvidenceRequest
+) -> pb.SettleEvidenceResponse:
+    """End an alarm; the evidence stays."""
+    return pb.SettleEvidenceResponse(alarm=_alarm(await backend.perform(settle, actor.user, request.id)))
+
+
+def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileResponse:
+    """Who shared what kind with whom under which article."""
+    since, until = Instant(request.since), Instant(request.until or context.now)
+    made = report(context.node, context.view, request.treaty, since, until, context.now)
+    return pb.FileResponse(text=write(made))
+
+
+AUDIT: Final = (
+    Rpc("Head", OVERSEERS, QueryCall(log_head)),
+    Rpc("Prove", OVERSEERS, AsyncCall(prove)),
+    Rpc("ListEvidence", OVERSEERS, QueryCall(list_evidence)),
+    Rpc("ExportEvidence", OVERSEERS, QueryCall(export_evidence)),
+    Rpc("SettleEvidence", OPERATORS, AsyncCall(settle_evidence)),
+    Rpc("Report", OVERSEERS, QueryCall(report_file, slow=True)),
+)
+
+
+def alarm_messages(view: View) -> list[pb.Alarm]:
     """What contradicts itself, the oldest first."""
-    return [_alarm(row) for row in runtime.store.ask_now(alarms)]
+    return [_alarm(row) for row in alarms(view)]
 
 
 def _alarm(row: EvidenceRow) -> pb.Alarm:
@@ -115,8 +120,7 @@ def _what(row: EvidenceRow) -> str:
         return "statements that do not go together"
 
 
-def _head(runtime: Runtime, view: View) -> pb.HeadResponse:
-    node = runtime.node
+def _head(node: Node, view: View) -> pb.HeadResponse:
     log, last = view.get(LOG_HEAD, node.incarnation), own(node, view)
     held = [
         (row, CheckpointState(row.state))
@@ -157,16 +161,16 @@ def _head(runtime: Runtime, view: View) -> pb.HeadResponse:
     )
 
 
-def _signers(runtime: Runtime, member: MemberCode, exhibit: Exhibit) -> Sequence[MemberCode]:
+def _signers(node: Node, member: MemberCode, exhibit: Exhibit) -> Sequence[MemberCode]:
     """Whose documents are needed to check the statements."""
     found = {member}
     for signed in exhibit.statements:
-        record = runtime.node.trust.key_record(decode(Batch, signed.batch).key)
+        record = node.trust.key_record(decode(Batch, signed.batch).key)
         if record is not None:
             found.add(record.member)
     return sorted(found)
 
 
-def _documents(runtime: Runtime, members: Sequence[MemberCode] | None = None) -> Documents:
-    held = runtime.node.trust.members
+def _documents(node: Node, members: Sequence[MemberCode] | None = None) -> Documents:
+    held = node.trust.members
     return {member: documents_of(held[member]) for member in (members or sorted(held)) if member in held}
