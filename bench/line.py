@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from builders import NOW, Member, draft, federation, text, user
+from builders import NOW, Member, actor, draft, federation, text
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.hello import accept_hello, acknowledge, make_hello
@@ -110,7 +110,7 @@ def line(costs: Costs, members: Mapping[str, Member], batch: int) -> None:
     fra, usa = members[FRA], members[USA]
     to = [code for code in members if code != FRA]
     bulletin = draft(text(f"//FRA SECRET//REL TO {', '.join(members)}", BODY), to=to)
-    author = user("FRA", "a")
+    author = actor("FRA", "a")
     drafts = [SubmitCommand(author, os.urandom(16), bulletin) for _ in range(batch)]
     costs.do("submit", fra, submit_many, (drafts,))
     while True:
