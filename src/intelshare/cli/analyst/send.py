@@ -62,7 +62,6 @@ class Sending:
 @click.command(
     epilog=examples(
         'intelshare send report.txt --to USA,KEN --category cyber --label "//FRA SECRET//REL TO FRA, USA"',
-        'intelshare send - --to USA --category cyber --label "//FRA NP" --precedence FLASH < report.txt',
         'intelshare send report.txt --to KEN --category cyber --label "//FRA SECRET" --dry-run --explain',
         "intelshare send --batch bulletins.ndjson",
     )
