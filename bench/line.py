@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from builders import NOW, Member, draft, federation, text, user
+from builders import NOW, Member, actor, draft, federation, text
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.hello import accept_hello, acknowledge, make_hello
@@ -113,7 +113,7 @@ def line(costs: Costs, members: Mapping[str, Member], batch: int) -> None:
     # Only FRA and USA have a treaty for SECRET; the other needs none.
     label = "//FRA SECRET//REL TO FRA, USA" if len(to) == 1 else "//FRA NON PROTÉGÉ"
     bulletin = draft(text(label, BODY), to=to)
-    author = user("FRA", "a")
+    author = actor("FRA", "a")
     drafts = [SubmitCommand(author, os.urandom(16), bulletin) for _ in range(batch)]
     costs.do("submit", fra, submit_many, (drafts,))
     while True:
