@@ -66,9 +66,6 @@ _OVERHEAD = 8 * 1024
 """Batch record, batch key and framing, kept free in every frame."""
 
 
-"""A bulletin, and what opens its portions, by slot."""
-
-
 @dataclass(slots=True)
 class _Chosen:
     row: PairRow
