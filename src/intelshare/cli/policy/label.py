@@ -173,6 +173,8 @@ def _content(read: Label, registry: Registry, when: Instant) -> dict[str, Any]:
         "level": read.level,
         "reference": None if reference is None else reference.name,
         "releasable_to": None if read.releasable_to is None else list(read.releasable_to),
+        "displayable_to": None if read.displayable_to is None else list(read.displayable_to),
+        "fgi": None if read.fgi is None else list(read.fgi),
         "controls": list(read.controls),
         "tlp": read.tlp,
         "owners": list(read.owners),
