@@ -44,6 +44,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.foreign import check_foreign
 from intelshare.broker.lifecycle.relations import keep, named_by
 from intelshare.bulletin import Draft, check_content, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
@@ -138,6 +139,7 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     if known is not None:
         return _first_answer(node, known, command, content)
     labels = _labels(node, draft, now)
+    check_foreign(node, tx.view, draft, labels, user, now)
     named = named_by(node, tx.view, draft, user, now)
     encrypted = _encrypt(tx, draft)
     decided = _decide(node, draft, labels, encrypted.slots, now)
@@ -204,6 +206,7 @@ def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> Sub
     user = row_of(view, command.actor)
     draft = check_draft(command.draft)
     labels = _labels(node, draft, now)
+    check_foreign(node, view, draft, labels, user, now)
     named_by(node, view, draft, user, now)
     decided = _decide(node, draft, labels, list(range(len(labels))), now)
     return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
