@@ -109,6 +109,14 @@ class Registry:
         found = next((level for level in row.levels if level.reference == ENGLISH_WORDS[text]), None)
         return None if found is None else found.name
 
+    def english_meaning(self, authority: str, name: str, at: Instant | None) -> Reference | None:
+        """What the United States would mean by a state's level of an English name, where it differs."""
+        if authority in _NOT_TRANSLATED or not self.is_state(authority) or name not in ENGLISH_WORDS:
+            return None
+        level = self.ladder(authority).read(name, at)
+        meant = ENGLISH_WORDS[name]
+        return meant if level is not None and level.reference != meant else None
+
     def english_ended(self, authority: str, text: str) -> Level | None:
         """The last level that a state had and has no more, of the reference that an English word means."""
         ladder = self.ladders.get(authority)
