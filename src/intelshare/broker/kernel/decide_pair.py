@@ -27,6 +27,7 @@ from intelshare.policy import (
     Outcome,
     Request,
     World,
+    consents_asked,
     decide,
     originator_of,
 )
@@ -110,7 +111,8 @@ def decide_pair(
     judged = []
     for slot, portion, label in portions:
         flags = frozenset(portion.flags)
-        agreed = _agreed(world, consents, slot, label, originator or sender, at) if consents else _NO_CONSENT
+        claimed = originator or sender
+        agreed = _agreed(world, consents, slot, label, claimed, sender, at) if consents else _NO_CONSENT
 
         def make(
             label: Label = label,
@@ -151,14 +153,26 @@ def decide_pair(
 
 
 def _agreed(
-    world: World, consents: Sequence[Given], slot: int, label: Label, claimed: MemberCode, at: Instant
+    world: World,
+    consents: Sequence[Given],
+    slot: int,
+    label: Label,
+    claimed: MemberCode,
+    sender: MemberCode,
+    at: Instant,
 ) -> frozenset[str]:
-    """Members for whom the originator of this portion has consented, one by one (domain.md, rule 8)."""
+    """Members for whom all have consented whose information the portion is, one by one (rule 8)."""
     originator = originator_of(world, label, claimed, at)
-    return frozenset(
-        given.consent.recipient
+    held = {
+        (given.by, given.consent.recipient)
         for given in consents
-        if given.by == originator and slot in given.consent.slots and at < given.consent.until
+        if slot in given.consent.slots and at < given.consent.until
+    }
+    foreign = label.fgi or ()
+    return frozenset(
+        recipient
+        for recipient in {recipient for _, recipient in held}
+        if all((by, recipient) in held for by in consents_asked(originator, foreign, sender, recipient))
     )
 
 
