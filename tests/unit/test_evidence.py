@@ -136,7 +136,7 @@ def test_any_entry_is_proved_under_the_signed_checkpoint_with_who_else_has_seen_
     for index in range(size):
         found = check_proof(proof(logs, "FRA", ProofQuery(log, index)), "file")
         assert [entry.index for entry in found.entries] == [index]
-        assert [member for member, _ in found.witnesses] == ["USA"]
+        assert [witness.member for witness in found.witnesses] == ["USA"]
     by_bulletin = check_proof(
         proof(logs, "FRA", ProofQuery(log, 0, bulletin=sent.bulletin.hex()[:8])), "file"
     )

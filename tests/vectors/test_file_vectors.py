@@ -37,7 +37,7 @@ def test_the_proof_shows_a_submission_and_its_decision_and_who_has_seen_that_log
     found = check_proof(PROOF, "proof.json", [read_member_file(MEMBER, "fra.member.json")])
     assert (found.member, [entry.type for entry in found.entries]) == ("FRA", ["SUBMIT", "DECISION"])
     assert [entry.says["md"] for entry in found.entries] == [found.entries[0].says["md"]] * 2
-    assert [member for member, _ in found.witnesses] == ["USA"]
+    assert [witness.member for witness in found.witnesses] == ["USA"]
     assert len({entry.incarnation for entry in found.entries} | {found.checkpoint.incarnation}) == 2
     assert found.fingerprint == json.loads(MEMBER)["fingerprint"]
 

@@ -13,7 +13,7 @@ from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
 from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
-from intelshare.broker.transparency.proving import ProofQuery, prove_entries, signed_of_peers
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries, show_seen, signed_of_peers
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
@@ -62,6 +62,8 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def export(_: UserCaller, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
         row = runtime.store.query(lambda view: find_evidence(view, request.id))
         exhibit = decode(Exhibit, row.exhibit)
+        await links.say_log()
+        seen = await links.over_logs(lambda view: show_seen(runtime.node, view, exhibit))
         file = EvidenceFile(
             EVIDENCE_SCHEMA,
             row.code,
@@ -70,7 +72,8 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
             row.first,
             _what(row),
             wrap(Exhibit, exhibit),
-            _documents(runtime, _signers(runtime, row.member, exhibit)),
+            seen,
+            _documents(runtime, None if seen else _signers(runtime, row.member, exhibit)),
         )
         return pb.FileResponse(text=write(file))
 

@@ -6,9 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.path import Hop
-from intelshare.audit.portable import PROOF_SCHEMA, Cosigning, Documents, ProofFile, ProvedEntry, plain, wrap
-from intelshare.audit.records import RECORDS, EntryType
+from intelshare.audit.portable import (
+    PROOF_SCHEMA,
+    Cosigning,
+    Documents,
+    ProofFile,
+    ProvedEntry,
+    ShownLog,
+    plain,
+    wrap,
+)
+from intelshare.audit.records import RECORDS, EntryType, Received, Witnessed
 from intelshare.audit.tree import Tree
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import id_range
@@ -25,15 +35,19 @@ from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.transparency.checkpoint import fetch_of, hops_to, own, peer_nodes
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Checkpoint, Evidence
+from intelshare.crypto.records import Checkpoint, Evidence, Kind
 from intelshare.errors import DeliveryError, TrustError
-from intelshare.ids import Incarnation
+from intelshare.ids import Digest, Incarnation, LeafId, NodeUri
 from intelshare.ports import View
+from intelshare.statement import leaf_id
 
 MAX_ENTRIES: Final = 64
 """Entries that one file proves."""
 
 PAGE: Final = 1000
+
+_SEEING: Final = frozenset((EntryType.RECEIVED, EntryType.REJECTED, EntryType.WITNESSED))
+"""Entries that say that a statement of another was seen."""
 
 _NAMED: Final = ("leaf", "of", "md", "subject", "digest")
 """Fields of records by which an entry is found."""
@@ -61,14 +75,50 @@ def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documen
         raise DeliveryError(
             "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
         )
-    entries = [_entry(node, view, last, row) for row in rows]
+    log = _show(node, view, last, rows)
     return ProofFile(
-        PROOF_SCHEMA,
+        node=log.node,
+        checkpoint=log.checkpoint,
+        cosigned=log.cosigned,
+        entries=log.entries,
+        schema=PROOF_SCHEMA,
+        documents=documents,
+    )
+
+
+def show_seen(node: Node, view: View, exhibit: Exhibit) -> list[ShownLog]:
+    """The own log as far as it names the statements of an exhibit: when this node saw them.
+
+    Empty if none of it is under a signed checkpoint yet.
+    """
+    last = own(node, view)
+    if last is None:
+        return []
+    leaves = {leaf_id(one.kind, one.nonce, one.data) for one in exhibit.statements}
+    said = [decode(Checkpoint, one.data) for one in exhibit.statements if one.kind is Kind.CHECKPOINT]
+    seen = {(one.origin, one.incarnation, one.size, one.root) for one in said}
+    rows = [
+        row
+        for row in entries_of(view)
+        if row.type in _SEEING
+        and (row.incarnation != last.incarnation or row.place < last.size)
+        and _names(_record(row, open_entry(node, row).record), leaves, seen)
+    ]
+    return [_show(node, view, last, rows[:MAX_ENTRIES])] if rows else []
+
+
+def _names(record: Any, leaves: set[LeafId], seen: set[tuple[NodeUri, Incarnation, int, Digest]]) -> bool:
+    if isinstance(record, Witnessed):
+        return (record.origin, record.incarnation, record.size, record.root) in seen
+    return (record.leaf if isinstance(record, Received) else record.digest) in leaves
+
+
+def _show(node: Node, view: View, last: CheckpointRow, rows: Sequence[LogRow]) -> ShownLog:
+    return ShownLog(
         node.uri,
         wrap(Evidence, decode(Evidence, last.signed)),
         _cosigned(node, view, last),
-        entries,
-        documents,
+        [_entry(node, view, last, row) for row in rows],
     )
 
 
