@@ -59,15 +59,18 @@ def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7
     file = tmp_path / "proof.json"
     ok("audit", "prove", "--bulletin", bulletin[:8], "--folder", fra, "--out", file)
     member = fra.parent / "fra.member"
-    checked = ok("audit", "check-proof", file, "--member", member, "--json").json
+    own = ("--member", member, "--member", usa.parent / "usa.member")
+    checked = ok("audit", "check-proof", file, *own, "--json").json
+    assert checked["confirmed"] is True
     assert [entry["type"] for entry in checked["entries"]] == ["SUBMIT", "DECISION", "HAND_OVER"]
     assert checked["fingerprint"] == ok("member", "fingerprint", "--folder", fra).out.strip()
     assert "Canary" not in file.read_text()
-    assert ok("audit", "check-proof", file, "--root", checked["root"]).code == 0
-    assert intelshare("audit", "check-proof", file, "--root", "00" * 32).code == 7
+    assert ok("audit", "check-proof", file, *own, "--root", checked["root"]).code == 0
+    assert intelshare("audit", "check-proof", file, *own, "--root", "00" * 32).code == 7
     other = intelshare("audit", "check-proof", file, "--member", usa.parent / "usa.member")
-    assert other.code == 0
-    assert "compare this fingerprint with FRA by voice" in other.err
+    assert other.code == 5
+    assert "the fingerprint of FRA is right" in other.err
+    assert "NOT CONFIRMED" in other.out
 
     given = json.loads(file.read_text())
     given["entries"][1]["time"] += 1
@@ -77,7 +80,7 @@ def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7
     assert "LOG_INCONSISTENT" in failed.err
 
     ok("audit", "prove", "0", "--folder", fra, "--out", file)
-    assert ok("audit", "check-proof", file, "--json").json["entries"][0]["type"] == "START"
+    assert ok("audit", "check-proof", file, *own, "--json").json["entries"][0]["type"] == "START"
     assert intelshare("audit", "prove", "99999", "--folder", fra).code == 8
     assert intelshare("audit", "prove", "--folder", fra).code == 2
 
@@ -132,10 +135,12 @@ def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_n
         "LOG_FORK",
         trust.fingerprint,
     )
-    assert "proved: USA" in ok("audit", "check-evidence", file).out
+    alone = intelshare("audit", "check-evidence", file)
+    assert "proved: USA" in alone.out
+    assert alone.code == 5
     exhibit = decode(Exhibit, row.exhibit)
-    alone = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
-    file.write_bytes(logs.export("FRA", alone))
+    cut = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
+    file.write_bytes(logs.export("FRA", cut))
     nothing = intelshare("audit", "check-evidence", file)
     assert nothing.code == 7
     assert "EVIDENCE_INCONCLUSIVE" in nothing.err

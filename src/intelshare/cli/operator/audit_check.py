@@ -27,7 +27,8 @@ member_option = click.option(
 
 
 @click.command(
-    name="check-proof", epilog=examples("intelshare audit check-proof entry.json --member fra.member")
+    name="check-proof",
+    epilog=examples("intelshare audit check-proof entry.json --member fra.member --member usa.member"),
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
