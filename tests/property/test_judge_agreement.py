@@ -29,7 +29,7 @@ from node_reading import outcome, read_evidence, read_proof
 
 FRA, USA, DEU = party("FRA"), party("USA"), party("DEU")
 PARTIES = (FRA, USA, DEU)
-MUTANTS = 1200
+MUTANTS = 800
 """Of each genuine file."""
 
 
@@ -226,7 +226,8 @@ def honest(of: Any, dice: Random) -> list[Any]:
             previous = bytes(32)
             for number in (1, 2, 3):
                 release = Release(
-                    of.node, Incarnation(log), to, ReleaseNumber(number), LeafId(previous), Precedence.ROUTINE, NEVER,
+                    of.node, Incarnation(log), to, ReleaseNumber(number), LeafId(previous),
+                    Precedence.ROUTINE, NEVER,
                     KeyId(bytes(32)), Digest(bytes(32)), Digest(dice.randbytes(32)),
                 )  # fmt: skip
                 signed = of.signed(Kind.RELEASE, release, at(number))
