@@ -40,7 +40,7 @@ def log_of(seed: str, count: int = 7) -> Log:
         rows.append(
             (
                 EntryType.SUBMIT,
-                Submit(ManifestDigest(bytes([place]) * 32), seed, Digest(bytes(32))),
+                Submit(ManifestDigest(bytes([place]) * 32), seed),
                 at(place),
             )
         )

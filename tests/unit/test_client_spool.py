@@ -37,23 +37,23 @@ def test_the_key_is_on_disk_and_private_before_the_call(
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     folder = tmp_path / "spool"
-    remember(folder, bytes(16), "digest", NOW)
+    remember(folder, bytes(16), NOW)
     assert len(synced) == 2, "the file and its folder"
     (path,) = folder.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     (entry,) = spooled(folder, NOW)
-    assert (entry.key, entry.digest, entry.made, entry.bulletin) == (bytes(16), "digest", NOW, "")
+    assert (entry.key, entry.made, entry.bulletin) == (bytes(16), NOW, "")
 
 
 def test_an_answer_is_noted_beside_its_key(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), "digest", NOW)
+    remember(tmp_path, bytes(16), NOW)
     answered(tmp_path, bytes(16), b"\x01" * 16)
     (entry,) = spooled(tmp_path, NOW)
     assert entry.bulletin == "01" * 16
 
 
 def test_a_line_cut_by_a_crash_leaves_what_stands_before_it(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), "digest", NOW)
+    remember(tmp_path, bytes(16), NOW)
     (path,) = tmp_path.iterdir()
     with path.open("a") as file:
         file.write('{"bulletin": "0101')
@@ -62,8 +62,8 @@ def test_a_line_cut_by_a_crash_leaves_what_stands_before_it(tmp_path: Path) -> N
 
 
 def test_answered_keys_go_after_30_days_and_open_ones_stay(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), "digest", NOW)
-    remember(tmp_path, b"\x01" * 16, "digest", NOW)
+    remember(tmp_path, bytes(16), NOW)
+    remember(tmp_path, b"\x01" * 16, NOW)
     answered(tmp_path, bytes(16), b"\x02" * 16)
     later = Instant(NOW + 31 * DAY)
     assert [entry.key for entry in spooled(tmp_path, later)] == [b"\x01" * 16]
@@ -71,6 +71,6 @@ def test_answered_keys_go_after_30_days_and_open_ones_stay(tmp_path: Path) -> No
 
 
 def test_a_key_under_which_nothing_was_stored_is_forgotten(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), "digest", NOW)
+    remember(tmp_path, bytes(16), NOW)
     forget(tmp_path, bytes(16))
     assert not list(spooled(tmp_path, NOW))

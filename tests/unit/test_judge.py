@@ -42,7 +42,7 @@ def log() -> Log:
     start = Start("1", Incarnation(0), 0, bytes(32))
     rows: list[Any] = [(EntryType.START, start, at(0))]
     for place in range(1, 6):
-        said = Submit(ManifestDigest(bytes([place]) * 32), f"user {place}", Digest(bytes(32)))
+        said = Submit(ManifestDigest(bytes([place]) * 32), f"user {place}")
         rows.append((EntryType.SUBMIT, said, at(place)))
     return Log.of(rows)
 

@@ -65,7 +65,7 @@ def said(now: Instant) -> dict[EntryType, Any]:
     )
     made = [
         logged.Start("0.9.0", Incarnation(0), 0, bytes(32)),
-        logged.Submit(md, USER, h("draft")),
+        logged.Submit(md, USER),
         logged.DecisionMade(md, FRA, USA, now, portions),
         logged.Approve(md, USA, USER, ("NUCLEAR",)),
         logged.Stop(md, DEU, 1, ("NO_TREATY",)),

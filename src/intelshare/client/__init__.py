@@ -20,7 +20,7 @@ from intelshare.client.profile import (
 from intelshare.client.spool import Spooled, answered, forget, new_key, parse_key, remember, show_key, spooled
 
 if TYPE_CHECKING:
-    from intelshare.client.connection import Client, content_digest
+    from intelshare.client.connection import Client
 
 __all__ = [
     "Client",
@@ -29,7 +29,6 @@ __all__ = [
     "address_of",
     "answered",
     "choose_profile",
-    "content_digest",
     "find_profile",
     "forget",
     "new_key",
@@ -43,7 +42,7 @@ __all__ = [
     "write_profile",
 ]
 
-_LAZY = ("Client", "content_digest")
+_LAZY = ("Client",)
 
 
 def __getattr__(name: str) -> Any:

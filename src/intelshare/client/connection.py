@@ -294,13 +294,3 @@ def _bytes(path: Any) -> bytes:
         return bytes(path.read_bytes())
     except OSError as error:
         raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(path))) from None
-
-
-def content_digest(request: pb.SubmitRequest) -> str:
-    """SHA-256 over what is sent but for its key, to compare two spool entries; never leaves the machine."""
-    from hashlib import sha256
-
-    bare = pb.SubmitRequest()
-    bare.CopyFrom(request)
-    bare.key = b""
-    return sha256(bare.SerializeToString(deterministic=True)).hexdigest()

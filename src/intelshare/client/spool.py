@@ -1,7 +1,7 @@
 """What the client remembers of each thing it sent, so that an answer that was lost can be asked for again.
 
-One file per idempotency key, only ever appended to: first the key and the digest of what is about to be sent,
-fsynced before the call (crash point c1); then the answer. No content and no label is ever written here.
+One file per idempotency key, only ever appended to: first the key, fsynced before
+the call (crash point c1); then the answer. No content, no label and no digest of them is ever written here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class Spooled:
     """One thing sent."""
 
     key: bytes
-    digest: str
     made: Instant
     bulletin: str
     """Its id, hexadecimal; empty while no answer is known."""
@@ -60,10 +59,10 @@ def show_key(key: bytes) -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def remember(folder: Path, key: bytes, digest: str, now: Instant) -> None:
+def remember(folder: Path, key: bytes, now: Instant) -> None:
     """Durable when it returns: only then may the call be made. The same key may be remembered again."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _append(folder, key, {"key": key.hex(), "digest": digest, "made": now})
+    _append(folder, key, {"key": key.hex(), "made": now})
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -101,10 +100,10 @@ def _read(path: Path) -> Spooled | None:
         except ValueError:
             # The last line of a crash; what stands before it is whole.
             break
-    key, digest, made = facts.get("key"), facts.get("digest"), facts.get("made")
-    if not (isinstance(key, str) and isinstance(digest, str) and isinstance(made, int)):
+    key, made = facts.get("key"), facts.get("made")
+    if not (isinstance(key, str) and isinstance(made, int)):
         return None
-    return Spooled(bytes.fromhex(key), digest, Instant(made), str(facts.get("bulletin", "")))
+    return Spooled(bytes.fromhex(key), Instant(made), str(facts.get("bulletin", "")))
 
 
 def _path(folder: Path, key: bytes) -> Path:

@@ -55,6 +55,8 @@ class Domain(Enum):
     BUNDLE = b"bundle"
     REST = b"rest"
     LOG_ENTRY = b"log-entry"
+    SUBMISSION = b"submission"
+    DECIDED = b"decided"
 
 
 def pae(domain: Domain, *parts: bytes) -> bytes:

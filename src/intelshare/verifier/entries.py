@@ -44,7 +44,7 @@ WITNESSED: Final = 17
 
 ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     START: ("START", Start),
-    2: ("SUBMIT", _row("Submit", md=_DIGEST, user=Text, content=_DIGEST)),
+    2: ("SUBMIT", _row("Submit", md=_DIGEST, user=Text)),
     3: (
         "DECISION",
         _row("Made", md=_DIGEST, sender=Text, recipient=Text, at=U64, portions=_many(_PORTION)),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from intelshare.audit.records import DecisionMade, LoggedDecision, LoggedPortion, LoggedReason
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.codec import Encoded, encode, encoded
-from intelshare.crypto.pae import sha256
+from intelshare.crypto.pae import Domain, kdf
 from intelshare.crypto.records import Citation, Portion
 from intelshare.envelope import Given
 from intelshare.errors import Place
@@ -177,9 +177,13 @@ def record_of(pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: In
     return DecisionMade(md, sender, pair.recipient, at, pair.logged)
 
 
-def decision_fingerprint(pair: PairDecision) -> Digest:
-    """What was decided, without when: two decisions of one gist need one log entry."""
-    return Digest(sha256(encode(DecisionMade, record_of(pair, _NOBODY, MemberCode(""), Instant(0)))))
+def decision_fingerprint(key: bytes, pair: PairDecision) -> Digest:
+    """What was decided, without when: two decisions of one gist need one log entry.
+
+    ``key``: the vault's storage key, for the database has it in clear, and labels are soon guessed.
+    """
+    decided = encode(DecisionMade, record_of(pair, _NOBODY, MemberCode(""), Instant(0)))
+    return Digest(kdf(key, Domain.DECIDED, decided))
 
 
 def _ruling(decision: Decision) -> Ruling:

@@ -58,7 +58,7 @@ def add_recipient(
         decided_in=node.incarnation,
         decided_at=place,
         decision=entry,
-        gist=decision_fingerprint(one),
+        gist=decision_fingerprint(node.storage_key, one),
         approved=marks,
         incarnation=Incarnation(0),
         sequence=0,

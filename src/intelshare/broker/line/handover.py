@@ -259,7 +259,7 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    gist = decision_fingerprint(decided)
+    gist = decision_fingerprint(tx.node.storage_key, decided)
     if gist == row.gist:
         return row
     entry, place = tx.log(EntryType.DECISION, record_of(decided, row.md, tx.node.member, tx.now))

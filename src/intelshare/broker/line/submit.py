@@ -95,7 +95,7 @@ def submit(
     """
     user = need_role(view, command.user, "analyst", "releasing-officer")
     draft = command.draft
-    content = content_digest(check_draft(draft))
+    content = content_digest(node.storage_key, check_draft(draft))
     known = view.get(SUBMISSION, command.key)
     if known is not None:
         return Plan((), _first_answer(node, known, command, content))
@@ -124,7 +124,7 @@ def submit(
         put_secret(tx, md, portion.slot, portion.secret)
         tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest))
     keep(tx, md, named)
-    tx.log(EntryType.SUBMIT, Submit(md, command.user, content))
+    tx.log(EntryType.SUBMIT, Submit(md, command.user))
     for one in decided:
         add_recipient(tx, one, md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     note_written(tx, md, draft.portions, named, decided)

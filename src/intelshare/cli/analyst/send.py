@@ -188,13 +188,13 @@ def _pieces(given: dict[str, Any], now: Instant) -> list[tuple[Any, str]]:
 
 
 def _submit(client: Client, request: pb.SubmitRequest, given: dict[str, Any]) -> pb.SubmitResponse:
-    from intelshare.client import answered, content_digest, forget, new_key, parse_key, remember, show_key
+    from intelshare.client import answered, forget, new_key, parse_key, remember, show_key
 
     spool, now = client.profile.spool, _now()
     again = given["key"] is not None
     key = parse_key(given["key"]) if again else new_key(now, os.urandom)
     request.key = key
-    remember(spool, key, content_digest(request), now)
+    remember(spool, key, now)
     try:
         answer = client.submit(request)
     except DeliveryError as error:
