@@ -21,6 +21,7 @@ F = TypeVar("F", bound=msgspec.Struct)
 
 PROOF_SCHEMA: Final = "intelshare/log-proof/1"
 EVIDENCE_SCHEMA: Final = "intelshare/evidence/1"
+RELEASE_SCHEMA: Final = "intelshare/release-proof/1"
 MAX_FILE: Final = 16 * 1024 * 1024
 EXACT: Final = 2**53
 """From here on an integer stands in a file as text: readers in other languages would lose it."""
@@ -82,6 +83,38 @@ class EvidenceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: str
     seen: list[ShownLog]
     """Logs of others in which the statements stand: when they were witnessed."""
+    documents: Documents
+
+
+class ProvedHash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an entry stands of which only the hash is told."""
+
+    incarnation: str
+    index: int
+    proof: list[str]
+    hops: list[str]
+
+
+class ShownPortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One portion with the secret that opens its commitment."""
+
+    slot: int
+    secret: str
+    portion: str
+
+
+class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A release, what it granted, and what was signed and logged about it."""
+
+    schema: str
+    release: str
+    claims: str | None
+    secrets: str
+    portions: list[ShownPortion]
+    decision: ProvedHash | None
+    about: list[str]
+    """Receipts of the release and recalls of its bulletin."""
+    logs: list[ShownLog]
     documents: Documents
 
 

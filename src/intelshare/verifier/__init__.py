@@ -9,13 +9,25 @@ member's root 1, whose fingerprint the reader compares or has in a member file.
     documents    roots and directories             statements  who signed what
     merkle       proofs of RFC 9162                logs        entries under a checkpoint, and witnesses
     entries      what log entries say              exhibits    what contradicts itself
-    verdict      what the judge answers            evidence    all of it for one evidence file
+    seeing       who else saw a statement          evidence    all of it for one evidence file
+    padding      padded records                    releases    a release and what became of it
+    verdict      what the judge answers
 """
 
 from intelshare.verifier.evidence import check_evidence
 from intelshare.verifier.files import GivenMember, read_given
 from intelshare.verifier.logs import check_proof
-from intelshare.verifier.verdict import Convicting, Named, Proven, Provenance, ProvenEntry, SeenBy, Witness
+from intelshare.verifier.releases import Released, ShownPortion, check_release
+from intelshare.verifier.verdict import (
+    Convicting,
+    Named,
+    Proven,
+    Provenance,
+    ProvenEntry,
+    SeenBy,
+    Step,
+    Witness,
+)
 
 __all__ = [
     "Convicting",
@@ -24,9 +36,13 @@ __all__ = [
     "Proven",
     "ProvenEntry",
     "Provenance",
+    "Released",
     "SeenBy",
+    "ShownPortion",
+    "Step",
     "Witness",
     "check_evidence",
     "check_proof",
+    "check_release",
     "read_given",
 ]

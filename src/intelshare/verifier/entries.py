@@ -30,6 +30,7 @@ _PORTION: Final = _row("Portion", position=U16, slot=U16, decision=_DECISION)
 
 Start: Final = _row("Start", version=Text, previous=U64, size=U64, root=_DIGEST)
 Received: Final = _row("Received", member=Text, kind=U8, leaf=_DIGEST, subject=_DIGEST, codes=_many(Text))
+ReceiptJoined: Final = _row("Receipt", member=Text, leaf=_DIGEST, of=_DIGEST, status=U8, codes=_many(Text))
 Rejected: Final = _row("Rejected", member=Text, digest=_DIGEST, code=Text)
 Witnessed: Final = _row(
     "Witnessed",
@@ -40,6 +41,7 @@ Witnessed: Final = _row(
 START: Final = 1
 RECEIVED: Final = 7
 REJECTED: Final = 8
+RECEIPT: Final = 9
 WITNESSED: Final = 17
 
 ENTRIES: Final[dict[int, tuple[str, Any]]] = {
@@ -60,7 +62,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     ),
     RECEIVED: ("RECEIVED", Received),
     REJECTED: ("REJECTED", Rejected),
-    9: ("RECEIPT", _row("Receipt", member=Text, leaf=_DIGEST, of=_DIGEST, status=U8, codes=_many(Text))),
+    RECEIPT: ("RECEIPT", ReceiptJoined),
     10: ("READ", _row("Read", md=_DIGEST, user=Text, slots=_many(U32))),
     11: ("REGISTER", _row("Register", by=Text, user=Text, change=Text)),
     12: ("TRUST", _row("TrustTaken", member=Text, type=U8, version=U64, digest=_DIGEST)),

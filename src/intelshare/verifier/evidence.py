@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from intelshare.crypto.records import Kind
 from intelshare.errors import TrustError
-from intelshare.verifier.entries import Received, Rejected, Witnessed
 from intelshare.verifier.exhibits import Exhibit, contradiction
 from intelshare.verifier.files import EvidenceText, read_text, unwrap
-from intelshare.verifier.logs import ShownLog, named, show_log
+from intelshare.verifier.logs import named, show_log
 from intelshare.verifier.members import Given, Member, members_of
-from intelshare.verifier.statements import Said, checkpoint_of, position, revoked, verify
-from intelshare.verifier.verdict import Convicting, Proven, ProvenEntry, SeenBy
+from intelshare.verifier.seeing import seen_in
+from intelshare.verifier.statements import revoked, verify
+from intelshare.verifier.verdict import Convicting, Proven
 
 
 def check_evidence(text: bytes, source: str, given: Sequence[Given] = ()) -> Proven:
@@ -36,7 +35,7 @@ def check_evidence(text: bytes, source: str, given: Sequence[Given] = ()) -> Pro
     logs = [show_log(log, members, source) for log in file.seen]
     convicting, vouching = [], list[Member]()
     for one in found.statements:
-        seen = [(member, by) for log in logs for member, by in _seen(one, log)]
+        seen = [(member, by) for log in logs for member, by in seen_in(one, log)]
         in_time = [member for member, by in seen if one.revoked_from is None or by.at < one.revoked_from]
         if one.revoked_from is not None and not in_time:
             raise revoked(one, "nobody else is shown to have seen this statement before that")
@@ -53,33 +52,3 @@ def check_evidence(text: bytes, source: str, given: Sequence[Given] = ()) -> Pro
         tuple(convicting),
         named(accused.member, vouching),
     )
-
-
-def _seen(one: Said, log: ShownLog) -> Iterator[tuple[Member, SeenBy]]:
-    """Where other members say that they saw this statement: in their log, or by a cosigned checkpoint."""
-    if log.said.member.code != one.member.code:
-        for entry in log.entries:
-            if _names(entry, one):
-                how = f"entry {entry.index} of log {entry.incarnation:016x}, {entry.type}"
-                yield log.said.member, SeenBy(log.said.member.code, entry.at, how)
-    if one.kind is Kind.CHECKPOINT:
-        mine = position(checkpoint_of(one))
-        for cosigner in (log.said, *[said for said, _ in log.witnesses]):
-            if cosigner.member.code == one.member.code or cosigner.revoked_from is not None:
-                continue
-            if mine in checkpoint_of(cosigner).cosigned:
-                yield cosigner.member, SeenBy(cosigner.member.code, cosigner.signed_at, "cosigned it")
-
-
-def _names(entry: ProvenEntry, one: Said) -> bool:
-    told = entry.record
-    if isinstance(told, Received):
-        return bool(told.leaf == one.leaf)
-    if isinstance(told, Rejected):
-        return bool(told.digest == one.leaf)
-    if not isinstance(told, Witnessed) or one.kind is not Kind.CHECKPOINT:
-        return False
-    mine = checkpoint_of(one)
-    return (told.origin, told.incarnation, told.size, told.root) == (
-        mine.origin, mine.incarnation, mine.size, mine.root,
-    )  # fmt: skip

@@ -11,7 +11,7 @@ import msgspec
 
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Trust
-from intelshare.errors import IntelshareError, Place, TrustError
+from intelshare.errors import EnvelopeError, Place, TrustError
 
 R = TypeVar("R")
 F = TypeVar("F", bound=msgspec.Struct)
@@ -80,6 +80,40 @@ class EvidenceText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     documents: Documents
 
 
+class DecisionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an entry stands of which only the hash is known."""
+
+    incarnation: HexId
+    index: Index
+    proof: Hashes
+    hops: Annotated[list[str], msgspec.Meta(max_length=256)]
+
+
+class PortionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One portion with the secret that opens its commitment."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, lt=256)]
+    secret: Hex32
+    portion: str
+    """The padded record, base64."""
+
+
+class ReleaseText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``intelshare/release-proof/1``."""
+
+    schema: str
+    release: str
+    claims: str | None
+    secrets: Hex32
+    """H of the granted secrets, in their order."""
+    portions: Annotated[list[PortionText], msgspec.Meta(max_length=256)]
+    decision: DecisionText | None
+    about: Annotated[list[str], msgspec.Meta(max_length=64)]
+    """Receipts of the release and recalls of its bulletin."""
+    logs: Annotated[list[LogText], msgspec.Meta(max_length=64)]
+    documents: Documents
+
+
 class MemberText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``intelshare/member/1``."""
 
@@ -124,8 +158,16 @@ def read_given(text: bytes, source: str) -> GivenMember:
 def unwrap(kind: type[R], text: str, source: str) -> R:
     """The record that stands in a file as base64. Raises TrustError INPUT_INVALID."""
     try:
-        return decode(kind, b64decode(text, validate=True))
-    except (ValueError, IntelshareError) as error:
+        return decode(kind, from_base64(text, source))
+    except EnvelopeError as error:
+        raise unreadable(str(error), source) from None
+
+
+def from_base64(text: str, source: str) -> bytes:
+    """Bytes in base64. Raises TrustError INPUT_INVALID."""
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
         raise unreadable(str(error), source) from None
 
 

@@ -15,6 +15,7 @@ from intelshare.instant import Instant
 from intelshare.verifier.entries import ENTRIES, START, Start, read_entry
 from intelshare.verifier.files import (
     CosigningText,
+    DecisionText,
     EntryText,
     LogText,
     ProofText,
@@ -52,6 +53,8 @@ class ShownLog:
     witnesses: tuple[tuple[Said, int], ...]
     """Each cosigner, and how many entries it saw."""
     entries: tuple[ProvenEntry, ...]
+    until: int
+    """How many entries of it count: all, or under a revoked key those that were witnessed in time."""
 
 
 def check_proof(text: bytes, source: str, given: Sequence[Given] = ()) -> Provenance:
@@ -106,13 +109,13 @@ def show_log(file: LogText, members: Members, source: str) -> ShownLog:
     at = position(checkpoint)
     witnesses = tuple(row for one in file.cosigned for row in _witnessed(one, said, at, members, source))
     entries = tuple([_entry(entry, at, source) for entry in file.entries])
+    until = at.size
     if said.revoked_from is not None:
-        in_time = [size for one, size in witnesses if in_time_of(one, said)]
-        until = max(in_time, default=0)
+        until = max((size for one, size in witnesses if in_time_of(one, said)), default=0)
         late = [one.index for one in entries if one.incarnation == at.incarnation and one.index >= until]
         if not until or late:
             raise revoked(said, "no other member signed before that that it saw these entries")
-    return ShownLog(said, at, witnesses, entries)
+    return ShownLog(said, at, witnesses, entries, until)
 
 
 def in_time_of(witness: Said, of: Said) -> bool:
@@ -147,6 +150,22 @@ def follow(later: Cosigned, hops: Sequence[Hop], wanted: int) -> Cosigned | None
 def entry_hash(kind: int, at: int, salt: bytes, data: bytes) -> bytes:
     """What an entry is known by."""
     return digest(Domain.LOG_ENTRY, bytes([kind]), u64(at), salt, data)
+
+
+def prove_hash(entry: bytes, given: DecisionText, log: ShownLog, source: str) -> None:
+    """Return if the entry of this hash stands where the file says. Raises TrustError LOG_INCONSISTENT.
+
+    CryptoError SIGNER_REVOKED for one that the log's key needs a witness for, and has none.
+    """
+    incarnation = int(given.incarnation, 16)
+    hops = [unwrap(Hop, text, source) for text in given.hops]
+    end = follow(log.at, hops, incarnation)
+    if end is None:
+        raise inconsistent(f"the checkpoint does not lead to log {given.incarnation}")
+    if root_with(entry, given.index, end.size, _hashes(given.proof, source)) != end.root:
+        raise inconsistent(f"entry {given.index} is not in the log of size {end.size}")
+    if log.said.revoked_from is not None and incarnation == log.at.incarnation and given.index >= log.until:
+        raise revoked(log.said, "no other member signed before that that it saw this entry")
 
 
 def _entry(given: EntryText, checkpoint: Cosigned, source: str) -> ProvenEntry:

@@ -81,6 +81,18 @@ class SeenBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a reader wants to know: established, by what; or not, and why not."""
+
+    established: bool
+    what: str
+    why: str
+    at: Instant | None = None
+    """When it was signed, by its signer's own word."""
+    seen: tuple[SeenBy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Convicting:
     """One of the two statements that contradict each other."""
 

@@ -14,6 +14,7 @@ from intelshare.audit.portable import (
     Documents,
     ProofFile,
     ProvedEntry,
+    ProvedHash,
     ShownLog,
     plain,
     wrap,
@@ -65,17 +66,7 @@ class ProofQuery:
 
 def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
     """The file. Raises DeliveryError NOT_FOUND, TrustError LOG_INCONSISTENT for a damaged log."""
-    last = own(node, view)
-    if last is None or last.incarnation != node.incarnation:
-        raise TrustError(
-            "NOT_FOUND", "the log has no signed checkpoint yet", hint="try again in a few seconds"
-        )
-    rows = list(_found(node, view, wanted))
-    if not rows:
-        raise DeliveryError(
-            "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
-        )
-    log = _show(node, view, last, rows)
+    log = show_about(node, view, wanted)
     return ProofFile(
         node=log.node,
         checkpoint=log.checkpoint,
@@ -84,6 +75,32 @@ def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documen
         schema=PROOF_SCHEMA,
         documents=documents,
     )
+
+
+def show_about(node: Node, view: View, wanted: ProofQuery) -> ShownLog:
+    """The own log as far as it is about something. Raises as ``prove_entries``."""
+    last = _signed(node, view)
+    rows = list(_found(node, view, wanted))
+    if not rows:
+        raise DeliveryError(
+            "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
+        )
+    return _show(node, view, last, rows)
+
+
+def prove_place(node: Node, view: View, incarnation: Incarnation, place: int) -> ProvedHash:
+    """Where an entry stands under the last signed checkpoint, without opening it. Raises TrustError."""
+    proof, hops = _place(node, view, _signed(node, view), incarnation, place)
+    return ProvedHash(f"{incarnation:016x}", place, proof, hops)
+
+
+def _signed(node: Node, view: View) -> CheckpointRow:
+    last = own(node, view)
+    if last is None or last.incarnation != node.incarnation:
+        raise TrustError(
+            "NOT_FOUND", "the log has no signed checkpoint yet", hint="try again in a few seconds"
+        )
+    return last
 
 
 def show_seen(node: Node, view: View, exhibit: Exhibit) -> list[ShownLog]:
@@ -145,11 +162,7 @@ def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
 
 
 def _entry(node: Node, view: View, last: CheckpointRow, row: LogRow) -> ProvedEntry:
-    hops, end = hops_to(node, view, last.incarnation, last.size, row.incarnation)
-    if end.incarnation != row.incarnation or row.place >= end.size:
-        raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {row.place} of its log")
-    tree = node.trees.setdefault(row.incarnation, Tree())
-    proof = tree.inclusion(fetch_of(node, view, row.incarnation), row.place, end.size)
+    proof, hops = _place(node, view, last, row.incarnation, row.place)
     opened = open_entry(node, row)
     return ProvedEntry(
         f"{row.incarnation:016x}",
@@ -158,10 +171,22 @@ def _entry(node: Node, view: View, last: CheckpointRow, row: LogRow) -> ProvedEn
         row.at,
         opened.salt.hex(),
         opened.record.hex(),
-        [part.hex() for part in proof],
-        [wrap(Hop, hop) for hop in hops],
+        proof,
+        hops,
         plain(_record(row, opened.record)),
     )
+
+
+def _place(
+    node: Node, view: View, last: CheckpointRow, incarnation: Incarnation, place: int
+) -> tuple[list[str], list[str]]:
+    """Inclusion of an entry and the hops to its log, as files have them."""
+    hops, end = hops_to(node, view, last.incarnation, last.size, incarnation)
+    if end.incarnation != incarnation or place >= end.size:
+        raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {place} of its log")
+    tree = node.trees.setdefault(incarnation, Tree())
+    proof = tree.inclusion(fetch_of(node, view, incarnation), place, end.size)
+    return [part.hex() for part in proof], [wrap(Hop, hop) for hop in hops]
 
 
 def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
