@@ -116,6 +116,35 @@ def test_nothing_contradicts_itself_and_an_unknown_evidence_is_not_found(pair: t
     assert "alarm" not in ok("status", "--as", fra / "users" / "operator").out
 
 
+def test_a_release_is_exported_by_both_sides_and_verified_without_a_node(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    fra, usa = pair
+    analyst, file = fra / "users" / "ana", tmp_path / "release.json"
+    bulletin = ok("outbox", "--as", analyst, "--json").json["entries"][0]["bulletin"]
+    own = ("--member", fra.parent / "fra.member", "--member", usa.parent / "usa.member")
+    ok("export", bulletin[:8], "--as", analyst, "--content", "--out", file)
+    found = ok("verify", file, *own, "--json").json
+    assert (found["sender"], found["recipient"], found["outcome"]) == ("FRA", "USA", "accepted")
+    assert found["confirmed"]
+    assert all(step["established"] for step in found["steps"])
+    assert "Canary" in found["portions"][0]["content"]
+    shown = ok("verify", file, *own).out
+    assert "established      USA accepted it" in shown
+    assert intelshare("verify", file).code == 5
+
+    told = json.loads(file.read_text())
+    told["portions"][0]["secret"] = "00" * 32
+    file.write_text(json.dumps(told))
+    failed = intelshare("verify", file, *own)
+    assert failed.code == 7
+    assert "COMMITMENT_MISMATCH" in failed.err
+    ok("export", bulletin[:8], "--as", analyst, "--out", file)
+    assert "Canary" not in file.read_text()
+    file.write_text("{}")
+    assert intelshare("verify", file).code == 2
+
+
 def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_nothing(
     tmp_path: Path,
 ) -> None:

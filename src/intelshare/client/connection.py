@@ -9,7 +9,7 @@ Synchronous, one channel, mutual TLS. Answers are the wire's own messages (proto
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -177,6 +177,16 @@ class Client:
         """Every signed receipt for an own bulletin, oldest first."""
         answer: pb.ReceiptsResponse = self._call(self._bulletins.Receipts, pb.ReceiptsRequest(id=bulletin))
         return answer
+
+    def export_release(
+        self, bulletin: str, recipient: str = "", *, content: bool = False, slots: Sequence[int] = ()
+    ) -> str:
+        """A release with all that was signed and logged about it: the text of a file for others."""
+        request = pb.ExportReleaseRequest(
+            bulletin=bulletin, recipient=recipient, content=content, slots=slots
+        )
+        answer: pb.FileResponse = self._call(self._audit.ExportRelease, request, deadline=patient(_LONG))
+        return answer.text
 
     def watch(self, cursor: str = "", *, once: bool = False) -> Iterator[pb.WatchEvent]:
         """What happens from ``cursor`` on (empty: from now on), for ever; ``once``: until all was told.

@@ -9,6 +9,7 @@ from typing import Final
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.queries.export import ExportQuery, export_release
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
 from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
@@ -77,6 +78,16 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         )
         return pb.FileResponse(text=write(file))
 
+    async def export_release_(caller: UserCaller, request: pb.ExportReleaseRequest) -> pb.FileResponse:
+        await links.say_log()
+        wanted = ExportQuery(
+            caller.user, request.bulletin, request.recipient, request.content, tuple(request.slots)
+        )
+        file = await links.over_logs(
+            lambda view: export_release(runtime.node, view, wanted, _documents(runtime), runtime.now())
+        )
+        return pb.FileResponse(text=write(file))
+
     async def tell(_: UserCaller, request: pb.ReportRequest) -> pb.FileResponse:
         since, until = Instant(request.since), Instant(request.until or runtime.now())
         made = await asyncio.to_thread(
@@ -96,6 +107,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         "Prove": prove,
         "ListEvidence": list_evidence,
         "ExportEvidence": export,
+        "ExportRelease": export_release_,
     }
 
 

@@ -65,6 +65,7 @@ MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Audit/ExportEvidence": OVERSEERS,
     "/intelshare.v1.Audit/SettleEvidence": frozenset((OPERATOR,)),
     "/intelshare.v1.Audit/Report": OVERSEERS,
+    "/intelshare.v1.Audit/ExportRelease": _WRITERS,
     "/grpc.health.v1.Health/Check": ROLES | {PEER},
 }
 

@@ -15,7 +15,7 @@ member's root 1, whose fingerprint the reader compares or has in a member file.
 """
 
 from intelshare.verifier.evidence import check_evidence
-from intelshare.verifier.files import GivenMember, read_given
+from intelshare.verifier.files import GivenMember, read_given, schema_of
 from intelshare.verifier.logs import check_proof
 from intelshare.verifier.releases import Released, ShownPortion, check_release
 from intelshare.verifier.verdict import (
@@ -45,4 +45,5 @@ __all__ = [
     "check_proof",
     "check_release",
     "read_given",
+    "schema_of",
 ]

@@ -147,6 +147,18 @@ def read_text(kind: type[F], schema: str, text: bytes, source: str) -> F:
     return found
 
 
+class _AnyFile(msgspec.Struct, frozen=True):
+    schema: str = ""
+
+
+def schema_of(text: bytes) -> str:
+    """What kind of file this says it is; empty for none."""
+    try:
+        return msgspec.json.decode(text[: MAX_FILE + 1], type=_AnyFile).schema
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return ""
+
+
 def read_given(text: bytes, source: str) -> GivenMember:
     """A member file; its documents are checked where they are used. Raises TrustError INPUT_INVALID."""
     file = read_text(MemberText, "intelshare/member/1", text, source)
@@ -203,5 +215,5 @@ def unreadable(why: str, source: str) -> TrustError:
         "INPUT_INVALID",
         f"the file cannot be read: {why[:200]}",
         place=Place(source),
-        hint="`intelshare audit prove` and `audit export` write such files",
+        hint="`intelshare export`, `audit prove` and `audit export` write such files",
     )

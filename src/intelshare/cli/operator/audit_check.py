@@ -39,14 +39,20 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
 
     Ends with 7 if it fails, with 5 if it holds but no member file of yours confirms the keys of a signer.
     """
-    from intelshare.cli.operator.proved import lines_of
     from intelshare.errors import TrustError
-    from intelshare.labels import when
     from intelshare.verifier import check_proof
 
-    found = check_proof(file.read_bytes(), str(file), _given(members))
+    found = check_proof(file.read_bytes(), str(file), given_members(members))
     if root is not None and root.lower() != found.checkpoint.root.hex():
         raise TrustError("LOG_INCONSISTENT", "the file's checkpoint has another root than the one given")
+    return show_proof(out, found)
+
+
+def show_proof(out: Out, found: Provenance) -> int:
+    """What a proof of log entries shows, and the exit code."""
+    from intelshare.cli.operator.proved import lines_of
+    from intelshare.labels import when
+
     out.document("proof-checked", _proof_document(found))
     for one in found.entries:
         out.line(f"entry {one.index} of log {one.incarnation:016x}  {one.type}  {when(one.at)}")
@@ -58,7 +64,7 @@ def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: O
     for witness in found.witnesses:
         seen = f"{witness.member} signed at {when(witness.signed_at)} that it saw the first {witness.entries}"
         out.line(f"{seen} of them{'' if witness.confirmed else '  (not confirmed)'}")
-    return _conclude(out, found.members)
+    return conclude(out, found.members)
 
 
 @click.command(
@@ -73,10 +79,15 @@ def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
 
     Ends with 7 if it does not, with 5 if it does but no member file of yours confirms the keys of a signer.
     """
-    from intelshare.labels import when
     from intelshare.verifier import check_evidence
 
-    found = check_evidence(file.read_bytes(), str(file), _given(members))
+    return show_evidence(out, check_evidence(file.read_bytes(), str(file), given_members(members)))
+
+
+def show_evidence(out: Out, found: Proven) -> int:
+    """What evidence proves, and the exit code."""
+    from intelshare.labels import when
+
     out.document("evidence-checked", _evidence_document(found))
     out.line(f"proved: {found.member} ({found.node}): {found.what}  [{found.code}]")
     for one in found.convicting:
@@ -84,7 +95,7 @@ def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
         out.line(f"  {one.kind} signed {when(one.signed_at)}{revoked}")
         for seen in one.seen:
             out.line(f"    {seen.member} saw it at {when(seen.at)}: {seen.how}")
-    return _conclude(out, found.members)
+    return conclude(out, found.members)
 
 
 def _proof_document(found: Provenance) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def _proof_document(found: Provenance) -> dict[str, Any]:
             }
             for one in found.entries
         ],
-        "members": _members(found.members),
+        "members": named_members(found.members),
         "confirmed": found.confirmed,
     }
 
@@ -141,12 +152,13 @@ def _evidence_document(found: Proven) -> dict[str, Any]:
             }
             for one in found.convicting
         ],
-        "members": _members(found.members),
+        "members": named_members(found.members),
         "confirmed": found.confirmed,
     }
 
 
-def _members(members: Sequence[Named]) -> list[dict[str, Any]]:
+def named_members(members: Sequence[Named]) -> list[dict[str, Any]]:
+    """Everybody on whose signature it rests, for ``--json``."""
     from intelshare.labels import when
 
     return [
@@ -161,7 +173,7 @@ def _members(members: Sequence[Named]) -> list[dict[str, Any]]:
     ]
 
 
-def _conclude(out: Out, members: Sequence[Named]) -> int:
+def conclude(out: Out, members: Sequence[Named]) -> int:
     """Whose keys it rests on, and the exit code that says whether the reader's files confirmed all."""
     from intelshare.labels import when
 
@@ -177,7 +189,8 @@ def _conclude(out: Out, members: Sequence[Named]) -> int:
     return Exit.PARTLY
 
 
-def _given(paths: Sequence[Path]) -> list[GivenMember]:
+def given_members(paths: Sequence[Path]) -> list[GivenMember]:
+    """The reader's own member files."""
     from intelshare.verifier import read_given
 
     return [read_given(path.read_bytes(), str(path)) for path in paths]
