@@ -175,6 +175,7 @@ def test_sealed_columns_of_the_page_are_those_of_the_store() -> None:
 FILES = {
     portable.PROOF_SCHEMA: portable.ProofFile,
     portable.EVIDENCE_SCHEMA: portable.EvidenceFile,
+    portable.RELEASE_SCHEMA: portable.ReleaseFile,
     report.REPORT_SCHEMA: report.Report,
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "intelshare export 3f9a1c22 --out release.json",
+        "intelshare export 3f9a1c22 --to USA --out release.json",
         "intelshare export 3f9a1c22 --to USA --content --out release.json",
     )
 )
