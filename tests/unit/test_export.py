@@ -9,52 +9,18 @@ from typing import Any
 import pytest
 
 from builders import NOW, draft, text, user
-from intelshare.audit.portable import write
+from export_world import HIDDEN, SHOWN, bring, deliver, exported, sent
 from intelshare.broker.exchange.recall import RecallCommand, recall
-from intelshare.broker.queries.export import ExportQuery, export_release
 from intelshare.errors import IntelshareError
-from intelshare.instant import HOUR, Instant
-from intelshare.trust import documents_of, read_member_file, write_member_file
+from intelshare.instant import Instant
+from intelshare.trust import read_member_file, write_member_file
 from intelshare.verifier import Released, check_release
-from line_world import TO_USA, arrive, codes, hand_over, met, send, with_law
-from log_world import Logs
-
-SHOWN = "Phishing kit against grid operators."
-HIDDEN = "The source is BLUE HERON."
+from line_world import TO_USA, arrive, met, send, with_law
 
 
 @pytest.fixture
 def members() -> Any:
     return met()
-
-
-def deliver(members: Any, to: str = "USA") -> None:
-    for outbound in hand_over(members["FRA"], to):
-        bring(members, arrive(members[to], members["FRA"], outbound.frame), to)
-
-
-def bring(members: Any, taken: Any, by: str) -> None:
-    for one in taken.effects.outbound:
-        if one.peer == "FRA":
-            assert not any(codes(arrive(members["FRA"], members[by], one.frame)))
-
-
-def sent(members: Any) -> str:
-    """One portion that USA gets, one that it does not."""
-    portions = [text(TO_USA, SHOWN), text("//FRA SECRET//REL TO FRA", HIDDEN)]
-    return str(send(members["FRA"], draft(*portions, to=["USA"])).bulletin.hex())
-
-
-def exported(members: Any, of: str, bulletin: str, **changes: Any) -> bytes:
-    logs = Logs(members)
-    logs.now = Instant(NOW + HOUR)
-    logs.show("FRA", "USA")
-    logs.show("USA", "FRA")
-    logs.say(of)
-    member = members[of]
-    documents = {code: documents_of(held) for code, held in member.node.trust.members.items()}
-    wanted = ExportQuery(user(of, "a"), bulletin, **changes)
-    return write(export_release(member.node, member.store, wanted, documents, Instant(NOW + HOUR))).encode()
 
 
 def judged(members: Any, file: bytes, *given: str) -> Released:
