@@ -62,7 +62,7 @@ def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7
     own = ("--member", member, "--member", usa.parent / "usa.member")
     checked = ok("audit", "check-proof", file, *own, "--json").json
     assert checked["confirmed"] is True
-    assert [entry["type"] for entry in checked["entries"]] == ["SUBMIT", "DECISION", "HAND_OVER"]
+    assert [entry["type"] for entry in checked["entries"]] == ["SUBMIT", "DECISION", "HAND_OVER", "RECEIPT"]
     assert checked["fingerprint"] == ok("member", "fingerprint", "--folder", fra).out.strip()
     assert "Canary" not in file.read_text()
     assert ok("audit", "check-proof", file, *own, "--root", checked["root"]).code == 0

@@ -29,6 +29,7 @@ from intelshare.broker.kernel.tables import (
     INBOX,
     LOG,
     LOG_HEAD,
+    PAIR,
     CheckpointRow,
     LogRow,
 )
@@ -217,11 +218,13 @@ def entries_of(view: View) -> Iterator[LogRow]:
 
 
 def _bulletins(view: View, given: str) -> frozenset[str]:
-    """The manifest digests of own and received bulletins whose id starts so."""
+    """Own and received bulletins whose id starts so: their manifest digests, and the releases of the own."""
     low, high = id_range(given)
     written = [(r.bulletin, r.md) for r in view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)]
     received = [(r.bulletin, r.md) for r in view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)]
-    return frozenset(md.hex() for bulletin, md in (*written, *received) if bulletin <= high)
+    found = {md for bulletin, md in (*written, *received) if bulletin <= high}
+    releases = [pair.leaf for md in found for pair in view.find(PAIR, "key", md) if pair.leaf]
+    return frozenset(name.hex() for name in (*found, *releases))
 
 
 def _record(row: LogRow, data: bytes) -> Any:
