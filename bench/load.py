@@ -17,16 +17,27 @@ from intelshare.wire.v1 import user_pb2_grpc as services
 POLL = 0.04
 """Seconds between two questions how much is open: each takes a millisecond of the node's processor."""
 
-CALL = 1
-"""Drafts in one call."""
+CALL = 64
+"""Drafts in one call, as a client that has many sends them."""
 
 ROUTINE, FLASH = 1, 4
 
 
 async def submit(bulletins: Any, drafts: Sequence[pb.SubmitRequest]) -> Sequence[pb.SubmitResponse]:
     """One call of the node for these drafts; returns when all are durable. Alone knows which RPC that is."""
-    (draft,) = drafts
-    return (await bulletins.Submit(draft),)
+    if len(drafts) == 1:
+        return (await bulletins.Submit(drafts[0]),)
+
+    async def messages() -> AsyncIterator[pb.SubmitManyRequest]:
+        yield pb.SubmitManyRequest(drafts=drafts)
+
+    stored: list[pb.SubmitResponse] = []
+    async for message in bulletins.SubmitMany(messages()):
+        for outcome in message.outcomes:
+            if not outcome.HasField("stored"):
+                raise Failed(f"a draft was refused: {outcome.refused}")
+            stored.append(outcome.stored)
+    return stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import strategies as st
 
 from envelope_world import (
     USA,
@@ -53,6 +54,21 @@ def flip(data: bytes, byte: int, bit: int = 0) -> bytes:
     return bytes(changed)
 
 
+def spoil(draw: Callable[[st.SearchStrategy[Any]], Any], data: bytes) -> bytes:
+    """The bytes changed at one place, cut short, made longer, or others."""
+    how = draw(st.sampled_from(["flip", "cut", "add", "set", "other"]))
+    place = draw(st.integers(0, max(0, len(data) - 1)))
+    if how == "flip" and data:
+        return flip(data, place, draw(st.integers(0, 7)))
+    if how == "cut":
+        return data[:place]
+    if how == "add":
+        return data + draw(st.binary(min_size=1, max_size=40))
+    if how == "set":
+        return data[:place] + draw(st.binary(min_size=1, max_size=4)) + data[place + 4 :]
+    return bytes(draw(st.binary(max_size=40)))
+
+
 def with_batch(delivery: Delivery, **changes: Any) -> Delivery:
     return replace(delivery, batch=encode(Batch, replace(decode(Batch, delivery.batch), **changes)))
 
@@ -77,11 +93,13 @@ def signed_again(
 
 
 class Inside:
-    """A bulletin of two portions, its claims and grant, to be spoilt and then signed as if honest."""
+    """A bulletin (of two portions), its claims and grant, to be spoilt and then signed as if honest."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *portions: Portion) -> None:
         self.world = world
-        self.bulletin: EncryptedBulletin = world.encrypt(text_portion("first"), text_portion("second"))
+        self.bulletin: EncryptedBulletin = world.encrypt(
+            *(portions or (text_portion("first"), text_portion("second")))
+        )
         self.honest = world.deliver(world.seal(world.clear(self.bulletin)), 0, self.bulletin)
         self.release = decode(Release, self.honest.statement.data)
         self.key = world.opener_keys[world.kem_id].key.open(

@@ -71,7 +71,7 @@ class Member:
 
     def ask(self, query: Callable[..., Any], *args: Any) -> Any:
         """Run ``query(node, view, *args)`` over what is committed."""
-        return self.store.query(lambda view: query(self.node, view, *args))
+        return self.store.ask_now(lambda view: query(self.node, view, *args))
 
 
 def federation(

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from both_receives import check_receive
+from both_ways import Recipient
 from builders import NOW, Member, draft, federation, seeded, text, user
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
+from intelshare.broker.kernel.log import entries as log_entries
+from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import LOG, PAIR, PairRow
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.hello import accept_hello, make_hello
 from intelshare.broker.line.receive import Arrival, ReceiveResult, receive
@@ -22,6 +25,7 @@ from intelshare.broker.treaty.act import ActCommand, ActResult, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Citation, Granted, Kind, Portion, Precedence, Receipt
+from intelshare.crypto.suites import SUITE_1, Suite
 from intelshare.envelope import Cleared, ClearedPortion, Tip, encrypt_bulletin, first_tip, seal
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
@@ -37,9 +41,13 @@ TO_BOTH = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
 TO_USA = "//FRA SECRET//REL TO FRA, USA"
 
 
-def met(codes: Sequence[str] = ("FRA", "USA", "KEN"), store: Callable[[], Any] = MemoryStore) -> Any:
+def met(
+    codes: Sequence[str] = ("FRA", "USA", "KEN"),
+    store: Callable[[], Any] = MemoryStore,
+    suite: Suite = SUITE_1,
+) -> Any:
     """Members whose nodes have all said hello to each other."""
-    members = federation(codes, store)
+    members = federation(codes, store, suite=suite)
     for one in members.values():
         for other in members.values():
             if one is not other:
@@ -81,8 +89,14 @@ def hand_over(member: Member, *to: str, at: Instant = NOW, room: int = ROOM) -> 
 
 
 def arrive(at_member: Member, sender: Member, frame: Frame, at: Instant = NOW) -> ReceiveResult:
-    """The frame comes over the sender's link."""
+    """The frame comes over the sender's link. Its releases are judged by the batch loops too,
+    and it is received with the loops and without."""
+    node = at_member.node
+    if all(carried.kind != Kind.TRUST for carried in frame.statements):
+        recipient = Recipient(node.member, node.trust, node.suites, node.sealing, node.retired)
+        recipient.check(frame, sender.node.member, at)
     arrival = Arrival(sender.node.member, sender.node.uri, frame)
+    check_receive(at_member, arrival, at)
     taken: ReceiveResult = at_member.do(receive, arrival, at=at)
     return taken
 
@@ -116,7 +130,7 @@ def only(frame: Frame, **changes: Any) -> Frame:
 
 def rows(member: Member, table: Any, index: str = "key", *prefix: Any) -> list[Any]:
     """All rows of a table."""
-    found: list[Any] = member.store.query(lambda view: view.find(table, index, *prefix, limit=100_000))
+    found: list[Any] = member.store.ask_now(lambda view: view.find(table, index, *prefix, limit=100_000))
     return found
 
 
@@ -141,14 +155,13 @@ def pair_of(member: Member, recipient: str = "USA", number: int = 0) -> PairRow:
 
 def log_of(member: Member) -> list[EntryType]:
     """The types of all entries of the present log."""
-    return [EntryType(row.type) for row in rows(member, LOG, "key", member.node.incarnation)]
+    return [EntryType(entry.type) for entry in log_entries(member.store, member.node.incarnation)]
 
 
 def entries(member: Member, kind: EntryType, record: type[Any]) -> list[Any]:
     """All entries of one type, opened."""
-    return [
-        decode(record, open_entry(member.node, row).record) for row in rows(member, LOG) if row.type == kind
-    ]
+    opened = [entry for row in rows(member, LOG) for entry in open_row(member.node, row)]
+    return [decode(record, entry.record) for entry in opened if entry.type == kind]
 
 
 def refused(member: Member, run: Callable[[], Any]) -> IntelshareError:

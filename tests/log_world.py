@@ -11,20 +11,18 @@ from builders import NOW, Member, user
 from intelshare.audit import LogHead, append, entry_hash
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, ShownLog, wrap, write
-from intelshare.audit.records import Sealed
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.log import entries_of, make_row, opened, row_of
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, LogRow, UserRow
-from intelshare.broker.kernel.transaction import log_key, open_entry
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, UserRow
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.transparency.checkpoint import answer, checkpoint
 from intelshare.broker.transparency.evidence import alarms
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.proving import show_seen
 from intelshare.broker.transparency.witness import prove
-from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.rest import seal_at_rest
+from intelshare.crypto.codec import decode
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put
@@ -91,7 +89,7 @@ class Logs:
         member.do(start_incarnation, at=self.tick())
 
     def alarms(self, code: str) -> list[EvidenceRow]:
-        found: list[EvidenceRow] = self.members[code].store.query(alarms)
+        found: list[EvidenceRow] = self.members[code].store.ask_now(alarms)
         return found
 
     def held(self, code: str, of: str, state: CheckpointState = CheckpointState.PROVED) -> list[int]:
@@ -123,16 +121,15 @@ class Logs:
 def rewrite(member: Member, place: int, incarnation: Incarnation | None = None) -> None:
     """Change an entry and everything that depends on it, as somebody does who has the machine and the key."""
     log = incarnation or member.node.incarnation
-    rows: list[LogRow] = member.store.find(LOG, "key", log, limit=100_000)
-    old = rows[place]
-    salt, record = os.urandom(32), open_entry(member.node, old).record[::-1]
-    sealed = seal_at_rest(
-        member.node.storage_key, os.urandom(24), encode(Sealed, Sealed(salt, record)),
-        table=LOG.name, row=log_key(log, place), slot=0,
-    )  # fmt: skip
-    rows[place] = replace(old, leaf=entry_hash(old.type, old.at, salt, record), sealed_entry=sealed)
+    before = list(opened(member.node, member.store, log))
+    old = before[place]
+    salt, record = os.urandom(32), old.record[::-1]
+    before[place] = old._replace(salt=salt, record=record, leaf=entry_hash(old.type, old.at, salt, record))
+    stored = row_of(member.store, log, place)
+    together = [before[one.place] for one in entries_of(stored)]
+    row = make_row(member.node.storage_key, os.urandom(24), together)
     head = member.store.get(LOG_HEAD, log)
-    grown = append(LogHead(log, 0, b""), [row.leaf for row in rows[: head.size]])
+    grown = append(LogHead(log, 0, b""), [one.leaf for one in before[: head.size]])
     member.node.trees.clear()
-    changes = (Put(LOG, rows[place]), Put(LOG_HEAD, replace(head, frontier=grown.frontier)))
+    changes = (Put(LOG, row), Put(LOG_HEAD, replace(head, frontier=grown.frontier)))
     member.store.apply(Plan(changes, None))

@@ -26,7 +26,7 @@ from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import NodeProcess, start_node
 from intelshare.node.settings import Settings
-from intelshare.store.sqlite import open_store
+from intelshare.store.engines import open_default
 from intelshare.trust import Founded, Founding, create_member, user_uri
 from intelshare.vault import DEVELOPMENT
 from intelshare.wire.v1 import user_pb2 as pb
@@ -148,7 +148,7 @@ def make_site(code: str, root: Path, **settings: Any) -> Site:
         UserRow(site.user_uri(name), name, role, "R4", code, "*", 0)  # type: ignore[arg-type]
         for name, role in ROLES.items()
     ]
-    store = open_store(folder.database, TABLES)
+    store = open_default(folder.database, TABLES, founded.storage_key)
     try:
         asyncio.run(store.perform(lambda _: first_rows(wanted, founded, users)))
     finally:
@@ -205,6 +205,6 @@ async def _tell(site: Site, changed: asyncio.Event) -> None:
 def _seen() -> Iterator[str]:
     """Health and links of every node that runs, and the end of its log."""
     for site in _running:
-        runtime, links = site.running.runtime, site.running.links.by_member()
+        runtime, links = site.running.runtime, site.running.links.linked
         state = f"{site.code}: health {sorted(runtime.health.codes)}, linked to {sorted(links)}"
         yield from waits.tail(state, site.log.getvalue())

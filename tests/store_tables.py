@@ -1,12 +1,15 @@
-"""Small tables for tests of the stores, and the schema of the same."""
+"""Small tables of every kind for tests of the stores, and the schema of the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
-from intelshare.ports import Table
+from intelshare.ports import Plan, Put, Table, View
+from intelshare.store.migrate import first_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,52 @@ class Tally:
     value: int
 
 
-THING = Table("thing", Thing, ("name", "part"), {"due": ("rank", "due"), "owner": ("owner",)})
-TALLY = Table("tally", Tally, ("name",))
-TABLES = (THING, TALLY)
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What must be erasable by itself."""
 
-SCHEMA = """
-CREATE TABLE thing (
-    name TEXT NOT NULL, part INTEGER NOT NULL, owner INTEGER NOT NULL, due INTEGER NOT NULL,
-    rank INTEGER NOT NULL, body BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (name, part)
-) STRICT;
-CREATE INDEX thing_due ON thing (rank, due, name, part);
-CREATE INDEX thing_owner ON thing (owner, name, part);
-CREATE TABLE tally (
-    name TEXT NOT NULL, value INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (name)
-) STRICT, WITHOUT ROWID;
-"""
+    name: str
+    part: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is large."""
+
+    name: str
+    part: int
+    due: Instant
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is written once."""
+
+    name: str
+    part: int
+    due: Instant
+    body: bytes
+
+
+NOTE = Table("note", Note, ("name", "part"), {"due": ("due",)}, lasting=True)
+THING = Table(
+    "thing",
+    Thing,
+    ("name", "part"),
+    {"due": ("rank", "due"), "owner": ("owner",), "first": ("rank", "due")},
+    only={"first": "rank"},
+)
+TALLY = Table("tally", Tally, ("name",))
+SECRET = Table("secret", Secret, ("name", "part"), erasable=True)
+BODY = Table("body", Body, ("name", "part"), bulk=True)
+TABLES = (THING, TALLY, SECRET, BODY, NOTE)
+OF: dict[type, Table[Any]] = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: BODY, Note: NOTE}
+"""The table of a row."""
+
+SCHEMA = first_schema(TABLES)
+KEY = bytes(range(32))
 
 
 def thing(
@@ -51,3 +85,8 @@ def thing(
 ) -> Thing:
     """A row with defaults."""
     return Thing(name, part, Incarnation(owner), Instant(due), rank, body)
+
+
+def put(*rows: Any) -> Callable[[View], Plan[None]]:
+    """A step that writes rows."""
+    return lambda _: Plan(tuple(Put(OF[type(row)], row) for row in rows), None)

@@ -7,7 +7,7 @@ says which fields are the key and which orders can be asked for, and a step's wh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from operator import attrgetter
@@ -59,12 +59,28 @@ class Table(Generic[R]):
     row: type[R]
     key: tuple[str, ...]
     indexes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Of an index the flag that a row must have at 1 to stand in it: what no list asks for costs nothing."""
+    erasable: bool = False
+    """Each row is a secret that can be erased for good: overwrite it by one of the same size, then ``shred``.
+
+    A row of such a table is never deleted (TypeError) and has no index. Nothing of it is copied elsewhere.
+    """
+    bulk: bool = False
+    """Rows are large and looked up by key alone: the engine keeps them apart from the small ones."""
 
     key_of: Callable[[R], tuple[Scalar, ...]] = field(init=False, repr=False, compare=False)
     """The key of a row."""
 
+    lasting: bool = False
+    """Rows are written once, and seldom replaced or deleted: the engine may keep what was, sealed."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "key_of", _tuple_of(self.key))
+        if self.indexes and (self.erasable or self.bulk):
+            raise TypeError(f"table {self.name} is erasable or bulk: it is read by key alone")
+        if self.only and self.lasting:
+            raise TypeError(f"table {self.name} is lasting: its rows have no flag that changes")
 
     def columns(self) -> tuple[str, ...]:
         """Names of all fields, in the order of the dataclass."""
@@ -80,12 +96,16 @@ class View(Protocol):
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this whole key."""
 
+    def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
+        """The rows with these whole keys, each in the place of its key; None where there is none."""
+
     def find(
         self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
     ) -> list[R]:
         """Rows whose first index fields equal ``prefix``, in the order of the rest of the index, then key.
 
-        ``index`` is a name of ``table.indexes`` or "key". ``after``: values for the index fields that
+        ``index`` is a name of ``table.indexes`` or "key". Of an index that ``table.only`` names it gives the
+        rows whose flag is 1. ``after``: values for the index fields that
         follow the prefix, then the key's (as many as given); only rows strictly greater in those are
         returned.
         """
@@ -96,7 +116,7 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A row to remove, by its whole key; absent is fine. Content is overwritten (secure_delete)."""
+    """A row to remove, by its whole key; absent is fine. Only erasable rows are erased for good."""
 
     table: Table[Any]
     key: tuple[Scalar, ...]
@@ -118,6 +138,8 @@ class Plan(Generic[A_co]):
     answer: A_co
     last: bool = False
     """No later step shares its commit: what it changes in memory must be there before that one runs."""
+    damaged: tuple[str, ...] = ()
+    """Damaged records that the step left out, by table and key: an operator is told."""
 
 
 _MADE_BY_COMMIT = object()
@@ -147,8 +169,24 @@ def durable_after_commit(value: A) -> Durable[A]:
     return Durable(value, _MADE_BY_COMMIT)
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a store has moved since it was opened, and what it still has to move: for ``doctor``, metrics."""
+
+    journalled: int
+    """Bytes of sealed groups."""
+    flushed: int
+    """Rows written from memory into their tables."""
+    waiting: int
+    """Bytes of rows in memory that are not in their tables yet."""
+
+
 class Store(Protocol):
-    """A transactional store with one writer. See ``tests/integration/test_store.py`` for its promises."""
+    """A transactional store with one writer. See ``tests/integration/test_store.py`` for its promises.
+
+    A second process that opens the same store takes it over: from then on every commit of the first one fails
+    with StoreError DATA_LOCKED.
+    """
 
     @property
     def commits(self) -> int:
@@ -172,17 +210,24 @@ class Store(Protocol):
         Raises StoreError DISK_FULL (nothing changed, try again later), DISK_ERROR (stop the process).
         """
 
-    def query(self, question: Callable[[View], A]) -> A:
-        """Ask something of the committed rows; changes nothing."""
+    async def query(self, question: Callable[[View], A]) -> A:
+        """Ask something of the committed rows; changes nothing.
+
+        All of a question sees one state, and no commit waits for it.
+        """
+
+    def ask_now(self, question: Callable[[View], A]) -> A:
+        """``query`` for a caller that cannot wait yet. Only an engine in this process can offer it."""
 
     def shred(self) -> Awaitable[None]:
-        """Resolve once what was overwritten before this call is in none of the store's files.
+        """Resolve once what was overwritten in erasable tables before this call is kept nowhere any more.
 
-        It holds for rows replaced by others of the same size, in a table from which nothing is ever deleted:
-        what is deleted is overwritten too, but its neighbours move then, and may leave copies behind. Only
-        after this may it be signed that something is destroyed (crash point c16). Waits for readers that
-        still look at older rows. Raises what ``perform`` raises.
+        How the engine erases is its own affair. Only after this may it be signed that something is destroyed
+        (crash point c16). Waits for readers that still look at older rows. Raises what ``perform`` raises.
         """
+
+    def figures(self) -> Figures:
+        """What the store has done since it was opened."""
 
     def drain(self) -> None:
         """Take no more steps, and return once all that were taken are carried out. Idempotent.

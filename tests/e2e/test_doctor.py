@@ -107,7 +107,7 @@ def test_a_damaged_record_is_found_by_reading_everything(founded: Path, tmp_path
     shutil.copytree(founded, copy)
     assert about(findings("--folder", copy, "--deep")[1], "records")[0]["state"] == "ok"
     database = sqlite3.connect(copy / "intelshare.db")
-    database.execute("UPDATE user SET role = 'auditor'")
+    database.execute("UPDATE user SET _record = zeroblob(length(_record))")
     database.commit()
     database.close()
     code, found = findings("--folder", copy, "--deep")

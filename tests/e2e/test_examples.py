@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import re
@@ -180,6 +181,8 @@ class World:
         _furnish_shelf(self.shelf)
         for name in ("report.txt", "question.txt", "answer.txt"):
             (self.desk / name).write_text(f"The {name.removesuffix('.txt')} is about a phishing kit.\n")
+        line = {"to": ["USA"], "category": "cyber", "label": SHARED, "text": "Seen again."}
+        (self.desk / "bulletins.ndjson").write_text(json.dumps(line) + "\n")
         (self.desk / "swe.passphrase").write_text("correct horse battery staple\n")
         (self.desk / "swe.passphrase").chmod(0o600)
         fra, *others = (self.desk / name for name in ("fra", "usa", "ken"))

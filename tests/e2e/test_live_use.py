@@ -141,6 +141,26 @@ def test_search_finds_words_in_what_one_may_see_and_nothing_else(three: Three, t
     assert "nothing in" in ok("search", "no such word", "--as", three.smith).err
 
 
+def test_from_says_whose_bulletin_an_id_means(three: Three) -> None:
+    """It selects, wherever a received bulletin is named: the other originator has none of this id."""
+    bulletin = three.send("whose is it", "--wait", "accepted")
+    assert "whose is it" in ok("read", bulletin, "--from", "fra", "--as", three.smith).out
+    other = intelshare("read", bulletin, "--from", "KEN", "--as", three.smith)
+    assert (other.code, "no bulletin" in other.err, "whose is it" in other.out) == (8, True, False)
+    reply = (
+        "send", "-", "--as", three.smith, "--to", "FRA", "--category", "cyber",
+        "--label", "SECRET//REL TO USA, FRA",
+        "--in-reply-to", bulletin, "--yes", "--dry-run",
+    )  # fmt: skip
+    ok(*reply, "--from", "FRA", stdin="a reply")
+    assert intelshare(*reply, "--from", "KEN", stdin="a reply").code == 8
+    answer = intelshare("consent", "refuse", bulletin, "--for", "KEN", "--from", "KEN", "--as", three.officer)
+    assert (answer.code, "from KEN" in answer.err) == (8, True)
+    proof = ("audit", "prove", "--bulletin", bulletin, "--folder", three.usa)
+    assert ok(*proof, "--from", "FRA").json["entries"]
+    assert intelshare(*proof, "--from", "KEN").code == 8
+
+
 def test_consent_from_request_to_release(three: Three) -> None:
     words = ("send", "-", "--as", three.ana, "--category", "cyber", "--to", "USA", "--label", OF_KEN)
     sent = intelshare(*words, "--yes", "--json", stdin="water level at the dam")

@@ -64,12 +64,12 @@ async def opens(site: Site, bulletin: bytes) -> bool:
 
 def secrets_of(site: Site) -> list[bytes]:
     """What opens each portion that this site holds, as it stands on the disk."""
-    rows = site.running.runtime.store.query(lambda view: view.find(SECRET, "key"))
+    rows = site.running.runtime.store.ask_now(lambda view: view.find(SECRET, "key"))
     return [row.sealed for row in rows if any(row.sealed)]
 
 
 def gone(site: Site) -> list[int]:
-    return [row.gone for row in site.running.runtime.store.query(lambda view: view.find(INBOX, "key"))]
+    return [row.gone for row in site.running.runtime.store.ask_now(lambda view: view.find(INBOX, "key"))]
 
 
 def on_disk(site: Site, content: bytes) -> bool:
@@ -103,7 +103,7 @@ async def test_i8_a_recalled_bulletin_is_gone_from_the_disk_before_its_destructi
     assert not on_disk(usa, sealed)
     assert not on_disk(usa, CANARY.encode())
     storage = node.node.storage_key
-    row = node.store.query(lambda view: view.find(SECRET, "key"))[0]
+    row = node.store.ask_now(lambda view: view.find(SECRET, "key"))[0]
     with pytest.raises(CryptoError):
         open_at_rest(storage, row.sealed, table="secret", row=row.md, slot=row.slot)
     assert not await opens(usa, bulletin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
 from intelshare.crypto.x509 import CertifiedKey, issue_node, issue_user, make_authority
+from intelshare.engine import Limits
 from intelshare.errors import TrustError
 from intelshare.instant import HOUR, MINUTE, Instant
 from intelshare.node.authn import peer_identity
@@ -242,8 +244,10 @@ async def test_a_hello_of_another_connection_or_of_nobody_is_refused(sites: tupl
 async def test_a_link_without_a_hello_is_cut(
     sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelshare.node.greeting.DEADLINE", 0.3)
     fra, usa = sites
+    await fra.stop()
+    monkeypatch.setattr("intelshare.engine.engine.Limits", partial(Limits, hello=300_000))
+    await fra.start()
     assert await link(fra, usa.founded.node_leaf) == "RATE"
 
 

@@ -220,7 +220,7 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
     """Links that end cancel who waits for a step; the step is in the writer's queue, and is carried out."""
     for number in range(20):
         node = await site.start()
-        runtime, close = node.runtime, node.links.close
+        runtime, drain = node.runtime, node.drain
         operator = UserUri(site.user_uri("o"))
 
         def step(*known: Any, operator: UserUri = operator, number: int = number) -> Plan[Any]:
@@ -228,20 +228,20 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
             plan = set_user(known[0], known[1], SetUserCommand(operator, row), *known[2:])
             return replace(plan, last=True)  # a commit of its own
 
-        async def links_end(runtime: Runtime = runtime, close: Any = close, step: Any = step) -> None:
-            runtime.store._writer.set_commit_hook(lambda: bool(time.sleep(0.02)))  # type: ignore[attr-defined]
+        async def full(runtime: Runtime = runtime, drain: Any = drain, step: Any = step) -> None:
+            runtime.store._database._writer.set_commit_hook(lambda: bool(time.sleep(0.02)))  # type: ignore[attr-defined]
             waiting = [asyncio.create_task(runtime.step(step)) for _ in range(12)]
             await asyncio.sleep(0)
             for one in waiting:
                 one.cancel()
-            await close()
+            await drain()
 
-        monkeypatch.setattr(node.links, "close", links_end)
+        monkeypatch.setattr(node, "drain", full)
         await site.stop()
         remembered = read_sidecar(site.root / "sidecar")
-        store = open_store(site.root / "intelshare.db", TABLES)
+        store = open_store(site.root / "intelshare.db", TABLES, site.founded.storage_key)
         try:
-            stands = store.query(lambda view: log_position(view, runtime.incarnation, clean=True))  # noqa: B023
+            stands = store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True))  # noqa: B023
         finally:
             store.close()
         assert not runtime.failed.done(), runtime.failed.result()
@@ -332,7 +332,7 @@ async def test_a_database_that_finds_no_room_at_its_opening_says_so(
 
     monkeypatch.setattr(apsw, "Connection", fails)
     with pytest.raises(StoreError, match="DISK_ERROR"):
-        open_store(tmp_path / "store.db", TABLES)
+        open_store(tmp_path / "store.db", TABLES, bytes(32))
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0))
     with pytest.raises(StoreError, match="DISK_FULL"):
-        open_store(tmp_path / "store.db", TABLES)
+        open_store(tmp_path / "store.db", TABLES, bytes(32))

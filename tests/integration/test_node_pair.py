@@ -132,7 +132,7 @@ async def _holds(site: Site, count: int) -> bool:
 
 
 def _linked(node: NodeProcess) -> bool:
-    return bool(node.links.by_member())
+    return bool(node.links.linked)
 
 
 async def _revoke_own_node(site: Site) -> None:

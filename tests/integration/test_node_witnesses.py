@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,15 @@ import apsw
 import pytest
 
 from builders import Member
+from intelshare.broker.kernel.log import entry_at, rewritten, row_of
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, NODE, TABLES
 from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.sidecar import log_position
 from intelshare.ports import Plan, Put
+from intelshare.store.engines import open_default
 from intelshare.store.sidecar import write_sidecar
-from intelshare.store.sqlite import open_store
 from intelshare.verifier import check_evidence, check_proof
 from intelshare.wire.v1 import user_pb2 as pb
 from log_world import rewrite
@@ -62,7 +62,7 @@ async def holds(site: Site, of: Site, size: int) -> bool:
 
 def entries(site: Site) -> int:
     runtime = site.running.runtime
-    row = runtime.store.query(lambda view: view.get(LOG_HEAD, runtime.incarnation))
+    row = runtime.store.ask_now(lambda view: view.get(LOG_HEAD, runtime.incarnation))
     assert row is not None
     return row.size
 
@@ -107,15 +107,15 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     await usa.stop()
 
     folder = Folder(usa.root)
-    store = open_store(folder.database, TABLES)
+    store = open_default(folder.database, TABLES, usa.founded.storage_key)
     rows: list[Any] = []
 
     class Editor:
         def find(self, *args: Any, **kwargs: Any) -> Any:
-            return store.query(lambda view: view.find(*args, **kwargs))
+            return store.ask_now(lambda view: view.find(*args, **kwargs))
 
         def get(self, *args: Any) -> Any:
-            return store.query(lambda view: view.get(*args))
+            return store.ask_now(lambda view: view.get(*args))
 
         def apply(self, plan: Plan[None]) -> None:
             rows.extend(plan.writes)
@@ -124,12 +124,15 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
         rewrite(Member(node, Editor()), before + 2)
     else:
         # Only the entry, not what depends on it.
-        row = store.query(lambda view: view.get(LOG, node.incarnation, before + 2))
-        rows.append(Put(LOG, replace(row, at=Instant(row.at + 1))))
+        row = store.ask_now(lambda view: row_of(view, node.incarnation, before + 2))
+        entry = store.ask_now(lambda view: entry_at(view, node.incarnation, before + 2))
+        assert row is not None
+        assert entry is not None
+        rows.append(Put(LOG, rewritten(row, entry._replace(at=Instant(entry.at + 1)))))
     await store.perform(lambda _: Plan(tuple(rows), None))
-    me = store.query(lambda view: view.get(NODE, "self"))
+    me = store.ask_now(lambda view: view.get(NODE, "self"))
     assert me is not None
-    write_sidecar(folder.sidecar, store.query(lambda view: log_position(view, me.incarnation, clean=True)))
+    write_sidecar(folder.sidecar, store.ask_now(lambda view: log_position(view, me.incarnation, clean=True)))
     store.close()
 
     await usa.start()

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from intelshare.audit.records import EntryType
-from intelshare.broker.kernel.tables import LOG
+from intelshare.broker.kernel.log import entries
+from intelshare.broker.kernel.tables import LOG_HEAD
 from intelshare.broker.treaty.policy_files import take_files
 from intelshare.errors import StoreError
+from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
 
@@ -35,11 +37,12 @@ async def becomes(site: Site, bulletin: bytes, wanted: str) -> None:
 
 
 def policy_entries(site: Site) -> int:
-    def count(view: object) -> int:
-        rows = view.find(LOG, "key", limit=10_000)  # type: ignore[attr-defined]
-        return sum(row.type == EntryType.POLICY for row in rows)
+    def count(view: View) -> int:
+        heads = view.find(LOG_HEAD, "began")
+        logged = [entry for head in heads for entry in entries(view, head.incarnation)]
+        return sum(entry.type == EntryType.POLICY for entry in logged)
 
-    return site.running.runtime.store.query(count)
+    return site.running.runtime.store.ask_now(count)
 
 
 async def test_a_new_law_holds_without_a_restart_and_the_log_says_when(pair: tuple[Site, Site]) -> None:

@@ -4,53 +4,61 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from intelshare.ports import Delete, Durable, Plan, Put, Store, View
-from intelshare.store.memory import MemoryStore
+from intelshare.instant import Instant
+from intelshare.ports import Delete, Durable, Plan, Put, Store, Table, View
+from intelshare.store.engines import ENGINES
 from intelshare.store.migrate import migrate
-from intelshare.store.sqlite import SqliteStore
-from store_tables import SCHEMA, TABLES, TALLY, THING, Tally, thing
+from store_tables import (
+    BODY,
+    KEY,
+    NOTE,
+    SCHEMA,
+    SECRET,
+    TABLES,
+    TALLY,
+    THING,
+    Body,
+    Note,
+    Secret,
+    Tally,
+    Thing,
+    put,
+    thing,
+)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=sorted(ENGINES))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
     path = tmp_path / "store.db"
     migrate(path, [SCHEMA])
-    opened = SqliteStore(path, TABLES, lambda _: None)
+    opened = ENGINES[request.param](path, TABLES, KEY)
     yield opened
     opened.close()
 
 
-def put(*rows: Any) -> Callable[[View], Plan[None]]:
-    """A step that writes rows."""
-    tables = {Tally: TALLY}
-    return lambda _: Plan(tuple(Put(tables.get(type(row), THING), row) for row in rows), None)
-
-
 def names(store: Store, *args: Any, **options: Any) -> list[str]:
-    return store.query(lambda view: [f"{row.name}{row.part}" for row in view.find(THING, *args, **options)])
+    return store.ask_now(lambda view: [f"{row.name}{row.part}" for row in view.find(THING, *args, **options)])
 
 
 async def test_a_row_comes_back_as_it_was_put(store: Store) -> None:
     row = thing("Zürich\0 🜁", 2**63 - 1, owner=2**64 - 1, due=2**63, rank=-5, body=bytes(range(256)))
     await store.perform(put(row))
-    assert store.query(lambda view: view.get(THING, row.name, row.part)) == row
-    assert store.query(lambda view: view.find(THING, "owner", 2**64 - 1)) == [row]
-    assert store.query(lambda view: view.get(THING, row.name, 1)) is None
+    assert store.ask_now(lambda view: view.get(THING, row.name, row.part)) == row
+    assert store.ask_now(lambda view: view.find(THING, "owner", 2**64 - 1)) == [row]
+    assert store.ask_now(lambda view: view.get(THING, row.name, 1)) is None
 
 
 async def test_a_put_replaces_and_moves_the_row_in_every_order(store: Store) -> None:
     await store.perform(put(thing("a", due=5), thing("b", due=6)))
     await store.perform(put(thing("a", due=7)))
     assert names(store, "due", 0) == ["b0", "a0"]
-    assert store.query(lambda view: view.count(THING, "key")) == 2
+    assert store.ask_now(lambda view: view.count(THING, "key")) == 2
 
 
 async def test_a_deleted_row_is_gone_from_every_order_and_absent_ones_do_no_harm(store: Store) -> None:
@@ -82,8 +90,8 @@ async def test_find_is_ordered_by_the_rest_of_the_index_then_key(store: Store) -
     assert names(store, "due") == ["z0", "a1", "a2", "b0", "c0"]
     assert names(store, "due", 0, 2, "a", 1) == ["a1"]
     assert names(store, "key", "a") == ["a1", "a2"]
-    assert store.query(lambda view: view.count(THING, "due", 0, 2)) == 3
-    assert store.query(lambda view: view.count(THING, "due", 9)) == 0
+    assert store.ask_now(lambda view: view.count(THING, "due", 0, 2)) == 3
+    assert store.ask_now(lambda view: view.count(THING, "due", 9)) == 0
 
 
 async def test_after_gives_only_what_is_strictly_greater_in_as_many_fields_as_named(store: Store) -> None:
@@ -215,9 +223,69 @@ async def test_a_query_changes_nothing_and_its_error_is_the_callers(store: Store
         raise LookupError("mine")
 
     with pytest.raises(LookupError):
-        store.query(bad)
+        store.ask_now(bad)
     await store.perform(put(thing("a")))
     assert names(store, "key") == ["a0"]
+
+
+async def test_many_rows_come_in_the_places_of_their_keys(store: Store) -> None:
+    await store.perform(put(thing("a"), thing("b")))
+    wanted = [("b", 0), ("nobody", 0), ("a", 0), ("b", 0)]
+    found = await store.query(lambda view: view.get_many(THING, wanted))
+    assert found == [thing("b"), None, thing("a"), thing("b")]
+
+
+async def test_an_index_of_flagged_rows_holds_those_whose_flag_is_1_now(store: Store) -> None:
+    await store.perform(put(thing("a", rank=1, due=2), thing("b", rank=1, due=1), thing("c", rank=2)))
+    assert names(store, "first") == names(store, "first", 1) == ["b0", "a0"]
+    assert names(store, "first", 2) == []
+    await store.perform(put(thing("b", rank=0), thing("c", rank=1)))
+    assert names(store, "first") == ["c0", "a0"]
+    assert store.ask_now(lambda view: view.count(THING, "first")) == 2
+
+
+ROWS = [
+    (SECRET, Secret("a", 1, b"first"), Secret("a", 1, b"other")),
+    (BODY, Body("a", 1, Instant(5), b"b" * 9000), Body("a", 1, Instant(2**64 - 1), b"short")),
+    (NOTE, Note("a", 1, Instant(5), b""), Note("a", 1, Instant(2**63), b"n" * 100_000)),
+]
+
+
+@pytest.mark.parametrize(("table", "first", "other"), ROWS)
+async def test_rows_of_every_kind_of_table_are_put_replaced_and_found(
+    store: Store, table: Table[Any], first: Any, other: Any
+) -> None:
+    beside = replace(first, part=2)
+    await store.perform(put(first, beside))
+    assert store.ask_now(lambda view: view.find(table, "key", "a")) == [first, beside]
+    await store.perform(put(other))
+    assert store.ask_now(lambda view: view.get(table, "a", 1)) == other
+    assert store.ask_now(lambda view: view.find(table, "key", "a", after=(1,))) == [beside]
+    assert store.ask_now(lambda view: view.count(table, "key")) == 2
+
+
+@pytest.mark.parametrize(("table", "first", "other"), ROWS[1:])
+async def test_a_deleted_row_of_a_place_of_its_own_is_gone(
+    store: Store, table: Table[Any], first: Any, other: Any
+) -> None:
+    await store.perform(put(first))
+    await store.perform(lambda _: Plan((Delete(table, ("a", 1)), Delete(table, ("nobody", 1))), None))
+    assert store.ask_now(lambda view: view.find(table, "key")) == []
+    await store.perform(put(other))
+    assert store.ask_now(lambda view: view.find(table, "key")) == [other]
+
+
+async def test_an_erasable_row_cannot_be_deleted(store: Store) -> None:
+    await store.perform(put(Secret("a", 1, b"x")))
+    with pytest.raises(TypeError, match="overwritten"):
+        await store.perform(lambda _: Plan((Delete(SECRET, ("a", 1)),), None))
+    assert store.ask_now(lambda view: view.count(SECRET, "key")) == 1
+
+
+def test_an_erasable_or_bulk_table_has_no_index() -> None:
+    for options in ({"erasable": True}, {"bulk": True}):
+        with pytest.raises(TypeError, match="key alone"):
+            Table("wrong", Thing, ("name",), {"due": ("due",)}, **options)
 
 
 async def test_draining_finishes_what_waits_and_questions_are_still_answered(store: Store) -> None:

@@ -12,14 +12,19 @@ import grpc
 import pytest
 
 from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Frame
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PENDING
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.review import review
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
+from intelshare.engine import Action, Event
+from intelshare.engine.values import PolicyAvailable, Received
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
+from intelshare.node.policies import UNAVAILABLE
 from intelshare.ports import Plan, Random, View
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Client, Site, code_of, introduce, make_site, now, until, word
@@ -42,7 +47,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
 
 
 def _linked(site: Site) -> bool:
-    return bool(site.running.links.by_member())
+    return bool(site.running.links.linked)
 
 
 async def warn(site: Site, text: str = "drought") -> tuple[bytes, str, list[str]]:
@@ -116,20 +121,19 @@ async def test_after_a_withdrawal_the_next_bulletin_is_withheld_at_both_ends(pai
     assert (shown, codes) == ("withheld", ["WITHDRAWN"])
 
 
-async def test_what_was_queued_is_withheld_after_queueing(
-    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_queued_is_withheld_after_queueing(pair: tuple[Site, Site]) -> None:
     fra, ken = pair
-    pump = fra.running.links.pump
     # FRA hands nothing over until the act has come.
-    monkeypatch.setattr(pump, "clock_is_right", lambda: False)
+    health, links = fra.running.runtime.health, fra.running.links
+    health.set(UNAVAILABLE)
+    links.feed(PolicyAvailable(False))
     bulletin, shown, _ = await warn(fra)
     assert shown == "queued"
     await do(ken, "suspend")
     await knows(fra, 1)
     assert await word(fra, bulletin, "KEN") == "queued"
-    monkeypatch.undo()
-    pump.wake(MemberCode("KEN"))
+    health.clear(UNAVAILABLE)
+    links.feed(PolicyAvailable(True))
     await settled(fra, bulletin, "withheld")
     assert await codes_of(fra, bulletin) == ["SUSPENDED"]
 
@@ -164,10 +168,14 @@ async def test_what_is_on_the_way_is_stopped_when_a_date_passes(
     await knows(fra, 1)
 
     # KEN takes frames and never answers them (attacks.md row 45).
-    async def swallow(*_: object) -> None:
-        return None
+    engine = ken.running.links.engine
+    handle = engine.handle
 
-    monkeypatch.setattr(ken.running.links.link(fra.running.runtime.node.uri), "_take", swallow)
+    def swallow(event: Event, *rest: Any) -> list[Action]:
+        frame = isinstance(event, Received) and isinstance(event.message, Frame)
+        return [] if frame else handle(event, *rest)
+
+    monkeypatch.setattr(engine, "handle", swallow)
     bulletin, shown, _ = await warn(fra)
     assert shown == "queued"
     await settled(fra, bulletin, "sent")
@@ -326,14 +334,19 @@ async def test_backfill_offers_what_accession_allows_and_releases_what_the_offic
 async def test_a_full_disk_only_puts_the_review_off(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fra, _ = pair
-    tried: list[int] = []
+    fra, ken = pair
+    runtime, tried = fra.running.runtime, []
+    perform = runtime.step
 
-    async def full() -> None:
-        tried.append(1)
-        raise StoreError("DISK_FULL", "no room")
+    async def full(step: Any, *event: Any) -> Any:
+        if step is review:
+            tried.append(1)
+            raise StoreError("DISK_FULL", "no room")
+        return await perform(step, *event)
 
-    monkeypatch.setattr(fra.running.links, "review", full)
+    monkeypatch.setattr(runtime, "step", full)
+    await do(ken, "suspend")
+    await knows(fra, 1)
     await until(lambda: len(tried) > 1)
     assert not fra.running.runtime.failed.done()
 
@@ -359,7 +372,7 @@ async def says(site: Site, **changes: Any) -> LeafId:
 
 async def told(ken: Site, fra: Site, code: str) -> None:
     """Wait until KEN's link was answered with this code."""
-    await until(lambda: ken.running.links.link(fra.running.runtime.node.uri).last_error == code)
+    await until(lambda: ken.running.links.state(fra.running.runtime.node.uri).error == code)
 
 
 async def test_row_43_an_act_for_another_member_is_rejected_over_the_link(pair: tuple[Site, Site]) -> None:

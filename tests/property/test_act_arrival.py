@@ -71,7 +71,7 @@ def test_the_order_of_arrival_changes_nothing_in_the_end(text: Digest, kinds: li
         assert missing_acts(rows(mixed["FRA"], ACT)) == hole
         assert len(mixed["FRA"].node.world.acts) == first - 1
     assert mixed["FRA"].node.world.treaties == orderly["FRA"].node.world.treaties
-    stored = mixed["FRA"].store.query(counting)
+    stored = mixed["FRA"].store.ask_now(counting)
     files = mixed["FRA"].node.world.files
     assert with_acts(files, stored) == mixed["FRA"].node.world.treaties
 

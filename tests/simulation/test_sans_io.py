@@ -8,7 +8,7 @@ import pytest
 import intelshare
 
 ROOT = Path(intelshare.__file__).parent
-PURE = sorted(path for room in ("broker", "delivery") for path in (ROOT / room).rglob("*.py"))
+PURE = sorted(path for room in ("broker", "delivery", "engine") for path in (ROOT / room).rglob("*.py"))
 FORBIDDEN = {"asyncio", "time", "random", "os", "socket", "threading", "secrets"}
 
 

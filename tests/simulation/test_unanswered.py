@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from intelshare.broker.transparency.checkpoint import answer
+from intelshare.engine import QUERIES, Query
 from intelshare.instant import SECOND
 from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.machine import Machine
@@ -24,11 +25,12 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> FaultPlan:
         silent.clear()
         restore(machine, *how)
 
-    def answered(node: Any, view: Any, ask: Any) -> Any:
+    def answered(node: Any, view: Any, ask: Any, now: Any) -> Any:
+        del now
         return None if node.member in silent else answer(node, view, ask)
 
     monkeypatch.setattr(Machine, "restore", restored)
-    monkeypatch.setattr("intelshare.sim.link.answer", answered)
+    monkeypatch.setitem(QUERIES, Query.ANSWER, answered)
     acts = tuple(act for act in generate_plan(1).acts if act.kind == "submit" and act.node in {"FRA", "USA"})
     return FaultPlan(1, Knobs(lasts=40 * SECOND), acts, (RESTORED,))
 

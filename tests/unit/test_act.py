@@ -165,7 +165,7 @@ def test_the_world_is_compiled_again_from_statements_at_a_start() -> None:
     acted = does(ken, ActKind.RESERVE, reservation=reservation)
     tell(ken, acted, fra)
     for member in (fra, ken):
-        stored = member.store.query(counting)
+        stored = member.store.ask_now(counting)
         assert with_acts(member.node, stored).world.treaties == member.node.world.treaties
         assert member.node.world.files != member.node.world.treaties
 
@@ -266,7 +266,7 @@ def test_row_96_an_act_behind_a_hole_waits_and_the_hole_is_shown_and_asked_for()
     assert arrive(fra, ken, one).gaps == (Gap.of_acts(2),)
     assert states(fra, KEN) == [(1, ActState.COUNTS), (3, ActState.WAITS)]
     assert missing_acts(rows(fra, ACT)) == 2
-    assert fra.store.query(lambda view: still_missing(view, KEN, "", 0)) == Gap.of_acts(2)
+    assert fra.store.ask_now(lambda view: still_missing(view, KEN, "", 0)) == Gap.of_acts(2)
     assert sent(members, key="a") == "withheld SUSPENDED"
     assert arrive(fra, ken, two, at=SOON).gaps == ()
     assert [(row.n, row.state, row.since) for row in rows(fra, ACT)] == [
@@ -276,7 +276,7 @@ def test_row_96_an_act_behind_a_hole_waits_and_the_hole_is_shown_and_asked_for()
         (3, ActState.COUNTS, SOON),
     ]
     assert sent(members, key="b", at=SOON) == "withheld WITHDRAWN"
-    assert fra.store.query(lambda view: still_missing(view, KEN, "", 0)) is None
+    assert fra.store.ask_now(lambda view: still_missing(view, KEN, "", 0)) is None
 
 
 @pytest.mark.parametrize("waiting", [False, True])
@@ -306,7 +306,7 @@ def test_row_96_two_acts_of_one_number_are_evidence_and_the_first_stays(waiting:
     for frame, _ in chain:
         arrive(fra, ken, frame)
     assert [row for row in states(fra, KEN) if row[1] is ActState.COUNTS] == before, "later ones wait"
-    assert fra.store.query(lambda view: still_missing(view, KEN, "", 0)) is None, "nothing is missing"
+    assert fra.store.ask_now(lambda view: still_missing(view, KEN, "", 0)) is None, "nothing is missing"
 
 
 def test_row_96_an_act_that_names_another_before_it_is_evidence_too() -> None:

@@ -13,9 +13,11 @@ from builders import federation
 from intelshare.audit import LogHead, append, entry_hash, root
 from intelshare.audit.log import leaf_hash, node_hash
 from intelshare.audit.proofs import check_consistency, check_inclusion, consistency_proof, inclusion_proof
+from intelshare.broker.kernel.log import entries_of as entries_of_row
+from intelshare.broker.kernel.log import rewritten, row_of
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogRow
 from intelshare.errors import TrustError
-from intelshare.ids import Incarnation
+from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
 from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
@@ -148,23 +150,26 @@ def test_an_entry_hash_tells_type_time_salt_and_record_apart() -> None:
 
 
 def edit(row: LogRow) -> list[Put | Delete]:
-    return [Put(LOG, replace(row, at=Instant(row.at + 1)))]
+    (entry,) = entries_of_row(row)
+    return [Put(LOG, rewritten(row, entry._replace(at=Instant(entry.at + 1))))]
 
 
 def edit_leaf(row: LogRow) -> list[Put | Delete]:
-    return [Put(LOG, replace(row, leaf=bytes(32)))]
+    (entry,) = entries_of_row(row)
+    return [Put(LOG, rewritten(row, entry._replace(leaf=Digest(bytes(32)))))]
 
 
 def edit_entry(row: LogRow) -> list[Put | Delete]:
-    return [Put(LOG, replace(row, sealed_entry=row.sealed_entry[:-1] + bytes([row.sealed_entry[-1] ^ 1])))]
+    sealed = row.sealed_entries
+    return [Put(LOG, replace(row, sealed_entries=sealed[:-1] + bytes([sealed[-1] ^ 1])))]
 
 
 def delete(row: LogRow) -> list[Put | Delete]:
-    return [Delete(LOG, (row.incarnation, row.place))]
+    return [Delete(LOG, (row.incarnation, row.last))]
 
 
 def insert(row: LogRow) -> list[Put | Delete]:
-    return [Put(LOG, replace(row, place=row.place + 1))]
+    return [Put(LOG, replace(row, last=row.last + 1))]
 
 
 @pytest.mark.parametrize("change", [edit, edit_leaf, edit_entry, delete, insert])
@@ -177,7 +182,7 @@ def test_one_log_row_edited_deleted_or_inserted_is_named(
     size = member.store.get(LOG_HEAD, incarnation).size
     assert size >= 3
     place = 1
-    member.store.apply(Plan(tuple(change(member.store.get(LOG, incarnation, place))), None))
+    member.store.apply(Plan(tuple(change(row_of(member.store, incarnation, place))), None))
     findings = verify_logs(member.node, member.store).findings
     named = place + 1 if change is insert else place
     assert findings

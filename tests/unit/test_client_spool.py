@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from intelshare.client import answered, forget, new_key, parse_key, remember, show_key, spooled
+from intelshare.client import (
+    Draft,
+    answered,
+    answering_batch,
+    digest_key,
+    forget,
+    new_key,
+    parse_key,
+    remember,
+    remember_batch,
+    show_key,
+    spooled,
+)
 from intelshare.errors import ConfigError
 from intelshare.instant import DAY, Instant
 
@@ -37,23 +49,23 @@ def test_the_key_is_on_disk_and_private_before_the_call(
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     folder = tmp_path / "spool"
-    remember(folder, bytes(16), NOW)
+    remember(folder, bytes(16), "digest", NOW)
     assert len(synced) == 2, "the file and its folder"
     (path,) = folder.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     (entry,) = spooled(folder, NOW)
-    assert (entry.key, entry.made, entry.bulletin) == (bytes(16), NOW, "")
+    assert (entry.key, entry.digest, entry.made, entry.bulletin) == (bytes(16), "digest", NOW, "")
 
 
 def test_an_answer_is_noted_beside_its_key(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), NOW)
+    remember(tmp_path, bytes(16), "digest", NOW)
     answered(tmp_path, bytes(16), b"\x01" * 16)
     (entry,) = spooled(tmp_path, NOW)
     assert entry.bulletin == "01" * 16
 
 
 def test_a_line_cut_by_a_crash_leaves_what_stands_before_it(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), NOW)
+    remember(tmp_path, bytes(16), "digest", NOW)
     (path,) = tmp_path.iterdir()
     with path.open("a") as file:
         file.write('{"bulletin": "0101')
@@ -62,8 +74,8 @@ def test_a_line_cut_by_a_crash_leaves_what_stands_before_it(tmp_path: Path) -> N
 
 
 def test_answered_keys_go_after_30_days_and_open_ones_stay(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), NOW)
-    remember(tmp_path, b"\x01" * 16, NOW)
+    remember(tmp_path, bytes(16), "digest", NOW)
+    remember(tmp_path, b"\x01" * 16, "digest", NOW)
     answered(tmp_path, bytes(16), b"\x02" * 16)
     later = Instant(NOW + 31 * DAY)
     assert [entry.key for entry in spooled(tmp_path, later)] == [b"\x01" * 16]
@@ -71,6 +83,90 @@ def test_answered_keys_go_after_30_days_and_open_ones_stay(tmp_path: Path) -> No
 
 
 def test_a_key_under_which_nothing_was_stored_is_forgotten(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), NOW)
+    remember(tmp_path, bytes(16), "digest", NOW)
     forget(tmp_path, bytes(16))
     assert not list(spooled(tmp_path, NOW))
+
+
+def batch(folder: Path, *digests: str, source: str = "a.ndjson", again: bool = False) -> list[bytes]:
+    drafts = [Draft(digest) for digest in digests]
+    return [entry.key for entry in remember_batch(folder, source, drafts, NOW, os.urandom, again=again)]
+
+
+def test_the_keys_of_a_batch_are_on_disk_and_private_before_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    keys = batch(tmp_path / "spool", "one", "two", "two")
+    assert len(synced) == 2, "the file and its folder"
+    (path,) = (tmp_path / "spool").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    found = list(spooled(tmp_path / "spool", NOW))
+    assert [(one.key, one.digest, one.bulletin) for one in found] == [
+        (keys[0], "one", ""),
+        (keys[1], "two", ""),
+        (keys[2], "two", ""),
+    ]
+    assert len(set(keys)) == 3
+
+
+def test_a_batch_that_is_run_again_has_its_keys_again_also_where_other_lines_were_changed(
+    tmp_path: Path,
+) -> None:
+    one, two, twice = batch(tmp_path, "one", "two", "two")
+    assert batch(tmp_path, "one", "two", "two") == [one, two, twice]
+    new, again, moved, other = batch(tmp_path, "new", "one", "two", "two")
+    assert [again, moved, other] == [one, two, twice]
+    assert new not in (one, two, twice)
+
+
+def test_a_batch_from_elsewhere_or_that_is_meant_again_has_keys_of_its_own(tmp_path: Path) -> None:
+    (first,) = batch(tmp_path, "one")
+    assert batch(tmp_path, "one", source="b.ndjson") != [first]
+    (once_more,) = batch(tmp_path, "one", again=True)
+    assert once_more != first
+    assert batch(tmp_path, "one") == [once_more]
+
+
+def test_the_key_that_a_draft_of_a_batch_names_is_its_key(tmp_path: Path) -> None:
+    drafts = [Draft("one", b"\x07" * 16), Draft("one")]
+    first, other = remember_batch(tmp_path, "a", drafts, NOW, os.urandom)
+    assert first.key == b"\x07" * 16
+    assert other.key != first.key
+    assert remember_batch(tmp_path, "a", drafts, NOW, os.urandom) == [first, other]
+
+
+def test_answers_of_a_batch_are_noted_and_kept_when_it_is_run_again(tmp_path: Path) -> None:
+    keys = batch(tmp_path, "one", "two")
+    with answering_batch(tmp_path, "a.ndjson") as note:
+        note(keys[1], b"\x02" * 16)
+    assert [entry.bulletin for entry in spooled(tmp_path, NOW)] == ["", "02" * 16]
+    drafts = [Draft("one"), Draft("two")]
+    assert [e.bulletin for e in remember_batch(tmp_path, "a.ndjson", drafts, NOW, os.urandom)] == [
+        "",
+        "02" * 16,
+    ]
+
+
+def test_a_batch_goes_after_30_days_only_if_all_of_it_is_answered(tmp_path: Path) -> None:
+    keys = batch(tmp_path, "one", "two")
+    later = Instant(NOW + 31 * DAY)
+    with answering_batch(tmp_path, "a.ndjson") as note:
+        note(keys[0], b"\x01" * 16)
+    assert len(list(spooled(tmp_path, later))) == 2
+    with answering_batch(tmp_path, "a.ndjson") as note:
+        note(keys[1], b"\x02" * 16)
+    assert not list(spooled(tmp_path, later))
+    assert not list(tmp_path.iterdir())
+
+
+def test_digests_of_what_was_sent_are_keyed_by_32_bytes_that_stay(tmp_path: Path) -> None:
+    key = digest_key(tmp_path)
+    assert len(key) == 32
+    assert digest_key(tmp_path) == key
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    other = tmp_path / "other"
+    other.mkdir()
+    assert digest_key(other) != key

@@ -281,7 +281,7 @@ def test_what_went_under_a_consent_that_has_ended_is_not_shown_as_sent_for_ever(
     bulletin = asked(members)
     carry(members, grant(ken, bulletin, until=LATER), "KEN", "FRA")
     assert hand_over(fra, "USA")
-    assert fra.store.query(lambda view: anything_over(view, LATER))
+    assert fra.store.ask_now(lambda view: anything_over(view, LATER))
     ended = fra.do(expire, at=LATER).ended
     assert [peer for peer, _ in ended if peer == "USA"] == ["USA"]
     assert word(fra) == "in doubt"

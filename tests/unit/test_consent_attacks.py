@@ -52,7 +52,7 @@ def carries(members: dict[str, Member], by: str, consent: Consent) -> None:
     """FRA puts another genuine statement in the place of the consent that it was given."""
     fra = members["FRA"]
     (row,) = rows(fra, CONSENT)
-    kept = fra.store.query(lambda view: view.get(RECEIVED, row.member, row.leaf))
+    kept = fra.store.ask_now(lambda view: view.get(RECEIVED, row.member, row.leaf))
     frame = signed(members[by], Kind.CONSENT, consent)
     (carried,) = frame.statements
     leaf = LeafId(leaf_id(Kind.CONSENT, carried.nonce, carried.data))
@@ -163,7 +163,7 @@ def _passed_on(ken: Member, question: Frame) -> Frame:
     (row,) = rows(ken, INBOX)
     claims = decode(Claims, open_secret(ken.node, INBOX.name, row.md, 0, row.sealed_claims))
     (portion,) = rows(ken, PORTION)
-    secret = ken.store.query(lambda view: read_secret(ken.node, view, portion))
+    secret = ken.store.ask_now(lambda view: read_secret(ken.node, view, portion))
     kem_id, kem = ken.node.trust.sealing_key(USA, 1, NOW)
     treaty = next(treaty for treaty in ken.node.world.files if treaty.id == "demo-climate")
     words = Digest(bytes.fromhex(treaty.text.removeprefix("sha256:")))

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 import intelshare
 from envelope_world import FRA, make_key, make_signer, make_world, stream_of, text_portion
 from intelshare.crypto.pae import Domain, kdf, key_id, pae
 from intelshare.crypto.records import KeyUse
-from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.crypto.rest import open_at_rest, open_group, seal_at_rest, seal_group
 from intelshare.crypto.suites import SUITE_1, Context, Suite, verify_signature
 from intelshare.errors import CryptoError
 from intelshare.sim.fake_suite import FAKE_SUITE
@@ -36,9 +37,15 @@ def uses_of(owner: str) -> dict[str, list[str]]:
     return found
 
 
+BATCH_LOOPS = ("envelope/heads.py:", "statement/batch.py:")
+"""The same constructions for batches: tests/property/test_batch_agreement.py holds them to the others."""
+
+
 def test_each_domain_is_used_by_one_construction_only() -> None:
-    twice = {name: places for name, places in uses_of("Domain").items() if len(places) > 1}
-    assert not twice
+    for name, places in uses_of("Domain").items():
+        in_loops = [place for place in places if place.startswith(BATCH_LOOPS)]
+        assert len(in_loops) <= 1, (name, in_loops)
+        assert len(places) - len(in_loops) == 1, (name, places)
 
 
 def test_only_hand_over_clears_a_bulletin_for_a_recipient() -> None:
@@ -75,6 +82,25 @@ def test_kdf_is_hkdf_expand() -> None:
     key = stream_of("prk")(32)
     expected = HKDFExpand(hashes.SHA256(), 32, pae(Domain.BODY_KEY, b"a", b"bc")).derive(key)
     assert kdf(key, Domain.BODY_KEY, b"a", b"bc") == expected
+
+
+def test_a_group_at_rest_is_aes_gcm_under_a_key_of_its_own_place_and_opens_nowhere_else() -> None:
+    key, salt = stream_of("storage")(32), stream_of("salt")(32)
+    sealed = seal_group(key, salt, b"rows", what=b"journal", place=7, epoch=3)
+    info = pae(Domain.REST_GROUP, b"journal", salt, (7).to_bytes(8, "big"), (3).to_bytes(8, "big"))
+    derived = HKDFExpand(hashes.SHA256(), 32, info).derive(key)
+    assert sealed == salt + AESGCM(derived).encrypt(bytes(12), b"rows", b"")
+    right = {"what": b"journal", "place": 7, "epoch": 3}
+    assert open_group(key, sealed, **right) == b"rows"  # type: ignore[arg-type]
+    spoilt = [bytes((*sealed[:at], sealed[at] ^ 1, *sealed[at + 1 :])) for at in range(len(sealed))]
+    for wrong in ({"what": b"chunk"}, {"place": 8}, {"epoch": 4}):
+        with pytest.raises(CryptoError, match="OPEN_FAILED"):
+            open_group(key, sealed, **{**right, **wrong})  # type: ignore[arg-type]
+    for other in (*spoilt, sealed[:-1], sealed[:40], b""):
+        with pytest.raises(CryptoError, match="OPEN_FAILED"):
+            open_group(key, other, **right)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="32 bytes"):
+        seal_group(key, salt[:-1], b"rows", what=b"journal", place=7)
 
 
 @SUITES_TRIED

@@ -57,8 +57,8 @@ def opens(member: Any, bulletin: str, at: Instant = NOW) -> bool:
 def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     bulletin = delivered(members, valid_until=END)
-    assert not usa.store.query(lambda view: anything_over(view, Instant(END - 1)))
-    assert usa.store.query(lambda view: anything_over(view, END))
+    assert not usa.store.ask_now(lambda view: anything_over(view, Instant(END - 1)))
+    assert usa.store.ask_now(lambda view: anything_over(view, END))
     (before,) = rows(usa, SECRET)
     assert usa.do(expire, at=END).marked
     assert rows(usa, SECRET) == [replace(before, sealed=bytes(len(before.sealed)))], (
@@ -66,8 +66,8 @@ def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(m
     )
     assert rows(usa, PORTION) == []
     assert EntryType.DESTROYED not in log_of(usa)
-    done = usa.do(finish, usa.store.query(marked), at=END)
-    assert not usa.store.query(lambda view: anything_over(view, Instant(END + DAY)))
+    done = usa.do(finish, usa.store.ask_now(marked), at=END)
+    assert not usa.store.ask_now(lambda view: anything_over(view, Instant(END + DAY)))
     for one in done.outbound:
         arrive(fra, usa, one.frame, at=END)
     (line,) = fra.ask(outbox, user("FRA", "a"), bulletin, 1, False, END)
@@ -80,7 +80,7 @@ def test_p10_what_expired_stays_gone_when_the_clock_goes_back(members: Any) -> N
     assert opens(usa, bulletin)
     usa.do(expire, at=END)
     assert not opens(usa, bulletin, NOW)
-    usa.do(finish, usa.store.query(marked), at=NOW)
+    usa.do(finish, usa.store.ask_now(marked), at=NOW)
     assert not opens(usa, bulletin, NOW)
 
 
@@ -89,7 +89,7 @@ def test_p10_the_same_bulletin_under_another_number_is_refused_after_it_was_dest
     first, again = (forger.frame(bulletin_seed="one", expires=END) for _ in range(2))
     arrive(usa, members["FRA"], first)
     usa.do(expire, at=END)
-    usa.do(finish, usa.store.query(marked), at=END)
+    usa.do(finish, usa.store.ask_now(marked), at=END)
     assert said(arrive(usa, members["FRA"], again, at=NOW)) == [("REFUSED", ("EXPIRED",))]
     assert rows(usa, PORTION) == []
 
@@ -130,12 +130,12 @@ def test_c16_a_crash_before_the_signature_is_finished_at_the_next_start_and_the_
     usa = members["USA"]
     delivered(members, valid_until=END)
     usa.do(expire, at=END)
-    left = usa.store.query(marked)
+    left = usa.store.ask_now(marked)
     assert len(left) == 1
     # The process ends here. The next one asks the same question, shreds, and signs.
-    done = usa.do(finish, usa.store.query(marked), at=END)
+    done = usa.do(finish, usa.store.ask_now(marked), at=END)
     assert len(done.outbound) == 1
-    assert usa.store.query(marked) == ()
+    assert usa.store.ask_now(marked) == ()
     assert usa.do(finish, left, at=END).outbound == ()
     assert log_of(usa).count(EntryType.DESTROYED) == 1
 
@@ -143,7 +143,7 @@ def test_c16_a_crash_before_the_signature_is_finished_at_the_next_start_and_the_
 def test_only_what_was_marked_before_the_shredding_is_signed_for(members: Any) -> None:
     usa = members["USA"]
     delivered(members, valid_until=END)
-    before = usa.store.query(marked)
+    before = usa.store.ask_now(marked)
     usa.do(expire, at=END)
     assert usa.do(finish, before, at=END).outbound == ()
     assert [row.gone for row in rows(usa, INBOX)] == [1]

@@ -15,7 +15,7 @@ import pytest
 from builders import NOW, draft, text, user
 from intelshare.audit.portable import write
 from intelshare.audit.report import Report, counts, differences
-from intelshare.broker.kernel.tables import EVIDENCE, INBOX, LOG
+from intelshare.broker.kernel.tables import EVIDENCE, INBOX, LOG_HEAD
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.proving import ProofQuery, prove_entries
@@ -156,7 +156,7 @@ def test_any_entry_is_proved_under_the_signed_checkpoint_with_who_else_has_seen_
     logs.show("FRA", "USA")
     logs.show("USA", "FRA")
     log = members["FRA"].node.incarnation
-    size = members["FRA"].store.count(LOG, "key", log)
+    size = members["FRA"].store.get(LOG_HEAD, log).size
     for index in range(size):
         found = check_proof(proof(logs, "FRA", ProofQuery(log, index)), "file")
         assert [entry.index for entry in found.entries] == [index]
@@ -166,6 +166,11 @@ def test_any_entry_is_proved_under_the_signed_checkpoint_with_who_else_has_seen_
     )
     assert [entry.type for entry in by_bulletin.entries] == ["SUBMIT", "DECISION"]
     assert by_bulletin.entries[1].says["recipient"] == "USA"
+    whose = ProofQuery(log, 0, bulletin=sent.bulletin.hex(), originator="FRA")
+    assert len(check_proof(proof(logs, "FRA", whose), "file").entries) == 2
+    with pytest.raises(IntelshareError) as raised:
+        proof(logs, "FRA", replace(whose, originator="USA"))
+    assert raised.value.code == "NOT_FOUND"
 
 
 def test_an_entry_of_an_earlier_log_is_proved_over_restarts(members: Any, logs: Logs) -> None:

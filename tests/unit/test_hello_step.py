@@ -11,6 +11,7 @@ from builders import NOW, draft, text, user
 from intelshare.audit import EntryType, LogHead, append, root
 from intelshare.audit.records import Start
 from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.log import entries_of
 from intelshare.broker.kernel.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.line.hello import (
@@ -98,7 +99,7 @@ def test_the_log_tree_is_over_its_entries_in_order(members: Any, fra: Any, usa: 
     arrive(usa, fra, released(members))
     for member in (fra, usa):
         (head,) = rows(member, LOG_HEAD)
-        leaves = [row.leaf for row in rows(member, LOG)]
+        leaves = [entry.leaf for row in rows(member, LOG) for entry in entries_of(row)]
         again = append(LogHead(head.incarnation, 0, b""), leaves)
         assert (again.size, again.frontier) == (head.size, head.frontier)
         assert member.ask(verify_logs).findings == ()

@@ -95,7 +95,7 @@ def word_of(members: Any, recipient: str = "USA") -> str:
 
 def destroy(member: Any, at: Any = LATER) -> Any:
     """As the runtime does after it has shredded the store."""
-    return member.do(finish, member.store.query(marked), at=at)
+    return member.do(finish, member.store.ask_now(marked), at=at)
 
 
 def keyless(member: Any) -> bool:

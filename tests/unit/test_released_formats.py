@@ -85,6 +85,10 @@ def test_what_is_signed_sealed_and_logged_has_the_same_bytes_for_ever() -> None:
     assert json.loads((V1 / "records.json").read_text("utf-8")) == make.records()
 
 
+PIECES = {"envelope.batch_encrypt", "envelope.batch_seal"}
+"""Write parts of records that stand elsewhere; tests/property/test_batch_agreement.py holds them to it."""
+
+
 def test_no_record_stands_anywhere_else() -> None:
     source = Path(intelshare.__file__).parent
     found = {
@@ -94,7 +98,7 @@ def test_no_record_stands_anywhere_else() -> None:
         # The judge reads the same records a second time (test_format_page.py).
         and path.parent.name != "verifier"
     }
-    assert found == set(make.ROOMS)
+    assert found - PIECES == set(make.ROOMS)
 
 
 def test_the_first_schema_is_never_edited() -> None:

@@ -45,8 +45,8 @@ def test_a_queued_pair_is_expired_at_its_instant_although_no_link_asks_for_it() 
     members = met(["FRA", "USA"])
     fra = members["FRA"]
     sent(members, over=False)
-    assert not fra.store.query(lambda view: anything_over(view, Instant(END - 1)))
-    assert fra.store.query(lambda view: anything_over(view, END))
+    assert not fra.store.ask_now(lambda view: anything_over(view, Instant(END - 1)))
+    assert fra.store.ask_now(lambda view: anything_over(view, END))
     fra.do(expire, at=END)
     assert shown(fra) == "expired"
     assert fra.do(handover, {USA: 1 << 20}, at=END) == ()
@@ -88,7 +88,7 @@ def test_nothing_ends_twice_and_what_has_a_receipt_does_not_end() -> None:
     (frame,) = sent(members)
     taken = usa.do(receive, Arrival(fra.node.member, fra.node.uri, frame.frame))
     fra.do(receive, Arrival(usa.node.member, usa.node.uri, taken.effects.outbound[0].frame))
-    assert not fra.store.query(lambda view: anything_over(view, Instant(END + HOUR)))
+    assert not fra.store.ask_now(lambda view: anything_over(view, Instant(END + HOUR)))
 
 
 def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from builders import draft, text, user
 from intelshare.audit.portable import plain, write
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.tables import LOG, PAIR, SUBMISSION, TABLES
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.proving import ProofQuery, prove_entries
 from intelshare.bulletin import content_digest
@@ -108,7 +108,8 @@ def windows(members: Any, sent: Any) -> set[bytes]:
             for row in rows(member, table):
                 take(row)
         for row in rows(member, LOG):
-            take(plain(decode(RECORDS[EntryType(row.type)], open_entry(member.node, row).record)))
+            for entry in open_row(member.node, row):
+                take(plain(decode(RECORDS[EntryType(entry.type)], entry.record)))
     for file in exported(members, sent):
         take(json.loads(file))
     return found

@@ -13,6 +13,7 @@ from builders import seeded, user
 from intelshare.audit.exhibit import Exhibit, describe, position
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.records import EntryType, Settled, Witnessed
+from intelshare.broker.kernel.log import entry_at, rewritten, row_of
 from intelshare.broker.kernel.tables import (
     CHECKPOINT,
     EVIDENCE,
@@ -153,8 +154,9 @@ def test_row_63_an_entry_edited_without_covering_the_tracks_leaves_the_log_witho
     logs.show("USA", "FRA")
     usa = logs.members["USA"]
     log = usa.node.incarnation
-    row = usa.store.get(LOG, log, 2)
-    change = Put(LOG, replace(row, at=Instant(row.at + 1))) if how == "edited" else Delete(LOG, (log, 2))
+    row, entry = row_of(usa.store, log, 2), entry_at(usa.store, log, 2)
+    edited = rewritten(row, entry._replace(at=Instant(entry.at + 1)))
+    change = Put(LOG, edited) if how == "edited" else Delete(LOG, (log, row.last))
     usa.store.apply(Plan((change,), None))
     logs.restart("USA")
     logs.show("USA", "FRA")
@@ -442,7 +444,7 @@ def test_row_64_a_log_shown_differently_to_two_members_is_found_when_they_exchan
 
 def test_row_64_a_split_view_is_found_also_where_the_sizes_shown_differ(logs: Logs) -> None:
     logs.act("USA", 2)
-    size = logs.members["USA"].store.count(LOG, "key", logs.members["USA"].node.incarnation)
+    size = logs.members["USA"].store.get(LOG_HEAD, logs.members["USA"].node.incarnation).size
     logs.bring("USA", "KEN", forged(logs, "USA", b"\1" * 32, size, "to KEN"))
     logs.act("USA", 3)
     logs.show("USA", "FRA")

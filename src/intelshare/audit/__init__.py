@@ -2,13 +2,13 @@
 
 from intelshare.audit.log import LogHead, append, entry_hash, root
 from intelshare.audit.proofs import check_consistency, check_inclusion, consistency_proof, inclusion_proof
-from intelshare.audit.records import RECORDS, EntryType, Sealed
+from intelshare.audit.records import RECORDS, EntryType, SealedEntries
 
 __all__ = [
     "RECORDS",
     "EntryType",
     "LogHead",
-    "Sealed",
+    "SealedEntries",
     "append",
     "check_consistency",
     "check_inclusion",

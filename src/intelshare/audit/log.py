@@ -11,9 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.crypto.pae import Domain, digest, u64
+from intelshare.crypto.pae import Domain, u64
 from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
+
+_sha256 = hashlib.sha256
+_ENTRY: Final = Domain.LOG_ENTRY.heads[4] + u64(1)
+"""PAE up to an entry's type."""
+_U64_8: Final = u64(8)
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """Root of a log without entries."""
@@ -30,7 +35,10 @@ class LogHead:
 
 def entry_hash(kind: int, at: Instant, salt: bytes, record: bytes) -> Digest:
     """What an entry is known by; the salt (32 random bytes) keeps its content from being guessed."""
-    return digest(Domain.LOG_ENTRY, bytes([kind]), u64(at), salt, record)
+    parts = (
+        _ENTRY, bytes([kind]), _U64_8, u64(at), u64(len(salt)), salt, u64(len(record)), record
+    )  # fmt: skip
+    return Digest(_sha256(b"".join(parts)).digest())
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -54,10 +62,10 @@ def append(
     peaks = [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)]
     size = head.size
     for entry in entries:
-        node = leaf_hash(entry)
+        node = _sha256(b"\x00" + entry).digest()
         carry, level = size, 0
         while carry & 1:
-            node = node_hash(peaks.pop(), node)
+            node = _sha256(b"\x01" + peaks.pop() + node).digest()
             carry, level = carry >> 1, level + 1
             if level == PAGE_LEVEL and note is not None:
                 note(size >> PAGE_LEVEL, node)

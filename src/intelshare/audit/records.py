@@ -336,8 +336,8 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
 
 
 @record
-class Sealed:
-    """What a log row keeps sealed: salt and record."""
+class SealedEntries:
+    """What a row of the log keeps sealed of its entries, in their order."""
 
-    salt: Bytes32
-    record: B32
+    salts: Annotated[tuple[Bytes32, ...], Count(1, 256)]
+    records: Annotated[tuple[B32, ...], Count(1, 256)]

@@ -36,6 +36,8 @@ class Draft:
     """Beginning of the id of an own earlier bulletin; empty: none."""
     in_reply_to: Text = ""
     """Beginning of the id of an own or received bulletin; empty: none."""
+    in_reply_to_from: Text = ""
+    """Originator of the bulletin of ``in_reply_to``; empty: whoever has one of that id, if that is one."""
 
 
 def check_draft(draft: Draft) -> Draft:
@@ -68,6 +70,12 @@ def check_draft(draft: Draft) -> Draft:
             )
     if max(len(draft.supersedes), len(draft.in_reply_to)) > MAX_ID:
         raise DeliveryError("INPUT_INVALID", "an id of a bulletin has at most 32 hexadecimal digits")
+    if draft.in_reply_to_from and not draft.in_reply_to:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            "an originator is named, and no bulletin of it",
+            hint="name the bulletin with --in-reply-to, or leave --from out",
+        )
     if not draft.portions:
         raise DeliveryError(
             "INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title"

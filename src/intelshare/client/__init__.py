@@ -1,6 +1,7 @@
 """The Python client library: profiles, the connection to the own node, and the spool of what was sent.
 
-``Client`` is imported on first use: grpc takes 70 ms that a command which does not talk need not wait for.
+``Client`` and ``AsyncClient`` are imported on first use: grpc takes 70 ms that a command which does not talk
+need not wait for.
 """
 
 from __future__ import annotations
@@ -17,24 +18,46 @@ from intelshare.client.profile import (
     running_address,
     write_profile,
 )
-from intelshare.client.spool import Spooled, answered, forget, new_key, parse_key, remember, show_key, spooled
+from intelshare.client.spool import (
+    Draft,
+    Spooled,
+    answered,
+    answering_batch,
+    digest_key,
+    forget,
+    new_key,
+    parse_key,
+    remember,
+    remember_batch,
+    show_key,
+    spooled,
+)
 
 if TYPE_CHECKING:
-    from intelshare.client.connection import Client
+    from intelshare.client.asynchronous import AsyncClient
+    from intelshare.client.batch import Outcome
+    from intelshare.client.connection import Client, content_digest
 
 __all__ = [
+    "AsyncClient",
     "Client",
+    "Draft",
+    "Outcome",
     "Profile",
     "Spooled",
     "address_of",
     "answered",
+    "answering_batch",
     "choose_profile",
+    "content_digest",
+    "digest_key",
     "find_profile",
     "forget",
     "new_key",
     "parse_key",
     "read_profile",
     "remember",
+    "remember_batch",
     "renew_profile",
     "running_address",
     "show_key",
@@ -42,12 +65,18 @@ __all__ = [
     "write_profile",
 ]
 
-_LAZY = ("Client",)
+_LAZY = {
+    "AsyncClient": "asynchronous",
+    "Client": "connection",
+    "Outcome": "batch",
+    "content_digest": "connection",
+}
+"""Name -> the module that has it."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        from intelshare.client import connection
+        from importlib import import_module
 
-        return getattr(connection, name)
+        return getattr(import_module(f"intelshare.client.{_LAZY[name]}"), name)
     raise AttributeError(name)

@@ -8,33 +8,26 @@ Synchronous, one channel, mutual TLS. Answers are the wire's own messages (proto
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 from google.protobuf.message import Message
 
+from intelshare.client.batch import Outcome, Reading, in_groups, outcomes_in, unknown_outcome
+from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
 from intelshare.client.profile import Profile, address_of
-from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+from intelshare.errors import IntelshareError
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
-
-DEADLINE = 10.0
-"""Seconds for one call; INTELSHARE_PATIENCE scales it."""
 
 _READS_LOGS = frozenset(("VerifyAudit", "Prove", "Report"))
 """Calls that read whole logs, which takes as long as it takes."""
 
 _LONG = 600.0
 """Seconds for one of those; INTELSHARE_PATIENCE scales it."""
-
-MAX_ANSWER = 4 * 1024 * 1024
-
-_CODE = "intelshare-code"
-_DETAIL = "intelshare-detail-bin"
 
 
 class Client:
@@ -48,21 +41,8 @@ class Client:
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
         self._address = address_of(profile)
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=_bytes(profile.authority),
-            private_key=_bytes(profile.key),
-            certificate_chain=_bytes(profile.certificate),
-        )
         self._channel = grpc.secure_channel(
-            self._address,
-            credentials,
-            options=(
-                ("grpc.default_authority", profile.server_name),
-                ("grpc.ssl_target_name_override", profile.server_name),
-                ("grpc.max_receive_message_length", MAX_ANSWER),
-                ("grpc.enable_retries", 0),
-                ("grpc.enable_http_proxy", 0),
-            ),
+            self._address, credentials_of(profile), options=options_of(profile)
         )
         self._bulletins = services.BulletinsStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)
@@ -94,13 +74,29 @@ class Client:
             answer: pb.SubmitResponse = self._call(self._bulletins.Submit, request)
             return answer
         except IntelshareError as error:
-            if error.code not in ("NODE_UNREACHABLE", "TLS_REFUSED", "TIMED_OUT"):
-                raise
-            raise DeliveryError(
-                "OUTCOME_UNKNOWN",
-                "the connection broke before the node answered: the bulletin may be stored, or not",
-                place=Place(self._address),
-            ) from None
+            raise unknown_outcome(error, self._address) or error from None
+
+    def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[Outcome]:
+        """Store and release many bulletins over one call: what became of each, in their order.
+
+        ``requests``, each with a ``key`` of its own, are read ahead in groups of up to 64, so they must not
+        wait for answers (``AsyncClient`` has no such bound). A draft that the node refuses is an outcome, and
+        the others go on. Raises what ends the whole call: everything that was yielded before is durable, and
+        the same requests again store nothing twice. DeliveryError OUTCOME_UNKNOWN: it broke after it began.
+        What ``requests`` raises is raised after the outcomes of all that came before.
+        """
+        self.whoami()
+        reading = Reading(in_groups(requests))
+        call = self._bulletins.SubmitMany(reading)
+        try:
+            for message in call:
+                yield from outcomes_in(message)
+        except grpc.RpcError as broken:
+            error = self._error(broken)
+            raise unknown_outcome(error, self._address) or error from None
+        finally:
+            call.cancel()
+        reading.check()
 
     def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """The decision that ``submit`` would make now. Nothing is stored."""
@@ -121,7 +117,10 @@ class Client:
         return answer
 
     def read(self, bulletin: str, *, originator: str = "") -> pb.ReadResponse:
-        """Open a bulletin by the beginning of its id; the node logs that it was read."""
+        """Open a bulletin by the beginning of its id; the node logs that it was read.
+
+        ``originator``: which one, where two members have a bulletin of that id.
+        """
         answer: pb.ReadResponse = self._call(
             self._bulletins.Read, pb.ReadRequest(id=bulletin, originator=originator)
         )
@@ -155,10 +154,12 @@ class Client:
         return response
 
     def answer_consent(
-        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0
+        self, bulletin: str, recipient: str, *, grant: bool, until: int = 0, originator: str = ""
     ) -> pb.ConsentResponse:
         """Grant or refuse what a peer has asked about its bulletin; refusing takes a grant back."""
-        said = pb.ConsentAnswer(id=bulletin, recipient=recipient, grant=grant, until=until)
+        said = pb.ConsentAnswer(
+            id=bulletin, recipient=recipient, grant=grant, until=until, originator=originator
+        )
         response: pb.ConsentResponse = self._call(self._consents.Answer, said)
         return response
 
@@ -222,9 +223,9 @@ class Client:
         response: pb.ObligationsResponse = self._call(self._tasks.Obligations, request)
         return response
 
-    def meet(self, bulletin: str, obligation: str) -> pb.ObligationEntry:
+    def meet(self, bulletin: str, obligation: str, *, originator: str = "") -> pb.ObligationEntry:
         """Say that an obligation is met."""
-        said = pb.MeetRequest(id=bulletin, obligation=obligation)
+        said = pb.MeetRequest(id=bulletin, obligation=obligation, originator=originator)
         response: pb.ObligationEntry = self._call(self._tasks.Meet, said)
         return response
 
@@ -254,53 +255,14 @@ class Client:
             raise self._error(error) from None
 
     def _error(self, error: Any) -> IntelshareError:
-        told = dict(error.trailing_metadata() or ())
-        code = told.get(_CODE)
-        if isinstance(code, str) and code:
-            return _told(code, told.get(_DETAIL))
-        place = Place(self._address)
-        status, details = error.code(), str(error.details() or "")
-        if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            hint = "`intelshare status` shows whether the node is busy"
-            return ConfigError("TIMED_OUT", "the node did not answer in time", place=place, hint=hint)
-        if status is grpc.StatusCode.UNAVAILABLE and _refused(details):
-            return ConfigError(
-                "TLS_REFUSED",
-                "one side does not accept the other's certificate",
-                place=place,
-                hint=f"{self.profile.certificate} may have expired, or be of another node: "
-                "`intelshare doctor` looks; an operator gives a new one with `intelshare user renew`",
-            )
-        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            return ConfigError(
-                "NODE_UNREACHABLE",
-                "nobody answers",
-                place=place,
-                hint="start the node with `intelshare node run`, or look at the address in the profile",
-            )
-        return ConfigError(
-            "INTERNAL", f"the node failed: {status.name}", place=place, hint="its log says more"
-        )
+        return error_of(error, self.profile, self._address)
 
 
-def _told(code: str, detail: object) -> IntelshareError:
-    try:
-        known = json.loads(detail) if isinstance(detail, bytes) else {}
-        place = Place(**known["place"]) if known.get("place") else None
-        return DeliveryError(
-            code, known.get("message") or "the node refuses", place=place, hint=known.get("hint")
-        )
-    except (ValueError, TypeError, AttributeError):
-        return DeliveryError(code, "the node refuses")
+def content_digest(key: bytes, request: pb.SubmitRequest) -> str:
+    """What makes two requests the same but for their idempotency key; ``key`` is that of ``digest_key``."""
+    import hmac
 
-
-def _refused(details: str) -> bool:
-    """Whether the TLS handshake failed. A server that dislikes our certificate closes after it (TLS 1.3)."""
-    return any(word in details.lower() for word in ("handshake", "certificate", "ssl", "socket closed"))
-
-
-def _bytes(path: Any) -> bytes:
-    try:
-        return bytes(path.read_bytes())
-    except OSError as error:
-        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(path))) from None
+    bare = pb.SubmitRequest()
+    bare.CopyFrom(request)
+    bare.key = b""
+    return hmac.digest(key, bare.SerializeToString(deterministic=True), "sha256").hex()

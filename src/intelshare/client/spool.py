@@ -1,16 +1,21 @@
 """What the client remembers of each thing it sent, so that an answer that was lost can be asked for again.
 
-One file per idempotency key, only ever appended to: first the key, fsynced before
-the call (crash point c1); then the answer. No content, no label and no digest of them is ever written here.
+One file per idempotency key, or per batch. First the keys and the keyed digests of what is about to be sent,
+fsynced before the call (crash point c1); then the answers, appended. No content and no label is ever written
+here.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from intelshare.errors import ConfigError, Place
 from intelshare.instant import DAY, Instant
@@ -24,9 +29,20 @@ class Spooled:
     """One thing sent."""
 
     key: bytes
+    digest: str
     made: Instant
-    bulletin: str
+    bulletin: str = ""
     """Its id, hexadecimal; empty while no answer is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One thing to be sent in a batch."""
+
+    digest: str
+    """SHA-256 of its content, hexadecimal."""
+    key: bytes | None = None
+    """Where whoever made the batch chose one."""
 
 
 def new_key(now: Instant, random: Callable[[int], bytes]) -> bytes:
@@ -59,20 +75,39 @@ def show_key(key: bytes) -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def remember(folder: Path, key: bytes, now: Instant) -> None:
+def digest_key(folder: Path) -> bytes:
+    """The 32 random bytes that key all digests of what is sent, made when they are first asked for.
+
+    ``folder`` is where the user's private key is: whoever copies a spool alone can try no guesses.
+    """
+    path = folder / "digest.key"
+    if not path.exists():
+        new = folder / f"digest.key.{os.getpid()}"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(descriptor)
+        # Of two that make it at once the first stays.
+        with suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
+        _sync(folder)
+    return path.read_bytes()
+
+
+def remember(folder: Path, key: bytes, digest: str, now: Instant) -> None:
     """Durable when it returns: only then may the call be made. The same key may be remembered again."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _append(folder, key, {"key": key.hex(), "made": now})
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with _appending(_path(folder, key)) as append:
+        append(_entry(Spooled(key, digest, now)))
+    _sync(folder)
 
 
 def answered(folder: Path, key: bytes, bulletin: bytes) -> None:
     """Note the answer."""
-    _append(folder, key, {"bulletin": bulletin.hex()})
+    with _appending(_path(folder, key)) as append:
+        append(_answer(key, bulletin))
 
 
 def forget(folder: Path, key: bytes) -> None:
@@ -80,40 +115,128 @@ def forget(folder: Path, key: bytes) -> None:
     _path(folder, key).unlink(missing_ok=True)
 
 
+def remember_batch(
+    folder: Path,
+    source: str,
+    drafts: Sequence[Draft],
+    now: Instant,
+    random: Callable[[int], bytes],
+    *,
+    again: bool = False,
+) -> list[Spooled]:
+    """For each draft of a batch its key, durable when this returns: only then may the first be sent.
+
+    ``source`` says where the batch comes from (a path). What an earlier run from there has sent has its key
+    again, known by its content: of drafts with one content the first has the first key, and so on. So the
+    same batch stores nothing twice, also when other lines of it were changed. ``again``: all keys are new.
+    """
+    known = defaultdict[str, list[Spooled]](list)
+    for entry in () if again else _read(_batch_path(folder, source)):
+        known[entry.digest].append(entry)
+    entries = []
+    for draft in drafts:
+        earlier = known[draft.digest]
+        chosen = next((one for one in earlier if draft.key in (None, one.key)), None)
+        if chosen is not None:
+            earlier.remove(chosen)
+        entries.append(chosen or Spooled(draft.key or new_key(now, random), draft.digest, now))
+    _write_batch(folder, source, entries)
+    return entries
+
+
+@contextmanager
+def answering_batch(folder: Path, source: str) -> Iterator[Callable[[bytes, bytes], None]]:
+    """Gives ``note(key, bulletin)`` for the answers of a batch; durable at the end.
+
+    One that is lost in a crash is only asked for again.
+    """
+    with _appending(_batch_path(folder, source)) as append:
+        yield lambda key, bulletin: append(_answer(key, bulletin))
+
+
 def spooled(folder: Path, now: Instant) -> Iterator[Spooled]:
-    """Everything remembered, oldest first; answered keys older than 30 days are removed."""
+    """Everything remembered, oldest first; what was answered more than 30 days ago is removed."""
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        entry = _read(path)
-        if entry is None:
-            continue
-        if entry.bulletin and entry.made < now - KEPT:
+        entries = _read(path)
+        if entries and all(entry.bulletin and entry.made < now - KEPT for entry in entries):
             path.unlink(missing_ok=True)
         else:
-            yield entry
+            yield from entries
 
 
-def _read(path: Path) -> Spooled | None:
-    facts: dict[str, object] = {}
-    for line in path.read_text("utf-8", "replace").split("\n"):
+def _read(path: Path) -> list[Spooled]:
+    """The entries of a file, in the order in which their keys came."""
+    entries: dict[str, Spooled] = {}
+    try:
+        lines = path.read_text("utf-8", "replace").split("\n")
+    except FileNotFoundError:
+        return []
+    for line in lines:
         try:
-            facts |= json.loads(line or "{}")
+            facts = json.loads(line or "{}")
         except ValueError:
             # The last line of a crash; what stands before it is whole.
             break
-    key, made = facts.get("key"), facts.get("made")
-    if not (isinstance(key, str) and isinstance(made, int)):
-        return None
-    return Spooled(bytes.fromhex(key), Instant(made), str(facts.get("bulletin", "")))
+        key, digest, made = facts.get("key"), facts.get("digest"), facts.get("made")
+        if isinstance(key, str) and isinstance(digest, str) and isinstance(made, int):
+            known = entries[key].bulletin if key in entries else ""
+            bulletin = str(facts.get("bulletin", known))
+            entries[key] = Spooled(bytes.fromhex(key), digest, Instant(made), bulletin)
+        elif key in entries:
+            entries[key] = replace(entries[key], bulletin=str(facts.get("bulletin", "")))
+    return list(entries.values())
+
+
+def _write_batch(folder: Path, source: str, entries: Sequence[Spooled]) -> None:
+    """In one piece: a crash leaves the file before it, or this one."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _batch_path(folder, source)
+    new = path.with_suffix(f".{os.getpid()}.new")
+    new.unlink(missing_ok=True)
+    with _appending(new) as append:
+        for entry in entries:
+            append(_entry(entry))
+    new.replace(path)
+    _sync(folder)
+
+
+def _entry(entry: Spooled) -> dict[str, object]:
+    facts: dict[str, object] = {"key": entry.key.hex(), "digest": entry.digest, "made": entry.made}
+    return facts | ({"bulletin": entry.bulletin} if entry.bulletin else {})
+
+
+def _answer(key: bytes, bulletin: bytes) -> dict[str, object]:
+    return {"key": key.hex(), "bulletin": bulletin.hex()}
 
 
 def _path(folder: Path, key: bytes) -> Path:
     return folder / f"{key.hex()}.jsonl"
 
 
-def _append(folder: Path, key: bytes, facts: dict[str, object]) -> None:
+def _batch_path(folder: Path, source: str) -> Path:
+    return folder / f"{sha256(source.encode()).hexdigest()[:32]}.batch.jsonl"
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[Callable[[dict[str, object]], None]]:
+    """Gives ``append(facts)``, each a line; durable at the end, whatever happened."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(_path(folder, key), flags, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        file.write(json.dumps(facts).encode() + b"\n")
-        file.flush()
+    with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+        try:
+            yield lambda facts: _write_line(file, facts)
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _write_line(file: BinaryIO, facts: dict[str, object]) -> None:
+    file.write(json.dumps(facts).encode() + b"\n")
+    file.flush()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

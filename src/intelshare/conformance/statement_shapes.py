@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from intelshare.audit import Sealed
+from intelshare.audit import SealedEntries
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.treaty.act_record import check
@@ -40,7 +40,8 @@ LAYOUTS: Final[Mapping[str, Any]] = {
     kind.__name__: kind
     for kind in (
         KeyRecord, Portion, Manifest, Claims, Evidence, Batch, RootDocument, DirectoryDocument, HelloPayload,
-        hello.Opening, hello.Proof, LogAsk, LogPath, Exhibit, Sealed, *(row.record for row in KINDS.values()),
+        hello.Opening, hello.Proof, LogAsk, LogPath, Exhibit, SealedEntries,
+        *(row.record for row in KINDS.values()),
     )
 }  # fmt: skip
 

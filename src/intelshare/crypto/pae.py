@@ -55,6 +55,7 @@ class Domain(Enum):
     BUNDLE = b"bundle"
     REST = b"rest"
     LOG_ENTRY = b"log-entry"
+    REST_GROUP = b"rest-group"
     SUBMISSION = b"submission"
     DECIDED = b"decided"
 

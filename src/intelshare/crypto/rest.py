@@ -13,12 +13,14 @@ from typing import Final
 import nacl.bindings  # noqa: F401 - initialises libsodium
 from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 
-from intelshare.crypto.pae import Domain, pae, u32
+from intelshare.crypto.aead import open_once, seal_once
+from intelshare.crypto.pae import Domain, kdf, pae, u32, u64
 from intelshare.crypto.suites import open_failed
 
 NONCE_LENGTH: Final = 24
 KEY_LENGTH: Final = 32
 _TAG_LENGTH: Final = 16
+_SALT_LENGTH: Final = 32
 
 
 def seal_at_rest(key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row: bytes, slot: int) -> bytes:
@@ -57,3 +59,29 @@ def open_at_rest(key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int
 
 def _bound(table: str, row: bytes, slot: int) -> bytes:
     return pae(Domain.REST, table.encode(), row, u32(slot))
+
+
+def seal_group(
+    key: bytes, salt: bytes, plaintext: bytes, *, what: bytes, place: int, epoch: int = 0
+) -> bytes:
+    """salt ‖ AES-256-GCM of many records at once, which opens only as ``what`` in this place and epoch.
+
+    Each group has a key of its own, derived from ``salt``: 32 random bytes, never used before under ``key``.
+    Raises ValueError for a key or salt of another length.
+    """
+    if len(key) != KEY_LENGTH or len(salt) != _SALT_LENGTH:
+        raise ValueError("a group is sealed with a key and a salt of 32 bytes each")
+    return salt + seal_once(_group_key(key, salt, what, place, epoch), plaintext)
+
+
+def open_group(key: bytes, sealed: bytes, *, what: bytes, place: int, epoch: int = 0) -> bytes:
+    """The plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another key."""
+    salt = sealed[:_SALT_LENGTH]
+    name = f"{what.decode()} {place}"
+    if len(key) != KEY_LENGTH or len(salt) != _SALT_LENGTH:
+        raise open_failed(name)
+    return open_once(_group_key(key, salt, what, place, epoch), sealed[_SALT_LENGTH:], b"", name)
+
+
+def _group_key(key: bytes, salt: bytes, what: bytes, place: int, epoch: int) -> bytes:
+    return kdf(key, Domain.REST_GROUP, what, salt, u64(place), u64(epoch))

@@ -79,6 +79,12 @@ class LinkQueue:
         backoff = self._backoffs[leaf] = self._backoffs.get(leaf, Backoff(contact=now)).failed()
         self._later[leaf] = Instant(now + backoff.delay(now, random))
 
+    def forget(self, leaves: Iterable[LeafId]) -> None:
+        """These statements are not on the way after all: they are loaded again, if they still may go."""
+        for leaf in leaves:
+            self._bytes -= self._flying.pop(leaf, 0)
+        self.more = True
+
     def due(self, now: Instant) -> Instant | None:
         """Let what is due be sent again (``more``); when the next is due, None if nothing waits."""
         for leaf in [leaf for leaf, at in self._later.items() if at <= now]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash
-from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE, LogRow
-from intelshare.broker.kernel.transaction import SELF, open_entry
+from intelshare.broker.kernel.log import Entry, opened, rewritten, row_of
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE
+from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
@@ -48,9 +49,9 @@ async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> For
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         runtime, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
     try:
-        incarnation = runtime.store.query(_newest)
+        incarnation = runtime.store.ask_now(_newest)
         done = await runtime.store.perform(lambda view: _rewrite(runtime, view, incarnation, kind, by))
-        memory = runtime.store.query(lambda view: log_position(view, incarnation, clean=True))
+        memory = runtime.store.ask_now(lambda view: log_position(view, incarnation, clean=True))
         write_sidecar(Folder(root).sidecar, memory)
         return done.value
     finally:
@@ -67,25 +68,22 @@ def _newest(view: View) -> Incarnation:
 def _rewrite(
     runtime: Runtime, view: View, incarnation: Incarnation, kind: EntryType, by: int
 ) -> Plan[Forged]:
-    rows = view.find(LOG, "key", incarnation, limit=1_000_000)
+    rows = list(opened(runtime.node, view, incarnation))
     place = max((row.place for row in rows if row.type == kind), default=None)
     if place is None:
         raise StoreError("NOT_FOUND", f"the newest log has no entry of type {kind.name}")
     old = rows[place]
     at = Instant(old.at - by)
-    rows[place] = changed(old, at=at, leaf=_hash(runtime, changed(old, at=at)))
+    rows[place] = old._replace(at=at, leaf=entry_hash(old.type, at, old.salt, old.record))
+    stored = row_of(view, incarnation, place)
+    assert stored is not None  # noqa: S101 - it was read just now
     grown = append(LogHead(incarnation, 0, b""), [row.leaf for row in rows])
     head = view.get(LOG_HEAD, incarnation)
     assert head is not None  # noqa: S101 - it has entries
     signed = view.find(CHECKPOINT, "state", runtime.node.uri, CheckpointState.OWN)
     writes: tuple[Put | Delete, ...] = (
-        Put(LOG, rows[place]),
+        Put(LOG, rewritten(stored, Entry(*rows[place][:5]))),
         Put(LOG_HEAD, changed(head, frontier=grown.frontier)),
         *(Delete(CHECKPOINT, (row.origin, row.incarnation, row.size)) for row in signed),
     )
     return Plan(writes, Forged(place, old.at, at))
-
-
-def _hash(runtime: Runtime, row: LogRow) -> bytes:
-    opened = open_entry(runtime.node, row)
-    return entry_hash(row.type, row.at, opened.salt, opened.record)

@@ -1,5 +1,8 @@
 """Manifest, bodies, grants, releases: encrypt once, grant keys, open only what was committed to."""
 
+from intelshare.envelope.batch_encrypt import Encrypted, ToEncrypt, encrypt_many
+from intelshare.envelope.batch_open import OpenedMany, OpenedRow, open_many
+from intelshare.envelope.batch_seal import SealedMany, SealedRow, seal_many
 from intelshare.envelope.construct import body_digest, manifest_digest, stream_start
 from intelshare.envelope.encrypt import (
     MAX_CONTENT,
@@ -45,31 +48,40 @@ __all__ = [
     "Claimed",
     "Cleared",
     "ClearedPortion",
+    "Encrypted",
     "EncryptedBulletin",
     "EncryptedPortion",
     "Given",
     "Grant",
     "Opened",
+    "OpenedMany",
+    "OpenedRow",
     "Opener",
     "Payload",
     "SealedBatch",
+    "SealedMany",
     "SealedRelease",
+    "SealedRow",
     "SealingKeyHeld",
     "Tip",
+    "ToEncrypt",
     "VerifiedPortion",
     "body_digest",
     "check_deliver_by",
     "check_same_bulletin",
     "encrypt_bulletin",
+    "encrypt_many",
     "first_tip",
     "manifest_digest",
     "match_payload",
     "open_bodies",
     "open_grant",
+    "open_many",
     "peek",
     "read_claims",
     "read_release",
     "reopen",
     "seal",
+    "seal_many",
     "stream_start",
 ]

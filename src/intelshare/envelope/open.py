@@ -27,6 +27,7 @@ from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode, decode_prefix, malformed
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import (
+    Batch,
     Claims,
     Consent,
     Evidence,
@@ -52,7 +53,7 @@ from intelshare.envelope.construct import (
 from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, check_padding
 from intelshare.envelope.seal import MAX_RELEASE
 from intelshare.errors import CryptoError, EnvelopeError, IntelshareError
-from intelshare.ids import KeyId, ManifestDigest, MemberCode
+from intelshare.ids import KeyId, ManifestDigest, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.statement import Verified
 
@@ -90,9 +91,14 @@ class Opener:
 
     def batch_key(self, verified: Verified, release: Release, sealed: bytes) -> bytes:
         """The batch key. Raises CryptoError KEM_KEY_UNKNOWN, KEM_KEY_RETIRED, OPEN_FAILED."""
-        batch = verified.batch.record
-        held = self._keys.get(release.kem)
-        if held is None and release.kem in self._retired:
+        return self.key_of(verified.batch.record, release.origin, release.recipient, release.kem, sealed)
+
+    def key_of(
+        self, batch: Batch, origin: NodeUri, recipient: MemberCode, kem: KeyId, sealed: bytes
+    ) -> bytes:
+        """The batch key of a release that names these. Raises as ``batch_key``."""
+        held = self._keys.get(kem)
+        if held is None and kem in self._retired:
             raise CryptoError(
                 "KEM_KEY_RETIRED",
                 "sealed to a key of ours that is destroyed",
@@ -100,7 +106,7 @@ class Opener:
             )
         if held is None or held.record.suite != batch.suite:
             raise CryptoError("KEM_KEY_UNKNOWN", f"sealed to a key that is not ours in suite {batch.suite}")
-        info = batch_key_info(batch.suite, batch.key, release.origin, release.recipient, release.kem)
+        info = batch_key_info(batch.suite, batch.key, origin, recipient, kem)
         key = self._opened.get((info, sealed))
         if key is None:
             key = held.key.open(info, sealed)

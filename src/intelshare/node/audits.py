@@ -41,7 +41,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     """Method name -> answer."""
 
     async def head(_: UserCaller, __: pb.HeadRequest) -> pb.HeadResponse:
-        return runtime.store.query(lambda view: _head(runtime, view))
+        return runtime.store.ask_now(lambda view: _head(runtime, view))
 
     async def prove(_: UserCaller, request: pb.ProveRequest) -> pb.FileResponse:
         # So that the entries of this second are under a signed checkpoint too.
@@ -51,6 +51,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
             request.index,
             request.bulletin,
             request.statement,
+            request.originator,
         )
         file = await links.over_logs(
             lambda view: prove_entries(runtime.node, view, wanted, _documents(runtime))
@@ -61,7 +62,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         return pb.ListEvidenceResponse(alarms=alarm_messages(runtime))
 
     async def export(_: UserCaller, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-        row = runtime.store.query(lambda view: find_evidence(view, request.id))
+        row = runtime.store.ask_now(lambda view: find_evidence(view, request.id))
         exhibit = decode(Exhibit, row.exhibit)
         await links.say_log()
         seen = await links.over_logs(lambda view: show_seen(runtime.node, view, exhibit))
@@ -91,7 +92,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def tell(_: UserCaller, request: pb.ReportRequest) -> pb.FileResponse:
         since, until = Instant(request.since), Instant(request.until or runtime.now())
         made = await asyncio.to_thread(
-            runtime.store.query,
+            runtime.store.ask_now,
             lambda view: report(runtime.node, view, request.treaty, since, until, runtime.now()),
         )
         return pb.FileResponse(text=write(made))
@@ -113,7 +114,7 @@ def audits(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
 def alarm_messages(runtime: Runtime) -> list[pb.Alarm]:
     """What contradicts itself, the oldest first."""
-    return [_alarm(row) for row in runtime.store.query(alarms)]
+    return [_alarm(row) for row in runtime.store.ask_now(alarms)]
 
 
 def _alarm(row: EvidenceRow) -> pb.Alarm:

@@ -27,6 +27,7 @@ _ACTORS: Final = frozenset((OFFICER, OPERATOR))
 MAY_CALL: Final[Mapping[str, frozenset[str]]] = {
     "/intelshare.v1.Peer/Link": frozenset((PEER,)),
     "/intelshare.v1.Bulletins/Submit": _WRITERS,
+    "/intelshare.v1.Bulletins/SubmitMany": _WRITERS,
     "/intelshare.v1.Bulletins/DryRun": _WRITERS,
     "/intelshare.v1.Bulletins/Inbox": _WRITERS,
     "/intelshare.v1.Bulletins/Read": _WRITERS,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 
 from intelshare.audit.records import LoggedPortion
 from intelshare.broker.exchange import rfi
@@ -27,12 +28,15 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.node.authn import UserCaller
+from intelshare.node.backend import NodeBackend
 from intelshare.node.links import Links
 from intelshare.node.recalls import recalls
 from intelshare.node.rpc_gateway import Answer
 from intelshare.node.runtime import Runtime
 from intelshare.node.watching import watching
 from intelshare.ports import View
+from intelshare.services.open_calls import OpenCalls
+from intelshare.services.submit_many import MAX_CALLS, answer_drafts, to_wake
 from intelshare.wire.v1 import user_pb2 as pb
 
 KEY_LENGTH = 16
@@ -47,14 +51,22 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def submit_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         done = await runtime.step(submit, _submission(caller, request))
-        for pair in done.value.pairs:
-            if pair.word == "queued":
-                links.pump.wake(pair.recipient)
+        NodeBackend(runtime, links).wake(to_wake([done.value]))
         return _submitted(done.value)
+
+    open_batches = OpenCalls(MAX_CALLS, "calls of SubmitMany")
+
+    async def submit_many_(
+        caller: UserCaller, messages: AsyncIterator[pb.SubmitManyRequest]
+    ) -> AsyncIterator[pb.SubmitManyResponse]:
+        with open_batches.one_of(caller.user):
+            backend, read = NodeBackend(runtime, links), partial(_submission, caller)
+            async for message in answer_drafts(backend, caller.user, messages, read, _submitted):
+                yield message
 
     async def dry_run_(caller: UserCaller, request: pb.SubmitRequest) -> pb.SubmitResponse:
         submission = _submission(caller, request)
-        answer = runtime.store.query(lambda view: dry_run(runtime.node, view, submission, runtime.now()))
+        answer = runtime.store.ask_now(lambda view: dry_run(runtime.node, view, submission, runtime.now()))
         response = _submitted(answer)
         response.bulletin = b""
         return response
@@ -67,34 +79,34 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
             since=Instant(request.since),
             limit=_limit(request.limit),
         )
-        lines = runtime.store.query(
+        lines = runtime.store.ask_now(
             lambda view: lists.inbox(runtime.node, view, caller.user, wanted, runtime.now())
         )
         members = sorted(runtime.node.trust.members)
-        holes = runtime.store.query(lambda view: lists.holes(view, members))
+        holes = runtime.store.ask_now(lambda view: lists.holes(view, members))
         return pb.InboxResponse(
             entries=[_inbox_entry(line) for line in lines],
             holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in holes],
-            requests_overdue=runtime.store.query(_overdue(rfi.overdue, caller)),
-            obligations_overdue=runtime.store.query(_overdue(duties.overdue, caller)),
+            requests_overdue=runtime.store.ask_now(_overdue(rfi.overdue, caller)),
+            obligations_overdue=runtime.store.ask_now(_overdue(duties.overdue, caller)),
         )
 
     def _overdue(count: Callable[..., int], caller: UserCaller) -> Callable[[View], int]:
         return lambda view: count(runtime.node, view, caller.user, runtime.now())
 
     async def read_(caller: UserCaller, request: pb.ReadRequest) -> pb.ReadResponse:
-        shown = (await links.act(read, ReadCommand(caller.user, request.id))).value.shown
+        shown = (await links.act(read, ReadCommand(caller.user, request.id, request.originator))).value.shown
         row = shown.row
 
         def around(view: View) -> Context:
             user = need_user(view, caller.user)
             return context_of(runtime.node, view, row.md, row.originator, user, runtime.now())
 
-        return _read(shown, runtime.store.query(around))
+        return _read(shown, runtime.store.ask_now(around))
 
     async def outbox(caller: UserCaller, request: pb.OutboxRequest) -> pb.OutboxResponse:
         limit = _limit(request.limit)
-        lines = runtime.store.query(
+        lines = runtime.store.ask_now(
             lambda view: lists.outbox(
                 runtime.node, view, caller.user, request.id, limit, request.held, runtime.now()
             )
@@ -104,12 +116,12 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
     async def approve_(caller: UserCaller, request: pb.ApproveRequest) -> pb.ApproveResponse:
         recipient = MemberCode(request.recipient)
         done = await runtime.step(approve, ApproveCommand(caller.user, request.id, recipient))
-        links.pump.wake(recipient)
+        links.wake(recipient)
         return pb.ApproveResponse(word=done.value)
 
     async def why(caller: UserCaller, request: pb.WhyRequest) -> pb.WhyResponse:
         recipient = MemberCode(request.recipient)
-        answer = runtime.store.query(
+        answer = runtime.store.ask_now(
             lambda view: lists.why(runtime.node, view, caller.user, request.id, recipient, runtime.now())
         )
         return pb.WhyResponse(
@@ -123,7 +135,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         )
 
     async def who_am_i(caller: UserCaller, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
-        row = runtime.store.query(lambda view: need_user(view, caller.user))
+        row = runtime.store.ask_now(lambda view: need_user(view, caller.user))
         return pb.WhoAmIResponse(
             user=row.user,
             member=runtime.node.member,
@@ -136,6 +148,7 @@ def bulletins(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     return {
         "Submit": submit_,
+        "SubmitMany": submit_many_,
         "DryRun": dry_run_,
         "Inbox": inbox,
         "Read": read_,
@@ -179,6 +192,7 @@ def _submission(caller: UserCaller, request: pb.SubmitRequest) -> SubmitCommand:
             ),
             request.supersedes.lower(),
             request.in_reply_to.lower(),
+            request.in_reply_to_from,
         ),
     )
 

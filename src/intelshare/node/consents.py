@@ -34,14 +34,16 @@ def consent_service(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def answer_(caller: UserCaller, said: pb.ConsentAnswer) -> pb.ConsentResponse:
         until = Instant(said.until or NEVER)
-        command = AnswerConsentCommand(caller.user, said.id, MemberCode(said.recipient), said.grant, until)
+        command = AnswerConsentCommand(
+            caller.user, said.id, MemberCode(said.recipient), said.grant, until, said.originator
+        )
         done = await links.act(answer_consent, command)
         return _response(done.value.lines, runtime.now())
 
     async def list_(caller: UserCaller, _: pb.ConsentListRequest) -> pb.ConsentResponse:
         now = runtime.now()
         return _response(
-            runtime.store.query(lambda view: consents(runtime.node, view, caller.user, now)), now
+            runtime.store.ask_now(lambda view: consents(runtime.node, view, caller.user, now)), now
         )
 
     return {"Request": request_, "Answer": answer_, "List": list_}

@@ -14,8 +14,8 @@ import grpc
 from intelshare.crypto.x509 import inspect, to_pem
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.node.link import Stream
 from intelshare.node.runtime import Runtime
+from intelshare.node.streams import Call
 from intelshare.trust import Channel
 from intelshare.trust.documents import DirectoryNode, Endpoint
 from intelshare.vault import NODE_LEAF
@@ -37,7 +37,7 @@ KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
 @asynccontextmanager
 async def dial(
     runtime: Runtime, member: MemberCode, node: DirectoryNode
-) -> AsyncIterator[tuple[Stream, Channel]]:
+) -> AsyncIterator[tuple[Call, Channel]]:
     """A stream to this node, and what the hello binds it to. Closed at the end, also when cancelled.
 
     Raises DeliveryError ADDRESS_FORBIDDEN, OSError if no name resolves, grpc.aio.AioRpcError later.

@@ -31,6 +31,8 @@ class Event(StrEnum):
     ACTS_FORGOTTEN = "link.acts_forgotten"
     FORGOT = "link.forgot"
     DIAL_FAILED = "link.dial_failed"
+    RECORD_DAMAGED = "record.damaged"
+    STEP_FAILED = "step.failed"
     REJECTED_BY_PEER = "statement.rejected_by_peer"
     FRAME_REJECTED = "frame.rejected"
     DIRECTORY_RENEWED = "trust.directory_renewed"
@@ -44,7 +46,18 @@ class Event(StrEnum):
 FIELDS: Final = frozenset(
     (
         *("event", "level", "timestamp", "member", "node", "peer", "user", "role", "method"),
-        *("code", "codes", "status", "reason", "exception", "version", "incarnation", "digest", "path"),
+        *(
+            "code",
+            "codes",
+            "status",
+            "reason",
+            "exception",
+            "version",
+            "incarnation",
+            "digest",
+            "path",
+            "record",
+        ),
         *("peer_port", "user_port", "pid", "count", "size", "seconds", "clock_offset_us"),
     )
 )

@@ -1,337 +1,380 @@
-"""All links of a node: one per peer node, dialled by either side, given up never.
+"""The asyncio driver of a node's engine: carries out its actions, and hands it what comes of them.
 
-Of two links dialled at once the one dialled by the member whose code sorts first stays; otherwise a new link
-ends the old one before its hello is answered: whoever dials anew knows that the old one is dead, even if this
-side cannot know it yet (half-open). Every peer has its own loop and its own backoff.
+It decides nothing (``engine`` does). While the node runs nothing is ever cancelled but a dial: a step whose
+link has ended is carried out, and a thread that reads a log comes to its end before the next question is
+asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random as _jitter
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from itertools import count
+from typing import Any, Final, TypeVar
 
 import grpc
 
-from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.effects import Effects, HasEffects
-from intelshare.broker.kernel.frame import Outbound
-from intelshare.broker.lifecycle.review import review
-from intelshare.broker.line.hello import HelloResult
-from intelshare.broker.transparency.checkpoint import answer, checkpoint
-from intelshare.delivery import Backoff
-from intelshare.errors import DeliveryError, IntelshareError, TrustError
+from intelshare.broker.kernel.effects import HasEffects
+from intelshare.engine import QUERIES, STEPS, Engine, Event, LinkId, LinkState, Now
+from intelshare.engine.values import (
+    Accepted,
+    AskLogs,
+    Chore,
+    ChoreDone,
+    Close,
+    Closed,
+    Committed,
+    Connected,
+    Dial,
+    Drain,
+    Drained,
+    LogQuestion,
+    LogSaid,
+    LogsAsked,
+    NodeChanged,
+    Notice,
+    Opened,
+    QueryDone,
+    Ready,
+    RunChore,
+    RunQuery,
+    RunStep,
+    SayLog,
+    Send,
+    SetHealth,
+    SetReading,
+    SetTimer,
+    Shred,
+    Shredded,
+    SidecarWritten,
+    Started,
+    StepDone,
+    Stop,
+    Stopped,
+    Tell,
+    TimerDue,
+    WriteSidecar,
+)
+from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import SECOND
+from intelshare.instant import SECOND, Instant
 from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
-from intelshare.node.events import Event
-from intelshare.node.greeting import DEADLINE, greet_as_acceptor, greet_as_dialler
-from intelshare.node.link import Link, Stream
+from intelshare.node.events import Event as Logged
 from intelshare.node.runtime import Runtime, effects_of
-from intelshare.node.sender import Sender
-from intelshare.node.shredding import Shredder
-from intelshare.node.wait import pause
-from intelshare.policy import Snapshot
-from intelshare.ports import Durable, Plan, Scalar, View
-from intelshare.trust import Channel, PeerHello
-from intelshare.trust.documents import DirectoryNode
+from intelshare.node.streams import Stream
+from intelshare.ports import Durable, Plan, View
+from intelshare.trust import Channel
 
 L = TypeVar("L", bound=HasEffects)
 T = TypeVar("T")
 
-MAX_STREAMS: Final = 4
-"""Streams of one peer node at once, those in their hello included."""
+_LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {
+    Notice.LINK_CLOSED: ("info", Logged.LINK_CLOSED),
+    Notice.DIAL_FAILED: ("info", Logged.DIAL_FAILED),
+    Notice.PEER_FORGOT: ("warning", Logged.PEER_FORGOT),
+    Notice.FORGOT: ("warning", Logged.FORGOT),
+    Notice.ACTS_FORGOTTEN: ("warning", Logged.ACTS_FORGOTTEN),
+    Notice.FRAME_REJECTED: ("warning", Logged.FRAME_REJECTED),
+    Notice.REJECTED_BY_PEER: ("warning", Logged.REJECTED_BY_PEER),
+    Notice.STEP_FAILED: ("error", Logged.STEP_FAILED),
+}
+
+
+class Files:
+    """What the engine asks of the data folder; ``house`` gives the real ones, offline there are none."""
+
+    async def write_sidecar(self, *, clean: bool) -> None:
+        """Write where the log stands. Raises StoreError DISK_FULL, DISK_ERROR."""
+
+    async def chore(self, chore: Chore) -> bool:
+        """Do what is due; whether it brought something new."""
+        del chore
+        return False
+
+    async def drain(self) -> None:
+        """Take no more calls and steps, and finish those that run."""
 
 
 class Links:
-    """Open links, by peer node; and the loops that dial."""
+    """The engine of one node, and all that its services ask of it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._open: dict[NodeUri, Link] = {}
-        self._dialling: dict[NodeUri, asyncio.Task[None]] = {}
-        self._dials: set[asyncio.Task[None]] = set()
-        self._keepers: dict[NodeUri, asyncio.Task[None]] = {}
-        self._errors: dict[NodeUri, str] = {}
-        self._streams: Counter[NodeUri] = Counter()
-        self._changed: dict[NodeUri, asyncio.Event] = {}
-        self._reviewed: Snapshot | None = None
+        self.engine = Engine(runtime.node, runtime.vault.signer, runtime.random, dials=runtime.settings.dials)
+        self.files = Files()
+        self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when a stop has come to its end."""
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._streams: dict[LinkId, Stream] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._log_reader = ThreadPoolExecutor(1, "log-reader")
-        self.pump = Sender(runtime, self.by_member)
-        self.shredder = Shredder(runtime, self.act)
-        self.say_log: Callable[[], Awaitable[object]] = lambda: self.act(checkpoint)
-        """Sign where the log stands; the house's own, once there is one, sends it after the sidecar (c19)."""
-        runtime.on_trust.append(self.trust_changed)
+        self._tokens = count(1)
+        self._said: dict[int, asyncio.Future[None]] = {}
+        self._questions: dict[int, tuple[Callable[[View], Any], asyncio.Future[Any]]] = {}
+        runtime.on_trust.append(lambda: self.feed(NodeChanged()))
 
-    def by_member(self) -> Mapping[MemberCode, Link]:
-        """The link over which each member is served now: the newest."""
-        return {link.member: link for link in self._open.values()}
-
-    def state(self, node: NodeUri) -> tuple[str, str]:
-        """(linked, dialling or waiting; the last error's code) of a peer node."""
-        link = self._open.get(node)
-        if link is not None:
-            return "linked", link.last_error
-        return ("dialling" if node in self._dialling else "waiting"), self._errors.get(node, "")
-
-    def link(self, node: NodeUri) -> Link | None:
-        """The open link to a peer node."""
-        return self._open.get(node)
-
-    def trust_changed(self) -> None:
-        """Dial new nodes, end what must not go on, and try again what had waited for a document."""
-        for link in list(self._open.values()):
-            link.check()
-        self.dial_all()
-        for changed in self._changed.values():
-            changed.set()
-        for member in self.by_member():
-            self.pump.wake(member)
-
-    def dial_all(self) -> None:
-        """Keep a loop for every peer node that this node dials."""
-        trust, settings = self._runtime.node.trust, self._runtime.settings
-        for member, held in trust.members.items():
-            if member == settings.member or held.directory is None or not settings.dials(member):
-                continue
-            for node in held.directory.nodes:
-                if node.uri not in self._keepers:
-                    self._keepers[node.uri] = asyncio.create_task(self._keep(member, node.uri))
-
-    def tick(self) -> None:
-        """Once a second: ask for holes again, end links whose certificate has expired."""
-        self.pump.clock_is_right()
-        for link in list(self._open.values()):
-            link.check()
-            link.ask_again()
-
-    async def review(self) -> None:
-        """If the world has changed, by an act, a document or the clock: stop what may not go any more."""
-        runtime = self._runtime
-        present = runtime.node.world.at(runtime.now())
-        if present is self._reviewed or runtime.clock.wrong():
-            return
-        after: tuple[Scalar, ...] = ()
-        while True:
-            after = (await self.act(review, after)).value.after
-            if not after:
-                break
-        self._reviewed = present
+    # For services
 
     async def act(self, step: Callable[..., Plan[L]], *event: object) -> Durable[L]:
         """Carry out a step and what it leads to. Raises what it raises, and StoreError."""
         done = await self._runtime.step(step, *event)
-        self.carry_out(done.part(effects_of))
+        self.feed(Committed(done.part(effects_of)))
         return done
 
-    def carry_out(self, led: Durable[Effects]) -> None:
-        """What durable writes lead to: statements go out, and what has ended is not sent again."""
-        effects, now, links = led.value, self._runtime.now(), self.by_member()
-        for member, leaf in effects.ended:
-            if member in links:
-                links[member].queue.acknowledged(leaf, now)
-        for link in links.values():
-            link.hand(led.part(_outbound))
-        for member, ask in effects.asks:
-            if member in links:
-                links[member].ask_about(ask)
-        for member in effects.ready:
-            self.pump.wake(member)
-        if effects.marked:
-            self.shredder.wake()
+    def wake(self, *members: MemberCode) -> None:
+        """Pairs of these members may be ready to be handed over."""
+        self.feed(Ready(members))
 
-    async def settled(self, seconds: float) -> None:
-        """Wait until linked peers have acknowledged all that is on the way, and were answered what they ask
-        about the last checkpoint, or so long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not all(link.settled for link in self._open.values()):
-                    await asyncio.sleep(0.01)
+    async def say_log(self) -> None:
+        """Sign and send where the log stands. Raises StoreError."""
+        token = next(self._tokens)
+        said = self._said[token] = self._loop.create_future()
+        self.feed(SayLog(token))
+        await said
 
-    async def close(self) -> None:
-        """End all links and loops."""
-        tasks = [*self._keepers.values(), *self._dials]
-        for link in list(self._open.values()):
-            link.end()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def over_logs(self, question: Callable[[View], T]) -> T:
+        """Ask something of this node's logs: it may read a whole log, so one question is asked at a time.
+
+        A caller that is cancelled gets no answer; its question, once begun, comes to its end all the same.
+        """
+        number = next(self._tokens)
+        answered: asyncio.Future[T] = self._loop.create_future()
+        self._questions[number] = question, answered
+        self.feed(LogQuestion(number))
+        return await answered
+
+    def state(self, node: NodeUri) -> LinkState:
+        """What can be said of the way to a peer node."""
+        return self.engine.state(node)
+
+    @property
+    def linked(self) -> tuple[MemberCode, ...]:
+        """Members that are served now."""
+        return self.engine.linked
 
     async def serve(self, caller: PeerCaller, context: Context) -> None:
         """The peer port's Link call. Raises the error that ends it."""
-        self._streams[caller.node] += 1
+        link = self.engine.new_link()
+        stream = self._streams[link] = Stream(link, self.feed)
+        channel = Channel(caller.node, self._runtime.node.uri, caller.leaf)
+        self.feed(Accepted(link, caller.member, caller.node, channel, caller.certificate))
+        code = ""
         try:
-            if self._streams[caller.node] > MAX_STREAMS:
-                raise DeliveryError("RATE", f"more than {MAX_STREAMS} links at once")
-            self._make_way(caller)
-            channel = Channel(caller.node, self._runtime.node.uri, caller.leaf)
-            peer, met = await greet_as_acceptor(self._runtime, context, channel, caller.member)
-            self._make_way(caller)
-
-            def check() -> None:
-                self._runtime.node.trust.identify(caller.certificate, self._runtime.now())
-
-            link = self._link(peer, context, check, dialled=False)
-            self._meet(link, met)
-            await self._run(link)
-        except TimeoutError:
-            raise DeliveryError("RATE", f"no hello within {DEADLINE:.0f} s") from None
-        finally:
-            self._streams[caller.node] -= 1
-
-    def _make_way(self, caller: PeerCaller) -> None:
-        """Decide between this call and what there is; raises if what there is stays."""
-        ours_first = self._runtime.node.member < caller.member
-        dialling, link = self._dialling.get(caller.node), self._open.get(caller.node)
-        at_once = dialling is not None or (
-            link is not None and link.dialled and self._runtime.now() - link.since < DEADLINE * SECOND
-        )
-        if at_once and ours_first:
-            raise DeliveryError("RATE", "both dialled at once, and ours stays")
-        if dialling is not None:
-            dialling.cancel()
-        if link is not None:
-            link.end()
-
-    async def _keep(self, member: MemberCode, node: NodeUri) -> None:
-        """Dial one peer node for ever: whenever there is no link, with backoff."""
-        backoff = Backoff(contact=self._runtime.now())
-        changed = self._changed.setdefault(node, asyncio.Event())
-        # Not all at once after a start.
-        await asyncio.sleep(_jitter.random() * 0.05)  # noqa: S311 - no secret
-        while True:
-            changed.clear()
-            listed = self._runtime.node.trust.node(node)
-            if node in self._open or listed is None or not listed[1].endpoints:
-                backoff = backoff.heard(self._runtime.now())
-                await changed.wait()
-                continue
-            began = self._runtime.now()
-            task = asyncio.create_task(self._dial(member, listed[1]))
-            self._dialling[node] = task
-            self._dials.add(task)
-            task.add_done_callback(self._dials.discard)
-            await asyncio.wait([task])
-            self._dialling.pop(node, None)
-            failed = None if task.cancelled() else task.exception()
-            if failed is not None:
-                self._note(node, failed)
-            # A link that ends as soon as it is open is a failure too: never a loop without a pause.
-            if self._runtime.now() - began > DEADLINE * SECOND and failed is None:
-                backoff = backoff.heard(self._runtime.now())
-            backoff = backoff.failed()
-            delay = backoff.delay(self._runtime.now(), self._runtime.random) / SECOND
-            await pause(changed, delay)
-
-    def _note(self, node: NodeUri, error: BaseException | None) -> None:
-        code = error.code if isinstance(error, IntelshareError) else type(error).__name__
-        if isinstance(error, grpc.aio.AioRpcError):
-            said = dict(error.trailing_metadata() or ())
-            code = str(said.get("intelshare-code", error.code().name))
-        self._errors[node] = code
-        self._runtime.log.info(Event.DIAL_FAILED, peer=node, code=code)
-
-    async def _dial(self, member: MemberCode, node: DirectoryNode) -> None:
-        """One attempt, and the link while it lasts. Raises what made it fail before the link was open."""
-        opened = False
-        self._runtime.node.trust.need_node(node.uri, self._runtime.now())
-        try:
-            async with dial(self._runtime, member, node) as (stream, channel):
-                peer, met = await greet_as_dialler(self._runtime, stream, channel)
-
-                def check() -> None:
-                    self._check_listed(peer)
-
-                link = self._link(peer, stream, check, dialled=True)
-                opened = True
-                self._dialling.pop(node.uri, None)
-                self._meet(link, met)
-                await self._run(link)
-        except (IntelshareError, grpc.aio.AioRpcError, OSError) as error:
-            if not opened:
-                raise
-            self._note(node.uri, error)
-
-    def _check_listed(self, peer: PeerHello) -> None:
-        trust, now = self._runtime.node.trust, self._runtime.now()
-        member, _ = trust.need_node(peer.node, now)
-        revoked = trust.revocation(peer.key)
-        if member != peer.member or (revoked is not None and revoked.holds(now)):
-            raise TrustError("PEER_REVOKED", f"the key that signed the hello of {peer.node} was revoked")
-
-    def _link(self, peer: PeerHello, stream: Stream, check: object, *, dialled: bool) -> Link:
-        link = Link(
-            self._runtime,
-            peer,
-            stream,
-            check=check,  # type: ignore[arg-type]
-            wake=self.pump.wake,
-            carry_out=self.carry_out,
-            about_logs=self._about_logs,
-            dialled=dialled,
-        )
-        old = self._open.pop(peer.node, None)
-        if old is not None:
-            old.end()
-        self._open[peer.node] = link
-        self._errors.pop(peer.node, None)
-        self._tell(peer.node)
-        return link
-
-    async def _run(self, link: Link) -> None:
-        log = self._runtime.log.bind(peer=link.node)
-        log.info(
-            Event.LINK_OPENED, role="dialler" if link.dialled else "acceptor", clock_offset_us=link.offset
-        )
-        self.pump.wake(link.member)
-        try:
-            await link.run()
-        except IntelshareError as error:
-            log.warning(Event.LINK_CLOSED, code=error.code)
-            self._runtime.noticed(error)
+            await stream.run(context)
+        except Exception as error:
+            code = _code_of(error)
             raise
-        else:
-            log.info(Event.LINK_CLOSED)
         finally:
-            if self._open.get(link.node) is link:
-                del self._open[link.node]
-            self._tell(link.node)
+            self._streams.pop(link, None)
+            self.feed(Closed(link, code))
 
-    async def _about_logs(self, ask: LogAsk) -> LogPath | None:
-        """How the own log follows from what a peer holds of it."""
-        return await self.over_logs(lambda view: answer(self._runtime.node, view, ask))
+    # The driver
 
-    async def over_logs(self, question: Callable[[View], T]) -> T:
-        """Ask something of the own logs. Beside the loop: it may read a whole log.
+    def start(self) -> None:
+        """Dial, and keep house."""
+        self.feed(Started())
 
-        One thread answers all: the question of a caller that is cancelled goes on, and the next one waits.
-        """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._log_reader, self._runtime.store.query, question)
+    def stop(self) -> None:
+        """Begin a stop in order; ``stopped`` is done at its end."""
+        self.feed(Stop())
 
-    async def stop_reading(self) -> None:
-        """Take no more questions about logs, and wait for the one that is being answered."""
+    async def close(self) -> None:
+        """End all links, once the store is drained: what still waits then waits in vain."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for stream in list(self._streams.values()):
+            stream.end()
         await asyncio.to_thread(self._log_reader.shutdown, cancel_futures=True)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _meet(self, link: Link, met: Durable[HelloResult]) -> None:
-        """Carry out what the hello led to."""
-        self.carry_out(met.part(effects_of))
-        link.ask(met.value.gaps)
-        if met.value.forgot:
-            self._runtime.log.warning(Event.PEER_FORGOT, peer=link.node, count=met.value.forgot)
-        if met.value.lost:
-            self._runtime.log.warning(Event.FORGOT, peer=link.node, count=met.value.lost)
+    def feed(self, event: Event) -> None:
+        """Hand an event to the engine, and carry out what follows."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                runtime = self._runtime
+                now = Now(runtime.now(), Instant(int(self._loop.time() * SECOND)), not runtime.clock.wrong())
+                for action in self.engine.handle(self._events.popleft(), runtime.node, now):
+                    _DO[type(action)](self, action)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._feeding = False
 
-    def _tell(self, node: NodeUri) -> None:
-        changed = self._changed.get(node)
-        if changed is not None:
-            changed.set()
+    def _fail(self, error: BaseException) -> None:
+        """A defect, or an error of which nobody knows what it means, ends the node."""
+        self._runtime.log.error(Logged.DEFECT, exception=type(error).__name__)
+        if not self._runtime.failed.done():
+            known = isinstance(error, IntelshareError)
+            self._runtime.failed.set_result(error if known else StoreError("INTERNAL", repr(error)))  # type: ignore[arg-type]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _tell_when_done(self, work: Awaitable[T], event: Callable[[T | IntelshareError], Event]) -> None:
+        """Hand over what came of some work, its error included."""
+
+        async def run() -> None:
+            answer: T | IntelshareError
+            try:
+                answer = await work
+            except IntelshareError as error:
+                answer = error
+            self.feed(event(answer))
+
+        self._spawn(run())
+
+    def _run_step(self, run: RunStep) -> None:
+        done = self._runtime.step(STEPS[run.step], *run.event)
+        self._tell_when_done(done, lambda answer: StepDone(run, answer))
+
+    def _run_query(self, run: RunQuery) -> None:
+        self._tell_when_done(self._query(run), lambda answer: QueryDone(run, answer))
+
+    async def _query(self, run: RunQuery) -> Any:
+        runtime = self._runtime
+
+        def question(view: View) -> Any:
+            return QUERIES[run.query](runtime.node, view, *run.event, runtime.now())
+
+        if run.beside:
+            return await self._loop.run_in_executor(self._log_reader, runtime.store.ask_now, question)
+        return runtime.store.ask_now(question)
+
+    def _ask_logs(self, ask: AskLogs) -> None:
+        self._spawn(self._over_logs(ask.question))
+
+    async def _over_logs(self, number: int) -> None:
+        question, answered = self._questions.pop(number)
+        try:
+            if not answered.cancelled():
+                answer = await self._loop.run_in_executor(
+                    self._log_reader, self._runtime.store.ask_now, question
+                )
+                if not answered.cancelled():
+                    answered.set_result(answer)
+        except Exception as error:
+            if not answered.cancelled():
+                answered.set_exception(error)
+        finally:
+            self.feed(LogsAsked(number))
+
+    def _dial(self, action: Dial) -> None:
+        stream = self._streams[action.link] = Stream(action.link, self.feed)
+        stream.dial = self._spawn(self._open(action, stream))
+
+    async def _open(self, action: Dial, stream: Stream) -> None:
+        code = ""
+        try:
+            async with dial(self._runtime, action.member, action.node) as (call, channel):
+                self.feed(Connected(action.link, channel))
+                await stream.run(call)
+        except (IntelshareError, grpc.aio.AioRpcError, OSError) as error:
+            code = _code_of(error)
+        finally:
+            self._streams.pop(action.link, None)
+            self.feed(Closed(action.link, code))
+
+    def _opened(self, opened: Opened) -> None:
+        role = "dialler" if opened.dialled else "acceptor"
+        self._runtime.log.info(Logged.LINK_OPENED, peer=opened.node, role=role, clock_offset_us=opened.offset)
+
+    def _close(self, close: Close) -> None:
+        if (stream := self._streams.get(close.link)) is not None:
+            stream.end(close.error)
+
+    def _send(self, send: Send) -> None:
+        if (stream := self._streams.get(send.link)) is not None:
+            stream.send(send.message, self._runtime.now())
+
+    def _set_reading(self, reading: SetReading) -> None:
+        if (stream := self._streams.get(reading.link)) is not None:
+            stream.set_reading(reading.on)
+
+    def _set_timer(self, timer: SetTimer) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(timer.at / SECOND, lambda: self.feed(TimerDue()))
+
+    def _shred(self, _: Shred) -> None:
+        self._tell_when_done(self._runtime.store.shred(), Shredded)
+
+    def _write_sidecar(self, run: WriteSidecar) -> None:
+        written = self.files.write_sidecar(clean=run.clean)
+        self._tell_when_done(written, lambda error: SidecarWritten(run, error))
+
+    def _run_chore(self, run: RunChore) -> None:
+        self._tell_when_done(
+            self.files.chore(run.chore), lambda changed: ChoreDone(run.chore, changed is True)
+        )
+
+    def _drain(self, _: Drain) -> None:
+        self._tell_when_done(self.files.drain(), lambda _: Drained())
+
+    def _stopped(self, _: Stopped) -> None:
+        if not self.stopped.done():
+            self.stopped.set_result(None)
+
+    def _set_health(self, health: SetHealth) -> None:
+        (self._runtime.health.set if health.on else self._runtime.health.clear)(health.code)
+
+    def _log_said(self, said: LogSaid) -> None:
+        waiting = self._said.pop(said.token)
+        if not waiting.done():
+            if said.error is not None:
+                waiting.set_exception(said.error)
+            else:
+                waiting.set_result(None)
+
+    def _tell(self, tell: Tell) -> None:
+        level, event = _LOGGED[tell.notice]
+        number = "size" if tell.notice is Notice.FRAME_REJECTED else "count"
+        fields: dict[str, Any] = {"peer": tell.peer, "code": tell.code, number: tell.count}
+        log = getattr(self._runtime.log, "warning" if tell.code and level == "info" else level)
+        log(event, **{name: value for name, value in fields.items() if value})
 
 
-def _outbound(effects: Effects) -> tuple[Outbound, ...]:
-    return effects.outbound
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return str(dict(error.trailing_metadata() or ()).get("intelshare-code", error.code().name))
+    return error.code if isinstance(error, IntelshareError) else type(error).__name__
+
+
+_DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
+    AskLogs: Links._ask_logs,
+    Close: Links._close,
+    Dial: Links._dial,
+    Drain: Links._drain,
+    LogSaid: Links._log_said,
+    Opened: Links._opened,
+    RunChore: Links._run_chore,
+    RunQuery: Links._run_query,
+    RunStep: Links._run_step,
+    Send: Links._send,
+    SetHealth: Links._set_health,
+    SetReading: Links._set_reading,
+    SetTimer: Links._set_timer,
+    Shred: Links._shred,
+    Stopped: Links._stopped,
+    Tell: Links._tell,
+    WriteSidecar: Links._write_sidecar,
+}

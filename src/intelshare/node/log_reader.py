@@ -8,16 +8,14 @@ from dataclasses import dataclass
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash, root
 from intelshare.audit.records import Start
+from intelshare.broker.kernel.log import opened
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, LogHeadRow, LogRow
-from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, LogHeadRow
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation
 from intelshare.ports import View
-
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,14 @@ def _check(node: Node, view: View, row: LogHeadRow, roots: dict[Incarnation, byt
     rows = view.find(CHECKPOINT, "key", node.uri, row.incarnation)
     signed = {one.size: one.root for one in rows if one.state == CheckpointState.OWN}
     try:
-        for entry in _entries(view, row):
+        for entry in opened(node, view, row.incarnation):
             if entry.place != expected:
                 yield f"{name}: entry {expected} is missing"
                 return
-            opened = open_entry(node, entry)
-            if entry_hash(entry.type, entry.at, opened.salt, opened.record) != entry.leaf:
+            if entry_hash(entry.type, entry.at, entry.salt, entry.record) != entry.leaf:
                 yield f"{name}: entry {entry.place} was changed"
             if entry.place == 0 and entry.type == EntryType.START:
-                start = decode(Start, opened.record)
+                start = decode(Start, entry.record)
                 if start.previous and roots.get(start.previous, start.root) != start.root:
                     yield f"{name}: it continues log {start.previous:016x} from another root"
             again = append(again, [entry.leaf])
@@ -64,13 +61,3 @@ def _check(node: Node, view: View, row: LogHeadRow, roots: dict[Incarnation, byt
         return
     if again.size != row.size or root(again) != roots[row.incarnation]:
         yield f"{name}: its {again.size} entries do not give the root of size {row.size}"
-
-
-def _entries(view: View, row: LogHeadRow) -> Iterator[LogRow]:
-    after = -1
-    while True:
-        rows = view.find(LOG, "key", row.incarnation, after=(after,), limit=PAGE)
-        yield from rows
-        if len(rows) < PAGE:
-            return
-        after = rows[-1].place

@@ -49,7 +49,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             answer = await {**operations(runtime, links), **audits(runtime, links)}[method](caller, request)
             write_sidecar(
                 runtime.folder.sidecar,
-                runtime.store.query(lambda view: log_position(view, runtime.incarnation, clean=True)),
+                runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True)),
             )
             return answer
         finally:

@@ -36,7 +36,7 @@ def operations(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         node = runtime.node
         counts = runtime.role_of(caller.user) in OVERSEERS
         own = node.trust.members[node.member]
-        head = runtime.store.query(lambda view: view.get(LOG_HEAD, node.incarnation))
+        head = runtime.store.ask_now(lambda view: view.get(LOG_HEAD, node.incarnation))
         return pb.StatusResponse(
             member=node.member,
             node=node.uri,
@@ -86,7 +86,7 @@ def operations(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         )
 
     async def list_users(_: UserCaller, __: pb.ListUsersRequest) -> pb.ListUsersResponse:
-        return pb.ListUsersResponse(users=[_user_message(row) for row in runtime.store.query(users)])
+        return pb.ListUsersResponse(users=[_user_message(row) for row in runtime.store.ask_now(users)])
 
     async def revoke(caller: UserCaller, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
         await runtime.step(revoke_user, caller.user, _user(runtime, request.name))
@@ -119,7 +119,7 @@ def operations(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         )
 
     async def audit(_: UserCaller, __: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
-        found = await asyncio.to_thread(runtime.store.query, lambda view: verify_logs(runtime.node, view))
+        found = await asyncio.to_thread(runtime.store.ask_now, lambda view: verify_logs(runtime.node, view))
         return pb.VerifyAuditResponse(
             logs=[
                 pb.LogState(incarnation=row.incarnation, size=row.size, root=digest, started_at=row.began)
@@ -165,19 +165,18 @@ def _user_message(row: UserRow) -> pb.User:
 def _peer_status(
     runtime: Runtime, links: Links, member: MemberCode, node: str, *, counts: bool
 ) -> pb.PeerStatus:
-    state, error = links.state(node)  # type: ignore[arg-type]
+    way = links.state(node)  # type: ignore[arg-type]
     held = runtime.node.trust.members[member]
-    waiting, unacknowledged = runtime.store.query(lambda view: queued(view, member)) if counts else (0, 0)
-    link = links.link(node)  # type: ignore[arg-type]
+    waiting, unacknowledged = runtime.store.ask_now(lambda view: queued(view, member)) if counts else (0, 0)
     expires = held.directory.expires if held.directory is not None else Instant(0)
     return pb.PeerStatus(
         member=member,
         node=node,
-        state=state if held.fresh(runtime.now()) else "expired",
-        since=link.since if link is not None else 0,
+        state=way.state if held.fresh(runtime.now()) else "expired",
+        since=way.since,
         queued=waiting,
         unacknowledged=unacknowledged,
-        last_error=error,
+        last_error=way.error,
         directory_expires=expires,
-        clock_offset=link.offset if link is not None else 0,
+        clock_offset=way.offset,
     )

@@ -22,12 +22,14 @@ def recalls(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         command = RecallCommand(caller.user, request.id, request.reason)
         if request.dry_run:
             return _taking(
-                runtime.store.query(lambda view: effect_of_recall(runtime.node, view, command, runtime.now()))
+                runtime.store.ask_now(
+                    lambda view: effect_of_recall(runtime.node, view, command, runtime.now())
+                )
             )
         return _taking((await links.act(recall, command)).value)
 
     async def receipts_(caller: UserCaller, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
-        row, found = runtime.store.query(
+        row, found = runtime.store.ask_now(
             lambda view: receipts(runtime.node, view, caller.user, request.id, runtime.now())
         )
         return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])

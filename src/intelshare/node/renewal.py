@@ -39,7 +39,13 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
     suite = node.signer.suite
     keys = [
         new_key(
-            suite, use, node.member, now, runtime.random, node=node.uri if use is KeyUse.SIGNING else None
+            suite,
+            use,
+            node.member,
+            now,
+            runtime.random,
+            node=node.uri if use is KeyUse.SIGNING else None,
+            among=directory.keys,
         )
         for use, wanted in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing))
         if wanted

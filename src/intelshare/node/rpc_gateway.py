@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -23,7 +23,8 @@ from intelshare.node.refusal import INTERNAL, refuse
 from intelshare.node.runtime import Runtime
 
 Answer = Callable[[Any, Any], Any]
-"""``answer(caller, request)``: awaitable; an async iterator where user.proto says that a method streams."""
+"""``answer(caller, request)``: awaitable. Where user.proto says that the node streams, it is an async
+iterator, and where the client streams too, so is ``request``."""
 
 
 def unary_handlers(
@@ -36,11 +37,8 @@ def unary_handlers(
             continue
         name = f"/{service.full_name}/{method.name}"
         request, answer = GetMessageClass(method.input_type), answers[method.name]
-        make, serve = (
-            (grpc.unary_stream_rpc_method_handler, _streamed(runtime, name, request, answer, identify))
-            if method.server_streaming
-            else (grpc.unary_unary_rpc_method_handler, _unary(runtime, name, request, answer, identify))
-        )
+        make, serving = _SHAPES[method.client_streaming, method.server_streaming]
+        serve = serving(runtime, name, request, answer, identify)
         handlers[method.name] = make(serve, request_deserializer=None, response_serializer=_serialise)
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
@@ -72,6 +70,32 @@ def _streamed(
                 check_may_call(method, identify(context).role)
 
     return serve
+
+
+def _both_ways(
+    runtime: Runtime, method: str, request_type: type[Message], answer: Any, identify: Identify
+) -> Callable[[object, Context], Awaitable[None]]:
+    _need_row(method)
+
+    async def requests(context: Context) -> AsyncIterator[Message]:
+        while (raw := await context.read()) is not grpc.aio.EOF:
+            yield request_type.FromString(raw)
+
+    async def serve(_: object, context: Context) -> None:
+        async with _admitted(runtime, method, context, identify) as caller:
+            async for message in answer(caller, requests(context)):
+                await context.write(message)
+                check_may_call(method, identify(context).role)
+
+    return serve
+
+
+_SHAPES: Final = {
+    (False, False): (grpc.unary_unary_rpc_method_handler, _unary),
+    (False, True): (grpc.unary_stream_rpc_method_handler, _streamed),
+    (True, True): (grpc.stream_stream_rpc_method_handler, _both_ways),
+}
+"""By (the client streams, the node streams): gRPC's handler, and ours."""
 
 
 @asynccontextmanager

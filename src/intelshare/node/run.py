@@ -51,9 +51,9 @@ from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.private_files import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
+from intelshare.store.engines import open_default
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import write_sidecar
-from intelshare.store.sqlite import open_store
 from intelshare.trust import Endpoint, TrustView
 from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
 
@@ -99,9 +99,9 @@ def open_folder(
         )
         if not accept_loss:
             check_database(folder.sidecar, folder.database)
-        store = open_store(folder.database, TABLES)
+        store = open_default(folder.database, TABLES, vault.storage_key())
         if not accept_loss:
-            store.query(lambda view: check_memory(folder.sidecar, view))
+            store.ask_now(lambda view: check_memory(folder.sidecar, view))
         runtime = _runtime(folder, settings, store, vault, world, log)
         if not accept_loss:
             _unmark(runtime)
@@ -116,7 +116,7 @@ def open_folder(
 def _runtime(
     folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, log: Logger
 ) -> Runtime:
-    me = store.query(lambda view: view.get(NODE, SELF))
+    me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0))
     node = _node(settings, store, vault, world, clock.now())
     return Runtime(
@@ -126,9 +126,9 @@ def _runtime(
 
 def _unmark(runtime: Runtime) -> None:
     """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
-    me = runtime.store.query(lambda view: view.get(NODE, SELF))
+    me = runtime.store.ask_now(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(runtime.folder.sidecar, runtime.store.query(lambda view: log_position(view, previous)))
+    write_sidecar(runtime.folder.sidecar, runtime.store.ask_now(lambda view: log_position(view, previous)))
 
 
 async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProcess:
@@ -152,7 +152,6 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
     await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
     _write_public(folder, runtime.vault)
     running = show_running(runtime, ports)
-    links.dial_all()
     runtime.log.info(
         Event.STARTED,
         node=node.uri,
@@ -166,7 +165,7 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:
-    stored = store.query(documents)
+    stored = store.ask_now(documents)
     if not stored:
         raise ConfigError(
             "NOT_FOUND",
@@ -195,7 +194,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
         ),
         trust,
     )
-    return with_acts(node, store.query(counting))
+    return with_acts(node, store.ask_now(counting))
 
 
 def _write_public(folder: Folder, vault: FileVault) -> None:

@@ -74,9 +74,14 @@ class Runtime:
 
         A node that the answer's effects name is swapped in before any later step.
         """
-        return await self._perform(
-            lambda view: step(self.node, view, *event, self.clock.now(), self.random), self._follow
-        )
+
+        def run(view: View) -> Plan[A]:
+            plan = step(self.node, view, *event, self.clock.now(), self.random)
+            for record in plan.damaged:
+                self._loop.call_soon_threadsafe(self._damaged, record)
+            return plan
+
+        return await self._perform(run, self._follow)
 
     def role_of(self, user: UserUri) -> str:
         """The role that the register gives a user now. Raises DeliveryError NOT_AUTHORISED.
@@ -85,7 +90,7 @@ class Runtime:
         """
         role = self._roles.get(user)
         if role is None:
-            role = self.store.query(lambda view: need_user(view, user)).role
+            role = self.store.ask_now(lambda view: need_user(view, user)).role
             self._roles[user] = role
         return role
 
@@ -102,6 +107,9 @@ class Runtime:
             yield written
         finally:
             self._listening.remove(written)
+
+    def _damaged(self, record: str) -> None:
+        self.log.error(Event.RECORD_DAMAGED, code="RECORD_CORRUPT", record=record)
 
     def _follow(self, answer: object) -> None:
         """From now on the node is the answer's. Called by the writer, between a commit and the next step."""
@@ -123,8 +131,8 @@ class Runtime:
             return
         if error.code == "DISK_FULL":
             self.has_room("database", room=False)
-        elif error.code == "DISK_ERROR" and not self.failed.done():
-            self.health.set("DISK_ERROR")
+        elif error.code in ("DISK_ERROR", "DATA_LOCKED") and not self.failed.done():
+            self.health.set(error.code)
             self.failed.set_result(error)
 
     def has_room(self, what: str, *, room: bool) -> None:

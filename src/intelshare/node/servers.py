@@ -10,10 +10,11 @@ from typing import Any, Final
 import grpc
 
 from intelshare.crypto.x509 import to_pem
+from intelshare.engine import Limits
 from intelshare.errors import ConfigError
 from intelshare.node.authn import peer_identity, user_identity
 from intelshare.node.dial import KEEPALIVE, SLACK
-from intelshare.node.links import MAX_STREAMS, Links
+from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import Answer, stream_handler, unary_handlers
 from intelshare.node.runtime import Runtime
 from intelshare.vault import NODE_LEAF
@@ -63,7 +64,7 @@ async def open_ports(
 ) -> Ports:
     """Bind and start both. Raises ConfigError PORT_IN_USE naming the port and its line in node.toml."""
     peer_door, user_door = peer_identity(runtime), user_identity(runtime)
-    peers = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", MAX_STREAMS)])
+    peers = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", Limits().streams)])
     users = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", 1024)])
     peers.add_generic_rpc_handlers(
         (stream_handler(runtime, "/intelshare.v1.Peer/Link", links.serve, peer_door),)

@@ -21,18 +21,20 @@ def tasks(runtime: Runtime, _: Links) -> Mapping[str, Answer]:
 
     async def requests_(caller: UserCaller, _: pb.RequestsRequest) -> pb.RequestsResponse:
         now = runtime.now()
-        lines = runtime.store.query(lambda view: requests(runtime.node, view, caller.user, now))
+        lines = runtime.store.ask_now(lambda view: requests(runtime.node, view, caller.user, now))
         return pb.RequestsResponse(entries=[_request(line, now) for line in lines])
 
     async def obligations(caller: UserCaller, asked: pb.ObligationsRequest) -> pb.ObligationsResponse:
         now = runtime.now()
-        lines = runtime.store.query(lambda view: duties(runtime.node, view, caller.user, asked.all, now))
+        lines = runtime.store.ask_now(lambda view: duties(runtime.node, view, caller.user, asked.all, now))
         return pb.ObligationsResponse(entries=[_duty(line, now) for line in lines])
 
     async def meet(caller: UserCaller, said: pb.MeetRequest) -> pb.ObligationEntry:
-        done = await runtime.step(meet_duty, MeetDutyCommand(caller.user, said.id, said.obligation))
+        done = await runtime.step(
+            meet_duty, MeetDutyCommand(caller.user, said.id, said.obligation, said.originator)
+        )
         now, row = runtime.now(), done.value
-        lines = runtime.store.query(lambda view: duties(runtime.node, view, caller.user, True, now))
+        lines = runtime.store.ask_now(lambda view: duties(runtime.node, view, caller.user, True, now))
         return next(_duty(line, now) for line in lines if line.row == row)
 
     return {"Requests": requests_, "Obligations": obligations, "Meet": meet}

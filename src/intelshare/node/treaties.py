@@ -52,7 +52,7 @@ def treaties(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def list_acts(_: UserCaller, request: pb.ListActsRequest) -> pb.ListActsResponse:
         member = (MemberCode(request.member),) if request.member else ()
-        rows = runtime.store.query(lambda view: act.acts(view, *member))
+        rows = runtime.store.ask_now(lambda view: act.acts(view, *member))
         missing = [
             pb.MissingAct(member=of, n=n)
             for of in sorted({row.member for row in rows})
@@ -64,7 +64,7 @@ def treaties(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
 
     async def preview(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
         acting, now = _acting(runtime, caller, request), runtime.now()
-        acted, after = runtime.store.query(lambda view: act.effect_of_act(runtime.node, view, acting, now))
+        acted, after = runtime.store.ask_now(lambda view: act.effect_of_act(runtime.node, view, acting, now))
         return await asyncio.to_thread(_answer, runtime, acted.act, after)
 
     async def act_(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
@@ -81,7 +81,7 @@ def treaties(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
         wanted = _wanted(caller, request)
         after = _place(runtime, caller, request.after)
         page = await asyncio.to_thread(
-            runtime.store.query,
+            runtime.store.ask_now,
             lambda view: backfill.find_offers(runtime.node, view, wanted, after, runtime.now()),
         )
         return pb.BackfillResponse(
@@ -269,7 +269,7 @@ def _offer(runtime: Runtime, offer: Offer) -> pb.BackfillEntry:
         md=row.md,
         created_at=row.created,
         banner=banner_of(node, offer.written.labels, node.member, runtime.now()),
-        title=runtime.store.query(lambda view: title_of(node, view, offer.written)),
+        title=runtime.store.ask_now(lambda view: title_of(node, view, offer.written)),
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
@@ -26,10 +25,10 @@ from intelshare.broker.queries.watch import (
     watch,
 )
 from intelshare.errors import DeliveryError
-from intelshare.ids import UserUri
 from intelshare.node.authn import UserCaller
 from intelshare.node.rpc_gateway import Answer
 from intelshare.node.runtime import Runtime
+from intelshare.services.open_calls import OpenCalls
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_WATCHERS: Final = 8
@@ -41,22 +40,15 @@ BEAT: Final = 20.0
 
 def watching(runtime: Runtime) -> Mapping[str, Answer]:
     """Method name -> answer."""
-    open_watches: Counter[UserUri] = Counter()
+    open_watches = OpenCalls(MAX_WATCHERS, "watches")
 
     async def watch_(caller: UserCaller, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-        if open_watches[caller.user] >= MAX_WATCHERS:
-            raise DeliveryError(
-                "RATE", f"more than {MAX_WATCHERS} watches of one user", hint="end one of them"
-            )
-        open_watches[caller.user] += 1
-        try:
+        with open_watches.one_of(caller.user):
             async for event in _follow(caller, request):
                 yield event
-        finally:
-            open_watches[caller.user] -= 1
 
     async def _follow(caller: UserCaller, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-        query, loop = runtime.store.query, asyncio.get_running_loop()
+        query, loop = runtime.store.ask_now, asyncio.get_running_loop()
 
         def told(at: Cursor) -> str:
             return cursor_text(runtime.node, caller.user, at, runtime.random)
@@ -102,7 +94,7 @@ def watching(runtime: Runtime) -> Mapping[str, Answer]:
             before = place_of(open_cursor(runtime.node, caller.user, "search", request.before.md))
         query = SearchQuery(caller.user, words_of(request.query), where, before)
         page = await asyncio.to_thread(
-            runtime.store.query, lambda view: search(runtime.node, view, query, runtime.now())
+            runtime.store.ask_now, lambda view: search(runtime.node, view, query, runtime.now())
         )
         following = pb.SearchPlace()
         if page.before is not None:

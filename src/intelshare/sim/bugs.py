@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from intelshare.audit.tree import Trees
+from intelshare.engine import STOP_ORDER, Phase
 from intelshare.ports import View
 from intelshare.sim import bugs_receiving as received
 from intelshare.sim import bugs_sending as sent
+from intelshare.sim import bugs_timing as when
 from intelshare.sim.steps import STEPS, Step, Steps
 
 
@@ -32,6 +35,14 @@ class Bug:
     """Whether the disk is shredded before a destruction is signed for."""
     swaps_first: frozenset[str] = frozenset()
     """Steps whose new world is swapped in before they are written."""
+    stop_order: tuple[Phase, ...] = STOP_ORDER
+    """Phases of a stop."""
+    answers: int = 1
+    """Questions about logs that are answered at once."""
+    trees: Callable[[], Trees] = dict
+    """What remembers pages of logs."""
+    loops_end: bool = False
+    """A step that fails ends the loop that has asked for it."""
     keeps_old_keys: bool = True
     """Whether a rotation leaves the old sealing key its overlap."""
 
@@ -79,5 +90,13 @@ BUGS: Mapping[str, Bug] = {
         Bug("expired-readable", ("I8",), _with(expire=received.keeps_what_is_over)),
         Bug("signed-before-shredded", ("I8",), shreds=False),
         Bug("old-key-destroyed", ("I9",), keeps_old_keys=False),
+        Bug("two-log-answers-at-once", ("I6", "I9"), answers=8, trees=when.RacyTrees),
+        Bug("marked-before-drained", ("I9",), stop_order=when.MARK_FIRST),
+        Bug(
+            "one-bad-record-ends-the-loop",
+            ("I9",),
+            _with(handover=when.one_bad_record_fails_all),
+            loops_end=True,
+        ),
     )
 }

@@ -50,6 +50,10 @@ class Seen:
         row = self._view.get(table, *key)
         return row if row is None or table is not self._table else self._look(row)
 
+    def get_many(self, table: Any, keys: Any) -> Any:
+        """See ports.View."""
+        return [self.get(table, *key) for key in keys]
+
     def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
         """See ports.View."""
         rows = self._view.find(table, *args, **kwargs)

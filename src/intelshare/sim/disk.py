@@ -5,11 +5,13 @@ What was overwritten or deleted stays in the files, as in a write-ahead log, unt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.kernel.tables import SECRET, TABLES
+from intelshare.broker.kernel.tables import PORTION, SECRET, TABLES
+from intelshare.errors import StoreError
+from intelshare.ids import ManifestDigest
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.memory import MemoryStore
 
@@ -20,6 +22,36 @@ class _Commit:
     effect: Callable[[], None]
 
 
+class _Checked:
+    """Only content rots: rows of PORTION."""
+
+    def __init__(self, view: View, rotten: Collection[ManifestDigest]) -> None:
+        self._view = view
+        self._rotten = rotten
+        self.count = view.count
+
+    def get(self, table: Any, *key: Any) -> Any:
+        """See ports.View."""
+        row = self._view.get(table, *key)
+        self._check(table, [row] if row is not None else [])
+        return row
+
+    def get_many(self, table: Any, keys: Any) -> Any:
+        """See ports.View."""
+        return [self.get(table, *key) for key in keys]
+
+    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
+        """See ports.View."""
+        rows = self._view.find(table, *args, **kwargs)
+        self._check(table, rows)
+        return rows
+
+    def _check(self, table: Any, rows: Sequence[Any]) -> None:
+        for row in rows if table is PORTION else ():
+            if row.md in self._rotten:
+                raise StoreError("RECORD_CORRUPT", f"a record of {table.name} does not match its digest")
+
+
 class Disk:
     """Rows as the running process sees them, and how to go back to what is durable."""
 
@@ -27,6 +59,7 @@ class Disk:
         """``rows`` are durable from the beginning."""
         self._store = MemoryStore([rows])
         self._unsynced: list[_Commit] = []
+        self._rotten: set[ManifestDigest] = set()
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are in the files still."""
 
@@ -34,6 +67,15 @@ class Disk:
     def view(self) -> View:
         """What the writer sees: everything applied, synced or not."""
         return self._store
+
+    @property
+    def checked(self) -> View:
+        """The same, with the digest of every record checked: StoreError RECORD_CORRUPT for a damaged one."""
+        return _Checked(self._store, self._rotten) if self._rotten else self._store
+
+    def rot(self, md: ManifestDigest) -> None:
+        """From now on the content of this bulletin does not match its digest."""
+        self._rotten.add(md)
 
     @property
     def commits(self) -> int:

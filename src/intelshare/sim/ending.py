@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from intelshare.audit import LogHead, append
 from intelshare.audit.proofs import root_over
 from intelshare.audit.records import EntryType, Received, Start
+from intelshare.broker.kernel.log import entries, opened
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import (
     ACT,
@@ -17,7 +18,6 @@ from intelshare.broker.kernel.tables import (
     EVIDENCE,
     INBOX,
     INCOMING,
-    LOG,
     LOG_HEAD,
     OUTGOING,
     PAIR,
@@ -27,8 +27,9 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     ReceivedRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, open_entry
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.transparency.checkpoint import root_of
@@ -93,13 +94,13 @@ def _check_log(machine: Machine) -> None:
     view, process = machine.disk.view, machine.process
     assert process is not None  # noqa: S101 - all are up at the end
     for head in _rows(view, LOG_HEAD):
-        rows = view.find(LOG, "key", head.incarnation, limit=_ALL)
+        rows = list(opened(process.node, view, head.incarnation))
         if [row.place for row in rows] != list(range(head.size)):
             raise Violation("I7", f"a log of {machine.name} has lost an entry")
         grown = append(LogHead(head.incarnation, 0, b""), [row.leaf for row in rows])
         if grown.frontier != head.frontier:
             raise Violation("I7", f"a log of {machine.name} does not match its root")
-        start = decode(Start, open_entry(process.node, rows[0]).record)
+        start = decode(Start, rows[0].record)
         before = view.get(LOG_HEAD, start.previous)
         if rows[0].type != EntryType.START or (
             before is not None and (start.size, start.root) != (before.size, root_of(before))
@@ -116,7 +117,8 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
             raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
     for held in _rows(view, CHECKPOINT):
         if held.state != CheckpointState.HEARD and not machines[held.member].forgets:
-            log = machines[held.member].disk.view.find(LOG, "key", held.incarnation, limit=held.size)
+            view_of = machines[held.member].disk.view
+            log = list(entries(view_of, held.incarnation, 0, held.size))
             if len(log) != held.size or root_over([row.leaf for row in log]) != held.root:
                 raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
         if held.state == CheckpointState.BROKEN:
@@ -139,9 +141,9 @@ def _check_inbox(machine: Machine) -> None:
     known = {row.leaf for row in accepted}
     logged: Counter[LeafId] = Counter()
     manifests: dict[LeafId, bytes] = {}
-    for entry in _rows(view, LOG):
-        if entry.type == EntryType.RECEIVED:
-            received = decode(Received, open_entry(process.node, entry).record)
+    for head in _rows(view, LOG_HEAD):
+        for entry in opened(process.node, view, head.incarnation, types={EntryType.RECEIVED}):
+            received = decode(Received, entry.record)
             if not received.codes and received.kind == Kind.RELEASE:
                 logged[received.leaf] += 1
                 manifests[received.leaf] = received.subject
@@ -247,7 +249,11 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
         other = machines[row.member]
         if row.own and row.leaf and not machine.forgets and not other.forgets:
             theirs = other.disk.view.get(CONSENT, row.md, row.recipient, MemberCode(machine.name))
-            if theirs is None or theirs.state != row.state:
+            # Asked again, while the refusal of what was asked before was on its way: the officer may answer.
+            crossed = row.state == ConsentState.REFUSED
+            if theirs is None or theirs.state not in (
+                {row.state, ConsentState.ASKED} if crossed else {row.state}
+            ):
                 raise Violation("I3", f"{machine.name} and {other.name} do not agree on a consent")
 
 

@@ -40,6 +40,8 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         silence=pick((5, 20, 30)) * SECOND,
         fresh_directories=chance.random() < 0.3,
         offset=pick((0, 0, 2 * SECOND, MINUTE)),
+        page=pick((100, 1_000, 20_000)),
+        both_dial=chance.random() < 0.4,
     )
 
 
@@ -223,6 +225,25 @@ def _restores(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fa
     ]
 
 
+def _stops(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "stop",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            lasts=chance.choice((SECOND // 5, SECOND, 10 * SECOND)),
+        )
+        for _ in range(chance.choice(_SOME))
+    ]
+
+
+def _rots(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault("rot", chance.choice(members), at=chance.randrange(knobs.lasts))
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
+
+
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (
     ("commit-crash", _crashes_in_commits),
     ("crash", _crashes),
@@ -232,4 +253,6 @@ _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]
     ("repeat", _repeats),
     ("clock", _clocks),
     ("restore", _restores),
+    ("stop", _stops),
+    ("rot", _rots),
 )

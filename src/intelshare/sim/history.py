@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from intelshare.audit.records import RECORDS, EntryType
+from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     ACT,
@@ -26,7 +27,6 @@ from intelshare.broker.kernel.tables import (
     TRUST,
     USER,
 )
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
@@ -74,11 +74,12 @@ def _logged(node: Node, plan: Plan[Any]) -> Iterator[Entry]:
         if write.table is LOG:
             if not isinstance(write, Put):
                 raise Violation("I7", f"{node.member} deletes from its log")
-            kind = EntryType(write.row.type)
-            fields = _ABOUT.get(kind)
-            if fields is not None:
-                record = decode(RECORDS[kind], open_entry(node, write.row).record)
-                yield (kind, *(getattr(record, field) for field in fields))
+            for entry in open_row(node, write.row):
+                kind = EntryType(entry.type)
+                fields = _ABOUT.get(kind)
+                if fields is not None:
+                    record = decode(RECORDS[kind], entry.record)
+                    yield (kind, *(getattr(record, field) for field in fields))
 
 
 def _implied(name: str, view: View, plan: Plan[Any]) -> Iterator[Entry]:

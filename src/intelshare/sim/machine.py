@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.kernel.tables import NODE
+from intelshare.broker.kernel.tables import NODE, PAIR
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.delivery import Stage
+from intelshare.engine import Limits
 from intelshare.errors import StoreError
-from intelshare.ids import Incarnation
+from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
@@ -16,7 +19,7 @@ from intelshare.ports import Plan
 from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
 from intelshare.sim.disk import Disk
-from intelshare.sim.heap import Heap
+from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.network import Network
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.process import Process
@@ -36,8 +39,9 @@ class Machine:
         self.name = name
         self.heap = heap
         self.bug = bug
-        self.batch = plan.knobs.batch
+        self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers)
         self.lasts = plan.knobs.lasts
+        self.page = plan.knobs.page
         self.disk = Disk(first_disk(plan, name))
         self.keys = first_keys(plan, name)
         self.sidecar: Sidecar | None = None
@@ -54,6 +58,7 @@ class Machine:
         self._syncs = stream(plan.seed, "disk", name)
         self._offset = stream(plan.seed, "clock", name).randint(-plan.knobs.offset, plan.knobs.offset)
         self._ahead = 0
+        self._down = 0
         self._synced = 0
         self._syncing = False
         self._crashes = {
@@ -70,6 +75,10 @@ class Machine:
         """From now on the clock is so far ahead of what it should be."""
         self._ahead = by
 
+    def dials(self, member: MemberCode) -> bool:
+        """Whether this node dials a member. Where not both do, the one whose code sorts first does."""
+        return self._plan.knobs.both_dial or self.name < member
+
     def start(self) -> None:
         """Start a process, if none runs: it serves once its incarnation is durable (c6).
 
@@ -81,27 +90,29 @@ class Machine:
         try:
             check_remembered(self.sidecar, view)
         except StoreError as error:
+            if not self.forgets:
+                raise Violation("I9", f"{self.name} believes that its disk forgot, and it did not") from error
             self._oracle.counts[error.code] += 1
             forgot = True
         me = view.get(NODE, SELF)
         incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
         node = start_node(self.name, incarnation, self.keys, view, self.now())
+        node = replace(node, trees=self.bug.trees())
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = Process(
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
-        peers = tuple(name for name in self._plan.members() if name != self.name)
         if forgot:
             # Until this is durable the sidecar tells the next start too that the disk forgot.
-            process.perform("ask_again", then=lambda _: self._begin(process, peers))
+            process.perform("ask_again", then=lambda _: self._begin(process))
         else:
-            self._begin(process, peers)
+            self._begin(process)
 
-    def _begin(self, process: Process, peers: tuple[str, ...]) -> None:
+    def _begin(self, process: Process) -> None:
         """The mark of a clean stop goes before anything can be signed under a new incarnation."""
         me = self.disk.view.get(NODE, SELF)
         self.sidecar = log_position(self.disk.view, me.incarnation if me is not None else Incarnation(0))
-        process.begin(peers)
+        process.begin()
 
     def remember(self, incarnation: Incarnation, then: Callable[[], None], *, clean: bool = False) -> None:
         """Write what is durable now into the sidecar, then ``then``. It may lag the disk, never lead it."""
@@ -186,10 +197,43 @@ class Machine:
         self._oracle.restored(self, taken)
         self.heap.after(down, self.start)
 
+    def stop(self, down: int) -> None:
+        """Stop in order, in the middle of anything; back ``down`` after the end."""
+        if self.process is not None and self.process.serving:
+            self._down = down
+            self.process.stop()
+
+    def stopped(self) -> None:
+        """The process has stopped in order: with the mark on, sidecar and disk are equal."""
+        process = self.process
+        if process is None:
+            return
+        self.heap.note("stopped", self.name)
+        if self.sidecar != log_position(self.disk.view, process.node.incarnation, clean=True):
+            raise Violation("I9", f"{self.name} has stopped, and its sidecar is not what its disk is")
+        process.die()
+        self.process = None
+        self.disk.crash(self.disk.unsynced)
+        self._syncing = False
+        self._oracle.counts["stop"] += 1
+        self.heap.after(self._down, self.start)
+
+    def rot(self) -> None:
+        """Damage a record of a bulletin of which nothing has left yet; as soon as there is one."""
+        for row in self.disk.view.find(PAIR, "stage", Stage.QUEUED, 1):
+            pairs = self.disk.view.find(PAIR, "key", row.md)
+            if all(pair.stage == Stage.QUEUED for pair in pairs):
+                self.heap.note("rot", self.name)
+                self._oracle.counts["rot"] += 1
+                self.disk.rot(row.md)
+                return
+        if self.heap.now < self.lasts:
+            self.heap.after(SECOND // 10, self.rot)
+
     def _end(self, keep: int) -> None:
         self.heap.note("crash", self.name, keep)
         if self.process is not None:
-            self.process.alive = False
+            self.process.die()
             self.process = None
         self.disk.crash(keep)
         self._syncing = False

@@ -60,6 +60,15 @@ class Wire:
         self.network.heap.note("arrives", sender, receiver, data=message)
         self.ends[receiver].arrived(message)
 
+    def close(self, sender: str) -> None:
+        """``sender`` ends the connection; the other side hears of it after what is on the way to it."""
+        receiver = self.other(sender)
+        if self._dead[sender] or self.network.is_cut(sender, receiver):
+            self.network.heap.after(self.network.notice(), self.ends[receiver].broken)
+            return
+        at = max(self._last[sender], self.network.heap.now + self.network.way(sender, receiver))
+        self.network.heap.after(at - self.network.heap.now, self.ends[receiver].broken)
+
     def silence(self, sender: str) -> None:
         """Nothing that ``sender`` has on the way, or sends from now on, arrives; both notice later."""
         self._dead[sender] = True

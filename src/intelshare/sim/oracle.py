@@ -220,6 +220,8 @@ class Oracle:
         self._check_promises(machine)
         self._look_at(machine)
         self.over[machine.name].clear()
+        # An older loss may be made good by this: what is lost now is looked at anew.
+        self.forgotten = {(witness, member) for witness, member in self.forgotten if member != machine.name}
         for witness in machine.others.values():
             taken_by = MemoryStore([witness.disk.copy()])
             for row in taken_by.find(CHECKPOINT, "key", limit=1 << 30):

@@ -30,6 +30,10 @@ class Knobs:
     """After how long an end notices that the other is gone."""
     fresh_directories: bool = False
     """Peers hold an older directory of each other at first."""
+    page: int = 1_000
+    """Time to read a page of a log."""
+    both_dial: bool = False
+    """Either side of a pair dials, not only the one whose code sorts first."""
     offset: int = 0
     """How far wall clocks are apart, at most."""
 
@@ -67,6 +71,8 @@ class Fault:
              ``lasts`` all the same, on another way, if that is not 0
     repeat   the ``number``-th message of node to peer, if it is a frame, comes again after ``lasts``
     clock    node's wall clock is ``by`` ahead for ``lasts``
+    stop     node is stopped in order at ``at``, and started again ``lasts`` after its end
+    rot      a record of a bulletin that node has queued is damaged, at ``at`` or once there is one
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
     """
 

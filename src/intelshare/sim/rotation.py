@@ -20,9 +20,19 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
     node, keys, now = process.node, process.machine.keys, process.now()
     directory = node.trust.members[node.member].directory
     assert directory is not None  # noqa: S101 - every member of the simulation has one
-    made = [new_key(keys.suite, KeyUse.SEALING, node.member, now, process.random)]
+    made = [new_key(keys.suite, KeyUse.SEALING, node.member, now, process.random, among=directory.keys)]
     if signing:
-        made.append(new_key(keys.suite, KeyUse.SIGNING, node.member, now, process.random, node=node.uri))
+        made.append(
+            new_key(
+                keys.suite,
+                KeyUse.SIGNING,
+                node.member,
+                now,
+                process.random,
+                node=node.uri,
+                among=directory.keys,
+            )
+        )
     drop = tuple(node.sealing) if destroy else ()
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
     for key in made:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from intelshare.broker.kernel.frame import Frame
+from intelshare.engine.values import Received
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.ports import Plan
@@ -77,12 +78,12 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
 def _linked(machines: dict[str, Machine]) -> bool:
     """Whether every two nodes have a link that both hold open: only then has each learnt what it lacks."""
     for name, machine in machines.items():
-        links = machine.process.links if machine.process is not None else {}
+        links = machine.process.driver.links if machine.process is not None else {}
         for other in machines.values():
             mine = links.get(MemberCode(other.name))
-            theirs = other.process.links.get(MemberCode(name)) if other.process is not None else None
-            open_both = mine is not None and theirs is not None and mine.open and theirs.open
-            if other is not machine and not (open_both and mine.wire is theirs.wire):  # type: ignore[union-attr]
+            theirs = other.process.driver.links.get(MemberCode(name)) if other.process is not None else None
+            open_both = mine is not None and theirs is not None and mine.wire is theirs.wire
+            if other is not machine and not open_both:
                 return False
     return True
 
@@ -95,11 +96,10 @@ class _Repeats:
 
     def __call__(self, sender: str, receiver: str, message: bytes) -> None:
         process = self._machines[receiver].process
-        link = process.links.get(MemberCode(sender)) if process is not None else None
-        if link is not None and link.open and message != b"opening":
-            frame = read_message(message)
-            if isinstance(frame, Frame):
-                link.repeated(frame)
+        link = process.driver.links.get(MemberCode(sender)) if process is not None else None
+        frame = read_message(message)
+        if link is not None and process is not None and isinstance(frame, Frame):
+            process.feed(Received(link.link, frame))
 
 
 def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap) -> None:
@@ -117,6 +117,10 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
         case "clock":
             heap.after(fault.at, lambda: machine.ahead(fault.by))
             heap.after(fault.at + fault.lasts, lambda: machine.ahead(0))
+        case "stop":
+            heap.after(fault.at, lambda: machine.stop(fault.lasts))
+        case "rot":
+            heap.after(fault.at, machine.rot)
         case "restore":
             taken = max(0, fault.at - fault.by)
             snapshots: list[Plan[None]] = []

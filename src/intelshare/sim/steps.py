@@ -9,19 +9,12 @@ from intelshare.broker.exchange import consent
 from intelshare.broker.exchange.backfill import backfill
 from intelshare.broker.exchange.recall import recall
 from intelshare.broker.kernel.register import adopt
-from intelshare.broker.lifecycle.destroy import finish
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.read import read
-from intelshare.broker.lifecycle.review import review
-from intelshare.broker.lifecycle.stop import expire
 from intelshare.broker.line import hello
-from intelshare.broker.line.handover import handover
-from intelshare.broker.line.receive import receive
-from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import approve, submit
-from intelshare.broker.transparency import witness
-from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.broker.treaty import act
+from intelshare.engine import steps as engine
 from intelshare.ports import Plan
 
 Step = Callable[..., Plan[Any]]
@@ -31,23 +24,13 @@ Steps = Mapping[str, Step]
 
 
 STEPS: Steps = {
+    **engine.STEPS,
     "begin": hello.start_incarnation,
     "submit": submit,
     "approve": approve,
-    "handover": handover,
-    "resend": resend,
-    "receive": receive,
     "read": read,
-    "meet": hello.accept_hello,
-    "acknowledge": hello.acknowledge,
-    "fill": hello.answer_gap,
-    "expire": expire,
-    "checkpoint": checkpoint,
-    "prove": witness.prove,
     "ask_again": hello.ask_again,
-    "review": review,
     "recall": recall,
-    "finish": finish,
     "act": act.act,
     "resume": act.resume,
     "ask": consent.ask_consent,
@@ -57,3 +40,4 @@ STEPS: Steps = {
     "adopt": adopt,
     "announce": hello.announce,
 }
+"""Those that the engine asks for, and those of users and starts."""

@@ -83,8 +83,7 @@ class Client:
 
         def ok(answer: SubmitResult) -> None:
             self._oracle.answered(self._machine, self._key, answer)
-            for pair in answer.pairs:
-                process.wake(pair.recipient)
+            process.wake(*[pair.recipient for pair in answer.pairs])
             self._asked += 1
             if self._again:
                 self._again -= 1
@@ -181,7 +180,7 @@ def _approve(doing: _Doing) -> None:
 def _read(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(INBOX, "newest", limit=6))
     if row is not None:
-        command = ReadCommand(doing.user("b"), row.bulletin.hex())
+        command = ReadCommand(doing.user("b"), row.bulletin.hex(), row.originator)
 
         def opened(answer: Any) -> None:
             doing.oracle.opened(doing.process, answer.shown.row)
@@ -253,9 +252,10 @@ def _resume(doing: _Doing) -> None:
 def _consent_ask(doing: _Doing) -> None:
     rows = [
         row
-        for row in doing.view.find(PAIR, "stage", Stage.QUEUED, 0)
-        if row.cause == Cause.WITHHELD and "CONSENT_REQUIRED" in row.codes
+        for row in doing.view.find(PAIR, "key")
+        if (row.stage, row.cause) == (Stage.QUEUED, Cause.WITHHELD) and "CONSENT_REQUIRED" in row.codes
     ]
+    rows.sort(key=lambda row: (row.created, row.md, row.recipient))
     row = doing.chosen(rows)
     if row is not None:
         bulletin = doing.view.get(BULLETIN, row.md)
@@ -272,7 +272,9 @@ def _consent_answer(doing: _Doing) -> None:
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if row is not None and held is not None:
         grant = row.state == ConsentState.ASKED and doing.act.what // 5 % 4 > 0
-        command = AnswerConsentCommand(doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER)
+        command = AnswerConsentCommand(
+            doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER, held.originator
+        )
         doing.perform("answer", command)
 
 
@@ -280,7 +282,7 @@ def _report(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(DUTY, "due", 0))
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if held is not None:
-        command = MeetDutyCommand(doing.user("b"), held.bulletin.hex(), row.obligation)
+        command = MeetDutyCommand(doing.user("b"), held.bulletin.hex(), row.obligation, held.originator)
         doing.perform("report", command, then=lambda _: None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from intelshare import instant
@@ -22,7 +23,15 @@ from intelshare.sim.keys import Keys
 from intelshare.sim.law import law, ratified
 from intelshare.sim.plan import FaultPlan
 from intelshare.statement import VerifiedRoots
-from intelshare.trust import Founded, Founding, TrustView, create_member, renew_directory, user_uri
+from intelshare.trust import (
+    Endpoint,
+    Founded,
+    Founding,
+    TrustView,
+    create_member,
+    renew_directory,
+    user_uri,
+)
 
 BEGIN = instant.parse("2026-11-24T12:00:00Z")
 """Wall time at virtual time 0."""
@@ -52,8 +61,14 @@ def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, Tr
         directory = held.members[code].directory
         assert directory is not None  # noqa: S101 - it was loaded
         # Certificates have no place in a simulation, and X.509 signatures do not repeat.
+        nodes = tuple(replace(node, endpoints=(Endpoint(node.dns, 1),)) for node in directory.nodes)
         renewed = renew_directory(
-            directory, signer, Instant(BEGIN + later * SECOND), ratified=ratified(), authorities=()
+            directory,
+            signer,
+            Instant(BEGIN + later * SECOND),
+            nodes=nodes,
+            ratified=ratified(),
+            authorities=(),
         )
         held = held.with_document(renewed, Instant(BEGIN + SECOND)).view
         rows.append(TrustRow(code, TrustType.DIRECTORY, 2 + later, encode(Trust, renewed)))

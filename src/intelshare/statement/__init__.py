@@ -1,6 +1,8 @@
 """Statements: what one member says to another, signed together, each provable alone."""
 
 from intelshare.crypto.records import Kind
+from intelshare.statement.batch import SignedMany, VerifiedMany, leaf_ids, sign_many, verify_many
+from intelshare.statement.batch_receipts import Answer, ReceiptRow, encode_receipts, read_receipts
 from intelshare.statement.kinds import KINDS, KindRow
 from intelshare.statement.leaf import NONCE_LENGTH, Leaf, Statement, leaf_id, parse_statement
 from intelshare.statement.sign import SignedBatch, batch_message, sign_batch
@@ -23,22 +25,31 @@ __all__ = [
     "MAX_AHEAD",
     "MAX_LEAVES",
     "NONCE_LENGTH",
+    "Answer",
     "Kind",
     "KindRow",
     "Leaf",
+    "ReceiptRow",
     "ReceivedBatch",
     "Revocation",
     "SignedBatch",
+    "SignedMany",
     "Statement",
     "TrustLookup",
     "Verified",
+    "VerifiedMany",
     "VerifiedRoots",
     "batch_message",
+    "encode_receipts",
     "leaf_id",
+    "leaf_ids",
     "parse_statement",
     "prove",
     "read_batch",
+    "read_receipts",
     "sign_batch",
+    "sign_many",
     "verify",
     "verify_evidence",
+    "verify_many",
 ]

@@ -51,6 +51,33 @@ def grow(leaves: Sequence[LeafId], random: Random) -> tuple[bytes, tuple[bytes, 
     return level[0], proofs
 
 
+def prove_all(leaves: Sequence[LeafId], proofs: Sequence[bytes], root: bytes) -> list[bool]:
+    """For each leaf and proof whether ``climb`` leads to this root, every node of the tree hashed only once.
+
+    A climb ends at a node from which an earlier one went on to the root: with the same hash and the same
+    siblings left, this one would too. Proofs are 257 bytes long.
+    """
+    known: dict[int, bytes] = {}
+    found = []
+    for leaf, proof in zip(leaves, proofs, strict=True):
+        # Nodes are numbered from the root, 1, so that the parent of one is half of its number.
+        first = node = MAX_LEAVES + proof[0]
+        running: bytes = leaf
+        at = 1
+        climbed = []
+        while node > 1 and node not in known:
+            climbed.append(running)
+            sibling = proof[at : at + 32]
+            running = _sha256(b"\x01" + (sibling + running if node & 1 else running + sibling)).digest()
+            node, at = node >> 1, at + 32
+        holds = running + proof[at:] == known.get(node, root)
+        if holds:
+            for height, reached in enumerate(climbed):
+                known[first >> height] = reached + proof[1 + 32 * height :]
+        found.append(holds)
+    return found
+
+
 def climb(leaf: LeafId, proof: bytes) -> bytes:
     """The root that this proof leads to from a leaf.
 

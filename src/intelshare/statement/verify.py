@@ -148,6 +148,24 @@ def verify(
 
     Raises CryptoError, TrustError or EnvelopeError; changes nothing but ``roots``.
     """
+    use = KINDS[statement.kind].key_use
+    signer = check_batch(batch, use, peer, at, trust=trust, suites=suites, roots=roots)
+    return Verified(statement, prove(statement, batch), batch, signer, _MADE_HERE)
+
+
+def check_batch(
+    batch: ReceivedBatch,
+    use: KeyUse | None,
+    peer: MemberCode,
+    at: Instant,
+    *,
+    trust: TrustLookup,
+    suites: Suites,
+    roots: VerifiedRoots,
+) -> KeyRecord:
+    """Check 4 and the signatures of check 5: the same for every statement of the batch that needs this use
+    of key. The signer. Raises and changes what ``verify`` does.
+    """
     record = batch.record
     suite = suites.get(record.suite)
     if suite is None:
@@ -160,7 +178,7 @@ def verify(
         raise CryptoError(
             "SUITE_BELOW_FLOOR", f"suite {record.suite} is below our floor, suite {trust.floor}"
         )
-    signer = _signer(record, KINDS[statement.kind].key_use, trust)
+    signer = _signer(record, use, trust)
     if signer.member != peer:
         raise EnvelopeError(
             "NOT_AUTHORISED",
@@ -181,7 +199,7 @@ def verify(
         )
     _check_signer_at(record, signer, trust)
     _check_signature(batch, suite, signer, roots)
-    return Verified(statement, prove(statement, batch), batch, signer, _MADE_HERE)
+    return signer
 
 
 def verify_evidence(

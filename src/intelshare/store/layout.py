@@ -1,16 +1,17 @@
-"""How a row becomes columns and back, the same for every store: types, order, 64-bit integers, digest.
+"""How a row becomes one record and back, the same for every store: types, 64-bit integers, order, digest.
 
-The digest is over the table's name, all integers, the length of every text and blob, and then those: with
-the table's columns known no two rows share an input. It is against rot, not against people, hence 16 bytes.
+A record is the MessagePack array of a row's fields in the order of its dataclass. At rest it stands behind a
+digest over the table's name and itself: against rot, not against people, hence 16 bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Callable, Sequence
 from operator import attrgetter, itemgetter
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
+
+import msgspec
 
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation, ReleaseNumber
@@ -19,78 +20,127 @@ from intelshare.ports import Scalar, Table
 
 DIGEST_LENGTH: Final = 16
 
-_U64: Final = (Incarnation, Instant, ReleaseNumber)
-"""Types whose values reach 2^64 - 1 and are kept in two's complement."""
+Key = tuple[Scalar, ...]
+"""Values of the fields of a key or an index, as they are stored."""
 
-_UNSTORABLE: Final = (struct.error, TypeError, AttributeError, UnicodeError)
+_U64: Final = (Incarnation, Instant, ReleaseNumber)
+"""Types whose values reach 2^64 - 1 and are kept in two's complement where they sort."""
+
+_WIDE: Final = Annotated[int, msgspec.Meta(ge=0)]
+_SIGNED: Final = Annotated[int, msgspec.Meta(le=2**63 - 1)]
+
+_UNSTORABLE: Final = (msgspec.ValidationError, TypeError, AttributeError, OverflowError, UnicodeError)
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def stored(value: Scalar) -> Scalar:
-    """A value as a store keeps it: integers of 2^63 and more in two's complement."""
+    """A value as a store sorts it: integers of 2^63 and more in two's complement."""
     return value - (1 << 64) if isinstance(value, int) and value >= 1 << 63 else value
 
 
-class Layout:
-    """One table, compiled. A store does it once per table.
+def digest(data: bytes) -> bytes:
+    """What a record at rest is compared with."""
+    return hashlib.sha256(data).digest()[:DIGEST_LENGTH]
 
-    ``columns`` are the table's, integers first, then texts, then blobs: few calls read, pack and hash them.
-    """
+
+class Layout:
+    """One table, compiled. A store does it once per table."""
 
     __slots__ = (
-        "_blobs", "_integers", "_make", "_pack", "_prefix", "_restore", "_signed", "_text_at", "_texts",
-        "_wide", "_wide_names", "columns", "key", "kinds", "stored_key", "table",
-    )  # fmt: skip
+        "_decode",
+        "_key",
+        "_make",
+        "_narrow",
+        "_prefix",
+        "_values",
+        "_wide",
+        "kinds",
+        "stored_key",
+        "table",
+    )
 
     def __init__(self, table: Table[Any]) -> None:
         """Raises TypeError for a field that is not an integer, text or bytes."""
         hints = get_type_hints(table.row)
         names = table.columns()
-        kinds = {name: _kind(hints[name]) for name in names}
-        groups = [[name for name in names if kinds[name] is kind] for kind in (int, str, bytes)]
-        integers, texts, blobs = groups
         self.table = table
-        self.columns = tuple(integers + texts + blobs)
-        self.kinds = kinds
-        self._integers, self._texts, self._blobs = map(_getter, groups)
-        self._text_at = slice(len(integers), len(integers) + len(texts))
-        self._wide = tuple(place for place, name in enumerate(integers) if hints[name] in _U64)
-        lengths = f"{len(texts) + len(blobs)}I"
-        self._pack = struct.Struct(
-            ">" + "".join("Q" if hints[name] in _U64 else "q" for name in integers) + lengths
-        ).pack
-        self._signed = struct.Struct(f">{len(integers)}q{lengths}")
-        self._prefix = table.name.encode() + b"\0"
-        self._restore = _picker([self.columns.index(name) for name in names])
+        self.kinds = {name: _kind(hints[name]) for name in names}
+        self._wide = frozenset(name for name in names if hints[name] in _U64)
+        self._values = getter(names)
+        typed = tuple(self._typed(name) for name in names)
+        self._decode = msgspec.msgpack.Decoder(tuple[typed]).decode  # type: ignore[valid-type]
+        self._key = picker([names.index(name) for name in table.key])
+        self._narrow = self._wide.isdisjoint(table.key)
         self._make = table.row
-        self._wide_names = frozenset(name for name in integers if hints[name] in _U64)
+        self._prefix = table.name.encode() + b"\0"
         self.stored_key = self.stored_fields(table.key)
         """The key fields of a row, as they are stored."""
-        self.key = _picker([self.columns.index(name) for name in table.key])
-        """The key fields of the values of ``encode``."""
 
     def order(self, index: str) -> tuple[str, ...]:
-        """The fields by which an index sorts: its own, then the key's. Raises KeyError."""
-        own = self.table.key if index == "key" else self.table.indexes[index]
-        return (*own, *(name for name in self.table.key if name not in own))
+        """The fields by which an index sorts: its fields, then the key's. Raises KeyError."""
+        fields = self.table.key if index == "key" else self.table.indexes[index]
+        return (*fields, *(name for name in self.table.key if name not in fields))
 
-    def stored_fields(self, names: Sequence[str]) -> Callable[[Any], tuple[Scalar, ...]]:
+    def stored_fields(self, names: Sequence[str]) -> Callable[[Any], Key]:
         """A function that gives these fields of a row, as they are stored."""
-        get = _getter(list(names))
-        if self._wide_names.isdisjoint(names):
+        get = getter(names)
+        if self._wide.isdisjoint(names):
             return get
         return lambda row: tuple(map(stored, get(row)))
 
-    def check(self, row: Any) -> None:
-        """Raises TypeError for what ``encode`` refuses, without its work."""
+    def record(self, row: Any) -> tuple[Key, bytes]:
+        """The key of a row, as it is stored, and the row as a record without its digest.
+
+        Raises TypeError for a row that cannot be stored: a field of another type than the table's, an integer
+        out of range (an instant before 1970 is: it would come back as another).
+        """
         try:
-            raw = [text.encode() for text in self._texts(row)]
-            blobs = self._blobs(row)
-            self._pack(*self._integers(row), *map(len, raw), *map(len, blobs))
-            b"".join(blobs)
+            values = self._values(row)
+            record = _encode(values)
+            self._decode(record)
         except _UNSTORABLE as error:
             raise TypeError(f"a row of {self.table.name} cannot be stored: {error}") from None
+        key = self._key(values)
+        return (key if self._narrow else tuple(map(stored, key))), record
 
-    def check_key(self, key: Sequence[Scalar]) -> tuple[Scalar, ...]:
+    def row(self, record: bytes) -> Any:
+        """The row of a record without digest, which something else has authenticated."""
+        return self._make(*self._decode(record))
+
+    def key_of_record(self, record: bytes) -> Key:
+        """The key, as it is stored, of a record without digest."""
+        return tuple(map(stored, self._key(self._decode(record))))
+
+    def digested(self, record: bytes) -> bytes:
+        """The record as it stands at rest: behind its digest."""
+        return self._digest(record) + record
+
+    def checked(self, found: Any, key: Sequence[Any]) -> Any:
+        """The row of a record at rest. Raises StoreError RECORD_CORRUPT if it is not as it was written.
+
+        ``key``: where it was found, for the message; a record of another key is corrupt as well.
+        """
+        if not isinstance(found, bytes) or self._digest(found[DIGEST_LENGTH:]) != found[:DIGEST_LENGTH]:
+            raise self.corrupt(key)
+        return self._at(found[DIGEST_LENGTH:], key)
+
+    def _at(self, record: bytes, key: Sequence[Any]) -> Any:
+        try:
+            row = self.row(record)
+        except _UNSTORABLE:
+            raise self.corrupt(key) from None
+        if self.stored_key(row) != tuple(key):
+            raise self.corrupt(key)
+        return row
+
+    def named(self, found: tuple[str, bytes] | None, key: Sequence[Any]) -> Any:
+        """The row of a record that stands beside its table's name; as ``checked``."""
+        if found is None or found[0] != self.table.name:
+            raise self.corrupt(key)
+        return self._at(found[1], key)
+
+    def check_key(self, key: Sequence[Scalar]) -> Key:
         """A whole key as it is stored. Raises TypeError if it is none of this table."""
         found = tuple(map(stored, key))
         expected = tuple([self.kinds[name] for name in self.table.key])
@@ -100,41 +150,11 @@ class Layout:
             raise TypeError(f"a number in a key of {self.table.name} does not fit in 64 bits")
         return found
 
-    def encode(self, row: Any) -> tuple[Any, ...]:
-        """The values to store, in the order of ``columns``, and the digest.
-
-        Raises TypeError for a row that cannot be stored: a field of another type than the table's, an integer
-        out of range (an instant before 1970 is: it would come back as another).
-        """
-        try:
-            texts, blobs = self._texts(row), self._blobs(row)
-            raw = [text.encode() for text in texts]
-            head = self._pack(*self._integers(row), *map(len, raw), *map(len, blobs))
-            digest = hashlib.sha256(b"".join((self._prefix, head, *raw, *blobs))).digest()
-        except _UNSTORABLE as error:
-            raise TypeError(f"a row of {self.table.name} cannot be stored: {error}") from None
-        integers = self._signed.unpack(head)[: self._text_at.start]
-        return (*integers, *texts, *blobs, digest[:DIGEST_LENGTH])
-
-    def decode(self, found: Sequence[Any]) -> Any:
-        """The row that was stored. Raises StoreError RECORD_CORRUPT if it does not match its digest."""
-        at = self._text_at
-        integers, blobs = found[: at.start], found[at.stop : -1]
-        try:
-            raw = [text.encode() for text in found[at]]
-            head = self._signed.pack(*integers, *map(len, raw), *map(len, blobs))
-            digest = hashlib.sha256(b"".join((self._prefix, head, *raw, *blobs))).digest()
-        except _UNSTORABLE:
-            raise self.corrupt(self.key(found)) from None
-        if digest[:DIGEST_LENGTH] != found[-1]:
-            raise self.corrupt(self.key(found))
-        for place in self._wide:
-            if integers[place] < 0:
-                found = list(found)
-                for wide in self._wide:
-                    found[wide] &= (1 << 64) - 1
-                break
-        return self._make(*self._restore(found))
+    def check_delete(self, key: Sequence[Scalar]) -> Key:
+        """The key of a row to delete, as it is stored. Raises TypeError also for an erasable table."""
+        if self.table.erasable:
+            raise TypeError(f"a row of {self.table.name} is overwritten, never deleted")
+        return self.check_key(key)
 
     def corrupt(self, key: Sequence[Any]) -> StoreError:
         """RECORD_CORRUPT, naming table and key."""
@@ -145,6 +165,27 @@ class Layout:
             hint="it is not served; `intelshare doctor` tells how it is fetched again",
         )
 
+    def _digest(self, record: bytes) -> bytes:
+        return digest(self._prefix + record)
+
+    def _typed(self, name: str) -> Any:
+        kind = self.kinds[name]
+        if kind is not int:
+            return kind
+        return _WIDE if name in self._wide else _SIGNED
+
+
+def getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """``attrgetter`` that gives a tuple also for one name."""
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda row: (get(row),)
+
+
+def picker(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """``itemgetter`` that gives a tuple also for one place."""
+    get = itemgetter(*places)
+    return get if len(places) > 1 else lambda row: (get(row),)
+
 
 def _kind(hint: Any) -> type:
     while hasattr(hint, "__supertype__"):
@@ -153,16 +194,3 @@ def _kind(hint: Any) -> type:
         raise TypeError(f"a row holds integers, texts and bytes, not {hint}")
     kind: type = hint
     return kind
-
-
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """``attrgetter`` that gives a tuple for any number of names."""
-    if not names:
-        return lambda _: ()
-    get = attrgetter(*names)
-    return get if len(names) > 1 else lambda row: (get(row),)
-
-
-def _picker(places: list[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    get = itemgetter(*places)
-    return get if len(places) > 1 else lambda row: (get(row),)

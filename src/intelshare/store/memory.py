@@ -7,26 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from intelshare.ports import Delete, Durable, Plan, Put, Scalar, Table, View, durable_after_commit
+from intelshare.ports import Delete, Durable, Figures, Plan, Put, Scalar, Table, View, durable_after_commit
 from intelshare.store.layout import Layout, stored
+from intelshare.store.memory_table import TOP
 
 R = TypeVar("R")
 A = TypeVar("A")
 
 _Key = tuple[Scalar, ...]
-
-
-class _Top:
-    """Sorts after every value."""
-
-    def __lt__(self, other: object) -> bool:
-        return False
-
-    def __gt__(self, other: object) -> bool:
-        return True
-
-
-_TOP: Any = _Top()
 
 
 @lru_cache(maxsize=256)
@@ -56,38 +44,50 @@ class _Rows:
         self.layout = _layout(_Same(table))
         self.rows: dict[_Key, Any] = {}
         self.indexes: dict[str, list[_Key]] = {}
-        self._entries: list[tuple[list[_Key], Callable[[Any], _Key]]] = []
+        self._entries: list[tuple[list[_Key], Callable[[Any], _Key | None]]] = []
         self.key_at: dict[str, tuple[int, ...]] = {}
         for name in ("key", *table.indexes):
             order = self.layout.order(name)
             self.indexes[name] = []
-            self._entries.append((self.indexes[name], self.layout.stored_fields(order)))
+            self._entries.append((self.indexes[name], _entry(self.layout, name)))
             self.key_at[name] = tuple(order.index(field) for field in table.key)
 
     def put(self, key: _Key, row: Any) -> None:
         old = self.rows.get(key)
         self.rows[key] = row
         for index, entry in self._entries:
-            new = entry(row)
-            if old is not None:
-                before = entry(old)
-                if before == new:
-                    continue
+            new, before = entry(row), entry(old) if old is not None else None
+            if before == new:
+                continue
+            if before is not None:
                 del index[bisect_left(index, before)]
-            insort(index, new)
+            if new is not None:
+                insort(index, new)
 
     def remove(self, key: _Key) -> None:
         old = self.rows.pop(key, None)
         if old is not None:
             for index, entry in self._entries:
-                del index[bisect_left(index, entry(old))]
+                before = entry(old)
+                if before is not None:
+                    del index[bisect_left(index, before)]
 
     def span(
         self, index: str, prefix: Sequence[Scalar], after: Sequence[Scalar]
     ) -> tuple[list[_Key], int, int]:
         entries = self.indexes[index]
-        low = bisect_right(entries, (*prefix, *after, _TOP)) if after else bisect_left(entries, tuple(prefix))
-        return entries, low, bisect_right(entries, (*prefix, _TOP))
+        low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, tuple(prefix))
+        return entries, low, bisect_right(entries, (*prefix, TOP))
+
+
+def _entry(layout: Layout, index: str) -> Callable[[Any], _Key | None]:
+    """A function that gives a row's entry in an index; None where its flag is not set."""
+    entry = layout.stored_fields(layout.order(index))
+    flag = layout.table.only.get(index)
+    if flag is None:
+        return entry
+    flagged = layout.stored_fields((flag,))
+    return lambda row: entry(row) if flagged(row) == (1,) else None
 
 
 class MemoryStore:
@@ -109,6 +109,10 @@ class MemoryStore:
         row: R | None = self._rows(table).rows.get(tuple(map(stored, key)))
         return row
 
+    def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
+        """See ports.View."""
+        return [self.get(table, *key) for key in keys]
+
     def find(
         self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
     ) -> list[R]:
@@ -127,13 +131,16 @@ class MemoryStore:
         return high - low
 
     def apply(self, plan: Plan[Any]) -> None:
-        """Carry out all of a plan's writes, or raise TypeError and carry out none."""
+        """Carry out all of a plan's writes, or raise TypeError and carry out none.
+
+        Also what no step may do: the simulator takes back an erasable row whose commit was lost.
+        """
         writes: list[tuple[_Rows, _Key, Any]] = []
         for write in plan.writes:
             rows = self._rows(write.table)
             if isinstance(write, Put):
-                rows.layout.check(write.row)
-                writes.append((rows, rows.layout.stored_key(write.row), write.row))
+                key, _ = rows.layout.record(write.row)
+                writes.append((rows, key, write.row))
             elif isinstance(write, Delete):
                 writes.append((rows, rows.layout.check_key(write.key), None))
         for rows, key, row in writes:
@@ -148,6 +155,9 @@ class MemoryStore:
     ) -> Durable[A]:
         """``perform`` without an event loop."""
         plan = step(self)
+        for write in plan.writes:
+            if isinstance(write, Delete):
+                self._rows(write.table).layout.check_delete(write.key)
         self.apply(plan)
         if plan.last and then is not None:
             then(plan.answer)
@@ -162,9 +172,17 @@ class MemoryStore:
     async def shred(self) -> None:
         """See ports.Store. There is no file."""
 
-    def query(self, question: Callable[[View], A]) -> A:
+    async def query(self, question: Callable[[View], A]) -> A:
         """See ports.Store."""
         return question(self)
+
+    def ask_now(self, question: Callable[[View], A]) -> A:
+        """See ports.Store."""
+        return question(self)
+
+    def figures(self) -> Figures:
+        """See ports.Store."""
+        return Figures(0, 0, 0)
 
     def drain(self) -> None:
         """See ports.Store. Nothing ever waits."""

@@ -14,11 +14,15 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
-from intelshare.store.layout import Layout
+from intelshare.store import chunks, journal
+from intelshare.store.connection import is_full
+from intelshare.store.journal import RESTORE
+from intelshare.store.row_tables import schema
 
-_TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
+PAGE: Final = 4096
+"""Bytes of a page: larger ones would cost more for each key that is put between others."""
 
-RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def migrations() -> list[str]:
@@ -35,7 +39,7 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
     """Bring the file to the newest schema; an existing one is copied beside it first (``.before-N``).
 
     All steps are one transaction: after a crash the file has the old schema or the new one, and the copy is
-    whole or absent. Raises StoreError SCHEMA_NEWER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
+    whole or absent. Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     steps = migrations() if steps is None else steps
     with opening(path):
@@ -59,8 +63,8 @@ def opening(path: Path) -> Iterator[None]:
         ) from None
     except (apsw.Error, OSError) as error:
         # Without room for its WAL or its index SQLite only says that it cannot, not why.
-        no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if no_room or isinstance(error, apsw.FullError) or not os.statvfs(path.parent).f_bavail:
+        no_room = getattr(error, "errno", 0) in _NO_ROOM or not os.statvfs(path.parent).f_bavail
+        if no_room or is_full(error):
             raise StoreError(
                 "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
             ) from None
@@ -80,6 +84,14 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
         )
     if version == len(steps):
         return
+    if not version:
+        connection.pragma("page_size", PAGE)
+    if version and not journal.is_empty(connection):
+        raise StoreError(
+            "SCHEMA_OLDER",
+            f"{path.name} has schema {version} and rows that its version has not moved into their tables",
+            hint="start and stop the version that wrote it once, then upgrade",
+        )
     if version:
         _copy(connection, path.with_suffix(f".before-{len(steps)}"))
     sql = "\n".join(steps[version:])
@@ -114,46 +126,41 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
+def first_schema(tables: Sequence[Table[Any]]) -> str:
+    """The SQL that makes these tables and what every store has besides: a whole version 1."""
+    return journal.SCHEMA + chunks.SCHEMA + schema(tables)
+
+
 def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:
     """What in the schema of this file is not as the tables declare it; empty if all is."""
+    wanted = apsw.Connection(":memory:")
+    wanted.execute(first_schema(tables)).fetchall()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
-        found = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        }
-        declared = {table.name for table in tables}
-        wrong = [f"table {name} is not declared" for name in sorted(found - declared)]
-        wrong += [f"table {name} is missing" for name in sorted(declared - found)]
-        for table in tables:
-            if table.name in found:
-                wrong += [f"{table.name}: {text}" for text in _table_differences(connection, table)]
-        return wrong
+        found, declared = _shape(connection), _shape(wanted)
     finally:
         connection.close()
+        wanted.close()
+    wrong = [f"{name} is not declared" for name in sorted(found.keys() - declared.keys())]
+    wrong += [f"{name} is missing" for name in sorted(declared.keys() - found.keys())]
+    return wrong + [
+        f"{name}: {found[name]}, declared {declared[name]}"
+        for name in sorted(found.keys() & declared.keys())
+        if found[name] != declared[name]
+    ]
 
 
-def _table_differences(connection: apsw.Connection, table: Table[Any]) -> list[str]:
-    layout = Layout(table)
-    expected = {name: (_TYPES[layout.kinds[name]], 1) for name in table.columns()} | {"digest": ("BLOB", 1)}
-    columns = list(
-        connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table.name,))
-    )
-    found = {name: (kind, notnull) for name, kind, notnull, _ in columns}
-    key = tuple(name for name, _, _, pk in sorted(columns, key=lambda column: column[3]) if pk)
-    wrong = [] if found == expected else [f"columns {found}, declared {expected}"]
-    wrong += [] if key == table.key else [f"key {key}, declared {table.key}"]
-    indexes = dict(
-        connection.execute("SELECT name, origin FROM pragma_index_list(?) WHERE origin = 'c'", (table.name,))
-    )
-    named = {f"{table.name}_{name}": fields for name, fields in table.indexes.items()}
-    wrong += [f"index {name} is not declared" for name in sorted(indexes.keys() - named.keys())]
-    for name, fields in named.items():
-        of = tuple(
-            column
-            for (column,) in connection.execute(
-                'SELECT name FROM pragma_index_xinfo(?) WHERE "key" ORDER BY seqno', (name,)
-            )
-        )
-        if of[: len(fields)] != fields:
-            wrong.append(f"index {name} over {of}, declared {fields}")
-    return wrong
+def _shape(connection: apsw.Connection) -> dict[str, str]:
+    """Every table and index by name, with its columns."""
+    shape = {}
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    for table in tables:
+        columns = connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,))
+        shape[f"table {table}"] = str(columns.fetchall())
+        listed = connection.execute('SELECT name, "unique", partial FROM pragma_index_list(?)', (table,))
+        for name, *options in listed.fetchall():
+            fields = connection.execute('SELECT name FROM pragma_index_xinfo(?) WHERE "key"', (name,))
+            made = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchall()
+            only = str(made[0][0]).partition(" WHERE ")[2] if made else ""
+            shape[f"index {name}"] = f"{fields.fetchall()} {options} {only}"
+    return shape

@@ -1,4 +1,4 @@
-"""Scrub: read every record of a database anew, and say which is not as it was written (promise P13).
+"""Scrub: read every record of a database again, and say which is not as it was written (promise P13).
 
 Reads alone, on a connection of its own: also beside a node that runs, and where no node runs.
 """
@@ -13,53 +13,77 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
-from intelshare.store.migrate import RESTORE
-from intelshare.store.statements import Statements
-from intelshare.store.views import DAMAGE
+from intelshare.store import chunks, journal
+from intelshare.store.chunks import Chunks
+from intelshare.store.connection import BUSY
+from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.views import DAMAGE, Reading
 
 ROWS: Final = 500
 """Rows read at a time, so that the WAL is never held for long."""
 
-BUSY: Final = 10_000
-"""Milliseconds for which it waits for another connection."""
 
+def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
+    """A RECORD_CORRUPT for each row or group that is not as it was written, then for each damaged page.
 
-def scrub(path: Path, tables: Sequence[Table[Any]]) -> Iterator[StoreError]:
-    """A RECORD_CORRUPT for each row that is not as it was written, then for damaged pages.
-
+    Without the storage ``key`` a damaged chunk is named as a whole, not by the rows that it holds.
     Raises StoreError RECORD_CORRUPT for what is no database.
     """
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.Error as error:
-        raise StoreError("RECORD_CORRUPT", f"{path.name} cannot be opened: {error}", hint=RESTORE) from None
+        raise StoreError(
+            "RECORD_CORRUPT", f"{path.name} cannot be opened: {error}", hint=journal.RESTORE
+        ) from None
     try:
         connection.set_busy_timeout(BUSY)
         for table in tables:
-            yield from _table(connection, Statements(table))
+            yield from _table(connection, RowTable(table), key)
+        if key is None:
+            yield from chunks.examine(connection)
+        yield from journal.examine(connection, key)
         for said in _integrity(connection):
-            yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=RESTORE)
+            yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=journal.RESTORE)
     finally:
         connection.close()
 
 
-def _table(connection: apsw.Connection, sql: Statements) -> Iterator[StoreError]:
-    layout = sql.layout
+def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Iterator[StoreError]:
+    if key is None and sql.kept is Kept.CHUNK:
+        return
+    view = Reading(connection, {}, Chunks(key or b"", 0), (), ())
     after: tuple[Any, ...] = ()
     while True:
         try:
-            rows = connection.execute(sql.find("key", 0, len(after)), (*after, ROWS)).fetchall()
+            rows = connection.execute(sql.scrub(len(after)), (*after, ROWS)).fetchall()
         except DAMAGE:
-            yield layout.corrupt(after)
+            yield sql.layout.corrupt(after)
             return
-        for row in rows:
+        for *columns, found in rows:
             try:
-                layout.decode(row)
+                view.check(sql, columns, found)
             except StoreError as error:
-                yield error
+                if _is_there(connection, sql, columns, found, key):
+                    yield error
         if len(rows) < ROWS:
             return
-        after = layout.key(rows[-1])
+        after = rows[-1][: len(sql.layout.table.key)]
+
+
+def _is_there(
+    connection: apsw.Connection, sql: RowTable, columns: list[Any], found: Any, key: bytes | None
+) -> bool:
+    """Whether a row that seems damaged still leads there, and nothing in the journal deletes it."""
+    where = tuple(columns[: len(sql.layout.table.key)])
+    connection.execute("BEGIN")  # one state of tables and journal
+    try:
+        if connection.execute(sql.get, where).fetchall() != [(found,)]:
+            return False
+        if sql.kept is not Kept.APART or connection.execute(sql.read_at, (found,)).fetchall():
+            return True
+        return not journal.may_delete(connection, key, sql.layout.table.name, where)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _integrity(connection: apsw.Connection) -> list[str]:

@@ -1,132 +1,222 @@
-"""Views over a SQLite connection: of what is committed, and of that and what a running transaction adds."""
+"""Views: rows in memory, layer over layer, and below them those of one SQLite connection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice, repeat
+from operator import contains, itemgetter
 from typing import Any, Final, TypeVar
 
 import apsw
 
 from intelshare.ports import Delete, Plan, Put, Scalar, Table
-from intelshare.store.layout import stored
-from intelshare.store.statements import Statements
+from intelshare.store.chunks import Chunks
+from intelshare.store.layout import Key, stored
+from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
+from intelshare.store.row_tables import Kept, RowTable
 
 R = TypeVar("R")
 
 DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
 """What reading a damaged page or text raises, before any digest can be looked at."""
 
+_ENTRY: Final = itemgetter(0)
+
 
 class Reading:
-    """The rows that one connection sees; every one is checked against its digest."""
+    """Rows as they are: of each key what the first layer that knows it holds, else what SQLite has.
 
-    def __init__(self, connection: apsw.Connection, tables: Mapping[str, Statements]) -> None:
-        """``tables`` by name."""
-        self.connection = connection
+    Every row that comes from SQLite is checked against its digest.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        tables: Mapping[str, RowTable],
+        chunks: Chunks,
+        layers: Sequence[Layer],
+        filled: Collection[str],
+    ) -> None:
+        """``tables`` by name; ``layers``, the newest first; ``filled``: tables that have rows in SQLite."""
+        self._connection = connection
         self._execute = connection.execute
+        self._chunks = chunks
         self._tables = tables
+        self._layers = layers
+        self._filled = filled
+
+    def place_of(self, sql: RowTable, key: Key) -> int:
+        """The place that leads to a row which has one of its own; 0 if there is none."""
+        for layer in self._layers:
+            memory = layer.tables.get(sql.layout.table.name)
+            if memory is not None and key in memory.rows:
+                held = memory.rows[key]
+                return held.place if held is not None else 0
+        return int(self._below(sql, key) or 0)
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
         sql = self._tables[table.name]
-        try:
-            found = self._execute(sql.get, tuple(map(stored, key))).fetchall()
-        except DAMAGE:
-            raise sql.layout.corrupt(key) from None
-        return sql.layout.decode(found[0]) if found else None
+        place = tuple(map(stored, key))
+        for layer in self._layers:
+            memory = layer.tables.get(table.name)
+            if memory is not None and place in memory.rows:
+                held = memory.rows[place]
+                return None if held is None else self._row(sql, place, held)
+        found = self._below(sql, place)
+        return None if found is None else self._checked(sql, place, found)
+
+    def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
+        """See ports.View."""
+        return [self.get(table, *key) for key in keys]
 
     def find(
         self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
     ) -> list[R]:
         """See ports.View."""
         sql = self._tables[table.name]
-        values = (*map(stored, prefix), *map(stored, after), limit)
-        try:
-            found = self._execute(sql.find(index, len(prefix), len(after)), values).fetchall()
-        except DAMAGE:
-            raise sql.layout.corrupt(prefix) from None
-        return list(map(sql.layout.decode, found))
+        first, beyond = tuple(map(stored, prefix)), tuple(map(stored, after))
+        newer: list[MemoryTable] = []
+        sources: list[Iterable[tuple[Key, Any]]] = []
+        for memory in self._memories(table.name):
+            found = memory.find(index, first, beyond)
+            if found:
+                sources.append(self._unshadowed(sql, index, found, tuple(newer)))
+            newer.append(memory)
+        if table.name in self._filled:
+            sources.append(self._stored(sql, index, first, beyond, limit, newer))
+        chosen = sources[0] if len(sources) == 1 else merge(*sources, key=_ENTRY)
+        return [self._found(sql, index, entry, value) for entry, value in islice(chosen, limit)]
+
+    def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
+        key = sql.key_in(index)(entry)
+        if isinstance(value, MemoryRow):
+            return self._row(sql, key, value)
+        row = self._checked(sql, key, value)
+        if sql.entry_in(index)(row) != entry:
+            raise sql.layout.corrupt(key)
+        return row
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""
         sql = self._tables[table.name]
+        first = tuple(map(stored, prefix))
+        newer: list[MemoryTable] = []
+        total = 0
+        for memory in self._memories(table.name):
+            found = memory.find(index, first, ())
+            total += sum(1 for _ in self._unshadowed(sql, index, found, tuple(newer)))
+            newer.append(memory)
+        if table.name not in self._filled:
+            return total
         try:
-            found = self._execute(sql.count(index, len(prefix)), tuple(map(stored, prefix))).fetchall()
+            below: Any = self._execute(sql.count(index, len(first)), first).fetchall()[0][0]
         except DAMAGE:
-            raise sql.layout.corrupt(prefix) from None
-        return int(found[0][0])  # type: ignore[arg-type]
+            raise sql.layout.corrupt(first) from None
+        if below and any(memory.rows for memory in newer):
+            below = sum(1 for _ in self._stored(sql, index, first, (), below + 1, newer))
+        return total + int(below)
+
+    def _memories(self, name: str) -> Iterator[MemoryTable]:
+        for layer in self._layers:
+            memory = layer.tables.get(name)
+            if memory is not None:
+                yield memory
+
+    @staticmethod
+    def _unshadowed(
+        sql: RowTable, index: str, found: Sequence[tuple[Key, Any]], newer: Sequence[MemoryTable]
+    ) -> Iterable[tuple[Key, Any]]:
+        """Those whose key no newer layer knows."""
+        if not newer:
+            return found
+        key, known = sql.key_in(index), [memory.rows for memory in newer]
+        return (one for one in found if not any(map(contains, known, repeat(key(one[0])))))
+
+    def _stored(
+        self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int, newer: Sequence[MemoryTable]
+    ) -> Iterator[tuple[Key, Any]]:
+        """Entries of SQLite that no layer knows, with their records or ids; read as many as are asked for."""
+        while limit > 0:
+            try:
+                rows = self._execute(
+                    sql.find(index, len(first), len(beyond)), (*first, *beyond, limit)
+                ).fetchall()
+            except DAMAGE:
+                raise sql.layout.corrupt(first) from None
+            entries: list[tuple[Any, Any]] = [(row[:-1], row[-1]) for row in rows]
+            yield from self._unshadowed(sql, index, entries, newer)
+            if len(rows) < limit:
+                return
+            beyond = entries[-1][0][len(first) :]
+            if not beyond:
+                return
+
+    def _row(self, sql: RowTable, key: Key, held: MemoryRow) -> Any:
+        if held.row is not None:
+            return held.row
+        return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
+
+    def check(self, sql: RowTable, columns: Sequence[Any], found: Any) -> None:
+        """Raises StoreError RECORD_CORRUPT for a row of ``RowTable.scrub`` that is not as it was written."""
+        key = tuple(columns[: len(sql.layout.table.key)])
+        if sql.values(self._checked(sql, key, found)) != tuple(columns):
+            raise sql.layout.corrupt(key)
+
+    def _below(self, sql: RowTable, place: Key) -> Any:
+        """The record or id that SQLite has for a key; None if it has none."""
+        if sql.layout.table.name not in self._filled:
+            return None
+        try:
+            found = self._execute(sql.get, place).fetchall()
+        except DAMAGE:
+            raise sql.layout.corrupt(place) from None
+        return found[0][0] if found else None
+
+    def _checked(self, sql: RowTable, key: Key, found: Any) -> Any:
+        """The row of a record at rest, or of the place that leads to it. Raises StoreError RECORD_CORRUPT."""
+        try:
+            if sql.kept is Kept.CHUNK:
+                return sql.layout.named(self._chunks.read(self._connection, found), key)
+            if sql.kept is Kept.APART:
+                rows = self._execute(sql.read_at, (found,)).fetchall()
+                found = rows[0][0] if rows else None
+        except DAMAGE:
+            raise sql.layout.corrupt(key) from None
+        return sql.layout.checked(found, key)
 
 
 class Writing(Reading):
-    """Rows as they are inside the running transaction, and what it has not yet told SQLite."""
+    """Rows as they are inside a running group of steps: its own layer over what is committed."""
 
-    def __init__(self, connection: apsw.Connection, tables: Mapping[str, Statements]) -> None:
-        """``tables`` by name."""
-        super().__init__(connection, tables)
-        self._waiting: dict[str, dict[tuple[Scalar, ...], tuple[Any, tuple[Any, ...]] | None]] = {
-            name: {} for name in tables
-        }
-        """By table and key as stored: the row and its values, or None where it is deleted."""
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        tables: Mapping[str, RowTable],
+        chunks: Chunks,
+        layers: Sequence[Layer],
+        filled: Collection[str],
+        group: Layer,
+    ) -> None:
+        """``group``: an empty layer, which takes all that the steps write."""
+        super().__init__(connection, tables, chunks, (group, *layers), filled)
+        self._group = group
         self.writes = 0
-        """How many were taken since all was told."""
-
-    def get(self, table: Table[R], *key: Scalar) -> R | None:
-        """See ports.View."""
-        waiting = self._waiting[table.name]
-        if waiting:
-            place = tuple(map(stored, key))
-            if place in waiting:
-                found = waiting[place]
-                return found[0] if found is not None else None
-        return super().get(table, *key)
-
-    def find(
-        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
-    ) -> list[R]:
-        """See ports.View."""
-        self._tell(table.name)
-        return super().find(table, index, *prefix, after=after, limit=limit)
-
-    def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
-        """See ports.View."""
-        self._tell(table.name)
-        return super().count(table, index, *prefix)
+        """How many were taken."""
 
     def take(self, plan: Plan[Any]) -> None:
         """Take all writes of a plan, or raise TypeError and take none."""
-        taken: list[tuple[str, tuple[Scalar, ...], tuple[Any, tuple[Any, ...]] | None]] = []
+        taken: list[tuple[Table[Any], Key, MemoryRow | None]] = []
         for write in plan.writes:
             layout = self._tables[write.table.name].layout
             if isinstance(write, Put):
-                values = layout.encode(write.row)
-                taken.append((write.table.name, layout.key(values), (write.row, values)))
+                key, record = layout.record(write.row)
+                taken.append((write.table, key, memory_row((write.row, record, 0, ()))))
             elif isinstance(write, Delete):
-                taken.append((write.table.name, layout.check_key(write.key), None))
-        for name, key, entry in taken:
-            self._waiting[name][key] = entry
+                taken.append((write.table, layout.check_delete(write.key), None))
+        group = self._group
+        for table, key, one in taken:
+            group.table(table).put(key, one)
+            group.size += COST + (len(one.record) if one is not None else 0)
         self.writes += len(taken)
-
-    def tell(self) -> None:
-        """Hand everything to SQLite."""
-        for name in self._waiting:
-            self._tell(name)
-        self.writes = 0
-
-    def forget(self) -> None:
-        """Drop what waits: the transaction is rolled back."""
-        for waiting in self._waiting.values():
-            waiting.clear()
-        self.writes = 0
-
-    def _tell(self, name: str) -> None:
-        waiting = self._waiting[name]
-        if not waiting:
-            return
-        sql = self._tables[name]
-        put = [entry[1] for entry in waiting.values() if entry is not None]
-        gone = [key for key, entry in waiting.items() if entry is None]
-        if put:
-            self.connection.executemany(sql.put, put)
-        if gone:
-            self.connection.executemany(sql.delete, gone)
-        waiting.clear()

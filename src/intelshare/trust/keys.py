@@ -58,11 +58,20 @@ class Due:
 
 
 def new_key(
-    suite: Suite, use: KeyUse, member: MemberCode, at: Instant, random: Random, *, node: NodeUri | None = None
+    suite: Suite,
+    use: KeyUse,
+    member: MemberCode,
+    at: Instant,
+    random: Random,
+    *,
+    node: NodeUri | None = None,
+    among: Iterable[KeyRecord] = (),
 ) -> SecretKey:
     """A key of this use, valid from now. ``node``: for signing keys only.
 
-    Directory and root keys have no end of their own: they count until a root no longer names them.
+    ``among``: the keys that the directory names already. The new one begins after them, also where the clock
+    was set back in between: peers tell by that which is the older, which signs hellos. Directory and root
+    keys have no end of their own: they count until a root no longer names them.
     """
     secret = suite.generate(use, random)
     ends = {
@@ -75,7 +84,9 @@ def new_key(
         node=node or NodeUri(""),
         use=use,
         public=suite.public_of(use, secret),
-        not_before=Instant(at - _BACKDATE),
+        not_before=max(
+            [Instant(at - _BACKDATE), *[Instant(key.not_before + 1) for key in among if key.use is use]]
+        ),
         not_after=Instant(ends.get(use, NEVER)),
     )
     return SecretKey(record, key_id(record), secret)

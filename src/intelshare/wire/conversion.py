@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.frame import Ack, Frame, Gap
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound
 from intelshare.crypto.codec import encode
 from intelshare.instant import Instant
 from intelshare.wire.v1 import peer_pb2 as pb
@@ -25,6 +25,23 @@ _DATA: Final = b"\x1a"
 _PROOF: Final = b"\x22"
 _GRANT: Final = b"\x2a"
 _BODY: Final = b"\x32"
+
+
+def link_message(message: Hello | Acks | Gap | LogAsk | LogPath | Outbound, now: Instant) -> bytes:
+    """The bytes of whatever goes over a link, at this node's clock."""
+    match message:
+        case Outbound():
+            return frame_message(message.frame)
+        case Acks():
+            return acks_message(message.acks, now)
+        case Gap():
+            return gap_message(message)
+        case Hello():
+            return hello_message(message.payload)
+        case LogAsk():
+            return ask_message(message)
+        case LogPath():
+            return path_message(message)
 
 
 def frame_message(frame: Frame) -> bytes:

@@ -9,11 +9,10 @@ reads alike (a test holds that). Nothing here is believed: statements stay opaqu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
+from intelshare.broker.kernel.frame import Ack, Acks, Carried, Frame, Gap, Hello, Message
 from intelshare.crypto.codec import decode
 from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import EnvelopeError
@@ -34,23 +33,6 @@ _U32: Final = 2**32 - 1
 _U64: Final = 2**64 - 1
 _TEXT_LIMIT: Final = 1024
 """Bytes of a code or a URI."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """One message of the hello, still to be verified."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Acks:
-    """What became of the statements of one frame."""
-
-    acks: tuple[Ack, ...]
-
-
-Message = Hello | Frame | Acks | Gap | LogAsk | LogPath
 
 
 def read_message(raw: bytes) -> Message:

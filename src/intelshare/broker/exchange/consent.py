@@ -90,6 +90,8 @@ class AnswerConsentCommand:
     recipient: MemberCode
     grant: bool
     until: Instant
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,8 @@ def answer_consent(
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
     """
     officer = need_role(view, command.user, "releasing-officer")
-    shown = only_one(received(node, view, command.bulletin, officer, now), command.bulletin)
+    found = received(node, view, command.bulletin, officer, now, command.originator)
+    shown = only_one(found, command.bulletin, command.originator)
     row = view.get(CONSENT, shown.row.md, command.recipient, shown.row.sender)
     if row is None or row.own or not sees(shown, row):
         raise DeliveryError(

@@ -60,31 +60,31 @@ class RequestLine:
     reply: bytes
 
 
-def note_written(
+def requests_of(
     tx: Transaction,
     md: ManifestDigest,
     portions: Sequence[Portion],
     named: Collection[Named],
     decided: Sequence[PairDecision],
-) -> None:
-    """An own bulletin: a request to each recipient that gets it, or what ends one.
+) -> list[RequestRow]:
+    """The rows to put for an own bulletin: a request to each recipient that gets it, or what ends one.
 
     Raises DeliveryError INPUT_INVALID: an answer to what is no request, or to somebody else.
     """
     marked = marked_in(portions)
     if marked is None:
-        return
+        return []
     to = [one.recipient for one in decided if one.granted]
     if marked.word is Word.ASK:
-        for recipient in to:
-            _open(tx, md, recipient, 1, marked)
-        return
+        return [_opened(tx, md, recipient, 1, marked) for recipient in to]
     replied = next((one for one in named if one.relation is Relation.REPLY), None)
     own = int(marked.word is Word.CLOSE)
     if replied is None or (replied.member == tx.node.member) != bool(own):
         raise _no_request(marked.word)
     if own:
-        rows = [row for row in tx.view.find(REQUEST, "key", replied.md) if row.own]
+        stored = [row for row in tx.view.find(REQUEST, "key", replied.md) if row.own]
+        # As they are after what this transaction has written already.
+        rows = [tx.get(REQUEST, row.md, row.member, row.own) or row for row in stored]
     else:
         row = tx.get(REQUEST, replied.md, replied.member, 0)
         rows = [row] if row is not None else []
@@ -96,11 +96,10 @@ def note_written(
             )
         if rows and replied.member not in to:
             # Withheld: nobody was answered, and the request stays open.
-            return
+            return []
     if not rows:
         raise _no_request(marked.word)
-    for one in rows:
-        _end(tx, one, marked.word, md)
+    return [_ended(tx, row, marked.word, md) for row in rows]
 
 
 def note_received(
@@ -115,7 +114,7 @@ def note_received(
     if marked is None:
         return
     if marked.word is Word.ASK:
-        _open(tx, md, sender, 0, marked)
+        tx.put(REQUEST, _opened(tx, md, sender, 0, marked))
         return
     own = int(marked.word is not Word.CLOSE)
     whose = tx.node.member if own else sender
@@ -123,7 +122,7 @@ def note_received(
         if one.relation is Relation.REPLY and one.member == whose:
             row = tx.get(REQUEST, one.md, sender, own)
             if row is not None:
-                _end(tx, row, marked.word, md)
+                tx.put(REQUEST, _ended(tx, row, marked.word, md))
 
 
 def requests(node: Node, view: View, user: UserUri, now: Instant) -> list[RequestLine]:
@@ -141,16 +140,16 @@ def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
     return sum(_line(node, view, row, reader, now) is not None for row in rows if row.due <= now)
 
 
-def _open(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, marked: Marked) -> None:
+def _opened(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, marked: Marked) -> RequestRow:
     empty = ManifestDigest(b"")
-    tx.put(REQUEST, RequestRow(md, member, own, RequestState.OPEN, marked.due, empty, -tx.now, tx.now))
+    return RequestRow(md, member, own, RequestState.OPEN, marked.due, empty, -tx.now, tx.now)
 
 
-def _end(tx: Transaction, row: RequestRow, word: Word, reply: ManifestDigest) -> None:
+def _ended(tx: Transaction, row: RequestRow, word: Word, reply: ManifestDigest) -> RequestRow:
     # A second answer is told; closing does not undo one.
     if word is Word.CLOSE and row.state != RequestState.OPEN:
-        return
-    tx.put(REQUEST, changed(row, state=_ENDS[word], reply=reply, changed=tx.now))
+        return row
+    return changed(row, state=_ENDS[word], reply=reply, changed=tx.now)
 
 
 def _no_request(word: Word) -> DeliveryError:

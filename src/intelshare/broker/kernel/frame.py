@@ -1,9 +1,10 @@
-"""What travels on a link: statements of one signed batch for one peer, with what belongs to them."""
+"""What travels on a link: statements of one signed batch for one peer, their answers, and the questions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from intelshare.audit.path import LogAsk, LogPath
 from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import Instant
 
@@ -72,6 +73,24 @@ class Gap:
     def of_acts(first: int) -> Gap:
         """The peer's treaty acts from this number on."""
         return Gap("", 0, (), first)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """One message of the hello, still to be verified."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acks:
+    """What became of the statements of one frame."""
+
+    acks: tuple[Ack, ...]
+
+
+Message = Hello | Frame | Acks | Gap | LogAsk | LogPath
+"""What a peer may send."""
 
 
 def rank(precedence: int) -> int:

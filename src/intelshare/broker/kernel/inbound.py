@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from intelshare.broker.kernel.tables import ActRow, ReceivedRow
@@ -34,6 +35,8 @@ class Inbound:
     opener: Opener
     receipts: list[tuple[LeafId, ReceiptStatus, tuple[str, ...], int]] = field(default_factory=list)
     """(statement, status, codes, rank) to be signed when the frame is through."""
+    unanswered: dict[LeafId, Callable[[LeafId], ReceivedRow]] = field(default_factory=dict)
+    """Statements whose row is made when the receipt that it names is signed."""
     numbers: dict[tuple[NodeUri, Incarnation, int], tuple[LeafId, LeafId]] = field(default_factory=dict)
     """(leaf, prev) of the numbers that this frame has brought."""
     bulletins: dict[tuple[MemberCode, BulletinId], ManifestDigest] = field(default_factory=dict)

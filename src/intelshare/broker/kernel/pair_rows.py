@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from intelshare.audit.records import DecisionMade
+from intelshare.broker.kernel.log import opened_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import LOG, PairRow
-from intelshare.broker.kernel.transaction import open_entry
+from intelshare.broker.kernel.tables import PairRow
 from intelshare.crypto.codec import decode
 from intelshare.delivery import BestReceipt, Cause, Facts, Stage
 from intelshare.errors import StoreError
@@ -17,10 +17,10 @@ from intelshare.ports import View, changed
 
 def logged_decision(node: Node, view: View, row: PairRow) -> DecisionMade:
     """The decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
-    entry = view.get(LOG, row.decided_in, row.decided_at)
+    entry = opened_at(node, view, row.decided_in, row.decided_at)
     if entry is None:
         raise StoreError("RECORD_CORRUPT", "the log entry of a decision is missing")
-    return decode(DecisionMade, open_entry(node, entry).record)
+    return decode(DecisionMade, entry.record)
 
 
 def facts_of(row: PairRow) -> Facts:

@@ -15,11 +15,11 @@ from intelshare.broker.kernel.tables import (
     UserRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.bulletin import Draft
+from intelshare.bulletin import MAX_ID, Draft
 from intelshare.crypto.codec import Count, decode, encode, record
 from intelshare.crypto.records import Portion
 from intelshare.errors import DeliveryError, StoreError
-from intelshare.ids import ManifestDigest
+from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.labels import Label
 from intelshare.policy import ReadRequest, read_decision
@@ -77,10 +77,19 @@ def find_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instan
 
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (several start so).
     """
+    found = written_starting(node, view, given, user, now)
+    return only_one([(node.member, written) for written in found], given)
+
+
+def written_starting(node: Node, view: View, given: str, user: UserRow, now: Instant) -> list[Written]:
+    """The own bulletins whose id starts so, as far as the user may see them.
+
+    Raises DeliveryError NOT_FOUND for what is no id.
+    """
     low, high = id_range(given)
     rows = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ALIKE)
     found = [read_written(node, view, row) for row in rows if row.bulletin <= high]
-    return only_one([written for written in found if may_see(node, written, user, now)], given)
+    return [written for written in found if may_see(node, written, user, now)]
 
 
 def may_see(node: Node, written: Written, user: UserRow, now: Instant) -> bool:
@@ -111,7 +120,7 @@ def id_range(given: str) -> tuple[bytes, bytes]:
     Raises DeliveryError NOT_FOUND for what is no id.
     """
     text = given.lower()
-    if not 4 <= len(text) <= 32 or not set(text) <= set("0123456789abcdef"):
+    if not 4 <= len(text) <= MAX_ID or not set(text) <= set("0123456789abcdef"):
         raise not_found(given)
     first = int(text.ljust(32, "0"), 16)
     return (
@@ -120,21 +129,31 @@ def id_range(given: str) -> tuple[bytes, bytes]:
     )
 
 
-def only_one(rows: Sequence[R], given: str) -> R:
-    """The row, if there is exactly one. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
-    if not rows:
-        raise not_found(given)
-    if len(rows) > 1:
+def only_one(found: Sequence[tuple[MemberCode, R]], given: str, originator: str = "") -> R:
+    """What was found under this beginning of an id, if it is one; each with the originator of its bulletin.
+
+    A bulletin is known by (originator, id): two members may use one id, and then the originator decides.
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several: it names their originators).
+    """
+    if not found:
+        raise not_found(given, originator)
+    if len(found) > 1:
+        originators = sorted({member for member, _ in found})
+        hints = [] if len(given) == MAX_ID else ["give more digits of the id"]
+        if len(originators) > 1:
+            hints.append("name the originator with --from")
         raise DeliveryError(
-            "INPUT_INVALID", f"several bulletins start with {given}", hint="give more digits of the id"
+            "INPUT_INVALID",
+            f"several bulletins start with {given}; their originators: {', '.join(originators)}",
+            hint=", or ".join(hints),
         )
-    return rows[0]
+    return found[0][1]
 
 
-def not_found(given: str) -> DeliveryError:
+def not_found(given: str, originator: str = "") -> DeliveryError:
     """NOT_FOUND in one wording, whether there is none or the asker may not see it (attacks.md row 52)."""
     return DeliveryError(
         "NOT_FOUND",
-        f"there is no bulletin {given}",
+        f"there is no bulletin {given}{f' from {originator}' if originator else ''}",
         hint="`intelshare inbox` and `intelshare outbox` list yours",
     )

@@ -7,15 +7,16 @@ sealed at rest here: nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from intelshare.audit import EntryType, LogHead, Sealed, append, entry_hash
+from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
 from intelshare.audit.tree import Tree
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Outbound
+from intelshare.broker.kernel.log import MAX_TOGETHER, OpenedEntry, make_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -26,21 +27,25 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
     BatchRow,
     LogHeadRow,
-    LogRow,
     PendingRow,
     StatementRow,
 )
-from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.codec import encode
+from intelshare.crypto.draw import cut
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.errors import StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
-from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, sign_batch
+from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+_DRAWN = 512
+"""Random bytes drawn at a time, for salts and nonces."""
 
 SELF = "self"
 """The one row of NODE."""
@@ -65,13 +70,16 @@ class Transaction:
         self.now = now
         self.random = random
         self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
-        self._entries: list[Digest] = []
+        self._entries: list[OpenedEntry] = []
+        self._draw = cut(random, _DRAWN)
         self._head: LogHeadRow | None = None
         self._batches: dict[bytes, Digest] = {}
         self._queued = 0
         self._said: list[Outbound] = []
         self._ended: list[tuple[MemberCode, LeafId]] = []
         self._before = node
+        self.damaged: list[str] = []
+        """Records that were left out (``unless_damaged``)."""
         self.ready: set[MemberCode] = set()
         """Peers for which a pair has become ready."""
         self.marked = False
@@ -85,6 +93,10 @@ class Transaction:
         if write is None:
             return self.view.get(table, *key)
         return write.row if isinstance(write, Put) else None
+
+    def get_many(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> list[R | None]:
+        """``get`` of each key."""
+        return [self.get(table, *key) for key in keys]
 
     def put(self, table: Table[R], row: R) -> None:
         """Insert or replace."""
@@ -103,18 +115,18 @@ class Transaction:
 
     def seal(self, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
         """Seal at rest for this table, row and slot."""
-        return seal_at_rest(
-            self.node.storage_key, self.random(24), plaintext, table=table, row=row, slot=slot
-        )
+        return seal_at_rest(self.node.storage_key, self._draw(24), plaintext, table=table, row=row, slot=slot)
 
     def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
         """Append to this incarnation's log; its entry hash and its index."""
-        head, data, salt = self._log_head(), encode(record.__class__, record), self.random(32)
+        return self.log_encoded(kind, encode(record.__class__, record))
+
+    def log_encoded(self, kind: EntryType, data: bytes) -> tuple[Digest, int]:
+        """``log`` for a record that is encoded already."""
+        head, salt = self._log_head(), self._draw(32)
         place = head.size + len(self._entries)
         entry = entry_hash(kind, self.now, salt, data)
-        sealed = self.seal(LOG.name, log_key(head.incarnation, place), 0, encode(Sealed, Sealed(salt, data)))
-        self.put(LOG, LogRow(head.incarnation, place, kind, self.now, entry, sealed))
-        self._entries.append(entry)
+        self._entries.append(OpenedEntry(head.incarnation, place, kind, self.now, entry, salt, data))
         return entry, place
 
     def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
@@ -126,40 +138,30 @@ class Transaction:
         ]
 
     def _sign(self, statements: Sequence[ToSay]) -> list[Outbound]:
-        signed = sign_batch(
-            [Leaf(item.kind, self.random(NONCE_LENGTH), item.data) for item in statements],
-            self.node.signer,
-            self.now,
-            self.random,
-        )
+        nonces = [self._draw(NONCE_LENGTH) for _ in statements]
+        signed = sign_many(_leaves(statements, nonces), self.node.signer, self.now, self.random)
         batch = self.batch(signed.batch)
-        by_peer: dict[MemberCode, list[int]] = {}
-        for place, (item, statement, leaf) in enumerate(
-            zip(statements, signed.statements, signed.leaves, strict=True)
-        ):
+        by_peer: dict[MemberCode, list[tuple[int, LeafId, Carried]]] = {}
+        for item, nonce, leaf, proof in zip(statements, nonces, signed.leaves, signed.proofs, strict=True):
             self.queue(
                 StatementRow(
-                    leaf, item.peer, item.kind, statement.nonce, statement.data, statement.proof, batch,
-                    KeyId(b""), b"", ManifestDigest(b""), b"", self.node.incarnation, 0,
+                    leaf, item.peer, item.kind, nonce, item.data, proof, batch, KeyId(b""), b"",
+                    ManifestDigest(b""), b"", self.node.incarnation, 0,
                 ),
                 item.rank,
-                FRAMING + len(statement.data),
+                FRAMING + len(item.data),
             )  # fmt: skip
-            by_peer.setdefault(item.peer, []).append(place)
-        outbound = []
-        for peer, places in by_peer.items():
-            carried = []
-            for place in places:
-                made = signed.statements[place]
-                carried.append(Carried(made.kind, made.nonce, made.data, made.proof))
-            outbound.append(
-                Outbound(
-                    peer,
-                    min(statements[place].rank for place in places),
-                    Frame(signed.batch, b"", tuple(carried)),
-                    tuple(signed.leaves[place] for place in places),
-                )
+            carried = Carried(item.kind, nonce, item.data, proof)
+            by_peer.setdefault(item.peer, []).append((item.rank, leaf, carried))
+        outbound = [
+            Outbound(
+                peer,
+                min([rank for rank, _, _ in items]),
+                Frame(signed.batch, b"", tuple([carried for _, _, carried in items])),
+                tuple([leaf for _, leaf, _ in items]),
             )
+            for peer, items in by_peer.items()
+        ]
         self._said.extend(outbound)
         return outbound
 
@@ -217,15 +219,27 @@ class Transaction:
     def plan(self, answer: A) -> Plan[A]:
         """Everything that was put, as one plan: the last of its commit if it changes the node."""
         if self._entries:
-            row = self._log_head()
-            tree = self.node.trees.setdefault(row.incarnation, Tree())
-            head = append(LogHead(row.incarnation, row.size, row.frontier), self._entries, tree.note)
-            self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
+            self._put_log()
         if self._rows:
             me = self.get(NODE, SELF)
             if me is not None and self.now > me.latest:
                 self.put(NODE, changed(me, latest=self.now))
-        return Plan(tuple(self._rows.values()), answer, last=self.node is not self._before)
+        return Plan(
+            tuple(self._rows.values()),
+            answer,
+            last=self.node is not self._before,
+            damaged=tuple(self.damaged),
+        )
+
+    def _put_log(self) -> None:
+        row, written = self._log_head(), self._entries
+        for start in range(0, len(written), MAX_TOGETHER):
+            together = written[start : start + MAX_TOGETHER]
+            self.put(LOG, make_row(self.node.storage_key, self._draw(24), together))
+        tree = self.node.trees.setdefault(row.incarnation, Tree())
+        leaves = [one.leaf for one in written]
+        head = append(LogHead(row.incarnation, row.size, row.frontier), leaves, tree.note)
+        self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
 
     def begin_log(self, incarnation: Incarnation) -> None:
         """Start an empty log for a new incarnation; entry 0 must follow."""
@@ -239,23 +253,24 @@ class Transaction:
         return self._head
 
 
-def log_key(incarnation: int, place: int) -> bytes:
-    """The row id under which a log entry is sealed."""
-    return incarnation.to_bytes(8, "big") + place.to_bytes(8, "big")
+def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId]:
+    if len({item.kind for item in statements}) == 1:
+        return leaf_ids(statements[0].kind, nonces, [item.data for item in statements])
+    return [leaf_id(item.kind, nonce, item.data) for item, nonce in zip(statements, nonces, strict=True)]
 
 
-def open_entry(node: Node, row: LogRow) -> Sealed:
-    """Salt and record of a log row. Raises CryptoError OPEN_FAILED."""
-    return decode(
-        Sealed,
-        open_at_rest(
-            node.storage_key,
-            row.sealed_entry,
-            table=LOG.name,
-            row=log_key(row.incarnation, row.place),
-            slot=0,
-        ),
-    )
+def unless_damaged(tx: Transaction, read: Callable[[], R]) -> R | None:
+    """What is read; None if a record of it is damaged: the rest of the step goes on, and the plan says so.
+
+    ``read`` writes nothing.
+    """
+    try:
+        return read()
+    except StoreError as error:
+        if error.code != "RECORD_CORRUPT":
+            raise
+        tx.damaged.append(error.message)
+        return None
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:

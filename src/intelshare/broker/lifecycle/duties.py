@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import need_role
+from intelshare.broker.kernel.stored_bulletins import only_one
 from intelshare.broker.kernel.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.read import Shown, show
+from intelshare.broker.lifecycle.read import Shown, received, show
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, UserUri
 from intelshare.instant import DAY, NEVER, Instant
@@ -41,6 +42,8 @@ class MeetDutyCommand:
     user: UserUri
     bulletin: str
     obligation: str
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +96,19 @@ def meet_duty(
     node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
 ) -> Plan[DutyRow]:
     """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    reader = need_role(view, command.user, "analyst", "releasing-officer")
     found = [
-        line
-        for line in duties(node, view, command.user, True, now)
-        if line.inbox.bulletin.hex().startswith(command.bulletin.lower())
-        and line.row.obligation == command.obligation
+        (member, row)
+        for member, shown in received(node, view, command.bulletin, reader, now, command.originator)
+        if (row := view.get(DUTY, shown.row.md, command.obligation)) is not None
     ]
-    if len(found) != 1 or len(command.bulletin) < 4:
+    if not found:
         raise DeliveryError(
-            "NOT_FOUND" if not found else "INPUT_INVALID",
-            f"there is not exactly one such duty: {command.obligation} of {command.bulletin}",
-            hint="`intelshare obligations` lists them; give more digits of the id",
+            "NOT_FOUND",
+            f"there is no obligation {command.obligation} of a bulletin {command.bulletin}",
+            hint="`intelshare obligations list` shows them",
         )
-    row = found[0].row
+    row = only_one(found, command.bulletin, command.originator)
     if row.done:
         return Plan((), row)
     tx = Transaction(node, view, now, random)

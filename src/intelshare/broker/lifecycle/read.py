@@ -16,7 +16,7 @@ from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.register import need_role
-from intelshare.broker.kernel.stored_bulletins import id_range, only_one
+from intelshare.broker.kernel.stored_bulletins import MAX_ALIKE, id_range, only_one
 from intelshare.broker.kernel.tables import (
     INBOX,
     PORTION,
@@ -32,7 +32,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import UserUri
+from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
 from intelshare.policy import ReadRequest, decide, read_decision
@@ -45,10 +45,12 @@ READ_RECEIPT = "read-receipt"
 
 @dataclass(frozen=True, slots=True)
 class ReadCommand:
-    """A user asks for a bulletin by the beginning of its id."""
+    """A user asks for a bulletin by the beginning of its id, and by its originator where two share the id."""
 
     user: UserUri
     bulletin: str
+    originator: str = ""
+    """Empty: whoever has one of that id, if it is one member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,15 @@ class ReadResult:
 
 
 def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Random) -> Plan[ReadResult]:
-    """Open a bulletin for a reader. Raises DeliveryError NOT_FOUND, also for what it may not see."""
+    """Open a bulletin for a reader.
+
+    Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
+    """
     user = need_role(view, command.user, "analyst", "releasing-officer")
-    visible = received(node, view, command.bulletin, user, now)
+    visible = received(node, view, command.bulletin, user, now, command.originator)
     if not visible:
         _say_if_destroyed(view, command)
-    shown = only_one(visible, command.bulletin)
+    shown = only_one(visible, command.bulletin, command.originator)
     row = shown.row
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
@@ -107,13 +112,19 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
     return tx.plan(ReadResult(shown, tx.effects()))
 
 
-def received(node: Node, view: View, given: str, user: UserRow, now: Instant) -> list[Shown]:
-    """The received bulletins whose id starts so and of which this user may see something.
+def received(
+    node: Node, view: View, given: str, user: UserRow, now: Instant, originator: str = ""
+) -> list[tuple[MemberCode, Shown]]:
+    """The received bulletins whose id starts so and of which this user may see something, with their
+    originators (empty ``originator``: of all), as ``only_one`` takes them.
 
     Raises DeliveryError NOT_FOUND for what is no id.
     """
-    rows = _by_id(view, *id_range(given))
-    return [one for row in rows if (one := show(node, view, row, user, now)) is not None]
+    return [
+        (row.originator, shown)
+        for row in _starting(view, given, originator)
+        if (shown := show(node, view, row, user, now)) is not None
+    ]
 
 
 def _say_if_destroyed(view: View, command: ReadCommand) -> None:
@@ -121,7 +132,7 @@ def _say_if_destroyed(view: View, command: ReadCommand) -> None:
 
     Raises DeliveryError NOT_FOUND.
     """
-    for row in _by_id(view, *id_range(command.bulletin)):
+    for row in _starting(view, command.bulletin, command.originator):
         if row.gone and view.get(READER, command.user, row.md) is not None:
             reason = reason_of(view, row)
             raise DeliveryError(
@@ -204,9 +215,13 @@ def _shown(
     )
 
 
-def _by_id(view: View, low: bytes, high: bytes) -> Sequence[InboxRow]:
-    """Rows whose bulletin id lies in (low, high], whoever originated them."""
-    rows = view.find(INBOX, "id", after=(low,), limit=1000)
+def _starting(view: View, given: str, originator: str) -> Sequence[InboxRow]:
+    """Rows whose bulletin id starts with these digits; with an originator only those of that member."""
+    low, high = id_range(given)
+    if originator:
+        rows = view.find(INBOX, "bulletin", originator, after=(low,), limit=MAX_ALIKE)
+    else:
+        rows = view.find(INBOX, "id", after=(low,), limit=MAX_ALIKE)
     return [row for row in rows if row.bulletin <= high]
 
 

@@ -15,15 +15,15 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import (
     find_bulletin,
     may_see,
-    not_found,
     only_one,
     read_written,
+    written_starting,
 )
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, RELATED, RelatedRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import received, show
 from intelshare.bulletin import Draft
-from intelshare.crypto.records import Claims, Reply
+from intelshare.crypto.records import Reply
 from intelshare.errors import DeliveryError
 from intelshare.ids import BulletinId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
@@ -88,7 +88,7 @@ def named_by(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) 
         md = own_bulletin(node, view, draft.supersedes, user, now)
         named.append(Named(Relation.SUPERSEDES, node.member, md))
     if draft.in_reply_to:
-        named.append(_answered(node, view, draft.in_reply_to, user, now))
+        named.append(_answered(node, view, draft, user, now))
     return tuple(named)
 
 
@@ -98,11 +98,13 @@ def keep(tx: Transaction, md: ManifestDigest, named: Collection[Named]) -> None:
         tx.put(RELATED, RelatedRow(one.md, one.relation, md, one.member))
 
 
-def named_in(claims: Claims, originator: MemberCode) -> tuple[Named, ...]:
+def named_in(
+    supersedes: Iterable[ManifestDigest], reply: Iterable[Reply], originator: MemberCode
+) -> tuple[Named, ...]:
     """What a grant names. ``supersedes`` is about the originator's own, whatever it says (row 41)."""
     return (
-        *(Named(Relation.SUPERSEDES, originator, md) for md in claims.supersedes),
-        *(Named(Relation.REPLY, reply.originator, reply.md) for reply in claims.reply),
+        *(Named(Relation.SUPERSEDES, originator, md) for md in supersedes),
+        *(Named(Relation.REPLY, one.originator, one.md) for one in reply),
     )
 
 
@@ -142,20 +144,19 @@ def context_of(
     )
 
 
-def _answered(node: Node, view: View, given: str, user: UserRow, now: Instant) -> Named:
+def _answered(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -> Named:
     """A received bulletin or an own one. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    given, originator = draft.in_reply_to, draft.in_reply_to_from
     found = [
-        Named(Relation.REPLY, shown.row.originator, shown.row.md)
-        for shown in received(node, view, given, user, now)
+        (member, Named(Relation.REPLY, member, shown.row.md))
+        for member, shown in received(node, view, given, user, now, originator)
     ]
-    try:
-        found.append(Named(Relation.REPLY, node.member, find_bulletin(node, view, given, user, now).row.md))
-    except DeliveryError as error:
-        if error.code != "NOT_FOUND":
-            raise
-    if not found:
-        raise not_found(given)
-    return only_one(found, given)
+    if originator in ("", node.member):
+        found += [
+            (node.member, Named(Relation.REPLY, node.member, written.row.md))
+            for written in written_starting(node, view, given, user, now)
+        ]
+    return only_one(found, given, originator)
 
 
 def _was_handed(tx: Transaction, row: RelatedRow, recipient: MemberCode) -> bool:

@@ -10,6 +10,7 @@ Until a review has come to a pair, ``resend`` asks the same question: nothing go
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from intelshare.broker.kernel.decide_pair import PairDecision
@@ -17,7 +18,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, STATEMENT, PairRow
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.redecide import redecide
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.delivery import Cause, Stage
@@ -46,7 +47,7 @@ def review(
     denied: dict[tuple[str, ...], list[PairRow]] = {}
     for row in rows:
         # What is over as well ends by itself (``stop.expire``).
-        codes = denial(tx, row) if now < row.due else ()
+        codes = unless_damaged(tx, partial(denial, tx, row)) if now < row.due else ()
         if codes:
             denied.setdefault(codes, []).append(row)
     for codes, stopped in denied.items():

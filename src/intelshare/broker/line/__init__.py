@@ -4,6 +4,7 @@ submit     an analyst's draft is decided, encrypted and queued          -> OK, a
 handover   links have room: decided again, numbered, sealed, signed     -> frames, after the commit
 receive    a peer's frame: verified before it is parsed                 -> acknowledgements, receipts
 release    one release: opened, decided under the recipient's own law, accepted
+release_many  the plain releases of a frame, which are nearly all, in one loop: it only says yes
 resend     what is unacknowledged and may still go, again as the bytes it has
 hello      an incarnation begins; two nodes meet; each asks for what it misses
 """

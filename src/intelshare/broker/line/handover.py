@@ -33,15 +33,16 @@ from intelshare.broker.kernel.tables import (
     NODE,
     OUTGOING,
     PAIR,
+    SECRET,
     BatchKeyRow,
     OutgoingRow,
     PairRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import SELF, Transaction
+from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damaged
 from intelshare.broker.lifecycle.redecide import Carrying, redecide
 from intelshare.broker.lifecycle.relations import claims_of
-from intelshare.broker.lifecycle.stop import stop_pair
+from intelshare.broker.lifecycle.stop import cancel_questions, stop_pair
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
@@ -174,11 +175,13 @@ def _clear(
 ) -> _Chosen | None:
     """Decide the pair again; None if it does not go, which is then written."""
     node, now = tx.node, tx.now
-    written = known.get(row.md)
+    written = known.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
     if written is None:
-        bulletin = tx.view.get(BULLETIN, row.md)
-        assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
-        written = known[row.md] = read_written(node, tx.view, bulletin)
+        # It waits for an operator, and questions about it with it; the others go on.
+        cancel_questions(tx, row)
+        tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes="RECORD_CORRUPT"))
+        return None
+    known[row.md] = written
     if written.row.recalled:
         stop_pair(tx, row, Cause.RECALLED, ("BULLETIN_RECALLED",))
         return None
@@ -203,6 +206,14 @@ def _clear(
     # What goes under a consent is over when that ends: then no receipt can come for it any more.
     row = changed(row, due=min([due, *(given.consent.until for given, _ in consents)]))
     return _Chosen(row, written, decided, cleared, size)
+
+
+def _read(tx: Transaction, md: ManifestDigest) -> Written:
+    """All of a bulletin that is needed to hand it over. Raises StoreError RECORD_CORRUPT."""
+    bulletin = tx.view.get(BULLETIN, md)
+    assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
+    tx.view.find(SECRET, "key", md)
+    return read_written(tx.node, tx.view, bulletin)
 
 
 def _cleared(

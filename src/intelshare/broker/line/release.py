@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from intelshare.audit.records import EntryType, Received
@@ -37,12 +38,12 @@ from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import keep, named_in
 from intelshare.broker.lifecycle.streams import number
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Granted, ReceiptStatus, Release, ReleasePeek
+from intelshare.crypto.records import Citation, Portion, ReceiptStatus, Release, ReleasePeek
 from intelshare.envelope import (
     Claimed,
+    Given,
     Opened,
     Payload,
-    VerifiedPortion,
     body_digest,
     check_deliver_by,
     check_same_bulletin,
@@ -98,14 +99,12 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         check_same_bulletin(claimed, _held(inbound, *bulletin))
         _check_not_over(inbound, claimed)
         opened = open_bodies(claimed, payload)
-        labels = _labels(inbound, opened.portions)
-        _check_banner(inbound, claimed, labels)
-        own = _decide(inbound, verified, opened, labels)
+        obligations = decide_release(inbound, _brought(verified, opened))
     except (EnvelopeError, CryptoError) as bad:
         raise Refusal((bad.code,), start, claimed.md if claimed is not None else None) from None
-    except _Denied as denied:
+    except Denied as denied:
         raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
-    _store(inbound, verified, release, start, payload, opened, own)
+    _store(inbound, verified, release, start, payload, opened, obligations)
 
 
 def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> ManifestDigest | None:
@@ -119,88 +118,123 @@ def _check_not_over(inbound: Inbound, claimed: Claimed) -> None:
     """What was recalled or destroyed never comes back, whatever the clock says (promise P10)."""
     tx, originator = inbound.tx, claimed.manifest.originator
     if tx.get(RECALLED, originator, claimed.md) is not None:
-        raise _Denied("BULLETIN_RECALLED")
+        raise Denied("BULLETIN_RECALLED")
     held = tx.get(INBOX, claimed.md)
     if held is not None and held.gone != Gone.NO:
-        raise _Denied("EXPIRED")
+        raise Denied("EXPIRED")
 
 
-class _Denied(Exception):
+class Denied(Exception):
+    """The own law, or what was destroyed before, says no: the codes of the refusal."""
+
     def __init__(self, *codes: str) -> None:
         super().__init__(*codes)
         self.codes = codes
 
 
-def _labels(inbound: Inbound, portions: Sequence[VerifiedPortion]) -> list[Label]:
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What the own law is asked about: portions as they were opened, and what their grant says of them."""
+
+    originator: MemberCode
+    expires: Instant
+    signed_at: Instant
+    banner: str
+    slots: Sequence[int]
+    portions: Sequence[Portion]
+    citations: Sequence[tuple[Citation, ...]]
+    """Of each portion."""
+    obligations: Sequence[tuple[str, ...]]
+    """Of each portion."""
+    consents: Sequence[Given] = ()
+
+
+def _brought(verified: Verified, opened: Opened) -> Brought:
+    claims, manifest = opened.claimed.claims, opened.claimed.manifest
+    return Brought(
+        manifest.originator,
+        manifest.expires,
+        verified.batch.record.signed_at,
+        claims.banner,
+        [one.slot for one in opened.portions],
+        [one.portion for one in opened.portions],
+        [granted.citations for granted in claims.granted],
+        [granted.obligations for granted in claims.granted],
+        opened.claimed.consents,
+    )
+
+
+def decide_release(inbound: Inbound, brought: Brought) -> frozenset[str]:
+    """The end of check 13, and 14: labels, banner, the own law. The obligations, carried and of the own law.
+
+    Raises Denied. The outcome depends on all that ``brought`` holds but for when it expires: of that only on
+    whether it has, now and when it was signed.
+    """
+    labels = _labels(inbound, brought.portions)
+    _check_banner(inbound, brought.banner, labels)
+    own = _decide(inbound, brought, labels)
+    carried = [word for obligations in brought.obligations for word in obligations]
+    return frozenset(carried).union(*[portion.ruling.decision.obligations for portion in own.portions])
+
+
+def _labels(inbound: Inbound, portions: Sequence[Portion]) -> list[Label]:
     read = inbound.tx.node.labels.read
     labels = []
-    for verified in portions:
+    for portion in portions:
         try:
-            labels.append(read(verified.portion.label))
+            labels.append(read(portion.label))
         except LabelError as bad:
             if bad.code in _JUDGED_UNKNOWN:
-                raise _Denied("POLICY_DENIED", bad.code) from None
-            raise _Denied("LABEL_INVALID") from None
+                raise Denied("POLICY_DENIED", bad.code) from None
+            raise Denied("LABEL_INVALID") from None
     return labels
 
 
-def _check_banner(inbound: Inbound, claimed: Claimed, labels: Sequence[Label]) -> None:
+def _check_banner(inbound: Inbound, told: str, labels: Sequence[Label]) -> None:
     node, now = inbound.tx.node, inbound.tx.now
     registry = node.world.registry
     try:
-        banner = level_reference(node.labels.read(claimed.claims.banner), registry, now)
+        banner = level_reference(node.labels.read(told), registry, now)
     except LabelError:
-        raise _Denied("BANNER_MISMATCH") from None
+        raise Denied("BANNER_MISMATCH") from None
     highest = [level for label in labels if (level := level_reference(label, registry, now)) is not None]
     if banner is None or (highest and banner < max(highest)):
-        raise _Denied("BANNER_MISMATCH")
+        raise Denied("BANNER_MISMATCH")
 
 
-def _decide(inbound: Inbound, verified: Verified, opened: Opened, labels: Sequence[Label]) -> PairDecision:
+def _decide(inbound: Inbound, brought: Brought, labels: Sequence[Label]) -> PairDecision:
     """Check 14: the own law and world now, and the citations now and when it was signed. The own decision."""
     node, now = inbound.tx.node, inbound.tx.now
-    claims = opened.claimed.claims
-    signed_at = verified.batch.record.signed_at
-    pair = _decide_at(inbound, opened, labels, now)
-    if node.world.at(signed_at) is not node.world.at(now):
-        _check_citations(claims.granted, _decide_at(inbound, opened, labels, signed_at))
-    _check_citations(claims.granted, pair)
+    pair = _decide_at(inbound, brought, labels, now)
+    if node.world.at(brought.signed_at) is not node.world.at(now):
+        _check_citations(brought, _decide_at(inbound, brought, labels, brought.signed_at))
+    _check_citations(brought, pair)
     return pair
 
 
-def _decide_at(inbound: Inbound, opened: Opened, labels: Sequence[Label], at: Instant) -> PairDecision:
+def _decide_at(inbound: Inbound, brought: Brought, labels: Sequence[Label], at: Instant) -> PairDecision:
     node = inbound.tx.node
-    manifest = opened.claimed.manifest
     pair = decide_pair(
         node,
-        [
-            (verified.slot, verified.portion, label)
-            for verified, label in zip(opened.portions, labels, strict=True)
-        ],
+        list(zip(brought.slots, brought.portions, labels, strict=True)),
         node.member,
         at,
-        valid_until=manifest.expires,
+        valid_until=brought.expires,
         sender=inbound.member,
-        originator=manifest.originator,
-        consents=opened.claimed.consents,
+        originator=brought.originator,
+        consents=brought.consents,
         released=True,
     )
     if len(pair.granted) < len(pair.portions):
-        raise _Denied("POLICY_DENIED", *pair.codes)
+        raise Denied("POLICY_DENIED", *pair.codes)
     return pair
 
 
-def _check_citations(granted: Sequence[Granted], pair: PairDecision) -> None:
-    for given, judged in zip(granted, pair.portions, strict=True):
+def _check_citations(brought: Brought, pair: PairDecision) -> None:
+    for given, judged in zip(brought.citations, pair.portions, strict=True):
         own = judged.ruling.cited
-        if given.citations != own and set(given.citations) != set(own):
-            raise _Denied("TREATY_MISMATCH")
-
-
-def _obligations(claimed: Claimed, own: PairDecision) -> set[str]:
-    """Those that the release carries and those of the own law."""
-    carried = {word for granted in claimed.claims.granted for word in granted.obligations}
-    return carried.union(*[portion.ruling.decision.obligations for portion in own.portions])
+        if given != own and set(given) != set(own):
+            raise Denied("TREATY_MISMATCH")
 
 
 def _store(
@@ -210,7 +244,7 @@ def _store(
     start: ReleasePeek,
     payload: Payload,
     opened: Opened,
-    own: PairDecision,
+    obligations: frozenset[str],
 ) -> None:
     """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
     tx = inbound.tx
@@ -220,7 +254,6 @@ def _store(
     # What the originator itself releases takes the place of what somebody else has passed on of it: else a
     # forwarder that comes first decides what is read here, and the originator is told that all was accepted.
     if held is None or held.sender != inbound.member == manifest.originator:
-        obligations = _obligations(claimed, own)
         for position, (portion, secret, body) in enumerate(
             zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
         ):
@@ -240,7 +273,7 @@ def _store(
         )  # fmt: skip
         note_duties(tx, md, obligations)
         if inbound.member == manifest.originator:
-            named = named_in(claimed.claims, manifest.originator)
+            named = named_in(claimed.claims.supersedes, claimed.claims.reply, manifest.originator)
             keep(tx, md, named)
             note_received(tx, inbound.member, md, [one.portion for one in opened.portions], named)
         inbound.bulletins[manifest.originator, manifest.bulletin] = md

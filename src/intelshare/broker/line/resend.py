@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from intelshare.broker.kernel.frame import Carried, Outbound
 from intelshare.broker.kernel.node import Node
@@ -16,7 +18,7 @@ from intelshare.broker.kernel.tables import (
     PendingRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.line.handover import frames_of
 from intelshare.crypto.records import Kind
@@ -72,24 +74,41 @@ def _resend(
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
             return tx.plan((_outbound(view, peer, found), True))
-        statement = view.get(STATEMENT, pending.leaf)
-        if statement is not None and statement.kind == Kind.RELEASE and not releases:
-            continue
-        if statement is None or not _goes(tx, statement):
-            if statement is not None and _is_answered(tx, statement):
-                tx.delete(PENDING, pending.leaf, peer)
-            continue
-        portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
-        bodies = tuple([portion.body for portion in portions if portion is not None])
-        carried = Carried(
-            statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
-        )
-        item = pending.leaf, carried, pending.rank
-        found.setdefault((statement.batch, statement.kem), []).append(item)
-        room -= pending.size
+        loaded = unless_damaged(tx, partial(_load, tx, pending, releases=releases))
+        if loaded is not None and loaded.carried is not None:
+            item = pending.leaf, loaded.carried, pending.rank
+            found.setdefault((loaded.statement.batch, loaded.statement.kem), []).append(item)
+            room -= pending.size
+        elif loaded is not None and loaded.over:
+            tx.delete(PENDING, pending.leaf, peer)
         if taken + 1 >= MAX_LEAVES:
             return tx.plan((_outbound(view, peer, found), True))
     return tx.plan((_outbound(view, peer, found), False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    statement: StatementRow
+    carried: Carried | None
+    """None: it does not go now."""
+    over: bool
+    """And it need not be looked at again."""
+
+
+def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | None:
+    """Raises StoreError RECORD_CORRUPT."""
+    view = tx.view
+    statement = view.get(STATEMENT, pending.leaf)
+    if statement is None or (statement.kind == Kind.RELEASE and not releases):
+        return None
+    if not _goes(tx, statement):
+        return _Loaded(statement, None, _is_answered(tx, statement))
+    portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
+    bodies = tuple([portion.body for portion in portions if portion is not None])
+    carried = Carried(
+        statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
+    )
+    return _Loaded(statement, carried, False)
 
 
 def first_pending(view: View, peer: MemberCode) -> PendingRow | None:

@@ -7,16 +7,18 @@
     5. each portion is encrypted once                        envelope.encrypt_bulletin
     6. bulletin, portions, pairs, decisions in the log       one plan
 
-OK is said after the commit and never before; all recipients are in it, or none.
+OK is said after the commit and never before; all recipients are in it, or none. ``submit_many`` does the same
+for many drafts in one transaction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
-from intelshare.broker.exchange.rfi import note_written
+from intelshare.broker.exchange.rfi import requests_of
 from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
@@ -27,6 +29,7 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     PAIR,
     PORTION,
+    REQUEST,
     SUBMISSION,
     BulletinRow,
     PortionRow,
@@ -39,8 +42,8 @@ from intelshare.bulletin import Draft, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
 from intelshare.crypto.records import Md32, Member
 from intelshare.delivery import Stage, pair, word
-from intelshare.envelope import encrypt_bulletin
-from intelshare.errors import DeliveryError
+from intelshare.envelope import EncryptedBulletin, encrypt_bulletin
+from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import BulletinId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_portion, parse_label
@@ -89,49 +92,83 @@ class ApproveCommand:
 def submit(
     node: Node, view: View, command: SubmitCommand, now: Instant, random: Random
 ) -> Plan[SubmitResult]:
-    """Decide and store. Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE), LabelError.
+    """Decide and store one draft. Raises what ``store_draft`` raises."""
+    tx = Transaction(node, view, now, random)
+    return tx.plan(store_draft(tx, command))
 
-    For what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
+
+def submit_many(
+    node: Node, view: View, submissions: Sequence[SubmitCommand], now: Instant, random: Random
+) -> Plan[tuple[SubmitResult | IntelshareError, ...]]:
+    """Decide and store drafts in one transaction; for each its answer, or why it was refused, in their order.
+
+    Each draft is stored whole or not at all, and one that is refused changes no other. Each is a microsecond
+    later than the one before it, so that hand-over and lists keep their order.
     """
-    user = need_role(view, command.user, "analyst", "releasing-officer")
+    tx = Transaction(node, view, now, random)
+    answers: list[SubmitResult | IntelshareError] = []
+    for place, submission in enumerate(submissions):
+        tx.now = Instant(now + place)
+        try:
+            answers.append(store_draft(tx, submission))
+        except IntelshareError as error:
+            answers.append(error)
+    return tx.plan(tuple(answers))
+
+
+def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
+    """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
+
+    Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER), LabelError; for what it
+    supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
+    """
+    node, now = tx.node, tx.now
+    user = need_role(tx.view, command.user, "analyst", "releasing-officer")
     draft = command.draft
     content = content_digest(node.storage_key, check_draft(draft))
-    known = view.get(SUBMISSION, command.key)
+    known = tx.get(SUBMISSION, command.key)
     if known is not None:
-        return Plan((), _first_answer(node, known, command, content))
+        return _first_answer(node, known, command, content)
     labels = _labels(node, draft, now)
-    named = named_by(node, view, draft, user, now)
+    named = named_by(node, tx.view, draft, user, now)
     encrypted = encrypt_bulletin(
         draft.portions,
         node.member,
-        random,
+        tx.random,
         created=now,
         precedence=draft.precedence,
         expires=draft.valid_until,
     )
-    md = encrypted.md
-    slots = [portion.slot for portion in encrypted.portions]
-    decided = _decide(node, draft, labels, slots, now)
-    tx = Transaction(node, view, now, random)
+    decided = _decide(node, draft, labels, [portion.slot for portion in encrypted.portions], now)
+    requests = requests_of(tx, encrypted.md, draft.portions, named, decided)
+    answer = _answer(node, encrypted.bulletin, encrypted.md, labels, decided, now)
+    encoded = encode(SubmitResult, answer)
+    # From here on nothing is refused: what is refused after a write would be stored in part.
+    _put_bulletin(tx, command, encrypted)
+    keep(tx, encrypted.md, named)
+    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.user))
+    for one in decided:
+        add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
+    for row in requests:
+        tx.put(REQUEST, row)
+    sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded)
+    tx.put(SUBMISSION, SubmissionRow(command.key, command.user, content, encrypted.md, sealed))
+    return answer
+
+
+def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: EncryptedBulletin) -> None:
+    md, draft = encrypted.md, command.draft
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, encrypted.bulletin, command.user, now, -now, draft.precedence, draft.valid_until,
-            draft.deliver_by, encrypted.manifest, len(slots), Instant(0), seal_draft(tx, md, draft),
+            md, encrypted.bulletin, command.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
+            draft.deliver_by, encrypted.manifest, len(encrypted.portions), Instant(0),
+            seal_draft(tx, md, draft),
         ),
     )  # fmt: skip
     for position, portion in enumerate(encrypted.portions):
         put_secret(tx, md, portion.slot, portion.secret)
         tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest))
-    keep(tx, md, named)
-    tx.log(EntryType.SUBMIT, Submit(md, command.user))
-    for one in decided:
-        add_recipient(tx, one, md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
-    note_written(tx, md, draft.portions, named, decided)
-    answer = _answer(node, encrypted.bulletin, md, labels, decided, now)
-    sealed_answer = tx.seal(SUBMISSION.name, command.key, 0, encode(SubmitResult, answer))
-    tx.put(SUBMISSION, SubmissionRow(command.key, command.user, content, md, sealed_answer))
-    return tx.plan(answer)
 
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:

@@ -25,7 +25,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.register import need_role
-from intelshare.broker.kernel.stored_bulletins import Written, find_bulletin
+from intelshare.broker.kernel.stored_bulletins import Written, find_bulletin, only_one
 from intelshare.broker.kernel.tables import (
     BATCH,
     INBOX,
@@ -87,7 +87,7 @@ def export_release(
                 "only the sender exports content: reading it is logged, and exporting is not reading",
                 hint="read it, and give the text beside the proof",
             )
-        return _of_recipient(node, view, got[0].row, documents)
+        return _of_recipient(node, view, only_one(got, wanted.bulletin).row, documents)
     written = find_bulletin(node, view, wanted.bulletin, user, now)
     return _of_sender(node, view, written, _pair(view, written, wanted.recipient), wanted, documents)
 

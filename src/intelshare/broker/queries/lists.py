@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import DecisionMade
 from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.log import entry_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -16,7 +17,6 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     INBOX,
     INCOMING,
-    LOG,
     PAIR,
     PENDING,
     READER,
@@ -172,7 +172,7 @@ def why(node: Node, view: View, user: UserUri, given: str, recipient: MemberCode
         raise DeliveryError(
             "NOT_FOUND", f"the bulletin was not sent to {recipient}", hint="`intelshare outbox ID` lists whom"
         )
-    entry = view.get(LOG, row.decided_in, row.decided_at)
+    entry = entry_at(view, row.decided_in, row.decided_at)
     return Why(
         PairLine(row, word(facts_of(row))),
         logged_decision(node, view, row),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from intelshare.audit.records import RECORDS, EntryType, HandOver, ReceiptJoined, Received, Stop
 from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
+from intelshare.broker.kernel.log import opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -21,16 +22,15 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     DUTY,
     INBOX,
-    LOG,
     LOG_HEAD,
     PAIR,
     PORTION,
     RECEIVED,
+    STATEMENT,
     InboxRow,
-    LogRow,
     PairRow,
 )
-from intelshare.broker.kernel.transaction import open_entry, open_secret
+from intelshare.broker.kernel.transaction import open_secret
 from intelshare.crypto.codec import decode, decode_prefix
 from intelshare.crypto.records import Citation, Claims, Kind, ReceiptStatus, ReleasePeek
 from intelshare.delivery import BestReceipt, Cause, Stage, word
@@ -40,8 +40,6 @@ from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 from intelshare.labels import Label, level_reference
 from intelshare.ports import View
-
-PAGE: Final = 1000
 
 _WANTED: Final = frozenset((EntryType.HAND_OVER, EntryType.RECEIVED, EntryType.STOP, EntryType.RECEIPT))
 
@@ -106,16 +104,9 @@ def _records(node: Node, view: View, since: Instant, until: Instant) -> Iterator
     heads = view.find(LOG_HEAD, "began", limit=100_000)
     for head, after in zip(heads, [*heads[1:], None], strict=True):
         if head.began < until and (after is None or after.began >= since):
-            for row in _rows(view, head.incarnation):
-                if since <= row.at < until and row.type in _WANTED:
-                    yield row.at, decode(RECORDS[EntryType(row.type)], open_entry(node, row).record)
-
-
-def _rows(view: View, incarnation: int) -> Iterator[LogRow]:
-    after = -1
-    while rows := view.find(LOG, "key", incarnation, after=(after,), limit=PAGE):
-        yield from rows
-        after = rows[-1].place
+            for entry in opened(node, view, head.incarnation, types=_WANTED):
+                if since <= entry.at < until:
+                    yield entry.at, decode(RECORDS[EntryType(entry.type)], entry.record)
 
 
 def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, at: Instant) -> None:
@@ -235,8 +226,9 @@ def _stopped(node: Node, view: View, found: _Gathered, act: Stop, treaty: str) -
 def _names(node: Node, view: View, act: ReceiptJoined, treaty: str) -> bool:
     if not treaty:
         return True
-    rows = view.find(PAIR, "leaf", act.of, limit=1)
-    return bool(rows) and _speaks_of(node, view, rows[0], treaty)
+    said = view.get(STATEMENT, act.of)
+    row = view.get(PAIR, said.md, said.peer) if said is not None else None
+    return row is not None and row.leaf == act.of and _speaks_of(node, view, row, treaty)
 
 
 def _speaks_of(node: Node, view: View, row: PairRow, treaty: str) -> bool:

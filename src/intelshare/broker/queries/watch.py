@@ -24,6 +24,7 @@ from intelshare.audit.records import (
 )
 from intelshare.broker.exchange.consent import sees
 from intelshare.broker.kernel.cursor import OVERHEAD, open_cursor, seal_cursor
+from intelshare.broker.kernel.log import OpenedEntry, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
@@ -31,14 +32,11 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     CONSENT,
     INBOX,
-    LOG,
     LOG_HEAD,
     READER,
     STATEMENT,
-    LogRow,
     UserRow,
 )
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, ReceiptStatus
@@ -138,9 +136,9 @@ def watch(node: Node, view: View, user: UserUri, cursor: Cursor, now: Instant) -
             "this node holds no log that goes so far: it was restored, or the cursor is of another node",
             hint="watch without --since, and look at `intelshare inbox` for what came meanwhile",
         )
-    rows = view.find(LOG, "key", cursor.incarnation, after=(cursor.place - 1,), limit=PAGE)
-    happened = [one for row in rows if (one := _told(node, view, reader, row, now)) is not None]
-    after = Cursor(cursor.incarnation, cursor.place + len(rows))
+    after = Cursor(cursor.incarnation, min(cursor.place + PAGE, head.size))
+    read = opened(node, view, cursor.incarnation, cursor.place, after.place, types=_TELL.keys())
+    happened = [told for entry in read if (told := _told(node, view, reader, entry, now)) is not None]
     if after.place < head.size:
         return Watched(tuple(happened), after, True)
     # The log of the next start of this node goes on where this one ended.
@@ -162,13 +160,11 @@ class _Asked:
     after: Cursor
 
 
-def _told(node: Node, view: View, reader: UserRow, row: LogRow, now: Instant) -> Happened | None:
-    tell = _TELL.get(EntryType(row.type))
-    if tell is None:
-        return None
-    record = decode(RECORDS[EntryType(row.type)], open_entry(node, row).record)
-    after = Cursor(row.incarnation, row.place + 1)
-    return tell(_Asked(node, view, reader, now, row.at, after), record)
+def _told(node: Node, view: View, reader: UserRow, entry: OpenedEntry, now: Instant) -> Happened | None:
+    kind = EntryType(entry.type)
+    record = decode(RECORDS[kind], entry.record)
+    after = Cursor(entry.incarnation, entry.place + 1)
+    return _TELL[kind](_Asked(node, view, reader, now, entry.at, after), record)
 
 
 def _own(

@@ -20,18 +20,18 @@ from intelshare.audit.proofs import inconsistent
 from intelshare.audit.records import Start
 from intelshare.audit.tree import Fetch, Tree
 from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.log import entries, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
     CHECKPOINT,
-    LOG,
     LOG_HEAD,
     PENDING,
     STATEMENT,
     CheckpointRow,
     LogHeadRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, open_entry
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
@@ -48,8 +48,6 @@ MAX_LOGS: Final = 64
 
 RANK: Final = 3
 """Behind everything else."""
-
-_TYPES: Final = frozenset(range(256))
 
 
 def due(node: Node, view: View, now: Instant) -> bool:
@@ -198,14 +196,13 @@ def hops_to(
     hops: list[Hop] = []
     end = Cosigned(node.uri, incarnation, size, Digest(bytes(32)))
     while end.incarnation not in (wanted, 0) and len(hops) < MAX_HOPS:
-        first = view.get(LOG, end.incarnation, 0)
+        first = opened_at(node, view, end.incarnation, 0)
         if first is None or not end.size:
             raise inconsistent("the first entry of a log is missing")
-        opened = open_entry(node, first)
         tree = node.trees.setdefault(end.incarnation, Tree())
         proof = tree.inclusion(fetch_of(node, view, end.incarnation), 0, end.size)
-        hops.append(Hop(first.at, opened.salt, opened.record, tuple(proof)))
-        start = decode(Start, opened.record)
+        hops.append(Hop(first.at, first.salt, first.record, tuple(proof)))
+        start = decode(Start, first.record)
         end = Cosigned(node.uri, start.previous, start.size, Digest(start.root))
     return hops, end
 
@@ -215,14 +212,17 @@ def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
     closed = incarnation != node.incarnation
 
     def hashes(low: int, high: int) -> Iterator[bytes]:
-        rows = view.find(LOG, "key", incarnation, after=(low - 1,), limit=high - low)
-        for place, row in enumerate(rows, low):
-            if row.place != place or row.type not in _TYPES:
+        found: Iterator[tuple[int, bytes]]
+        if closed:
+            found = (
+                (one.place, entry_hash(one.type, one.at, one.salt, one.record))
+                for one in opened(node, view, incarnation, low, high)
+            )
+        else:
+            found = ((one.place, one.leaf) for one in entries(view, incarnation, low, high))
+        for expected, (place, entry) in enumerate(found, low):
+            if place != expected:
                 return
-            if closed:
-                opened = open_entry(node, row)
-                yield entry_hash(row.type, row.at, opened.salt, opened.record)
-            else:
-                yield row.leaf
+            yield entry
 
     return lambda low, high: list(hashes(low, high))

@@ -69,13 +69,17 @@ def ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow |
 
 
 def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
-    """What a checkpoint is best held against: the nearest proved one of its log, or the newest of all."""
+    """What a checkpoint is best held against: the nearest proved one of its log, or the longest of the newest
+    log: a copy of a shorter one may have come last, and would hide what was forgotten after it."""
     proved = [other for other in rows if other.state == CheckpointState.PROVED]
     same = [other for other in proved if other.incarnation == row.incarnation]
     below = [other for other in same if other.size < row.size]
     if below:
         return max(below, key=lambda other: other.size)
-    return min(same, key=lambda other: other.size) if same else max(proved, key=lambda o: o.at, default=None)
+    if same or not proved:
+        return min(same, key=lambda other: other.size, default=None)
+    newest = max(proved, key=signed_at).incarnation
+    return max([one for one in proved if one.incarnation == newest], key=lambda one: one.size)
 
 
 def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:

@@ -21,19 +21,17 @@ from intelshare.audit.portable import (
 )
 from intelshare.audit.records import RECORDS, EntryType, Received, Witnessed
 from intelshare.audit.tree import Tree
+from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import id_range
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
     INBOX,
-    LOG,
     LOG_HEAD,
     PAIR,
     CheckpointRow,
-    LogRow,
 )
-from intelshare.broker.kernel.transaction import open_entry
 from intelshare.broker.transparency.checkpoint import fetch_of, hops_to, own, peer_nodes
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
@@ -45,8 +43,6 @@ from intelshare.statement import leaf_id
 
 MAX_ENTRIES: Final = 64
 """Entries that one file proves."""
-
-PAGE: Final = 1000
 
 _SEEING: Final = frozenset((EntryType.RECEIVED, EntryType.REJECTED, EntryType.WITNESSED))
 """Entries that say that a statement of another was seen."""
@@ -63,6 +59,8 @@ class ProofQuery:
     index: int
     bulletin: str = ""
     statement: str = ""
+    originator: str = ""
+    """Who wrote the bulletin; empty: all bulletins of that id."""
 
 
 def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
@@ -117,10 +115,10 @@ def show_seen(node: Node, view: View, exhibit: Exhibit) -> list[ShownLog]:
     seen = {(one.origin, one.incarnation, one.size, one.root) for one in said}
     rows = [
         row
-        for row in entries_of(view)
+        for row in all_entries(node, view)
         if row.type in _SEEING
         and (row.incarnation != last.incarnation or row.place < last.size)
-        and _names(_record(row, open_entry(node, row).record), leaves, seen)
+        and _names(_record(row), leaves, seen)
     ]
     return [_show(node, view, last, rows[:MAX_ENTRIES])] if rows else []
 
@@ -131,7 +129,7 @@ def _names(record: Any, leaves: set[LeafId], seen: set[tuple[NodeUri, Incarnatio
     return (record.leaf if isinstance(record, Received) else record.digest) in leaves
 
 
-def _show(node: Node, view: View, last: CheckpointRow, rows: Sequence[LogRow]) -> ShownLog:
+def _show(node: Node, view: View, last: CheckpointRow, rows: Sequence[OpenedEntry]) -> ShownLog:
     return ShownLog(
         node.uri,
         wrap(Evidence, decode(Evidence, last.signed)),
@@ -162,19 +160,18 @@ def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
     return found
 
 
-def _entry(node: Node, view: View, last: CheckpointRow, row: LogRow) -> ProvedEntry:
+def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry) -> ProvedEntry:
     proof, hops = _place(node, view, last, row.incarnation, row.place)
-    opened = open_entry(node, row)
     return ProvedEntry(
         f"{row.incarnation:016x}",
         row.place,
         row.type,
         row.at,
-        opened.salt.hex(),
-        opened.record.hex(),
+        row.salt.hex(),
+        row.record.hex(),
         proof,
         hops,
-        plain(_record(row, opened.record)),
+        plain(_record(row)),
     )
 
 
@@ -190,16 +187,16 @@ def _place(
     return [part.hex() for part in proof], [wrap(Hop, hop) for hop in hops]
 
 
-def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
+def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[OpenedEntry]:
     if not wanted.bulletin and not wanted.statement:
-        row = view.get(LOG, wanted.incarnation, wanted.index)
+        row = opened_at(node, view, wanted.incarnation, wanted.index)
         if row is not None:
             yield row
         return
-    names = _bulletins(view, wanted.bulletin) if wanted.bulletin else ()
+    names = _bulletins(node, view, wanted) if wanted.bulletin else ()
     count = 0
-    for row in entries_of(view):
-        record = _record(row, open_entry(node, row).record)
+    for row in all_entries(node, view):
+        record = _record(row)
         about = [value.hex() for name in _NAMED if isinstance(value := getattr(record, name, None), bytes)]
         if any(name in names or (wanted.statement and name.startswith(wanted.statement)) for name in about):
             yield row
@@ -208,24 +205,25 @@ def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[LogRow]:
                 return
 
 
-def entries_of(view: View) -> Iterator[LogRow]:
+def all_entries(node: Node, view: View) -> Iterator[OpenedEntry]:
     """All entries of all own logs, the oldest log first."""
     for head in view.find(LOG_HEAD, "began", limit=100_000):
-        after = -1
-        while rows := view.find(LOG, "key", head.incarnation, after=(after,), limit=PAGE):
-            yield from rows
-            after = rows[-1].place
+        yield from opened(node, view, head.incarnation)
 
 
-def _bulletins(view: View, given: str) -> frozenset[str]:
-    """Own and received bulletins whose id starts so: their manifest digests, and the releases of the own."""
-    low, high = id_range(given)
-    written = [(r.bulletin, r.md) for r in view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)]
-    received = [(r.bulletin, r.md) for r in view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)]
-    found = {md for bulletin, md in (*written, *received) if bulletin <= high}
-    releases = [pair.leaf for md in found for pair in view.find(PAIR, "key", md) if pair.leaf]
-    return frozenset(name.hex() for name in (*found, *releases))
+def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
+    """Bulletins whose id starts so, of all or of one originator: manifest digests, and own releases."""
+    low, high = id_range(wanted.bulletin)
+    written = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)
+    received = view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)
+    found = [(row.bulletin, node.member, row.md) for row in written]
+    found += [(row.bulletin, row.originator, row.md) for row in received]
+    named = {
+        md for bulletin, originator, md in found if bulletin <= high and wanted.originator in ("", originator)
+    }
+    releases = [pair.leaf for md in named for pair in view.find(PAIR, "key", md) if pair.leaf]
+    return frozenset(name.hex() for name in (*named, *releases))
 
 
-def _record(row: LogRow, data: bytes) -> Any:
-    return decode(RECORDS[EntryType(row.type)], data)
+def _record(row: OpenedEntry) -> Any:
+    return decode(RECORDS[EntryType(row.type)], row.record)

@@ -9,7 +9,7 @@ import click
 
 from intelshare.cli.shared.completion import bulletins, members
 from intelshare.cli.shared.help import Group, examples
-from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.instant import NEVER, Instant
 
@@ -57,22 +57,29 @@ def request(client: Client, out: Out, bulletin: str, recipient: str, until: str 
 @_id
 @_for
 @_until
+@originator()
 @printing
 @talking
-def grant(client: Client, out: Out, bulletin: str, recipient: str, until: str | None) -> None:
+def grant(
+    client: Client, out: Out, bulletin: str, recipient: str, until: str | None, originator: str
+) -> None:
     """Grant what a peer has asked about its bulletin ID: MEMBER may have your portions of it."""
-    found = client.answer_consent(bulletin, recipient.upper(), grant=True, until=_instant(until))
+    found = client.answer_consent(
+        bulletin, recipient.upper(), grant=True, until=_instant(until), originator=originator
+    )
     _show(found, out, "consent")
 
 
 @consent.command(epilog=examples("intelshare consent refuse 3f9a1c22 --for USA"))
 @_id
 @_for
+@originator()
 @printing
 @talking
-def refuse(client: Client, out: Out, bulletin: str, recipient: str) -> None:
+def refuse(client: Client, out: Out, bulletin: str, recipient: str, originator: str) -> None:
     """Refuse what a peer has asked, or take a consent back: what has not arrived yet does not go."""
-    _show(client.answer_consent(bulletin, recipient.upper(), grant=False), out, "consent")
+    found = client.answer_consent(bulletin, recipient.upper(), grant=False, originator=originator)
+    _show(found, out, "consent")
 
 
 @consent.command("list", epilog=examples("intelshare consent list --open"))

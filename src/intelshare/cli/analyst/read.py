@@ -11,7 +11,7 @@ import click
 
 from intelshare.cli.shared.completion import bulletins, members, see
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.errors import ConfigError, DeliveryError, Place
 from intelshare.instant import NEVER
@@ -92,14 +92,7 @@ def inbox(
     epilog=examples("intelshare read 3f9a1c22", "intelshare read 3f9a1c22 --portion 1 --out received")
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
-@click.option(
-    "--from",
-    "originator",
-    default="",
-    metavar="CODE",
-    shell_complete=members,
-    help="Originator, if two have such an id.",
-)
+@originator()
 @click.option("--portion", "number", type=click.IntRange(1), help="Only this portion, counted from 1.")
 @click.option(
     "--format",
@@ -128,7 +121,7 @@ def read(
 
     from intelshare.cli.shared.plain import plain
 
-    opened = client.read(bulletin, originator=originator.upper())
+    opened = client.read(bulletin, originator=originator)
     chosen = list(enumerate(opened.portions, 1))
     if number is not None:
         chosen = [pair for pair in chosen if pair[0] == number]

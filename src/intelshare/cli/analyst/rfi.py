@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.analyst.compose import PRECEDENCES, Composition
 from intelshare.cli.shared.completion import bulletins, members
 from intelshare.cli.shared.help import Group, examples
-from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.errors import DeliveryError
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     from intelshare.client import Client
     from intelshare.wire.v1 import user_pb2 as pb
+
+
+_FEWEST_DIGITS = 4
+"""Of an id, as the node wants them too."""
 
 
 @click.group(cls=Group)
@@ -40,8 +46,8 @@ _SEND_OPTIONS = (
     click.option("--title", help="A title; it is a portion too."),
     click.option(
         "--precedence",
-        type=click.Choice(["ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH"], case_sensitive=False),
-        default="ROUTINE",
+        type=click.Choice(PRECEDENCES, case_sensitive=False),
+        default=PRECEDENCES[0],
         show_default=True,
         help="What goes first when not everything can.",
     ),
@@ -62,10 +68,9 @@ _SEND_OPTIONS = (
 @_sending
 @printing
 @talking
-@click.pass_context
-def ask(context: click.Context, /, client: Client, out: Out, **given: Any) -> int:
+def ask(client: Client, out: Out, wait: str | None, yes: bool, **composed: Any) -> int:
     """Ask members the question in FILE (- for standard input)."""
-    return _send(context, client, out, rfi="ask", **given)
+    return _send(client, out, Composition(rfi="ask", **composed), wait=wait, yes=yes)
 
 
 @rfi.command(
@@ -73,48 +78,47 @@ def ask(context: click.Context, /, client: Client, out: Out, **given: Any) -> in
 )
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.argument("file")
+@originator(of="the request")
 @_sending
 @printing
 @talking
-@click.pass_context
-def answer(context: click.Context, /, client: Client, out: Out, request: str, **given: Any) -> int:
+def answer(
+    client: Client, out: Out, request: str, originator: str, wait: str | None, yes: bool, **composed: Any
+) -> int:
     """Answer the request ID with FILE; it goes to whoever has asked."""
-    asked = _one(client, request, own=False)
-    to = (asked.member,)
-    return _send(
-        context, client, out, rfi="answer", to=to, category=asked.category, in_reply_to=request, **given
-    )
+    asked = _received(client, request, originator)
+    return _send(client, out, replace(_reply(asked, "answer"), **composed), wait=wait, yes=yes)
 
 
 @rfi.command(epilog=examples("intelshare rfi decline 3f9a1c22"))
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.option("--reason", default="", help="Why; it needs a label then.")
 @click.option("--label", help="Label of the reason; without a reason the lowest of your own.")
+@originator(of="the request")
 @printing
 @talking
-@click.pass_context
-def decline(
-    context: click.Context, client: Client, out: Out, request: str, reason: str, label: str | None
-) -> int:
+def decline(client: Client, out: Out, request: str, reason: str, label: str | None, originator: str) -> int:
     """Say that the request ID will not be answered, so that nobody waits."""
     if reason and label is None:
         raise click.UsageError("a reason needs a --label")
-    asked = _one(client, request, own=False)
-    return _send_text(
-        context, client, out, reason or "declined", label, asked, rfi="decline", to=(asked.member,)
-    )
+    reply = _reply(_received(client, request, originator), "decline")
+    return _send_text(client, out, reply, reason or "declined", label)
 
 
 @rfi.command(epilog=examples("intelshare rfi close 3f9a1c22"))
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @printing
 @talking
-@click.pass_context
-def close(context: click.Context, client: Client, out: Out, request: str) -> int:
+def close(client: Client, out: Out, request: str) -> int:
     """Tell everybody you asked that the request ID needs no answer any more."""
-    rows = _all(client, request, own=True)
+    rows = [row for row in _starting(client, request) if row.own]
+    if not rows:
+        raise _no_request(request)
+    if len({row.bulletin for row in rows}) > 1:
+        raise _several(request, "give more digits of the id")
     to = tuple(sorted({row.member for row in rows}))
-    return _send_text(context, client, out, "closed", None, rows[0], rfi="close", to=to)
+    closing = replace(_reply(rows[0], "close"), to=to, in_reply_to_from=client.profile.member)
+    return _send_text(client, out, closing, "closed", None)
 
 
 @rfi.command("list", epilog=examples("intelshare rfi list --open"))
@@ -162,49 +166,29 @@ def list_obligations(client: Client, out: Out, everything: bool) -> None:
 @obligations.command(epilog=examples("intelshare obligations met 3f9a1c22 report-use-30d"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.argument("obligation")
+@originator()
 @printing
 @talking
-def met(client: Client, out: Out, bulletin: str, obligation: str) -> None:
+def met(client: Client, out: Out, bulletin: str, obligation: str, originator: str) -> None:
     """Say that OBLIGATION of the bulletin ID is met; the log keeps that you said so."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
 
-    done = client.meet(bulletin, obligation)
+    done = client.meet(bulletin, obligation, originator=originator)
     out.document("obligation", plain(done))
     out.line(f"{done.obligation} of {done.bulletin.hex()[:8]} met {short_time(done.done_at)}")
 
 
-def _send(context: click.Context, client: Client, out: Out, **given: Any) -> int:
-    """``send`` with these values, the others as its own defaults."""
-    from intelshare.cli.analyst.send import deliver, send
+def _send(client: Client, out: Out, composition: Composition, *, wait: str | None, yes: bool) -> int:
+    from intelshare.cli.analyst.send import Sending, deliver
 
-    # Resilient: what is required is given below.
-    defaults = send.make_context("send", [], parent=context, resilient_parsing=True).params
-    return deliver(client, out, {**defaults, **given})
+    return deliver(client, out, composition, Sending(wait=wait, yes=yes))
 
 
-def _send_text(
-    context: click.Context,
-    client: Client,
-    out: Out,
-    text: str,
-    label: str | None,
-    asked: pb.RequestEntry,
-    **given: Any,
-) -> int:
+def _send_text(client: Client, out: Out, composition: Composition, text: str, label: str | None) -> int:
     """A text of ours instead of a file; it is never written to the disk in the open."""
-    return _send(
-        context,
-        client,
-        out,
-        file="-",
-        text=text,
-        label=label or _lowest(client.profile.member),
-        category=asked.category,
-        in_reply_to=asked.bulletin.hex(),
-        yes=True,
-        **given,
-    )
+    labelled = replace(composition, text=text, label=label or _lowest(client.profile.member))
+    return _send(client, out, labelled, wait=None, yes=True)
 
 
 def _lowest(member: str) -> str:
@@ -218,18 +202,38 @@ def _lowest(member: str) -> str:
     return format_banner(Label(member, levels[0].name), registry)
 
 
-def _one(client: Client, given: str, *, own: bool) -> pb.RequestEntry:
-    rows = _all(client, given, own=own)
-    if len({row.bulletin for row in rows}) > 1:
-        raise DeliveryError("INPUT_INVALID", f"several requests start with {given}", hint="give more digits")
+def _reply(asked: pb.RequestEntry, word: str) -> Composition:
+    """What answers or ends a request of a peer: to whom, about what, in reply to which bulletin."""
+    return Composition(
+        to=(asked.member,),
+        category=asked.category,
+        in_reply_to=asked.bulletin.hex(),
+        in_reply_to_from=asked.member,
+        rfi=word,
+    )
+
+
+def _received(client: Client, given: str, originator: str) -> pb.RequestEntry:
+    """The one request of a peer whose id starts so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    rows = [row for row in _starting(client, given) if not row.own and originator in ("", row.member)]
+    if not rows:
+        raise _no_request(given)
+    if len(rows) > 1:
+        asking = ", ".join(sorted({row.member for row in rows}))
+        raise _several(given, f"give more digits of the id, or name who asks with --from: {asking}")
     return rows[0]
 
 
-def _all(client: Client, given: str, *, own: bool) -> list[pb.RequestEntry]:
-    entries = client.requests().entries
-    rows = [row for row in entries if row.own == own and row.bulletin.hex().startswith(given.lower())]
-    if not rows or len(given) < 4:
-        raise DeliveryError(
-            "NOT_FOUND", f"there is no request {given}", hint="`intelshare rfi list` shows them"
-        )
-    return rows
+def _starting(client: Client, given: str) -> list[pb.RequestEntry]:
+    """The requests of both sides whose id starts with at least four digits."""
+    if len(given) < _FEWEST_DIGITS:
+        raise _no_request(given)
+    return [row for row in client.requests().entries if row.bulletin.hex().startswith(given.lower())]
+
+
+def _no_request(given: str) -> DeliveryError:
+    return DeliveryError("NOT_FOUND", f"there is no request {given}", hint="`intelshare rfi list` shows them")
+
+
+def _several(given: str, hint: str) -> DeliveryError:
+    return DeliveryError("INPUT_INVALID", f"several requests start with {given}", hint=hint)

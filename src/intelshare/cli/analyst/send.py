@@ -10,17 +10,26 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from intelshare.cli.analyst.compose import (
+    PRECEDENCES,
+    Composition,
+    request_of,
+    with_standard_input,
+    words_of,
+)
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import printing, talking
+from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out, Progress
-from intelshare.errors import ConfigError, DeliveryError, Place
-from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.instant import SECOND, Instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +43,20 @@ _WAITED = {
     "read": frozenset(("read", "destroyed")),
 }
 _POLL = 0.05
-_GRADES = "ABCDEF", "123456"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """How it is sent, and what is shown of it."""
+
+    dry_run: bool = False
+    explain: bool = False
+    strict: bool = False
+    wait: str | None = None
+    timeout: float = 30.0
+    """Seconds, of ``wait``."""
+    key: str | None = None
+    yes: bool = False
 
 
 @click.command(
@@ -42,19 +64,19 @@ _GRADES = "ABCDEF", "123456"
         'intelshare send report.txt --to USA,KEN --category cyber --label "//FRA SECRET//REL TO FRA, USA"',
         'intelshare send - --to USA --category cyber --label "//FRA NP" --precedence FLASH < report.txt',
         'intelshare send report.txt --to KEN --category cyber --label "//FRA SECRET" --dry-run --explain',
+        "intelshare send --batch bulletins.ndjson",
     )
 )
 @click.argument("file", required=False)
 @click.option(
     "--to",
     multiple=True,
-    required=True,
     metavar="CODES",
     shell_complete=members,
     help="Recipients; repeat, or separate by commas.",
 )
 @click.option("--label", help="Label of FILE (and of the title, unless it has its own).")
-@click.option("--category", required=True, help="Subject category, as treaties name it: cyber, terrorism ...")
+@click.option("--category", help="Subject category, as treaties name it: cyber, terrorism ...")
 @click.option("--title", help="A title; it is a portion too.")
 @click.option("--title-label", help="The title's own label.")
 @click.option(
@@ -66,8 +88,8 @@ _GRADES = "ABCDEF", "123456"
 )
 @click.option(
     "--precedence",
-    type=click.Choice(["ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH"], case_sensitive=False),
-    default="ROUTINE",
+    type=click.Choice(PRECEDENCES, case_sensitive=False),
+    default=PRECEDENCES[0],
     show_default=True,
     help="What goes first when not everything can.",
 )
@@ -78,6 +100,7 @@ _GRADES = "ABCDEF", "123456"
 @click.option("--flag", "flags", multiple=True, help="Such as personal-data, where law asks; repeatable.")
 @click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
 @click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
+@originator("in_reply_to_from", of="the bulletin of --in-reply-to")
 @click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
 @click.option("--due", metavar="TIME", hidden=True)
 @click.option("--dry-run", is_flag=True, help="Show the decision; store nothing.")
@@ -89,164 +112,145 @@ _GRADES = "ABCDEF", "123456"
 @click.option(
     "--timeout", type=click.FloatRange(0, 86400), default=30.0, show_default=True, help="Seconds to wait."
 )
+@click.option(
+    "--batch",
+    metavar="FILE",
+    help="Send one bulletin for each line of FILE (- for standard input), as described above.",
+)
+@click.option("--again", is_flag=True, help="With --batch: send once more what an earlier run has stored.")
 @click.option("--key", help="Send again under this key, after an answer was lost.")
 @click.option("--yes", is_flag=True, help="Do not ask when something is withheld.")
 @printing
 @talking
-def send(client: Client, out: Out, **given: Any) -> int:
+@click.pass_context
+def send(
+    context: click.Context,
+    /,
+    client: Client,
+    out: Out,
+    batch: str | None,
+    again: bool,
+    dry_run: bool,
+    explain: bool,
+    strict: bool,
+    wait: str | None,
+    timeout: float,
+    key: str | None,
+    yes: bool,
+    portions: tuple[str, ...],
+    **composed: Any,
+) -> int:
     """Send FILE and further portions to members; - is standard input, also where nothing else is named.
 
     Each portion is decided for each recipient; what may not go is withheld, and the table says why.
     Whoever was not handed the bulletin of --supersedes or --in-reply-to is not told of it.
+
+    With --batch each line of FILE is one bulletin: a JSON object with the fields to (list), category, and
+    label with text or file. Optional are title, title_label, portions (list of objects with file and label),
+    precedence, grade, valid_until (a date or time), flags (list), supersedes, in_reply_to, from, and key
+    (UUID).
+    All lines are checked before the first is sent. Run it again after an interruption, or after a line was
+    corrected: what is stored already is not stored twice.
     """
-    return deliver(client, out, given)
+    if batch is not None:
+        _need_nothing_else(context)
+        from intelshare.cli.analyst.batch import send_batch
+
+        return send_batch(client, out, batch, again=again)
+    if again:
+        raise click.UsageError("--again goes with --batch")
+    for name in ("to", "category"):
+        if not composed[name]:
+            raise click.MissingParameter(ctx=context, param=_parameter(context, name))
+    how = Sending(
+        dry_run=dry_run, explain=explain, strict=strict, wait=wait, timeout=timeout, key=key, yes=yes
+    )
+    from intelshare.cli.analyst.draft import split_portion
+
+    composition = Composition(portions=tuple([split_portion(text) for text in portions]), **composed)
+    return deliver(client, out, with_standard_input(composition), how)
 
 
-def deliver(client: Client, out: Out, given: dict[str, Any]) -> int:
-    """What ``send`` does; ``rfi`` sends so too, also a ``text`` instead of a file. The exit code."""
+_BESIDE_BATCH = frozenset(("batch", "again", "profile", "as_json", "quiet"))
+
+
+def _need_nothing_else(context: click.Context) -> None:
+    """The lines of a batch say what is sent. Raises click.UsageError."""
+    for name in context.params:
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in _BESIDE_BATCH:
+            option = _parameter(context, name).get_error_hint(context)
+            raise click.UsageError(f"{option} does not go with --batch: each line says what is sent")
+
+
+def _parameter(context: click.Context, name: str) -> click.Parameter:
+    return next(param for param in context.command.params if param.name == name)
+
+
+def deliver(client: Client, out: Out, composition: Composition, how: Sending) -> int:
+    """What ``send`` does, and ``rfi`` too. The exit code."""
     from intelshare.cli.shared import tables
 
-    request = _request(given)
-    if given["dry_run"]:
+    request = request_of(composition, _now())
+    if how.dry_run:
         answer = client.dry_run(request)
     else:
-        if _asking(given):
+        if not how.yes and sys.stdin.isatty() and sys.stdout.isatty():
             _confirm(client.dry_run(request))
-        answer = _submit(client, request, given)
-    states = _wait(client, answer, given, out) if given["wait"] and not given["dry_run"] else {}
-    _print(answer, states, given, out, tables)
-    return _exit(answer, strict=given["strict"])
+        answer = _submit(client, request, composition, how.key)
+    states = _wait(client, answer, how, out) if how.wait and not how.dry_run else {}
+    _print(answer, states, how, out, tables)
+    return _exit(answer, strict=how.strict)
 
 
-def _request(given: dict[str, Any]) -> pb.SubmitRequest:
-    from intelshare.cli.analyst import draft
-    from intelshare.cli.shared.deadlines import until
-    from intelshare.wire.v1 import user_pb2 as pb
-
-    now = _now()
-    grade = given["grade"].upper()
-    if grade and not (len(grade) == 2 and grade[0] in _GRADES[0] and grade[1] in _GRADES[1]):
-        raise ConfigError(
-            "INPUT_INVALID", f'"{grade}" is no grade', place=Place("--grade"), hint="A to F, then 1 to 6: B2"
-        )
-    pieces = _pieces(given, now)
-    if given["rfi"]:
-        pieces = draft.marked(pieces, given["rfi"], until(given["due"], now, "--due"))
-    draft.check_size([piece for piece, _ in pieces])
-    return pb.SubmitRequest(
-        to=draft.recipients(given["to"]),
-        precedence=("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH").index(given["precedence"].upper()) + 1,
-        valid_until=until(given["valid_until"], now),
-        deliver_by=NEVER,
-        portions=[
-            draft.portion(piece, label, category=given["category"], flags=given["flags"], grade=grade)
-            for piece, label in pieces
-        ],
-        supersedes=given["supersedes"],
-        in_reply_to=given["in_reply_to"],
+def _submit(
+    client: Client, request: pb.SubmitRequest, composition: Composition, given: str | None
+) -> pb.SubmitResponse:
+    from intelshare.client import (
+        answered,
+        content_digest,
+        digest_key,
+        forget,
+        new_key,
+        parse_key,
+        remember,
+        show_key,
     )
 
-
-def _pieces(given: dict[str, Any], now: Instant) -> list[tuple[Any, str]]:
-    """Pieces with their labels, each read here first: a mistake is shown before anything is connected."""
-    from intelshare.cli.analyst import draft
-    from intelshare.cli.policy.label import read_label
-
-    def checked(text: str | None, source: str, option: str) -> str:
-        if text is None:
-            raise ConfigError("INPUT_INVALID", f"{source} needs a label", place=Place(option))
-        read_label(text, option, now, writing=True)
-        return text
-
-    file = given["file"]
-    if file is None and not given["portions"] and not sys.stdin.isatty():
-        file = "-"
-    if given["label"] and file is None and (given["title"] is None or given["title_label"]):
-        raise ConfigError(
-            "INPUT_INVALID",
-            "there is nothing that this labels",
-            place=Place("--label"),
-            hint="name the file, or - to send what comes on standard input too",
-        )
-    pieces: list[tuple[Any, str]] = []
-    if given["title"] is not None:
-        own = given["title_label"]
-        label = checked(own or given["label"], "the title", "--title-label" if own else "--label")
-        pieces.append((draft.title_piece(given["title"]), label))
-    if file is not None:
-        text = given.get("text")
-        piece = draft.read_piece(file) if text is None else draft.text_piece(text.encode(), "--reason")
-        pieces.append((piece, checked(given["label"], file, "--label")))
-    for text in given["portions"]:
-        path, label = draft.split_portion(text)
-        pieces.append((draft.read_piece(path), checked(label, path, "--portion")))
-    if not pieces:
-        raise ConfigError(
-            "INPUT_INVALID", "there is nothing to send", hint="give FILE, --portion, or text on stdin"
-        )
-    return pieces
-
-
-def _submit(client: Client, request: pb.SubmitRequest, given: dict[str, Any]) -> pb.SubmitResponse:
-    from intelshare.client import answered, forget, new_key, parse_key, remember, show_key
-
     spool, now = client.profile.spool, _now()
-    again = given["key"] is not None
-    key = parse_key(given["key"]) if again else new_key(now, os.urandom)
+    key = parse_key(given) if given is not None else new_key(now, os.urandom)
     request.key = key
-    remember(spool, key, now)
+    digest = content_digest(digest_key(client.profile.key.parent), request)
+    remember(spool, key, digest, now)
     try:
         answer = client.submit(request)
-    except DeliveryError as error:
+    except IntelshareError as error:
         if error.code == "OUTCOME_UNKNOWN":
             raise DeliveryError(
                 error.code,
                 error.message,
                 place=error.place,
-                hint=f"run: {_resolving(given, show_key(key), request)}",
+                hint=f"run: {_resolving(composition, show_key(key), request)}",
             ) from None
-        if not again:
-            forget(spool, key)
-        raise
-    except ConfigError:
-        if not again:
+        if given is None:
             forget(spool, key)
         raise
     answered(spool, key, answer.bulletin)
     return answer
 
 
-def _resolving(given: dict[str, Any], key: str, request: pb.SubmitRequest) -> str:
+def _resolving(given: Composition, key: str, request: pb.SubmitRequest) -> str:
     """The command that asks for the lost answer: the same one with its key, and times that do not move."""
-    from intelshare.instant import show
-
-    words = ["intelshare", "send"]
-    if given["file"] is not None:
-        words.append(given["file"])
-    for code in request.to:
-        words += ["--to", code]
-    for option in (
-        "label", "category", "title", "title_label", "precedence", "grade", "supersedes", "in_reply_to",
-        "rfi", "due",
-    ):  # fmt: skip
-        if given[option]:
-            words += ["--" + option.replace("_", "-"), given[option]]
-    for option, name in (("portions", "--portion"), ("flags", "--flag")):
-        for value in given[option]:
-            words += [name, value]
-    if request.valid_until != NEVER:
-        words += ["--valid-until", show(Instant(request.valid_until))]
+    words = ["intelshare", "send", *words_of(given, request)]
+    if given.text is not None:
+        words.insert(2, "-")
     profile = click.get_current_context().params.get("profile")
     if profile:
         words += ["--as", profile]
     command = shlex.join([*words, "--key", key])
-    if given.get("text") is not None:
-        return f"printf %s {shlex.quote(given['text'])} | {command}"
-    return f"{command}  (with the same text on standard input)" if given["file"] in (None, "-") else command
-
-
-def _asking(given: dict[str, Any]) -> bool:
-    return not given["yes"] and sys.stdin.isatty() and sys.stdout.isatty()
+    if given.text is not None:
+        return f"printf %s {shlex.quote(given.text)} | {command}"
+    return f"{command}  (with the same text on standard input)" if given.file in (None, "-") else command
 
 
 def _confirm(planned: pb.SubmitResponse) -> None:
@@ -259,19 +263,17 @@ def _confirm(planned: pb.SubmitResponse) -> None:
         click.confirm("Some of it is withheld. Send the rest?", abort=True, err=True)
 
 
-def _wait(
-    client: Client, answer: pb.SubmitResponse, given: dict[str, Any], out: Out
-) -> Mapping[str, pb.OutboxPair]:
+def _wait(client: Client, answer: pb.SubmitResponse, how: Sending, out: Out) -> Mapping[str, pb.OutboxPair]:
     """The pairs once all that can still be accepted is. Raises DeliveryError TIMED_OUT."""
-    with Progress(out, f"recipients have {given['wait']} it") as progress:
-        return _waited(client, answer, given, progress)
+    with Progress(out, f"recipients have {how.wait} it") as progress:
+        return _waited(client, answer, how, progress)
 
 
 def _waited(
-    client: Client, answer: pb.SubmitResponse, given: dict[str, Any], progress: Progress
+    client: Client, answer: pb.SubmitResponse, how: Sending, progress: Progress
 ) -> Mapping[str, pb.OutboxPair]:
-    wanted = _WAITED[given["wait"]]
-    end = time.monotonic() + given["timeout"]
+    wanted = _WAITED[how.wait or "accepted"]
+    end = time.monotonic() + how.timeout
     while True:
         entries = client.outbox(answer.bulletin.hex()).entries
         pairs = {pair.recipient: pair for pair in entries[0].pairs} if entries else {}
@@ -287,7 +289,7 @@ def _waited(
             raise DeliveryError(
                 "TIMED_OUT",
                 f"bulletin {answer.bulletin.hex()} is stored; {', '.join(waiting)} did not answer within "
-                f"{given['timeout']:g} s",
+                f"{how.timeout:g} s",
                 hint=f"intelshare outbox {answer.bulletin.hex()[:8]}",
             )
         time.sleep(_POLL)
@@ -296,7 +298,7 @@ def _waited(
 def _print(
     answer: pb.SubmitResponse,
     states: Mapping[str, pb.OutboxPair],
-    given: dict[str, Any],
+    how: Sending,
     out: Out,
     tables: Any,
 ) -> None:
@@ -307,10 +309,10 @@ def _print(
             "submit", plain(answer) | {"states": {code: plain(pair) for code, pair in states.items()}}
         )
         return
-    identity = "dry run: nothing stored" if given["dry_run"] else f"bulletin {answer.bulletin.hex()}"
+    identity = "dry run: nothing stored" if how.dry_run else f"bulletin {answer.bulletin.hex()}"
     out.line(f"{identity}  {answer.banner}")
     out.table(tables.recipient_table(answer.pairs, states))
-    if given["explain"]:
+    if how.explain:
         for line in tables.explanation(answer.pairs, answer.portion_banners):
             out.line(line)
 

@@ -12,7 +12,7 @@ from intelshare.cli.operator.audit_check import check_evidence_, check_proof_
 from intelshare.cli.operator.audit_report import reconcile, report
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
-from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.options import on_folder, originator, printing
 from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def head(node: NodeFolder, out: Out) -> int:
 @click.argument("entry", type=click.IntRange(0, 2**63 - 1), required=False)
 @click.option("--log", metavar="HEX", help="Which log; else the present one (`audit verify` lists them).")
 @click.option("--bulletin", metavar="ID", default="", help="All entries about a bulletin.")
+@originator(of="the bulletin of --bulletin")
 @click.option(
     "--receipt",
     "--statement",
@@ -114,6 +115,7 @@ def prove(
     entry: int | None,
     log: str | None,
     bulletin: str,
+    originator: str,
     statement: str,
     target: Path | None,
     quiet: bool,
@@ -123,8 +125,14 @@ def prove(
 
     if (entry is None) == (not bulletin and not statement):
         raise click.UsageError("give the number of an entry, or --bulletin, or --receipt")
+    if originator and not bulletin:
+        raise click.UsageError("--from says whose bulletin --bulletin means: give both")
     request = pb.ProveRequest(
-        incarnation=_hexadecimal(log), index=entry or 0, bulletin=bulletin, statement=statement.lower()
+        incarnation=_hexadecimal(log),
+        index=entry or 0,
+        bulletin=bulletin,
+        statement=statement.lower(),
+        originator=originator,
     )
     return _give(node.operate("Prove", request).text, target, Out(quiet=quiet))
 

@@ -188,9 +188,9 @@ def _development(folder: Path, secret: bytes, *, given: bool) -> None:
 async def _first_rows(target: Folder, settings: Settings, founded: Founded, uri: UserUri) -> None:
     from intelshare.broker.kernel.tables import TABLES, UserRow
     from intelshare.node.establish import first_rows
-    from intelshare.store.sqlite import open_store
+    from intelshare.store.engines import open_default
 
-    store = open_store(target.database, TABLES)
+    store = open_default(target.database, TABLES, founded.storage_key)
     try:
         row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0)
         plan = first_rows(settings, founded, (row,))

@@ -24,6 +24,25 @@ _folder = partial(
 folder_option = _folder(required=True, help="Data folder of the node (else INTELSHARE_FOLDER).")
 
 
+def originator(name: str = "originator", *, of: str = "the bulletin") -> Callable[[F], F]:
+    """``--from CODE``: whose bulletin an id means. A bulletin is known by (originator, id)."""
+    from intelshare.cli.shared.completion import members
+
+    return click.option(
+        "--from",
+        name,
+        default="",
+        metavar="CODE",
+        shell_complete=members,
+        callback=_upper,
+        help=f"Originator of {of}, if two members have one of this id.",
+    )
+
+
+def _upper(_: click.Context, __: click.Parameter, value: str) -> str:
+    return value.upper()
+
+
 def printing(function: F) -> F:
     """``--json`` and ``--quiet``; the command gets ``out``."""
 

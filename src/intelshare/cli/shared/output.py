@@ -69,8 +69,14 @@ class Out:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
     def event(self, schema: str, content: Mapping[str, Any]) -> None:
-        """With ``--json``: one document of a stream, on one line (NDJSON), and at once."""
+        """With ``--json``: one document of a stream, on one line (NDJSON), and at once.
+
+        An error that comes later is a line of it too.
+        """
         if self.json:
+            context = click.get_current_context(silent=True)
+            if context is not None and context.find_root().obj is not None:
+                context.find_root().obj["stream"] = True
             document = {"schema": f"intelshare/{schema}/1", **content}
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
             sys.stdout.flush()
@@ -197,8 +203,8 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
     console.print(Padding(drawn, (0, 0, 0, indent)))
 
 
-def print_error(error: IntelshareError, *, as_json: bool) -> None:
-    """What, where, what next, on stderr; with ``--json`` also the one document on stdout.
+def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = False) -> None:
+    """What, where, what next, on stderr; with ``--json`` also the one document on stdout (or a line).
 
     Where the error does not say what next, its code does.
     """
@@ -212,7 +218,8 @@ def print_error(error: IntelshareError, *, as_json: bool) -> None:
             "hint": error.hint,
             "place": _plain(error.place),
         }
-        Out(json=True).document("error", content)
+        out = Out(json=True)
+        (out.event if in_stream else out.document)("error", content)
 
 
 def error_lines(error: IntelshareError) -> list[str]:

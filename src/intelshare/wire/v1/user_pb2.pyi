@@ -75,6 +75,7 @@ class SubmitRequest(_message.Message):
     PORTIONS_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     IN_REPLY_TO_FIELD_NUMBER: _builtins.int
+    IN_REPLY_TO_FROM_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """UUIDv7, 16 bytes, made by the client before the call."""
     precedence: _builtins.int
@@ -84,6 +85,8 @@ class SubmitRequest(_message.Message):
     supersedes: _builtins.str
     """Id, or an unambiguous beginning of it: of an own earlier bulletin, and of an own or received one."""
     in_reply_to: _builtins.str
+    in_reply_to_from: _builtins.str
+    """Originator of the bulletin of in_reply_to, where two members have one of that id; else empty."""
     @_builtins.property
     def to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -101,10 +104,11 @@ class SubmitRequest(_message.Message):
         portions: _abc.Iterable[Global___Portion] | None = ...,
         supersedes: _builtins.str = ...,
         in_reply_to: _builtins.str = ...,
+        in_reply_to_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "in_reply_to", b"in_reply_to", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "in_reply_to", b"in_reply_to", "in_reply_to_from", b"in_reply_to_from", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,6 +144,146 @@ class SubmitResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
+
+@_typing.final
+class SubmitManyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAFTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def drafts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitRequest]:
+        """At most 64, at most 1 MiB together. Those of one message are stored in one transaction."""
+
+    def __init__(
+        self,
+        *,
+        drafts: _abc.Iterable[Global___SubmitRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drafts", b"drafts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitManyRequest: _TypeAlias = SubmitManyRequest  # noqa: Y015
+
+@_typing.final
+class SubmitManyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitOutcome]: ...
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___SubmitOutcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitManyResponse: _TypeAlias = SubmitManyResponse  # noqa: Y015
+
+@_typing.final
+class SubmitOutcome(_message.Message):
+    """What became of one draft of SubmitMany."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    """The draft's own."""
+    @_builtins.property
+    def stored(self) -> Global___SubmitResponse: ...
+    @_builtins.property
+    def refused(self) -> Global___Refusal: ...
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        stored: Global___SubmitResponse | None = ...,
+        refused: Global___Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "refused", b"refused", "stored", b"stored"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "outcome", b"outcome", "refused", b"refused", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["stored", "refused"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___SubmitOutcome: _TypeAlias = SubmitOutcome  # noqa: Y015
+
+@_typing.final
+class Refusal(_message.Message):
+    """Why nothing of a draft was stored, as an error of its own call would say it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    message: _builtins.str
+    hint: _builtins.str
+    @_builtins.property
+    def place(self) -> Global___RefusalPlace: ...
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+        hint: _builtins.str = ...,
+        place: Global___RefusalPlace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "hint", b"hint", "message", b"message", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class RefusalPlace(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    EXCERPT_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    line: _builtins.int
+    """From 1; 0: none."""
+    column: _builtins.int
+    field: _builtins.str
+    excerpt: _builtins.str
+    width: _builtins.int
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        line: _builtins.int = ...,
+        column: _builtins.int = ...,
+        field: _builtins.str = ...,
+        excerpt: _builtins.str = ...,
+        width: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "excerpt", b"excerpt", "field", b"field", "line", b"line", "source", b"source", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusalPlace: _TypeAlias = RefusalPlace  # noqa: Y015
 
 @_typing.final
 class PairDecision(_message.Message):
@@ -405,7 +549,9 @@ class ReadRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     ORIGINATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id or an unambiguous beginning of it, hexadecimal."""
+    """Id or an unambiguous beginning of it, hexadecimal. A bulletin is known by (originator, id): where two members
+    have one of that id, the originator decides; else it may be empty. The same holds in all requests below.
+    """
     originator: _builtins.str
     def __init__(
         self,
@@ -1517,11 +1663,13 @@ class ConsentAnswer(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     GRANT_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     recipient: _builtins.str
     grant: _builtins.bool
     until: _builtins.int
     """2^64-1 (or 0): as long as was asked."""
+    originator: _builtins.str
     def __init__(
         self,
         *,
@@ -1529,10 +1677,11 @@ class ConsentAnswer(_message.Message):
         recipient: _builtins.str = ...,
         grant: _builtins.bool = ...,
         until: _builtins.int = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "id", b"id", "recipient", b"recipient", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "id", b"id", "originator", b"originator", "recipient", b"recipient", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2506,12 +2655,15 @@ class ProveRequest(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     BULLETIN_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.int
     """A log and an entry of it; 0: the present log."""
     index: _builtins.int
     bulletin: _builtins.str
     """Or all entries about a bulletin (beginning of its id), or about a statement (beginning of its digest)."""
     statement: _builtins.str
+    originator: _builtins.str
+    """Of the bulletin; empty: entries about every bulletin of that id."""
     def __init__(
         self,
         *,
@@ -2519,10 +2671,11 @@ class ProveRequest(_message.Message):
         index: _builtins.int = ...,
         bulletin: _builtins.str = ...,
         statement: _builtins.str = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "incarnation", b"incarnation", "index", b"index", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "incarnation", b"incarnation", "index", b"index", "originator", b"originator", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2875,17 +3028,20 @@ class MeetRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     OBLIGATION_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     obligation: _builtins.str
+    originator: _builtins.str
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         obligation: _builtins.str = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "obligation", b"obligation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "obligation", b"obligation", "originator", b"originator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

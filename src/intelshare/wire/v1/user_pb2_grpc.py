@@ -40,6 +40,11 @@ class BulletinsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitResponse.FromString,
                 _registered_method=True)
+        self.SubmitMany = channel.stream_stream(
+                '/intelshare.v1.Bulletins/SubmitMany',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitManyRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitManyResponse.FromString,
+                _registered_method=True)
         self.DryRun = channel.unary_unary(
                 '/intelshare.v1.Bulletins/DryRun',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitRequest.SerializeToString,
@@ -104,6 +109,16 @@ class BulletinsServicer:
     def Submit(self, request, context):
         """Decide and store. Answered only after everything is durable (promise P1). The same key with the same
         content gives the first answer byte for byte; with other content ID_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitMany(self, request_iterator, context):
+        """Many drafts: each is decided and stored as by Submit, whole or not at all, and one that is refused changes no
+        other. Each is answered once it is durable, in the order in which they were sent; what has arrived by then is
+        stored in one transaction. When the call breaks, the same drafts under the same keys give the same answers, and
+        nothing is stored twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +208,11 @@ def add_BulletinsServicer_to_server(servicer, server):
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitResponse.SerializeToString,
             ),
+            'SubmitMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.SubmitMany,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitManyRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitManyResponse.SerializeToString,
+            ),
             'DryRun': grpc.unary_unary_rpc_method_handler(
                     servicer.DryRun,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitRequest.FromString,
@@ -277,6 +297,33 @@ class Bulletins:
             '/intelshare.v1.Bulletins/Submit',
             intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/intelshare.v1.Bulletins/SubmitMany',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitManyRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SubmitManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,12 @@ class BulletinsStub:
     """Decide and store. Answered only after everything is durable (promise P1). The same key with the same
     content gives the first answer byte for byte; with other content ID_CONFLICT.
     """
+    SubmitMany: _grpc.StreamStreamMultiCallable[_user_pb2.SubmitManyRequest, _user_pb2.SubmitManyResponse]
+    """Many drafts: each is decided and stored as by Submit, whole or not at all, and one that is refused changes no
+    other. Each is answered once it is durable, in the order in which they were sent; what has arrived by then is
+    stored in one transaction. When the call breaks, the same drafts under the same keys give the same answers, and
+    nothing is stored twice.
+    """
     DryRun: _grpc.UnaryUnaryMultiCallable[_user_pb2.SubmitRequest, _user_pb2.SubmitResponse]
     """The same decision without storing anything."""
     Inbox: _grpc.UnaryUnaryMultiCallable[_user_pb2.InboxRequest, _user_pb2.InboxResponse]
@@ -70,6 +76,12 @@ class BulletinsAsyncStub(BulletinsStub):
     Submit: _aio.UnaryUnaryMultiCallable[_user_pb2.SubmitRequest, _user_pb2.SubmitResponse]  # type: ignore[assignment]
     """Decide and store. Answered only after everything is durable (promise P1). The same key with the same
     content gives the first answer byte for byte; with other content ID_CONFLICT.
+    """
+    SubmitMany: _aio.StreamStreamMultiCallable[_user_pb2.SubmitManyRequest, _user_pb2.SubmitManyResponse]  # type: ignore[assignment]
+    """Many drafts: each is decided and stored as by Submit, whole or not at all, and one that is refused changes no
+    other. Each is answered once it is durable, in the order in which they were sent; what has arrived by then is
+    stored in one transaction. When the call breaks, the same drafts under the same keys give the same answers, and
+    nothing is stored twice.
     """
     DryRun: _aio.UnaryUnaryMultiCallable[_user_pb2.SubmitRequest, _user_pb2.SubmitResponse]  # type: ignore[assignment]
     """The same decision without storing anything."""
@@ -104,6 +116,18 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.SubmitResponse, _abc.Awaitable[_user_pb2.SubmitResponse]]:
         """Decide and store. Answered only after everything is durable (promise P1). The same key with the same
         content gives the first answer byte for byte; with other content ID_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_user_pb2.SubmitManyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.SubmitManyResponse], _abc.AsyncIterator[_user_pb2.SubmitManyResponse]]:
+        """Many drafts: each is decided and stored as by Submit, whole or not at all, and one that is refused changes no
+        other. Each is answered once it is durable, in the order in which they were sent; what has arrived by then is
+        stored in one transaction. When the call breaks, the same drafts under the same keys give the same answers, and
+        nothing is stored twice.
         """
 
     @_abc_1.abstractmethod

@@ -66,7 +66,7 @@ class RecalledRow:
     """Of the recall."""
 
 
-RECALLED = Table("recalled", RecalledRow, ("member", "md"))
+RECALLED = Table("recalled", RecalledRow, ("member", "md"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ from intelshare.ports import Table
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """One log entry; its leaf hash is checked against the tree by ``audit verify``."""
+    """The entries of one transaction, as ``kernel.log`` packs them: nobody else reads this row."""
 
     incarnation: Incarnation
-    place: int
-    type: int
-    at: Instant
-    leaf: Digest
-    sealed_entry: bytes
-    """Salt and record."""
+    last: int
+    """Index of the last of them."""
+    entries: bytes
+    """Type, time and hash of each."""
+    sealed_entries: bytes
+    """Salt and record of each."""
 
 
-LOG = Table("log", LogRow, ("incarnation", "place"))
+LOG = Table("log", LogRow, ("incarnation", "last"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ActRow:
     data: bytes
 
 
-ACT = Table("act", ActRow, ("member", "n", "leaf"))
+ACT = Table("act", ActRow, ("member", "n", "leaf"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class TrustRow:
     record: bytes
 
 
-TRUST = Table("trust", TrustRow, ("member", "type", "version"))
+TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class SubmissionRow:
     """The first answer, to be given again byte for byte."""
 
 
-SUBMISSION = Table("submission", SubmissionRow, ("key",))
+SUBMISSION = Table("submission", SubmissionRow, ("key",), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class BulletinRow:
     """The portions' labels, categories and flags in reading order, so that they can be decided again."""
 
 
-BULLETIN = Table("bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)})
+BULLETIN = Table(
+    "bulletin", BulletinRow, ("md",), {"newest": ("newest",), "bulletin": ("bulletin",)}, lasting=True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class PortionRow:
     body_digest: Digest
 
 
-PORTION = Table("portion", PortionRow, ("md", "slot"))
+PORTION = Table("portion", PortionRow, ("md", "slot"), bulk=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class SecretRow:
     """Sealed at rest, 72 bytes; zeros once destroyed."""
 
 
-SECRET = Table("secret", SecretRow, ("md", "slot"))
+SECRET = Table("secret", SecretRow, ("md", "slot"), erasable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,9 @@ PAIR = Table(
     {
         "ready": ("recipient", "ready", "rank", "created"),
         "due": ("open", "due"),
-        "leaf": ("leaf",),
         "stage": ("stage", "open", "created"),
     },
+    only={"ready": "ready", "due": "open", "stage": "open"},
 )
 
 
@@ -145,7 +147,7 @@ class RelatedRow:
     """The originator of ``of``: look-ups never cross members."""
 
 
-RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)})
+RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)}, lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class ReceiptRow:
     leaf: LeafId
 
 
-RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"))
+RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)

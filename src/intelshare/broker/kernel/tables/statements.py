@@ -33,7 +33,11 @@ class StatementRow:
 
 
 STATEMENT = Table(
-    "statement", StatementRow, ("leaf",), {"number": ("peer", "kind", "incarnation", "sequence")}
+    "statement",
+    StatementRow,
+    ("leaf",),
+    {"number": ("peer", "kind", "incarnation", "sequence")},
+    lasting=True,
 )
 
 
@@ -60,7 +64,7 @@ class BatchRow:
     record: bytes
 
 
-BATCH = Table("batch", BatchRow, ("batch",))
+BATCH = Table("batch", BatchRow, ("batch",), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class BatchKeyRow:
     sealed: bytes
 
 
-BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"))
+BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +138,9 @@ class ReceivedRow:
 
 
 RECEIVED = Table(
-    "received", ReceivedRow, ("member", "leaf"), {"number": ("origin", "incarnation", "kind", "sequence")}
+    "received",
+    ReceivedRow,
+    ("member", "leaf"),
+    {"number": ("origin", "incarnation", "kind", "sequence")},
+    lasting=True,
 )

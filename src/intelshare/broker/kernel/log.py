@@ -1,0 +1,168 @@
+"""The log as it is stored: one row holds what one transaction logged, at most 256 entries under one seal.
+
+Whoever reads the log asks here, for entries by their index; nobody else knows how they are packed:
+
+    clear     u8 type ‖ u64 time ‖ [32] hash, one after another in the order of the log
+    sealed    ``SealedEntries``: the salts, then the records
+
+A row is found by the index of its last entry: the first row from an index on holds it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from intelshare.audit import EntryType
+from intelshare.audit.records import SealedEntries
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import LOG, LogRow
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.errors import StoreError
+from intelshare.ids import Digest, Incarnation
+from intelshare.instant import Instant
+from intelshare.ports import View, changed
+
+MAX_TOGETHER: Final = 256
+"""Entries in a row."""
+
+_ROWS: Final = 64
+"""Rows read at a time."""
+
+_clear = struct.Struct(">BQ32s")
+
+
+class Entry(NamedTuple):
+    """An entry as far as it is in clear."""
+
+    incarnation: Incarnation
+    place: int
+    type: int
+    at: Instant
+    leaf: Digest
+    """Its hash, which the tree is over."""
+
+
+class OpenedEntry(NamedTuple):
+    """An entry with what it says."""
+
+    incarnation: Incarnation
+    place: int
+    type: int
+    at: Instant
+    leaf: Digest
+    salt: bytes
+    record: bytes
+
+
+def entry_at(view: View, incarnation: Incarnation, place: int) -> Entry | None:
+    """The entry with this index. Raises StoreError RECORD_CORRUPT."""
+    return next(entries(view, incarnation, place, place + 1), None)
+
+
+def opened_at(node: Node, view: View, incarnation: Incarnation, place: int) -> OpenedEntry | None:
+    """The entry with this index, opened. Raises what ``opened`` raises."""
+    return next(opened(node, view, incarnation, place, place + 1), None)
+
+
+def entries(view: View, incarnation: Incarnation, low: int = 0, high: int | None = None) -> Iterator[Entry]:
+    """The entries from index ``low`` on and below ``high``, in order. One that is missing is left out.
+
+    Raises StoreError RECORD_CORRUPT.
+    """
+    for row in _rows(view, incarnation, low, high):
+        yield from [one for one in entries_of(row) if low <= one.place and (high is None or one.place < high)]
+
+
+def opened(
+    node: Node,
+    view: View,
+    incarnation: Incarnation,
+    low: int = 0,
+    high: int | None = None,
+    *,
+    types: Collection[EntryType] = frozenset(EntryType),
+) -> Iterator[OpenedEntry]:
+    """``entries`` of these types, opened. Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED."""
+    for row in _rows(view, incarnation, low, high):
+        if any(one.type in types for one in entries_of(row)):
+            for one in open_row(node, row):
+                if one.type in types and low <= one.place and (high is None or one.place < high):
+                    yield one
+
+
+def entries_of(row: LogRow) -> list[Entry]:
+    """The entries of one row. Raises StoreError RECORD_CORRUPT."""
+    if len(row.entries) % _clear.size:
+        raise _damaged(row)
+    first = row.last + 1 - len(row.entries) // _clear.size
+    return [
+        Entry(row.incarnation, first + place, *clear)
+        for place, clear in enumerate(_clear.iter_unpack(row.entries))
+    ]
+
+
+def open_row(node: Node, row: LogRow) -> list[OpenedEntry]:
+    """The entries of one row, opened. Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED."""
+    found = entries_of(row)
+    at = _row_id(row.incarnation, row.last)
+    sealed = decode(
+        SealedEntries,
+        open_at_rest(node.storage_key, row.sealed_entries, table=LOG.name, row=at, slot=0),
+    )
+    if not len(found) == len(sealed.salts) == len(sealed.records):
+        raise _damaged(row)
+    return [
+        OpenedEntry(*one, salt, record)
+        for one, salt, record in zip(found, sealed.salts, sealed.records, strict=True)
+    ]
+
+
+def make_row(storage_key: bytes, nonce: bytes, written: Sequence[OpenedEntry]) -> LogRow:
+    """The row that holds these entries, 1 to 256 in order and without a gap."""
+    incarnation, last = written[-1].incarnation, written[-1].place
+    sealed = SealedEntries(tuple([one.salt for one in written]), tuple([one.record for one in written]))
+    return LogRow(
+        incarnation,
+        last,
+        b"".join([_clear.pack(one.type, one.at, one.leaf) for one in written]),
+        seal_at_rest(
+            storage_key, nonce, encode(SealedEntries, sealed),
+            table=LOG.name, row=_row_id(incarnation, last), slot=0,
+        ),
+    )  # fmt: skip
+
+
+def row_of(view: View, incarnation: Incarnation, place: int) -> LogRow | None:
+    """The row in which the entry with this index stands."""
+    return next((row for row in _rows(view, incarnation, place, place + 1)), None)
+
+
+def rewritten(row: LogRow, entry: Entry) -> LogRow:
+    """The row with another entry in clear: for whoever plays the forger. What is sealed stays as it was."""
+    clear = [entry if one.place == entry.place else one for one in entries_of(row)]
+    return changed(row, entries=b"".join([_clear.pack(one.type, one.at, one.leaf) for one in clear]))
+
+
+def _rows(view: View, incarnation: Incarnation, low: int, high: int | None) -> Iterator[LogRow]:
+    after = low - 1
+    while high is None or after + 1 < high:
+        limit = _ROWS if high is None else min(_ROWS, high - after - 1)
+        rows = view.find(LOG, "key", incarnation, after=(after,), limit=limit)
+        yield from rows
+        if len(rows) < limit:
+            return
+        after = rows[-1].last
+
+
+def _row_id(incarnation: int, last: int) -> bytes:
+    """The row id under which the entries are sealed."""
+    return incarnation.to_bytes(8, "big") + last.to_bytes(8, "big")
+
+
+def _damaged(row: LogRow) -> StoreError:
+    return StoreError(
+        "RECORD_CORRUPT", f"a row of log {row.incarnation:016x} does not hold its entries up to {row.last}"
+    )

@@ -1,0 +1,285 @@
+"""``send --batch``: one bulletin for each line of a file, stored together, and none of them twice.
+
+Every line is read and checked, and its idempotency key is on disk, before the first is sent. Whatever breaks,
+the same command again gives the answers that are missing, and stores only what is not stored.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from intelshare.cli.analyst.compose import Composition, request_of
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.output import Out, Progress, Table
+from intelshare.client import (
+    Draft,
+    Spooled,
+    answering_batch,
+    content_digest,
+    digest_key,
+    parse_key,
+    remember_batch,
+    show_key,
+)
+from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+from intelshare.instant import Instant
+
+if TYPE_CHECKING:
+    from intelshare.client import Client, Outcome
+    from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_LINES = 100_000
+MAX_BYTES = 256 * 1024 * 1024
+"""Of a batch, with the files that its lines name: it is held in memory while it is sent."""
+
+_FIELDS = "`intelshare send --help` lists the fields of a line"
+
+
+class _Portion(msgspec.Struct, forbid_unknown_fields=True):
+    """A further portion of a line."""
+
+    file: str
+    label: str
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True, rename={"in_reply_to_from": "from"}):
+    """One line of a batch."""
+
+    to: tuple[str, ...]
+    category: str
+    label: str | None = None
+    text: str | None = None
+    file: str | None = None
+    title: str | None = None
+    title_label: str | None = None
+    portions: tuple[_Portion, ...] = ()
+    precedence: Literal["ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH"] = "ROUTINE"
+    grade: str = ""
+    valid_until: str | None = None
+    flags: tuple[str, ...] = ()
+    supersedes: str = ""
+    in_reply_to: str = ""
+    in_reply_to_from: str = ""
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One bulletin of a batch: the line that it comes from, and its request, which has no key yet."""
+
+    line: int
+    request: pb.SubmitRequest
+    key: bytes | None
+
+
+@dataclass(slots=True)
+class _Report:
+    """What is known by now, line by line."""
+
+    items: Sequence[Item]
+    entries: Sequence[Spooled]
+    out: Out
+    stored: int = 0
+    refused: int = 0
+    withheld: int = 0
+    """Stored, and withheld from everybody."""
+    before: int = 0
+    """Stored by an earlier run."""
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """The outcome of the next line."""
+        place = len(self.rows)
+        line, entry = self.items[place].line, self.entries[place]
+        if isinstance(outcome.result, IntelshareError):
+            self._refused(line, entry, outcome.result)
+        else:
+            self._stored(line, entry, outcome.result)
+
+    def _refused(self, line: int, entry: Spooled, error: IntelshareError) -> None:
+        self.refused += 1
+        self.rows.append((str(line), "", f"refused {error.code}: {error.message}"))
+        if error.hint:
+            self.hints.append(f"line {line}: {error.hint}")
+        refusal = {"code": error.code, "message": error.message, "hint": error.hint}
+        self.out.event("batch-line", {"line": line, "key": show_key(entry.key), "refused": refusal})
+
+    def _stored(self, line: int, entry: Spooled, answer: pb.SubmitResponse) -> None:
+        from intelshare.cli.shared.plain import plain
+
+        earlier = entry.bulletin == answer.bulletin.hex()
+        self.stored += 1
+        self.before += earlier
+        self.withheld += all(pair.word == "withheld" for pair in answer.pairs)
+        words = ", ".join(f"{pair.recipient} {pair.word}" for pair in answer.pairs)
+        self.rows.append((str(line), answer.bulletin.hex(), words))
+        self.out.event(
+            "batch-line",
+            {"line": line, "key": show_key(entry.key), "before": earlier, "stored": plain(answer)},
+        )
+
+    def print(self) -> None:
+        """For people: a line for each bulletin, then what to do about those that were refused."""
+        self.out.table(Table(("line", "bulletin", "result"), self.rows))
+        for hint in self.hints:
+            self.out.note(hint)
+        if self.before:
+            self.out.note(
+                f"{self.before} of {len(self.items)} were stored by an earlier run, and not stored again; "
+                "--again sends them once more"
+            )
+
+    def exit_code(self) -> int:
+        """Of the whole batch."""
+        if self.refused:
+            return Exit.PARTLY if self.stored else Exit.FAILED
+        return Exit.DENIED if self.withheld == len(self.items) else Exit.DONE
+
+
+def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
+    """Send every line of the file (``-``: standard input). The exit code.
+
+    Raises ConfigError for a line that cannot be sent: then nothing was sent; DeliveryError OUTCOME_UNKNOWN.
+    """
+    now = Instant(time.time_ns() // 1000)
+    items = read_items(path, now)
+    own = digest_key(client.profile.key.parent)
+    drafts = [Draft(content_digest(own, item.request), item.key) for item in items]
+    source = path if path == "-" else str(Path(path).resolve())
+    entries = remember_batch(client.profile.spool, source, drafts, now, os.urandom, again=again)
+    for item, entry in zip(items, entries, strict=True):
+        item.request.key = entry.key
+    report = _Report(items, entries, out)
+    try:
+        with (
+            Progress(out, "bulletins are answered") as progress,
+            answering_batch(client.profile.spool, source) as note,
+        ):
+            for outcome in client.submit_many(item.request for item in items):
+                report.add(outcome)
+                if not isinstance(outcome.result, IntelshareError):
+                    note(outcome.key, outcome.result.bulletin)
+                progress.at(len(report.rows), len(items))
+    except (KeyboardInterrupt, IntelshareError) as error:
+        report.print()
+        raise _interrupted(error, report, path) from None
+    report.print()
+    return report.exit_code()
+
+
+def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, path: str) -> BaseException:
+    """The error with what to do next: the same command again."""
+    from shlex import quote
+
+    command = f"intelshare send --batch {quote(path)}"
+    following = f"{command}  (with the same lines on standard input)" if path == "-" else command
+    known = f"{report.stored} of {len(report.items)} bulletins are stored for certain"
+    hint = f"run again: {following}; it stores the others, and none twice"
+    if isinstance(error, KeyboardInterrupt):
+        report.out.note(f"{known}; {hint}")
+        return error
+    if error.code == "OUTCOME_UNKNOWN":
+        return DeliveryError(
+            error.code, f"the connection broke: {known}, others may be", place=error.place, hint=hint
+        )
+    return error
+
+
+def read_items(path: str, now: Instant) -> list[Item]:
+    """Every line as a request. Raises ConfigError naming the line and the field: nothing was sent then."""
+    name = "standard input" if path == "-" else path
+    items: list[Item] = []
+    size = 0
+    for number, line in _lines(path):
+        item = _item(line, name, number, now)
+        size += item.request.ByteSize()
+        if size > MAX_BYTES or len(items) >= MAX_LINES:
+            raise ConfigError(
+                "TOO_LARGE",
+                f"a batch has at most {MAX_LINES} lines and {MAX_BYTES >> 20} MiB with the files it names",
+                place=Place(name, number),
+                hint="divide it into several files; nothing was sent",
+            )
+        items.append(item)
+    if not items:
+        raise ConfigError("INPUT_INVALID", "there is no line", place=Place(name), hint=_FIELDS)
+    return items
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers; empty ones are left out. Raises ConfigError NOT_FOUND."""
+    try:
+        with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise ConfigError("NOT_FOUND", message, place=Place(path), hint="check the name") from None
+
+
+def _item(line: bytes, name: str, number: int, now: Instant) -> Item:
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError as error:
+        raise _malformed(str(error), name, number) from None
+    given = {one: getattr(read, one) for one in _COMPOSED}
+    portions = tuple([(portion.file, portion.label) for portion in read.portions])
+    try:
+        _check_line(read)
+        return Item(
+            number,
+            request_of(Composition(portions=portions, **given), now),
+            None if read.key is None else parse_key(read.key),
+        )
+    except IntelshareError as error:
+        raise _placed(error, name, number) from None
+
+
+_COMPOSED = tuple(one for one in _Line.__struct_fields__ if one not in ("portions", "key"))
+
+
+def _check_line(line: _Line) -> None:
+    if line.text is not None and line.file is not None:
+        raise ConfigError("INPUT_INVALID", "a line has text or file, not both", place=Place("--text"))
+    if line.file == "-" or any(portion.file == "-" for portion in line.portions):
+        raise ConfigError("INPUT_INVALID", "a line cannot name standard input", place=Place("--file"))
+    if line.valid_until is not None and line.valid_until[-1:] in ("m", "h", "d"):
+        raise ConfigError(
+            "INPUT_INVALID",
+            "a batch names times, so that it says the same when it is run again",
+            place=Place("--valid-until"),
+            hint="2026-12-24 or 2026-12-24T18:00:00+01:00",
+        )
+
+
+def _malformed(message: str, name: str, number: int) -> ConfigError:
+    """msgspec says "Object missing required field `to` - at `$.portions[0]`"."""
+    said, _, where = message.partition(" - at `$")
+    return ConfigError(
+        "INPUT_INVALID",
+        f"this line is not a bulletin: {said[:1].lower()}{said[1:]}",
+        place=Place(name, number, field=where.rstrip("`").lstrip(".") or None),
+        hint=f"{_FIELDS}; nothing was sent",
+    )
+
+
+def _placed(error: IntelshareError, name: str, number: int) -> ConfigError:
+    """The error of an option or a file as one of this line's field."""
+    place, message, at = error.place, error.message, Place(name, number)
+    if place is not None and place.source.startswith("--"):
+        words = place.source[2:].replace("-", "_")
+        at = Place(name, number, field=words, excerpt=place.excerpt, width=place.width)
+    elif place is not None:
+        message = f"{place.source}: {message}"
+    hint = f"{error.hint}; nothing was sent" if error.hint else "nothing was sent"
+    return ConfigError(error.code, message, place=at, hint=hint)

@@ -1,0 +1,161 @@
+"""What a bulletin is made of, as options, a line of a batch or ``rfi`` say it; and the request made of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import NEVER, Instant
+
+if TYPE_CHECKING:
+    from intelshare.cli.analyst.draft import Piece
+    from intelshare.wire.v1 import user_pb2 as pb
+
+PRECEDENCES = ("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH")
+
+_GRADES = "ABCDEF", "123456"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """The options of ``send`` that say what is sent, and to whom."""
+
+    to: tuple[str, ...]
+    category: str
+    file: str | None = None
+    """Its name; "-" is standard input."""
+    text: str | None = None
+    """Instead of the content of a file."""
+    label: str | None = None
+    title: str | None = None
+    title_label: str | None = None
+    portions: tuple[tuple[str, str], ...] = ()
+    """Further files with their labels."""
+    precedence: str = PRECEDENCES[0]
+    grade: str = ""
+    valid_until: str | None = None
+    flags: tuple[str, ...] = ()
+    supersedes: str = ""
+    in_reply_to: str = ""
+    in_reply_to_from: str = ""
+    rfi: str | None = None
+    """``bulletin.request.Word``, for what belongs to a request for information."""
+    due: str | None = None
+
+
+def request_of(composition: Composition, now: Instant) -> pb.SubmitRequest:
+    """The request, without its key. Raises ConfigError, LabelError, whose place is an option or a file."""
+    from intelshare.cli.analyst import draft
+    from intelshare.cli.shared.deadlines import until
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    grade = composition.grade.upper()
+    if grade and not (len(grade) == 2 and grade[0] in _GRADES[0] and grade[1] in _GRADES[1]):
+        raise ConfigError(
+            "INPUT_INVALID",
+            f'"{grade}" is not a valid grade',
+            place=Place("--grade"),
+            hint="A to F, then 1 to 6: B2",
+        )
+    pieces = _pieces(composition, now)
+    if composition.rfi is not None:
+        pieces = draft.marked(pieces, composition.rfi, until(composition.due, now, "--due"))
+    draft.check_size([piece for piece, _ in pieces])
+    return pb.SubmitRequest(
+        to=draft.recipients(composition.to),
+        precedence=PRECEDENCES.index(composition.precedence.upper()) + 1,
+        valid_until=until(composition.valid_until, now),
+        deliver_by=NEVER,
+        portions=[
+            draft.portion(piece, label, category=composition.category, flags=composition.flags, grade=grade)
+            for piece, label in pieces
+        ],
+        supersedes=composition.supersedes,
+        in_reply_to=composition.in_reply_to,
+        in_reply_to_from=composition.in_reply_to_from,
+    )
+
+
+def _pieces(given: Composition, now: Instant) -> list[tuple[Piece, str]]:
+    """Pieces with their labels, each read here first: a mistake is shown before anything is connected."""
+    from intelshare.cli.analyst import draft
+
+    if (
+        given.label
+        and given.file is None
+        and given.text is None
+        and (given.title is None or given.title_label)
+    ):
+        raise ConfigError(
+            "INPUT_INVALID",
+            "there is nothing that this labels",
+            place=Place("--label"),
+            hint="name the file, or - to send what comes on standard input too",
+        )
+    pieces: list[tuple[Piece, str]] = []
+    if given.title is not None:
+        own = given.title_label
+        label = _checked(own or given.label, "the title", "--title-label" if own else "--label", now)
+        pieces.append((draft.title_piece(given.title), label))
+    if given.text is not None:
+        pieces.append(
+            (draft.text_piece(given.text.encode(), "text"), _checked(given.label, "the text", "--label", now))
+        )
+    elif given.file is not None:
+        pieces.append((draft.read_piece(given.file), _checked(given.label, given.file, "--label", now)))
+    for path, label in given.portions:
+        pieces.append((draft.read_piece(path), _checked(label, path, "--portion", now)))
+    if not pieces:
+        raise ConfigError(
+            "INPUT_INVALID", "there is nothing to send", hint="give FILE, --portion, or text on stdin"
+        )
+    return pieces
+
+
+def _checked(text: str | None, source: str, option: str, now: Instant) -> str:
+    from intelshare.cli.policy.label import read_label
+
+    if text is None:
+        raise ConfigError("INPUT_INVALID", f"{source} needs a label", place=Place(option))
+    read_label(text, option, now, writing=True)
+    return text
+
+
+def with_standard_input(given: Composition) -> Composition:
+    """Where nothing else is to be sent, standard input is, unless it is a terminal."""
+    from dataclasses import replace
+
+    if given.file is None and given.text is None and not given.portions and not sys.stdin.isatty():
+        return replace(given, file="-")
+    return given
+
+
+def words_of(given: Composition, request: pb.SubmitRequest) -> list[str]:
+    """The options that say the same, with times that do not move."""
+    from intelshare.instant import show
+
+    words = [given.file] if given.file is not None else []
+    for code in request.to:
+        words += ["--to", code]
+    for option, value in (
+        ("--label", given.label),
+        ("--category", given.category),
+        ("--title", given.title),
+        ("--title-label", given.title_label),
+        ("--precedence", given.precedence),
+        ("--grade", given.grade),
+        ("--supersedes", given.supersedes),
+        ("--in-reply-to", given.in_reply_to),
+        ("--from", given.in_reply_to_from),
+        ("--rfi", given.rfi),
+        ("--due", given.due),
+        *(("--portion", f"{path}:{label}") for path, label in given.portions),
+        *(("--flag", flag) for flag in given.flags),
+    ):
+        if value:
+            words += [option, value]
+    if request.valid_until != NEVER:
+        words += ["--valid-until", show(Instant(request.valid_until))]
+    return words

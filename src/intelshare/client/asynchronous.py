@@ -1,0 +1,76 @@
+"""The asynchronous connection of one person to their node, for programs that send much.
+
+async with AsyncClient(find_profile(None, os.environ, Path.cwd())) as client:
+    async for outcome in client.submit_many(requests): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from intelshare.client.batch import (
+    AsyncReading,
+    Outcome,
+    in_groups_as_they_come,
+    outcomes_in,
+    unknown_outcome,
+)
+from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
+from intelshare.client.profile import Profile, address_of
+from intelshare.patience import patient
+from intelshare.wire.v1 import user_pb2 as pb
+from intelshare.wire.v1 import user_pb2_grpc as services
+
+
+class AsyncClient:
+    """Made, used and closed in one event loop. Raises what ``Client`` raises."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._address = address_of(profile)
+        self._channel = grpc.aio.secure_channel(
+            self._address, credentials_of(profile), options=options_of(profile)
+        )
+        self._bulletins: Any = services.BulletinsStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._channel.close()
+
+    async def submit_many(self, requests: AsyncIterable[pb.SubmitRequest]) -> AsyncIterator[Outcome]:
+        """Store and release bulletins over one call: what became of each, in their order, once it is durable.
+
+        ``requests``, each with a ``key`` of its own, may wait for earlier outcomes: what is there is sent as
+        soon as the next one has to be waited for. A draft that the node refuses is an outcome, and the others
+        go on. Raises what ends the whole call: everything that was yielded before is durable, and the same
+        requests again store nothing twice. DeliveryError OUTCOME_UNKNOWN: it broke after it began. What
+        ``requests`` raises is raised after the outcomes of all that came before.
+        """
+        reading = AsyncReading(in_groups_as_they_come(requests))
+        call = None
+        try:
+            # A node that cannot be reached is found out before the call whose loss would leave a doubt.
+            await self._bulletins.WhoAmI(pb.WhoAmIRequest(), timeout=patient(DEADLINE))
+            call = self._bulletins.SubmitMany(aiter(reading))
+            async for message in call:
+                for outcome in outcomes_in(message):
+                    yield outcome
+        except grpc.RpcError as broken:
+            error = error_of(broken, self.profile, self._address)
+            raise (unknown_outcome(error, self._address) if call else None) or error from None
+        finally:
+            if call is not None:
+                call.cancel()
+        reading.check()

@@ -1,0 +1,96 @@
+"""The channel from a profile to its node, and gRPC's errors as ours: what both clients share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+
+from intelshare.client.profile import Profile
+from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+
+DEADLINE = 10.0
+"""Seconds for one call; INTELSHARE_PATIENCE scales it."""
+
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of one message of the node."""
+
+_KEEPALIVE = 20_000
+"""Milliseconds after which a call that hears nothing asks whether the node's host is still there."""
+
+_CODE = "intelshare-code"
+_DETAIL = "intelshare-detail-bin"
+
+
+def credentials_of(profile: Profile) -> grpc.ChannelCredentials:
+    """Mutual TLS with the profile's certificate. Raises ConfigError NOT_FOUND."""
+    return grpc.ssl_channel_credentials(
+        root_certificates=_bytes(profile.authority),
+        private_key=_bytes(profile.key),
+        certificate_chain=_bytes(profile.certificate),
+    )
+
+
+def options_of(profile: Profile) -> tuple[tuple[str, str | int], ...]:
+    """The channel's options."""
+    return (
+        ("grpc.default_authority", profile.server_name),
+        ("grpc.ssl_target_name_override", profile.server_name),
+        ("grpc.max_receive_message_length", MAX_ANSWER),
+        ("grpc.keepalive_time_ms", _KEEPALIVE),
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    )
+
+
+def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
+    """What a ``grpc.RpcError`` says, as the node raised it; or why no node answered."""
+    told = dict(error.trailing_metadata() or ())
+    code = told.get(_CODE)
+    if isinstance(code, str) and code:
+        return _told(code, told.get(_DETAIL))
+    place = Place(address)
+    status, details = error.code(), str(error.details() or "")
+    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        hint = "`intelshare status` shows whether the node is busy"
+        return ConfigError("TIMED_OUT", "the node did not answer in time", place=place, hint=hint)
+    if status is grpc.StatusCode.UNAVAILABLE and _refused(details):
+        return ConfigError(
+            "TLS_REFUSED",
+            "one side does not accept the other's certificate",
+            place=place,
+            hint=f"{profile.certificate} may have expired, or be of another node: "
+            "`intelshare doctor` looks; an operator gives a new one with `intelshare user renew`",
+        )
+    if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        return ConfigError(
+            "NODE_UNREACHABLE",
+            "nobody answers",
+            place=place,
+            hint="start the node with `intelshare node run`, or look at the address in the profile",
+        )
+    return ConfigError("INTERNAL", f"the node failed: {status.name}", place=place, hint="its log says more")
+
+
+def _told(code: str, detail: object) -> IntelshareError:
+    try:
+        known = json.loads(detail) if isinstance(detail, bytes) else {}
+        place = Place(**known["place"]) if known.get("place") else None
+        return DeliveryError(
+            code, known.get("message") or "the node refuses", place=place, hint=known.get("hint")
+        )
+    except (ValueError, TypeError, AttributeError):
+        return DeliveryError(code, "the node refuses")
+
+
+def _refused(details: str) -> bool:
+    """Whether the TLS handshake failed. A server that dislikes our certificate closes after it (TLS 1.3)."""
+    return any(word in details.lower() for word in ("handshake", "certificate", "ssl", "socket closed"))
+
+
+def _bytes(path: Any) -> bytes:
+    try:
+        return bytes(path.read_bytes())
+    except OSError as error:
+        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(path))) from None

@@ -1,0 +1,44 @@
+"""The engine of a node: everything that decides when a step of the broker runs. No I/O, no clock, no chance
+of its own.
+
+Events go in, actions come out (``values``); two drivers carry them out, the asyncio node (``node.links``) and
+the simulator (``sim.process``), and no rule about time, order or limits stands outside. In reading order:
+
+    values         what goes in and what comes out
+    steps          the steps and questions it asks for, by name
+    limits         every bound
+    engine         one row per event
+    turn           one event being handled; what durable effects lead to
+    peer_link      one link: hello, what comes in, what goes out
+    links          all links; which of two to one peer stays
+    dialling       when to dial, with backoff
+    gaps           what is asked for again
+    sender         what leaves first, how much, and when to wait
+    answers        questions about logs, one at a time
+    destruction    mark, shred, sign
+    log_position   checkpoint and sidecar
+    housekeeping   what is done each second
+    stopping       a stop in order
+"""
+
+from intelshare.engine.engine import Engine
+from intelshare.engine.limits import Limits
+from intelshare.engine.steps import QUERIES, STEPS, Query, Step
+from intelshare.engine.stopping import STOP_ORDER, Phase
+from intelshare.engine.values import Action, Event, LinkId, LinkState, Now
+
+__all__ = [
+    "QUERIES",
+    "STEPS",
+    "STOP_ORDER",
+    "Action",
+    "Engine",
+    "Event",
+    "Limits",
+    "LinkId",
+    "LinkState",
+    "Now",
+    "Phase",
+    "Query",
+    "Step",
+]

@@ -1,0 +1,98 @@
+"""Destruction: whatever was marked is shredded from the files, and only then signed for (crash point c16).
+
+    state       what happens                                             next
+    ---------   ------------------------------------------------------   ---------
+    IDLE        a start, a mark, or a pause is over: ask what is marked  LOOKING
+    LOOKING     nothing is                                               IDLE
+                something is: shred the files                            SHREDDING
+    SHREDDING   they are shredded: step "finish" for what was marked     SIGNING
+    SIGNING     durable: ask again                                       LOOKING
+
+What is marked while the store shreds waits for the next round: its keys may be in the files still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from intelshare.engine.limits import RETRY
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import Notice, RunQuery, RunStep, Shred, Tell
+from intelshare.errors import IntelshareError
+from intelshare.ids import ManifestDigest
+from intelshare.instant import Instant
+
+
+class State(Enum):
+    """Where it is: the table above."""
+
+    IDLE = auto()
+    LOOKING = auto()
+    SHREDDING = auto()
+    SIGNING = auto()
+
+
+class Destruction:
+    """One at a time. It begins with what an earlier start has left."""
+
+    def __init__(self) -> None:
+        self._state = State.IDLE
+        self._marked: Sequence[ManifestDigest] = ()
+        self._again = False
+        self._at: Instant | None = None
+
+    def wake(self, turn: Turn) -> None:
+        """Something was marked."""
+        self._again = True
+        if self._state is State.IDLE:
+            self._look(turn)
+
+    def found(self, turn: Turn, marked: Sequence[ManifestDigest] | IntelshareError) -> None:
+        """What is marked and not signed for."""
+        if isinstance(marked, IntelshareError):
+            self._failed(turn, marked)
+        elif marked:
+            self._marked, self._state = marked, State.SHREDDING
+            turn.do(Shred())
+        elif self._again:
+            self._look(turn)
+        else:
+            self._state = State.IDLE
+
+    def shredded(self, turn: Turn, error: IntelshareError | None) -> None:
+        """What was overwritten before is in no file any more."""
+        if error is not None:
+            self._failed(turn, error)
+            return
+        self._state = State.SIGNING
+        turn.do(RunStep(Step.FINISH, (self._marked,)))
+
+    def signed(self, turn: Turn, error: IntelshareError | None) -> None:
+        """The receipts are durable."""
+        if error is not None:
+            self._failed(turn, error)
+        else:
+            self._look(turn)
+
+    def tick(self, turn: Turn) -> None:
+        """A pause may be over."""
+        if self._at is not None and self._at <= turn.now.steady:
+            self._look(turn)
+
+    def next_at(self) -> Instant | None:
+        """When the pause is over."""
+        return self._at
+
+    def _look(self, turn: Turn) -> None:
+        self._at, self._again, self._state = None, False, State.LOOKING
+        if turn.parts.stopping.begun:
+            self._state = State.IDLE
+            return
+        turn.do(RunQuery(Query.MARKED))
+
+    def _failed(self, turn: Turn, error: IntelshareError) -> None:
+        self._state, self._at = State.IDLE, Instant(turn.now.steady + RETRY)
+        if error.code != "DISK_FULL":
+            turn.do(Tell(Notice.STEP_FAILED, code=error.code))

@@ -1,0 +1,135 @@
+"""Dialling: one row per peer node that this node dials, given up never.
+
+    state      what happens                                            next
+    --------   -----------------------------------------------------   --------
+    WAITING    its time comes: dial it if it is listed and not linked   DIALLING, else RESTING
+    DIALLING   the link opens, or the dial fails, or the link ends      RESTING; WAITING with backoff
+    RESTING    a link ends, or the directories change                  WAITING
+
+A link that ends as soon as it is open counts as a failure too: never a loop without a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intelshare.delivery import Backoff
+from intelshare.engine.peer_link import PeerLink
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import Dial, LinkId, Notice, Tell
+from intelshare.errors import TrustError
+from intelshare.ids import MemberCode, NodeUri
+from intelshare.instant import Instant
+
+
+@dataclass(slots=True)
+class _Peer:
+    member: MemberCode
+    backoff: Backoff
+    at: Instant | None
+    """When to dial, on the steady clock; None: not until something changes."""
+    link: LinkId | None = None
+    """What is dialled, or was dialled and is open."""
+    opened: bool = False
+    error: str = ""
+
+
+class Dialling:
+    """All peers that this node dials."""
+
+    def __init__(self, dials: Callable[[MemberCode], bool]) -> None:
+        """``dials``: whether the settings of this node let it dial a member."""
+        self._dials = dials
+        self._peers: dict[NodeUri, _Peer] = {}
+        self._errors: dict[NodeUri, str] = {}
+        self.begun = False
+
+    def state(self, node: NodeUri) -> tuple[str, str]:
+        """dialling or waiting, and the last error's code, of a node that is not linked."""
+        peer = self._peers.get(node)
+        dialling = peer is not None and peer.link is not None and not peer.opened
+        return "dialling" if dialling else "waiting", self._errors.get(node, "")
+
+    def begin(self, turn: Turn) -> None:
+        """From now on dial."""
+        self.begun = True
+        self.look_for_peers(turn)
+
+    def look_for_peers(self, turn: Turn) -> None:
+        """Directories may have changed: dial new nodes, and try again what had waited for a document."""
+        if not self.begun or turn.parts.stopping.begun:
+            return
+        now, trust = turn.now.steady, turn.node.trust
+        for peer in self._peers.values():
+            if peer.link is None:
+                peer.at = now
+        for member in sorted(trust.members):
+            directory = trust.members[member].directory
+            if member == turn.node.member or directory is None or not self._dials(member):
+                continue
+            for node in directory.nodes:
+                if node.uri not in self._peers:
+                    # Not all at once after a start.
+                    spread = int.from_bytes(turn.parts.random(4), "big") % (turn.parts.limits.first_dial + 1)
+                    self._peers[node.uri] = _Peer(member, Backoff(contact=now), Instant(now + spread))
+
+    def tick(self, turn: Turn) -> None:
+        """Dial those whose time has come."""
+        if turn.parts.stopping.begun:
+            return
+        for uri, peer in self._peers.items():
+            if peer.at is not None and peer.at <= turn.now.steady:
+                peer.at = None
+                self._dial(turn, uri, peer)
+
+    def _dial(self, turn: Turn, uri: NodeUri, peer: _Peer) -> None:
+        links = turn.parts.links
+        listed = turn.node.trust.node(uri)
+        if links.to(uri) is not None or listed is None or not listed[1].endpoints:
+            peer.backoff = peer.backoff.heard(turn.now.steady)
+            return
+        try:
+            turn.node.trust.need_node(uri, turn.now.wall)
+        except TrustError as error:
+            self._failed(turn, uri, peer, error.code)
+            return
+        peer.link, peer.opened = links.new(), False
+        link = PeerLink(peer.link, peer.member, uri, turn.now.steady, turn.parts.limits, dialled=True)
+        links.add(link)
+        turn.do(Dial(link.number, peer.member, listed[1]))
+
+    def opened(self, node: NodeUri) -> None:
+        """There is a link to this node."""
+        self._errors.pop(node, None)
+        peer = self._peers.get(node)
+        if peer is not None:
+            peer.at, peer.opened = None, True
+
+    def ended(self, turn: Turn, link: PeerLink, code: str) -> None:
+        """A link to a node has ended, or could not be opened."""
+        peer = self._peers.get(link.node)
+        if peer is None:
+            if code:
+                self._errors[link.node] = code
+            return
+        lasted = link.open and turn.now.steady - link.opened_at > turn.parts.limits.hello
+        if lasted or not link.dialled:
+            peer.backoff = peer.backoff.heard(turn.now.steady)
+        if peer.link == link.number or (peer.link is None and peer.at is None):
+            peer.link, peer.opened = None, False
+            self._failed(turn, link.node, peer, code)
+
+    def _failed(self, turn: Turn, node: NodeUri, peer: _Peer, code: str) -> None:
+        if code:
+            self._errors[node] = code
+            turn.do(Tell(Notice.DIAL_FAILED, node, code))
+        peer.backoff = peer.backoff.failed()
+        delay = peer.backoff.delay(turn.now.steady, turn.parts.random)
+        peer.at = Instant(turn.now.steady + delay)
+
+    def next_at(self, turn: Turn) -> Instant | None:
+        """When the next is to be dialled."""
+        if turn.parts.stopping.begun:
+            return None
+        return min([peer.at for peer in self._peers.values() if peer.at is not None], default=None)

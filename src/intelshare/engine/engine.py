@@ -1,0 +1,346 @@
+"""The engine: one event in, the actions that follow out. It decides when a step runs, and does nothing
+itself.
+
+``handle`` has one row per kind of event, and one per step and question that come back. What belongs to one
+link ends that link if it fails, never the node; only a driver's own defect and a disk error do that, and
+neither comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from intelshare.broker.kernel.node import Node
+from intelshare.crypto.suites import Signer
+from intelshare.engine.answers import Answers
+from intelshare.engine.destruction import Destruction
+from intelshare.engine.dialling import Dialling
+from intelshare.engine.housekeeping import Housekeeping
+from intelshare.engine.limits import Limits
+from intelshare.engine.links import Links
+from intelshare.engine.log_position import LogPosition
+from intelshare.engine.peer_link import PeerLink
+from intelshare.engine.sender import Sender
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.stopping import STOP_ORDER, Phase, Stopping
+from intelshare.engine.turn import Parts, Turn
+from intelshare.engine.values import (
+    Accepted,
+    Action,
+    ChoreDone,
+    Closed,
+    Committed,
+    Connected,
+    Drained,
+    Event,
+    LinkId,
+    LinkState,
+    LogQuestion,
+    LogsAsked,
+    NodeChanged,
+    Notice,
+    Now,
+    PolicyAvailable,
+    QueryDone,
+    Ready,
+    Received,
+    SayLog,
+    SetTimer,
+    Shredded,
+    SidecarWritten,
+    Started,
+    StepDone,
+    Stop,
+    Tell,
+    TimerDue,
+    Unreadable,
+    Written,
+)
+from intelshare.errors import IntelshareError
+from intelshare.ids import KeyId, MemberCode, NodeUri
+from intelshare.instant import Instant
+from intelshare.ports import Durable, Random
+
+
+class Engine:
+    """Of one start of one node."""
+
+    def __init__(
+        self,
+        node: Node,
+        signer: Callable[[KeyId], Signer],
+        random: Random,
+        *,
+        dials: Callable[[MemberCode], bool],
+        limits: Limits | None = None,
+        stop_order: Sequence[Phase] = STOP_ORDER,
+    ) -> None:
+        """``signer``: of the vault. ``dials``: whether this node dials a member. ``stop_order``: for planted
+        bugs."""
+        self._trust = node.trust
+        self._timer: Instant | None = None
+        self._parts = Parts(
+            limits=limits or Limits(),
+            random=random,
+            signer=signer,
+            links=Links(),
+            sender=Sender(),
+            dialling=Dialling(dials),
+            housekeeping=Housekeeping(),
+            log_position=LogPosition(),
+            destruction=Destruction(),
+            answers=Answers(),
+            stopping=Stopping(stop_order),
+        )
+
+    def new_link(self) -> LinkId:
+        """A number for a stream that a peer opens."""
+        return self._parts.links.new()
+
+    def state(self, node: NodeUri) -> LinkState:
+        """What can be said of the way to a peer node."""
+        link = self._parts.links.to(node)
+        if link is None:
+            return LinkState(*self._parts.dialling.state(node))
+        return LinkState("linked", link.last_error, link.since, link.offset, link.queue.unacknowledged)
+
+    @property
+    def linked(self) -> tuple[MemberCode, ...]:
+        """Members that are served now."""
+        return tuple(link.member for link in self._parts.links.newest())
+
+    def handle(self, event: Event, node: Node, now: Now) -> list[Action]:
+        """What follows from an event. ``node``: as it is now. Raises nothing for what a peer may send."""
+        turn = Turn(self._parts, node, now)
+        self._parts.housekeeping.clock(turn)
+        if node.trust is not self._trust:
+            self._trust = node.trust
+            self._trust_changed(turn)
+        _EVENTS[type(event)](self, turn, event)
+        self._tick(turn)
+        return turn.actions
+
+    def _trust_changed(self, turn: Turn) -> None:
+        """End what must not go on, dial new nodes, and try again what had waited for a document."""
+        links = self._parts.links
+        links.look(turn)
+        self._parts.dialling.look_for_peers(turn)
+        self._parts.sender.wake(turn, [link.member for link in links.newest()])
+
+    def _tick(self, turn: Turn) -> None:
+        """Do what is due, and set the timer for what is due next."""
+        parts = self._parts
+        if self._timer is not None and self._timer <= turn.now.steady:
+            self._timer = None
+            parts.links.late(turn)
+            parts.sender.tick(turn)
+            parts.dialling.tick(turn)
+            parts.housekeeping.tick(turn)
+            parts.log_position.tick(turn)
+            parts.destruction.tick(turn)
+        parts.stopping.tick(turn)
+        times = (
+            parts.links.next_at(turn),
+            parts.sender.next_at(),
+            parts.dialling.next_at(turn),
+            parts.housekeeping.next_at(),
+            parts.log_position.next_at(),
+            parts.destruction.next_at(),
+            parts.stopping.next_at(),
+        )
+        due = min([at for at in times if at is not None], default=None)
+        if due is not None and due != self._timer:
+            self._timer = due
+            turn.do(SetTimer(due))
+
+    # Events
+
+    def _started(self, turn: Turn, _: Started) -> None:
+        self._parts.dialling.begin(turn)
+        self._parts.housekeeping.begin(turn)
+        self._parts.destruction.wake(turn)
+
+    def _timer_due(self, turn: Turn, _: TimerDue) -> None:
+        if self._timer is not None and self._timer > turn.now.steady:
+            # It came too soon: it is set once more.
+            self._timer = None
+
+    def _node_changed(self, turn: Turn, _: NodeChanged) -> None:
+        """A changed node is looked at with every event."""
+
+    def _accepted(self, turn: Turn, event: Accepted) -> None:
+        self._parts.links.accept(turn, event)
+
+    def _connected(self, turn: Turn, event: Connected) -> None:
+        self._for_link(turn, event.link, lambda link: link.connected(turn, event.channel))
+
+    def _received(self, turn: Turn, event: Received) -> None:
+        self._for_link(turn, event.link, lambda link: link.received(turn, event.message))
+
+    def _unreadable(self, turn: Turn, event: Unreadable) -> None:
+        self._for_link(turn, event.link, lambda link: link.unreadable(turn, event))
+
+    def _written(self, turn: Turn, event: Written) -> None:
+        self._for_link(turn, event.link, lambda link: link.written(turn))
+
+    def _closed(self, turn: Turn, event: Closed) -> None:
+        link = self._parts.links.get(event.link)
+        if link is not None:
+            self._parts.links.closed(turn, link, event.code)
+
+    def _committed(self, turn: Turn, event: Committed) -> None:
+        turn.carry_out(event.effects)
+
+    def _ready(self, turn: Turn, event: Ready) -> None:
+        self._parts.sender.wake(turn, event.members)
+
+    def _log_question(self, turn: Turn, event: LogQuestion) -> None:
+        self._parts.answers.ask_for_user(turn, event.question)
+
+    def _logs_asked(self, turn: Turn, _: LogsAsked) -> None:
+        self._parts.answers.over(turn)
+
+    def _say_log(self, turn: Turn, event: SayLog) -> None:
+        self._parts.log_position.say(turn, event.token)
+
+    def _sidecar_written(self, turn: Turn, event: SidecarWritten) -> None:
+        self._parts.log_position.written(turn, event)
+
+    def _shredded(self, turn: Turn, event: Shredded) -> None:
+        self._parts.destruction.shredded(turn, event.error)
+
+    def _chore_done(self, turn: Turn, event: ChoreDone) -> None:
+        self._parts.housekeeping.done(turn, event)
+
+    def _policy(self, turn: Turn, event: PolicyAvailable) -> None:
+        self._parts.sender.policy(turn, available=event.available)
+
+    def _stop(self, turn: Turn, _: Stop) -> None:
+        self._parts.stopping.begin(turn)
+
+    def _drained(self, turn: Turn, _: Drained) -> None:
+        self._parts.stopping.advance(turn)
+
+    def _step_done(self, turn: Turn, event: StepDone) -> None:
+        """What a durable step leads to is carried out, also if its link has ended meanwhile."""
+        run, answer = event.run, event.answer
+        link = self._parts.links.get(run.link)
+        met_in_vain = run.step is Step.MEET and link is None
+        if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
+            turn.carry_out(answer.part(lambda led: led.effects))
+        if run.step in _OF_LINK:
+            if link is not None:
+                self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
+        else:
+            _STEPS_DONE[run.step](self, turn, event)
+
+    def _query_done(self, turn: Turn, event: QueryDone) -> None:
+        run, answer = event.run, event.answer
+        if run.query not in _ASKED_BY_LINK:
+            _QUERIES_DONE[run.query](self, turn, event)
+            return
+
+        def told(link: PeerLink) -> None:
+            if isinstance(answer, IntelshareError):
+                raise answer
+            _ASKED_BY_LINK[run.query](turn, link, run.event, answer)
+
+        self._for_link(turn, run.link, told)
+
+    def _for_link(self, turn: Turn, number: LinkId | None, do: Callable[[PeerLink], None]) -> None:
+        """Do something with a link that still exists; what it raises ends the link."""
+        links = self._parts.links
+        link = links.get(number)
+        if link is None:
+            return
+        try:
+            do(link)
+        except IntelshareError as error:
+            links.end(turn, link, error)
+
+
+_EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
+    Started: Engine._started,
+    TimerDue: Engine._timer_due,
+    NodeChanged: Engine._node_changed,
+    Accepted: Engine._accepted,
+    Connected: Engine._connected,
+    Received: Engine._received,
+    Unreadable: Engine._unreadable,
+    Written: Engine._written,
+    Closed: Engine._closed,
+    StepDone: Engine._step_done,
+    QueryDone: Engine._query_done,
+    Committed: Engine._committed,
+    Ready: Engine._ready,
+    LogQuestion: Engine._log_question,
+    LogsAsked: Engine._logs_asked,
+    SayLog: Engine._say_log,
+    SidecarWritten: Engine._sidecar_written,
+    Shredded: Engine._shredded,
+    ChoreDone: Engine._chore_done,
+    PolicyAvailable: Engine._policy,
+    Stop: Engine._stop,
+    Drained: Engine._drained,
+}
+
+_LEADS: Final = frozenset((Step.RECEIVE, Step.PROVE, Step.EXPIRE, Step.REVIEW, Step.FINISH))
+"""Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
+sidecar."""
+
+_OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE))
+
+
+def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
+    """A step that a message has led to is over. Raises what ends the link."""
+    if step in (Step.RECEIVE, Step.FILL, Step.PROVE):
+        link.worked(turn)
+    if isinstance(answer, IntelshareError):
+        raise answer
+    match step:
+        case Step.MEET:
+            link.is_met(turn, answer)
+        case Step.RECEIVE:
+            link.taken(turn, answer.value)
+        case Step.ACKNOWLEDGE:
+            link.acknowledged(turn)
+        case Step.FILL if answer.value:
+            link.queue.more = True
+    turn.parts.sender.look_at(turn, [link.member])
+
+
+def _error(answer: object) -> IntelshareError | None:
+    return answer if isinstance(answer, IntelshareError) else None
+
+
+_STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
+    Step.HANDOVER: lambda engine, turn, done: engine._parts.sender.handed(turn, done.run, done.answer),
+    Step.RESEND: lambda engine, turn, done: engine._parts.sender.resent(turn, done.run, done.answer),
+    Step.RESEND_BUT_RELEASES: lambda engine, turn, done: engine._parts.sender.resent(
+        turn, done.run, done.answer
+    ),
+    Step.EXPIRE: lambda engine, turn, done: engine._parts.housekeeping.expired(turn, _error(done.answer)),
+    Step.REVIEW: lambda engine, turn, done: engine._parts.housekeeping.reviewed(turn, done.answer),
+    Step.CHECKPOINT: lambda engine, turn, done: engine._parts.log_position.signed(turn, done.answer),
+    Step.FINISH: lambda engine, turn, done: engine._parts.destruction.signed(turn, _error(done.answer)),
+}
+
+_ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], Any], None]]] = {
+    Query.GREET: lambda turn, link, _, answer: link.greets(turn, answer),
+    Query.STILL_MISSING: lambda turn, link, event, answer: link.still_missing(turn, event[1], answer),
+    Query.ACTS_FORGOTTEN: lambda turn, link, _, answer: (
+        turn.do(Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
+    ),
+    Query.FRESH_FIRST: lambda turn, link, _, answer: turn.parts.sender.fresh_first(turn, link, answer),
+}
+
+_QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] = {
+    Query.QUEUED: lambda engine, turn, done: engine._parts.sender.counted(
+        turn, done.run.event[0], done.answer
+    ),
+    Query.ANSWER: lambda engine, turn, done: engine._parts.answers.answered(turn, done.run, done.answer),
+    Query.ANYTHING_OVER: lambda engine, turn, done: engine._parts.housekeeping.over(turn, done.answer),
+    Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),
+    Query.MARKED: lambda engine, turn, done: engine._parts.destruction.found(turn, done.answer),
+}

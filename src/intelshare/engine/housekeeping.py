@@ -1,0 +1,149 @@
+"""Housekeeping: what a node does each second beside answering, and what its driver does less often.
+
+    chore    every   what happens
+    ------   -----   -----------------------------------------------------------------------------------
+    look     1 s     links that must not go on end, gaps are asked for again, health shows the clock
+    end      1 s     if anything is over: step "expire"; not while the clock is not believed
+    review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
+    log      1 s     the sidecar is written; a checkpoint is said if one is due
+    SHOW     1 s     the driver
+    POLICY   2 s     the driver; if it brought something, RENEW follows at once
+    RENEW    60 s    the driver
+
+A chore that still runs is not begun again. What fails is tried at its next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from intelshare.broker.lifecycle.review import ReviewResult
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import Chore, ChoreDone, Notice, RunChore, RunQuery, RunStep, Tell
+from intelshare.errors import IntelshareError
+from intelshare.instant import SECOND, Instant
+from intelshare.policy import Snapshot
+from intelshare.ports import Durable
+
+LOOK: Final = "look"
+END: Final = "end"
+REVIEW: Final = "review"
+LOG: Final = "log"
+
+EVERY: Final[Mapping[str, int]] = {
+    LOOK: SECOND,
+    END: SECOND,
+    REVIEW: SECOND,
+    LOG: SECOND,
+    Chore.SHOW: SECOND,
+    Chore.POLICY: 2 * SECOND,
+    Chore.RENEW: 60 * SECOND,
+}
+
+
+class Housekeeping:
+    """Of one engine. Nothing is done before ``begin`` and after a stop."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, Instant] = {}
+        self._running: set[str] = set()
+        self._reviewed: Snapshot | None = None
+        self._under_review: Snapshot | None = None
+        self._believed = True
+
+    def begin(self, turn: Turn) -> None:
+        """The first time of each is one period from now."""
+        self._due = {chore: Instant(turn.now.steady + every) for chore, every in EVERY.items()}
+
+    def tick(self, turn: Turn) -> None:
+        """Begin what is due and does not run."""
+        now = turn.now.steady
+        if turn.parts.stopping.begun:
+            self._due = {}
+        for chore, at in list(self._due.items()):
+            if at <= now:
+                self._due[chore] = Instant(now + EVERY[chore])
+                if chore not in self._running:
+                    _BEGIN[chore](self, turn)
+
+    def next_at(self) -> Instant | None:
+        """When the next is due."""
+        return min(self._due.values(), default=None)
+
+    def clock(self, turn: Turn) -> None:
+        """Let health show whether wall time is believed. Called with every event."""
+        if turn.now.believed != self._believed:
+            self._believed = turn.now.believed
+            turn.set_health("CLOCK", not self._believed)
+            turn.parts.sender.look(turn)
+
+    def _look(self, turn: Turn) -> None:
+        turn.parts.links.look(turn)
+
+    def _end(self, turn: Turn) -> None:
+        if turn.now.believed:
+            self._running.add(END)
+            turn.do(RunQuery(Query.ANYTHING_OVER))
+
+    def over(self, turn: Turn, answer: bool | IntelshareError) -> None:
+        """Whether anything is over."""
+        if answer is True:
+            turn.do(RunStep(Step.EXPIRE))
+        else:
+            self._running.discard(END)
+
+    def expired(self, turn: Turn, error: IntelshareError | None) -> None:
+        """What was over is ended, durably; what is left comes with the next second."""
+        self._running.discard(END)
+        self._tell(turn, error)
+
+    def _review(self, turn: Turn) -> None:
+        present = turn.node.world.at(turn.now.wall)
+        if present is not self._reviewed and turn.now.believed:
+            self._running.add(REVIEW)
+            self._under_review = present
+            turn.do(RunStep(Step.REVIEW, ((),)))
+
+    def reviewed(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:
+        """A page of what is on the way is reviewed."""
+        if isinstance(answer, IntelshareError):
+            self._running.discard(REVIEW)
+            self._tell(turn, answer)
+        elif answer.value.after:
+            turn.do(RunStep(Step.REVIEW, (answer.value.after,)))
+        else:
+            self._running.discard(REVIEW)
+            self._reviewed = self._under_review
+
+    def _log(self, turn: Turn) -> None:
+        turn.parts.log_position.look(turn)
+
+    def done(self, turn: Turn, done: ChoreDone) -> None:
+        """The driver has done a chore."""
+        self._running.discard(done.chore)
+        if done.chore is Chore.POLICY and done.changed and Chore.RENEW in self._due:
+            self._due[Chore.RENEW] = turn.now.steady
+            self.tick(turn)
+
+    def _tell(self, turn: Turn, error: IntelshareError | None) -> None:
+        if error is not None and error.code != "DISK_FULL":
+            turn.do(Tell(Notice.STEP_FAILED, code=error.code))
+
+
+def _driver(chore: Chore) -> Callable[[Housekeeping, Turn], None]:
+    def begin(house: Housekeeping, turn: Turn) -> None:
+        house._running.add(chore)
+        turn.do(RunChore(chore))
+
+    return begin
+
+
+_BEGIN: Final[Mapping[str, Callable[[Housekeeping, Turn], None]]] = {
+    LOOK: Housekeeping._look,
+    END: Housekeeping._end,
+    REVIEW: Housekeeping._review,
+    LOG: Housekeeping._log,
+    **{chore: _driver(chore) for chore in Chore},
+}

@@ -1,0 +1,42 @@
+"""The bounds of an engine: how much of everything at once, how often, how long. Times in microseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from intelshare.instant import MINUTE, SECOND
+
+RETRY: Final = SECOND
+"""How long work waits for a full disk, a wrong clock or a missing policy before it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds that a node keeps. The simulator draws some of them smaller."""
+
+    hello: int = 5 * SECOND
+    """For a whole hello (promise P18), and as long a new link counts as dialled at once with another."""
+    streams: int = 4
+    """Streams of one peer node at once, those in their hello included."""
+    at_work: int = 4
+    """Messages of one peer whose steps may wait for a commit: while one commits, the next are read."""
+    control: int = 256
+    """Answers that wait to be written to a peer; while there are so many, nothing is read from it."""
+    gap_requests: int = 64
+    """Gap requests of one peer in a minute; more is RATE."""
+    about_logs: int = 600
+    """Questions and answers of one peer about logs in a minute; more is RATE."""
+    unreadable: int = 16
+    """Unreadable messages of one link; more is RATE."""
+    releases: int = 0
+    """Small releases that hand-over takes at once for one peer; 0: as many as its window has room for."""
+    answers: int = 1
+    """Questions about logs that are answered at once: a thread that reads a whole log owns its tree."""
+    first_dial: int = SECOND // 20
+    """Dials after a start are spread over this time."""
+    last_word: int = SECOND // 2
+    """For peers to take the last checkpoint of a node that stops, and to ask for its path."""
+
+    minute: int = MINUTE
+    """The span over which requests are counted."""

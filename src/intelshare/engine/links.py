@@ -1,0 +1,167 @@
+"""All links of a node: which there are, which of two to one peer stays, and what is done when one ends.
+
+Of two links dialled at once the one dialled by the member whose code sorts first stays. Otherwise a new link
+ends the old one before its hello is answered: whoever dials anew knows that the old one is dead, even if this
+side cannot know it yet (half-open).
+"""
+
+from __future__ import annotations
+
+from intelshare.engine.peer_link import PeerLink, State
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Tell
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.ids import MemberCode, NodeUri
+from intelshare.instant import Instant
+
+
+class Links:
+    """By number those that exist; by node those that are open, at most one each."""
+
+    def __init__(self) -> None:
+        self._all: dict[LinkId, PeerLink] = {}
+        self._open: dict[NodeUri, PeerLink] = {}
+        self._serving: dict[MemberCode, PeerLink] = {}
+        """Of several open links to one member the newest."""
+        self._greeting: dict[LinkId, PeerLink] = {}
+        """Those in their hello."""
+        self._made = 0
+
+    def new(self) -> LinkId:
+        """A number for a new link."""
+        self._made += 1
+        return LinkId(self._made)
+
+    def add(self, link: PeerLink) -> None:
+        """A link that is dialled or was accepted."""
+        self._all[link.number] = self._greeting[link.number] = link
+
+    def get(self, number: LinkId | None) -> PeerLink | None:
+        """The link of this number, if it has not ended."""
+        return self._all.get(number) if number is not None else None
+
+    def to(self, node: NodeUri) -> PeerLink | None:
+        """The open link to a peer node."""
+        return self._open.get(node)
+
+    def of_member(self, member: MemberCode) -> PeerLink | None:
+        """The link over which a member is served: of several open ones the newest."""
+        return self._serving.get(member)
+
+    def newest(self) -> list[PeerLink]:
+        """The link of each member, in the order of members."""
+        return [self._serving[member] for member in sorted(self._serving)]
+
+    def all(self) -> list[PeerLink]:
+        """Those in their hello too, in the order in which they began."""
+        return list(self._all.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether linked peers have taken all, and were answered what they ask about the last checkpoint."""
+        return all(link.settled for link in self._open.values())
+
+    def accept(self, turn: Turn, event: Accepted) -> None:
+        """A peer node has opened a stream: it begins with the hello, or is turned away."""
+        limits = turn.parts.limits
+        link = PeerLink(event.link, event.member, event.node, turn.now.steady, limits, dialled=False)
+        link.channel, link.certificate = event.channel, event.certificate
+        streams = [one for one in self._all.values() if one.node == event.node and not one.dialled]
+        self.add(link)
+        try:
+            if turn.parts.stopping.begun:
+                raise DeliveryError("RATE", "this node is about to stop")
+            if len(streams) >= limits.streams:
+                raise DeliveryError("RATE", f"more than {limits.streams} links at once")
+            self.make_way(turn, link)
+        except DeliveryError as error:
+            self.end(turn, link, error)
+
+    def make_way(self, turn: Turn, link: PeerLink) -> None:
+        """Decide between an accepted link and what there is. Raises DeliveryError RATE if what there is
+        stays."""
+        ours_first = turn.node.member < link.member
+        dialled = next(
+            (one for one in self._all.values() if one.dialled and not one.open and one.node == link.node),
+            None,
+        )
+        present = self._open.get(link.node)
+        fresh = (
+            present is not None
+            and present.dialled
+            and turn.now.steady - present.opened_at < turn.parts.limits.hello
+        )
+        if ours_first and (dialled is not None or fresh):
+            raise DeliveryError("RATE", "both dialled at once, and ours stays")
+        for older in (dialled, present):
+            if older is not None and older is not link:
+                self.end(turn, older)
+
+    def opened(self, turn: Turn, link: PeerLink) -> None:
+        """The hello of this link is over: from now on the peer node is served over it."""
+        old = self._open.get(link.node)
+        if old is not None:
+            self.end(turn, old)
+        self._open[link.node] = self._serving[link.member] = link
+        del self._greeting[link.number]
+        turn.do(Opened(link.number, link.node, link.dialled, link.offset))
+        turn.parts.dialling.opened(link.node)
+        turn.parts.sender.wake(turn, [link.member])
+
+    def end(self, turn: Turn, link: PeerLink, error: IntelshareError | None = None) -> None:
+        """End a link from this side; the peer is told why."""
+        if link.number in self._all:
+            turn.do(Close(link.number, error))
+            self.closed(turn, link, error.code if error is not None else "")
+
+    def closed(self, turn: Turn, link: PeerLink, code: str) -> None:
+        """A link is gone."""
+        self._all.pop(link.number, None)
+        self._greeting.pop(link.number, None)
+        if self._open.get(link.node) is link:
+            del self._open[link.node]
+        if self._serving.get(link.member) is link:
+            del self._serving[link.member]
+            for other in self._open.values():
+                if other.member == link.member:
+                    self._serving[link.member] = other
+        if link.open:
+            turn.do(Tell(Notice.LINK_CLOSED, link.node, code))
+        elif link.met is not None:
+            # It was met and not opened: what that led to for others is due all the same.
+            turn.carry_out(link.met.part(lambda answer: answer.effects))
+        turn.parts.answers.dropped(link.number)
+        turn.parts.sender.dropped(link.member, link.number)
+        turn.parts.dialling.ended(turn, link, code)
+
+    def look(self, turn: Turn) -> None:
+        """Once a second: end what must not go on, and ask for gaps again."""
+        for link in self.all():
+            try:
+                link.check(turn)
+            except IntelshareError as error:
+                self.end(turn, link, error)
+            else:
+                if link.open:
+                    link.look_for_gaps(turn)
+
+    def late(self, turn: Turn) -> None:
+        """End the links whose hello has taken too long."""
+        for link in self._in_hello():
+            if turn.now.steady - link.began >= turn.parts.limits.hello:
+                seconds = turn.parts.limits.hello / 1_000_000
+                self.end(turn, link, DeliveryError("RATE", f"no hello within {seconds:g} s"))
+
+    def next_at(self, turn: Turn) -> Instant | None:
+        """When the next hello is too late."""
+        began = [link.began for link in self._in_hello()]
+        return Instant(min(began) + turn.parts.limits.hello) if began else None
+
+    def end_all(self, turn: Turn) -> None:
+        """End every link."""
+        for link in self.all():
+            self.end(turn, link)
+
+    def _in_hello(self) -> list[PeerLink]:
+        """Those with a stream: what only dials has the driver's deadline."""
+        return [one for one in self._greeting.values() if one.state is not State.DIALLING]

@@ -1,0 +1,432 @@
+"""One link to a peer node: its hello, what comes in, what goes out, and when it must end.
+
+    state       dialler                         acceptor                        next
+    ---------   -----------------------------   -----------------------------   ---------
+    DIALLING    connected: say the opening                                      HEARING
+    CALLED                                      opening: ask what to say        GREETING
+    HEARING     answer proved: step "meet"                                      MEETING
+    ANSWERED                                    confirmation proved: "meet"     MEETING
+    MEETING     durable: ask what to say                                        GREETING
+                                                durable                         OPEN
+    GREETING    say the confirmation                                            OPEN
+                                                say the answer                  ANSWERED
+    OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
+
+The dialler meets before it confirms: the peer's streams are known here before it can hand over the first
+release of one. Whatever is not in the table ends the link, and so does a hello that takes longer than
+``Limits.hello``.
+
+Only durable statements are sent (``Durable``). Control messages go before frames, urgent frames before
+others; what was given to the driver is never overtaken, and a driver has one message of a link at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, Final
+
+from intelshare.audit.path import LogAsk, LogPath
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound
+from intelshare.broker.line.hello import HelloResult
+from intelshare.broker.line.receive import Arrival, ReceiveResult
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Checkpoint, Kind
+from intelshare.delivery import LinkQueue
+from intelshare.engine.gaps import GapRequests
+from intelshare.engine.limits import Limits
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import (
+    LinkId,
+    Notice,
+    RunQuery,
+    RunStep,
+    Send,
+    Sendable,
+    SetReading,
+    Tell,
+    Unreadable,
+)
+from intelshare.errors import DeliveryError, EnvelopeError, TrustError
+from intelshare.ids import LeafId, MemberCode, NodeUri
+from intelshare.instant import EPOCH, Instant
+from intelshare.ports import Durable
+from intelshare.trust import (
+    Channel,
+    HelloPayload,
+    PeerHello,
+    answer_hello,
+    check_answer,
+    check_confirmation,
+    confirm_hello,
+    open_hello,
+)
+
+CONTROL: Final = 0
+"""The rank of control messages in the outgoing queue; a frame's is one more than its own."""
+
+RANKS: Final = 4
+
+
+class State(Enum):
+    """Where a link is: the table above."""
+
+    DIALLING = auto()
+    CALLED = auto()
+    HEARING = auto()
+    ANSWERED = auto()
+    MEETING = auto()
+    GREETING = auto()
+    OPEN = auto()
+
+
+class PeerLink:
+    """One connection, from the dial or call to its end."""
+
+    def __init__(
+        self,
+        number: LinkId,
+        member: MemberCode,
+        node: NodeUri,
+        began: Instant,
+        limits: Limits,
+        *,
+        dialled: bool,
+    ) -> None:
+        """``began``: on the steady clock."""
+        self.number = number
+        self.member = member
+        self.node = node
+        self.dialled = dialled
+        self.state = State.DIALLING if dialled else State.CALLED
+        self.began = began
+        self.since = EPOCH
+        """Wall time at which it was opened."""
+        self.opened_at = EPOCH
+        """The same on the steady clock."""
+        self.offset = 0
+        self.last_error = ""
+        self.queue = LinkQueue()
+        self.channel: Channel | None = None
+        self.certificate = b""
+        self.met: Durable[HelloResult] | None = None
+        """What the hello led to, until the link is open."""
+        self.looking = False
+        """Whether a question about what is still missing is on its way."""
+        self._said: tuple[LeafId, tuple[int, int]] | None = None
+        """This node's last checkpoint on this link, about whose path the peer has not asked yet."""
+        self._peer: PeerHello | None = None
+        self._pending: Any = b""
+        """What the next message of the hello is checked against."""
+        self._limits = limits
+        self._out: tuple[deque[Sendable], ...] = tuple(deque() for _ in range(1 + RANKS))
+        self._writing = False
+        self._at_work = 0
+        self._reading = True
+        self._gaps = GapRequests()
+        self._acknowledged: list[Ack] = []
+        self._acknowledging = 0
+        self._requests: deque[Instant] = deque(maxlen=limits.gap_requests)
+        self._logs: deque[Instant] = deque(maxlen=limits.about_logs)
+        self._unreadable = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the hello is over."""
+        return self.state is State.OPEN
+
+    def check(self, turn: Turn) -> None:
+        """Raise TrustError if the peer must not be listened to any more: revoked, expired, unlisted."""
+        trust, at = turn.node.trust, turn.now.wall
+        if self.certificate:
+            trust.identify(self.certificate, at)
+        if self._peer is not None:
+            member, _ = trust.need_node(self.node, at)
+            revoked = trust.revocation(self._peer.key)
+            if member != self.member or (revoked is not None and revoked.holds(at)):
+                raise TrustError("PEER_REVOKED", f"the key that signed the hello of {self.node} was revoked")
+
+    # The hello
+
+    def connected(self, turn: Turn, channel: Channel) -> None:
+        """The dialled stream is open."""
+        self.channel = channel
+        self.began = turn.now.steady
+        opening, self._pending = open_hello(turn.parts.random)
+        self._post(turn, CONTROL, Hello(opening))
+        self._go(turn, State.HEARING)
+
+    def received(self, turn: Turn, message: Message) -> None:
+        """A message came. Raises what ends the link."""
+        self.check(turn)
+        if self.state is State.OPEN:
+            _TAKES[type(message)](self, turn, message)
+        elif not isinstance(message, Hello) or self.state not in _HELLO:
+            raise EnvelopeError("ENVELOPE_MALFORMED", "a link begins with a hello")
+        else:
+            _HELLO[self.state](self, turn, message.payload)
+
+    def _called(self, turn: Turn, payload: bytes) -> None:
+        self._pending = payload
+        self._ask_what_to_say(turn)
+
+    def _heard(self, turn: Turn, payload: bytes) -> None:
+        view, at = turn.node.trust, turn.now.wall
+        self._peer, self._pending = check_answer(payload, self._bound(), self._pending, at, view=view)
+        self._meet(turn)
+
+    def _confirmed(self, turn: Turn, payload: bytes) -> None:
+        self._peer = check_confirmation(payload, self._pending, turn.now.wall, view=turn.node.trust)
+        # What there is may have changed since the call.
+        turn.parts.links.make_way(turn, self)
+        self._meet(turn)
+
+    def _meet(self, turn: Turn) -> None:
+        self.offset = self._known().offset
+        turn.do(RunStep(Step.MEET, (self._peer,), self.number))
+        self._go(turn, State.MEETING)
+
+    def _ask_what_to_say(self, turn: Turn) -> None:
+        turn.do(RunQuery(Query.GREET, (self.member,), self.number))
+        self._go(turn, State.GREETING)
+
+    def is_met(self, turn: Turn, met: Durable[HelloResult]) -> None:
+        """The step "meet" is durable."""
+        self.met = met
+        if self.dialled:
+            self._ask_what_to_say(turn)
+        else:
+            self._open(turn)
+
+    def greets(self, turn: Turn, payload: HelloPayload) -> None:
+        """What this node says of itself is known. Raises CryptoError if no key may sign it."""
+        node = turn.node
+        key = node.trust.hello_key(node.uri, node.signer.suite.number, turn.now.wall)
+        signer = turn.parts.signer(key)
+        if self.dialled:
+            self._post(turn, CONTROL, Hello(confirm_hello(self._pending, signer, payload)))
+            self._open(turn)
+        else:
+            answer, self._pending = answer_hello(
+                self._pending, self._bound(), signer, payload, random=turn.parts.random
+            )
+            self._post(turn, CONTROL, Hello(answer))
+            self._go(turn, State.ANSWERED)
+
+    def _open(self, turn: Turn) -> None:
+        assert self.met is not None  # noqa: S101 - the table: met before open
+        met, self.met = self.met, None
+        self.since, self.opened_at = turn.now.wall, turn.now.steady
+        self._go(turn, State.OPEN)
+        turn.parts.links.opened(turn, self)
+        turn.carry_out(met.part(lambda answer: answer.effects))
+        self.ask(turn, met.value.gaps)
+        for notice, count in ((Notice.PEER_FORGOT, met.value.forgot), (Notice.FORGOT, met.value.lost)):
+            if count:
+                turn.do(Tell(notice, self.node, count=count))
+
+    def _bound(self) -> Channel:
+        assert self.channel is not None  # noqa: S101 - there is no message before there is a stream
+        return self.channel
+
+    def _known(self) -> PeerHello:
+        assert self._peer is not None  # noqa: S101 - proved before
+        return self._peer
+
+    def _go(self, turn: Turn, state: State) -> None:
+        self.state = state
+        self._gate(turn)
+
+    def _gate(self, turn: Turn) -> None:
+        """Read nothing while the hello or enough messages wait for the store, or the peer does not read."""
+        busy = (
+            self.state in (State.MEETING, State.GREETING)
+            or self._at_work >= self._limits.at_work
+            or len(self._out[CONTROL]) >= self._limits.control
+        )
+        if self._reading == busy:
+            self._reading = not busy
+            turn.do(SetReading(self.number, self._reading))
+
+    # What comes in
+
+    def _frame(self, turn: Turn, frame: Frame) -> None:
+        arrival = Arrival(self.member, self.node, frame, turn.now.believed)
+        self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number))
+
+    def _gap(self, turn: Turn, gap: Gap) -> None:
+        self._limit(turn, self._requests)
+        if gap.acts:
+            turn.do(RunQuery(Query.ACTS_FORGOTTEN, (gap.acts,), self.number))
+        self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number))
+
+    def _log_ask(self, turn: Turn, ask: LogAsk) -> None:
+        self._limit(turn, self._logs)
+        turn.parts.answers.ask(turn, self.number, ask)
+
+    def _log_path(self, turn: Turn, path: LogPath) -> None:
+        self._limit(turn, self._logs)
+        self._work(turn, RunStep(Step.PROVE, (self.member, self.node, path), self.number))
+
+    def _acks(self, turn: Turn, acks: Acks) -> None:
+        now = turn.now
+        for ack in acks.acks:
+            leaf = LeafId(ack.digest)
+            if ack.code:
+                self.last_error = ack.code
+                if self._said is not None and self._said[0] == leaf:
+                    self._said = None
+                self.queue.rejected(leaf, now.steady, turn.parts.random)
+                turn.do(Tell(Notice.REJECTED_BY_PEER, self.node, ack.code))
+            else:
+                self.queue.acknowledged(leaf, now.steady)
+                self._acknowledged.append(ack)
+        if acks.acks:
+            self.offset = acks.acks[0].time - now.wall
+        self._acknowledge(turn)
+        turn.parts.sender.look_at(turn, [self.member])
+
+    def _second_hello(self, turn: Turn, hello: Hello) -> None:
+        del self, turn, hello
+        raise EnvelopeError("ENVELOPE_MALFORMED", "a second hello on one link")
+
+    def unreadable(self, turn: Turn, message: Unreadable) -> None:
+        """A message could not be read: the peer is told the code. Raises DeliveryError RATE for too many."""
+        turn.do(Tell(Notice.FRAME_REJECTED, self.node, message.code, message.size))
+        if not self.open:
+            raise EnvelopeError(message.code, "a link begins with a hello")
+        self._unreadable += 1
+        if self._unreadable > self._limits.unreadable:
+            raise DeliveryError("RATE", "too many messages that cannot be read")
+        self._post(turn, CONTROL, Acks((Ack(message.digest, message.code, turn.now.wall),)))
+
+    def _work(self, turn: Turn, run: RunStep) -> None:
+        self._at_work += 1
+        turn.do(run)
+        self._gate(turn)
+
+    def worked(self, turn: Turn) -> None:
+        """A step that a message has led to is over."""
+        self._at_work -= 1
+        self._gate(turn)
+
+    def taken(self, turn: Turn, taken: ReceiveResult) -> None:
+        """A frame is durable: it is acknowledged, and what it lacks is asked for."""
+        self._post(turn, CONTROL, Acks(taken.acks))
+        self.ask(turn, taken.gaps)
+        if taken.again:
+            self.queue.more = True
+
+    def _acknowledge(self, turn: Turn) -> None:
+        """What arrives while one commit runs shares the next."""
+        if self._acknowledged and not self._acknowledging:
+            self._acknowledging = len(self._acknowledged)
+            turn.do(RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number))
+
+    def acknowledged(self, turn: Turn) -> None:
+        """The step "acknowledge" is durable."""
+        del self._acknowledged[: self._acknowledging]
+        self._acknowledging = 0
+        self._acknowledge(turn)
+
+    def _limit(self, turn: Turn, lately: deque[Instant]) -> None:
+        now = turn.now.steady
+        if len(lately) == lately.maxlen and now - lately[0] < self._limits.minute:
+            raise DeliveryError("RATE", f"more than {lately.maxlen} requests in a minute")
+        lately.append(now)
+
+    # What goes out
+
+    def hand(self, turn: Turn, said: Durable[Sequence[Outbound]]) -> None:
+        """Put durable statements for this peer on the link."""
+        if not self.open:
+            return
+        for outbound in said.value:
+            if outbound.peer == self.member:
+                statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
+                self.queue.sent([(leaf, carried.size) for leaf, carried in statements])
+                self._post(turn, 1 + outbound.rank, outbound)
+                self._note_checkpoint(outbound)
+
+    def _note_checkpoint(self, outbound: Outbound) -> None:
+        for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
+            if carried.kind == Kind.CHECKPOINT:
+                where = decode(Checkpoint, carried.data)
+                self._said = leaf, (where.incarnation, where.size)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has acknowledged all, and was answered how the last checkpoint follows."""
+        return not (self.queue.unacknowledged or self._said or self._writing or any(self._out))
+
+    def settle(self, turn: Turn, leaf: LeafId) -> None:
+        """This statement must not leave any more. What waits in one frame with it is loaded again."""
+        self.queue.acknowledged(leaf, turn.now.steady)
+        for line in self._out[1 + CONTROL :]:
+            for waiting in [one for one in line if isinstance(one, Outbound) and leaf in one.leaves]:
+                line.remove(waiting)
+                self.queue.forget(waiting.leaves)
+
+    def ask(self, turn: Turn, gaps: Iterable[Gap]) -> None:
+        """Ask for what is missing, each stream no more often than its backoff allows."""
+        for gap in self._gaps.due(gaps, turn.now, turn.parts.random):
+            self._post(turn, CONTROL, gap)
+
+    def look_for_gaps(self, turn: Turn) -> None:
+        """Once a second: is what was asked for still missing?"""
+        streams = self._gaps.streams()
+        if streams and not self.looking:
+            self.looking = True
+            turn.do(RunQuery(Query.STILL_MISSING, (self.member, streams), self.number))
+
+    def still_missing(self, turn: Turn, streams: Sequence[tuple[str, int]], gaps: Sequence[Gap]) -> None:
+        """Ask again for what is, and forget the rest."""
+        self.looking = False
+        self._gaps.keep(streams, gaps)
+        self.ask(turn, gaps)
+
+    def ask_about(self, turn: Turn, ask: LogAsk) -> None:
+        """Ask how a log follows from what is held of it."""
+        if self.open:
+            self._post(turn, CONTROL, ask)
+
+    def answer(self, turn: Turn, ask: LogAsk, path: LogPath | None) -> None:
+        """Say how this node's log follows from what the peer holds of it; None: there is nothing to say."""
+        if self.open and path is not None:
+            self._post(turn, CONTROL, path)
+        if self._said is not None and self._said[1] == (ask.until, ask.until_size):
+            self._said = None
+
+    def _post(self, turn: Turn, rank: int, message: Sendable) -> None:
+        self._out[rank].append(message)
+        self._write(turn)
+
+    def written(self, turn: Turn) -> None:
+        """The driver has written the last message."""
+        self._writing = False
+        self._write(turn)
+
+    def _write(self, turn: Turn) -> None:
+        waiting = next((line for line in self._out if line), None)
+        if waiting is not None and not self._writing:
+            self._writing = True
+            turn.do(Send(self.number, waiting.popleft()))
+        self._gate(turn)
+
+
+_HELLO: Final[Mapping[State, Callable[[PeerLink, Turn, bytes], None]]] = {
+    State.CALLED: PeerLink._called,
+    State.HEARING: PeerLink._heard,
+    State.ANSWERED: PeerLink._confirmed,
+}
+
+_TAKES: Final[Mapping[type[Any], Callable[[PeerLink, Turn, Any], None]]] = {
+    Frame: PeerLink._frame,
+    Acks: PeerLink._acks,
+    Gap: PeerLink._gap,
+    LogAsk: PeerLink._log_ask,
+    LogPath: PeerLink._log_path,
+    Hello: PeerLink._second_hello,
+}

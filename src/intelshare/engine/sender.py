@@ -1,0 +1,268 @@
+"""One sender per destination, and one hand-over for all: what leaves first, how much, and when to wait.
+
+    stage       what happens                                                   next
+    ---------   ------------------------------------------------------------   -------------------
+    IDLE        room, something to send again and something fresh: ask         ASKING
+                room, something to send again: step "resend"                   RESENDING
+                room, something fresh                                          WANTS
+    ASKING      the fresh one is more urgent                                   WANTS
+                it is not: step "resend"                                       RESENDING
+    WANTS       no hand-over runs: step "handover" for all that want it        HANDING
+    HANDING     something went                                                 IDLE
+                nothing went: ask how much is left                             COUNTING
+    COUNTING    none, or as many as last time: not until something changes     IDLE
+    RESENDING   it is durable                                                  IDLE
+
+Driven by events: whenever something became ready or a window opened. What is ready while one commit runs
+shares the next: that is the batching, there is no other. While the clock is not believed (promise P10) or
+there is no policy (P17), nothing is released, and all that is no release still goes. A step that fails is
+tried again after a pause, for its destination alone: one peer's trouble is nobody else's (P15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.line.resend import Loaded
+from intelshare.delivery import Backoff
+from intelshare.engine.limits import RETRY
+from intelshare.engine.peer_link import PeerLink
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import LinkId, Notice, RunQuery, RunStep, Tell
+from intelshare.errors import IntelshareError
+from intelshare.ids import MemberCode
+from intelshare.instant import EPOCH, Instant
+from intelshare.ports import Durable
+
+SMALLEST: Final = 1536
+"""As hand-over counts: so many bytes of room are one release."""
+
+
+class Stage(Enum):
+    """Where a destination is: the table above."""
+
+    IDLE = auto()
+    ASKING = auto()
+    WANTS = auto()
+    HANDING = auto()
+    COUNTING = auto()
+    RESENDING = auto()
+
+
+@dataclass(slots=True)
+class _Destination:
+    stage: Stage = Stage.IDLE
+    fresh: bool = False
+    """Pairs may be ready to be handed over."""
+    left: int = -1
+    """How many there were when nothing went; -1: not known."""
+    not_before: Instant = EPOCH
+    """On the steady clock."""
+    backoff: Backoff | None = None
+    alone: bool = False
+    """A hand-over together with others has failed."""
+
+
+class Sender:
+    """Of all destinations."""
+
+    def __init__(self) -> None:
+        self._to: dict[MemberCode, _Destination] = {}
+        self._due: dict[MemberCode, Instant] = {}
+        """When to look at a destination again."""
+        self._handing = False
+        self._policy = True
+
+    def wake(self, turn: Turn, ready: Iterable[MemberCode] = ()) -> None:
+        """Pairs of these members may have become ready."""
+        for member in ready:
+            destination = self._at(member)
+            destination.fresh, destination.left = True, -1
+            self._look_at(turn, member)
+        self._hand_over(turn)
+
+    def look_at(self, turn: Turn, members: Iterable[MemberCode]) -> None:
+        """Something changed for these destinations: the window, or what is to be sent again."""
+        for member in members:
+            self._look_at(turn, member)
+        self._hand_over(turn)
+
+    def look(self, turn: Turn) -> None:
+        """Something changed for all: the clock, or time has passed."""
+        self.look_at(turn, [link.member for link in turn.parts.links.newest()])
+
+    def policy(self, turn: Turn, *, available: bool) -> None:
+        """Whether there is a policy to release by."""
+        self._policy = available
+        self.look(turn)
+
+    def dropped(self, member: MemberCode, link: LinkId) -> None:
+        """A link has ended. What it was asked for is in the store, for the next one."""
+        del link
+        self._due.pop(member, None)
+        destination = self._at(member)
+        if destination.stage in (Stage.ASKING, Stage.WANTS):
+            destination.stage = Stage.IDLE
+
+    def next_at(self) -> Instant | None:
+        """When to look again: something is due, or a pause is over."""
+        return min(self._due.values(), default=None)
+
+    def tick(self, turn: Turn) -> None:
+        """Something may be due."""
+        self.look(turn)
+
+    def _at(self, member: MemberCode) -> _Destination:
+        return self._to.setdefault(member, _Destination())
+
+    def _may(self, turn: Turn) -> bool:
+        """Whether anything may be released."""
+        return turn.now.believed and self._policy
+
+    def _look_at(self, turn: Turn, member: MemberCode) -> None:
+        link = turn.parts.links.of_member(member)
+        if link is None:
+            return
+        destination, queue, now = self._at(member), link.queue, turn.now.steady
+        times = [due] if (due := queue.due(now)) is not None else []
+        if destination.stage is Stage.IDLE and queue.room() > 0:
+            if destination.not_before <= now:
+                self._begin(turn, link, destination)
+            elif queue.more or (destination.fresh and self._may(turn)):
+                times.append(destination.not_before)
+        if times:
+            self._due[member] = min(times)
+        else:
+            self._due.pop(member, None)
+
+    def _begin(self, turn: Turn, link: PeerLink, destination: _Destination) -> None:
+        if not self._may(turn):
+            if link.queue.more:
+                self._send_again(turn, link, Step.RESEND_BUT_RELEASES)
+        elif link.queue.more and destination.fresh:
+            destination.stage = Stage.ASKING
+            turn.do(RunQuery(Query.FRESH_FIRST, (link.member,), link.number))
+        elif link.queue.more:
+            self._send_again(turn, link, Step.RESEND)
+        elif destination.fresh:
+            destination.stage = Stage.WANTS
+
+    def fresh_first(self, turn: Turn, link: PeerLink, answer: bool | IntelshareError) -> None:
+        """Whether what is fresh goes before what is sent again."""
+        destination = self._at(link.member)
+        if destination.stage is not Stage.ASKING:
+            return
+        if isinstance(answer, IntelshareError):
+            self._failed(turn, link.member, answer)
+        elif answer and self._may(turn):
+            destination.stage = Stage.WANTS
+            self._hand_over(turn)
+        else:
+            self._send_again(turn, link, Step.RESEND if self._may(turn) else Step.RESEND_BUT_RELEASES)
+
+    def _send_again(self, turn: Turn, link: PeerLink, step: Step) -> None:
+        self._at(link.member).stage = Stage.RESENDING
+        busy, room = link.queue.busy(turn.now.steady), link.queue.room()
+        # What is queued while the step runs asks for another.
+        link.queue.more = False
+        turn.do(RunStep(step, (link.member, busy, room), link.number))
+
+    def resent(self, turn: Turn, run: RunStep, answer: Durable[Loaded] | IntelshareError) -> None:
+        """What is to be sent again is loaded, durably. While releases wait, they are left."""
+        member, link = run.event[0], turn.parts.links.get(run.link)
+        destination = self._at(member)
+        destination.stage = Stage.IDLE
+        if isinstance(answer, IntelshareError):
+            if link is not None:
+                link.queue.more = True
+            self._failed(turn, member, answer)
+            return
+        destination.backoff = None
+        frames, more = answer.value
+        if link is not None:
+            link.queue.more |= more or run.step is Step.RESEND_BUT_RELEASES
+            link.hand(turn, answer.part(lambda loaded: loaded[0]))
+            if link.queue.more and not frames:
+                # All that was found may not go now.
+                destination.not_before = Instant(turn.now.steady + RETRY)
+        self.look_at(turn, [member])
+
+    def _hand_over(self, turn: Turn) -> None:
+        if self._handing or not self._may(turn):
+            return
+        rooms: dict[MemberCode, int] = {}
+        for member in sorted(self._to):
+            destination, link = self._to[member], turn.parts.links.of_member(member)
+            if destination.stage is not Stage.WANTS or link is None or (destination.alone and rooms):
+                continue
+            destination.stage = Stage.HANDING
+            rooms[member] = self._room(turn, link)
+            if destination.alone:
+                break
+        if rooms:
+            self._handing = True
+            turn.do(RunStep(Step.HANDOVER, (rooms,)))
+
+    @staticmethod
+    def _room(turn: Turn, link: PeerLink) -> int:
+        room, most = link.queue.room(), turn.parts.limits.releases
+        return min(room, most * SMALLEST - 1) if most else room
+
+    def handed(
+        self, turn: Turn, run: RunStep, answer: Durable[tuple[Outbound, ...]] | IntelshareError
+    ) -> None:
+        """What was ready is numbered, sealed and durable."""
+        (rooms,) = run.event
+        self._handing = False
+        if isinstance(answer, IntelshareError):
+            for member in rooms:
+                self._at(member).alone = len(rooms) > 1
+                self._failed(turn, member, answer)
+        else:
+            self._hand(turn, rooms, answer)
+        self.look_at(turn, rooms)
+
+    def _hand(self, turn: Turn, rooms: Sequence[MemberCode], said: Durable[tuple[Outbound, ...]]) -> None:
+        served = {outbound.peer for outbound in said.value}
+        for member in rooms:
+            destination, link = self._at(member), turn.parts.links.of_member(member)
+            destination.alone, destination.backoff = False, None
+            if member in served:
+                destination.stage = Stage.IDLE
+                # A link that has ended meanwhile loses nothing: the next one loads it from the store.
+                if link is not None:
+                    link.hand(turn, said)
+            else:
+                destination.stage = Stage.COUNTING
+                destination.fresh = False
+                turn.do(RunQuery(Query.QUEUED, (member,)))
+
+    def counted(self, turn: Turn, member: MemberCode, left: int | IntelshareError) -> None:
+        """How many pairs wait for a destination after a hand-over in which nothing went to it."""
+        destination = self._at(member)
+        if destination.stage is not Stage.COUNTING:
+            return
+        destination.stage = Stage.IDLE
+        if isinstance(left, IntelshareError):
+            destination.fresh = True
+            self._failed(turn, member, left)
+            return
+        destination.fresh |= left > 0 and left != destination.left
+        destination.left = left
+        self.look_at(turn, [member])
+
+    def _failed(self, turn: Turn, member: MemberCode, error: IntelshareError) -> None:
+        """Try again after a pause: a second on a full disk, longer each time for anything else."""
+        destination, now = self._at(member), turn.now.steady
+        destination.stage = Stage.IDLE
+        destination.not_before = Instant(now + RETRY)
+        if error.code != "DISK_FULL":
+            destination.backoff = (destination.backoff or Backoff(contact=now)).failed()
+            destination.not_before = Instant(now + RETRY + destination.backoff.delay(now, turn.parts.random))
+            turn.do(Tell(Notice.STEP_FAILED, code=error.code))
+        self._look_at(turn, member)

@@ -1,0 +1,111 @@
+"""The steps and questions of the broker that the engine asks for, by name: the table that drivers look up.
+
+A driver may run ``table[name](node, view, *event, now, random)`` for a step, and
+``table[name](node, view, *event, now)`` for a question; the simulator plants bugs by replacing rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from intelshare.broker.kernel.frame import Gap
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.lifecycle import destroy, review, stop
+from intelshare.broker.line import hello
+from intelshare.broker.line.handover import first_ready, handover
+from intelshare.broker.line.receive import receive
+from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
+from intelshare.broker.queries.lists import queued
+from intelshare.broker.transparency import checkpoint, witness
+from intelshare.broker.treaty import act
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Plan, View
+
+
+class Step(StrEnum):
+    """A step: answers with a plan, and leads to ``Effects``."""
+
+    HANDOVER = "handover"
+    RESEND = "resend"
+    RESEND_BUT_RELEASES = "resend_but_releases"
+    MEET = "meet"
+    RECEIVE = "receive"
+    ACKNOWLEDGE = "acknowledge"
+    FILL = "fill"
+    PROVE = "prove"
+    EXPIRE = "expire"
+    REVIEW = "review"
+    CHECKPOINT = "checkpoint"
+    FINISH = "finish"
+
+
+class Query(StrEnum):
+    """A question about the committed rows."""
+
+    GREET = "greet"
+    """What to say of this node in a hello."""
+    FRESH_FIRST = "fresh_first"
+    """Whether the most urgent pair that is ready goes before what is to be sent again."""
+    QUEUED = "queued"
+    """How many pairs wait for a member."""
+    STILL_MISSING = "still_missing"
+    """Of streams that were asked about: what is still missing."""
+    ACTS_FORGOTTEN = "acts_forgotten"
+    """How many acts a peer asks for that this node no longer has."""
+    ANSWER = "answer"
+    """How this node's log follows from what a peer holds of it."""
+    ANYTHING_OVER = "anything_over"
+    CHECKPOINT_DUE = "checkpoint_due"
+    MARKED = "marked"
+    """Bulletins that were marked and are not destroyed yet."""
+
+
+STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
+    Step.HANDOVER: handover,
+    Step.RESEND: resend,
+    Step.RESEND_BUT_RELEASES: resend_but_releases,
+    Step.MEET: hello.accept_hello,
+    Step.RECEIVE: receive,
+    Step.ACKNOWLEDGE: hello.acknowledge,
+    Step.FILL: hello.answer_gap,
+    Step.PROVE: witness.prove,
+    Step.EXPIRE: stop.expire,
+    Step.REVIEW: review.review,
+    Step.CHECKPOINT: checkpoint.checkpoint,
+    Step.FINISH: destroy.finish,
+}
+
+
+def _fresh_first(node: Node, view: View, member: MemberCode, now: Instant) -> bool:
+    del node, now
+    ready, pending = first_ready(view, member), first_pending(view, member)
+    return ready is not None and (pending is None or ready < pending.rank)
+
+
+def _queued(node: Node, view: View, member: MemberCode, now: Instant) -> int:
+    del node, now
+    return queued(view, member)[0]
+
+
+def _still_missing(
+    node: Node, view: View, member: MemberCode, streams: Sequence[tuple[str, int]], now: Instant
+) -> tuple[Gap, ...]:
+    del node, now
+    found = [hello.still_missing(view, member, origin, incarnation) for origin, incarnation in streams]
+    return tuple([gap for gap in found if gap is not None])
+
+
+QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
+    Query.GREET: hello.make_hello,
+    Query.FRESH_FIRST: _fresh_first,
+    Query.QUEUED: _queued,
+    Query.STILL_MISSING: _still_missing,
+    Query.ACTS_FORGOTTEN: lambda node, view, first, _: act.forgotten(node, view, first),
+    Query.ANSWER: lambda node, view, ask, _: checkpoint.answer(node, view, ask),
+    Query.ANYTHING_OVER: lambda _, view, now: stop.anything_over(view, now),
+    Query.CHECKPOINT_DUE: checkpoint.due,
+    Query.MARKED: lambda _, view, __: destroy.marked(view),
+}

@@ -1,0 +1,85 @@
+"""One event being handled: the node, the time, and the actions that come of it. Here the parts meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.engine.limits import Limits
+from intelshare.engine.values import Action, Now, SetHealth
+from intelshare.ids import KeyId
+from intelshare.ports import Durable, Random
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from intelshare.crypto.suites import Signer
+    from intelshare.engine.answers import Answers
+    from intelshare.engine.destruction import Destruction
+    from intelshare.engine.dialling import Dialling
+    from intelshare.engine.housekeeping import Housekeeping
+    from intelshare.engine.links import Links
+    from intelshare.engine.log_position import LogPosition
+    from intelshare.engine.sender import Sender
+    from intelshare.engine.stopping import Stopping
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The state machines of one engine; each owns its rules and its state."""
+
+    limits: Limits
+    random: Random
+    signer: Callable[[KeyId], Signer]
+    """Signs hellos."""
+    links: Links
+    sender: Sender
+    dialling: Dialling
+    housekeeping: Housekeeping
+    log_position: LogPosition
+    destruction: Destruction
+    answers: Answers
+    stopping: Stopping
+
+
+@dataclass(slots=True)
+class Turn:
+    """Made for each event. ``parts`` are called with it, and add actions."""
+
+    parts: Parts
+    node: Node
+    now: Now
+    actions: list[Action] = field(default_factory=list)
+
+    def do(self, action: Action) -> None:
+        """Let the driver do this, after what was asked for before."""
+        self.actions.append(action)
+
+    def set_health(self, code: str, on: bool) -> None:
+        """Let health show a code, or not any more."""
+        self.do(SetHealth(code, on))
+
+    def carry_out(self, led: Durable[Effects]) -> None:
+        """What durable writes lead to: what has ended is not sent, statements go out, questions are asked."""
+        effects, links = led.value, self.parts.links
+        for member, leaf in effects.ended:
+            if (link := links.of_member(member)) is not None:
+                link.settle(self, leaf)
+        outbound = led.part(_outbound)
+        for member in sorted({one.peer for one in effects.outbound}):
+            if (link := links.of_member(member)) is not None:
+                link.hand(self, outbound)
+        for member, ask in effects.asks:
+            if (link := links.of_member(member)) is not None:
+                link.ask_about(self, ask)
+        if effects.marked:
+            self.parts.destruction.wake(self)
+        self.parts.sender.look_at(self, sorted({member for member, _ in effects.ended}))
+        self.parts.sender.wake(self, sorted(effects.ready))
+
+
+def _outbound(effects: Effects) -> tuple[Outbound, ...]:
+    return effects.outbound

@@ -1,0 +1,427 @@
+"""What goes into an engine and what comes out of it: frozen values, one class each.
+
+A driver calls ``Engine.handle(event, node, now)`` and carries out the actions in their order. Nothing here
+does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NewType
+
+from intelshare.audit.path import LogAsk, LogPath
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound
+from intelshare.engine.steps import Query, Step
+from intelshare.errors import IntelshareError
+from intelshare.ids import MemberCode, NodeUri
+from intelshare.instant import EPOCH, Instant
+from intelshare.ports import Durable
+from intelshare.trust import Channel, DirectoryNode
+
+LinkId = NewType("LinkId", int)
+"""One connection, from the first dial or call to its end. Never used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time at which a driver hands over an event."""
+
+    wall: Instant
+    """Wall time: what is signed, what certificates and treaties are held against. It may jump."""
+    steady: Instant
+    """A clock that never jumps; only differences mean something. All waiting is counted on it."""
+    believed: bool = True
+    """Whether wall time may be believed (promise P10)."""
+
+
+class Notice(StrEnum):
+    """What a driver writes into its log."""
+
+    LINK_CLOSED = "link closed"
+    DIAL_FAILED = "dial failed"
+    PEER_FORGOT = "the peer forgot numbers that it gave"
+    FORGOT = "this node forgot entries that the peer holds"
+    ACTS_FORGOTTEN = "the peer asks for acts that this node no longer has"
+    FRAME_REJECTED = "a message could not be read"
+    REJECTED_BY_PEER = "the peer rejected a statement"
+    STEP_FAILED = "a step failed, and is tried again"
+
+
+class Chore(StrEnum):
+    """What a driver does by itself when the engine says that it is time."""
+
+    SHOW = "show"
+    """Write where the node is found, and whether it serves."""
+    POLICY = "policy"
+    """Look whether a policy file has changed."""
+    RENEW = "renew"
+    """Renew what is due: certificates, keys, the directory."""
+
+
+# Actions
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a stream to a node; then ``Connected``, or ``Closed`` with the reason."""
+
+    link: LinkId
+    member: MemberCode
+    node: DirectoryNode
+
+
+Sendable = Hello | Acks | Gap | LogAsk | LogPath | Outbound
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write one message; then ``Written``. A link has one at a time."""
+
+    link: LinkId
+    message: Sendable
+
+
+@dataclass(frozen=True, slots=True)
+class SetReading:
+    """Read on from this link, or not until told to."""
+
+    link: LinkId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End a link; the peer is told the code. Nothing that comes of it is of interest any more."""
+
+    link: LinkId
+    error: IntelshareError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The hello of a link is over: from now on its node is served over it."""
+
+    link: LinkId
+    node: NodeUri
+    dialled: bool
+    offset: int
+    """The peer's clock minus this one, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """Carry out a step of the broker in the store's writer; then ``StepDone``."""
+
+    step: Step
+    event: tuple[Any, ...] = ()
+    link: LinkId | None = None
+    """Of a step that a message of this link led to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Ask something of the committed rows; then ``QueryDone``."""
+
+    query: Query
+    event: tuple[Any, ...] = ()
+    link: LinkId | None = None
+    beside: bool = False
+    """It may read a whole log: in a thread. It is never interrupted, whatever happens to its link."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskLogs:
+    """A user's question about logs has its turn: ask it as if ``beside``; then ``LogsAsked``."""
+
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSidecar:
+    """Write where the log stands in the database now into the file beside it; then ``SidecarWritten``."""
+
+    clean: bool = False
+    """With the mark of a clean stop: the very last thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shred:
+    """Let nothing that was overwritten stay in any file; then ``Shredded``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunChore:
+    """Do what is the driver's own; then ``ChoreDone``."""
+
+    chore: Chore
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Hand over ``TimerDue`` at this instant of the steady clock. Replaces the timer before."""
+
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class SetHealth:
+    """A code stands against serving, or does not any more."""
+
+    code: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something for the log: ids, codes and counts only."""
+
+    notice: Notice
+    peer: NodeUri | None = None
+    code: str = ""
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSaid:
+    """What ``SayLog`` asked for is done; ``error``: it could not be."""
+
+    token: int
+    error: IntelshareError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take no more calls and no more steps, and finish those that run; then ``Drained``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The engine has come to its end; it hands out nothing more."""
+
+
+Action = (
+    Dial
+    | Send
+    | SetReading
+    | Close
+    | Opened
+    | RunStep
+    | RunQuery
+    | AskLogs
+    | WriteSidecar
+    | Shred
+    | RunChore
+    | SetTimer
+    | SetHealth
+    | Tell
+    | LogSaid
+    | Drain
+    | Stopped
+)
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The node's incarnation is durable and its ports are open: dial, and keep house."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """The time of ``SetTimer`` has come. Sooner is no harm, nor is a time that was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    """The node handed over with this event may have another trust or world than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A peer node that TLS has identified has opened a stream. ``link``: from ``Engine.new_link``."""
+
+    link: LinkId
+    member: MemberCode
+    node: NodeUri
+    channel: Channel
+    certificate: bytes = b""
+    """DER of its leaf: held against revocations at every message. Empty where there is no TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A dialled stream is open."""
+
+    link: LinkId
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message came, and could be read."""
+
+    link: LinkId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message came that could not be read."""
+
+    link: LinkId
+    digest: bytes
+    code: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The message of the last ``Send`` has left."""
+
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A link has ended, or could not be opened. ``code``: why; empty: the peer ended it."""
+
+    link: LinkId
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A step is durable, or has failed and changed nothing."""
+
+    run: RunStep
+    answer: Durable[Any] | IntelshareError
+
+
+@dataclass(frozen=True, slots=True)
+class QueryDone:
+    """A question has its answer, or could not be answered."""
+
+    run: RunQuery
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A step that the driver ran by itself, for a user, is durable: this is what it leads to."""
+
+    effects: Durable[Effects]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Pairs of these recipients may be ready to be handed over."""
+
+    members: Sequence[MemberCode] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuestion:
+    """A user asks something about this node's logs; ``AskLogs`` comes when it is its turn."""
+
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogsAsked:
+    """A user's question about logs has ended, whatever came of it: its thread has returned."""
+
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
+class SayLog:
+    """Sign and send where the log stands, due or not; ``LogSaid`` follows."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarWritten:
+    """The file is written, or could not be."""
+
+    run: WriteSidecar
+    error: IntelshareError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shredded:
+    """The files are shredded, or could not be."""
+
+    error: IntelshareError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoreDone:
+    """A chore is done. ``changed``: it has brought something new."""
+
+    chore: Chore
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAvailable:
+    """Whether there is a policy to release by (promise P17)."""
+
+    available: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop in order: last word, links, drain, clean mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Nothing runs any more and all that was written is durable."""
+
+
+Event = (
+    Started
+    | TimerDue
+    | NodeChanged
+    | Accepted
+    | Connected
+    | Received
+    | Unreadable
+    | Written
+    | Closed
+    | StepDone
+    | QueryDone
+    | Committed
+    | Ready
+    | LogQuestion
+    | LogsAsked
+    | SayLog
+    | SidecarWritten
+    | Shredded
+    | ChoreDone
+    | PolicyAvailable
+    | Stop
+    | Drained
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """What can be said of the way to a peer node."""
+
+    state: str
+    """linked, dialling or waiting."""
+    error: str = ""
+    """The last code."""
+    since: Instant = EPOCH
+    """Wall time at which the link was opened; 0: there is none."""
+    offset: int = 0
+    """Its clock minus this one, in microseconds."""
+    unacknowledged: int = 0
+    """Statements that were sent and are not acknowledged."""

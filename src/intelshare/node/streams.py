@@ -1,0 +1,95 @@
+"""One gRPC stream to a peer node: bytes in, bytes out. What they mean and when they go is the engine's
+business."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import grpc
+
+from intelshare.crypto.pae import sha256
+from intelshare.engine import LinkId
+from intelshare.engine.values import Event, Received, Sendable, Unreadable, Written
+from intelshare.errors import EnvelopeError, IntelshareError
+from intelshare.instant import Instant
+from intelshare.wire import link_message, read_message
+
+
+class Call(Protocol):
+    """Either end of a gRPC stream of bytes."""
+
+    async def read(self) -> Any:
+        """The next message, or ``grpc.aio.EOF``."""
+
+    async def write(self, message: bytes) -> None:
+        """Send one; returns when gRPC has taken it."""
+
+
+class Stream:
+    """Of one link of the engine, from the dial or the peer's call on."""
+
+    def __init__(self, link: LinkId, feed: Callable[[Event], None]) -> None:
+        self.link = link
+        self.dial: asyncio.Task[None] | None = None
+        """What opens it, as long as it is not open."""
+        self._feed = feed
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._ended: asyncio.Future[IntelshareError | None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def ended(self) -> bool:
+        """Whether this side has ended it."""
+        return self._ended.done()
+
+    def send(self, message: Sendable, now: Instant) -> None:
+        """Write one message; ``Written`` follows."""
+        self._outgoing.put_nowait(link_message(message, now))
+
+    def set_reading(self, on: bool) -> None:
+        """Read on, or not after the message that is being read."""
+        (self._may_read.set if on else self._may_read.clear)()
+
+    def end(self, error: IntelshareError | None = None) -> None:
+        """End it, with the reason that the peer is told."""
+        if not self._ended.done():
+            self._ended.set_result(error)
+        if self.dial is not None:
+            self.dial.cancel()
+
+    async def run(self, call: Call) -> None:
+        """Until either side ends it. Raises the error with which this side did, and what gRPC raises."""
+        self.dial = None
+        tasks = [asyncio.create_task(self._read(call)), asyncio.create_task(self._write(call))]
+        try:
+            waited: list[asyncio.Future[Any]] = [*tasks, self._ended]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._ended.done() and (error := self._ended.result()) is not None:
+                raise error
+            for task in tasks:
+                if task.done() and (failed := task.exception()) is not None and not self._ended.done():
+                    raise failed
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, call: Call) -> None:
+        while True:
+            await self._may_read.wait()
+            raw = await call.read()
+            if raw is grpc.aio.EOF:
+                return
+            try:
+                event: Event = Received(self.link, read_message(raw))
+            except EnvelopeError as error:
+                event = Unreadable(self.link, sha256(raw), error.code, len(raw))
+            self._feed(event)
+
+    async def _write(self, call: Call) -> None:
+        while True:
+            await call.write(await self._outgoing.get())
+            self._feed(Written(self.link))

@@ -1,0 +1,1 @@
+"""What the node offers its own users: messages of user.proto to values, and back."""

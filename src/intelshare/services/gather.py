@@ -1,0 +1,92 @@
+"""Drafts of one SubmitMany call, gathered as they arrive: while one group is stored, the next fills up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from intelshare.errors import DeliveryError
+from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_DRAFTS: Final = 64
+"""Drafts of one message, and of one transaction."""
+
+MAX_BYTES: Final = 1 << 20
+"""Their bytes on the wire: the same bound."""
+
+
+class _Arrived:
+    """Messages that have arrived and were not taken yet: at most one group. Then the client has to wait."""
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[int, pb.SubmitManyRequest]] = deque()
+        self._changed = asyncio.Condition()
+        self._ended = False
+
+    async def fill(self, messages: AsyncIterator[pb.SubmitManyRequest]) -> None:
+        """Read until the client ends. Raises what the reading raises, DeliveryError TOO_LARGE."""
+        try:
+            async for message in messages:
+                size = _checked(message)
+                async with self._changed:
+                    self._messages.append((size, message))
+                    self._changed.notify_all()
+                    # What is not read stays in gRPC's window, and then with the client.
+                    await self._changed.wait_for(self._has_room)
+        finally:
+            async with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    async def take(self) -> list[pb.SubmitRequest]:
+        """What has arrived, up to one group; waits for a first message. Empty: nothing more will come."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._messages or self._ended)
+            drafts: list[pb.SubmitRequest] = []
+            total = 0
+            while self._messages:
+                size, message = self._messages[0]
+                if drafts and (len(drafts) + len(message.drafts) > MAX_DRAFTS or total + size > MAX_BYTES):
+                    break
+                self._messages.popleft()
+                drafts += message.drafts
+                total += size
+            self._changed.notify_all()
+            return drafts
+
+    def _has_room(self) -> bool:
+        count = sum(len(message.drafts) for _, message in self._messages)
+        return count < MAX_DRAFTS and sum(size for size, _ in self._messages) < MAX_BYTES
+
+
+async def gathered(messages: AsyncIterator[pb.SubmitManyRequest]) -> AsyncIterator[list[pb.SubmitRequest]]:
+    """Groups of at most 64 drafts and 1 MiB, in the order in which they came; no message is divided.
+
+    Raises DeliveryError TOO_LARGE for a message beyond these bounds, INPUT_INVALID for an empty one, and what
+    the reading raises: after all that came before it was given.
+    """
+    arrived = _Arrived()
+    reading = asyncio.create_task(arrived.fill(messages))
+    try:
+        while drafts := await arrived.take():
+            yield drafts
+        await reading
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+def _checked(message: pb.SubmitManyRequest) -> int:
+    size = message.ByteSize()
+    if not message.drafts:
+        raise DeliveryError("INPUT_INVALID", "a message without a draft")
+    # One draft alone is as large as it may be: its own bounds are checked with it.
+    if len(message.drafts) > MAX_DRAFTS or (len(message.drafts) > 1 and size > MAX_BYTES):
+        raise DeliveryError(
+            "TOO_LARGE",
+            f"a message has at most {MAX_DRAFTS} drafts and {MAX_BYTES} bytes",
+            hint="send the others in further messages of the same call",
+        )
+    return size

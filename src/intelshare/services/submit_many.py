@@ -1,0 +1,97 @@
+"""SubmitMany: drafts that have arrived are stored together, and each is answered once it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Final
+
+from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
+from intelshare.errors import IntelshareError
+from intelshare.ids import MemberCode, UserUri
+from intelshare.services.backend import Backend
+from intelshare.services.gather import gathered
+from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_CALLS: Final = 8
+"""Open calls of one user."""
+
+MAX_ANSWER: Final = 1 << 20
+"""Bytes after which the outcomes of a group go on in a further message."""
+
+METHOD: Final = "/intelshare.v1.Bulletins/SubmitMany"
+
+Outcome = SubmitResult | IntelshareError
+"""What became of a draft."""
+
+
+async def answer_drafts(
+    backend: Backend,
+    user: UserUri,
+    messages: AsyncIterator[pb.SubmitManyRequest],
+    read: Callable[[pb.SubmitRequest], SubmitCommand],
+    show: Callable[[SubmitResult], pb.SubmitResponse],
+) -> AsyncIterator[pb.SubmitManyResponse]:
+    """The outcome of every draft, in the order in which they come: each group is one step and one commit.
+
+    ``read`` raises what is wrong with a draft: that refuses this draft alone.
+    """
+    async for drafts in gathered(messages):
+        outcomes = await _stored(backend, [_read(draft, read) for draft in drafts])
+        shown = []
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            if isinstance(outcome, IntelshareError):
+                backend.refused(METHOD, user, outcome)
+                shown.append(pb.SubmitOutcome(key=draft.key, refused=refusal_message(outcome)))
+            else:
+                shown.append(pb.SubmitOutcome(key=draft.key, stored=show(outcome)))
+        for message in in_messages(shown):
+            yield message
+
+
+async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareError]) -> list[Outcome]:
+    """What is refused already stays so; all others in one step."""
+    commands = [one for one in given if isinstance(one, SubmitCommand)]
+    results = iter(await backend.perform(submit_many, commands) if commands else ())
+    outcomes = [next(results) if isinstance(one, SubmitCommand) else one for one in given]
+    backend.wake(to_wake([one for one in outcomes if isinstance(one, SubmitResult)]))
+    return outcomes
+
+
+def to_wake(results: Sequence[SubmitResult]) -> frozenset[MemberCode]:
+    """Recipients for which something is ready now."""
+    return frozenset(pair.recipient for one in results for pair in one.pairs if pair.word == "queued")
+
+
+def _read(
+    draft: pb.SubmitRequest, read: Callable[[pb.SubmitRequest], SubmitCommand]
+) -> SubmitCommand | IntelshareError:
+    try:
+        return read(draft)
+    except IntelshareError as error:
+        return error
+
+
+def in_messages(outcomes: Sequence[pb.SubmitOutcome]) -> Iterator[pb.SubmitManyResponse]:
+    """The outcomes in messages that a client takes, in their order."""
+    message, total = pb.SubmitManyResponse(), 0
+    for outcome in outcomes:
+        size = outcome.ByteSize()
+        if message.outcomes and total + size > MAX_ANSWER:
+            yield message
+            message, total = pb.SubmitManyResponse(), 0
+        message.outcomes.append(outcome)
+        total += size
+    if message.outcomes:
+        yield message
+
+
+def refusal_message(error: IntelshareError) -> pb.Refusal:
+    """What the caller is told of a refused draft."""
+    refusal = pb.Refusal(code=error.code, message=error.message[:2000], hint=error.hint or "")
+    place = error.place
+    if place is not None:
+        refusal.place.source = place.source
+        refusal.place.line, refusal.place.column = place.line or 0, place.column or 0
+        refusal.place.field, refusal.place.excerpt = place.field or "", place.excerpt or ""
+        refusal.place.width = place.width
+    return refusal

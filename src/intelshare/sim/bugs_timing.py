@@ -1,0 +1,71 @@
+"""Planted bugs in when things happen: what the engine's limits and order prevent (``bugs.BUGS``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from intelshare.audit.log import node_hash
+from intelshare.audit.proofs import root_over
+from intelshare.audit.tree import Fetch, Tree
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PAIR, PORTION
+from intelshare.engine import Phase
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+from intelshare.sim.steps import Step
+
+MARK_FIRST: Final = (Phase.LAST_WORD, Phase.SETTLE, Phase.CLOSE, Phase.MARK, Phase.DRAIN)
+"""The clean mark is written before the writer is drained."""
+
+_PAGE: Final = 4
+
+
+class RacyTree(Tree):
+    """A tree that two threads may not grow at once, with pages so small that short logs have many."""
+
+    def note(self, page: int, root: bytes) -> None:
+        """Pages are read, not noted."""
+
+    def grow(self, fetch: Fetch, size: int) -> None:
+        """While a page is fetched another thread counts on, and the page is kept under a later number."""
+        while (self._whole + 1) * _PAGE <= size:
+            if self._whole not in self._pages:
+                low = self._whole * _PAGE
+                self._pages[self._whole] = root_over(fetch(low, low + _PAGE))
+            self._whole += 1
+
+    def _root(self, fetch: Fetch, low: int, high: int) -> bytes:
+        count = high - low
+        if count == _PAGE and not low % _PAGE:
+            return self._pages[low // _PAGE]
+        if count <= _PAGE:
+            return root_over(fetch(low, high))
+        split = low + (1 << ((count - 1).bit_length() - 1))
+        return node_hash(self._root(fetch, low, split), self._root(fetch, split, high))
+
+
+class RacyTrees(dict[int, Tree]):
+    """Makes such trees."""
+
+    def setdefault(self, incarnation: int, tree: Tree | None = None) -> Tree:
+        """As ``dict.setdefault``, but for the kind of tree."""
+        del tree
+        return super().setdefault(incarnation, RacyTree())
+
+
+def one_bad_record_fails_all(handover: Step) -> Step:
+    """A damaged record is the error of the whole step, not of its pair."""
+
+    def planted(
+        node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
+    ) -> Plan[tuple[Outbound, ...]]:
+        for member in rooms:
+            for row in view.find(PAIR, "ready", member, 1):
+                view.find(PORTION, "key", row.md)
+        plan: Plan[Any] = handover(node, view, rooms, now, random)
+        return plan
+
+    return planted

@@ -1,0 +1,265 @@
+"""The driver of one process's engine over virtual time, network and disk. It decides nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
+from intelshare.engine.values import (
+    Accepted,
+    ChoreDone,
+    Close,
+    Closed,
+    Connected,
+    Dial,
+    Drain,
+    Drained,
+    Notice,
+    Opened,
+    QueryDone,
+    RunChore,
+    RunQuery,
+    RunStep,
+    Send,
+    SetReading,
+    SetTimer,
+    Shred,
+    Shredded,
+    SidecarWritten,
+    StepDone,
+    Stopped,
+    Tell,
+    TimerDue,
+    WriteSidecar,
+    Written,
+)
+from intelshare.errors import IntelshareError
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Plan, View, durable_after_commit
+from intelshare.sim.network import Network
+from intelshare.sim.stream import Stream
+from intelshare.sim.threads import Question
+from intelshare.trust import Channel
+from intelshare.wire import link_message
+
+if TYPE_CHECKING:
+    from intelshare.sim.process import Process
+
+LEAF: Final = bytes(32)
+"""Of the dialler's certificate: there is none."""
+
+
+class Driver:
+    """Of one process."""
+
+    def __init__(self, process: Process, network: Network) -> None:
+        machine = process.machine
+        self.engine = Engine(
+            process.node,
+            machine.keys.signer,
+            process.random,
+            dials=machine.dials,
+            limits=machine.limits,
+            stop_order=machine.bug.stop_order,
+        )
+        self.links: dict[MemberCode, Stream] = {}
+        """Those that are open."""
+        self._process = process
+        self._network = network
+        self._streams: dict[LinkId, Stream | None] = {}
+        """None: dialled, not connected yet."""
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._timer = 0
+        self._questions: list[Question] = []
+
+    def die(self) -> None:
+        """Let the threads come to their end."""
+        for question in self._questions:
+            question.abandon()
+
+    def feed(self, event: Event) -> None:
+        """Hand an event to the engine, and carry out what follows."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events and self._process.alive:
+                now = Now(
+                    self._process.now(), Instant(self._process.heap.now), not self._process.clock.wrong()
+                )
+                for action in self.engine.handle(self._events.popleft(), self._process.node, now):
+                    do = _DO.get(type(action))
+                    if do is not None and self._process.alive:
+                        do(self, action)
+        finally:
+            self._feeding = False
+
+    def _run_step(self, run: RunStep) -> None:
+        def done(answer: Any) -> None:
+            if run.step is Step.EXPIRE:
+                self._process.oracle.expired(self._process)
+            self.feed(StepDone(run, durable_after_commit(answer)))
+
+        def refused(error: IntelshareError) -> None:
+            if run.step is not Step.MEET and error.code != "RECORD_CORRUPT":
+                raise error
+            if not self._process.machine.bug.loops_end:
+                self.feed(StepDone(run, error))
+
+        self._process.perform(run.step, *run.event, then=done, refused=refused)
+
+    def _run_query(self, run: RunQuery) -> None:
+        def ask(view: View) -> Any:
+            return QUERIES[run.query](self._process.node, view, *run.event, self._process.now())
+
+        if run.beside:
+            question = Question(ask, self._process.view)
+            self._questions.append(question)
+            self._page(run, question)
+            return
+        try:
+            answer = ask(self._process.disk.checked)
+        except IntelshareError as error:
+            answer = error
+        self.feed(QueryDone(run, answer))
+
+    def _page(self, run: RunQuery, question: Question) -> None:
+        """Reads on, a page at a time; whatever happens to the link that has asked."""
+        if not self._process.alive:
+            return
+        question.go_on()
+        if not question.ended:
+            self._process.heap.after(self._process.machine.page, lambda: self._page(run, question))
+            return
+        self._questions.remove(question)
+        if question.error is not None:
+            raise question.error
+        self.feed(QueryDone(run, question.answer))
+
+    def _dial(self, dial: Dial) -> None:
+        self._streams[dial.link] = None
+        way = self._network.way(self._process.name, dial.member)
+        self._process.heap.after(way, lambda: self._connect(dial))
+
+    def _connect(self, dial: Dial) -> None:
+        other = self._process.machine.others[dial.member].process
+        if not self._process.alive or dial.link not in self._streams:
+            return
+        cut = self._network.is_cut(self._process.name, dial.member) or self._network.is_cut(
+            dial.member, self._process.name
+        )
+        if cut or other is None or not other.serving or not other.alive:
+            del self._streams[dial.link]
+            self.feed(Closed(dial.link, "UNREACHABLE"))
+            return
+        mine, theirs = (
+            Stream(self._process, dial.member, dial.link),
+            Stream(other, self._process.name, other.driver.engine.new_link()),
+        )
+        mine.wire = theirs.wire = self._network.open(mine, theirs)
+        self._streams[mine.link] = mine
+        channel = Channel(self._process.node.uri, other.node.uri, LEAF)
+        other.driver.accept(
+            theirs, Accepted(theirs.link, MemberCode(self._process.name), self._process.node.uri, channel)
+        )
+        self.feed(Connected(mine.link, channel))
+
+    def accept(self, stream: Stream, event: Accepted) -> None:
+        """A peer has dialled."""
+        self._streams[stream.link] = stream
+        self.feed(event)
+
+    def lost(self, stream: Stream) -> None:
+        """A connection is known to be gone."""
+        self._streams.pop(stream.link, None)
+        if self.links.get(stream.peer) is stream:
+            del self.links[stream.peer]
+
+    def _opened(self, opened: Opened) -> None:
+        stream = self._streams[opened.link]
+        if stream is not None:
+            self.links[stream.peer] = stream
+
+    def _close(self, close: Close) -> None:
+        stream = self._streams.pop(close.link, None)
+        if stream is not None:
+            self._process.heap.note(
+                "closes", self._process.name, stream.peer, close.error.code if close.error else ""
+            )
+            self.lost(stream)
+            stream.close()
+
+    def _send(self, send: Send) -> None:
+        stream, message = self._streams.get(send.link), send.message
+        if stream is not None:
+            if isinstance(message, Outbound):
+                self._process.oracle.sent(self._process, message)
+            stream.send(link_message(message, self._process.now()))
+            self.feed(Written(send.link))
+
+    def _set_reading(self, action: SetReading) -> None:
+        stream = self._streams.get(action.link)
+        if stream is not None:
+            stream.reading = action.on
+            if action.on:
+                self._process.heap.after(0, stream.read)
+
+    def _set_timer(self, timer: SetTimer) -> None:
+        self._timer += 1
+        number = self._timer
+        self._process.heap.after(
+            timer.at - self._process.heap.now,
+            lambda: self.feed(TimerDue()) if number == self._timer else None,
+        )
+
+    def _write_sidecar(self, run: WriteSidecar) -> None:
+        def written() -> None:
+            self.feed(SidecarWritten(run))
+
+        if "checkpoint" in self._process.machine.bug.early:
+            written()
+        else:
+            self._process.machine.remember(self._process.node.incarnation, written, clean=run.clean)
+
+    def _shred(self, _: Shred) -> None:
+        self._process.machine.shred(lambda: self.feed(Shredded()))
+
+    def _chore(self, run: RunChore) -> None:
+        self.feed(ChoreDone(run.chore))
+
+    def _tell(self, tell: Tell) -> None:
+        self._process.heap.note(tell.notice, self._process.name, tell.peer or "", tell.code, tell.count)
+        if tell.notice is Notice.REJECTED_BY_PEER:
+            self._process.oracle.rejected(tell.code)
+
+    def _drain(self, _: Drain) -> None:
+        self._process.serving = False
+        self._process.machine.commit(Plan((), None), lambda: self.feed(Drained()))
+
+    def _stopped(self, _: Stopped) -> None:
+        self._process.machine.stopped()
+
+
+_DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
+    Dial: Driver._dial,
+    Opened: Driver._opened,
+    Close: Driver._close,
+    Send: Driver._send,
+    SetReading: Driver._set_reading,
+    RunStep: Driver._run_step,
+    RunQuery: Driver._run_query,
+    WriteSidecar: Driver._write_sidecar,
+    Shred: Driver._shred,
+    RunChore: Driver._chore,
+    SetTimer: Driver._set_timer,
+    Tell: Driver._tell,
+    Drain: Driver._drain,
+    Stopped: Driver._stopped,
+}
+"""What health shows nobody reads here, and no user asks about logs."""

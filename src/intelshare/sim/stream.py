@@ -1,0 +1,57 @@
+"""One side of a connection in one process: what has arrived and is not read yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from intelshare.engine import LinkId
+from intelshare.engine.values import Closed, Received
+from intelshare.ids import MemberCode
+from intelshare.sim.network import Wire
+from intelshare.wire import read_message
+
+if TYPE_CHECKING:
+    from intelshare.sim.process import Process
+
+
+class Stream:
+    """Made when a dialled peer has answered; gone once this side knows that it is."""
+
+    def __init__(self, process: Process, peer: str, link: LinkId) -> None:
+        self.name = process.name
+        self.peer = MemberCode(peer)
+        self.link = link
+        self.wire: Wire | None = None
+        self.reading = True
+        self.gone = False
+        self._process = process
+        self._waiting: deque[bytes] = deque()
+
+    def send(self, message: bytes) -> None:
+        """Send one message; whether it arrives nobody knows."""
+        if self.wire is not None and not self.gone:
+            self.wire.send(self.name, message)
+
+    def arrived(self, message: bytes) -> None:
+        """A message of the other side. Nobody reads from a connection that is known to be gone."""
+        self._waiting.append(message)
+        self.read()
+
+    def read(self) -> None:
+        """Hand over what has arrived, as long as the engine wants to read."""
+        while self._waiting and self.reading and not self.gone and self._process.alive:
+            self._process.feed(Received(self.link, read_message(self._waiting.popleft())))
+
+    def broken(self) -> None:
+        """This side has noticed that the connection is gone."""
+        if not self.gone and self._process.alive:
+            self.gone = True
+            self._process.driver.lost(self)
+            self._process.feed(Closed(self.link))
+
+    def close(self) -> None:
+        """End it from this side; the other notices."""
+        self.gone = True
+        if self.wire is not None:
+            self.wire.close(self.name)

@@ -1,0 +1,131 @@
+"""Where rows stay that are written once: many in one sealed record, never moved and never changed.
+
+    chunk  id      1, 2, 3 ...
+           digest  of what is sealed, so that damage shows without the key
+           sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
+
+A row's place is the chunk's id and its number in it. One tag stands for the digests of all rows of a chunk. A
+row that is replaced later or deleted stays in its chunk, sealed and with no way to it: no secret stands here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import apsw
+import msgspec
+
+from intelshare.crypto.rest import open_group, seal_group
+from intelshare.errors import CryptoError, StoreError
+from intelshare.store.layout import digest
+
+SCHEMA: Final = """\
+CREATE TABLE "chunk" (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+"""
+
+MAX_ROWS: Final = 256
+MAX_BYTES: Final = 32 << 10
+"""Bounds of a chunk, but for a single row that is larger: what one look-up has to open."""
+
+REMEMBERED: Final = 128
+"""Chunks that are kept open in memory (4 MiB): rows that are asked for together were written together."""
+
+_WHAT: Final = b"chunk"
+
+Row = tuple[str, bytes]
+"""Name of the table, and the record without digest."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Row]).decode
+
+
+class Chunks:
+    """The chunks of one database."""
+
+    def __init__(self, key: bytes, last: int) -> None:
+        """``last``: the highest id that is there."""
+        self._key = key
+        self._next = last + 1
+        self._opened: OrderedDict[int, list[Row]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def write(self, connection: apsw.Connection, rows: Sequence[Row]) -> list[int]:
+        """Write rows inside a running transaction; the place of each."""
+        places: list[int] = []
+        made = []
+        for cut in _cut(rows):
+            sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self._next)
+            made.append((self._next, digest(sealed), sealed))
+            places += range(self._next * MAX_ROWS, self._next * MAX_ROWS + len(cut))
+            self._next += 1
+        connection.executemany("INSERT INTO chunk VALUES (?, ?, ?)", made)
+        return places
+
+    def read(self, connection: apsw.Connection, place: int) -> Row | None:
+        """The row in a place; None if it is not there as it was written. Raises apsw.Error."""
+        number, at = divmod(place, MAX_ROWS)
+        with self._lock:
+            rows = self._opened.get(number)
+            if rows is not None:
+                self._opened.move_to_end(number)
+        if rows is None:
+            rows = self._open(connection, number)
+            with self._lock:
+                self._opened[number] = rows
+                if len(self._opened) > REMEMBERED:
+                    self._opened.popitem(last=False)
+        return rows[at] if at < len(rows) else None
+
+    def _open(self, connection: apsw.Connection, number: int) -> list[Row]:
+        for (sealed,) in connection.execute("SELECT sealed FROM chunk WHERE id = ?", (number,)).fetchall():
+            return opened(self._key, number, sealed) or []
+        return []
+
+
+def examine(connection: apsw.Connection) -> Iterator[StoreError]:
+    """A RECORD_CORRUPT for each chunk that is not as it was written; needs no key."""
+    number, last = 0, 0
+    try:
+        for number, kept, sealed in connection.execute("SELECT id, digest, sealed FROM chunk ORDER BY id"):
+            last = number
+            if digest(sealed) != kept:
+                yield _corrupt(number)
+    except apsw.CorruptError:
+        yield _corrupt(last + 1)
+
+
+def _corrupt(number: int) -> StoreError:
+    return StoreError(
+        "RECORD_CORRUPT",
+        f"chunk {number} does not match its digest: up to {MAX_ROWS} rows are not as they were written",
+        hint="none of them is served; start the node, which says which they are",
+    )
+
+
+def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:
+    """The rows of a chunk; None if it is not as it was written."""
+    try:
+        return _decode(open_group(key, bytes(sealed), what=_WHAT, place=number))  # type: ignore[call-overload]
+    except (CryptoError, msgspec.MsgspecError, TypeError):
+        return None
+
+
+def _cut(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    cut: list[Row] = []
+    size = 0
+    for row in rows:
+        if cut and (len(cut) == MAX_ROWS or size + len(row[1]) > MAX_BYTES):
+            yield cut
+            cut, size = [], 0
+        cut.append(row)
+        size += len(row[1])
+    if cut:
+        yield cut

@@ -1,0 +1,279 @@
+"""The rows of one database file: memory over tables, a journal for what only memory has, one writer.
+
+A commit writes one sealed group of the journal and the rows that have places of their own, then shows them.
+A flush moves rows from memory into their tables (``flush``). All methods but ``ask``, ``looking`` and
+``waiting`` belong to one thread. Errors of SQLite come out as they are; the transaction is rolled back then.
+
+A question sees the layers that were there when it began, and a snapshot of SQLite of the same moment. A layer
+that a question sees is never changed: what is committed meanwhile goes into a new layer on top, and the two
+become one when nobody looks at them any more. So a long question holds up nobody and sees no half of a group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from intelshare.ports import Table
+from intelshare.store import journal
+from intelshare.store.chunks import Chunks
+from intelshare.store.connection import Checkpoints, connect
+from intelshare.store.flush import Flush
+from intelshare.store.layout import Key
+from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
+from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.views import Reading, Writing
+
+A = TypeVar("A")
+
+
+LOOSE_BYTES: Final = 4 << 20
+"""Bytes of rows that stay in memory although they have places: a step reads what the one before wrote."""
+
+
+class Database:
+    """An open database. ``close`` it."""
+
+    def __init__(self, path: Path, tables: Sequence[Table[Any]], key: bytes, vfs: str | None = None) -> None:
+        """Take it over and put back into memory what the journal holds.
+
+        Raises StoreError RECORD_CORRUPT, DISK_ERROR; apsw.Error.
+        """
+        self._tables = {table.name: RowTable(table) for table in tables}
+        self._key = key
+        self._path, self._vfs = path, vfs
+        self._writer = connect(path, writes=True, vfs=vfs)
+        try:
+            self._begin()
+        except BaseException:
+            self._writer.close()
+            raise
+        self.checkpoints = Checkpoints(self._writer)
+        self._showing = threading.Lock()
+        """MemoryRow while a group is shown, and while a question begins."""
+        self._readers: list[apsw.Connection] = []
+        self._seen: dict[int, tuple[Layer, ...]] = {}
+        """The layers that each running question looks at, by a number of its own."""
+        self._flush: Flush | None = None
+        self.commits = self.journalled = self.flushed = 0
+        """See ports.Figures."""
+
+    def _begin(self) -> None:
+        self._epoch = journal.raise_epoch(self._writer)
+        self._filled = {name for name, sql in self._tables.items() if self._one(sql.any)}
+        self._next = {
+            name: self._one(sql.last_place) + 1
+            for name, sql in self._tables.items()
+            if sql.kept is Kept.APART
+        }
+        self._chunks = Chunks(self._key, self._one("SELECT ifnull(max(id), 0) FROM chunk"))
+        layer = self._layer()
+        self._last = journal.replay(self._writer, self._key, self._tables, layer)
+        self._fresh = [layer]
+        self._layers: tuple[Layer, ...] = (layer,)
+        """All layers, the newest first: those of ``_fresh``, then the one that a flush moves."""
+
+    def _one(self, sql: str) -> int:
+        (found,) = self._writer.execute(sql).fetchall()[0]
+        return int(str(found))
+
+    def _layer(self) -> Layer:
+        return Layer(lambda table: MemoryTable(self._tables[table.name]))
+
+    # --- questions ----------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Reading], A]) -> A:
+        """Answer from what is committed, in any thread."""
+        with self.looking() as view:
+            return question(view)
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Reading]:
+        """What is committed now, unchanged until the end."""
+        with self._showing:
+            connection = self._readers.pop() if self._readers else self._connect()
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
+            self._seen[id(connection)] = self._layers
+            view = self._view(connection)
+        try:
+            yield view
+        finally:
+            del self._seen[id(connection)]
+            connection.execute("ROLLBACK")
+            self._readers.append(connection)
+
+    def _connect(self) -> apsw.Connection:
+        return connect(self._path, writes=False, vfs=self._vfs)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of records in memory that are not in their tables yet."""
+        return sum(layer.size for layer in self._layers)
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def commit(self, fill: Callable[[Writing], None]) -> None:
+        """What ``fill`` takes into the view, in one durable transaction. Raises StoreError DATA_LOCKED."""
+        group = self._layer()
+        with self._transaction():
+            fill(Writing(self._writer, self._tables, self._chunks, self._layers, self._filled, group))
+            overwrites = self._place(group)
+            size = 0
+            if group.tables:
+                size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
+            # A reader must not see an overwritten row beside the old rows that lead to it.
+            with self._showing if overwrites else contextlib.nullcontext():
+                self._writer.execute("COMMIT")
+                if overwrites:
+                    self._show(group)
+        if not overwrites:
+            with self._showing:
+                self._show(group)
+        self._last += bool(group.tables)
+        self.commits += 1
+        self.journalled += size
+
+    def _show(self, group: Layer) -> None:
+        seen = {id(layer) for layers in list(self._seen.values()) for layer in layers}
+        fresh = self._fresh
+        if id(fresh[0]) in seen:
+            fresh.insert(0, group)
+        else:
+            fresh[0].absorb(group, self._may_be_below)
+        if fresh[0].loose > LOOSE_BYTES:
+            fresh[0].let_go()
+        while len(fresh) > 1 and id(fresh[1]) not in seen:
+            fresh[1].absorb(fresh.pop(0), lambda _, __: True)
+        self._layers = (*fresh, *self._layers[-1:]) if self._flush is not None else tuple(fresh)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Begin; whoever uses it commits. Rolled back if an error comes out."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            journal.check_epoch(self._writer, self._epoch)
+            yield
+        except BaseException:
+            if self._writer.in_transaction:
+                with contextlib.suppress(apsw.Error):
+                    self._writer.execute("ROLLBACK")
+            raise
+
+    def _place(self, group: Layer) -> bool:
+        """Write the rows that have places of their own; whether any that was committed changed."""
+        lasting = [
+            (memory, key, one)
+            for name, memory in group.tables.items()
+            if self._tables[name].kept is Kept.CHUNK
+            for key, one in memory.rows.items()
+            if one is not None
+        ]
+        rows = [(memory.sql.layout.table.name, one.record) for memory, _, one in lasting]
+        for (memory, key, one), place in zip(lasting, self._chunks.write(self._writer, rows), strict=True):
+            _placed(group, memory, key, one, place)
+        apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
+        return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0
+
+    def _place_apart(self, group: Layer, memory: MemoryTable) -> bool:
+        below, sql = self._view(self._writer), memory.sql
+        name = sql.layout.table.name
+        fresh = []
+        overwrites = False
+        for key, one in memory.rows.items():
+            place = below.place_of(sql, key)
+            overwrites = overwrites or place > 0
+            if one is None:
+                self._writer.execute(sql.delete_at, (place,))
+                continue
+            record = sql.layout.digested(one.record)
+            if place:  # in its place: else a copy of what was could stay behind
+                self._writer.execute(sql.replace_at, (record, place))
+            else:
+                place = self._next[name]
+                self._next[name] += 1
+                fresh.append((place, record))
+            _placed(group, memory, key, one, place)
+        self._writer.executemany(sql.insert_at, fresh)
+        return overwrites
+
+    def _view(self, connection: apsw.Connection) -> Reading:
+        return Reading(connection, self._tables, self._chunks, self._layers, self._filled)
+
+    def _may_be_below(self, name: str, key: Key) -> bool:
+        """Whether anything under the newest layer can hold this row."""
+        if name in self._filled:
+            return True
+        below = [layer for layer in self._layers if layer is not self._fresh[0]]
+        tables = [layer.tables[name] for layer in below if name in layer.tables]
+        return any(key in memory.rows for memory in tables)
+
+    # --- flushes ------------------------------------------------------------------------------------------
+
+    @property
+    def flushing(self) -> bool:
+        """Rows are being moved."""
+        return self._flush is not None
+
+    @property
+    def holds_rows(self) -> bool:
+        """Something is in memory that a flush would move."""
+        return any(layer.tables for layer in self._layers)
+
+    @property
+    def fresh(self) -> int:
+        """Bytes of records that no flush has begun to move."""
+        return sum(layer.size for layer in self._fresh)
+
+    def begin_flush(self) -> None:
+        """Begin to move all that is in memory now. Nothing if that is nothing, or a flush runs."""
+        if self._flush is not None or not self.holds_rows:
+            return
+        layer = self._fresh[0]
+        if len(self._fresh) > 1:  # somebody looks at the older ones
+            layer = self._layer()
+            for older in reversed(self._fresh):
+                layer.absorb(older, lambda _, __: True)
+        self._fresh = [self._layer()]
+        self._layers = (self._fresh[0], layer)
+        self._flush = Flush(layer, self._tables, self._last)
+
+    def flush_slice(self) -> None:
+        """Move some rows. After an error nothing has changed, and the same can be tried again."""
+        flush = self._flush
+        if flush is None:
+            return
+        with self._transaction():
+            ended = flush.write(self._writer)
+            self._writer.execute("COMMIT")
+        self.flushed += flush.written()
+        if not ended:
+            return
+        emptied = {name for name in flush.layer.tables if not self._one(self._tables[name].any)}
+        with self._showing:
+            self._filled = (self._filled | flush.layer.tables.keys()) - emptied
+            self._layers = tuple(self._fresh)
+        self._flush = None
+
+    def close(self, *, failed: bool) -> None:
+        """Release everything. Idempotent."""
+        while self._readers:
+            self._readers.pop().close()
+        with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
+            if failed:
+                # A checkpoint now could seem to succeed, and remove the WAL that holds what was promised.
+                self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._writer.close()
+
+
+def _placed(group: Layer, memory: MemoryTable, key: Key, one: MemoryRow, place: int) -> None:
+    """The row stands in this place now; it stays in memory for a while."""
+    columns = key if memory.sql.key_alone else memory.sql.values(one.row)
+    memory.rows[key] = memory_row((one.row, b"", place, columns))
+    memory.loose.append(key)
+    group.loose += len(one.record)

@@ -1,0 +1,75 @@
+"""Moves rows from memory into their tables, in slices, each one transaction.
+
+Rows go in the order of their keys, so that a page is written once for all rows that belong to it. Until the
+last slice, which also deletes the groups of the journal that held them, the rows stand in memory as well: it
+does not matter when the process ends, nor who reads in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from intelshare.store.journal import forget
+from intelshare.store.layout import Key
+from intelshare.store.memory_table import Layer, MemoryRow
+from intelshare.store.row_tables import Kept, RowTable
+
+SLICE: Final = 1024
+"""Rows of one slice: some 10 ms, for which an urgent step may have to wait."""
+
+
+class _Batch(NamedTuple):
+    sql: str
+    rows: list[tuple[Any, ...]]
+
+
+class Flush:
+    """One layer on its way to the disk. Each slice can be tried again: it says the same."""
+
+    def __init__(self, layer: Layer, tables: Mapping[str, RowTable], upto: int) -> None:
+        """``upto``: the last group of the journal that the layer holds."""
+        self.layer = layer
+        self.upto = upto
+        self._batches = _batches(layer, tables)
+        self._next: _Batch | None = next(self._batches, None)
+
+    def write(self, connection: apsw.Connection) -> bool:
+        """Write one slice inside a running transaction; whether it was the last. Then call ``written``."""
+        if self._next is not None:
+            connection.executemany(self._next.sql, self._next.rows)
+            return False
+        forget(connection, self.upto)
+        return True
+
+    def written(self) -> int:
+        """The slice is committed; how many rows it had."""
+        count = len(self._next.rows) if self._next is not None else 0
+        self._next = next(self._batches, None)
+        return count
+
+
+def _batches(layer: Layer, tables: Mapping[str, RowTable]) -> Iterator[_Batch]:
+    for name, memory in layer.tables.items():
+        sql = tables[name]
+        put = sorted((key, held) for key, held in memory.rows.items() if held is not None)
+        yield from _cut(sql.put, _rows(sql, put))
+        yield from _cut(sql.delete, iter(sorted(memory.gone())))
+
+
+def _rows(sql: RowTable, put: list[tuple[Key, MemoryRow]]) -> Iterator[tuple[Any, ...]]:
+    if sql.kept is not Kept.IN_TABLE:
+        return ((*held.columns, held.place) for _, held in put)
+    layout, values = sql.layout, sql.values
+    return (
+        (*values(held.row if held.row is not None else layout.row(held.record)), layout.digested(held.record))
+        for _, held in put
+    )
+
+
+def _cut(sql: str, rows: Iterator[tuple[Any, ...]]) -> Iterator[_Batch]:
+    while batch := list(islice(rows, SLICE)):
+        yield _Batch(sql, batch)

@@ -1,0 +1,53 @@
+"""Steps that wait for the writer, and how their callers are woken: one call into each event loop a group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intelshare.ports import Durable, Plan, View, durable_after_commit
+
+MAX_GROUP: Final = 256
+"""Steps that share one commit."""
+
+MAX_WRITES: Final = 4096
+"""Writes after which a group ends, so that a commit stays short and its memory bounded."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One step and who waits for it."""
+
+    step: Callable[[View], Plan[Any]]
+    then: Callable[[Any], None] | None
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Durable[Any]]
+    shred: bool = False
+    """Clear the WAL after the commit; answered with whether it could be cleared."""
+    last: bool = False
+    """Its plan ends the group (ports.Plan)."""
+    answer: Any = None
+    error: BaseException | None = None
+
+
+def resolve(group: Sequence[Job]) -> None:
+    """Wake the callers, with one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in group:
+        loops.setdefault(job.loop, []).append(job)
+    for loop, jobs in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, jobs)
+
+
+def _settle(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(durable_after_commit(job.answer))

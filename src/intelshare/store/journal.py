@@ -1,0 +1,197 @@
+"""The journal: one sealed record for each group of plans, in the order of the commits.
+
+    journal  id    1, 2, 3 ...: never reused, never a gap
+             epoch of the process that wrote it
+             digest  of what is sealed, so that damage shows without the key
+             sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
+
+Of rows that have a place of their own it has keys and places: no secret is in a group. A group is
+deleted once all of it stands in the tables; ``flushed`` is the last one of those. A group that its tag does
+not authenticate is never applied.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from intelshare.crypto.rest import open_group, seal_group
+from intelshare.errors import CryptoError, StoreError
+from intelshare.store.layout import Key, digest
+from intelshare.store.memory_table import COST, Layer, MemoryRow
+from intelshare.store.row_tables import Kept, RowTable
+
+SCHEMA: Final = """\
+CREATE TABLE "journal" (
+    id INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE "store_state" (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
+"""
+"""Besides the tables that are declared."""
+
+RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
+
+_Group = list[tuple[str, list[Any], list[tuple[Any, ...]]]]
+
+_WHAT: Final = b"journal"
+
+_ALL: Final = "SELECT id, epoch, sealed FROM journal ORDER BY id"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Group).decode
+
+
+def raise_epoch(connection: apsw.Connection) -> int:
+    """Take the database over from whoever had it: the number of this opening, durable."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE store_state SET value = value + 1 WHERE name = 'epoch'")
+    epoch = _state(connection, "epoch")
+    connection.execute("COMMIT")
+    return epoch
+
+
+def check_epoch(connection: apsw.Connection, epoch: int) -> None:
+    """Raises StoreError DATA_LOCKED if another opening has taken the database over."""
+    if _state(connection, "epoch") != epoch:
+        raise StoreError(
+            "DATA_LOCKED",
+            "another process has opened this database and writes to it now",
+            hint="stop one of the two; only the one that opened it last may go on",
+        )
+
+
+def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, group: Layer) -> int:
+    """Write a group into a running transaction; its size in bytes."""
+    content: _Group = []
+    for name, memory in group.tables.items():
+        gone = [one for one, held in memory.rows.items() if held is None]
+        content.append((name, [_put(held) for held in memory.rows.values() if held], gone))
+    sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
+    connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (place, epoch, digest(sealed), sealed))
+    return len(sealed)
+
+
+def replay(connection: apsw.Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> int:
+    """Put all groups into a layer; the number of the last one.
+
+    Raises StoreError RECORD_CORRUPT naming the group that is missing or not as it was written: what comes
+    after it may build on it, so nothing is served.
+    """
+    last = flushed_upto(connection)
+    for place, content in groups(connection, key, last):
+        for name, put, gone in content:
+            sql = tables.get(name)
+            if sql is None:
+                raise corrupt(place, f"there is no table {name}")
+            memory = layer.table(sql.layout.table)
+            for one in gone:
+                memory.put(tuple(one), None)
+            for one in put:
+                at, held = _held(sql, one)
+                memory.put(at, held)
+                layer.size += COST + len(held.record)
+        last = place
+    return last
+
+
+def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tuple[int, _Group]]:
+    """All groups after ``flushed``, in order. Raises StoreError RECORD_CORRUPT as ``replay``."""
+    expected = flushed
+    try:
+        for place, epoch, sealed in connection.execute(_ALL):
+            expected += 1
+            if place != expected:
+                raise corrupt(expected, "it is missing")
+            yield place, _opened(key, place, epoch, sealed)
+    except apsw.CorruptError as error:
+        raise corrupt(expected + 1, str(error)) from None
+
+
+def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreError]:
+    """A RECORD_CORRUPT for each group that is missing or not as it was written; the key is not needed."""
+    expected = None
+    try:
+        for place, epoch, sealed in connection.execute(_ALL):
+            if expected not in (None, place):
+                yield corrupt(place - 1, "it is missing")
+            expected = place + 1
+            try:
+                if key is not None:
+                    _opened(key, place, epoch, sealed)
+            except StoreError as error:
+                yield error
+        for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
+            if key is None and digest(sealed) != kept:
+                yield corrupt(place, "it is not as it was written")
+    except apsw.CorruptError as error:
+        yield corrupt(expected or 0, str(error))
+
+
+def may_delete(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
+    """Whether a group deletes this row; without the storage key: whether there is any group."""
+    for place, epoch, sealed in connection.execute(_ALL):
+        if key is None:
+            return True
+        try:
+            content = _opened(key, place, epoch, sealed)
+        except StoreError:
+            continue
+        if any(name == table and row in map(tuple, gone) for name, _, gone in content):
+            return True
+    return False
+
+
+def _opened(key: bytes, place: int, epoch: int, sealed: bytes) -> _Group:
+    try:
+        return _decode(open_group(key, sealed, what=_WHAT, place=place, epoch=epoch))
+    except (CryptoError, msgspec.MsgspecError):
+        raise corrupt(place, "it is not as it was written") from None
+
+
+def forget(connection: apsw.Connection, upto: int) -> None:
+    """Delete the groups whose rows all stand in their tables, inside a running transaction."""
+    connection.execute("DELETE FROM journal WHERE id <= ?", (upto,))
+    connection.execute("UPDATE store_state SET value = ? WHERE name = 'flushed'", (upto,))
+
+
+def is_empty(connection: apsw.Connection) -> bool:
+    """Whether all rows stand in their tables."""
+    return not connection.execute("SELECT 1 FROM journal LIMIT 1").fetchall()
+
+
+def corrupt(place: int, why: str) -> StoreError:
+    """RECORD_CORRUPT, naming the group."""
+    return StoreError("RECORD_CORRUPT", f"group {place} of the journal: {why}", hint=RESTORE)
+
+
+def flushed_upto(connection: apsw.Connection) -> int:
+    """The last group all of whose rows stand in their tables."""
+    return _state(connection, "flushed")
+
+
+def _state(connection: apsw.Connection, name: str) -> int:
+    for (value,) in connection.execute("SELECT value FROM store_state WHERE name = ?", (name,)):
+        return int(value)
+    raise StoreError("RECORD_CORRUPT", f"the database does not know its {name}", hint=RESTORE)
+
+
+def _put(held: MemoryRow) -> Any:
+    return (*held.columns, held.place) if held.place else held.record
+
+
+def _held(sql: RowTable, put: Any) -> tuple[Key, MemoryRow]:
+    if sql.kept is not Kept.IN_TABLE:
+        columns = tuple(put[:-1])
+        return columns[: len(sql.layout.table.key)], MemoryRow(None, b"", put[-1], columns)
+    return sql.layout.key_of_record(put), MemoryRow(None, put, 0, ())

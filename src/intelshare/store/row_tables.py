@@ -1,0 +1,166 @@
+"""The tables of one kind of row in SQLite, and their SQL: written once per shape of question.
+
+Each kind has one table led by the key, with the fields by which rows are found and either the record itself
+or the place where it stands. A place is a number that only grows, so that what stands there is written once
+and in sequence, and its neighbours never move. ``_record`` and ``_place`` are names of no field.
+
+    kept      tables
+    IN_TABLE  NAME     key and index fields, record behind its digest    rows that change
+    CHUNK     NAME     key and index fields, place in a chunk            rows written once (``chunks``)
+    APART     NAME_at  key, place                                        erasable and bulk rows
+              NAME     place, record behind its digest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from intelshare.ports import Table
+from intelshare.store.layout import Key, Layout, picker
+
+_TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
+
+
+class Kept(Enum):
+    """Where the records of a table stand."""
+
+    IN_TABLE = 0
+    CHUNK = 1
+    APART = 2
+
+
+class RowTable:
+    """What a table is asked; names come from the program, values are always bound."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.layout = Layout(table)
+        apart = table.erasable or table.bulk
+        self.kept = Kept.APART if apart else Kept.CHUNK if table.lasting else Kept.IN_TABLE
+        indexed = [field for fields in table.indexes.values() for field in fields]
+        self.columns = tuple(dict.fromkeys((*table.key, *indexed)))
+        """The fields of a row that have columns."""
+        self.values = self.layout.stored_fields(self.columns)
+        self.key_alone = self.columns == table.key
+        """The columns are the key."""
+        self._name = f"{table.name}_at" if apart else table.name
+        self._what = "_record" if self.kept is Kept.IN_TABLE else "_place"
+        self._from = f'FROM "{self._name}"'
+        where = _where(table.key, (), "")
+        self.get = f"SELECT {self._what} {self._from}{where}"
+        fresh = [self._what, *(column for column in self.columns if column not in table.key)]
+        self.put = (
+            f'INSERT INTO "{self._name}" ({_listed((*self.columns, self._what))}) '  # noqa: S608
+            f"VALUES ({_marks(len(self.columns) + 1)}) ON CONFLICT ({_listed(table.key)}) "
+            f"DO UPDATE SET {_renewed(fresh)}"
+        )
+        self.delete = f"DELETE {self._from}{where}"
+        self.any = f"SELECT EXISTS (SELECT 1 {self._from})"
+        self.last_place = f'SELECT ifnull(max(_place), 0) FROM "{table.name}"'  # noqa: S608
+        self.read_at = f'SELECT _record FROM "{table.name}" WHERE _place = ?'  # noqa: S608
+        self.insert_at = f'INSERT INTO "{table.name}" (_place, _record) VALUES (?, ?)'  # noqa: S608
+        self.replace_at = f'UPDATE "{table.name}" SET _record = ? WHERE _place = ?'  # noqa: S608
+        self.delete_at = f'DELETE FROM "{table.name}" WHERE _place = ?'  # noqa: S608
+        orders = {index: self.layout.order(index) for index in ("key", *table.indexes)}
+        self._key_in = {
+            index: picker([order.index(name) for name in table.key]) for index, order in orders.items()
+        }
+        self._entry = {index: self.layout.stored_fields(order) for index, order in orders.items()}
+        self._entry_of = {
+            index: picker([self.columns.index(name) for name in order]) for index, order in orders.items()
+        }
+        self._finds: dict[tuple[str, int, int], str] = {}
+        self._counts: dict[tuple[str, int], str] = {}
+
+    def key_in(self, index: str) -> Callable[[Sequence[Any]], Key]:
+        """A function that gives the key of an entry of this index."""
+        return self._key_in[index]
+
+    def entry_in(self, index: str) -> Callable[[Any], Key]:
+        """A function that gives the entry of a row in this index."""
+        return self._entry[index]
+
+    def entry_of_columns(self, index: str) -> Callable[[Sequence[Any]], Key]:
+        """A function that gives the entry in this index of a row's columns."""
+        return self._entry_of[index]
+
+    def find(self, index: str, prefix: int, after: int) -> str:
+        """Entries (fields of the index, then key) and record or id; then a limit.
+
+        By ``prefix`` equal fields of an index, after ``after`` values of the next.
+        """
+        sql = self._finds.get((index, prefix, after))
+        if sql is None:
+            order = self.layout.order(index)
+            equal, beyond, rest = order[:prefix], order[prefix : prefix + after], order[prefix:]
+            sql = f"SELECT {_listed((*order, self._what))} {self._from}{self._where(index, equal, beyond)}"
+            sql += f" ORDER BY {_listed(rest)} LIMIT ?" if rest else " LIMIT ?"
+            self._finds[index, prefix, after] = sql
+        return sql
+
+    def count(self, index: str, prefix: int) -> str:
+        """How many rows have these first fields of an index."""
+        sql = self._counts.get((index, prefix))
+        if sql is None:
+            where = self._where(index, self.layout.order(index)[:prefix], ())
+            sql = self._counts[index, prefix] = f"SELECT count(*) {self._from}{where}"
+        return sql
+
+    def scrub(self, after: int) -> str:
+        """All columns of rows and their record or place, in the order of their keys, after a whole key."""
+        key = self.layout.table.key
+        where = _where((), key[:after], "")
+        columns = _listed((*self.columns, self._what))
+        return f"SELECT {columns} {self._from}{where} ORDER BY {_listed(key)} LIMIT ?"
+
+    def _where(self, index: str, equal: tuple[str, ...], beyond: tuple[str, ...]) -> str:
+        return _where(equal, beyond, self.layout.table.only.get(index, ""))
+
+    def schema(self) -> list[str]:
+        """The statements that make its tables and indexes."""
+        table = self.layout.table
+        typed = [f'"{name}" {_TYPES[self.layout.kinds[name]]} NOT NULL' for name in self.columns]
+        what = "_record BLOB NOT NULL" if self.kept is Kept.IN_TABLE else "_place INTEGER NOT NULL"
+        made = [
+            _created(self._name, (*typed, what, f"PRIMARY KEY ({_listed(table.key)})"), ", WITHOUT ROWID")
+        ]
+        if self.kept is Kept.APART:
+            made.append(_created(table.name, ("_place INTEGER PRIMARY KEY", "_record BLOB NOT NULL"), ""))
+        for name in table.indexes:
+            flag = table.only.get(name)
+            where = f' WHERE "{flag}" = 1' if flag else ""
+            order = _listed(self.layout.order(name))
+            made.append(f'CREATE INDEX "{table.name}_{name}" ON "{table.name}" ({order}){where}')
+        return made
+
+
+def schema(tables: Sequence[Table[Any]]) -> str:
+    """The SQL of all tables, as a migration."""
+    return "".join(f"{one};\n" for table in tables for one in RowTable(table).schema())
+
+
+def _created(name: str, columns: Sequence[str], options: str) -> str:
+    listed = ",\n    ".join(columns)
+    return f'CREATE TABLE "{name}" (\n    {listed}\n) STRICT{options}'
+
+
+def _renewed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}" = excluded."{name}"' for name in names)
+
+
+def _where(equal: tuple[str, ...], beyond: tuple[str, ...], flag: str) -> str:
+    terms = [f'"{name}" = ?' for name in equal]
+    if beyond:
+        terms.append(f"({_listed(beyond)}) > ({_marks(len(beyond))})")
+    if flag:
+        terms.append(f'"{flag}" = 1')
+    return f" WHERE {' AND '.join(terms)}" if terms else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
