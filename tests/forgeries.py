@@ -12,31 +12,51 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from envelope_world import stream_of
 from export_world import deliver, exported, sent
-from intelshare.audit.path import LogAsk, LogPath
-from intelshare.audit.proofs import prefix_path, root_over
+from intelshare.audit.path import Hop, LogAsk, LogPath
+from intelshare.audit.proofs import inclusion_path, prefix_path, root_over
 from intelshare.audit.records import EntryType, Rejected, Start, Submit
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import (
+    Act,
     Checkpoint,
     Claims,
     Cosigned,
     Evidence,
+    Granted,
     KeyUse,
     Kind,
+    Manifest,
+    Portion,
+    PortionKind,
+    Precedence,
     Recall,
     Receipt,
     ReceiptStatus,
+    Release,
+    TreatyAct,
 )
 from intelshare.crypto.suites import SUITE_1
-from intelshare.envelope.construct import manifest_digest
+from intelshare.envelope.construct import commitment, grant_digest, manifest_digest
+from intelshare.envelope.padding import pad
 from intelshare.errors import IntelshareError
-from intelshare.ids import Digest, Incarnation, ManifestDigest, MemberCode
+from intelshare.ids import (
+    BulletinId,
+    Digest,
+    Incarnation,
+    KeyId,
+    LeafId,
+    ManifestDigest,
+    MemberCode,
+    ReleaseNumber,
+)
+from intelshare.instant import NEVER, Instant
 from intelshare.statement import Leaf, leaf_id, sign_batch
 from intelshare.trust import new_key, read_member_file, renew_root, sign_directory, write_member_file
 from intelshare.trust.documents import Why, sign_root
@@ -363,7 +383,141 @@ def _by(member: Any, kind: Kind, record: Any) -> str:
     return base64_of(Evidence(told.kind, told.nonce, told.data, told.proof, batch.batch))
 
 
-KINDS = (_made_up, _old_keys, _witnesses, _entries, _signatures, _releases)
+def _crafted(
+    claims: dict[str, Any],
+    release: dict[str, Any],
+    *,
+    spoil: Callable[[bytes], bytes] = lambda padded: padded,
+) -> bytes:
+    """A release of FRA to USA as its signer likes it, with one portion shown."""
+    secret, bulletin = bytes(range(32)), BulletinId(bytes(16))
+    portion = Portion(PortionKind.TEXT, "//FRA SECRET", "cyber", (), "", "text/plain", b"text")
+    padded = spoil(pad(encode(Portion, portion), 256))
+    commitments = (commitment(secret, bulletin, 0, padded), *[bytes(32)] * 15)
+    manifest = Manifest(1, bulletin, FRA.of.code, NOW, Precedence.FLASH, NEVER, commitments)
+    granted = (Granted(0, (), ()),)
+    said = Claims(encode(Manifest, manifest), USA.of.code, granted, "", (), (), Digest(bytes(32)), ())
+    data = encode(Claims, replace(said, **claims))
+    secrets = sha256(secret).digest()
+    zero = bytes(32)
+    made = Release(
+        FRA.node, LOG, USA.of.code, ReleaseNumber(1), LeafId(zero), Precedence.FLASH, NEVER, KeyId(zero),
+        grant_digest(data, secrets), Digest(zero),
+    )  # fmt: skip
+    return json.dumps({
+        "schema": "intelshare/release-proof/1",
+        "release": base64_of(FRA.signed(Kind.RELEASE, replace(made, **release), at(9))),
+        "claims": b64encode(data).decode(), "secrets": secrets.hex(),
+        "portions": [{"slot": 0, "secret": secret.hex(), "portion": b64encode(padded).decode()}],
+        "decision": None, "about": [], "logs": [], "documents": {},
+    }).encode()  # fmt: skip
+
+
+def _senders() -> Iterator[Forgery]:
+    """Releases that FRA signed, and that say what no release may say."""
+    twice = (Granted(0, (), ()), Granted(0, (), ()))
+    made: dict[str, tuple[bytes, str]] = {
+        "for USA's node": (_crafted({}, {"origin": USA.node}), "SIGNER_NOT_AUTHORISED"),
+        "to another than its claims say": (_crafted({"recipient": DEU.of.code}, {}), "MANIFEST_MISMATCH"),
+        "of another precedence": (_crafted({}, {"precedence": Precedence.ROUTINE}), "MANIFEST_MISMATCH"),
+        "of one slot twice": (_crafted({"granted": twice}, {}), "ENVELOPE_MALFORMED"),
+        "of a slot out of range": (_crafted({"granted": (Granted(16, (), ()),)}, {}), "ENVELOPE_MALFORMED"),
+        "with something in the padding": (
+            _crafted({}, {}, spoil=lambda padded: padded[:-1] + b"x"), "ENVELOPE_MALFORMED",
+        ),
+        "of more than 1,000 bytes": (_crafted({}, {"recipient": "X" * 900}), "ENVELOPE_MALFORMED"),
+    }  # fmt: skip
+    for name, (text, code) in made.items():
+        yield Forgery(f"a release {name}", text, (FRA, USA), code)
+    revoked = replace(FRA, directories=(FRA.revoked(Why.COMPROMISED, at(5), at(50)),))
+    yield Forgery("a release under a revoked key", _crafted({}, {}), (revoked, USA), "SIGNER_REVOKED")
+    for kind, records in (
+        (Kind.TREATY_ACT, [_act(n) for n in (Act.RATIFY, Act.WITHDRAW)]),
+        (Kind.RELEASE, [_foreign(n) for n in (1, 2)]),
+    ):
+        pair = [FRA.signed(kind, one, at(9)) for one in records]
+        yield Forgery(
+            f"two of FRA's {kind.name} in USA's name",
+            evidence_file(pair, {}),
+            (FRA, USA),
+            "EVIDENCE_INCONCLUSIVE",
+        )
+
+
+def _act(act: Act) -> TreatyAct:
+    return TreatyAct(USA.of.code, 1, LeafId(bytes(32)), "gsa", Digest(bytes(32)), act, NOW, ())
+
+
+def _foreign(seed: int) -> Release:
+    zero = bytes(32)
+    return Release(
+        USA.node, LOG, DEU.of.code, ReleaseNumber(1), LeafId(zero), Precedence.FLASH, NEVER, KeyId(zero),
+        Digest(zero), Digest(bytes([seed]) * 32),
+    )  # fmt: skip
+
+
+def _documents() -> Iterator[Forgery]:
+    """Documents that their own member signed, and that none may sign."""
+    pair, directory = fork(FRA, at(9)), FRA.of.founded.directory
+    root_key = FRA.of.founded.root_keys[0]
+
+    def rooted(*keys: Any, threshold: int = 1, **changes: Any) -> bytes:
+        root = replace(FRA.of.root, keys=tuple(key.record for key in keys), threshold=threshold, **changes)
+        signed = sign_root(root, [signer(key) for key in keys])
+        return evidence_file(pair, filed(FRA=[signed, directory]))
+
+    def under(**changes: Any) -> Any:
+        record = replace(root_key.record, **changes)
+        return replace(root_key, record=record, key_id=key_id(record))
+
+    twice = under(not_before=Instant(1))
+    yield Forgery(
+        "a threshold of one key twice", rooted(root_key, twice, threshold=2), (), "ENVELOPE_MALFORMED"
+    )
+    yield Forgery("a root key with an end", rooted(under(not_after=at(1))), (), "ENVELOPE_MALFORMED")
+    yield Forgery("a root without a name", rooted(root_key, name=""), (), "ENVELOPE_MALFORMED")
+    short = under(public=root_key.record.public[:-1])
+    yield Forgery("a root key that is too short", rooted(root_key, short), (), "ENVELOPE_MALFORMED")
+    fresh = new_key(SUITE_1, KeyUse.DIRECTORY, FRA.of.code, NOW, stream_of("fresh"))
+    second = renew_root(FRA.of.root, [signer(root_key)], directory=[fresh.record])
+    genuine = sign_directory(replace(FRA.of.directory, version=2, issued=at(5)), signer(fresh))
+    yield Forgery(
+        "a chain that begins at root 2",
+        evidence_file(pair, filed(FRA=[second, genuine])),
+        (),
+        "TRUST_THRESHOLD",
+    )
+    yield Forgery(
+        "a directory without a root", evidence_file(pair, filed(FRA=[directory])), (), "TRUST_THRESHOLD"
+    )
+    for name, schema in (("evidence", "intelshare/evidence/2"), ("a proof", "intelshare/log-proof/2")):
+        text = _changed(evidence_file(pair, {}), lambda whole, schema=schema: whole.update(schema=schema))  # type: ignore[misc]
+        yield Forgery(f"another version of {name}", text, (FRA,), "INPUT_INVALID")
+
+
+def _paths() -> Iterator[Forgery]:
+    """Ways to earlier logs that lead nowhere."""
+    start = THE_LOG.entries[0]
+    over = lambda low, high: root_over(THE_LOG.hashes[low:high])  # noqa: E731
+    hop = Hop(start[1], start[2], start[3], tuple(inclusion_path(over, 0, 6)))
+    edited = replace(hop, record=encode(Start, Start("1", Incarnation(9), 6, THE_LOG.root())))
+    for name, hops, log in (
+        ("to a log that never was", [hop], 9),
+        ("over a start that was edited", [edited], 9),
+        ("behind its end", [hop, hop], 7),
+    ):
+        change = {"hops": [base64_of(one) for one in hops], "incarnation": f"{log:016x}"}
+        text = _changed(_proof(), lambda whole, change=change: whole["entries"][0].update(change))  # type: ignore[misc]
+        yield Forgery(f"a way {name}", text, (FRA,), "LOG_INCONSISTENT")
+    cosigned = [(USA.checkpoint(4, bytes(32), at(50), [SEEN]), 5)]
+    text = _changed(_proof(FRA, cosigned), lambda whole: whole["cosigned"][0].update(proof=[]))
+    yield Forgery("a cosignature without its proof", text, (FRA, USA), "LOG_INCONSISTENT")
+    spaced = json.loads(_proof())
+    spaced["entries"][0]["record"] = f" {spaced['entries'][0]['record']}"
+    yield Forgery("a space in a record", json.dumps(spaced).encode(), (FRA,), "INPUT_INVALID")
+
+
+KINDS = (_made_up, _old_keys, _witnesses, _entries, _signatures, _releases, _senders, _documents, _paths)
 
 
 def forgeries() -> list[Forgery]:
