@@ -1,4 +1,4 @@
-"""Weakened copies of the judge: each of its refusals switched off in turn, all forged files given to each copy.
+"""Weakened copies of the judge: each refusal switched off in turn, all forged files given to each copy.
 
 ``make mutants`` prints the survivors: refusals that no forged file needs. A copy is caught if it believes a
 forged file, or refuses one for another reason.
