@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intelshare import instant
+from intelshare.broker.kernel.actor import Actor, authorised
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
@@ -22,6 +23,7 @@ from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import LabelReader
 from intelshare.policy import Treaty, compile_world, parse_treaty
+from intelshare.roles import Role
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import (
     Founded,
@@ -129,6 +131,15 @@ def federation(
 def user(member: str, name: str) -> UserUri:
     """The URI of a user of a member."""
     return user_uri(f"{member.lower()}.intelshare.internal", name)
+
+
+ROLES = {"r": Role.RELEASING_OFFICER, "s": Role.RELEASING_OFFICER, "o": Role.OPERATOR}
+"""Of the users of ``federation``, and of a second officer ``s``; all others are analysts."""
+
+
+def actor(member: str, name: str, role: Role | None = None) -> Actor:
+    """A user of a member, as if a call of its own had been authorised."""
+    return authorised(user(member, name), role or ROLES.get(name, Role.ANALYST))
 
 
 def text(label: str, content: str = "text", *, category: str = "cyber", **changes: Any) -> Portion:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from builders import NOW, Member, draft, text, user
+from builders import NOW, Member, actor, draft, text
 from intelshare.broker.exchange.consent import (
     AnswerConsentCommand,
     AskConsentCommand,
@@ -35,7 +35,7 @@ LATER = Instant(NOW + HOUR)
 
 def ask(fra: Member, bulletin: str, recipient: MemberCode = USA, until: Instant = NEVER) -> Effects:
     effects: Effects = fra.do(
-        ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, recipient, until)
+        ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, recipient, until)
     ).effects
     return effects
 
@@ -44,7 +44,7 @@ def grant(
     ken: Member, bulletin: str, *, grant: bool = True, until: Instant = NEVER, by: str = "r"
 ) -> Effects:
     effects: Effects = ken.do(
-        answer_consent, AnswerConsentCommand(user("KEN", by), bulletin, USA, grant, until)
+        answer_consent, AnswerConsentCommand(actor("KEN", by), bulletin, USA, grant, until)
     ).effects
     return effects
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.audit.portable import write
 from intelshare.broker.queries.export import ExportQuery, export_release
 from intelshare.instant import HOUR, Instant
@@ -41,5 +41,7 @@ def exported(members: Any, of: str, bulletin: str, **changes: Any) -> bytes:
     logs.say(of)
     member = members[of]
     documents = {code: documents_of(held) for code, held in member.node.trust.members.items()}
-    wanted = ExportQuery(user(of, "a"), bulletin, **changes)
-    return write(export_release(member.node, member.store, wanted, documents, Instant(NOW + HOUR))).encode()
+    wanted = ExportQuery(bulletin, **changes)
+    return write(
+        export_release(member.node, member.store, actor(of, "a"), wanted, documents, Instant(NOW + HOUR))
+    ).encode()

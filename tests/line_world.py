@@ -10,7 +10,7 @@ import pytest
 
 from both_receives import check_receive
 from both_ways import Recipient
-from builders import NOW, Member, draft, federation, seeded, text, user
+from builders import NOW, Member, actor, draft, federation, seeded, text
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.log import entries as log_entries
@@ -77,7 +77,7 @@ def world_with(node: Node, overlay: str = "", *, without: Sequence[str] = ()) ->
 
 def send(member: Member, given: Draft, key: str = "key", at: Instant = NOW, by: str = "a") -> SubmitResult:
     """Submit as the analyst."""
-    command = SubmitCommand(user(member.node.member, by), key.encode().ljust(16, b"."), given)
+    command = SubmitCommand(actor(member.node.member, by), key.encode().ljust(16, b"."), given)
     answer: SubmitResult = member.do(submit, command, at=at)
     return answer
 
@@ -136,7 +136,7 @@ def rows(member: Member, table: Any, index: str = "key", *prefix: Any) -> list[A
 
 def does(member: Member, kind: ActKind, *, by: str = "r", at: Instant = NOW, **changes: Any) -> ActResult:
     """An own act on demo-climate."""
-    acting = replace(ActCommand(user(member.node.member, by), "demo-climate", kind), **changes)
+    acting = replace(ActCommand(actor(member.node.member, by), "demo-climate", kind), **changes)
     answer: ActResult = member.do(act, acting, at=at)
     return answer
 

@@ -20,12 +20,10 @@ from intelshare.engine import Limits
 from intelshare.errors import TrustError
 from intelshare.instant import HOUR, MINUTE, Instant
 from intelshare.node.authn import peer_identity
-from intelshare.node.authorisation import MAY_CALL, PEER, ROLES
-from intelshare.node.rpc_gateway import unary_handlers
 from intelshare.patience import patient
+from intelshare.services.table import SERVICES
 from intelshare.trust import open_hello
 from intelshare.wire import hello_message, read_message
-from intelshare.wire.v1 import peer_pb2
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import ROLES as USERS
 from node_world import Site, code_of, introduce, make_site, now
@@ -66,7 +64,9 @@ async def call(site: Site, leaf: CertifiedKey | None, method: str, request: Any 
     asked = (request or request_type()).SerializeToString()
     async with site.channel(leaf, site.running.user_port) as channel:
         try:
-            if method.endswith("/Watch"):
+            if method.endswith("/SubmitMany"):
+                await channel.stream_stream(method)(iter((asked,)), timeout=patient(LIMIT)).read()
+            elif method.endswith("/Watch"):
                 # It goes on until somebody ends it.
                 await channel.unary_stream(method)(asked, timeout=patient(LIMIT)).read()
             else:
@@ -92,22 +92,18 @@ async def link(site: Site, leaf: CertifiedKey, *messages: bytes) -> str:
             return code_of(error)
 
 
-def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
-    ours = {
-        f"/{service.full_name}/{method.name}"
-        for file in (peer_pb2, pb)
-        for service in file.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    }
-    assert set(MAY_CALL) == ours | {"/grpc.health.v1.Health/Check"}
-    assert {role for roles in MAY_CALL.values() for role in roles} == ROLES | {PEER}
-
-
-def test_a_method_without_a_row_cannot_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intelshare.node.rpc_gateway.MAY_CALL", {})
-    service = pb.DESCRIPTOR.services_by_name["Operations"]
-    with pytest.raises(LookupError, match="no row"):
-        unary_handlers(None, service, {"Status": lambda *_: None}, None)  # type: ignore
+async def test_a_method_without_a_row_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is served is what has a row; that every method has one is tested in ``test_services``."""
+    fra = await asyncio.to_thread(make_site, "FRA", tmp_path / "FRA")
+    without = {name: rows for name, rows in SERVICES.items() if name != "Operations"}
+    without["Operations"] = {"ListUsers": SERVICES["Operations"]["ListUsers"]}
+    monkeypatch.setattr("intelshare.node.servers.SERVICES", without)
+    try:
+        await fra.start()
+        assert await call(fra, fra.leaf("o"), "/intelshare.v1.Operations/ListUsers") == ""
+        assert await call(fra, fra.leaf("o"), "/intelshare.v1.Operations/Status") == "UNIMPLEMENTED"
+    finally:
+        await fra.stop()
 
 
 async def test_each_role_may_call_what_the_table_says_and_nothing_else(sites: tuple[Site, Site]) -> None:
@@ -116,7 +112,9 @@ async def test_each_role_may_call_what_the_table_says_and_nothing_else(sites: tu
         leaf = fra.leaf(name)
         for method in USER_METHODS:
             code = await call(fra, leaf, method)
-            assert (code == "NOT_AUTHORISED") == (role not in MAY_CALL[method]), (role, method, code)
+            service, _, name_ = method.rpartition(".")[2].partition("/")
+            roles = SERVICES[service][name_].roles
+            assert (code == "NOT_AUTHORISED") == (role not in roles), (role, method, code)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +161,7 @@ async def test_a_revoked_user_may_call_nothing_from_the_next_call_on(sites: tupl
 async def test_an_added_user_can_call_with_the_certificate_given_once(sites: tuple[Site, Site]) -> None:
     fra, _ = sites
     async with fra.client("o") as operator:
-        user = pb.User(name="m.durand", role="analyst", clearance="R4", nationality="FRA")
+        user = pb.NewUser(name="m.durand", role="analyst", clearance="R4", nationality="FRA")
         given = await operator.operations.AddUser(pb.AddUserRequest(user=user))
     credentials = grpc.ssl_channel_credentials(
         given.node_authority_pem, given.private_key_pem, given.certificate_pem
@@ -178,7 +176,7 @@ async def test_an_added_user_can_call_with_the_certificate_given_once(sites: tup
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "M.Durand", ".x", "x" * 65, "a\u202eb", "a b"])
 async def test_an_unsafe_user_name_is_refused(sites: tuple[Site, Site], name: str) -> None:
     fra, _ = sites
-    request = pb.AddUserRequest(user=pb.User(name=name, role="analyst"))
+    request = pb.AddUserRequest(user=pb.NewUser(name=name, role="analyst"))
     assert await call(fra, fra.leaf("o"), "/intelshare.v1.Operations/AddUser", request) == "UNSAFE_NAME"
 
 

@@ -94,7 +94,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     fra, usa, _ = three
     await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
     before = entries(usa)
-    user = pb.User(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
+    user = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
         for _ in range(3):
             await operator.operations.AddUser(pb.AddUserRequest(user=user))
@@ -168,7 +168,7 @@ async def test_a_clean_stop_leaves_the_last_checkpoint_with_the_peers_that_are_l
     """A node that stops waits half a second for them (LAST_WORD), which an idle machine meets."""
     fra, usa, _ = three
     await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
-    user = pb.User(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
+    user = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
         await operator.operations.AddUser(pb.AddUserRequest(user=user))
     size = entries(usa)
@@ -191,7 +191,7 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     # A backup of a running node, as SQLite makes it.
     backup = tmp_path / "backup.db"
     apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY).execute("VACUUM INTO ?", (str(backup),))
-    user = pb.User(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
+    user = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
         for _ in range(4):
             await operator.operations.AddUser(pb.AddUserRequest(user=user))

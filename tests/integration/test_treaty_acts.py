@@ -283,7 +283,7 @@ async def offers(client: Client, **request: Any) -> list[pb.BackfillEntry]:
     after = b""
     while True:
         page = await client.treaties.FindBackfill(
-            pb.BackfillRequest(treaty=CLIMATE, recipient="KEN", after=after, **request)
+            pb.FindBackfillRequest(treaty=CLIMATE, recipient="KEN", after=after, **request)
         )
         found += page.entries
         after = page.after

@@ -16,10 +16,10 @@ from intelshare.audit.proofs import check_consistency, check_inclusion, consiste
 from intelshare.broker.kernel.log import entries_of as entries_of_row
 from intelshare.broker.kernel.log import rewritten, row_of
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogRow
+from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.errors import TrustError
 from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
-from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, draft, text, user
+from builders import NOW, Member, actor, draft, text, user
 from intelshare.audit.records import Approve, DecisionMade, EntryType
 from intelshare.broker.exchange.backfill import (
     MAX_ADDRESSED,
@@ -54,7 +54,7 @@ def warning(label: str = LABEL, content: str = "drought") -> Any:
 def look(
     fra: Member, *, at: Instant = LATER, by: str = "r", since: Instant = EPOCH, **changes: Any
 ) -> Offers:
-    wanted = replace(OfferQuery(user("FRA", by), "demo-climate", KEN, since), **changes)
+    wanted = replace(OfferQuery(actor("FRA", by), "demo-climate", KEN, since), **changes)
     found: Offers = fra.ask(find_offers, wanted, (), at)
     return found
 
@@ -64,7 +64,7 @@ def digests(found: Offers) -> list[ManifestDigest]:
 
 
 def offer(fra: Member, mds: Any, at: Instant = LATER) -> BackfillResult:
-    wanted = OfferQuery(user("FRA", "r"), "demo-climate", KEN)
+    wanted = OfferQuery(actor("FRA", "r"), "demo-climate", KEN)
     done: BackfillResult = fra.do(backfill, wanted, mds, at=at)
     return done
 
@@ -125,7 +125,7 @@ def test_what_was_addressed_recalled_superseded_or_is_over_is_not_offered() -> N
     fra = met()["FRA"]
     send(fra, replace(warning(content="for KEN"), to=(USA, KEN)), "a")
     recalled = send(fra, warning(content="recalled"), "b")
-    fra.do(recall, RecallCommand(user("FRA", "a"), recalled.bulletin.hex(), "wrong"))
+    fra.do(recall, RecallCommand(actor("FRA", "a"), recalled.bulletin.hex(), "wrong"))
     old = send(fra, warning(content="old"), "c")
     new = send(fra, replace(warning(content="new"), supersedes=old.bulletin.hex()), "d")
     send(fra, replace(warning(content="over"), valid_until=Instant(NOW + HOUR // 2)), "e")
@@ -153,18 +153,17 @@ def test_a_hold_holds_what_is_backfilled_too() -> None:
     # Two people: whoever has addressed it does not close its hold.
     bulletin = offered.written.row.bulletin.hex()
     with pytest.raises(DeliveryError, match="somebody else"):
-        fra.do(approve, ApproveCommand(user("FRA", "r"), bulletin, MemberCode("KEN")))
+        fra.do(approve, ApproveCommand(actor("FRA", "r"), bulletin, MemberCode("KEN")))
     other = UserRow(user("FRA", "s"), "s", "releasing-officer", "R4", "FRA", "*", 0)
     fra.do(set_user, SetUserCommand(user("FRA", "o"), other))
-    assert fra.do(approve, ApproveCommand(user("FRA", "s"), bulletin, MemberCode("KEN"))) == "queued"
+    assert fra.do(approve, ApproveCommand(actor("FRA", "s"), bulletin, MemberCode("KEN"))) == "queued"
     assert hand_over(fra, "KEN", at=LATER)
 
 
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("NOT_AUTHORISED", {"user": user("FRA", "a")}),
-        ("NOT_AUTHORISED", {"user": user("FRA", "o")}),
+        ("NOT_AUTHORISED", {"actor": actor("FRA", "nobody")}),
         ("NOT_FOUND", {"treaty": "nothing"}),
         ("INPUT_INVALID", {"treaty": "gsa-fra-usa"}),
         ("UNKNOWN_MEMBER", {"to": MemberCode("NOR")}),
@@ -173,7 +172,7 @@ def test_a_hold_holds_what_is_backfilled_too() -> None:
 )
 def test_who_may_not_or_asks_for_what_is_not_gets_a_code(code: str, changes: Any) -> None:
     fra = met()["FRA"]
-    wanted = replace(OfferQuery(user("FRA", "r"), "demo-climate", KEN), **changes)
+    wanted = replace(OfferQuery(actor("FRA", "r"), "demo-climate", KEN), **changes)
     assert refused(fra, lambda: fra.ask(find_offers, wanted, (), LATER)).code == code
     assert refused(fra, lambda: fra.do(backfill, wanted, [])).code == code
 
@@ -182,7 +181,7 @@ def test_looking_and_addressing_are_bounded_and_nothing_is_left_out() -> None:
     fra = met()["FRA"]
     count = MAX_LOOKED + 3
     sent = {send(fra, warning(content=f"{n}"), f"k{n}", at=Instant(NOW + n)).md for n in range(count)}
-    wanted = OfferQuery(user("FRA", "r"), "demo-climate", KEN)
+    wanted = OfferQuery(actor("FRA", "r"), "demo-climate", KEN)
     first = look(fra)
     assert (len(first.offers), bool(first.after)) == (MAX_LOOKED, True)
     second: Offers = fra.ask(find_offers, wanted, first.after, LATER)

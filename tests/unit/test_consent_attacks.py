@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, draft, seeded, text, user
+from builders import NOW, Member, actor, draft, seeded, text
 from intelshare.broker.exchange.consent import (
     AnswerConsentCommand,
     AskConsentCommand,
@@ -40,10 +40,10 @@ def granted(members: dict[str, Member]) -> None:
     """FRA has KEN's consent to give its portion to USA."""
     fra, ken = members["FRA"], members["KEN"]
     bulletin = send(fra, draft(text(OF_KEN), text(OWN), to=["USA"])).bulletin.hex()
-    effects = fra.do(ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)).effects
+    effects = fra.do(ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)).effects
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
-    command = AnswerConsentCommand(user("KEN", "r"), bulletin, USA, True, NEVER)
+    command = AnswerConsentCommand(actor("KEN", "r"), bulletin, USA, True, NEVER)
     for frame in ken.do(answer_consent, command).effects.outbound:
         arrive(fra, ken, frame.frame)
 
@@ -112,7 +112,7 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     members: dict[str, Member] = met()
     fra, usa, ken = members["FRA"], members["USA"], members["KEN"]
     bulletin = send(fra, draft(text(OF_KEN), text(OWN, "ours"), to=["USA"])).bulletin.hex()
-    effects = fra.do(ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)).effects
+    effects = fra.do(ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)).effects
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
     (question,) = effects.outbound
@@ -120,7 +120,7 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     assert said(passed_on) in ([("ACCEPTED", ())], [("REFUSED", ("MANIFEST_MISMATCH",))])
     (frame,) = hand_over(fra, "USA")
     assert said(arrive(usa, fra, frame.frame)) == [("ACCEPTED", ())]
-    shown = usa.do(read, ReadCommand(user("USA", "a"), bulletin)).shown
+    shown = usa.do(read, ReadCommand(actor("USA", "a"), bulletin)).shown
     assert [one.portion.content for one in shown.portions] == [b"ours"]
     assert shown.row.sender == "FRA"
 
@@ -131,14 +131,14 @@ def test_an_originator_that_is_asked_gets_its_own_portions_whatever_else_it_migh
     meant = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
     given = draft(text(meant, "for USA alone"), text("//FRA NP", "open"), text(OF_KEN, "yours"), to=["USA"])
     bulletin = send(fra, given).bulletin.hex()
-    fra.do(ask_consent, AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER))
+    fra.do(ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER))
     row = pair_of(fra, "KEN")
     assert (row.granted, row.portions) == (1, 1)
     (frame,) = hand_over(fra, "KEN")
     assert said(arrive(ken, fra, frame.frame)) == [("ACCEPTED", ())]
-    shown = ken.do(read, ReadCommand(user("KEN", "a"), bulletin)).shown
+    shown = ken.do(read, ReadCommand(actor("KEN", "a"), bulletin)).shown
     assert [one.portion.content for one in shown.portions] == [b"yours"]
-    decided = fra.ask(why, user("FRA", "a"), bulletin, KEN, NOW)
+    decided = fra.ask(why, actor("FRA", "a"), bulletin, KEN, NOW)
     assert [portion.position for portion in decided.decision.portions] == [2]
 
 
@@ -148,10 +148,10 @@ def test_nobody_is_asked_about_what_the_own_law_holds_back() -> None:
     fra = members["FRA"]
     with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
     bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
-    command = AskConsentCommand(user("FRA", "a"), bulletin, USA, NEVER)
+    command = AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)
     asked = fra.do(ask_consent, command)
     assert (asked.lines, asked.effects.outbound, hand_over(fra, "KEN")) == ((), (), ())
-    assert fra.do(approve, ApproveCommand(user("FRA", "r"), bulletin, KEN)) == "queued"
+    assert fra.do(approve, ApproveCommand(actor("FRA", "r"), bulletin, KEN)) == "queued"
     assert len(fra.do(ask_consent, command).effects.outbound) == 1
     assert hand_over(fra, "KEN")
 

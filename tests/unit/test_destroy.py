@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.tables import INBOX, PORTION, RECEIVED, SECRET
 from intelshare.broker.kernel.transaction import open_secret
@@ -48,7 +48,7 @@ def delivered(members: Any, **changes: Any) -> str:
 
 def opens(member: Any, bulletin: str, at: Instant = NOW) -> bool:
     try:
-        member.do(read, ReadCommand(user(member.node.member, "a"), bulletin), at=at)
+        member.do(read, ReadCommand(actor(member.node.member, "a"), bulletin), at=at)
     except DeliveryError as error:
         return error.code != "NOT_FOUND"
     return True
@@ -70,7 +70,7 @@ def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(m
     assert not usa.store.ask_now(lambda view: anything_over(view, Instant(END + DAY)))
     for one in done.outbound:
         arrive(fra, usa, one.frame, at=END)
-    (line,) = fra.ask(outbox, user("FRA", "a"), bulletin, 1, False, END)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, END)
     assert (line.pairs[0].word, line.pairs[0].row.codes) == ("destroyed", "EXPIRED")
 
 
@@ -168,10 +168,10 @@ def test_who_had_opened_it_sees_that_it_was_destroyed_and_nobody_else_sees_anyth
     bulletin = delivered(members, valid_until=END)
     assert opens(usa, bulletin)
     usa.do(expire, at=END)
-    (line,) = usa.ask(inbox, user("USA", "a"), InboxQuery(), END)
+    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), END)
     assert (line.shown, line.row.cause) == (None, "EXPIRED")
-    assert usa.ask(inbox, user("USA", "r"), InboxQuery(), END) == []
+    assert usa.ask(inbox, actor("USA", "r"), InboxQuery(), END) == []
     with pytest.raises(DeliveryError, match="destroyed here: EXPIRED"):
-        usa.do(read, ReadCommand(user("USA", "a"), bulletin), at=END)
+        usa.do(read, ReadCommand(actor("USA", "a"), bulletin), at=END)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
-        usa.do(read, ReadCommand(user("USA", "r"), bulletin), at=END)
+        usa.do(read, ReadCommand(actor("USA", "r"), bulletin), at=END)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.audit.portable import write
 from intelshare.audit.report import Report, counts, differences
 from intelshare.broker.kernel.tables import EVIDENCE, INBOX, LOG_HEAD
@@ -324,7 +324,7 @@ def test_two_reports_that_agree_and_each_difference_of_two_that_do_not(traffic: 
     assert counts(ours, "FRA", "USA") == (3, 3)
     # A reading is no difference: both mean taken.
     bulletin = rows(traffic["USA"], INBOX)[0].bulletin.hex()
-    traffic["USA"].do(read, ReadCommand(user("USA", "a"), bulletin))
+    traffic["USA"].do(read, ReadCommand(actor("USA", "a"), bulletin))
     assert not list(differences(ours, reported(traffic, "USA")))
     mine = [one for one in ours.releases if one.recipient == "USA"]
     lacking = _with(theirs, [one for one in theirs.releases if one.statement != mine[0].statement])

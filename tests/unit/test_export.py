@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from export_world import HIDDEN, SHOWN, bring, deliver, exported, sent
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.errors import IntelshareError
@@ -101,7 +101,7 @@ def test_a_recall_is_proved_by_its_originator(
     bulletin = sent(members)
     deliver(members)
     done = members["FRA"].do(
-        recall, RecallCommand(user("FRA", "a"), bulletin, "a mistake"), at=Instant(NOW + 1)
+        recall, RecallCommand(actor("FRA", "a"), bulletin, "a mistake"), at=Instant(NOW + 1)
     )
     for outbound in done.effects.outbound:
         bring(members, arrive(members["USA"], members["FRA"], outbound.frame, at=Instant(NOW + 2)), "USA")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel import decide_pair as judging
 from intelshare.broker.kernel.pair_rows import facts_of
@@ -87,7 +87,7 @@ def test_a_law_made_after_queueing_holds_the_pair_until_a_second_person_approves
     assert hand_over(fra, "USA") == ()
     assert words(fra) == ["held"]
     assert hand_over(fra, "USA") == ()
-    fra.do(approve, ApproveCommand(user("FRA", "r"), answer.bulletin.hex(), USA))
+    fra.do(approve, ApproveCommand(actor("FRA", "r"), answer.bulletin.hex(), USA))
     assert len(hand_over(fra, "USA")) == 1
     assert words(fra) == ["sent"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.audit import EntryType, LogHead, append, root
 from intelshare.audit.records import Start
 from intelshare.broker.kernel.frame import Ack, Gap
@@ -21,12 +21,12 @@ from intelshare.broker.line.hello import (
     make_hello,
     start_incarnation,
 )
+from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import StreamHead, Trust
 from intelshare.envelope import stream_start
 from intelshare.ids import Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
-from intelshare.node.log_reader import verify_logs
 from intelshare.trust import DocumentVersions, PeerHello
 from line_world import (
     LATER,
@@ -111,7 +111,7 @@ def test_i7_every_act_is_exactly_one_entry(members: Any, fra: Any, usa: Any) -> 
     (outbound,) = hand_over(fra, "USA")
     taken = arrive(usa, fra, outbound.frame)
     arrive(fra, usa, taken.effects.outbound[0].frame)
-    usa.do(read, ReadCommand(user("USA", "a"), answer.bulletin.hex()))
+    usa.do(read, ReadCommand(actor("USA", "a"), answer.bulletin.hex()))
     assert log_of(fra)[before[0] :] == [
         EntryType.SUBMIT,
         EntryType.DECISION,

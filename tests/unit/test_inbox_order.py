@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.submit import SubmitCommand, submit
@@ -17,8 +17,8 @@ def test_what_came_in_one_instant_is_listed_by_precedence_and_number() -> None:
     fra, usa = members["FRA"], members["USA"]
     for place, precedence in enumerate([Precedence.ROUTINE, Precedence.ROUTINE, Precedence.FLASH]):
         item = draft(text(TO_USA, str(place)), to=["USA"], precedence=precedence)
-        fra.do(submit, SubmitCommand(user("FRA", "a"), bytes([place]) * 16, item), at=NOW + place)
+        fra.do(submit, SubmitCommand(actor("FRA", "a"), bytes([place]) * 16, item), at=NOW + place)
     for said in fra.do(handover, {MemberCode("USA"): 1 << 20}):
         usa.do(receive, Arrival(fra.node.member, fra.node.uri, said.frame))
-    lines = usa.ask(inbox, user("USA", "a"), InboxQuery(), NOW)
+    lines = usa.ask(inbox, actor("USA", "a"), InboxQuery(), NOW)
     assert [line.shown.portions[0].portion.content for line in lines] == [b"2", b"0", b"1"]

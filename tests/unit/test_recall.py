@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text, user
 from intelshare.audit.records import Destroyed, EntryType, Recalled
 from intelshare.broker.exchange.recall import (
     Effect,
@@ -71,7 +71,7 @@ def submitted(members: Any, label: str = TO_USA, to: tuple[str, ...] = ("USA",),
 
 def take_back(members: Any, bulletin: str, by: str = "a", at: Any = LATER) -> RecallResult:
     taking: RecallResult = members["FRA"].do(
-        recall, RecallCommand(user("FRA", by), bulletin, "wrong source"), at=at
+        recall, RecallCommand(actor("FRA", by), bulletin, "wrong source"), at=at
     )
     return taking
 
@@ -89,7 +89,7 @@ def accepted(members: Any, bulletin_to: tuple[str, ...] = ("USA",)) -> None:
 
 
 def word_of(members: Any, recipient: str = "USA") -> str:
-    (line,) = members["FRA"].ask(outbox, user("FRA", "a"), "", 10, False, LATER)
+    (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), "", 10, False, LATER)
     return next(pair.word for pair in line.pairs if pair.row.recipient == recipient)
 
 
@@ -126,27 +126,27 @@ def test_who_had_opened_it_is_told_the_originators_reason(members: Any) -> None:
     usa = members["USA"]
     bulletin = submitted(members)
     accepted(members)
-    usa.do(read, ReadCommand(user("USA", "a"), bulletin))
+    usa.do(read, ReadCommand(actor("USA", "a"), bulletin))
     deliver(members, take_back(members, bulletin).effects.outbound)
-    (line,) = usa.ask(inbox, user("USA", "a"), InboxQuery(), LATER)
+    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)
     assert (line.row.cause, line.reason) == ("RECALLED", "wrong source")
     with pytest.raises(DeliveryError, match="destroyed here: RECALLED, wrong source"):
-        usa.do(read, ReadCommand(user("USA", "a"), bulletin), at=LATER)
+        usa.do(read, ReadCommand(actor("USA", "a"), bulletin), at=LATER)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
-        usa.do(read, ReadCommand(user("USA", "r"), bulletin), at=LATER)
+        usa.do(read, ReadCommand(actor("USA", "r"), bulletin), at=LATER)
 
 
 def test_a_peers_endless_reason_is_cut_and_an_own_one_is_refused(members: Any) -> None:
     usa, fra = members["USA"], members["FRA"]
     bulletin = submitted(members)
     accepted(members)
-    usa.do(read, ReadCommand(user("USA", "a"), bulletin))
+    usa.do(read, ReadCommand(actor("USA", "a"), bulletin))
     (row,) = rows(usa, INBOX)
     arrive(usa, fra, signed(fra, Kind.RECALL, Recall(USA, row.md, "x" * 60_000)))
-    (line,) = usa.ask(inbox, user("USA", "a"), InboxQuery(), LATER)
+    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)
     assert line.reason == "x" * 500
     with pytest.raises(DeliveryError) as caught:
-        fra.do(recall, RecallCommand(user("FRA", "a"), bulletin, "x" * 501))
+        fra.do(recall, RecallCommand(actor("FRA", "a"), bulletin, "x" * 501))
     assert caught.value.code == "TOO_LARGE"
 
 
@@ -167,7 +167,7 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     taking = take_back(members, bulletin)
     row = pair_of(fra)
     assert word_of(members) == "accepted"
-    (line,) = fra.ask(outbox, user("FRA", "a"), bulletin, 1, False, LATER)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)
     assert line.pairs[0].recall_requested
     (taken,) = deliver(members, taking.effects.outbound)
     assert codes(taken) == [""]
@@ -175,8 +175,8 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     assert said(taken) == []
     assert keyless(usa)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
-        usa.do(read, ReadCommand(user("USA", "a"), bulletin), at=LATER)
-    assert usa.ask(inbox, user("USA", "a"), InboxQuery(), LATER) == []
+        usa.do(read, ReadCommand(actor("USA", "a"), bulletin), at=LATER)
+    assert usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER) == []
     done = destroy(usa)
     (receipt,) = [decode(Receipt, c.data) for one in done.outbound for c in one.frame.statements]
     assert (receipt.to, receipt.leaf) == ("FRA", row.leaf)
@@ -184,12 +184,12 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     assert destroy(usa).outbound == ()
     deliver(members, done.outbound, "USA")
     assert word_of(members) == "destroyed"
-    (line,) = fra.ask(outbox, user("FRA", "a"), bulletin, 1, False, LATER)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)
     assert not line.pairs[0].recall_requested
     (logged,) = entries(usa, EntryType.DESTROYED, Destroyed)
     assert (logged.member, logged.cause) == ("FRA", "RECALLED")
     assert [e.reason for e in entries(fra, EntryType.RECALL, Recalled)] == ["wrong source"]
-    assert fra.ask(why, user("FRA", "a"), bulletin, USA, LATER).pair.word == "destroyed"
+    assert fra.ask(why, actor("FRA", "a"), bulletin, USA, LATER).pair.word == "destroyed"
 
 
 def test_what_is_on_the_way_is_in_doubt_until_the_cancellation_is_acknowledged(members: Any) -> None:
@@ -295,7 +295,7 @@ def test_row_41_a_peers_recall_of_another_members_bulletin_changes_nothing_and_i
         answers.append((codes(taken), said(taken), taken.effects.marked))
     assert answers[0] == answers[1] == ([""], [], False)
     assert rows(usa, INBOX) == [held]
-    assert usa.do(read, ReadCommand(user("USA", "a"), bulletin)).shown.portions
+    assert usa.do(read, ReadCommand(actor("USA", "a"), bulletin)).shown.portions
 
 
 def test_row_41_an_own_user_who_may_read_it_is_told_and_nothing_is_sent(members: Any) -> None:
@@ -304,10 +304,10 @@ def test_row_41_an_own_user_who_may_read_it_is_told_and_nothing_is_sent(members:
     accepted(members)
     before = everything(usa)
     with pytest.raises(DeliveryError) as caught:
-        usa.do(recall, RecallCommand(user("USA", "r"), bulletin, ""))
+        usa.do(recall, RecallCommand(actor("USA", "r"), bulletin, ""))
     assert caught.value.code == "RECALL_NOT_ORIGINATOR"
     with pytest.raises(DeliveryError) as caught:
-        usa.do(recall, RecallCommand(user("USA", "r"), "f" * 8, ""))
+        usa.do(recall, RecallCommand(actor("USA", "r"), "f" * 8, ""))
     assert caught.value.code == "NOT_FOUND"
     assert everything(usa) == before
 
@@ -370,7 +370,7 @@ def test_the_effect_is_known_before_and_nothing_is_stored(members: Any) -> None:
     bulletin = submitted(members, TO_BOTH, ("USA", "KEN"))
     accepted(members)
     before = everything(fra)
-    planned = fra.ask(effect_of_recall, RecallCommand(user("FRA", "a"), bulletin, ""), LATER)
+    planned = fra.ask(effect_of_recall, RecallCommand(actor("FRA", "a"), bulletin, ""), LATER)
     effects = {row.recipient: effect for row, effect in planned.pairs}
     assert effects == {USA: Effect.ASKED, KEN: Effect.STOPPED}
     assert everything(fra) == before
@@ -379,7 +379,7 @@ def test_the_effect_is_known_before_and_nothing_is_stored(members: Any) -> None:
 def test_the_own_copy_stays_readable_and_shows_the_recall(members: Any) -> None:
     bulletin = submitted(members)
     take_back(members, bulletin)
-    (line,) = members["FRA"].ask(outbox, user("FRA", "a"), bulletin, 1, False, LATER)
+    (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)
     assert line.row.recalled == LATER
     assert len(rows(members["FRA"], PORTION)) == 1
     assert rows(members["FRA"], BULLETIN)[0].recalled == LATER

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, draft, text, user
+from builders import NOW, Member, actor, draft, text, user
 from intelshare.broker.kernel.tables import INBOX, RELATED
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.lifecycle.read import ReadCommand, read
@@ -18,7 +18,7 @@ from intelshare.crypto.records import Claims
 from intelshare.errors import DeliveryError
 from line_world import LATER, TO_BOTH, TO_USA, arrive, everything, hand_over, met, rows, send
 
-ANA = {code: user(code, "a") for code in ("FRA", "USA", "KEN")}
+ANA = {code: actor(code, "a") for code in ("FRA", "USA", "KEN")}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def claims_at(member: Member, bulletin: str) -> Claims:
 
 
 def context_at(member: Member, bulletin: str, by: str = "a") -> Any:
-    lines = member.ask(inbox, user(member.node.member, by), InboxQuery(), LATER)
+    lines = member.ask(inbox, actor(member.node.member, by), InboxQuery(), LATER)
     (line,) = [line for line in lines if line.row.bulletin.hex() == bulletin]
     return line.context
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, draft, text, user
+from builders import NOW, Member, actor, draft, text, user
 from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.exchange import rfi
 from intelshare.broker.exchange.rfi import RequestState, requests
@@ -75,7 +75,7 @@ def test_both_sides_know_that_a_request_is_open_and_until_when(members: dict[str
     asked(members)
     assert states(members["FRA"]) == {"USA": RequestState.OPEN, "KEN": RequestState.OPEN}
     assert [(row.member, row.own, row.due) for row in rows(members["USA"], REQUEST)] == [("FRA", 0, DUE)]
-    (line,) = members["USA"].ask(requests, user("USA", "a"), NOW)
+    (line,) = members["USA"].ask(requests, actor("USA", "a"), NOW)
     assert (line.category, line.title) == ("cyber", "text")
 
 
@@ -87,7 +87,7 @@ def test_an_answer_and_a_refusal_are_told_apart(members: dict[str, Member]) -> N
     deliver(members, "KEN", "FRA")
     assert states(members["FRA"]) == {"USA": RequestState.ANSWERED, "KEN": RequestState.DECLINED}
     assert states(members["USA"]) == {"FRA": RequestState.ANSWERED}
-    lines = members["FRA"].ask(requests, user("FRA", "a"), NOW)
+    lines = members["FRA"].ask(requests, actor("FRA", "a"), NOW)
     assert all(line.reply for line in lines)
 
 
@@ -142,15 +142,15 @@ def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[
     usa = members["USA"]
     asked(members)
     late = Instant(DUE + HOUR)
-    assert usa.ask(rfi.overdue, user("USA", "a"), NOW) == 0
-    assert usa.ask(rfi.overdue, user("USA", "a"), late) == 1
+    assert usa.ask(rfi.overdue, actor("USA", "a"), NOW) == 0
+    assert usa.ask(rfi.overdue, actor("USA", "a"), late) == 1
     from intelshare.broker.kernel.register import SetUserCommand, set_user
     from intelshare.broker.kernel.tables import UserRow
 
     blind = UserRow(user("USA", "b"), "b", "analyst", "R4", "USA", "climate-disaster", 0)
     usa.do(set_user, SetUserCommand(user("USA", "o"), blind))
-    assert usa.ask(rfi.overdue, user("USA", "b"), late) == 0
-    assert usa.ask(requests, user("USA", "b"), late) == []
+    assert usa.ask(rfi.overdue, actor("USA", "b"), late) == 0
+    assert usa.ask(requests, actor("USA", "b"), late) == []
 
 
 def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_it_is_met(
@@ -164,14 +164,14 @@ def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_
     (row,) = rows(usa, DUTY)
     assert (row.obligation, row.due, row.done) == ("report-use-7d", NOW + 7 * DAY, 0)
     late = Instant(NOW + 8 * DAY)
-    assert usa.ask(duties.overdue, user("USA", "a"), late) == 1
+    assert usa.ask(duties.overdue, actor("USA", "a"), late) == 1
     with pytest.raises(DeliveryError) as raised:
-        usa.do(meet_duty, MeetDutyCommand(user("USA", "a"), bulletin, "report-everything"))
+        usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-everything"))
     assert raised.value.code == "NOT_FOUND"
-    usa.do(meet_duty, MeetDutyCommand(user("USA", "a"), bulletin, "report-use-7d"), at=late)
-    assert usa.ask(duties.overdue, user("USA", "a"), late) == 0
+    usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d"), at=late)
+    assert usa.ask(duties.overdue, actor("USA", "a"), late) == 0
     assert [one.user for one in entries(usa, EntryType.DUTY, DutyDone)] == [user("USA", "a")]
-    usa.do(meet_duty, MeetDutyCommand(user("USA", "a"), bulletin, "report-use-7d"), at=late)
+    usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d"), at=late)
     assert len(entries(usa, EntryType.DUTY, DutyDone)) == 1
 
 
@@ -190,9 +190,9 @@ def test_a_release_brings_so_many_duties_and_its_bulletin_is_opened_once_for_all
     opened: list[int] = []
     show = duties.show
     monkeypatch.setattr(duties, "show", lambda *args: (opened.append(1), show(*args))[1])
-    assert usa.ask(duties.overdue, user("USA", "a"), NOW) == 0
+    assert usa.ask(duties.overdue, actor("USA", "a"), NOW) == 0
     assert not opened, "what is not due is not opened"
-    assert usa.ask(duties.overdue, user("USA", "a"), Instant(NOW + DAY)) == duties.MAX_DUTIES
+    assert usa.ask(duties.overdue, actor("USA", "a"), Instant(NOW + DAY)) == duties.MAX_DUTIES
     assert len(opened) == 1
 
 

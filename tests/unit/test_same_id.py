@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, seeded, text, user
+from builders import NOW, actor, draft, seeded, text
 from consent_world import OF_KEN
 from intelshare.broker.exchange.consent import (
     AnswerConsentCommand,
@@ -48,7 +48,7 @@ def same_id(members: Any, to: str, of: tuple[str, str], label: dict[str, str]) -
     """A bulletin from each of two originators, of one id, both held by ``to``."""
     bulletin = bytes(send(members[of[0]], draft(text(label[of[0]], of[0]), to=[to])).bulletin)
     second = members[of[1]]
-    command = SubmitCommand(user(of[1], "a"), b"k" * 16, draft(text(label[of[1]], of[1]), to=[to]))
+    command = SubmitCommand(actor(of[1], "a"), b"k" * 16, draft(text(label[of[1]], of[1]), to=[to]))
     stored = second.store.perform_now(
         lambda view: submit(second.node, view, command, NOW, drawing(bulletin))
     ).value
@@ -71,23 +71,23 @@ def test_each_of_two_bulletins_of_one_id_is_read_by_its_originator(members: Any)
     usa = members["USA"]
     bulletin = same_id(members, "USA", ("FRA", "KEN"), LABELS)
     for originator in ("FRA", "KEN"):
-        shown = usa.do(read, ReadCommand(user("USA", "a"), bulletin, originator)).shown
+        shown = usa.do(read, ReadCommand(actor("USA", "a"), bulletin, originator)).shown
         assert (shown.row.originator, shown.portions[0].portion.content) == (originator, originator.encode())
 
 
 def test_a_whole_id_of_two_originators_asks_for_the_originator_and_for_nothing_else(members: Any) -> None:
     bulletin = same_id(members, "USA", ("FRA", "KEN"), LABELS)
-    error = ambiguous(lambda: members["USA"].do(read, ReadCommand(user("USA", "a"), bulletin)))
+    error = ambiguous(lambda: members["USA"].do(read, ReadCommand(actor("USA", "a"), bulletin)))
     assert "FRA, KEN" in error.message
     assert error.hint == "name the originator with --from"
-    error = ambiguous(lambda: members["USA"].do(read, ReadCommand(user("USA", "a"), bulletin[:8])))
+    error = ambiguous(lambda: members["USA"].do(read, ReadCommand(actor("USA", "a"), bulletin[:8])))
     assert error.hint == "give more digits of the id, or name the originator with --from"
 
 
 def test_an_originator_that_sent_no_such_bulletin_is_not_found(members: Any) -> None:
     bulletin = same_id(members, "USA", ("FRA", "KEN"), LABELS)
     with pytest.raises(DeliveryError, match=f"no bulletin {bulletin} from USA") as raised:
-        members["USA"].do(read, ReadCommand(user("USA", "a"), bulletin, "USA"))
+        members["USA"].do(read, ReadCommand(actor("USA", "a"), bulletin, "USA"))
     assert raised.value.code == "NOT_FOUND"
 
 
@@ -98,7 +98,7 @@ def test_many_bulletins_that_start_alike_do_not_hide_one_of_another_originator(
     # As if so many that start alike had come from KEN that the look-up ends before FRA's.
     monkeypatch.setattr("intelshare.broker.lifecycle.read.MAX_ALIKE", 1)
     for originator in ("FRA", "KEN"):
-        shown = members["USA"].do(read, ReadCommand(user("USA", "a"), bulletin[:4], originator)).shown
+        shown = members["USA"].do(read, ReadCommand(actor("USA", "a"), bulletin[:4], originator)).shown
         assert shown.row.originator == originator
 
 
@@ -122,7 +122,7 @@ def test_a_reply_to_an_own_bulletin_of_the_same_id_names_the_own_one(members: An
     bulletin = bytes(send(fra, draft(text(LABELS["FRA"]), to=["KEN"])).bulletin)
     for out in hand_over(fra, "KEN"):
         arrive(ken, fra, out.frame)
-    command = SubmitCommand(user("KEN", "a"), b"k" * 16, draft(text(LABELS["KEN"]), to=["FRA"]))
+    command = SubmitCommand(actor("KEN", "a"), b"k" * 16, draft(text(LABELS["KEN"]), to=["FRA"]))
     ken.store.perform_now(lambda view: submit(ken.node, view, command, NOW, drawing(bulletin)))
     given = draft(text(LABELS["KEN"], "more"), to=["FRA"])
     ambiguous(lambda: send(ken, replace(given, in_reply_to=bulletin.hex()), "none"))
@@ -139,7 +139,7 @@ def test_an_originator_without_a_bulletin_is_refused(members: Any) -> None:
 
 
 def asked_by(members: Any, sender: str, bulletin: str, recipient: str) -> Iterator[Any]:
-    command = AskConsentCommand(user(sender, "a"), bulletin, MemberCode(recipient), NEVER)
+    command = AskConsentCommand(actor(sender, "a"), bulletin, MemberCode(recipient), NEVER)
     effects = members[sender].do(ask_consent, command).effects
     for out in hand_over(members[sender], "KEN"):
         yield arrive(members["KEN"], members[sender], out.frame)
@@ -152,12 +152,12 @@ def test_consent_is_answered_for_the_bulletin_of_the_originator_that_was_said(me
     ken, answers = members["KEN"], {"FRA": "USA", "USA": "FRA"}
     bulletin = bytes(send(members["FRA"], draft(text(OF_KEN), to=["USA"])).bulletin)
     usa = members["USA"]
-    command = SubmitCommand(user("USA", "a"), b"k" * 16, draft(text(OF_KEN), to=["FRA"]))
+    command = SubmitCommand(actor("USA", "a"), b"k" * 16, draft(text(OF_KEN), to=["FRA"]))
     usa.store.perform_now(lambda view: submit(usa.node, view, command, NOW, drawing(bulletin)))
     for sender, recipient in answers.items():
         for taken in asked_by(members, sender, bulletin.hex(), recipient):
             assert not any(ack.code for ack in taken.acks)
-    officer = user("KEN", "r")
+    officer = actor("KEN", "r")
     given = AnswerConsentCommand(officer, bulletin.hex(), MemberCode("USA"), True, NEVER)
     assert "FRA, USA" in ambiguous(lambda: ken.do(answer_consent, given)).message
     for sender, recipient in answers.items():
@@ -174,7 +174,7 @@ def test_an_obligation_is_met_for_the_bulletin_of_the_originator_that_was_said(m
     for code in ("FRA", "KEN"):
         with_law(members[code], LAW.format(code))
     bulletin = same_id(members, "USA", ("FRA", "KEN"), LABELS)
-    command = MeetDutyCommand(user("USA", "a"), bulletin, "report-use-7d")
+    command = MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d")
     assert "FRA, KEN" in ambiguous(lambda: usa.do(meet_duty, command)).message
     usa.do(meet_duty, replace(command, originator="KEN"))
     done = {row.md for row in rows(usa, DUTY) if row.done}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from builders import NOW, Member, draft, text, user
+from builders import NOW, Member, actor, draft, text
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.lifecycle.stop import anything_over, expire
 from intelshare.broker.line.handover import handover
@@ -26,12 +26,12 @@ USA = MemberCode("USA")
 def sent(members: dict[str, Member], *, over: bool = True) -> tuple[Outbound, ...]:
     fra = members["FRA"]
     item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
-    fra.do(submit, SubmitCommand(user("FRA", "a"), b"k" * 16, item))
+    fra.do(submit, SubmitCommand(actor("FRA", "a"), b"k" * 16, item))
     return fra.do(handover, {USA: 1 << 20}) if over else ()
 
 
 def shown(fra: Member) -> str:
-    (line,) = fra.ask(outbox, user("FRA", "a"), "", 10, False, END)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)
     return line.pairs[0].word
 
 
@@ -97,9 +97,9 @@ def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.Mo
     fra = members["FRA"]
     for number in range(5):
         item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
-        fra.do(submit, SubmitCommand(user("FRA", "a"), bytes([number]) * 16, item))
+        fra.do(submit, SubmitCommand(actor("FRA", "a"), bytes([number]) * 16, item))
     assert fra.do(handover, {USA: 1 << 20})
     taken = arrives(members, fra.do(expire, at=END).outbound, "USA", "FRA")
     fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]
-    lines = fra.ask(outbox, user("FRA", "a"), "", 10, False, END)
+    lines = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)
     assert [line.pairs[0].word for line in lines] == ["expired"] * 5

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
+from builders import NOW, actor, draft, text
 from intelshare.broker.exchange.rfi import RequestState, requests
 from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, SUBMISSION
 from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
@@ -33,7 +33,7 @@ def _fra(members: Any) -> Any:
 
 
 def submission(key: str, given: Draft = GOOD, by: str = "a") -> SubmitCommand:
-    return SubmitCommand(user("FRA", by), key.encode().ljust(16, b"."), given)
+    return SubmitCommand(actor("FRA", by), key.encode().ljust(16, b"."), given)
 
 
 def send_many(member: Any, given: Sequence[SubmitCommand], at: Instant = NOW) -> list[Any]:
@@ -135,5 +135,5 @@ def test_a_request_closed_twice_in_a_call_keeps_what_closed_it_first(fra: Any) -
     question = send(fra, draft(marked(Word.ASK), to=["USA"]), key="ask").bulletin.hex()
     closing = replace(draft(marked(Word.CLOSE), to=["USA"]), in_reply_to=question)
     first, _ = send_many(fra, [submission("one", closing), submission("two", closing)])
-    (line,) = fra.ask(requests, user("FRA", "a"), NOW)
+    (line,) = fra.ask(requests, actor("FRA", "a"), NOW)
     assert (line.row.state, line.row.reply) == (RequestState.CLOSED, first.md)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import builders
-from builders import draft, text, user
+from builders import actor, draft, text
 from intelshare.audit.portable import plain, write
 from intelshare.audit.records import RECORDS, EntryType
 from intelshare.broker.exchange.recall import RecallCommand, recall
@@ -59,7 +59,7 @@ def world(
             for receipt in arrive(members["USA"], members["FRA"], outbound.frame).effects.outbound:
                 arrive(members["FRA"], members["USA"], receipt.frame)
         if recalled:
-            command = RecallCommand(user("FRA", "a"), sent.bulletin.hex(), "a mistake")
+            command = RecallCommand(actor("FRA", "a"), sent.bulletin.hex(), "a mistake")
             members["FRA"].do(recall, command)
         logs = Logs(members)
         logs.show("FRA", "USA")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 
-from builders import NOW, Member, draft, seeded, text, user
+from builders import NOW, Member, actor, draft, seeded, text, user
+from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
@@ -24,13 +24,14 @@ from intelshare.broker.queries.search import (
 from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, parse_cursor
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
-from intelshare.node import watching
 from intelshare.patience import patient
+from intelshare.services import watching
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, arrive, hand_over, met, send
+from services_world import MemberBackend
 from waits import LIMIT
 
-LOW = user("USA", "low")
+LOW = actor("USA", "low")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def usa() -> Member:
     """USA holds one bulletin that its user ``low`` is not cleared for."""
     members = met(["FRA", "USA"])
     member: Member = members["USA"]
-    row = UserRow(LOW, "low", "analyst", "R0", "USA", "*", 0)
+    row = UserRow(LOW.user, "low", "analyst", "R0", "USA", "*", 0)
     member.do(set_user, SetUserCommand(user("USA", "o"), row))
     _bring(members, "one")
     member.peer = members["FRA"]  # type: ignore[attr-defined]
@@ -58,7 +59,7 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
     assert first != again
     assert parse_cursor(usa.node, LOW, first) == parse_cursor(usa.node, LOW, again) == cursor
     with pytest.raises(DeliveryError) as raised:
-        parse_cursor(usa.node, user("USA", "a"), first)
+        parse_cursor(usa.node, actor("USA", "a"), first)
     assert raised.value.code == "CURSOR_UNKNOWN"
     for bad in ("", "nonsense", "0123456789abcdef.7", "é", first + "AAAA", first[:-4]):
         with pytest.raises(DeliveryError) as raised:
@@ -67,16 +68,16 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
 
 
 def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
-    sealed = seal_cursor(usa.node, LOW, "search", b"here", seeded("place"))
-    assert open_cursor(usa.node, LOW, "search", sealed) == b"here"
+    sealed = seal_cursor(usa.node, LOW.user, "search", b"here", seeded("place"))
+    assert open_cursor(usa.node, LOW.user, "search", sealed) == b"here"
     with pytest.raises(DeliveryError):
-        open_cursor(usa.node, LOW, "backfill", sealed)
+        open_cursor(usa.node, LOW.user, "backfill", sealed)
     for place in (Place((-5, 3, 9), bytes(32)), Place((-1,), b"x" * 32)):
         assert place_of(place_bytes(place)) == place
 
 
 def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
-    for who, count in ((user("USA", "a"), 1), (LOW, 0)):
+    for who, count in ((actor("USA", "a"), 1), (LOW, 0)):
         page = usa.ask(search, SearchQuery(who, ("one",), Where.INBOX), NOW)
         assert (len(page.matches), page.looked) == (count, count)
 
@@ -105,13 +106,12 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 ) -> None:
     """It is told where it is by the clock alone: an event for each hidden commit would count them."""
     monkeypatch.setattr(watching, "BEAT", 1_000_000.0)
-    runtime: Any = SimpleNamespace(store=usa.store, node=usa.node, random=seeded("watch"), now=lambda: NOW)
 
-    async def events(who: Any) -> list[Any]:
+    async def events(who: Actor) -> list[Any]:
         written = Looked()
-        runtime.listening = lambda: nullcontext(written)
-        answer: Any = watching.watching(runtime)["Watch"]
-        stream = answer(SimpleNamespace(user=who), pb.WatchRequest())
+        backend = MemberBackend(usa)
+        backend.committed = lambda: nullcontext(written)  # type: ignore[method-assign]
+        stream = watching.watch_log(backend, who, pb.WatchRequest())
         found: list[Any] = [await anext(stream)]
         before = usa.ask(end_of_log)
 
@@ -121,12 +121,12 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 
         task = asyncio.create_task(collect())
         for number in range(3):
-            _bring({"FRA": usa.peer, "USA": usa}, f"{who} {number}")  # type: ignore[attr-defined]
+            _bring({"FRA": usa.peer, "USA": usa}, f"{who.user} {number}")  # type: ignore[attr-defined]
             await written.looked_after_a_commit()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert usa.ask(end_of_log).place > before.place
         return found
 
-    assert [event.what for event in asyncio.run(events(user("USA", "a")))] == ["", *["received"] * 3]
+    assert [event.what for event in asyncio.run(events(actor("USA", "a")))] == ["", *["received"] * 3]
     assert [event.what for event in asyncio.run(events(LOW))] == [""]

@@ -27,12 +27,12 @@ from intelshare.broker.line.hello import make_hello, start_incarnation
 from intelshare.broker.transparency import evidence, known_checkpoints, witness
 from intelshare.broker.transparency.checkpoint import answer, due, own
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import HOUR, Instant
-from intelshare.node.log_reader import verify_logs
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence

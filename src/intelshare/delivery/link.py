@@ -1,6 +1,6 @@
 """What is on the way to one peer: how much may be unacknowledged, what is, and what is to be tried again.
 
-Sans I/O, like a state machine of h11: the node's link and the simulator feed it, it decides. It holds
+Sans I/O, like a state machine of h11: the engine feeds it, it decides. It holds
 digests only, at most a window's worth. What is durable but not on the way stays in the store, and is
 loaded in the order of its precedence while ``more`` says so (promises P15, P18).
 """

@@ -19,9 +19,10 @@ from intelshare.demo.scenario import (
 )
 from intelshare.demo.sending import compare, empty, send
 from intelshare.demo.stage import Stage, command, indented, say, until
+from intelshare.roles import Role
 
 _DURAND: Final = Analyst("FRA", "m.durand", "SECRET", ("*",))
-_LEROY: Final = Analyst("FRA", "c.leroy", "SECRET", ("*",), "releasing-officer")
+_LEROY: Final = Analyst("FRA", "c.leroy", "SECRET", ("*",), Role.RELEASING_OFFICER)
 _MILLER: Final = Analyst("USA", "j.miller", "SECRET", ("*",))
 _OTIENO: Final = Analyst("KEN", "a.otieno", "R1", ("*",))
 _HANSEN: Final = Analyst("NOR", "i.hansen", "R3", ("*",))

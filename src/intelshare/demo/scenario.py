@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intelshare.roles import Role
+
 if TYPE_CHECKING:
     from intelshare.demo.stage import Stage
 
@@ -18,7 +20,7 @@ class Analyst:
     name: str
     clearance: str
     categories: tuple[str, ...]
-    role: str = "analyst"
+    role: Role = Role.ANALYST
 
 
 @dataclass(frozen=True, slots=True)

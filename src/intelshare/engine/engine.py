@@ -226,14 +226,14 @@ class Engine:
         """What a durable step leads to is carried out, also if its link has ended meanwhile."""
         run, answer = event.run, event.answer
         link = self._parts.links.get(run.link)
+        if run.step not in _OF_LINK:
+            _STEPS_DONE[run.step](self, turn, event)
+        elif link is not None:
+            # An acknowledgement goes before the receipt that the same commit holds.
+            self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
         met_in_vain = run.step is Step.MEET and link is None
         if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
             turn.carry_out(answer.part(lambda led: led.effects))
-        if run.step in _OF_LINK:
-            if link is not None:
-                self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
-        else:
-            _STEPS_DONE[run.step](self, turn, event)
 
     def _query_done(self, turn: Turn, event: QueryDone) -> None:
         run, answer = event.run, event.answer

@@ -9,7 +9,6 @@ from typing import Any, Final
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode, NodeUri, UserUri
-from intelshare.node.authorisation import PEER
 from intelshare.node.runtime import Runtime
 
 Context = Any
@@ -38,7 +37,6 @@ class PeerCaller:
     """DER: asked about again at every message."""
     leaf: bytes
     """SHA-256 of it: what Hello is bound to."""
-    role: str = PEER
 
 
 Caller = UserCaller | PeerCaller

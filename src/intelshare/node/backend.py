@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
+from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
 from intelshare.engine.values import Committed
-from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode, UserUri
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
+from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts
+from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 
 A = TypeVar("A")
 
 
 class NodeBackend:
-    """``services.backend.Backend`` over a runtime and its links."""
+    """``services.backend.Backend`` over a runtime and its links; one for each node."""
 
     def __init__(self, runtime: Runtime, links: Links) -> None:
         self._runtime = runtime
         self._links = links
+        self._open = Counter[tuple[str, UserUri]]()
         self.random = runtime.random
 
     @property
@@ -36,6 +44,10 @@ class NodeBackend:
         """Wall time."""
         return self._runtime.now()
 
+    def clock_is_wrong(self) -> bool:
+        """Whether nothing may be signed now, because the clock was set back."""
+        return self._runtime.clock.wrong()
+
     async def perform(self, step: Callable[..., Plan[A]], *event: object) -> A:
         """Carry out a step and what it leads to; its durable answer."""
         done = await self._runtime.step(step, *event)
@@ -44,15 +56,88 @@ class NodeBackend:
             self._links.feed(Committed(done.part(lambda _: effects)))
         return done.value
 
-    async def query(self, question: Callable[[View], A]) -> A:
-        """Ask something of the committed rows."""
-        return self._runtime.store.ask_now(question)
+    async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
+        """Ask something of the committed rows; what is slow takes none of the store's readers."""
+        if slow:
+            return await asyncio.to_thread(self._runtime.store.ask_now, question)
+        return await self._runtime.store.query(question)
+
+    async def query_logs(self, question: Callable[[View], A]) -> A:
+        """Ask something that grows trees of this node's logs: one at a time."""
+        return await self._links.over_logs(question)
+
+    async def sign_log(self) -> None:
+        """Sign where the log stands, and tell the peers."""
+        await self._links.say_log()
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
         """Something is ready to be handed over to these members."""
-        self._links.wake(*recipients)
+        if members := tuple(recipients):
+            self._links.wake(*members)
+
+    def committed(self) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set after every commit."""
+        return self._runtime.listening()
+
+    @contextmanager
+    def open_call(self, method: str, user: UserUri, most: int) -> Iterator[None]:
+        """Count one more open call of a user while it lasts."""
+        key = method, user
+        if self._open[key] >= most:
+            raise DeliveryError(
+                "RATE", f"more than {most} open calls of {method} of one user", hint="end one of them"
+            )
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """Log and notice the refusal of a part of a call."""
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
+
+    def facts(self) -> NodeFacts:
+        """What the process knows of itself."""
+        runtime = self._runtime
+        return NodeFacts(
+            runtime.health.word,
+            runtime.health.codes,
+            runtime.started,
+            runtime.store.steps,
+            runtime.store.commits,
+            validity(runtime.vault.certified(NODE_LEAF).certificate).end,
+        )
+
+    def link(self, node: NodeUri) -> LinkFacts:
+        """The way to a peer node."""
+        state = self._links.state(node)
+        return LinkFacts(state.state, state.error, state.since, state.offset)
+
+    def issue_user(self, user: UserUri) -> IssuedUser:
+        """A certificate with a new key."""
+        vault = self._runtime.vault
+        # A development vault makes a development member: its users need not come back every day.
+        lifetime = USER_LIFETIME if vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
+        issued = issue_user(vault.certified(USER_AUTHORITY), user, self.now(), self.random, lifetime=lifetime)
+        authority = vault.certified(NODE_AUTHORITY).certificate
+        return IssuedUser(to_pem((issued.certificate,)), issued.key, to_pem((authority,)))
+
+    def register_changed(self) -> None:
+        """Forget what was remembered of the register."""
+        self._runtime.register_changed()
+
+    async def treaty_texts(self) -> Mapping[str, str]:
+        """The treaty files of the node's folder that can be read, by name."""
+        return await asyncio.to_thread(_texts, self._runtime.folder.treaties)
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            found[path.name] = path.read_text("utf-8")
+        except (OSError, ValueError):
+            continue
+    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from grpc_health.v1 import health_pb2
 
 from intelshare.errors import DeliveryError
@@ -42,9 +40,8 @@ class Health:
             self._codes.remove(code)
             self._log.info(Event.SERVING, code=code)
 
-    async def check(self, _: object, request: health_pb2.HealthCheckRequest) -> object:
+    def check(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
         """gRPC health, for the whole node only. Raises DeliveryError NOT_FOUND for any other service."""
         if request.service:
             raise DeliveryError("NOT_FOUND", f"{request.service!r} has no health of its own")
-        await asyncio.sleep(0)
         return health_pb2.HealthCheckResponse(status=_NOT_SERVING if self._codes else _SERVING)

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from intelshare.broker.line.hello import start_incarnation
-from intelshare.node.audits import audits
-from intelshare.node.authn import UserCaller
-from intelshare.node.authorisation import OPERATOR
+from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
-from intelshare.node.operations import operations
 from intelshare.node.run import open_folder
 from intelshare.node.sidecar import log_position
+from intelshare.roles import Role
+from intelshare.services.dispatch import answer, authorise
+from intelshare.services.table import SERVICES
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
@@ -45,13 +45,14 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             # Nothing is dialled: a new member is met when the node starts.
             runtime.on_trust.clear()
             domain = runtime.node.trust.members[runtime.node.member].root.domain
-            caller = UserCaller(user_uri(domain, FOLDER_OWNER), OPERATOR)
-            answer = await {**operations(runtime, links), **audits(runtime, links)}[method](caller, request)
+            row = {**SERVICES["Operations"], **SERVICES["Audit"]}[method]
+            actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
+            answered = await answer(NodeBackend(runtime, links), row, actor, request)
             write_sidecar(
                 runtime.folder.sidecar,
                 runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True)),
             )
-            return answer
+            return answered
         finally:
             runtime.store.close()
             locked.release()

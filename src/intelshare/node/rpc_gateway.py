@@ -1,7 +1,7 @@
 """The gateway of both ports: every call is authenticated, authorised, answered, and its error has a code.
 
-Nothing of a request is parsed before its caller was identified (check 1 of attacks.md) and the table of
-``authorisation`` lets it through. A method without a row is not served at all.
+Nothing of a request is parsed before its caller was identified (check 1 of attacks.md) and the row of the
+method lets it through. A method without a row is not served at all.
 """
 
 from __future__ import annotations
@@ -11,102 +11,147 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from intelshare.errors import IntelshareError, StoreError, TrustError
+from intelshare.broker.kernel.actor import Actor
+from intelshare.errors import DeliveryError, IntelshareError, StoreError, TrustError
 from intelshare.node.authn import Caller, Context, Identify, PeerCaller, UserCaller
-from intelshare.node.authorisation import MAY_CALL, check_may_call
 from intelshare.node.events import Event
 from intelshare.node.refusal import INTERNAL, refuse
 from intelshare.node.runtime import Runtime
+from intelshare.services import dispatch
+from intelshare.services.backend import Backend
+from intelshare.services.rpc import Rpc
 
-Answer = Callable[[Any, Any], Any]
-"""``answer(caller, request)``: awaitable. Where user.proto says that the node streams, it is an async
-iterator, and where the client streams too, so is ``request``."""
+Serve = Callable[[Any, Context], Awaitable[Any]]
+"""A behaviour of ``grpc.aio``: takes the raw request, unless the client streams; gives or writes messages."""
 
 
-def unary_handlers(
-    runtime: Runtime, service: ServiceDescriptor, answers: Mapping[str, Answer], identify: Identify
-) -> grpc.GenericRpcHandler:
-    """Handlers for the methods of a service that have an answer; the others are not served."""
-    handlers = {}
-    for method in service.methods:
-        if method.name not in answers:
-            continue
-        name = f"/{service.full_name}/{method.name}"
-        request, answer = GetMessageClass(method.input_type), answers[method.name]
+class UserGateway:
+    """What the user port serves: the methods that have a row."""
+
+    def __init__(self, runtime: Runtime, backend: Backend, identify: Identify) -> None:
+        self._runtime = runtime
+        self._backend = backend
+        self._identify = identify
+
+    def handler(self, service: ServiceDescriptor, rows: Mapping[str, Rpc]) -> grpc.GenericRpcHandler:
+        """Of one service. Methods without a row are not served."""
+        handlers = {
+            method.name: self._method(method, rows[method.name])
+            for method in service.methods
+            if method.name in rows
+        }
+        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+    def _method(self, method: MethodDescriptor, row: Rpc) -> grpc.RpcMethodHandler:
+        name = f"/{method.containing_service.full_name}/{method.name}"
+        request_type = GetMessageClass(method.input_type)
         make, serving = _SHAPES[method.client_streaming, method.server_streaming]
-        serve = serving(runtime, name, request, answer, identify)
-        handlers[method.name] = make(serve, request_deserializer=None, response_serializer=_serialise)
-    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+        serve = serving(self, name, row, request_type)
+        return make(serve, request_deserializer=None, response_serializer=_serialise)
 
+    def authorise(self, row: Rpc, context: Context) -> Actor:
+        """Who calls, if the row lets it. Raises TrustError, DeliveryError NOT_AUTHORISED."""
+        caller = self._identify(context)
+        if not isinstance(caller, UserCaller):
+            raise TrustError("NOT_AUTHORISED", f"only users may call {row.method}")
+        return dispatch.authorise(row, caller.user, caller.role)
 
-def _unary(
-    runtime: Runtime, method: str, request_type: type[Message], answer: Any, identify: Identify
-) -> Callable[[bytes, Context], Awaitable[Message]]:
-    _need_row(method)
+    def unary(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
+        """One request, one answer."""
 
-    async def serve(raw: bytes, context: Context) -> Message:
-        async with _admitted(runtime, method, context, identify) as caller:
-            answered: Message = await answer(caller, request_type.FromString(raw))
-            return answered
-        raise AssertionError("turned away")
+        async def serve(raw: bytes, context: Context) -> Message:
+            async with _refusing(self._runtime, name, context, self._identify):
+                actor = self.authorise(row, context)
+                return await dispatch.answer(self._backend, row, actor, request_type.FromString(raw))
+            raise AssertionError("turned away")
 
-    return serve
+        return serve
 
+    def streamed(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
+        """One request, many answers."""
 
-def _streamed(
-    runtime: Runtime, method: str, request_type: type[Message], answer: Any, identify: Identify
-) -> Callable[[bytes, Context], Awaitable[None]]:
-    _need_row(method)
+        async def serve(raw: bytes, context: Context) -> None:
+            async with _refusing(self._runtime, name, context, self._identify):
+                actor = self.authorise(row, context)
+                await self._answer(row, actor, request_type.FromString(raw), context)
 
-    async def serve(raw: bytes, context: Context) -> None:
-        async with _admitted(runtime, method, context, identify) as caller:
-            async for message in answer(caller, request_type.FromString(raw)):
-                await context.write(message)
-                # A role that was taken away, or a certificate that ended, ends the stream (F16).
-                check_may_call(method, identify(context).role)
+        return serve
 
-    return serve
+    def both_ways(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
+        """Many requests, many answers."""
 
+        async def requests(context: Context) -> AsyncIterator[Message]:
+            while (raw := await context.read()) is not grpc.aio.EOF:
+                yield request_type.FromString(raw)
 
-def _both_ways(
-    runtime: Runtime, method: str, request_type: type[Message], answer: Any, identify: Identify
-) -> Callable[[object, Context], Awaitable[None]]:
-    _need_row(method)
+        async def serve(_: object, context: Context) -> None:
+            async with _refusing(self._runtime, name, context, self._identify):
+                await self._answer(row, self.authorise(row, context), requests(context), context)
 
-    async def requests(context: Context) -> AsyncIterator[Message]:
-        while (raw := await context.read()) is not grpc.aio.EOF:
-            yield request_type.FromString(raw)
+        return serve
 
-    async def serve(_: object, context: Context) -> None:
-        async with _admitted(runtime, method, context, identify) as caller:
-            async for message in answer(caller, requests(context)):
-                await context.write(message)
-                check_may_call(method, identify(context).role)
-
-    return serve
+    async def _answer(self, row: Rpc, actor: Actor, request: Any, context: Context) -> None:
+        async for message in dispatch.stream(self._backend, row, actor, request):
+            await context.write(message)
+            # A role that was taken away, or a certificate that ended, ends the stream.
+            self.authorise(row, context)
 
 
 _SHAPES: Final = {
-    (False, False): (grpc.unary_unary_rpc_method_handler, _unary),
-    (False, True): (grpc.unary_stream_rpc_method_handler, _streamed),
-    (True, True): (grpc.stream_stream_rpc_method_handler, _both_ways),
+    (False, False): (grpc.unary_unary_rpc_method_handler, UserGateway.unary),
+    (False, True): (grpc.unary_stream_rpc_method_handler, UserGateway.streamed),
+    (True, True): (grpc.stream_stream_rpc_method_handler, UserGateway.both_ways),
 }
 """By (the client streams, the node streams): gRPC's handler, and ours."""
 
 
+def peer_handler(
+    runtime: Runtime,
+    method: str,
+    serve_stream: Callable[[PeerCaller, Context], Awaitable[None]],
+    identify: Identify,
+) -> grpc.GenericRpcHandler:
+    """Handler for the peer link: raw bytes both ways, for whoever is identified as a peer."""
+
+    async def serve(_: object, context: Context) -> None:
+        async with _refusing(runtime, method, context, identify) as caller:
+            if not isinstance(caller, PeerCaller):
+                raise TrustError("NOT_AUTHORISED", f"only peers may call {method}")
+            await serve_stream(caller, context)
+
+    service, _, name = method[1:].partition("/")
+    handler = grpc.stream_stream_rpc_method_handler(serve, None, None)
+    return grpc.method_handlers_generic_handler(service, {name: handler})
+
+
+def health_handler(runtime: Runtime, identify: Identify) -> grpc.GenericRpcHandler:
+    """gRPC's own health service, for whoever is identified on the port."""
+    from grpc_health.v1 import health_pb2
+
+    service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+    async def serve(raw: bytes, context: Context) -> Message:
+        async with _refusing(runtime, f"/{service}/Check", context, identify):
+            checked: Message = runtime.health.check(health_pb2.HealthCheckRequest.FromString(raw))
+            return checked
+        raise AssertionError("turned away")
+
+    handler = grpc.unary_unary_rpc_method_handler(serve, None, _serialise)
+    return grpc.method_handlers_generic_handler(service, {"Check": handler})
+
+
 @asynccontextmanager
-async def _admitted(
+async def _refusing(
     runtime: Runtime, method: str, context: Context, identify: Identify
 ) -> AsyncIterator[Caller]:
-    """Who calls, if the table lets it. What goes wrong inside ends the call with its code."""
+    """Who calls. What goes wrong inside ends the call with its code."""
     caller: Caller | None = None
     try:
         caller = identify(context)
-        check_may_call(method, caller.role)
         yield caller
     except DecodeError:
         await turn_away(runtime, context, caller, method, _unreadable())
@@ -115,30 +160,6 @@ async def _admitted(
     except Exception as defect:
         runtime.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
         await turn_away(runtime, context, caller, method, _defect(), cause=defect)
-
-
-def stream_handler(
-    runtime: Runtime,
-    method: str,
-    serve_stream: Callable[[PeerCaller, Context], Awaitable[None]],
-    identify: Identify,
-) -> grpc.GenericRpcHandler:
-    """Handler for the peer link: raw bytes both ways."""
-    _need_row(method)
-
-    async def serve(_: object, context: Context) -> None:
-        caller: Caller | None = None
-        try:
-            caller = identify(context)
-            check_may_call(method, caller.role)
-            assert isinstance(caller, PeerCaller)  # noqa: S101 - only peer_identity is used on this port
-            await serve_stream(caller, context)
-        except IntelshareError as error:
-            await turn_away(runtime, context, caller, method, error)
-
-    service, _, name = method[1:].partition("/")
-    handler = grpc.stream_stream_rpc_method_handler(serve, None, None)
-    return grpc.method_handlers_generic_handler(service, {name: handler})
 
 
 async def turn_away(
@@ -150,7 +171,7 @@ async def turn_away(
     *,
     cause: BaseException | None = None,
 ) -> NoReturn:
-    """Log the refusal and end the call with its code; details go to own users only."""
+    """Log the refusal and end the call with its code; details go to users of this member only."""
     runtime.log.info(
         Event.CALL_REFUSED,
         code=error.code,
@@ -162,17 +183,14 @@ async def turn_away(
     await refuse(context, error, detailed=isinstance(caller, UserCaller))
 
 
-def _need_row(method: str) -> None:
-    if method not in MAY_CALL:
-        raise LookupError(f"{method} has no row in the authorisation table")
-
-
 def _serialise(message: Message) -> bytes:
     return message.SerializeToString()
 
 
 def _unreadable() -> IntelshareError:
-    return TrustError("INPUT_INVALID", "the request cannot be read", hint="client and node differ in version")
+    return DeliveryError(
+        "INPUT_INVALID", "the request cannot be read", hint="client and node differ in version"
+    )
 
 
 def _defect() -> IntelshareError:

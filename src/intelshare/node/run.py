@@ -29,15 +29,11 @@ from intelshare.errors import ConfigError
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import Instant
 from intelshare.labels import LabelReader
-from intelshare.node.audits import audits
-from intelshare.node.bulletins import bulletins
 from intelshare.node.clock import Clock
-from intelshare.node.consents import consent_service
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.links import Links
-from intelshare.node.operations import operations
 from intelshare.node.policies import PolicyFiles, read_world
 from intelshare.node.renewal import renew
 from intelshare.node.running import read_running, show_running
@@ -45,8 +41,6 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
-from intelshare.node.tasks import tasks
-from intelshare.node.treaties import treaties
 from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.private_files import make_private_folder, write_private
@@ -56,16 +50,6 @@ from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import Endpoint, TrustView
 from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
-
-_SERVICES: Final = (
-    ("Bulletins", bulletins),
-    ("Consents", consent_service),
-    ("Treaties", treaties),
-    ("Operations", operations),
-    ("Audit", audits),
-    ("Tasks", tasks),
-)
-"""Of user.proto: what the user port offers."""
 
 
 async def start_node(
@@ -145,7 +129,6 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
     ports = await open_ports(
         runtime,
         links,
-        [(name, service(runtime, links)) for name, service in _SERVICES],
         last_peer_port=_last_peer_port(runtime),
         last_user_port=last.user_port if last is not None else 0,
     )

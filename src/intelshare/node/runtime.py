@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from intelshare.broker.kernel.actor import need_user
 from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import need_user
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import Incarnation, UserUri
 from intelshare.instant import Instant

@@ -3,7 +3,6 @@ every handshake."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,10 +12,12 @@ from intelshare.crypto.x509 import to_pem
 from intelshare.engine import Limits
 from intelshare.errors import ConfigError
 from intelshare.node.authn import peer_identity, user_identity
+from intelshare.node.backend import NodeBackend
 from intelshare.node.dial import KEEPALIVE, SLACK
 from intelshare.node.links import Links
-from intelshare.node.rpc_gateway import Answer, stream_handler, unary_handlers
+from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
+from intelshare.services.table import SERVICES
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2
@@ -24,7 +25,7 @@ from intelshare.wire.v1 import user_pb2
 GRACE: Final = 2.0
 """Seconds that calls have to end at a stop."""
 
-_HEALTH: Final = "grpc.health.v1.Health"
+_LINK: Final = "/intelshare.v1.Peer/Link"
 
 _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
     *KEEPALIVE,
@@ -57,24 +58,22 @@ class Ports:
 async def open_ports(
     runtime: Runtime,
     links: Links,
-    user_services: Iterable[tuple[str, Mapping[str, Answer]]],
     *,
     last_peer_port: int,
     last_user_port: int,
 ) -> Ports:
     """Bind and start both. Raises ConfigError PORT_IN_USE naming the port and its line in node.toml."""
-    peer_door, user_door = peer_identity(runtime), user_identity(runtime)
+    peer_identify, user_identify = peer_identity(runtime), user_identity(runtime)
     peers = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", Limits().streams)])
     users = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", 1024)])
-    peers.add_generic_rpc_handlers(
-        (stream_handler(runtime, "/intelshare.v1.Peer/Link", links.serve, peer_door),)
-    )
+    peers.add_generic_rpc_handlers((peer_handler(runtime, _LINK, links.serve, peer_identify),))
+    gateway = UserGateway(runtime, NodeBackend(runtime, links), user_identify)
     services = user_pb2.DESCRIPTOR.services_by_name
     users.add_generic_rpc_handlers(
-        tuple(unary_handlers(runtime, services[name], answers, user_door) for name, answers in user_services)
+        tuple(gateway.handler(services[name], rows) for name, rows in SERVICES.items())
     )
-    for server, door in ((peers, peer_door), (users, user_door)):
-        server.add_generic_rpc_handlers((_health(runtime, door),))
+    for server, identify in ((peers, peer_identify), (users, user_identify)):
+        server.add_generic_rpc_handlers((health_handler(runtime, identify),))
     settings = runtime.settings
     peer_port = _bind(
         peers,
@@ -90,13 +89,6 @@ async def open_ports(
     await peers.start()
     await users.start()
     return Ports(peers, users, peer_port, user_port)
-
-
-def _health(runtime: Runtime, door: Any) -> grpc.GenericRpcHandler:
-    from grpc_health.v1 import health_pb2
-
-    service = health_pb2.DESCRIPTOR.services_by_name["Health"]
-    return unary_handlers(runtime, service, {"Check": runtime.health.check}, door)
 
 
 def _bind(server: grpc.aio.Server, runtime: Runtime, name: str, port: int, last: int, roots: Any) -> int:

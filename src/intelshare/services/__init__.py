@@ -1,1 +1,9 @@
-"""What the node offers its own users: messages of user.proto to values, and back."""
+"""What the node offers its own users: messages of user.proto to values, and back.
+
+    table        every method's row: roles, and how it is carried out
+    rpc          what a row may say
+    dispatch     authorisation and the answer, from a row alone
+    backend      what services need of the running node
+
+One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
+"""

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode, UserUri
+from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 
 A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What the process knows of itself."""
+
+    health: str
+    """SERVING or NOT_SERVING."""
+    codes: tuple[str, ...]
+    """Why not."""
+    started: Instant
+    steps: int
+    """Carried out by the store since the start."""
+    commits: int
+    certificate_expires: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFacts:
+    """The way to a peer node."""
+
+    state: str
+    """linked, dialling or waiting."""
+    error: str
+    """The last code."""
+    since: Instant
+    offset: int
+    """Its clock minus this one, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedUser:
+    """What a new user is given, once."""
+
+    certificate: bytes
+    """PEM."""
+    key: bytes
+    node_authority: bytes
 
 
 class Backend(Protocol):
@@ -26,17 +67,50 @@ class Backend(Protocol):
     def now(self) -> Instant:
         """Wall time."""
 
+    def clock_is_wrong(self) -> bool:
+        """Whether nothing may be signed now, because the clock was set back."""
+
     async def perform(self, step: Callable[..., Plan[A]], *event: object) -> A:
         """Carry out ``step(node, view, *event, now, random)`` and what it leads to; its durable answer.
 
         Raises what the step raises, and StoreError.
         """
 
-    async def query(self, question: Callable[[View], A]) -> A:
-        """Ask something of the committed rows. Raises what the question raises, and StoreError."""
+    async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
+        """Ask something of the committed rows. Raises what the question raises, and StoreError.
+
+        ``slow``: it may read very much, and nothing else waits for it.
+        """
+
+    async def query_logs(self, question: Callable[[View], A]) -> A:
+        """Ask something that grows trees of this node's logs: one at a time."""
+
+    async def sign_log(self) -> None:
+        """Sign where the log stands, and tell the peers. Raises StoreError."""
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
         """Something is ready to be handed over to these members."""
 
+    def committed(self) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set after every commit; whoever waits for it clears it first."""
+
+    def open_call(self, method: str, user: UserUri, most: int) -> AbstractContextManager[None]:
+        """Count one more open call of a user while it lasts. Raises DeliveryError RATE beyond ``most``."""
+
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """A part of a call was refused: logged, and noticed, as the refusal of a whole call is."""
+
+    def facts(self) -> NodeFacts:
+        """What the process knows of itself."""
+
+    def link(self, node: NodeUri) -> LinkFacts:
+        """The way to a peer node."""
+
+    def issue_user(self, user: UserUri) -> IssuedUser:
+        """A certificate with a new key."""
+
+    def register_changed(self) -> None:
+        """The register has changed: what was remembered of it counts no more."""
+
+    async def treaty_texts(self) -> Mapping[str, str]:
+        """The treaty files of the node's folder, by name, as they are now."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
+from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode, UserUri
+from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
+from intelshare.services.drafts import submit_command, submit_response
 from intelshare.services.gather import gathered
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -18,34 +20,35 @@ MAX_CALLS: Final = 8
 MAX_ANSWER: Final = 1 << 20
 """Bytes after which the outcomes of a group go on in a further message."""
 
-METHOD: Final = "/intelshare.v1.Bulletins/SubmitMany"
+METHOD: Final = "Bulletins/SubmitMany"
 
 Outcome = SubmitResult | IntelshareError
 """What became of a draft."""
 
 
-async def answer_drafts(
-    backend: Backend,
-    user: UserUri,
-    messages: AsyncIterator[pb.SubmitManyRequest],
-    read: Callable[[pb.SubmitRequest], SubmitCommand],
-    show: Callable[[SubmitResult], pb.SubmitResponse],
+async def submit_drafts(
+    backend: Backend, actor: Actor, messages: AsyncIterator[pb.SubmitManyRequest]
 ) -> AsyncIterator[pb.SubmitManyResponse]:
     """The outcome of every draft, in the order in which they come: each group is one step and one commit.
 
-    ``read`` raises what is wrong with a draft: that refuses this draft alone.
+    What is wrong with a draft refuses this draft alone.
     """
-    async for drafts in gathered(messages):
-        outcomes = await _stored(backend, [_read(draft, read) for draft in drafts])
-        shown = []
-        for draft, outcome in zip(drafts, outcomes, strict=True):
-            if isinstance(outcome, IntelshareError):
-                backend.refused(METHOD, user, outcome)
-                shown.append(pb.SubmitOutcome(key=draft.key, refused=refusal_message(outcome)))
-            else:
-                shown.append(pb.SubmitOutcome(key=draft.key, stored=show(outcome)))
-        for message in in_messages(shown):
-            yield message
+    with backend.open_call(METHOD, actor.user, MAX_CALLS):
+        async for drafts in gathered(messages):
+            outcomes = await _stored(backend, [_read(actor, draft) for draft in drafts])
+            shown = [
+                _shown(backend, actor, draft, outcome)
+                for draft, outcome in zip(drafts, outcomes, strict=True)
+            ]
+            for message in in_messages(shown):
+                yield message
+
+
+def _shown(backend: Backend, actor: Actor, draft: pb.SubmitRequest, outcome: Outcome) -> pb.SubmitOutcome:
+    if isinstance(outcome, IntelshareError):
+        backend.refused(METHOD, actor.user, outcome)
+        return pb.SubmitOutcome(key=draft.key, refused=refusal_message(outcome))
+    return pb.SubmitOutcome(key=draft.key, stored=submit_response(outcome))
 
 
 async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareError]) -> list[Outcome]:
@@ -62,11 +65,9 @@ def to_wake(results: Sequence[SubmitResult]) -> frozenset[MemberCode]:
     return frozenset(pair.recipient for one in results for pair in one.pairs if pair.word == "queued")
 
 
-def _read(
-    draft: pb.SubmitRequest, read: Callable[[pb.SubmitRequest], SubmitCommand]
-) -> SubmitCommand | IntelshareError:
+def _read(actor: Actor, draft: pb.SubmitRequest) -> SubmitCommand | IntelshareError:
     try:
-        return read(draft)
+        return submit_command(actor, draft)
     except IntelshareError as error:
         return error
 

@@ -49,7 +49,7 @@ from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Act, FaultPlan
 from intelshare.sim.process import Process
 from intelshare.sim.rotation import rotate
-from intelshare.sim.world import user
+from intelshare.sim.world import actor
 
 _PATIENCE = 2 * SECOND
 """After so long without an answer the client asks again."""
@@ -79,7 +79,7 @@ class Client:
         self._heap.after(_PATIENCE, lambda: self.ask() if self._asked == asked else None)
         if process is None or not process.serving:
             return
-        command = SubmitCommand(user(self._machine.name, "a"), self._key, self._draft)
+        command = SubmitCommand(actor(self._machine.name, "a"), self._key, self._draft)
 
         def ok(answer: SubmitResult) -> None:
             self._oracle.answered(self._machine, self._key, answer)
@@ -126,8 +126,8 @@ class _Doing:
         del error
         self.oracle.counts[f"refused {self.act.kind}"] += 1
 
-    def user(self, name: str) -> Any:
-        return user(self.machine.name, name)
+    def actor(self, name: str) -> Any:
+        return actor(self.machine.name, name)
 
     def send(self, draft: Draft) -> None:
         Client(self.machine, self.heap, self.oracle, draft, self.key, self.act.again).ask()
@@ -169,7 +169,7 @@ def _approve(doing: _Doing) -> None:
     for row in doing.view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
         bulletin = doing.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
-        command = ApproveCommand(doing.user("r"), bulletin.bulletin.hex(), row.recipient)
+        command = ApproveCommand(doing.actor("r"), bulletin.bulletin.hex(), row.recipient)
 
         def done(_: str, peer: MemberCode = row.recipient) -> None:
             doing.process.wake(peer)
@@ -180,7 +180,7 @@ def _approve(doing: _Doing) -> None:
 def _read(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(INBOX, "newest", limit=6))
     if row is not None:
-        command = ReadCommand(doing.user("b"), row.bulletin.hex(), row.originator)
+        command = ReadCommand(doing.actor("b"), row.bulletin.hex(), row.originator)
 
         def opened(answer: Any) -> None:
             doing.oracle.opened(doing.process, answer.shown.row)
@@ -192,7 +192,7 @@ def _read(doing: _Doing) -> None:
 def _recall(doing: _Doing) -> None:
     row = _own(doing)
     if row is not None:
-        doing.perform("recall", RecallCommand(doing.user("a"), row.bulletin.hex(), "it is wrong"))
+        doing.perform("recall", RecallCommand(doing.actor("a"), row.bulletin.hex(), "it is wrong"))
 
 
 _TREATY_ACTS = (
@@ -219,7 +219,7 @@ def _treaty(doing: _Doing) -> None:
     reservation = None
     if kind is ActKind.RESERVE:
         reservation = Reservation(frozenset(("cyber",)), None, frozenset((act.to,)), Interval(since, NEVER))
-    command = ActCommand(doing.user("r"), treaties()[place].id, kind, since, reservation)
+    command = ActCommand(doing.actor("r"), treaties()[place].id, kind, since, reservation)
     doing.perform("act", command)
 
 
@@ -240,13 +240,13 @@ def _reinstate(doing: _Doing) -> None:
                 frozenset(given.counterparties),
                 Interval(given.start, NEVER),
             )
-        doing.perform("act", ActCommand(doing.user("r"), said.treaty, kind, Instant(0), again))
+        doing.perform("act", ActCommand(doing.actor("r"), said.treaty, kind, Instant(0), again))
 
 
 def _resume(doing: _Doing) -> None:
     """An operator lets a member's contradicting acts count."""
     if any(row.member == doing.act.to for row in doing.view.find(ACT, "key")):
-        doing.perform("resume", doing.user("o"), MemberCode(doing.act.to))
+        doing.perform("resume", doing.actor("o"), MemberCode(doing.act.to))
 
 
 def _consent_ask(doing: _Doing) -> None:
@@ -262,7 +262,7 @@ def _consent_ask(doing: _Doing) -> None:
         assert bulletin is not None  # noqa: S101 - stored with its pairs
         until = Instant(doing.process.now() + doing.act.lasts) if doing.act.lasts else NEVER
         doing.perform(
-            "ask", AskConsentCommand(doing.user("a"), bulletin.bulletin.hex(), row.recipient, until)
+            "ask", AskConsentCommand(doing.actor("a"), bulletin.bulletin.hex(), row.recipient, until)
         )
 
 
@@ -273,7 +273,7 @@ def _consent_answer(doing: _Doing) -> None:
     if row is not None and held is not None:
         grant = row.state == ConsentState.ASKED and doing.act.what // 5 % 4 > 0
         command = AnswerConsentCommand(
-            doing.user("r"), held.bulletin.hex(), row.recipient, grant, NEVER, held.originator
+            doing.actor("r"), held.bulletin.hex(), row.recipient, grant, NEVER, held.originator
         )
         doing.perform("answer", command)
 
@@ -282,14 +282,14 @@ def _report(doing: _Doing) -> None:
     row = doing.chosen(doing.view.find(DUTY, "due", 0))
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if held is not None:
-        command = MeetDutyCommand(doing.user("b"), held.bulletin.hex(), row.obligation, held.originator)
+        command = MeetDutyCommand(doing.actor("b"), held.bulletin.hex(), row.obligation, held.originator)
         doing.perform("report", command, then=lambda _: None)
 
 
 def _backfill(doing: _Doing) -> None:
     process = doing.process
     treaty = treaties()[doing.act.what % 2].id
-    wanted = OfferQuery(doing.user("r"), treaty, MemberCode(doing.act.to))
+    wanted = OfferQuery(doing.actor("r"), treaty, MemberCode(doing.act.to))
     try:
         page = find_offers(process.node, doing.view, wanted, (), process.now())
     except IntelshareError as error:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from intelshare import instant
+from intelshare.broker.kernel.actor import Actor, authorised
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
@@ -17,6 +18,7 @@ from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
 from intelshare.ports import Plan, Put, View
+from intelshare.roles import Role
 from intelshare.sim.chance import stream
 from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.sim.keys import Keys
@@ -36,7 +38,12 @@ from intelshare.trust import (
 BEGIN = instant.parse("2026-11-24T12:00:00Z")
 """Wall time at virtual time 0."""
 
-_USERS = (("a", "analyst"), ("b", "analyst"), ("r", "releasing-officer"), ("o", "operator"))
+_USERS = (
+    ("a", Role.ANALYST),
+    ("b", Role.ANALYST),
+    ("r", Role.RELEASING_OFFICER),
+    ("o", Role.OPERATOR),
+)
 
 
 @lru_cache(maxsize=8)
@@ -129,3 +136,8 @@ def _trust(suite: Suite, member: str, documents: tuple[bytes, ...]) -> TrustView
 def user(member: str, name: str) -> UserUri:
     """The URI of a member's user: analysts ``a`` and ``b``, releasing officer ``r``, operator ``o``."""
     return user_uri(f"{member.lower()}.intelshare.internal", name)
+
+
+def actor(member: str, name: str) -> Actor:
+    """One of a member's users: there are no calls here that could be authorised."""
+    return authorised(user(member, name), dict(_USERS)[name])

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import Approve, EntryType
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
@@ -23,7 +23,7 @@ from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_b
 from intelshare.broker.lifecycle.relations import Relation
 from intelshare.delivery import word
 from intelshare.errors import DeliveryError
-from intelshare.ids import ManifestDigest, MemberCode, UserUri
+from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Plan, Random, Scalar, View
 
@@ -38,7 +38,7 @@ MAX_ADDRESSED: Final = 64
 class OfferQuery:
     """What an officer wants to offer: of which treaty, to whom, written since when."""
 
-    user: UserUri
+    actor: Actor
     treaty: str
     to: MemberCode
     since: Instant = EPOCH
@@ -123,7 +123,7 @@ def backfill(
 
 
 def _check(node: Node, view: View, wanted: OfferQuery) -> UserRow:
-    officer = need_role(view, wanted.user, "releasing-officer")
+    officer = row_of(view, wanted.actor)
     treaty = next((one for one in node.world.treaties if one.id == wanted.treaty), None)
     if treaty is None:
         known = ", ".join(one.id for one in node.world.treaties) or "none"

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, with_facts
-from intelshare.broker.kernel.register import need_role, need_user
 from intelshare.broker.kernel.stored_bulletins import (
     Written,
     find_bulletin,
@@ -74,7 +74,7 @@ MAX_ASKED: Final = 256
 class AskConsentCommand:
     """A user asks the originators of an own bulletin's portions to let one more recipient have them."""
 
-    user: UserUri
+    actor: Actor
     bulletin: str
     recipient: MemberCode
     until: Instant
@@ -85,7 +85,7 @@ class AskConsentCommand:
 class AnswerConsentCommand:
     """A releasing officer answers a request; with ``grant`` false: refuses, or takes a grant back."""
 
-    user: UserUri
+    actor: Actor
     bulletin: str
     recipient: MemberCode
     grant: bool
@@ -120,7 +120,7 @@ def ask_consent(
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
     UNKNOWN_MEMBER.
     """
-    user = need_role(view, command.user, "analyst", "releasing-officer")
+    user = row_of(view, command.actor)
     written = find_bulletin(node, view, command.bulletin, user, now)
     tx = Transaction(node, view, now, random)
     md = written.row.md
@@ -151,7 +151,7 @@ def ask_consent(
                 f"{originator}, whose portion it is, is no member that this node knows",
                 hint="`intelshare member import` adds one",
             )
-        held = _hand_own(tx, written, originator, command.user)
+        held = _hand_own(tx, written, originator, command.actor.user)
         if held.cause != Cause.NONE or held.conflict or held.receipt == BestReceipt.REFUSED:
             raise DeliveryError(
                 "INPUT_INVALID",
@@ -177,7 +177,7 @@ def answer_consent(
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
     """
-    officer = need_role(view, command.user, "releasing-officer")
+    officer = row_of(view, command.actor)
     found = received(node, view, command.bulletin, officer, now, command.originator)
     shown = only_one(found, command.bulletin, command.originator)
     row = view.get(CONSENT, shown.row.md, command.recipient, shown.row.sender)
@@ -221,9 +221,9 @@ def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
 
 
-def consents(node: Node, view: View, user: UserUri, now: Instant) -> list[ConsentLine]:
+def consents(node: Node, view: View, actor: Actor, now: Instant) -> list[ConsentLine]:
     """What was asked, both ways, newest first: as far as the user may see the bulletin that it is about."""
-    row = need_user(view, user)
+    row = row_of(view, actor)
     lines = []
     for one in view.find(CONSENT, "newest", limit=MAX_LISTED):
         if one.own:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Recalled, Received
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     INBOX,
@@ -37,7 +37,7 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Kind, Recall
 from intelshare.delivery import BestReceipt, Cause, pair
 from intelshare.errors import DeliveryError, EnvelopeError
-from intelshare.ids import Digest, UserUri
+from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
@@ -58,7 +58,7 @@ class Effect(StrEnum):
 class RecallCommand:
     """A user takes back a bulletin; every recipient that was handed it reads the reason."""
 
-    user: UserUri
+    actor: Actor
     bulletin: str
     reason: str
 
@@ -75,7 +75,7 @@ class RecallResult:
 
 def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instant) -> RecallResult:
     """What ``recall`` would do; nothing is stored. Raises what it raises."""
-    user = need_role(view, command.user, "analyst", "releasing-officer")
+    user = row_of(view, command.actor)
     if len(command.reason) > MAX_REASON:
         raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
     row = view.get(BULLETIN, own_bulletin(node, view, command.bulletin, user, now))
@@ -93,7 +93,7 @@ def recall(
         return Plan((), planned)
     row = planned.row
     tx = Transaction(node, view, now, random)
-    tx.log(EntryType.RECALL, Recalled(row.md, command.user, command.reason))
+    tx.log(EntryType.RECALL, Recalled(row.md, command.actor.user, command.reason))
     tx.put(BULLETIN, changed(row, recalled=now))
     asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
     said = [(peer, encode(Recall, Recall(peer, row.md, command.reason))) for peer in asked]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, ReceiptJoined
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, is_ready, with_facts
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import find_bulletin
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -30,7 +30,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, pair
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
-from intelshare.ids import MemberCode, UserUri
+from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.statement import Verified, verify_evidence
@@ -95,10 +95,10 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 
 
 def receipts(
-    node: Node, view: View, user: UserUri, given: str, now: Instant
+    node: Node, view: View, actor: Actor, given: str, now: Instant
 ) -> tuple[BulletinRow, list[Signed]]:
     """An own bulletin and all receipts for it, oldest first. Raises DeliveryError."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     bulletin = find_bulletin(node, view, given, reader, now).row
     found = [_signed(node, view, row) for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN)]
     return bulletin, sorted(found, key=lambda one: (one.row.at, one.member, one.receipt.status))

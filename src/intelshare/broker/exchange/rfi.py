@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, REQUEST, RequestRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
@@ -23,7 +23,7 @@ from intelshare.bulletin.request import Marked, Word, marked_in
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import ManifestDigest, MemberCode, UserUri
+from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View, changed
 
@@ -125,16 +125,16 @@ def note_received(
                 tx.put(REQUEST, _ended(tx, row, marked.word, md))
 
 
-def requests(node: Node, view: View, user: UserUri, now: Instant) -> list[RequestLine]:
+def requests(node: Node, view: View, actor: Actor, now: Instant) -> list[RequestLine]:
     """All requests of which the user may see the question, newest first."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     rows = view.find(REQUEST, "newest", limit=MAX_LISTED)
     return [line for row in rows if (line := _line(node, view, row, reader, now)) is not None]
 
 
-def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
+def overdue(node: Node, view: View, actor: Actor, now: Instant) -> int:
     """How many requests of peers are open past their date, among those that the user may see."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     # After 0: NEVER sorts first.
     rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED)
     return sum(_line(node, view, row, reader, now) is not None for row in rows if row.due <= now)

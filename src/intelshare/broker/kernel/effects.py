@@ -13,7 +13,7 @@ from intelshare.ids import LeafId, MemberCode
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Gathered by a ``Transaction``; carried out by ``node.links`` and by the simulator alike."""
+    """Gathered by a ``Transaction``; carried out by the engine."""
 
     outbound: tuple[Outbound, ...] = ()
     """Statements to hand to whatever links are open; the others load them from the store."""

@@ -24,7 +24,11 @@ def destroy_secret(tx: Transaction, md: ManifestDigest, slot: int) -> None:
 
 def read_secret(node: Node, view: View, portion: PortionRow) -> bytes:
     """The 32 bytes that open a portion. Raises DeliveryError NOT_FOUND once they are destroyed."""
-    row = view.get(SECRET, portion.md, portion.slot)
+    return open_portion_secret(node, view.get(SECRET, portion.md, portion.slot))
+
+
+def open_portion_secret(node: Node, row: SecretRow | None) -> bytes:
+    """The same of a row that was read before."""
     if row is None or not any(row.sealed):
         raise DeliveryError("NOT_FOUND", "the keys of this portion were destroyed")
     return open_secret(node, SECRET.name, row.md, row.slot, row.sealed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Register, TrustAccepted
 from intelshare.broker.kernel.effects import Effects
@@ -23,16 +22,8 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, KeyId, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
+from intelshare.roles import Role
 from intelshare.trust import Change
-
-
-class Role(StrEnum):
-    """What a user of the own member may do; the authorisation table says which calls."""
-
-    ANALYST = "analyst"
-    RELEASING_OFFICER = "releasing-officer"
-    OPERATOR = "operator"
-    AUDITOR = "auditor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +32,6 @@ class SetUserCommand:
 
     by: UserUri
     user: UserRow
-
-
-def need_user(view: View, user: UserUri) -> UserRow:
-    """The user's row. Raises DeliveryError NOT_AUTHORISED for nobody's or a revoked one."""
-    row = view.get(USER, user)
-    if row is None or row.revoked:
-        raise DeliveryError(
-            "NOT_AUTHORISED",
-            "this certificate belongs to no user of the register, or to one that was revoked",
-            hint="an operator adds users: `intelshare user add`",
-        )
-    return row
-
-
-def need_role(view: View, user: UserUri, *roles: str) -> UserRow:
-    """The user's row, if it has one of the roles. Raises DeliveryError NOT_AUTHORISED."""
-    row = need_user(view, user)
-    if row.role not in roles:
-        raise DeliveryError(
-            "NOT_AUTHORISED",
-            f"this needs the role {' or '.join(roles)}, not {row.role}",
-            hint="`intelshare whoami` shows yours",
-        )
-    return row
 
 
 def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:

@@ -8,11 +8,11 @@ Obligations that only forbid (``no-onward-release``) have nothing to be done.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intelshare.audit.records import DutyDone, EntryType
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import only_one
 from intelshare.broker.kernel.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
@@ -39,7 +39,7 @@ MAX_WORD = 128
 class MeetDutyCommand:
     """A user says that an obligation is met."""
 
-    user: UserUri
+    actor: Actor
     bulletin: str
     obligation: str
     originator: str = ""
@@ -71,9 +71,9 @@ def due_of_duty(word: str, now: Instant) -> Instant:
     return NEVER
 
 
-def duties(node: Node, view: View, user: UserUri, done: bool, now: Instant) -> list[DutyLine]:
+def duties(node: Node, view: View, actor: Actor, done: bool, now: Instant) -> list[DutyLine]:
     """Duties of bulletins that the user may see, those due first: the open ones; ``done``: all."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
     lines = _lines(node, view, reader, rows, now)
     return sorted(lines, key=lambda line: (line.row.done, line.row.due))
@@ -94,11 +94,11 @@ def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now
 
 def meet_duty(
     node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
-) -> Plan[DutyRow]:
+) -> Plan[DutyLine]:
     """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
-    reader = need_role(view, command.user, "analyst", "releasing-officer")
+    reader = row_of(view, command.actor)
     found = [
-        (member, row)
+        (member, DutyLine(row, shown.row, shown.title))
         for member, shown in received(node, view, command.bulletin, reader, now, command.originator)
         if (row := view.get(DUTY, shown.row.md, command.obligation)) is not None
     ]
@@ -108,19 +108,20 @@ def meet_duty(
             f"there is no obligation {command.obligation} of a bulletin {command.bulletin}",
             hint="`intelshare obligations list` shows them",
         )
-    row = only_one(found, command.bulletin, command.originator)
+    line = only_one(found, command.bulletin, command.originator)
+    row = line.row
     if row.done:
-        return Plan((), row)
+        return Plan((), line)
     tx = Transaction(node, view, now, random)
-    after = changed(row, done=now, user=command.user)
+    after = changed(row, done=now, user=command.actor.user)
     tx.put(DUTY, after)
-    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, command.user))
-    return tx.plan(after)
+    tx.log(EntryType.DUTY, DutyDone(row.md, row.obligation, command.actor.user))
+    return tx.plan(replace(line, row=after))
 
 
-def overdue(node: Node, view: View, user: UserUri, now: Instant) -> int:
+def overdue(node: Node, view: View, actor: Actor, now: Instant) -> int:
     """How many duties are not done past their date, among those that the user may see."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     # After 0: NEVER sorts first.
     rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED)
     return len(_lines(node, view, reader, [row for row in rows if row.due <= now], now))

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType
 from intelshare.audit.records import Read as ReadEntry
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import MAX_ALIKE, id_range, only_one
 from intelshare.broker.kernel.tables import (
     INBOX,
@@ -32,7 +32,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import MemberCode, UserUri
+from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
 from intelshare.policy import ReadRequest, decide, read_decision
@@ -47,7 +47,7 @@ READ_RECEIPT = "read-receipt"
 class ReadCommand:
     """A user asks for a bulletin by the beginning of its id, and by its originator where two share the id."""
 
-    user: UserUri
+    actor: Actor
     bulletin: str
     originator: str = ""
     """Empty: whoever has one of that id, if it is one member."""
@@ -96,7 +96,7 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
 
     Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
     """
-    user = need_role(view, command.user, "analyst", "releasing-officer")
+    user = row_of(view, command.actor)
     visible = received(node, view, command.bulletin, user, now, command.originator)
     if not visible:
         _say_if_destroyed(view, command)
@@ -133,7 +133,7 @@ def _say_if_destroyed(view: View, command: ReadCommand) -> None:
     Raises DeliveryError NOT_FOUND.
     """
     for row in _starting(view, command.bulletin, command.originator):
-        if row.gone and view.get(READER, command.user, row.md) is not None:
+        if row.gone and view.get(READER, command.actor.user, row.md) is not None:
             reason = reason_of(view, row)
             raise DeliveryError(
                 "NOT_FOUND",

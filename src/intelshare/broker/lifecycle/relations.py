@@ -28,6 +28,7 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import BulletinId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
+from intelshare.roles import Role
 
 
 class Relation(IntEnum):
@@ -72,7 +73,7 @@ def own_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant
                 hint="ask the originator",
             ) from None
         raise
-    if row.author != user.user and user.role != "releasing-officer":
+    if row.author != user.user and user.role != Role.RELEASING_OFFICER:
         raise DeliveryError(
             "NOT_AUTHORISED",
             "a bulletin is recalled or superseded by its author or by a releasing officer",

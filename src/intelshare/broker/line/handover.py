@@ -25,7 +25,7 @@ from intelshare.broker.kernel.decide_pair import (
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, with_facts
-from intelshare.broker.kernel.portion_secrets import read_secret
+from intelshare.broker.kernel.portion_secrets import open_portion_secret
 from intelshare.broker.kernel.stored_bulletins import Written, read_written
 from intelshare.broker.kernel.tables import (
     BATCH_KEY,
@@ -37,6 +37,7 @@ from intelshare.broker.kernel.tables import (
     BatchKeyRow,
     OutgoingRow,
     PairRow,
+    SecretRow,
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damaged
@@ -64,6 +65,10 @@ _OVERHEAD = 8 * 1024
 """Batch record, batch key and framing, kept free in every frame."""
 
 
+_Read = tuple[Written, Mapping[int, SecretRow]]
+"""A bulletin, and what opens its portions, by slot."""
+
+
 @dataclass(slots=True)
 class _Chosen:
     row: PairRow
@@ -79,7 +84,7 @@ def handover(
     """Seal what is ready for the peers that have room (bytes), at most 256 releases under one signature."""
     tx = Transaction(node, view, now, random)
     chosen: list[_Chosen] = []
-    written: dict[ManifestDigest, Written] = {}
+    read: dict[ManifestDigest, _Read] = {}
     share = max(1, MAX_LEAVES // max(1, len(rooms)))
     for recipient in sorted(rooms):
         if len(chosen) + share > MAX_LEAVES:
@@ -92,7 +97,7 @@ def handover(
         for row in view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
             if room <= 0:
                 break
-            one = _clear(tx, row, written, kem)
+            one = _clear(tx, row, read, kem)
             if one is not None:
                 chosen.append(one)
                 room -= one.size
@@ -171,17 +176,18 @@ def first_ready(view: View, peer: MemberCode) -> int | None:
 
 
 def _clear(
-    tx: Transaction, row: PairRow, known: dict[ManifestDigest, Written], kem: tuple[KeyId, KeyRecord]
+    tx: Transaction, row: PairRow, known: dict[ManifestDigest, _Read], kem: tuple[KeyId, KeyRecord]
 ) -> _Chosen | None:
     """Decide the pair again; None if it does not go, which is then written."""
     node, now = tx.node, tx.now
-    written = known.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
-    if written is None:
+    read = known.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
+    if read is None:
         # It waits for an operator, and questions about it with it; the others go on.
         cancel_questions(tx, row)
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes="RECORD_CORRUPT"))
         return None
-    known[row.md] = written
+    known[row.md] = read
+    written, secrets = read
     if written.row.recalled:
         stop_pair(tx, row, Cause.RECALLED, ("BULLETIN_RECALLED",))
         return None
@@ -198,7 +204,7 @@ def _clear(
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
         return None
     try:
-        cleared = _cleared(node, tx.view, row, written, decided, now, kem, consents)
+        cleared = _cleared(node, secrets, row, written, decided, now, kem, consents)
     except DeliveryError as stopped:
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
@@ -208,17 +214,17 @@ def _clear(
     return _Chosen(row, written, decided, cleared, size)
 
 
-def _read(tx: Transaction, md: ManifestDigest) -> Written:
+def _read(tx: Transaction, md: ManifestDigest) -> _Read:
     """All of a bulletin that is needed to hand it over. Raises StoreError RECORD_CORRUPT."""
     bulletin = tx.view.get(BULLETIN, md)
     assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
-    tx.view.find(SECRET, "key", md)
-    return read_written(tx.node, tx.view, bulletin)
+    secrets = {row.slot: row for row in tx.view.find(SECRET, "key", md)}
+    return read_written(tx.node, tx.view, bulletin), secrets
 
 
 def _cleared(
     node: Node,
-    view: View,
+    secrets: Mapping[int, SecretRow],
     row: PairRow,
     written: Written,
     decided: PairDecision,
@@ -245,7 +251,7 @@ def _cleared(
             [
                 ClearedPortion(
                     Granted(judged.slot, judged.ruling.cited, judged.ruling.decision.obligations),
-                    read_secret(node, view, by_slot[judged.slot]),
+                    open_portion_secret(node, secrets.get(judged.slot)),
                     by_slot[judged.slot].body_digest,
                 )
                 for judged in granted

@@ -19,11 +19,11 @@ from typing import Annotated
 
 from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
 from intelshare.broker.exchange.rfi import requests_of
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import put_secret
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import find_bulletin, seal_draft
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -44,7 +44,7 @@ from intelshare.crypto.records import Md32, Member
 from intelshare.delivery import Stage, pair, word
 from intelshare.envelope import EncryptedBulletin, encrypt_bulletin
 from intelshare.errors import DeliveryError, IntelshareError
-from intelshare.ids import BulletinId, ManifestDigest, MemberCode, UserUri
+from intelshare.ids import BulletinId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_portion, parse_label
 from intelshare.ports import Plan, Random, View
@@ -54,7 +54,7 @@ from intelshare.ports import Plan, Random, View
 class SubmitCommand:
     """A user's draft under the client's idempotency key (16 bytes)."""
 
-    user: UserUri
+    actor: Actor
     key: bytes
     draft: Draft
 
@@ -84,7 +84,7 @@ class SubmitResult:
 class ApproveCommand:
     """A releasing officer releases one held pair."""
 
-    user: UserUri
+    actor: Actor
     bulletin: str
     recipient: MemberCode
 
@@ -123,7 +123,7 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
-    user = need_role(tx.view, command.user, "analyst", "releasing-officer")
+    user = row_of(tx.view, command.actor)
     draft = command.draft
     content = content_digest(node.storage_key, check_draft(draft))
     known = tx.get(SUBMISSION, command.key)
@@ -146,13 +146,13 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     # From here on nothing is refused: what is refused after a write would be stored in part.
     _put_bulletin(tx, command, encrypted)
     keep(tx, encrypted.md, named)
-    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.user))
+    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     for one in decided:
         add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     for row in requests:
         tx.put(REQUEST, row)
     sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded)
-    tx.put(SUBMISSION, SubmissionRow(command.key, command.user, content, encrypted.md, sealed))
+    tx.put(SUBMISSION, SubmissionRow(command.key, command.actor.user, content, encrypted.md, sealed))
     return answer
 
 
@@ -161,7 +161,7 @@ def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: EncryptedB
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, encrypted.bulletin, command.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
+            md, encrypted.bulletin, command.actor.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
             draft.deliver_by, encrypted.manifest, len(encrypted.portions), Instant(0),
             seal_draft(tx, md, draft),
         ),
@@ -173,7 +173,7 @@ def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: EncryptedB
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
     """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
-    user = need_role(view, command.user, "analyst", "releasing-officer")
+    user = row_of(view, command.actor)
     draft = check_draft(command.draft)
     labels = _labels(node, draft, now)
     named_by(node, view, draft, user, now)
@@ -186,12 +186,12 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
     """
-    officer = need_role(view, command.user, "releasing-officer")
+    officer = row_of(view, command.actor)
     bulletin = find_bulletin(node, view, command.bulletin, officer, now).row
     row = view.get(PAIR, bulletin.md, command.recipient)
     if row is None:
         raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {command.recipient}")
-    if bulletin.author == command.user or addressed_by(command.user) in row.approved.split():
+    if bulletin.author == command.actor.user or addressed_by(command.actor.user) in row.approved.split():
         raise DeliveryError(
             "NOT_AUTHORISED",
             "a held bulletin is released by somebody else than its author, or who has addressed it",
@@ -203,7 +203,7 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
     logged = logged_decision(node, view, row)
     holds = tuple(sorted({hold for portion in logged.portions for hold in portion.decision.value.holds}))
     tx = Transaction(node, view, now, random)
-    tx.log(EntryType.APPROVE, Approve(bulletin.md, command.recipient, command.user, holds))
+    tx.log(EntryType.APPROVE, Approve(bulletin.md, command.recipient, command.actor.user, holds))
     approved = sorted({*row.approved.split(), *holds})
     after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
     tx.put(PAIR, after)
@@ -269,7 +269,7 @@ def _answer(
 
 
 def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:
-    if known.content != content or known.user != command.user:
+    if known.content != content or known.user != command.actor.user:
         raise DeliveryError(
             "ID_CONFLICT",
             "this idempotency key was used for another bulletin",

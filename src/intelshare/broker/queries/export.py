@@ -20,11 +20,11 @@ from intelshare.audit.portable import (
     ShownPortion,
     wrap,
 )
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import Written, find_bulletin, only_one
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -50,7 +50,7 @@ from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Claims, Evidence, Granted, Kind, Recall, Receipt, Release, Reply
 from intelshare.envelope.construct import body_bound, body_key, grant_digest
 from intelshare.errors import DeliveryError
-from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
 
@@ -65,7 +65,6 @@ ALLOWED: Final = 1
 class ExportQuery:
     """Which release, by the beginning of its bulletin's id, and whether portions of it are shown."""
 
-    user: UserUri
     bulletin: str
     recipient: str = ""
     """Of an own bulletin: whose release; may be left out if there is one."""
@@ -75,10 +74,10 @@ class ExportQuery:
 
 
 def export_release(
-    node: Node, view: View, wanted: ExportQuery, documents: Documents, now: Instant
+    node: Node, view: View, actor: Actor, wanted: ExportQuery, documents: Documents, now: Instant
 ) -> ReleaseFile:
     """The file. Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID; TrustError."""
-    user = need_role(view, wanted.user, "analyst", "releasing-officer")
+    user = row_of(view, actor)
     got = received(node, view, wanted.bulletin, user, now)
     if got and not wanted.recipient:
         if wanted.content:

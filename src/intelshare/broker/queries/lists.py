@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from intelshare.audit.records import DecisionMade
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.log import entry_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import Written, find_bulletin, may_see, read_written
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -33,7 +33,7 @@ from intelshare.crypto.records import PortionKind
 from intelshare.delivery import pair, word
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import Digest, MemberCode, UserUri
+from intelshare.ids import Digest, MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.labels import format_portion
 from intelshare.ports import Scalar, View
@@ -100,16 +100,16 @@ class Why:
     entry: Digest
 
 
-def inbox(node: Node, view: View, user: UserUri, wanted: InboxQuery, now: Instant) -> list[InboxLine]:
+def inbox(node: Node, view: View, actor: Actor, wanted: InboxQuery, now: Instant) -> list[InboxLine]:
     """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     found: list[InboxLine] = []
     for row in _newest(view):
         if row.received < wanted.since or len(found) >= wanted.limit:
             break
         if wanted.sender and row.originator != wanted.sender:
             continue
-        was_read = view.get(READER, user, row.md) is not None
+        was_read = view.get(READER, actor.user, row.md) is not None
         if wanted.unread and was_read:
             continue
         if row.gone:
@@ -137,13 +137,13 @@ def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[
 
 
 def outbox(
-    node: Node, view: View, user: UserUri, given: str, limit: int, held: bool, now: Instant
+    node: Node, view: View, actor: Actor, given: str, limit: int, held: bool, now: Instant
 ) -> list[OutboxLine]:
     """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
 
     Those that the user wrote or is cleared for. Raises DeliveryError.
     """
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     if given:
         return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), reader, now)]
     lines: list[OutboxLine] = []
@@ -163,9 +163,9 @@ def outbox(
     return lines[:limit]
 
 
-def why(node: Node, view: View, user: UserUri, given: str, recipient: MemberCode, now: Instant) -> Why:
+def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode, now: Instant) -> Why:
     """The decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     written = find_bulletin(node, view, given, reader, now)
     row = view.get(PAIR, written.row.md, recipient)
     if row is None:

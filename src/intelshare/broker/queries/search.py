@@ -12,17 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, BulletinRow, InboxRow, UserRow
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import BulletinId, UserUri
+from intelshare.ids import BulletinId
 from intelshare.instant import Instant
 from intelshare.ports import View
 
@@ -58,7 +58,7 @@ class Place:
 class SearchQuery:
     """Words that must all be in one bulletin; case does not matter."""
 
-    user: UserUri
+    actor: Actor
     words: tuple[str, ...]
     where: Where
     before: Place | None = None
@@ -98,7 +98,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
     """One page, newest first. Raises DeliveryError NOT_AUTHORISED."""
-    reader = need_role(view, query.user, "analyst", "releasing-officer")
+    reader = row_of(view, query.actor)
     after = (*query.before.numbers, query.before.md) if query.before is not None else ()
     table = INBOX if query.where is Where.INBOX else BULLETIN
     rows: Sequence[InboxRow | BulletinRow] = view.find(table, "newest", after=after, limit=PAGE)  # type: ignore[arg-type]

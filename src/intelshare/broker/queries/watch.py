@@ -23,10 +23,10 @@ from intelshare.audit.records import (
     TreatyActed,
 )
 from intelshare.broker.exchange.consent import sees
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.cursor import OVERHEAD, open_cursor, seal_cursor
 from intelshare.broker.kernel.log import OpenedEntry, opened
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -42,7 +42,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, ReceiptStatus
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError
-from intelshare.ids import Incarnation, LeafId, ManifestDigest, UserUri
+from intelshare.ids import Incarnation, LeafId, ManifestDigest
 from intelshare.instant import Instant
 from intelshare.ports import Random, View
 
@@ -95,13 +95,13 @@ class Watched:
 _CURSOR: Final = struct.Struct(">QQ")
 
 
-def cursor_text(node: Node, user: UserUri, cursor: Cursor, random: Random) -> str:
+def cursor_text(node: Node, actor: Actor, cursor: Cursor, random: Random) -> str:
     """As the watcher is given it: it tells nothing of what this user may not see."""
-    sealed = seal_cursor(node, user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
+    sealed = seal_cursor(node, actor.user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
     return urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
-def parse_cursor(node: Node, user: UserUri, text: str) -> Cursor:
+def parse_cursor(node: Node, actor: Actor, text: str) -> Cursor:
     """What ``cursor_text`` gave this user. Raises DeliveryError INPUT_INVALID, CURSOR_UNKNOWN."""
     try:
         sealed = b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
@@ -113,7 +113,7 @@ def parse_cursor(node: Node, user: UserUri, text: str) -> Cursor:
             f"{text[:60]!r} is no cursor",
             hint="one that `intelshare watch` printed, or none",
         )
-    incarnation, place = _CURSOR.unpack(open_cursor(node, user, "watch", sealed))
+    incarnation, place = _CURSOR.unpack(open_cursor(node, actor.user, "watch", sealed))
     return Cursor(Incarnation(incarnation), place)
 
 
@@ -123,12 +123,12 @@ def end_of_log(node: Node, view: View) -> Cursor:
     return Cursor(node.incarnation, head.size if head is not None else 0)
 
 
-def watch(node: Node, view: View, user: UserUri, cursor: Cursor, now: Instant) -> Watched:
+def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) -> Watched:
     """What this reader may know of the next entries.
 
     Raises DeliveryError NOT_AUTHORISED, CURSOR_UNKNOWN (a log that this node does not hold any more).
     """
-    reader = need_role(view, user, "analyst", "releasing-officer")
+    reader = row_of(view, actor)
     head = view.get(LOG_HEAD, cursor.incarnation)
     if head is None or cursor.place > head.size:
         raise DeliveryError(

@@ -20,11 +20,11 @@ from typing import Final
 
 from intelshare.audit.exhibit import contradiction, exhibit_of
 from intelshare.audit.records import EntryType, Rejected, TreatyActed
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node, with_acts
-from intelshare.broker.kernel.register import need_role
 from intelshare.broker.kernel.tables import ACT, PENDING, RECEIVED, STATEMENT, ActRow, ReceivedRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.evidence import contradict, signed_of
@@ -63,7 +63,7 @@ class ActState(IntEnum):
 class ActCommand:
     """An own user wants the member to act. ``since`` 0: from now on."""
 
-    user: UserUri
+    actor: Actor
     treaty: str
     kind: ActKind
     since: Instant = EPOCH
@@ -92,7 +92,7 @@ def counting(view: View) -> list[PartyAct]:
 
 def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> tuple[ActResult, World]:
     """What ``act`` would sign, and the world in which it counts; nothing is stored. Raises what it raises."""
-    need_role(view, command.user, "releasing-officer", "operator")
+    row_of(view, command.actor)
     treaty = _own_treaty(node, command.treaty)
     if 0 < command.since < now:
         raise DeliveryError(
@@ -143,7 +143,7 @@ def act(node: Node, view: View, command: ActCommand, now: Instant, random: Rando
         raise DeliveryError("TOO_LARGE", f"an act has at most {MAX_BYTES} bytes, not {len(data)}")
     peers = [member for member in node.trust.members if member != node.member]
     leaf = tx.say_to_all(peers, Kind.TREATY_ACT, data, 0)
-    row = ActRow(node.member, said.n, leaf, ActState.COUNTS, now, said.since, command.user, data)
+    row = ActRow(node.member, said.n, leaf, ActState.COUNTS, now, said.since, command.actor.user, data)
     _let_count(tx, row)
     # As it will be read at the next start.
     tx.node = with_acts(tx.node, (*tx.node.world.acts, value_of(row)))
@@ -204,14 +204,14 @@ def settle(inbound: Inbound) -> None:
 
 
 def resume(
-    node: Node, view: View, user: UserUri, member: MemberCode, now: Instant, random: Random
+    node: Node, view: View, actor: Actor, member: MemberCode, now: Instant, random: Random
 ) -> Plan[ActResult]:
     """Let a member's contradicting acts count, from now at the earliest, and what waited for them.
 
     For operators who have asked that member which of its acts it means. Raises DeliveryError NOT_FOUND (none
     contradicts), NOT_AUTHORISED.
     """
-    need_role(view, user, "operator")
+    row_of(view, actor)
     rows = acts(view, member)
     if not _contradicted(rows):
         raise DeliveryError("NOT_FOUND", f"no act of {member} contradicts another")
@@ -224,7 +224,7 @@ def resume(
         row = held
         if held.state != ActState.COUNTS:
             since = max(decode(TreatyAct, held.data).effective, now)
-            row = changed(held, state=ActState.COUNTS, since=since, by=user)
+            row = changed(held, state=ActState.COUNTS, since=since, by=actor.user)
             _let_count(tx, row)
         counted.append(value_of(row))
         last = row.n

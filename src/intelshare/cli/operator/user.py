@@ -12,6 +12,7 @@ from intelshare.cli.shared.confirm import confirm
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
+from intelshare.roles import Role
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
@@ -32,8 +33,8 @@ def user() -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(["analyst", "releasing-officer", "operator", "auditor"]),
-    default="analyst",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.ANALYST.value,
     show_default=True,
     help="What the user may do.",
 )
@@ -73,7 +74,7 @@ def add(
     from intelshare.wire.v1 import user_pb2 as pb
 
     settings = read_settings(node.folder / "node.toml")
-    wanted = pb.User(
+    wanted = pb.NewUser(
         name=name,
         role=role,
         clearance=clearance,
@@ -103,10 +104,17 @@ def renew(node: NodeFolder, out: Out, name: str, target: Path | None) -> None:
             f"{name} was revoked" if wanted is not None else f"the register has no {name}",
             hint="`intelshare user list` shows the register; `intelshare user add` admits",
         )
-    _issue(node, out, wanted, target, "")
+    same = pb.NewUser(
+        name=wanted.name,
+        role=wanted.role,
+        clearance=wanted.clearance,
+        nationality=wanted.nationality,
+        categories=wanted.categories,
+    )
+    _issue(node, out, same, target, "")
 
 
-def _issue(node: NodeFolder, out: Out, wanted: pb.User, target: Path | None, address: str) -> None:
+def _issue(node: NodeFolder, out: Out, wanted: pb.NewUser, target: Path | None, address: str) -> None:
     """Write the register row, and certificate and key into the profile folder, new or there already."""
     import os
 

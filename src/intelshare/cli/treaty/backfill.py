@@ -55,9 +55,8 @@ def backfill(
     from intelshare.cli.shared.times import moment
     from intelshare.wire.v1 import user_pb2 as pb
 
-    request = pb.BackfillRequest(treaty=treaty, recipient=recipient.upper())
-    request.since = 0 if since is None else max(moment(since, "--since"), 0)
-    offers = _offers(client, request)
+    to, start = recipient.upper(), 0 if since is None else max(moment(since, "--since"), 0)
+    offers = _offers(client, pb.FindBackfillRequest(treaty=treaty, recipient=to, since=start))
     entries = offers
     if offers and not dry_run:
         if not yes:
@@ -66,8 +65,8 @@ def backfill(
         confirm(f"Send {count} to {recipient.upper()}?", yes=yes)
         entries = []
         for first in range(0, len(offers), PART):
-            request.ClearField("bulletins")
-            request.bulletins.extend(offer.md for offer in offers[first : first + PART])
+            chosen = [offer.md for offer in offers[first : first + PART]]
+            request = pb.BackfillRequest(treaty=treaty, recipient=to, since=start, bulletins=chosen)
             entries += client.treat("Backfill", request).entries
     out.document("treaty-backfill", {"entries": [plain(entry) for entry in entries], "dry_run": dry_run})
     if entries:
@@ -78,7 +77,7 @@ def backfill(
         out.note(f"{len(offers) - len(entries)} could no longer be offered")
 
 
-def _offers(client: Client, request: pb.BackfillRequest) -> list[pb.BackfillEntry]:
+def _offers(client: Client, request: pb.FindBackfillRequest) -> list[pb.BackfillEntry]:
     found: list[pb.BackfillEntry] = []
     while True:
         page = client.treat("FindBackfill", request)

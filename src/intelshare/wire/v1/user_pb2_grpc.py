@@ -832,7 +832,7 @@ class TreatiesStub:
                 _registered_method=True)
         self.FindBackfill = channel.unary_unary(
                 '/intelshare.v1.Treaties/FindBackfill',
-                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.SerializeToString,
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FindBackfillRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.FromString,
                 _registered_method=True)
         self.Backfill = channel.unary_unary(
@@ -924,7 +924,7 @@ def add_TreatiesServicer_to_server(servicer, server):
             ),
             'FindBackfill': grpc.unary_unary_rpc_method_handler(
                     servicer.FindBackfill,
-                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.FromString,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FindBackfillRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.SerializeToString,
             ),
             'Backfill': grpc.unary_unary_rpc_method_handler(
@@ -1094,7 +1094,7 @@ class Treaties:
             request,
             target,
             '/intelshare.v1.Treaties/FindBackfill',
-            intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FindBackfillRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.BackfillResponse.FromString,
             options,
             channel_credentials,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from intelshare.broker.exchange import backfill
 from intelshare.broker.exchange.backfill import Offer, OfferQuery
+from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.decide_pair import banner_of
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import ActRow
 from intelshare.broker.queries.lists import title_of
 from intelshare.broker.treaty import act
@@ -20,13 +22,21 @@ from intelshare.errors import DeliveryError, PolicyFileError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, when
-from intelshare.node.authn import UserCaller
-from intelshare.node.links import Links
-from intelshare.node.rpc_gateway import Answer
-from intelshare.node.runtime import Runtime
 from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World, parse_treaty
 from intelshare.policy.treaty import ANY_CATEGORY, reference_of
 from intelshare.policy_tools import matrix, party_spans
+from intelshare.ports import View
+from intelshare.services.backend import Backend
+from intelshare.services.rpc import (
+    ACTORS,
+    EVERYBODY,
+    OFFICERS,
+    OPERATORS,
+    AsyncCall,
+    CallContext,
+    QueryCall,
+    Rpc,
+)
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_SHOWN: Final = 10_000
@@ -39,94 +49,111 @@ _KINDS: Final = {kind.name.lower().replace("_", "-"): kind for kind in ActKind}
 _STATES: Final = {ActState.COUNTS: "counts", ActState.WAITS: "waits", ActState.CONTRADICTS: "contradicts"}
 
 
-def treaties(runtime: Runtime, links: Links) -> Mapping[str, Answer]:
-    """Method name -> answer."""
-
-    async def list_treaties(_: UserCaller, request: pb.ListTreatiesRequest) -> pb.ListTreatiesResponse:
-        now = runtime.now()
-        found = [one for one in runtime.node.world.treaties if request.treaty in ("", one.id)]
-        if request.treaty and not found:
-            raise DeliveryError("NOT_FOUND", f"this node holds no treaty {request.treaty!r}")
-        files = await asyncio.to_thread(_files, runtime) if request.files else {}
-        return pb.ListTreatiesResponse(treaties=[_treaty(one, now, files) for one in found])
-
-    async def list_acts(_: UserCaller, request: pb.ListActsRequest) -> pb.ListActsResponse:
-        member = (MemberCode(request.member),) if request.member else ()
-        rows = runtime.store.ask_now(lambda view: act.acts(view, *member))
-        missing = [
-            pb.MissingAct(member=of, n=n)
-            for of in sorted({row.member for row in rows})
-            if (n := act.missing_acts([row for row in rows if row.member == of])) is not None
-        ]
-        entries = [_act(row) for row in rows]
-        chosen = [entry for entry in entries if request.treaty in ("", entry.treaty)]
-        return pb.ListActsResponse(acts=chosen[-MAX_SHOWN:], missing=missing)
-
-    async def preview(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
-        acting, now = _acting(runtime, caller, request), runtime.now()
-        acted, after = runtime.store.ask_now(lambda view: act.effect_of_act(runtime.node, view, acting, now))
-        return await asyncio.to_thread(_answer, runtime, acted.act, after)
-
-    async def act_(caller: UserCaller, request: pb.ActRequest) -> pb.ActResponse:
-        _need_clock(runtime)
-        done = await links.act(act.act, _acting(runtime, caller, request))
-        return _answer(runtime, done.value.act, None)
-
-    async def resume(caller: UserCaller, request: pb.ResumeActsRequest) -> pb.ResumeActsResponse:
-        _need_clock(runtime)
-        done = await links.act(act.resume, caller.user, MemberCode(request.member))
-        return pb.ResumeActsResponse(n=done.value.act.n)
-
-    async def find(caller: UserCaller, request: pb.BackfillRequest) -> pb.BackfillResponse:
-        wanted = _wanted(caller, request)
-        after = _place(runtime, caller, request.after)
-        page = await asyncio.to_thread(
-            runtime.store.ask_now,
-            lambda view: backfill.find_offers(runtime.node, view, wanted, after, runtime.now()),
-        )
-        return pb.BackfillResponse(
-            entries=[_offer(runtime, offer) for offer in page.offers],
-            after=_packed(runtime, caller, page.after),
-        )
-
-    async def backfill_(caller: UserCaller, request: pb.BackfillRequest) -> pb.BackfillResponse:
-        named = [ManifestDigest(md) for md in request.bulletins]
-        done = await links.act(backfill.backfill, _wanted(caller, request), named)
-        return pb.BackfillResponse(entries=[_offer(runtime, offer) for offer in done.value.offers])
-
-    return {
-        "ListTreaties": list_treaties,
-        "ListActs": list_acts,
-        "PreviewAct": preview,
-        "Act": act_,
-        "ResumeActs": resume,
-        "FindBackfill": find,
-        "Backfill": backfill_,
-    }
+async def list_treaties(
+    backend: Backend, _: Actor, request: pb.ListTreatiesRequest
+) -> pb.ListTreatiesResponse:
+    """The treaties that the node goes by, with the states of their parties, and their files if asked for."""
+    now, world = backend.now(), backend.node.world
+    found = [one for one in world.treaties if request.treaty in ("", one.id)]
+    if request.treaty and not found:
+        raise DeliveryError("NOT_FOUND", f"this node holds no treaty {request.treaty!r}")
+    texts = await backend.treaty_texts() if request.files else {}
+    files = await asyncio.to_thread(_files, world, texts)
+    return pb.ListTreatiesResponse(treaties=[_treaty(one, now, files) for one in found])
 
 
-def _need_clock(runtime: Runtime) -> None:
-    if runtime.clock.wrong():
+def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsResponse:
+    """Every act held, and the numbers of those that are missing."""
+    rows = act.acts(context.view, *((MemberCode(request.member),) if request.member else ()))
+    missing = [
+        pb.MissingAct(member=of, n=n)
+        for of in sorted({row.member for row in rows})
+        if (n := act.missing_acts([row for row in rows if row.member == of])) is not None
+    ]
+    entries = [_act(row) for row in rows]
+    chosen = [entry for entry in entries if request.treaty in ("", entry.treaty)]
+    return pb.ListActsResponse(acts=chosen[-MAX_SHOWN:], missing=missing)
+
+
+async def preview_act(backend: Backend, actor: Actor, request: pb.ActRequest) -> pb.ActResponse:
+    """What an act would change. Nothing is signed."""
+    node, now = backend.node, backend.now()
+    command = _act_command(node, actor, request, now)
+    acted, after = await backend.query(lambda view: act.effect_of_act(node, view, command, now))
+    return await asyncio.to_thread(_act_response, node, acted.act, after)
+
+
+async def make_act(backend: Backend, actor: Actor, request: pb.ActRequest) -> pb.ActResponse:
+    """Sign an act and hand it to every member."""
+    _need_clock(backend)
+    command = _act_command(backend.node, actor, request, backend.now())
+    return _act_response(backend.node, (await backend.perform(act.act, command)).act, None)
+
+
+async def resume_acts(backend: Backend, actor: Actor, request: pb.ResumeActsRequest) -> pb.ResumeActsResponse:
+    """Let acts of a member count that contradict each other."""
+    _need_clock(backend)
+    resumed = await backend.perform(act.resume, actor, MemberCode(request.member))
+    return pb.ResumeActsResponse(n=resumed.act.n)
+
+
+async def find_backfill(
+    backend: Backend, actor: Actor, request: pb.FindBackfillRequest
+) -> pb.BackfillResponse:
+    """A page of bulletins that a treaty now allows a party."""
+    node, now = backend.node, backend.now()
+    wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), Instant(request.since))
+    after = _place(node, actor, request.after)
+    page = await backend.query(lambda view: backfill.find_offers(node, view, wanted, after, now), slow=True)
+    return pb.BackfillResponse(
+        entries=await _offers(backend, page.offers), after=_packed(backend, actor, page.after)
+    )
+
+
+async def backfill_bulletins(
+    backend: Backend, actor: Actor, request: pb.BackfillRequest
+) -> pb.BackfillResponse:
+    """Address some of them."""
+    wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), Instant(request.since))
+    named = [ManifestDigest(md) for md in request.bulletins]
+    done = await backend.perform(backfill.backfill, wanted, named)
+    return pb.BackfillResponse(entries=await _offers(backend, done.offers))
+
+
+TREATIES: Final = (
+    Rpc("ListTreaties", EVERYBODY, AsyncCall(list_treaties)),
+    Rpc("ListActs", EVERYBODY, QueryCall(list_acts)),
+    Rpc("PreviewAct", ACTORS, AsyncCall(preview_act)),
+    Rpc("Act", ACTORS, AsyncCall(make_act)),
+    Rpc("ResumeActs", OPERATORS, AsyncCall(resume_acts)),
+    Rpc("FindBackfill", OFFICERS, AsyncCall(find_backfill)),
+    Rpc("Backfill", OFFICERS, AsyncCall(backfill_bulletins)),
+)
+
+
+def _need_clock(backend: Backend) -> None:
+    if backend.clock_is_wrong():
         raise DeliveryError("CLOCK", "the clock is wrong: an act would be signed at a time that is not")
 
 
-def _acting(runtime: Runtime, caller: UserCaller, request: pb.ActRequest) -> ActCommand:
+def _act_command(node: Node, actor: Actor, request: pb.ActRequest, now: Instant) -> ActCommand:
     kind = _KINDS.get(request.kind)
     if kind is None:
         raise DeliveryError(
             "INPUT_INVALID", f"{request.kind!r} is no act", hint="one of " + ", ".join(_KINDS)
         )
-    reservation = _reservation(runtime, request.reservation) if request.HasField("reservation") else None
-    return ActCommand(caller.user, request.treaty, kind, Instant(request.effective), reservation, request.n)
+    given = request.reservation if request.HasField("reservation") else None
+    reservation = None if given is None else _reservation(node, given, now)
+    return ActCommand(actor, request.treaty, kind, Instant(request.effective), reservation, request.n)
 
 
-def _reservation(runtime: Runtime, given: pb.Reservation) -> Reservation:
+def _reservation(node: Node, given: pb.Reservation, now: Instant) -> Reservation:
     """Checked as in a file: a word that nobody knows is a slip of the one who writes it."""
-    registry = runtime.node.world.registry
+    registry = node.world.registry
     if len(given.categories) > MAX_LISTED or len(given.counterparties) > MAX_LISTED:
         raise DeliveryError("TOO_LARGE", f"a reservation names at most {MAX_LISTED} categories or parties")
     level = given.level_at_least
-    if level and reference_of(level, registry, runtime.now()) is None:
+    if level and reference_of(level, registry, now) is None:
         raise DeliveryError("INPUT_INVALID", f"{level!r} is neither R0 to R4 nor a level of an organisation")
     for code in given.counterparties:
         if not registry.is_member(code):
@@ -139,8 +166,7 @@ def _reservation(runtime: Runtime, given: pb.Reservation) -> Reservation:
     )
 
 
-def _answer(runtime: Runtime, said: PartyAct, after: World | None) -> pb.ActResponse:
-    node = runtime.node
+def _act_response(node: Node, said: PartyAct, after: World | None) -> pb.ActResponse:
     response = pb.ActResponse(
         member=said.member,
         n=said.n,
@@ -188,17 +214,16 @@ def _categories(all_of_them: Iterable[Treaty], treaty: Treaty) -> list[str]:
     return sorted(own - {ANY_CATEGORY}) or [ANY_CATEGORY]
 
 
-def _files(runtime: Runtime) -> dict[str, tuple[str, str]]:
+def _files(world: World, texts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Name and text of every treaty's file, by id, as far as it is what the node has read."""
-    world, found = runtime.node.world, {}
-    for path in sorted(runtime.folder.treaties.glob("*.toml")):
+    found = {}
+    for name, text in sorted(texts.items()):
         try:
-            text = path.read_text("utf-8")
-            treaty = parse_treaty(text, path.name, world.registry)
-        except (OSError, ValueError, PolicyFileError):
+            treaty = parse_treaty(text, name, world.registry)
+        except (ValueError, PolicyFileError):
             continue  # a test beside a treaty, or a file that was changed
         if treaty in world.files:
-            found[treaty.id] = path.name, text
+            found[treaty.id] = name, text
     return found
 
 
@@ -258,18 +283,19 @@ def _name(kind: ActKind) -> str:
     return kind.name.lower().replace("_", "-")
 
 
-def _wanted(caller: UserCaller, request: pb.BackfillRequest) -> OfferQuery:
-    return OfferQuery(caller.user, request.treaty, MemberCode(request.recipient), Instant(request.since))
+async def _offers(backend: Backend, offers: Sequence[Offer]) -> list[pb.BackfillEntry]:
+    node, now = backend.node, backend.now()
+    return await backend.query(lambda view: [_offer(node, view, offer, now) for offer in offers])
 
 
-def _offer(runtime: Runtime, offer: Offer) -> pb.BackfillEntry:
-    node, row = runtime.node, offer.written.row
+def _offer(node: Node, view: View, offer: Offer, now: Instant) -> pb.BackfillEntry:
+    row = offer.written.row
     return pb.BackfillEntry(
         bulletin=row.bulletin,
         md=row.md,
         created_at=row.created,
-        banner=banner_of(node, offer.written.labels, node.member, runtime.now()),
-        title=runtime.store.ask_now(lambda view: title_of(node, view, offer.written)),
+        banner=banner_of(node, offer.written.labels, node.member, now),
+        title=title_of(node, view, offer.written),
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,
@@ -280,7 +306,7 @@ def _offer(runtime: Runtime, offer: Offer) -> pb.BackfillEntry:
 _PLACE: Final = 8
 
 
-def _packed(runtime: Runtime, caller: UserCaller, after: tuple[int | str | bytes, ...]) -> bytes:
+def _packed(backend: Backend, actor: Actor, after: tuple[int | str | bytes, ...]) -> bytes:
     """A place in the order of bulletins (minus the instant, and the digest), sealed: the officer may not see
     the bulletin that it names."""
     if not after:
@@ -289,11 +315,11 @@ def _packed(runtime: Runtime, caller: UserCaller, after: tuple[int | str | bytes
     assert isinstance(newest, int)  # noqa: S101 - as ``find_offers`` gives it
     assert isinstance(md, bytes)  # noqa: S101
     place = newest.to_bytes(_PLACE, "big", signed=True) + md
-    return seal_cursor(runtime.node, caller.user, "backfill", place, runtime.random)
+    return seal_cursor(backend.node, actor.user, "backfill", place, backend.random)
 
 
-def _place(runtime: Runtime, caller: UserCaller, sealed: bytes) -> tuple[int | str | bytes, ...]:
+def _place(node: Node, actor: Actor, sealed: bytes) -> tuple[int | str | bytes, ...]:
     if not sealed:
         return ()
-    packed = open_cursor(runtime.node, caller.user, "backfill", sealed)
+    packed = open_cursor(node, actor.user, "backfill", sealed)
     return int.from_bytes(packed[:_PLACE], "big", signed=True), packed[_PLACE:]

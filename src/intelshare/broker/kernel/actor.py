@@ -1,0 +1,59 @@
+"""Who acts: a user of this member whose call was authorised. Steps and queries for users take one."""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass
+
+from intelshare.broker.kernel.tables import USER, UserRow
+from intelshare.errors import DeliveryError
+from intelshare.ids import UserUri
+from intelshare.ports import View
+from intelshare.roles import Role
+
+_MADE_BY_AUTHORISATION = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A user, in a role that may make the call that is carried out. Only authorisation makes one."""
+
+    user: UserUri
+    role: Role
+    proof: InitVar[object]
+
+    def __post_init__(self, proof: object) -> None:
+        if proof is not _MADE_BY_AUTHORISATION:
+            raise TypeError("only authorisation makes an Actor")
+
+
+def authorised(user: UserUri, role: Role) -> Actor:
+    """For authorisation, and for drivers that have no calls; a test holds that nobody else imports it."""
+    return Actor(user, role, _MADE_BY_AUTHORISATION)
+
+
+def row_of(view: View, actor: Actor) -> UserRow:
+    """The actor's row of the register, as it is in this transaction.
+
+    Raises DeliveryError NOT_AUTHORISED if the user was revoked, or its role changed, since the call was
+    authorised.
+    """
+    row = need_user(view, actor.user)
+    if row.role != actor.role:
+        raise DeliveryError(
+            "NOT_AUTHORISED",
+            f"your role is {row.role} now, and was {actor.role} when you asked",
+            hint="ask again; `intelshare whoami` shows your role",
+        )
+    return row
+
+
+def need_user(view: View, user: UserUri) -> UserRow:
+    """The user's row. Raises DeliveryError NOT_AUTHORISED for an unknown or a revoked one."""
+    row = view.get(USER, user)
+    if row is None or row.revoked:
+        raise DeliveryError(
+            "NOT_AUTHORISED",
+            "this certificate belongs to no user of the register, or to one that was revoked",
+            hint="an operator adds users: `intelshare user add`",
+        )
+    return row

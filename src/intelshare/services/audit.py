@@ -1,0 +1,192 @@
+"""The Audit service: where the log stands, what others hold of it, proofs and evidence for third parties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from intelshare.audit.exhibit import Exhibit, describe
+from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
+from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.queries.export import ExportQuery, export_release
+from intelshare.broker.queries.report import report
+from intelshare.broker.transparency.checkpoint import own, peer_nodes
+from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries, show_seen, signed_of_peers
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Batch, Checkpoint
+from intelshare.errors import IntelshareError
+from intelshare.ids import Incarnation, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import View
+from intelshare.services.backend import Backend
+from intelshare.services.rpc import OPERATORS, OVERSEERS, WRITERS, AsyncCall, CallContext, QueryCall, Rpc
+from intelshare.trust import documents_of
+from intelshare.wire.v1 import user_pb2 as pb
+
+_STATES: Final = {
+    CheckpointState.BROKEN: "broken",
+    CheckpointState.DOUBTED: "doubted",
+    CheckpointState.PROVED: "proved",
+    CheckpointState.CLAIMED: "claimed",
+}
+"""What is shown of each log held: the newest of each state."""
+
+
+def log_head(context: CallContext, _: pb.HeadRequest) -> pb.HeadResponse:
+    """Where the log stands, and what is held of the logs of others."""
+    return _head(context.node, context.view)
+
+
+async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.FileResponse:
+    """Entries of the log with their proofs."""
+    # So that the entries of this second are under a signed checkpoint too.
+    await backend.sign_log()
+    wanted = ProofQuery(
+        Incarnation(request.incarnation or backend.node.incarnation),
+        request.index,
+        request.bulletin,
+        request.statement,
+        request.originator,
+    )
+    node = backend.node
+    file = await backend.query_logs(lambda view: prove_entries(node, view, wanted, _documents(node)))
+    return pb.FileResponse(text=write(file))
+
+
+def list_evidence(context: CallContext, _: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
+    """What contradicts itself, until an operator has looked."""
+    return pb.ListEvidenceResponse(alarms=alarm_messages(context.view))
+
+
+async def export_evidence(backend: Backend, _: Actor, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
+    """One contradiction, with when this node saw it, as a file that anybody can check."""
+    node, row = backend.node, await backend.query(lambda view: find_evidence(view, request.id))
+    exhibit = decode(Exhibit, row.exhibit)
+    await backend.sign_log()
+    seen = await backend.query_logs(lambda view: show_seen(node, view, exhibit))
+    file = EvidenceFile(
+        EVIDENCE_SCHEMA,
+        row.code,
+        row.member,
+        node.member,
+        row.first,
+        _what(row),
+        wrap(Exhibit, exhibit),
+        seen,
+        _documents(node, None if seen else _signers(node, row.member, exhibit)),
+    )
+    return pb.FileResponse(text=write(file))
+
+
+async def release_file(backend: Backend, actor: Actor, request: pb.ExportReleaseRequest) -> pb.FileResponse:
+    """A release with all that was signed and logged about it, for others."""
+    await backend.sign_log()
+    wanted = ExportQuery(request.bulletin, request.recipient, request.content, tuple(request.slots))
+    node, now = backend.node, backend.now()
+    file = await backend.query_logs(
+        lambda view: export_release(node, view, actor, wanted, _documents(node), now)
+    )
+    return pb.FileResponse(text=write(file))
+
+
+async def settle_evidence(
+    backend: Backend, actor: Actor, request: pb.SettleEvidenceRequest
+) -> pb.SettleEvidenceResponse:
+    """End an alarm; the evidence stays."""
+    return pb.SettleEvidenceResponse(alarm=_alarm(await backend.perform(settle, actor.user, request.id)))
+
+
+def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileResponse:
+    """Who shared what kind with whom under which article."""
+    since, until = Instant(request.since), Instant(request.until or context.now)
+    made = report(context.node, context.view, request.treaty, since, until, context.now)
+    return pb.FileResponse(text=write(made))
+
+
+AUDIT: Final = (
+    Rpc("Head", OVERSEERS, QueryCall(log_head)),
+    Rpc("Prove", OVERSEERS, AsyncCall(prove)),
+    Rpc("ListEvidence", OVERSEERS, QueryCall(list_evidence)),
+    Rpc("ExportEvidence", OVERSEERS, AsyncCall(export_evidence)),
+    Rpc("SettleEvidence", OPERATORS, AsyncCall(settle_evidence)),
+    Rpc("ExportRelease", WRITERS, AsyncCall(release_file)),
+    Rpc("Report", OVERSEERS, QueryCall(report_file, slow=True)),
+)
+
+
+def alarm_messages(view: View) -> list[pb.Alarm]:
+    """What contradicts itself, the oldest first."""
+    return [_alarm(row) for row in alarms(view)]
+
+
+def _alarm(row: EvidenceRow) -> pb.Alarm:
+    return pb.Alarm(
+        member=row.member, code=row.code, what=_what(row), first_at=row.first, evidence=row.evidence
+    )
+
+
+def _what(row: EvidenceRow) -> str:
+    try:
+        return describe(row.code, decode(Exhibit, row.exhibit))
+    except IntelshareError:
+        return "statements that do not go together"
+
+
+def _head(node: Node, view: View) -> pb.HeadResponse:
+    log, last = view.get(LOG_HEAD, node.incarnation), own(node, view)
+    held = [
+        (row, CheckpointState(row.state))
+        for uri in peer_nodes(node)
+        for state in _STATES
+        for row in view.find(CHECKPOINT, "state", uri, state, limit=1)
+    ]
+    return pb.HeadResponse(
+        node=node.uri,
+        incarnation=node.incarnation,
+        entries=log.size if log is not None else 0,
+        size=last.size if last is not None else 0,
+        root=last.root if last is not None else b"",
+        signed_at=last.at if last is not None else 0,
+        witnesses=[
+            pb.Witness(
+                member=row.member,
+                node=row.origin,
+                size=seen.size,
+                signed_at=decode(Batch, signed.batch).signed_at,
+            )
+            for row, signed in signed_of_peers(node, view)
+            for seen in decode(Checkpoint, signed.data).cosigned
+            if seen.origin == node.uri and seen.incarnation == node.incarnation
+        ],
+        held=[
+            pb.HeldCheckpoint(
+                member=row.member,
+                node=row.origin,
+                incarnation=row.incarnation,
+                size=row.size,
+                root=row.root,
+                received_at=row.at,
+                state=_STATES[state],
+            )
+            for row, state in held
+        ],
+    )
+
+
+def _signers(node: Node, member: MemberCode, exhibit: Exhibit) -> Sequence[MemberCode]:
+    """Whose documents are needed to check the statements."""
+    found = {member}
+    for signed in exhibit.statements:
+        record = node.trust.key_record(decode(Batch, signed.batch).key)
+        if record is not None:
+            found.add(record.member)
+    return sorted(found)
+
+
+def _documents(node: Node, members: Sequence[MemberCode] | None = None) -> Documents:
+    held = node.trust.members
+    return {member: documents_of(held[member]) for member in (members or sorted(held)) if member in held}

@@ -1,0 +1,289 @@
+"""The Bulletins service: what analysts ask of their node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from intelshare.broker.exchange import rfi
+from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effect_of_recall, recall
+from intelshare.broker.exchange.receipt import Signed, receipts
+from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.lifecycle import duties
+from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
+from intelshare.broker.lifecycle.relations import Context, context_of
+from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, SubmitResult, approve, submit
+from intelshare.broker.queries import lists
+from intelshare.crypto.records import Portion
+from intelshare.delivery import BestReceipt, word
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.services.backend import Backend
+from intelshare.services.drafts import dry_run_response, portion_decisions, submit_command, submit_response
+from intelshare.services.rpc import (
+    EVERYBODY,
+    OFFICERS,
+    WRITERS,
+    AsyncCall,
+    CallContext,
+    QueryCall,
+    Rpc,
+    StepCall,
+    StreamCall,
+)
+from intelshare.services.submit_many import submit_drafts, to_wake
+from intelshare.services.watching import search_bulletins, watch_log
+from intelshare.wire.v1 import user_pb2 as pb
+
+MAX_LISTED: Final = 500
+DEFAULT_LISTED: Final = 50
+
+
+def _wakes_submitted(_: SubmitCommand, result: SubmitResult) -> Iterable[MemberCode]:
+    return to_wake([result])
+
+
+def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxResponse:
+    """Received bulletins, what is missing of streams, and how much is past its date."""
+    node, view, actor, now = context.node, context.view, context.actor, context.now
+    wanted = lists.InboxQuery(
+        unread=request.unread,
+        sender=getattr(request, "from"),
+        category=request.category,
+        since=Instant(request.since),
+        limit=_limit(request.limit),
+    )
+    lines = lists.inbox(node, view, actor, wanted, now)
+    gaps = lists.holes(view, sorted(node.trust.members))
+    return pb.InboxResponse(
+        entries=[_inbox_entry(line) for line in lines],
+        holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in gaps],
+        requests_overdue=rfi.overdue(node, view, actor, now),
+        obligations_overdue=duties.overdue(node, view, actor, now),
+    )
+
+
+async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest) -> pb.ReadResponse:
+    """The bulletin opened, which is logged first; then what is around it."""
+    opened = await backend.perform(read, ReadCommand(actor, request.id, request.originator))
+    row = opened.shown.row
+    context = await backend.query(
+        lambda view: context_of(
+            backend.node, view, row.md, row.originator, row_of(view, actor), backend.now()
+        )
+    )
+    return _read(opened.shown, context)
+
+
+def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
+    """The own member's bulletins, or one of them."""
+    lines = lists.outbox(
+        context.node,
+        context.view,
+        context.actor,
+        request.id,
+        _limit(request.limit),
+        request.held,
+        context.now,
+    )
+    return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines])
+
+
+def approve_command(actor: Actor, request: pb.ApproveRequest) -> ApproveCommand:
+    return ApproveCommand(actor, request.id, MemberCode(request.recipient))
+
+
+def _wakes_approved(command: ApproveCommand, _: str) -> Iterable[MemberCode]:
+    return (command.recipient,)
+
+
+def approve_response(result: str, *_: object) -> pb.ApproveResponse:
+    return pb.ApproveResponse(word=result)
+
+
+def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse:
+    """The decision of one pair, and where it is logged."""
+    recipient = MemberCode(request.recipient)
+    found = lists.why(context.node, context.view, context.actor, request.id, recipient, context.now)
+    return pb.WhyResponse(
+        decision=pb.PairDecision(
+            recipient=recipient,
+            word=found.pair.word,
+            portions=portion_decisions(found.decision.portions),
+        ),
+        decided_at=found.decision.at,
+        log_index=found.place,
+        log_entry=found.entry,
+        marks=found.marks,
+    )
+
+
+def recall_command(actor: Actor, request: pb.RecallRequest) -> RecallCommand:
+    return RecallCommand(actor, request.id, request.reason)
+
+
+def recall_response(result: RecallResult, *_: object) -> pb.RecallResponse:
+    return pb.RecallResponse(
+        bulletin=result.row.bulletin,
+        before=result.before,
+        pairs=[
+            pb.RecallPair(recipient=row.recipient, word=word(facts_of(row)), effect=effect)
+            for row, effect in result.pairs
+        ],
+    )
+
+
+def recall_preview(context: CallContext, request: pb.RecallRequest) -> pb.RecallResponse:
+    """What a recall would do."""
+    command = recall_command(context.actor, request)
+    return recall_response(effect_of_recall(context.node, context.view, command, context.now))
+
+
+def receipts_response(context: CallContext, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
+    """Every signed receipt for an own bulletin."""
+    row, found = receipts(context.node, context.view, context.actor, request.id, context.now)
+    return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
+
+
+def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
+    """Who the node takes the caller for."""
+    row = row_of(context.view, context.actor)
+    return pb.WhoAmIResponse(
+        user=row.user,
+        member=context.node.member,
+        role=row.role,
+        clearance=row.clearance,
+        nationality=row.nationality,
+        categories=row.categories.split(),
+        node=context.node.uri,
+    )
+
+
+BULLETINS: Final = (
+    Rpc("Submit", WRITERS, StepCall(submit_command, submit, submit_response, _wakes_submitted)),
+    Rpc("SubmitMany", WRITERS, StreamCall(submit_drafts)),
+    Rpc("DryRun", WRITERS, QueryCall(dry_run_response)),
+    Rpc("Inbox", WRITERS, QueryCall(inbox_page)),
+    Rpc("Read", WRITERS, AsyncCall(read_bulletin)),
+    Rpc("Outbox", WRITERS, QueryCall(outbox_page)),
+    Rpc("Approve", OFFICERS, StepCall(approve_command, approve, approve_response, _wakes_approved)),
+    Rpc("Why", WRITERS, QueryCall(why_response)),
+    Rpc("Recall", WRITERS, StepCall(recall_command, recall, recall_response), preview=recall_preview),
+    Rpc("Receipts", WRITERS, QueryCall(receipts_response)),
+    Rpc("WhoAmI", EVERYBODY, QueryCall(who_am_i)),
+    Rpc("Watch", WRITERS, StreamCall(watch_log)),
+    Rpc("Search", WRITERS, AsyncCall(search_bulletins)),
+)
+
+
+def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
+    row, shown = line.row, line.shown
+    return pb.InboxEntry(
+        bulletin=row.bulletin,
+        originator=row.originator,
+        sequence=row.sequence,
+        precedence=row.precedence,
+        received_at=row.received,
+        created_at=row.created,
+        banner=shown.banner if shown is not None else "",
+        title=shown.title if shown is not None else "",
+        portions=len(shown.portions) if shown is not None else 0,
+        read=line.read,
+        destroyed=row.cause,
+        destroyed_at=row.due if row.cause else 0,
+        supersedes=line.context.supersedes,
+        superseded_by=line.context.superseded_by,
+        reply_to=line.context.reply_to,
+        reason=line.reason,
+    )
+
+
+def _read(shown: Shown, context: Context) -> pb.ReadResponse:
+    row = shown.row
+    return pb.ReadResponse(
+        bulletin=row.bulletin,
+        originator=row.originator,
+        precedence=row.precedence,
+        created_at=row.created,
+        received_at=row.received,
+        valid_until=row.expires,
+        banner=shown.banner,
+        portions=[
+            pb.ReadPortion(
+                portion=_portion(one.portion), mark=one.mark, basis=one.basis, obligations=one.obligations
+            )
+            for one in shown.portions
+        ],
+        release=row.leaf,
+        sequence=row.sequence,
+        supersedes=context.supersedes,
+        superseded_by=context.superseded_by,
+        reply_to=context.reply_to,
+    )
+
+
+def _portion(portion: Portion) -> pb.Portion:
+    return pb.Portion(
+        kind=portion.kind,
+        label=portion.label,
+        category=portion.category,
+        flags=portion.flags,
+        grade=portion.grade,
+        media=portion.media,
+        content=portion.content,
+    )
+
+
+def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
+    row = line.row
+    return pb.OutboxEntry(
+        bulletin=row.bulletin,
+        precedence=row.precedence,
+        created_at=row.created,
+        banner=line.banner,
+        title=line.title,
+        author=row.author,
+        recalled_at=row.recalled,
+        supersedes=line.context.supersedes,
+        superseded_by=line.context.superseded_by,
+        reply_to=line.context.reply_to,
+        pairs=[
+            pb.OutboxPair(
+                recipient=pair.row.recipient,
+                word=pair.word,
+                changed_at=pair.row.changed,
+                codes=pair.row.codes.split(),
+                granted=pair.row.granted,
+                portions=pair.row.portions,
+                basis=pair.row.basis,
+                sequence=pair.row.sequence,
+                took=_took(pair),
+                recall_requested=pair.recall_requested,
+            )
+            for pair in line.pairs
+        ],
+    )
+
+
+def _took(pair: lists.PairLine) -> int:
+    if pair.row.receipt == BestReceipt.NONE:
+        return 0
+    return max(1, pair.row.changed - pair.row.created)
+
+
+def _limit(asked: int) -> int:
+    return min(asked or DEFAULT_LISTED, MAX_LISTED)
+
+
+def _signed(one: Signed) -> pb.SignedReceipt:
+    return pb.SignedReceipt(
+        recipient=one.member,
+        status=one.receipt.status.name,
+        codes=one.receipt.codes,
+        decided_at=one.receipt.decided_at,
+        received_at=one.row.at,
+        digest=one.row.leaf,
+        release=one.receipt.leaf,
+        flaw=one.flaw,
+    )

@@ -1,0 +1,98 @@
+"""Drafts and decisions as messages: what Submit, SubmitMany, DryRun and Why have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from intelshare.audit.records import LoggedPortion
+from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.line.submit import SubmitCommand, SubmitResult, dry_run
+from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
+from intelshare.crypto.records import Portion, PortionKind, Precedence
+from intelshare.envelope import MAX_PORTIONS
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode
+from intelshare.instant import NEVER, Instant
+from intelshare.services.rpc import CallContext
+from intelshare.wire.v1 import user_pb2 as pb
+
+KEY_LENGTH: Final = 16
+
+_OUTCOMES: Final = {1: "allow", 2: "hold", 3: "deny"}
+
+
+def submit_command(actor: Actor, request: pb.SubmitRequest) -> SubmitCommand:
+    """The draft as the step takes it. Raises DeliveryError TOO_LARGE, INPUT_INVALID."""
+    # Before anything is made of them: 10^5 empty portions fit into the bytes of one request.
+    if len(request.portions) > MAX_PORTIONS or len(request.to) > MAX_RECIPIENTS:
+        raise DeliveryError(
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_RECIPIENTS} recipients",
+            hint="split it into several bulletins",
+        )
+    if len(request.key) != KEY_LENGTH:
+        raise DeliveryError("INPUT_INVALID", f"the idempotency key has {len(request.key)} bytes, not 16")
+    try:
+        precedence = Precedence(request.precedence)
+        kinds = [PortionKind(portion.kind) for portion in request.portions]
+    except ValueError as error:
+        raise DeliveryError("INPUT_INVALID", str(error)) from None
+    portions = [
+        Portion(kind, p.label, p.category, tuple(p.flags), p.grade, p.media, p.content)
+        for kind, p in zip(kinds, request.portions, strict=True)
+    ]
+    draft = Draft(
+        tuple([MemberCode(code) for code in request.to]),
+        precedence,
+        Instant(request.valid_until or NEVER),
+        Instant(request.deliver_by or NEVER),
+        tuple(portions),
+        request.supersedes.lower(),
+        request.in_reply_to.lower(),
+        request.in_reply_to_from,
+    )
+    return SubmitCommand(actor, request.key, draft)
+
+
+def submit_response(result: SubmitResult, *_: object) -> pb.SubmitResponse:
+    """What was stored."""
+    return pb.SubmitResponse(
+        bulletin=result.bulletin,
+        banner=result.banner,
+        pairs=[
+            pb.PairDecision(
+                recipient=pair.recipient, word=pair.word, portions=portion_decisions(pair.portions)
+            )
+            for pair in result.pairs
+        ],
+        portion_banners=result.marks,
+    )
+
+
+def dry_run_response(context: CallContext, request: pb.SubmitRequest) -> pb.SubmitResponse:
+    """What would be stored; it has no id."""
+    command = submit_command(context.actor, request)
+    response = submit_response(dry_run(context.node, context.view, command, context.now))
+    response.bulletin = b""
+    return response
+
+
+def portion_decisions(portions: Iterable[LoggedPortion]) -> list[pb.PortionDecision]:
+    """The decision of each portion for one recipient."""
+    return [
+        pb.PortionDecision(
+            position=portion.position,
+            outcome=_OUTCOMES[decision.outcome],
+            basis=decision.basis,
+            articles=[citation.article for citation in decision.citations],
+            obligations=decision.obligations,
+            reasons=[
+                pb.Reason(code=reason.code, detail=reason.detail, place=reason.place)
+                for reason in decision.reasons
+            ],
+            holds=decision.holds,
+        )
+        for portion in portions
+        for decision in (portion.decision.value,)
+    ]

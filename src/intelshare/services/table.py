@@ -1,0 +1,27 @@
+"""Every method that users may call: its row, by service. No row, no call; a test walks the descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from intelshare.services.audit import AUDIT
+from intelshare.services.bulletins import BULLETINS
+from intelshare.services.consents import CONSENTS
+from intelshare.services.operations import OPERATIONS
+from intelshare.services.rpc import Rpc
+from intelshare.services.tasks import TASKS
+from intelshare.services.treaties import TREATIES
+
+SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
+    service: {row.method: row for row in rows}
+    for service, rows in (
+        ("Bulletins", BULLETINS),
+        ("Consents", CONSENTS),
+        ("Treaties", TREATIES),
+        ("Tasks", TASKS),
+        ("Operations", OPERATIONS),
+        ("Audit", AUDIT),
+    )
+}
+"""Service of user.proto -> method -> row."""

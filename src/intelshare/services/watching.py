@@ -1,0 +1,131 @@
+"""What analysts watch and search."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.queries.search import (
+    Match,
+    SearchQuery,
+    Where,
+    place_bytes,
+    place_of,
+    search,
+    words_of,
+)
+from intelshare.broker.queries.watch import (
+    Cursor,
+    Happened,
+    Watched,
+    cursor_text,
+    end_of_log,
+    parse_cursor,
+    watch,
+)
+from intelshare.errors import DeliveryError
+from intelshare.services.backend import Backend
+from intelshare.wire.v1 import user_pb2 as pb
+
+METHOD: Final = "Bulletins/Watch"
+
+MAX_WATCHES: Final = 8
+"""Open watches of one user."""
+
+BEAT: Final = 20.0
+"""Seconds after which a watch says where it is although nothing happened."""
+
+
+async def watch_log(backend: Backend, actor: Actor, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
+    """What happens from a place in the log on, for ever or until everything was told."""
+    with backend.open_call(METHOD, actor.user, MAX_WATCHES):
+        if request.cursor:
+            cursor = parse_cursor(backend.node, actor, request.cursor)
+        else:
+            cursor = await backend.query(lambda view: end_of_log(backend.node, view))
+        async for event in _follow(backend, actor, cursor, once=request.once):
+            yield event
+
+
+async def _follow(
+    backend: Backend, actor: Actor, cursor: Cursor, *, once: bool
+) -> AsyncIterator[pb.WatchEvent]:
+    loop = asyncio.get_running_loop()
+    with backend.committed() as written:
+        # The watcher knows from the start where it would have to go on.
+        yield _place(backend, actor, cursor)
+        beat = loop.time() + BEAT
+        while True:
+            written.clear()
+            found = await _look(backend, actor, cursor)
+            for happened in found.happened:
+                yield _event(backend, actor, happened)
+                beat = loop.time() + BEAT
+            cursor = found.after
+            if found.more:
+                await asyncio.sleep(0)
+                continue
+            if once:
+                yield _place(backend, actor, cursor)
+                return
+            try:
+                async with asyncio.timeout_at(beat):
+                    await written.wait()
+            except TimeoutError:
+                # By the clock alone: what this user may not see does not show in when it is told.
+                yield _place(backend, actor, cursor)
+                beat = loop.time() + BEAT
+
+
+async def _look(backend: Backend, actor: Actor, cursor: Cursor) -> Watched:
+    return await backend.query(lambda view: watch(backend.node, view, actor, cursor, backend.now()))
+
+
+def _place(backend: Backend, actor: Actor, cursor: Cursor) -> pb.WatchEvent:
+    return pb.WatchEvent(cursor=cursor_text(backend.node, actor, cursor, backend.random))
+
+
+def _event(backend: Backend, actor: Actor, happened: Happened) -> pb.WatchEvent:
+    return pb.WatchEvent(
+        what=happened.what,
+        at=happened.at,
+        cursor=cursor_text(backend.node, actor, happened.after, backend.random),
+        bulletin=happened.bulletin,
+        member=happened.member,
+        codes=happened.codes,
+        banner=happened.banner,
+        title=happened.title,
+        text=happened.text,
+    )
+
+
+async def search_bulletins(backend: Backend, actor: Actor, request: pb.SearchRequest) -> pb.SearchResponse:
+    """One page; where it ended is sealed, because the caller may not see the bulletin that it names."""
+    try:
+        where = Where(request.where)
+    except ValueError as error:
+        raise DeliveryError("INPUT_INVALID", str(error)) from None
+    before = None
+    if request.HasField("before"):
+        before = place_of(open_cursor(backend.node, actor.user, "search", request.before.md))
+    query = SearchQuery(actor, words_of(request.query), where, before)
+    page = await backend.query(lambda view: search(backend.node, view, query, backend.now()), slow=True)
+    response = pb.SearchResponse(matches=[_match(match) for match in page.matches], looked=page.looked)
+    if page.before is not None:
+        place = place_bytes(page.before)
+        response.before.md = seal_cursor(backend.node, actor.user, "search", place, backend.random)
+    return response
+
+
+def _match(match: Match) -> pb.SearchMatch:
+    return pb.SearchMatch(
+        bulletin=match.bulletin,
+        originator=match.member,
+        at=match.at,
+        banner=match.banner,
+        title=match.title,
+        excerpt=match.excerpt,
+    )

@@ -1,0 +1,83 @@
+"""The services of one member over the real steps, without a node: ``services.backend.Backend`` for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from builders import NOW, Member, seeded
+from intelshare.broker.kernel.node import Node
+from intelshare.errors import IntelshareError
+from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.instant import Instant
+from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts
+
+
+class MemberBackend:
+    """Carries out what services ask for, on a member of ``builders``."""
+
+    def __init__(self, member: Member, at: Instant = NOW) -> None:
+        self.member = member
+        self.at = at
+        self.random = seeded("services")
+        self.woken: list[MemberCode] = []
+        self.refusals: list[str] = []
+        self.wrong_clock = False
+
+    @property
+    def node(self) -> Node:
+        return self.member.node
+
+    def now(self) -> Instant:
+        return self.at
+
+    def clock_is_wrong(self) -> bool:
+        return self.wrong_clock
+
+    async def perform(self, step: Callable[..., Any], *event: object) -> Any:
+        return self.member.do(step, *event, at=self.at)
+
+    async def query(self, question: Callable[[Any], Any], *, slow: bool = False) -> Any:
+        del slow
+        return self.member.store.ask_now(question)
+
+    async def query_logs(self, question: Callable[[Any], Any]) -> Any:
+        return self.member.store.ask_now(question)
+
+    async def sign_log(self) -> None:
+        return None
+
+    def wake(self, recipients: Iterable[MemberCode]) -> None:
+        self.woken += recipients
+
+    @contextmanager
+    def committed(self) -> Iterator[asyncio.Event]:
+        yield asyncio.Event()
+
+    @contextmanager
+    def open_call(self, method: str, user: UserUri, most: int) -> Iterator[None]:
+        del method, user, most
+        yield
+
+    def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
+        del method, user
+        self.refusals.append(error.code)
+
+    def facts(self) -> NodeFacts:
+        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1))
+
+    def link(self, node: NodeUri) -> LinkFacts:
+        del node
+        return LinkFacts("waiting", "", Instant(0), 0)
+
+    def issue_user(self, user: UserUri) -> IssuedUser:
+        del user
+        return IssuedUser(b"certificate", b"key", b"authority")
+
+    def register_changed(self) -> None:
+        return None
+
+    async def treaty_texts(self) -> Mapping[str, str]:
+        return {}

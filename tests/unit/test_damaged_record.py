@@ -1,0 +1,109 @@
+"""A damaged record is the outcome of one pair (promise P13): it is named, and the others go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import NOW, draft, seeded, text, user
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, PENDING, PORTION, SECRET, STATEMENT
+from intelshare.broker.lifecycle.review import review
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.resend import resend
+from intelshare.broker.line.submit import ApproveCommand, approve
+from intelshare.delivery import Stage
+from intelshare.errors import StoreError
+from intelshare.ids import MemberCode
+from line_world import ROOM, TO_USA, hand_over, met, pair_of, rows, send
+
+USA = MemberCode("USA")
+
+
+class Damaged:
+    """A view in which the rows of one bulletin do not match their digests."""
+
+    def __init__(self, view: Any, md: bytes, *tables: Any, code: str = "RECORD_CORRUPT") -> None:
+        self._code = code
+        self._view, self._md, self._tables = view, md, tables
+        self.count = view.count
+
+    def get(self, table: Any, *key: Any) -> Any:
+        row = self._view.get(table, *key)
+        return self._checked(table, [row])[0]
+
+    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._checked(table, self._view.find(table, *args, **kwargs))
+
+    def _checked(self, table: Any, found: list[Any]) -> list[Any]:
+        if table in self._tables and any(row is not None and row.md == self._md for row in found):
+            raise StoreError(self._code, f"a record of {table.name} does not match its digest")
+        return found
+
+
+@pytest.fixture(name="fra")
+def _fra() -> Any:
+    fra = met(("FRA", "USA"))["FRA"]
+    for number in range(3):
+        send(fra, draft(text(TO_USA, f"number {number}"), to=["USA"]), key=f"key {number}")
+    return fra
+
+
+def perform(member: Any, step: Any, md: bytes, tables: Any, *event: Any) -> Any:
+    """The plan of a step to which some records are damaged, carried out."""
+    plans = []
+
+    def run(view: Any) -> Any:
+        plans.append(step(member.node, Damaged(view, md, *tables), *event, NOW, seeded("damaged")))
+        return plans[0]
+
+    member.store.perform_now(run)
+    return plans[0]
+
+
+@pytest.mark.parametrize("table", [PORTION, SECRET], ids=lambda table: table.name)
+def test_hand_over_holds_the_pair_of_a_damaged_record_and_hands_over_the_others(fra: Any, table: Any) -> None:
+    damaged = pair_of(fra)
+    plan = perform(fra, handover, damaged.md, [table], {USA: ROOM})
+    stages = [(row.md == damaged.md, Stage(row.stage), row.codes) for row in rows(fra, PAIR)]
+    assert sorted(stages) == [
+        (False, Stage.HANDED_OVER, ""),
+        (False, Stage.HANDED_OVER, ""),
+        (True, Stage.HELD, "RECORD_CORRUPT"),
+    ]
+    assert len(plan.answer[0].leaves) == 2
+    assert plan.damaged == (f"a record of {table.name} does not match its digest",)
+
+
+def test_what_is_held_for_its_record_goes_once_that_is_whole_and_an_officer_releases_it(
+    fra: Any,
+) -> None:
+    damaged = pair_of(fra)
+    perform(fra, handover, damaged.md, [PORTION], {USA: ROOM})
+    bulletin = next(row.bulletin for row in rows(fra, BULLETIN) if row.md == damaged.md)
+    fra.do(approve, ApproveCommand(user("FRA", "r"), bulletin.hex(), USA))
+    (again,) = hand_over(fra, "USA")
+    assert len(again.leaves) == 1
+
+
+@pytest.mark.parametrize("table", [PORTION, STATEMENT], ids=lambda table: table.name)
+def test_resend_leaves_a_damaged_record_out_and_keeps_it_pending(fra: Any, table: Any) -> None:
+    hand_over(fra, "USA")
+    damaged = pair_of(fra)
+    frames, more = (plan := perform(fra, resend, damaged.md, [table], USA, frozenset(), ROOM)).answer
+    assert (sum(len(frame.leaves) for frame in frames), more) == (2, False)
+    assert len(plan.damaged) == 1
+    assert len(rows(fra, PENDING)) == 3
+
+
+def test_review_goes_on_past_a_damaged_record(fra: Any) -> None:
+    hand_over(fra, "USA")
+    plan = perform(fra, review, pair_of(fra).md, [PORTION], ())
+    assert len(plan.damaged) == 1
+    assert plan.answer.after == ()
+
+
+def test_any_other_error_of_the_store_is_that_of_the_whole_step(fra: Any) -> None:
+    view = Damaged(fra.store, pair_of(fra).md, PORTION, code="DISK_ERROR")
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        handover(fra.node, view, {USA: ROOM}, NOW, seeded("fails"))

@@ -1,0 +1,287 @@
+"""The table of the services: every method has a row, every role what its row says, every field a reader."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+import intelshare
+from builders import NOW, actor, draft, text, user
+from intelshare.broker.kernel.actor import Actor, authorised, row_of
+from intelshare.broker.kernel.cursor import seal_cursor
+from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
+from intelshare.broker.kernel.tables import BULLETIN, UserRow
+from intelshare.broker.queries.watch import Cursor, cursor_text
+from intelshare.errors import DeliveryError, IntelshareError, TrustError
+from intelshare.ids import MemberCode
+from intelshare.policy import ActKind
+from intelshare.roles import Role
+from intelshare.services.dispatch import answer, authorise, stream
+from intelshare.services.rpc import Rpc, StreamCall
+from intelshare.services.table import SERVICES
+from intelshare.trust import write_member_file
+from intelshare.wire.v1 import user_pb2 as pb
+from line_world import TO_USA, does, met, rows, send
+from services_world import MemberBackend
+
+METHODS = {
+    f"{service.name}/{method.name}": method
+    for service in pb.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+ROWS = {f"{service}/{name}": row for service, rows_ in SERVICES.items() for name, row in rows_.items()}
+
+
+def test_every_method_has_a_row_and_every_row_a_method() -> None:
+    assert set(ROWS) == set(METHODS)
+    assert {role for row in ROWS.values() for role in row.roles} == set(Role)
+    for name, row in ROWS.items():
+        assert isinstance(row.run, StreamCall) == METHODS[name].server_streaming, name
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_role_is_an_actor_where_its_row_says_so_and_nowhere_else(name: str) -> None:
+    row = ROWS[name]
+    for role in Role:
+        if role in row.roles:
+            assert authorise(row, user("FRA", "a"), role) == authorised(user("FRA", "a"), role)
+            continue
+        with pytest.raises(TrustError) as raised:
+            authorise(row, user("FRA", "a"), role)
+        assert raised.value.code == "NOT_AUTHORISED"
+
+
+@pytest.mark.parametrize("role", ["", "ANALYST", "peer", "root"])
+def test_what_is_no_role_may_call_nothing(role: str) -> None:
+    for row in ROWS.values():
+        with pytest.raises(TrustError):
+            authorise(row, user("FRA", "a"), role)
+
+
+def test_nobody_but_authorisation_makes_an_actor() -> None:
+    with pytest.raises(TypeError):
+        Actor(user("FRA", "a"), Role.OPERATOR, object())
+    source = Path(intelshare.__file__).parent
+    importing = {
+        ".".join(path.relative_to(source).with_suffix("").parts)
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and "authorised" in [alias.name for alias in node.names]
+    }
+    assert importing == {"services.dispatch", "sim.world"}
+
+
+def test_no_role_is_written_out_but_where_it_is_defined() -> None:
+    """``operator`` is also the name of a user that ``init`` makes, and of its folder."""
+    source = Path(intelshare.__file__).parent
+    words = {role.value for role in Role} - {"operator"}
+    found = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in words
+    }
+    assert found == {"roles.py"}
+
+
+def test_a_role_that_changed_since_the_call_was_authorised_carries_out_nothing() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    row = UserRow(user("FRA", "a"), "a", Role.AUDITOR, "R4", "FRA", "*", 0)
+    fra.do(set_user, SetUserCommand(user("FRA", "o"), row))
+    with pytest.raises(DeliveryError, match="your role is auditor now") as raised:
+        send(fra, draft(text(TO_USA), to=["USA"]))
+    assert raised.value.code == "NOT_AUTHORISED"
+    assert rows(fra, BULLETIN) == []
+    fra.do(revoke_user, user("FRA", "o"), user("FRA", "a"))
+    for role in Role:
+        with pytest.raises(DeliveryError) as raised:
+            fra.store.ask_now(lambda view, role=role: row_of(view, actor("FRA", "a", role)))
+        assert raised.value.code == "NOT_AUTHORISED"
+
+
+def test_a_preview_changes_nothing() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    bulletin = send(fra, draft(text(TO_USA), to=["USA"])).bulletin.hex()
+    commits = fra.store.commits
+    backend = MemberBackend(fra)
+    request = pb.RecallRequest(id=bulletin, reason="wrong", dry_run=True)
+    planned: Any = asyncio.run(answer(backend, ROWS["Bulletins/Recall"], actor("FRA", "a"), request))
+    assert [(pair.recipient, pair.effect) for pair in planned.pairs] == [("USA", "stopped")]
+    assert fra.store.commits == commits
+    request.dry_run = False
+    done: Any = asyncio.run(answer(backend, ROWS["Bulletins/Recall"], actor("FRA", "a"), request))
+    assert [pair.effect for pair in done.pairs] == ["stopped"]
+    assert fra.store.commits == commits + 1
+
+
+def test_whoever_gets_something_is_woken() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    backend = MemberBackend(fra)
+    portion = pb.Portion(kind=1, label=TO_USA, category="cyber", media="text/plain", content=b"x")
+    request = pb.SubmitRequest(key=bytes(16), to=["USA"], precedence=1, portions=[portion])
+    asyncio.run(answer(backend, ROWS["Bulletins/Submit"], actor("FRA", "a"), request))
+    assert backend.woken == ["USA"]
+    asyncio.run(answer(backend, ROWS["Bulletins/DryRun"], actor("FRA", "a"), request))
+    assert backend.woken == ["USA"]
+
+
+def test_no_act_is_signed_while_the_clock_is_wrong() -> None:
+    backend = MemberBackend(met(("FRA", "USA"))["FRA"])
+    backend.wrong_clock = True
+    for name, request in (
+        ("Act", pb.ActRequest(treaty="demo-climate", kind="withdraw")),
+        ("ResumeActs", pb.ResumeActsRequest(member="USA")),
+    ):
+        with pytest.raises(DeliveryError) as raised:
+            asyncio.run(answer(backend, ROWS[f"Treaties/{name}"], actor("FRA", "o"), request))
+        assert raised.value.code == "CLOCK"
+
+
+# Every field of every request is read
+
+
+class Recording:
+    """A message that remembers which of its fields were read."""
+
+    def __init__(self, message: Message, read: set[str], prefix: str = "") -> None:
+        self._message, self._read, self._prefix = message, read, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._message, name)
+        field = self._message.DESCRIPTOR.fields_by_name.get(name)
+        if field is None:
+            return value
+        path = self._prefix + name
+        self._read.add(path)
+        if field.type != FieldDescriptor.TYPE_MESSAGE:
+            return value
+        if field.is_repeated:
+            return [Recording(one, self._read, f"{path}.") for one in value]
+        return Recording(value, self._read, f"{path}.")
+
+
+def fields_of(descriptor: Descriptor, prefix: str = "") -> Iterator[str]:
+    """Every field of a message, and of the messages in it."""
+    for field in descriptor.fields:
+        yield prefix + field.name
+        if field.message_type is not None:
+            yield from fields_of(field.message_type, f"{prefix}{field.name}.")
+
+
+class World:
+    """FRA, with what requests may be about."""
+
+    def __init__(self) -> None:
+        self.fra = met(("FRA", "USA"))["FRA"]
+        self.bulletin = send(self.fra, draft(text(TO_USA), to=["USA"])).bulletin.hex()
+        does(self.fra, ActKind.GIVE_NOTICE)
+        self.backend = MemberBackend(self.fra)
+        self.actor = actor("FRA", "a")
+
+    def samples(self, name: str) -> Iterable[Message]:
+        """Requests of a method that lead its handler through all that it reads."""
+        portion = pb.Portion(
+            kind=1, label=TO_USA, category="cyber", flags=["x"], grade="B2", media="text/plain", content=b"x"
+        )
+        submit = pb.SubmitRequest(
+            key=bytes(16), to=["USA"], precedence=1, valid_until=2**63, deliver_by=2**63, portions=[portion],
+            supersedes=self.bulletin, in_reply_to=self.bulletin, in_reply_to_from="FRA",
+        )  # fmt: skip
+        reservation = pb.Reservation(
+            categories=["cyber"], level_at_least="R1", counterparties=["USA"], until=2, **{"from": 1}
+        )
+        act = pb.ActRequest(treaty="demo-climate", kind="reserve", effective=1, reservation=reservation, n=1)
+        cursor = cursor_text(self.fra.node, self.actor, Cursor(self.fra.node.incarnation, 0), bytes)
+        place = seal_cursor(self.fra.node, self.actor.user, "search", bytes(33), bytes)
+        search = pb.SearchRequest(query="text", where=2)
+        chosen: dict[str, Iterable[Message]] = {
+            "Bulletins/Submit": (submit,),
+            "Bulletins/DryRun": (submit,),
+            "Bulletins/SubmitMany": (pb.SubmitManyRequest(drafts=[submit]),),
+            "Bulletins/Recall": (pb.RecallRequest(id=self.bulletin, reason="x", dry_run=True),),
+            "Bulletins/Watch": (pb.WatchRequest(cursor=cursor, once=True),),
+            "Bulletins/Search": (search, pb.SearchRequest(where=2, before=pb.SearchPlace(md=place))),
+            "Treaties/ListTreaties": (pb.ListTreatiesRequest(treaty="demo-climate", files=True),),
+            "Treaties/ListActs": (pb.ListActsRequest(member="FRA", treaty="demo-climate"),),
+            "Treaties/PreviewAct": (act,),
+            "Treaties/Act": (act,),
+            "Operations/ImportMember": (
+                pb.ImportMemberRequest(
+                    text=write_member_file(self.fra.node.trust.members[MemberCode("USA")]), fingerprint="x"
+                ),
+            ),
+            "Operations/AddUser": (
+                pb.AddUserRequest(
+                    user=pb.NewUser(
+                        name="x", role="analyst", clearance="R1", nationality="FRA", categories=["*"]
+                    )
+                ),
+            ),
+        }
+        return chosen.get(name) or (filled(GetMessageClass(METHODS[name].input_type)()),)
+
+
+def filled(message: Message) -> Message:
+    """Something in every field."""
+    for field in message.DESCRIPTOR.fields:
+        value: Any = {
+            FieldDescriptor.CPPTYPE_STRING: b"0011" if field.type == FieldDescriptor.TYPE_BYTES else "0011",
+            FieldDescriptor.CPPTYPE_BOOL: True,
+        }.get(field.cpp_type, 1)
+        if field.is_repeated:
+            getattr(message, field.name).append(value)
+        else:
+            setattr(message, field.name, value)
+    return message
+
+
+async def run_handler(world: World, row: Rpc, request: Recording) -> None:
+    """Let the handler do what it does with this request; that it may refuse it is its own affair."""
+    try:
+        if isinstance(row.run, StreamCall):
+            streaming = METHODS[f"Bulletins/{row.method}"].client_streaming
+            given: Any = each(request) if streaming else request
+            async for _ in stream(world.backend, row, world.actor, given):
+                pass
+        else:
+            await answer(world.backend, row, world.actor, request)
+    except IntelshareError:
+        return
+
+
+async def each(request: Recording) -> AsyncIterator[Recording]:
+    yield request
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.input_type.fields])
+def test_every_field_of_a_request_is_read_by_its_handler(name: str) -> None:
+    world, row = World(), ROWS[name]
+    world.actor = authorised(world.actor.user, sorted(row.roles)[0]) if name not in WRITING else world.actor
+    read: set[str] = set()
+    for sample in world.samples(name):
+        asyncio.run(run_handler(world, row, Recording(sample, read)))
+    assert set(fields_of(METHODS[name].input_type)) - read == set()
+
+
+WRITING = {name for name, row in ROWS.items() if Role.ANALYST in row.roles}
+"""Their actor is the analyst of ``World``; for the others any role of the row will do."""
+
+
+def test_a_field_that_is_not_read_is_found() -> None:
+    read: set[str] = set()
+    request = Recording(pb.ReadRequest(id="3f9a1c22", originator="USA"), read)
+    assert request.id == "3f9a1c22"
+    assert set(fields_of(pb.ReadRequest.DESCRIPTOR)) - read == {"originator"}
+    assert "portions.content" in set(fields_of(pb.SubmitRequest.DESCRIPTOR))
+
+
+def test_now_is_the_time_of_the_backend() -> None:
+    assert MemberBackend(met(("FRA",))["FRA"]).now() == NOW
