@@ -298,10 +298,10 @@ def test_a_decision_is_logged_as_the_codec_writes_it_and_its_fingerprint_tells_n
     for row in rows(fra, PAIR):
         made = logged_decision(fra.node, fra.store, row)
         pair = PairDecision(row.recipient, (), (), made.portions)
-        logged, gist = encode_decision(pair, row.md, fra.node.member, NOW)
+        logged, gist = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, NOW)
         assert logged == encode(DecisionMade, made)
         assert gist == row.gist
-        later, same = encode_decision(pair, row.md, fra.node.member, LATER)
+        later, same = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, LATER)
         assert (same, later != logged) == (gist, True)
 
 

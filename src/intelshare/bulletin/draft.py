@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from intelshare.crypto.codec import Count, Text, encode, record
-from intelshare.crypto.pae import sha256
+from intelshare.crypto.pae import Domain, kdf
 from intelshare.crypto.records import Member, Portion, Precedence, Time
 from intelshare.envelope import MAX_CONTENT, MAX_PORTIONS
 from intelshare.errors import DeliveryError
@@ -89,6 +89,6 @@ def check_draft(draft: Draft) -> Draft:
     return draft
 
 
-def content_digest(draft: Draft) -> Digest:
-    """What makes two drafts the same. Never signed and never leaves the node."""
-    return Digest(sha256(encode(Draft, draft)))
+def content_digest(key: bytes, draft: Draft) -> Digest:
+    """What makes two drafts the same. ``key``: the vault's storage key; nobody without it can try guesses."""
+    return Digest(kdf(key, Domain.SUBMISSION, encode(Draft, draft)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from intelshare.audit.records import DecisionMade, LoggedDecision, LoggedPortion, LoggedReason
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.codec import Encoded, encode, encoded
-from intelshare.crypto.pae import sha256, u16, u64
+from intelshare.crypto.pae import Domain, kdf, u16, u64
 from intelshare.crypto.records import Citation, Portion
 from intelshare.envelope import Given
 from intelshare.errors import Place
@@ -187,19 +187,20 @@ def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: I
 
 
 def encode_decision(
-    pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant
+    key: bytes, pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant
 ) -> tuple[bytes, Digest]:
     """The decision as it is logged (a ``DecisionMade``), and its fingerprint: what was decided, without when.
 
     Two decisions of one fingerprint need one log entry. It is over the same record of nothing, by nobody, at
-    0: what follows the recipient, which is nearly all of it, is encoded once for both.
+    0: what follows the recipient, which is nearly all of it, is encoded once for both. ``key``: the vault's
+    storage key, for the database has the fingerprint in clear, and labels are soon guessed.
     """
     plain = encode(
         DecisionMade, DecisionMade(_NOBODY, MemberCode(""), pair.recipient, Instant(0), pair.logged)
     )
     name, end = sender.encode(), 36 + len(pair.recipient.encode())
     logged = b"".join((md, u16(len(name)), name, plain[34:end], u64(at), plain[end + 8 :]))
-    return logged, Digest(sha256(plain))
+    return logged, Digest(kdf(key, Domain.DECIDED, plain))
 
 
 def _ruling(decision: Decision) -> Ruling:

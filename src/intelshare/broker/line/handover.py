@@ -341,7 +341,7 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    logged, gist = encode_decision(decided, row.md, tx.node.member, tx.now)
+    logged, gist = encode_decision(tx.node.storage_key, decided, row.md, tx.node.member, tx.now)
     if gist == row.gist:
         return row
     entry, place = tx.log_encoded(EntryType.DECISION, logged)

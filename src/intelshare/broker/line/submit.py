@@ -134,7 +134,7 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     node, now = tx.node, tx.now
     user = row_of(tx.view, command.actor)
     draft = command.draft
-    content = content_digest(check_draft(draft))
+    content = content_digest(node.storage_key, check_draft(draft))
     known = tx.get(SUBMISSION, command.key)
     if known is not None:
         return _first_answer(node, known, command, content)
@@ -149,7 +149,7 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     # From here on nothing is refused: what is refused after a write would be stored in part.
     heads = _put_bulletin(tx, command, encrypted)
     keep(tx, encrypted.md, named)
-    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user, content))
+    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     for one in decided:
         add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     for row in requests:

@@ -211,12 +211,22 @@ def deliver(client: Client, out: Out, composition: Composition, how: Sending) ->
 def _submit(
     client: Client, request: pb.SubmitRequest, composition: Composition, given: str | None
 ) -> pb.SubmitResponse:
-    from intelshare.client import answered, content_digest, forget, new_key, parse_key, remember, show_key
+    from intelshare.client import (
+        answered,
+        content_digest,
+        digest_key,
+        forget,
+        new_key,
+        parse_key,
+        remember,
+        show_key,
+    )
 
     spool, now = client.profile.spool, _now()
     key = parse_key(given) if given is not None else new_key(now, os.urandom)
     request.key = key
-    remember(spool, key, content_digest(request), now)
+    digest = content_digest(digest_key(client.profile.key.parent), request)
+    remember(spool, key, digest, now)
     try:
         answer = client.submit(request)
     except IntelshareError as error:

@@ -2744,6 +2744,38 @@ class ProveRequest(_message.Message):
 Global___ProveRequest: _TypeAlias = ProveRequest  # noqa: Y015
 
 @_typing.final
+class ExportReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.str
+    """Beginning of the bulletin's id."""
+    recipient: _builtins.str
+    """Of an own bulletin: whose release; empty: the only one."""
+    content: _builtins.bool
+    """Whether granted portions are shown, and which slots (none: all)."""
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        content: _builtins.bool = ...,
+        slots: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "content", b"content", "recipient", b"recipient", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportReleaseRequest: _TypeAlias = ExportReleaseRequest  # noqa: Y015
+
+@_typing.final
 class ListEvidenceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
