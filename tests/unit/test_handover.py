@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, seeded, text
-from intelshare.audit.records import DecisionMade, EntryType
+from intelshare.audit.records import DecisionMade, EntryType, HandOver
 from intelshare.broker.kernel import decide_pair as judging
 from intelshare.broker.kernel.decide_pair import PairDecision, encode_decision
 from intelshare.broker.kernel.frame import Ack
@@ -17,14 +17,14 @@ from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.tables import LOG, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
 from intelshare.broker.line import handover as room
-from intelshare.broker.line.handover import MAX_FRAME, handover
+from intelshare.broker.line.handover import MAX_FRAME, entry_of, handover
 from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import ApproveCommand, approve
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
 from intelshare.delivery import Cause, word
-from intelshare.envelope import MAX_CONTENT, stream_start
+from intelshare.envelope import MAX_CONTENT, SealedRow, stream_start
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import DAY, Instant
@@ -39,6 +39,7 @@ from line_world import (
     TO_USA,
     arrive,
     codes,
+    entries,
     hand_over,
     log_of,
     met,
@@ -297,11 +298,25 @@ def test_a_decision_is_logged_as_the_codec_writes_it_and_its_fingerprint_tells_n
     for row in rows(fra, PAIR):
         made = logged_decision(fra.node, fra.store, row)
         pair = PairDecision(row.recipient, (), (), made.portions)
-        logged, gist = encode_decision(pair, row.md, fra.node.member, NOW)
+        logged, gist = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, NOW)
         assert logged == encode(DecisionMade, made)
         assert gist == row.gist
-        later, same = encode_decision(pair, row.md, fra.node.member, LATER)
+        later, same = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, LATER)
         assert (same, later != logged) == (gist, True)
+
+
+def test_a_hand_over_is_logged_as_the_codec_writes_it(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_BOTH), to=["KEN", "USA"]))
+    hand_over(fra, "KEN", "USA")
+    for row in rows(fra, PAIR):
+        release = SealedRow(row.leaf, row.sequence, b"", b"", b"", b"")
+        made = HandOver(row.md, row.recipient, row.leaf, row.incarnation, row.sequence, row.decision)
+        assert entry_of(row, row.incarnation, release) == encode(HandOver, made)
+    logged = entries(fra, EntryType.HAND_OVER, HandOver)
+    assert {(one.recipient, one.leaf) for one in logged} == {
+        (row.recipient, row.leaf) for row in rows(fra, PAIR)
+    }
 
 
 def forgets(member: Any) -> None:

@@ -34,7 +34,7 @@ def add_recipient(
     ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
     """
     node, now = tx.node, tx.now
-    logged, gist = encode_decision(one, md, node.member, now)
+    logged, gist = encode_decision(node.storage_key, one, md, node.member, now)
     entry, place = tx.log_encoded(EntryType.DECISION, logged)
     facts = facts_of_new(one)
     if facts.cause is not Cause.NONE:

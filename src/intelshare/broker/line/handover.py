@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from intelshare.audit.records import EntryType, HandOver
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.decide_pair import (
     PairDecision,
-    Ruling,
     banner_of,
     encode_decision,
 )
@@ -45,11 +44,12 @@ from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damag
 from intelshare.broker.lifecycle.redecide import Carrying, redecide
 from intelshare.broker.lifecycle.relations import claims_of
 from intelshare.broker.lifecycle.stop import cancel_questions, stop_pair
+from intelshare.crypto.pae import u16, u64
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, SealedRow, Tip, first_tip, seal_many
 from intelshare.errors import CryptoError, DeliveryError, TrustError
-from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode, ReleaseNumber
+from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_banner
 from intelshare.policy import check_egress
@@ -64,9 +64,6 @@ _SMALLEST = 1536
 
 _OVERHEAD = 8 * 1024
 """Batch record, batch key and framing, kept free in every frame."""
-
-
-"""A bulletin, and what opens its portions, by slot."""
 
 
 @dataclass(slots=True)
@@ -93,7 +90,6 @@ class _Bulletin:
 class _Granted:
     """What is the same for all who are granted the same portions on the same grounds."""
 
-    rulings: tuple[Ruling, ...]
     portions: tuple[ClearedPortion, ...]
     banner: str
     bodies: tuple[bytes, ...]
@@ -137,6 +133,13 @@ def handover(
             ]
         )
     )
+
+
+def entry_of(row: PairRow, incarnation: Incarnation, release: SealedRow) -> bytes:
+    """The log entry of a hand-over: a ``HandOver``, as the codec writes it."""
+    name = row.recipient.encode()
+    number = u64(incarnation) + u64(release.number)
+    return b"".join((row.md, u16(len(name)), name, release.leaf, number, row.decision))
 
 
 def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bulletins) -> list[_Chosen]:
@@ -186,10 +189,7 @@ def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Diges
         row.rank,
         one.size,
     )  # fmt: skip
-    tx.log(
-        EntryType.HAND_OVER,
-        HandOver(row.md, row.recipient, release.leaf, node.incarnation, release.number, row.decision),
-    )
+    tx.log_encoded(EntryType.HAND_OVER, entry_of(row, node.incarnation, release))
     handed = pair.hand_over(facts_of(row))
     mark = {"incarnation": node.incarnation, "sequence": release.number, "leaf": release.leaf}
     tx.put(PAIR, with_facts(row, handed, tx.now, codes="", **mark))
@@ -252,7 +252,7 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
         portions = tuple([portion for portion in stored if portion is not None])
         if len(portions) == len(stored):
             return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
-    secrets = {stored.slot: stored for stored in tx.view.find(SECRET, "key", md)}
+    secrets = {secret.slot: secret for secret in tx.view.find(SECRET, "key", md)}
     return _Bulletin(read_written(tx.node, tx.view, row), None, secrets)
 
 
@@ -278,8 +278,9 @@ def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDe
     node, written, made = tx.node, bulletin.written, bulletin.made
     for judged in decided.granted:
         _check_egress(node, judged.label, row.recipient, judged.ruling.decision.originator, tx.now)
-    # Rulings are told apart by id: ``_Granted`` keeps them.
-    grounds = tuple([(judged.slot, id(judged.ruling)) for judged in decided.granted])
+    grounds = tuple(
+        [(judged.slot, judged.ruling.cited, judged.ruling.decision.obligations) for judged in decided.granted]
+    )
     known = bulletin.granted.get(grounds)
     if known is not None:
         return known
@@ -291,17 +292,11 @@ def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDe
         else open_portion_secret(node, bulletin.secrets.get(portion.slot))
         for portion in stored
     ]
-    rulings = tuple([judged.ruling for judged in decided.granted])
     found = bulletin.granted[grounds] = _Granted(
-        rulings,
         tuple(
             [
-                ClearedPortion(
-                    Granted(portion.slot, ruling.cited, ruling.decision.obligations),
-                    secret,
-                    portion.body_digest,
-                )
-                for portion, ruling, secret in zip(stored, rulings, secrets, strict=True)
+                ClearedPortion(Granted(*ground), secret, portion.body_digest)
+                for ground, secret, portion in zip(grounds, secrets, stored, strict=True)
             ]
         ),
         banner_of(node, [judged.label for judged in decided.granted], node.member, tx.now),
@@ -346,7 +341,7 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    logged, gist = encode_decision(decided, row.md, tx.node.member, tx.now)
+    logged, gist = encode_decision(tx.node.storage_key, decided, row.md, tx.node.member, tx.now)
     if gist == row.gist:
         return row
     entry, place = tx.log_encoded(EntryType.DECISION, logged)

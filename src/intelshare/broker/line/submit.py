@@ -2,7 +2,8 @@
 
     1. the user may send                                     register.need
     2. this key was seen: the first answer, or ID_CONFLICT   promise P2
-    3. bounds; every label is read, and may be written now   TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
+    3. bounds; every label is read, and may be written now;  TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
+       content that states markings says no more             MARKING_CONFLICT, INPUT_INVALID
     4. every portion is decided for every recipient
     5. each portion is encrypted once                        envelope.encrypt_bulletin
     6. bulletin, portions, pairs, decisions in the log       one plan
@@ -43,8 +44,9 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.foreign import check_foreign
 from intelshare.broker.lifecycle.relations import keep, named_by
-from intelshare.bulletin import Draft, check_draft, content_digest
+from intelshare.bulletin import Draft, check_content, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
 from intelshare.crypto.records import Md32, Member, Portion
 from intelshare.delivery import Stage, pair, word
@@ -132,11 +134,12 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     node, now = tx.node, tx.now
     user = row_of(tx.view, command.actor)
     draft = command.draft
-    content = content_digest(check_draft(draft))
+    content = content_digest(node.storage_key, check_draft(draft))
     known = tx.get(SUBMISSION, command.key)
     if known is not None:
         return _first_answer(node, known, command, content)
     labels = _labels(node, draft, now)
+    check_foreign(node, tx.view, draft, labels, user, now)
     named = named_by(node, tx.view, draft, user, now)
     encrypted = _encrypt(tx, draft)
     decided = _decide(node, draft, labels, encrypted.slots, now)
@@ -146,7 +149,7 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     # From here on nothing is refused: what is refused after a write would be stored in part.
     heads = _put_bulletin(tx, command, encrypted)
     keep(tx, encrypted.md, named)
-    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user, content))
+    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     for one in decided:
         add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     for row in requests:
@@ -203,6 +206,7 @@ def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> Sub
     user = row_of(view, command.actor)
     draft = check_draft(command.draft)
     labels = _labels(node, draft, now)
+    check_foreign(node, view, draft, labels, user, now)
     named_by(node, view, draft, user, now)
     decided = _decide(node, draft, labels, list(range(len(labels))), now)
     return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
@@ -238,7 +242,10 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
 
 
 def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
-    return tuple([_label(node, portion.label, now) for portion in draft.portions])
+    labels = tuple([_label(node, portion.label, now) for portion in draft.portions])
+    for place, (portion, label) in enumerate(zip(draft.portions, labels, strict=True), 1):
+        check_content(portion, label, node.member, node.world.registry, now, place)
+    return labels
 
 
 def _label(node: Node, text: str, now: Instant) -> Label:
