@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 
@@ -15,6 +15,9 @@ from intelshare.engine.values import Event, Received, Sendable, Unreadable, Writ
 from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.instant import Instant
 from intelshare.wire import link_message, read_message
+
+_OVER: Final = (asyncio.InvalidStateError, grpc.aio.BaseError)
+"""What gRPC raises, besides its own RpcError, to who reads or writes a call that is over."""
 
 
 class Call(Protocol):
@@ -61,7 +64,7 @@ class Stream:
             self.dial.cancel()
 
     async def run(self, call: Call) -> None:
-        """Until either side ends it. Raises the error with which this side did, and what gRPC raises."""
+        """Until either side ends it. Raises the error with which this side did, AioRpcError, OSError."""
         self.dial = None
         tasks = [asyncio.create_task(self._read(call)), asyncio.create_task(self._write(call))]
         try:
@@ -71,6 +74,8 @@ class Stream:
                 raise error
             for task in tasks:
                 if task.done() and (failed := task.exception()) is not None and not self._ended.done():
+                    if isinstance(failed, _OVER):
+                        raise ConnectionResetError("the peer ended the call") from failed
                     raise failed
         finally:
             for task in tasks:

@@ -68,6 +68,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, rename={"in_reply_to_fro
     supersedes: str = ""
     in_reply_to: str = ""
     in_reply_to_from: str = ""
+    from_bulletin: str = ""
     key: str | None = None
 
 
