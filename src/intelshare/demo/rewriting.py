@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from intelshare.audit import EntryType
@@ -62,7 +63,8 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
     file = stage.folder / f"evidence-against-{story.member}.json"
     command("audit", "export", found["evidence"], *witnessing, "--out", str(file), "--quiet")
     say("the same as a file, checked by a third party without a node:")
-    checking = ("audit", "check-evidence", str(file), "--member", str(stage.folder / f"{forged.code}.member"))
+    sources = [("--member", str(stage.folder / f"{code}.member")) for code in (forged.code, story.witness)]
+    checking = ("audit", "check-evidence", str(file), *chain.from_iterable(sources))
     command(*checking, out=indented(sys.stdout))
     proved = report(*checking)
     return unmet(

@@ -18,6 +18,7 @@ import msgspec
 
 from intelshare.cli.analyst.compose import Composition, request_of
 from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.interrupts import interrupts_wait
 from intelshare.cli.shared.output import Out, Progress, Table
 from intelshare.client import (
     Draft,
@@ -166,9 +167,10 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
             answering_batch(client.profile.spool, source) as note,
         ):
             for outcome in client.submit_many(item.request for item in items):
-                report.add(outcome)
-                if not isinstance(outcome.result, IntelshareError):
-                    note(outcome.key, outcome.result.bulletin)
+                with interrupts_wait():
+                    report.add(outcome)
+                    if not isinstance(outcome.result, IntelshareError):
+                        note(outcome.key, outcome.result.bulletin)
                 progress.at(len(report.rows), len(items))
     except (KeyboardInterrupt, IntelshareError) as error:
         report.print()
