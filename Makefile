@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim demo
-.PHONY: bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: forgeries mutants bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -41,6 +41,12 @@ agree:          ## the engine and its second reading on 50,000 random worlds (WO
 
 prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
 	PYTHONPATH=tests $(PY) -m pytest -n 0 tests/property/test_policy_prove.py
+
+forgeries:      ## writes every forged file that we know, and asks the judge about each
+	PYTHONPATH=tests $(PY) tests/forgeries.py $(or $(OUT),build/forgeries)
+
+mutants:        ## each refusal of the judge switched off: which ones no forged file needs
+	PYTHONPATH=tests $(PY) tests/mutants.py
 
 bench:          ## releases per second end to end, in turn with JetStream, a secure peer and a floor (extra bench)
 	$(PY) -m bench.releases

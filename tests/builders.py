@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,7 @@ from intelshare.crypto.suites import SUITE_1, Suite, load_signer
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
-from intelshare.labels import LabelReader
+from intelshare.labels import TLP_IDS, LabelReader
 from intelshare.policy import Treaty, compile_world, parse_treaty
 from intelshare.roles import Role
 from intelshare.statement import VerifiedRoots
@@ -146,6 +147,15 @@ def text(label: str, content: str = "text", *, category: str = "cyber", **change
     """A text portion."""
     portion = Portion(PortionKind.TEXT, label, category, (), "", "text/plain", content.encode())
     return replace(portion, **changes)
+
+
+STIX_MEDIA = "application/stix+json;version=2.1"
+
+
+def marked_red() -> str:
+    """A STIX bundle whose one object is TLP:RED by its fixed id."""
+    marked = {"type": "indicator", "id": "indicator--1", "object_marking_refs": [TLP_IDS["RED"]]}
+    return json.dumps({"type": "bundle", "id": "bundle--1", "objects": [marked]})
 
 
 def draft(*portions: Portion, to: Sequence[str], precedence: Precedence = Precedence.ROUTINE) -> Draft:

@@ -76,6 +76,9 @@ def _field(text: str) -> tuple[str, Layout]:
     if found is not None:
         inner, rest = _bracket(found["rest"])
         return found["name"], Layout("L", fields=(("", _item(inner)),), bounds=_bounds(rest))
+    found = re.match(r"(?P<name>\w+) \{(?P<inner>.*)\}$", text)
+    if found is not None:
+        return found["name"], _record(found["inner"])
     found = _FIELD.match(text)
     if found is None:
         raise ValueError(f"no type in {text!r}")

@@ -10,7 +10,7 @@ from typing import Any
 from builders import NOW, Member, user
 from intelshare.audit import LogHead, append, entry_hash
 from intelshare.audit.exhibit import Exhibit
-from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, wrap, write
+from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, ShownLog, wrap, write
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Frame
 from intelshare.broker.kernel.log import entries_of, make_row, opened, row_of
@@ -20,6 +20,7 @@ from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.transparency.checkpoint import answer, checkpoint
 from intelshare.broker.transparency.evidence import alarms
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.broker.transparency.proving import show_seen
 from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode
 from intelshare.ids import Incarnation, MemberCode
@@ -97,13 +98,21 @@ class Logs:
         rows = self.members[code].store.find(CHECKPOINT, "key", uri)
         return [row.size for row in rows if row.state == state]
 
-    def export(self, code: str, row: EvidenceRow, documents: Sequence[str] | None = None) -> bytes:
-        """The evidence file of a member."""
+    def seen(self, code: str, row: EvidenceRow) -> list[ShownLog]:
+        """What a member's log says of the statements of this evidence."""
+        self.say(code)
+        member = self.members[code]
+        return show_seen(member.node, member.store, decode(Exhibit, row.exhibit))
+
+    def export(
+        self, code: str, row: EvidenceRow, documents: Sequence[str] | None = None, *, seen: bool = False
+    ) -> bytes:
+        """The evidence file of a member. ``seen``: with what its own log says of the statements."""
         trust = self.members[code].node.trust.members
         codes = documents if documents is not None else list(trust)
         file = EvidenceFile(
             EVIDENCE_SCHEMA, row.code, row.member, code, row.first, "",
-            wrap(Exhibit, decode(Exhibit, row.exhibit)),
+            wrap(Exhibit, decode(Exhibit, row.exhibit)), self.seen(code, row) if seen else [],
             {one: documents_of(trust[MemberCode(one)]) for one in codes},
         )  # fmt: skip
         return write(file).encode()

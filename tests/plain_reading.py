@@ -192,7 +192,8 @@ def decide(world: Json, case: Json) -> dict[str, Any]:
     if over(case.get("valid_until"), at):
         reasons.append("BULLETIN_EXPIRED")
     # Rule 2
-    codes = [*(named or ()), *label.get("owners", ())]
+    foreign = label.get("fgi") or ()
+    codes = [*(named or ()), *(label.get("displayable_to") or ()), *foreign, *label.get("owners", ())]
     if label.get("authority") not in (None, "JOINT"):
         codes.append(label["authority"])
     if (
@@ -224,7 +225,8 @@ def decide(world: Json, case: Json) -> dict[str, Any]:
             reasons.append("RELEASABILITY_NOT_STATED")
         if label.get("tlp") == "RED" and recipient not in names(world, label):
             reasons.append("TLP_RED_NOT_NAMED")
-        if sender != originator and recipient not in case.get("consents", ()):
+        asked_for = {originator, *foreign} - {sender, recipient}
+        if asked_for and recipient not in case.get("consents", ()):
             reasons.append("CONSENT_REQUIRED")
         # Rule 9
         asked = []
@@ -248,7 +250,9 @@ def decide(world: Json, case: Json) -> dict[str, Any]:
         reasons.append("RECIPIENT_LAW_FORBIDS")
     if reasons:
         return {"outcome": "deny", "reasons": reasons}
-    duties |= label_obligations(label) | {row["obligation"] for row in laws("oblige", [originator])}
+    duties |= label_obligations(world, label, recipient, at) | {
+        row["obligation"] for row in laws("oblige", [originator])
+    }
     approved = case.get("approvals", ())
     holds = sorted({row["id"] for row in laws("hold", [originator, sender]) if row["id"] not in approved})
     return {

@@ -14,7 +14,7 @@ from typing import Any
 Json = Mapping[str, Any]
 
 REFERENCES = ["R0", "R1", "R2", "R3", "R4"]
-CONTROLS = ["ORCON", "NOFORN", "RELIDO", "EYES ONLY", "DISPLAY ONLY"]
+CONTROLS = ["FOUO", "LES", "PROPIN", "ORCON", "NOFORN", "RELIDO", "EYES ONLY"]
 TLP = ["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
 JOINT_LEVELS = dict(
     zip(REFERENCES, ["UNCLASSIFIED", "RESTRICTED", "CONFIDENTIAL", "SECRET", "TOP SECRET"], strict=True)
@@ -146,18 +146,32 @@ def classified_as(world: Json, label: Json, at: datetime) -> int | None:
 
 
 def releasability(world: Json, label: Json, at: datetime) -> tuple[bool, set[str] | None]:
-    """Stated?, and whom it covers at T (None: everybody)."""
-    named = label.get("releasable_to")
+    """Stated?, and whom it covers at T (None: everybody), by REL TO or by DISPLAY ONLY."""
+    named, shown = label.get("releasable_to"), label.get("displayable_to")
+    if label.get("fgi") == []:
+        return True, set()  # a concealed source: nobody but the originator
     if "EYES ONLY" in label.get("controls", ()):
         return True, {code for code in named or () if is_state(world, code)}
     covers: set[str] = set()
-    for code in named or ():
+    for code in [*(named or ()), *(shown or ())]:
         covers |= expand(world, code, at)
     if is_organisation(world, label.get("authority")):
         return True, covers | expand(world, label["authority"], at)
-    if named is not None:
+    if named is not None or shown is not None:
         return True, covers
     return False, None if classified_as(world, label, at) == 0 else set()
+
+
+def only_shown(world: Json, label: Json, at: datetime) -> set[str]:
+    """Who is covered by DISPLAY ONLY and not by REL TO or as the organisation whose label it is."""
+    listed = label.get("displayable_to") or ()
+    through = {member for code in listed for member in expand(world, code, at)}
+    _, covers = releasability(world, label, at)
+    without = {name: value for name, value in label.items() if name != "displayable_to"}
+    if label.get("releasable_to") is None:
+        without["releasable_to"] = []
+    _, kept = releasability(world, without, at)
+    return (through & (covers or set())) - (kept or set())
 
 
 def names(world: Json, label: Json) -> set[str]:
@@ -175,15 +189,16 @@ def unrestricted(world: Json, label: Json, at: datetime) -> bool:
         classified_as(world, label, at) == 0
         and not releasability(world, label, at)[0]
         and all(control == "RELIDO" for control in label.get("controls", ()))
+        and label.get("fgi") is None
         and label.get("tlp") in (None, "CLEAR")
     )
 
 
-def label_obligations(label: Json) -> set[str]:
+def label_obligations(world: Json, label: Json, recipient: str, at: datetime) -> set[str]:
     found = set()
     if "ORCON" in label.get("controls", ()) or label.get("tlp") == "RED":
         found.add("no-onward-release")
-    if "DISPLAY ONLY" in label.get("controls", ()):
+    if recipient in only_shown(world, label, at):
         found.add("display-only")
     if label.get("tlp") == "AMBER+STRICT":
         found.add("own-organisation-only")
@@ -203,7 +218,7 @@ def banner(world: Json, originator: str, at_text: str, portions: Sequence[Json])
     level = convert(world, originator, max([0, *(worth or 0 for worth in worths)]), originator, at)
     if level is None:
         return {"error": "NO_EQUIVALENCE"}
-    reaches = []
+    keeps, reaches = [], []
     for label, worth in zip(portions, worths, strict=True):
         stated, covers = releasability(world, label, at)
         red = label.get("tlp") == "RED"
@@ -212,35 +227,57 @@ def banner(world: Json, originator: str, at_text: str, portions: Sequence[Json])
             if red:
                 reach = names(world, label) if not stated else reach & names(world, label)
             reaches.append(reach)
+            keeps.append(reach - only_shown(world, label, at))
     controls = {control for label in portions for control in label.get("controls", ())} - {"RELIDO"}
     releasable: set[str] | None = None
+    shown: set[str] = set()
     if reaches and "NOFORN" not in controls:
-        reach = set.intersection(*reaches) | {originator}
+        reach = set.intersection(*keeps) | {originator}
+        shown = set.intersection(*reaches) - reach
         whole = expand(world, originator, at)
         if is_organisation(world, originator):
             if not whole <= reach:
                 controls.add("NOFORN")
             elif reach - whole:
                 releasable = (reach - whole) | {originator}
-        elif reach == {originator}:
-            controls.add("NOFORN")
-        else:
+        elif reach != {originator}:
             releasable = reach
+        elif not shown:
+            controls.add("NOFORN")
     governing = [
         label
         for label, worth in zip(portions, worths, strict=True)
         if worth
         or label.get("releasable_to") is not None
-        or {"NOFORN", "DISPLAY ONLY"} & set(label.get("controls", ()))
+        or label.get("displayable_to") is not None
+        or "NOFORN" in label.get("controls", ())
     ]
     freed = all("RELIDO" in label.get("controls", ()) for label in governing)
-    if governing and freed and "NOFORN" not in controls:
-        controls.add("RELIDO")
+    said = any("NOFORN" in label.get("controls", ()) for label in governing)
+    if governing and freed and not said:
+        if "NOFORN" in controls and max(worth or 0 for worth in worths) and originator not in world["groups"]:
+            controls.discard("NOFORN")  # RELIDO instead: the disclosure officer decides
+        if "NOFORN" not in controls and not shown:
+            controls.add("RELIDO")
+    if "NOFORN" in controls:
+        controls.discard("EYES ONLY")
+        shown = set()
     tlps = [label["tlp"] for label in portions if label.get("tlp")]
     made: dict[str, Any] = {"authority": originator, "level": level[0]}
     if releasable is not None:
         made["releasable_to"] = rel_to_order(world, releasable, originator)
-    if controls:
+    if shown:
+        made["displayable_to"] = rel_to_order(world, shown, originator)
+    foreign = {code for label in portions for code in label.get("fgi") or ()}
+    for label in portions:
+        owners = label.get("owners", ()) if label.get("authority") == "JOINT" else [label.get("authority")]
+        foreign |= {code for code in owners if is_state(world, code)}
+    if originator == "USA":
+        if any(label.get("fgi") == [] for label in portions):
+            made["fgi"] = []
+        elif foreign - {"USA"}:
+            made["fgi"] = rel_to_order(world, foreign - {"USA"}, None)
+    if controls & set(CONTROLS):
         made["controls"] = [control for control in CONTROLS if control in controls]
     if tlps:
         made["tlp"] = max(tlps, key=TLP.index)

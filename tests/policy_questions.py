@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from intelshare import instant
-from intelshare.labels import CONTROLS, JOINT, NOFORN, TLP_WORDS, Label
+from intelshare.labels import CONTROLS, EYES_ONLY, JOINT, NOFORN, RELIDO, TLP_WORDS, Label
 from intelshare.policy import Request
 from intelshare.policy.vectors import world_from_json
 
@@ -41,7 +41,15 @@ def labels(draw, authorities=tuple(NAMES)):
     if authority == JOINT:
         owners = tuple(sorted(draw(st.sets(st.sampled_from(STATES[:6]), min_size=2, max_size=3))))
     controls = draw(st.sets(st.sampled_from(CONTROLS), max_size=2))
-    releasable = None
+    if NOFORN in controls:
+        controls -= {RELIDO, EYES_ONLY}
+    releasable = displayable = fgi = None
+    if not controls & {NOFORN, RELIDO} and draw(st.integers(0, 3)) == 0:
+        displayable = tuple(
+            sorted(draw(st.sets(st.sampled_from([*MEMBERS, "FVEY"]), min_size=1, max_size=3)))
+        )
+    if authority == "USA" and draw(st.integers(0, 3)) == 0:
+        fgi = tuple(sorted(draw(st.sets(st.sampled_from(["FRA", "GBR", "DEU"]), max_size=2))))
     if NOFORN not in controls and draw(st.booleans()):
         named = draw(st.sets(st.sampled_from([*MEMBERS, "FVEY"]), min_size=1, max_size=5))
         releasable = tuple(sorted(named | (set(owners) if owners else {authority})))
@@ -52,6 +60,8 @@ def labels(draw, authorities=tuple(NAMES)):
         controls=tuple(control for control in CONTROLS if control in controls),
         tlp=draw(st.sampled_from([None, None, None, *TLP_WORDS])),
         owners=owners,
+        displayable_to=displayable,
+        fgi=fgi,
     )
 
 

@@ -24,7 +24,7 @@ INSTANTS = [
     "2026-06-01",
 ]
 REFERENCES = ["R0", "R1", "R2", "R3", "R4"]
-CONTROLS = ["ORCON", "NOFORN", "RELIDO", "EYES ONLY", "DISPLAY ONLY"]
+CONTROLS = ["FOUO", "LES", "PROPIN", "ORCON", "NOFORN", "RELIDO", "EYES ONLY"]
 TLP = ["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
 JOINT_LEVELS = ["UNCLASSIFIED", "RESTRICTED", "CONFIDENTIAL", "SECRET", "TOP SECRET"]
 KINDS = ["bilateral", "regional", "multilateral", "political-commitment"]
@@ -217,7 +217,11 @@ def make_label(dice: Random, world: dict[str, Any], recipient: str | None = None
     if authority == "JOINT":
         label["owners"] = sorted(some(dice, STATES, 3, 2))
     if maybe(dice, 0.3):
-        label["controls"] = [control for control in CONTROLS if maybe(dice, 0.3)]
+        label["controls"] = [control for control in CONTROLS if maybe(dice, 0.25)]
+    if maybe(dice, 0.2):
+        label["displayable_to"] = sorted(some(dice, [*MEMBERS, *GROUPS], 3, 1))
+    if maybe(dice, 0.3 if authority == "USA" else 0.04):
+        label["fgi"] = sorted(some(dice, [state for state in STATES if state != "USA"], 2))
     if maybe(dice, 0.75) and "NOFORN" not in label.get("controls", ()):
         codes = {*label.get("owners", [authority]), *some(dice, [*MEMBERS, *GROUPS], 3)}
         if recipient is not None and maybe(dice, 0.7):
@@ -241,6 +245,13 @@ def hopeful_label(dice: Random, world: dict[str, Any], authority: str, recipient
         label["controls"] = [control for control in CONTROLS if control != "NOFORN" and maybe(dice, 0.4)]
     if maybe(dice, 0.3):
         label["tlp"] = dice.choice(TLP)
+    if maybe(dice, 0.25):
+        # Named here instead of in REL TO, or beside it.
+        label["displayable_to"] = sorted({recipient, *some(dice, [*MEMBERS, *GROUPS], 1)})
+        if maybe(dice, 0.6):
+            label["releasable_to"] = [authority]
+    if authority == "USA" and maybe(dice, 0.3):
+        label["fgi"] = sorted(some(dice, [state for state in STATES if state != "USA"], 2))
     return label
 
 
@@ -254,6 +265,10 @@ UNSOUND: list[tuple[str, Any]] = [
     ("owners", ["FRA"]),
     ("controls", ["NOFORN"]),
     ("controls", ["SECRETISH", "ORCON"]),
+    ("controls", ["DISPLAY ONLY"]),
+    ("displayable_to", []),
+    ("displayable_to", ["ZZZ"]),
+    ("fgi", ["ZZZ"]),
     ("releasable_to", []),
     ("releasable_to", ["ZZZ", "FRA"]),
 ]

@@ -59,15 +59,18 @@ def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7
     file = tmp_path / "proof.json"
     ok("audit", "prove", "--bulletin", bulletin[:8], "--folder", fra, "--out", file)
     member = fra.parent / "fra.member"
-    checked = ok("audit", "check-proof", file, "--member", member, "--json").json
-    assert [entry["type"] for entry in checked["entries"]] == ["SUBMIT", "DECISION", "HAND_OVER"]
+    own = ("--member", member, "--member", usa.parent / "usa.member")
+    checked = ok("audit", "check-proof", file, *own, "--json").json
+    assert checked["confirmed"] is True
+    assert [entry["type"] for entry in checked["entries"]] == ["SUBMIT", "DECISION", "HAND_OVER", "RECEIPT"]
     assert checked["fingerprint"] == ok("member", "fingerprint", "--folder", fra).out.strip()
     assert "Canary" not in file.read_text()
-    assert ok("audit", "check-proof", file, "--root", checked["root"]).code == 0
-    assert intelshare("audit", "check-proof", file, "--root", "00" * 32).code == 7
+    assert ok("audit", "check-proof", file, *own, "--root", checked["root"]).code == 0
+    assert intelshare("audit", "check-proof", file, *own, "--root", "00" * 32).code == 7
     other = intelshare("audit", "check-proof", file, "--member", usa.parent / "usa.member")
-    assert other.code == 0
-    assert "compare this fingerprint with FRA by voice" in other.err
+    assert other.code == 5
+    assert "the fingerprint of FRA is right" in other.err
+    assert "NOT CONFIRMED" in other.out
 
     given = json.loads(file.read_text())
     given["entries"][1]["time"] += 1
@@ -77,7 +80,7 @@ def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7
     assert "LOG_INCONSISTENT" in failed.err
 
     ok("audit", "prove", "0", "--folder", fra, "--out", file)
-    assert ok("audit", "check-proof", file, "--json").json["entries"][0]["type"] == "START"
+    assert ok("audit", "check-proof", file, *own, "--json").json["entries"][0]["type"] == "START"
     assert intelshare("audit", "prove", "99999", "--folder", fra).code == 8
     assert intelshare("audit", "prove", "--folder", fra).code == 2
 
@@ -113,6 +116,35 @@ def test_nothing_contradicts_itself_and_an_unknown_evidence_is_not_found(pair: t
     assert "alarm" not in ok("status", "--as", fra / "users" / "operator").out
 
 
+def test_a_release_is_exported_by_both_sides_and_verified_without_a_node(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    fra, usa = pair
+    analyst, file = fra / "users" / "ana", tmp_path / "release.json"
+    bulletin = ok("outbox", "--as", analyst, "--json").json["entries"][0]["bulletin"]
+    own = ("--member", fra.parent / "fra.member", "--member", usa.parent / "usa.member")
+    ok("export", bulletin[:8], "--as", analyst, "--content", "--out", file)
+    found = ok("verify", file, *own, "--json").json
+    assert (found["sender"], found["recipient"], found["outcome"]) == ("FRA", "USA", "accepted")
+    assert found["confirmed"]
+    assert all(step["established"] for step in found["steps"])
+    assert "Canary" in found["portions"][0]["content"]
+    shown = ok("verify", file, *own).out
+    assert "established      USA accepted it" in shown
+    assert intelshare("verify", file).code == 5
+
+    told = json.loads(file.read_text())
+    told["portions"][0]["secret"] = "00" * 32
+    file.write_text(json.dumps(told))
+    failed = intelshare("verify", file, *own)
+    assert failed.code == 7
+    assert "COMMITMENT_MISMATCH" in failed.err
+    ok("export", bulletin[:8], "--as", analyst, "--out", file)
+    assert "Canary" not in file.read_text()
+    file.write_text("{}")
+    assert intelshare("verify", file).code == 2
+
+
 def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -132,10 +164,12 @@ def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_n
         "LOG_FORK",
         trust.fingerprint,
     )
-    assert "proved: USA" in ok("audit", "check-evidence", file).out
+    alone = intelshare("audit", "check-evidence", file)
+    assert "proved: USA" in alone.out
+    assert alone.code == 5
     exhibit = decode(Exhibit, row.exhibit)
-    alone = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
-    file.write_bytes(logs.export("FRA", alone))
+    cut = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
+    file.write_bytes(logs.export("FRA", cut))
     nothing = intelshare("audit", "check-evidence", file)
     assert nothing.code == 7
     assert "EVIDENCE_INCONCLUSIVE" in nothing.err

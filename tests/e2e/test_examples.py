@@ -125,6 +125,9 @@ CASES: dict[str, Case] = {
     "member import": Case(typed="FINGERPRINT\n"),
     "user revoke": Case(typed="y\n"),
     "audit check-evidence": Case(before=lambda w: w.evidence()),
+    "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
+    "verify entry.json": Case(code=5, why="no member file is given"),
+    "verify release.json": Case(before=lambda w: w.member_files()),
     "audit reconcile": Case(before=lambda w: w.report()),
     "audit export": Case(code=8, why="no node of this world contradicts itself"),
     "audit settle": Case(typed="y\n", code=8, why="no node of this world contradicts itself"),
@@ -150,6 +153,8 @@ ORDER = (
     "consent refuse",
     "audit prove",
     "audit check-proof",
+    "export",
+    "verify",
     "audit report",
     "audit reconcile",
     "node run",
@@ -266,6 +271,13 @@ class World:
         (self.desk / "usa.json").write_text(
             ok("audit", "report", "--folder", self.desk / "usa", *words).out, "utf-8"
         )
+
+    def member_files(self) -> None:
+        """The member files of both nodes, as an auditor has them."""
+        for name in ("fra", "usa"):
+            file = self.desk / f"{name}.member"
+            file.unlink(missing_ok=True)
+            ok("member", "export", "--folder", self.desk / name, "--out", file)
 
     def evidence(self) -> None:
         """Evidence against another USA, made in memory: no node contradicts itself on request."""

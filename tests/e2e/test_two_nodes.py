@@ -156,7 +156,7 @@ def test_files_are_written_safely_and_never_over_others(pair: Pair, tmp_path: Pa
 
 
 def test_what_may_only_be_displayed_is_not_written(pair: Pair, tmp_path: Path) -> None:
-    label = "//FRA SECRET//DISPLAY ONLY/REL TO FRA, USA"
+    label = "//FRA SECRET//REL TO FRA/DISPLAY ONLY USA"
     sent = pair.send("--to", "USA", "--label", label, "--wait", "accepted")
     refused = intelshare("read", sent["bulletin"], "--as", pair.smith, "--out", tmp_path / "out")
     assert refused.code == 3

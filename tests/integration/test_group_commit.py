@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from builders import draft, text
+from intelshare.broker.kernel.actor import authorised
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.submit import SubmitCommand, submit
@@ -19,6 +20,7 @@ from intelshare.node.renewal import directory_signer
 from intelshare.node.runtime import Runtime
 from intelshare.patience import patient
 from intelshare.ports import Durable, Plan
+from intelshare.roles import Role
 from intelshare.trust import renew_directory
 from node_world import LABEL, Site
 
@@ -49,7 +51,8 @@ async def test_256_submits_that_wait_need_at_most_8_commits(pair: tuple[Site, Si
     site, other = pair
     await other.stop()
     runtime = site.running.runtime
-    author, wanted = UserUri(site.user_uri("a")), draft(text(LABEL, "x" * 2048), to=["USA"])
+    author = authorised(UserUri(site.user_uri("a")), Role.ANALYST)
+    wanted = draft(text(LABEL, "x" * 2048), to=["USA"])
 
     def submits() -> list[Wait]:
         return [runtime.step(submit, SubmitCommand(author, os.urandom(16), wanted)) for _ in range(256)]

@@ -11,6 +11,7 @@ import plain_labels
 from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.labels import parse_label
+from intelshare.policy.vectors import label_to_json
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -21,16 +22,25 @@ ERRORS = (
     "DUPLICATE_CODE",
     "JOINT_NEEDS_TWO",
     "UNKNOWN_CONTROL",
+    "COMPARTMENT_NOT_CARRIED",
     "EMPTY_REL_TO",
+    "EMPTY_DISPLAY_ONLY",
     "DUPLICATE_CONTROL",
     "NOFORN_WITH_REL_TO",
+    "CONTROLS_CONFLICT",
     "REL_TO_WITHOUT_AUTHORITY",
 )
 LEVELS = sorted(set(plain_labels.all_levels()))
 AUTHORITIES = [*sorted({authority for authority, _ in LEVELS}), "USA", "USA", "USA", "JOINT", "JOINT", "NATO"]
 STATES = ["USA", "FRA", "GBR", "DEU", "KEN", "POL", "TUR"]
 CODES = [*STATES, "NATO", "EU", "FVEY", "UN", "ZZZ", "QQ", "ſWE", "", "FRA GBR"]
-CONTROLS = [*plain_labels.CONTROLS, "REL TO", "REL TO ", "NOFORM", "", " ", "RELEASABLE TO USA"]
+CONTROLS = [
+    *plain_labels.CONTROLS, *plain_labels.CONTROLS, "REL TO", "REL TO ", "NOFORM", "", " ",
+    "RELEASABLE TO USA",
+    "DISPLAY ONLY", "DISPLAY ONLY AFG", "DISPLAY ONLY AFG, FRA", "FGI", "FGI DEU  GBR", "FGI DEU DEU",
+    "FGI NATO", "FGI USA", "FGI FVEY", "SI", "SI-G ABCD", "TK", "SIGNED", "SAR-BP", "RD-SIGMA 2", "EXDIS",
+    "REL", "RSEN",
+]  # fmt: skip
 TLP = ["RED", "RED", "AMBER", "CLEAR", "GREEN", "WHITE", "AMBER+STRICT", "PURPLE", "", "clear", " GREEN "]
 SEPARATORS = ["//", "/", " // ", " / "]
 NOISE = ["ſ", "ı", "é", "é", "İ", "\u200b", "\u00a0", "\t", "/", "//", "(", ")", ",", ":", " ", "ß"]
@@ -40,7 +50,9 @@ def classification(dice):
     authority = dice.choice(AUTHORITIES)
     level = dice.choice([text for owner, text in LEVELS if owner == authority])
     if dice.random() < 0.1:
-        level = dice.choice(["SECRETE", "", "UNMARKED", "TOP  SECRET", "TLP:RED", "R3"])
+        level = dice.choice(
+            ["SECRETE", "", "UNMARKED", "TOP  SECRET", "TLP:RED", "R3", *plain_labels.ENGLISH]
+        )
     if dice.random() < 0.12:
         return f"TLP:{dice.choice(TLP)}"
     if authority == "JOINT":
@@ -72,6 +84,8 @@ def make_text(dice):
         if kind < 0.45:
             own = dice.choice([head.removeprefix("//")[:3], "USA", "NATO", "EU"])
             pieces.append("REL TO " + dice.choice([", ", ",", " , "]).join([own, *codes(dice)]))
+        elif kind < 0.5:
+            pieces.append("DISPLAY ONLY " + ", ".join([*codes(dice), "AFG"]))
         elif kind < 0.85:
             pieces.append(dice.choice(CONTROLS))
         else:
@@ -94,15 +108,7 @@ def parsed(text):
         label = parse_label(text, builtin_registry())
     except LabelError as error:
         return {"error": error.code}
-    found = {
-        "authority": label.authority,
-        "level": label.level,
-        "releasable_to": None if label.releasable_to is None else list(label.releasable_to),
-        "controls": list(label.controls) or None,
-        "tlp": label.tlp,
-        "owners": list(label.owners) or None,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    return label_to_json(label)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)

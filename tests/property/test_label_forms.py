@@ -50,7 +50,13 @@ def labels(draw: st.DrawFn) -> Label:
     level = draw(st.sampled_from([level.name for row in ladder.rows for level in row.levels]))
     owners = draw(st.sets(st.sampled_from(STATES), min_size=2, max_size=3)) if authority == JOINT else set()
     controls = draw(st.sets(st.sampled_from(CONTROLS)))
-    releasable = None
+    if NOFORN in controls:
+        controls -= {"RELIDO", "EYES ONLY"}
+    releasable = displayable = fgi = None
+    if not {NOFORN, "RELIDO"} & controls and draw(st.booleans()):
+        displayable = draw(st.sets(st.sampled_from(CODES), min_size=1, max_size=3))
+    if authority == "USA" and draw(st.booleans()):
+        fgi = draw(st.sets(st.sampled_from([*STATES[1:], "NATO"]), max_size=3))
     if NOFORN not in controls and draw(st.booleans()):
         releasable = {*draw(st.sets(st.sampled_from(CODES), max_size=4)), *(owners or {authority})}
     if level == "UNMARKED" and ladder.at(Instant(0)).level("UNMARKED") is None:
@@ -62,6 +68,8 @@ def labels(draw: st.DrawFn) -> Label:
         tuple(controls),
         tlp,
         tuple(sorted(owners)),
+        None if displayable is None else tuple(displayable),
+        None if fgi is None else tuple(fgi),
     )
     return parse_label(format_banner(raw, REGISTRY), REGISTRY)
 

@@ -22,6 +22,7 @@ from intelshare.labels import Equivalence, convert, rollup
 from intelshare.policy import Outcome, decide, read_decision
 from intelshare.policy.vectors import (
     label_from_json,
+    label_to_json,
     read_request_from_json,
     request_from_json,
     world_from_json,
@@ -62,14 +63,7 @@ def engine_rolls_up(world, case):
         label = rollup(case["originator"], instant.parse(case["at"]), portions, world.registry)
     except LabelError as error:
         return {"error": error.code}
-    found = {
-        "authority": label.authority,
-        "level": label.level,
-        "releasable_to": None if label.releasable_to is None else list(label.releasable_to),
-        "controls": list(label.controls) or None,
-        "tlp": label.tlp,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    return label_to_json(label)
 
 
 def engine_converts(world, case):

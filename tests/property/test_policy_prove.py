@@ -73,6 +73,8 @@ def random_point(model, dice):
     def yes(chance):
         return dice.random() < chance and not alone
 
+    foreign = authority == "USA"
+    fgi = foreign and dice.random() < 0.4
     return Point(
         at=at,
         originator=model.numbers[originator],
@@ -85,11 +87,16 @@ def random_point(model, dice):
         noforn=yes(0.1),
         eyes_only=yes(0.15),
         handled=yes(0.1),
+        displayed=yes(0.2),
+        fgi=fgi,
+        third=fgi and dice.random() < 0.7,
+        concealed=foreign and not fgi and dice.random() < 0.2,
         guarded=red or dice.random() < 0.2,
         red=red,
         consent=dice.random() < 0.8,
         over=dice.random() < 0.05,
         named={code: code == recipient or dice.random() < 0.3 for code in model.codes},
+        shown={code: dice.random() < 0.3 for code in model.codes},
         flags={flag: dice.random() < 0.2 for flag in model.flags},
         approved={rule: dice.random() < 0.5 for rule in model.holds},
     )
@@ -210,7 +217,7 @@ def test_raising_the_level_never_adds_a_recipient(model):
     assert never_adds(model, q, q.reference >= p.reference) is None
 
 
-@pytest.mark.parametrize("control", ["noforn", "handled", "eyes_only"])
+@pytest.mark.parametrize("control", ["noforn", "handled", "eyes_only", "third", "concealed"])
 def test_adding_a_control_never_adds_a_recipient(model, control):
     p, *_ = formulas_of(model)
     # EYES ONLY is not in the list of the invariant, and holds as well.
@@ -228,10 +235,11 @@ def test_adding_any_reservation_never_adds_a_recipient(model):
     assert never_adds(model, p, change=change) is None
 
 
-def test_removing_codes_from_rel_to_never_adds_a_recipient(model):
+@pytest.mark.parametrize("field", ["named", "shown"])
+def test_removing_codes_from_a_list_never_adds_a_recipient(model, field):
     p, *_ = formulas_of(model)
-    q = replace(p, named=fresh(model.codes))
-    fewer = [z3.Implies(q.named[code], p.named[code]) for code in model.codes]
+    q = replace(p, **{field: fresh(model.codes)})
+    fewer = [z3.Implies(getattr(q, field)[code], getattr(p, field)[code]) for code in model.codes]
     assert never_adds(model, q, *fewer) is None
 
 
@@ -264,7 +272,7 @@ def test_starting_a_membership_adds_only_whom_the_group_covers_or_frees(model):
     registry = model.world.registry
     for code in sorted(set(registry.groups) - named_by(model.world, "to_group")):
         before = Change(left={code: z3.BoolVal(True)})
-        covered = z3.And(p.stated, p.named[code])
+        covered = z3.Or(z3.And(p.stated, p.named[code]), z3.And(p.displayed, p.shown[code]))
         if registry.is_organisation(code):
             covered = z3.Or(covered, p.authority == model.numbers[code])
         freed = code in named_by(model.world, "not_to_group")

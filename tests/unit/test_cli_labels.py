@@ -26,6 +26,25 @@ def test_parse_shows_how_a_label_is_read(capsys: pytest.CaptureFixture[str]) -> 
     assert told["releasable_to"] == ["FRA", "USA"]
 
 
+def test_parse_says_what_the_united_states_would_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "parse", "//ROU SECRET"]) == 0
+    shown = capsys.readouterr()
+    assert "R2" in shown.out
+    assert "in the practice of the United States it would be R3" in shown.err
+    assert run(["label", "parse", "//DEU SECRET"]) == 0
+    shown = capsys.readouterr()
+    assert "GEHEIM" in shown.out
+    assert shown.err == ""
+
+
+def test_parse_says_that_groups_are_judged_now(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "//JOINT SECRET GBR USA//REL TO USA, FVEY"
+    assert run(["label", "parse", text]) == 0
+    assert "members of now" in capsys.readouterr().err
+    assert run(["label", "parse", text, "--at", "2020-01-01"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_level_is_converted_up_never_down(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["label", "convert", "CONFIDENTIEL UE/EU CONFIDENTIAL", "--to", "FRA"]) == 0
     assert capsys.readouterr().out == "FRA SECRET\n"

@@ -11,6 +11,7 @@ from intelshare.client import (
     Draft,
     answered,
     answering_batch,
+    digest_key,
     forget,
     new_key,
     parse_key,
@@ -158,3 +159,14 @@ def test_a_batch_goes_after_30_days_only_if_all_of_it_is_answered(tmp_path: Path
         note(keys[1], b"\x02" * 16)
     assert not list(spooled(tmp_path, later))
     assert not list(tmp_path.iterdir())
+
+
+def test_digests_of_what_was_sent_are_keyed_by_32_bytes_that_stay(tmp_path: Path) -> None:
+    key = digest_key(tmp_path)
+    assert len(key) == 32
+    assert digest_key(tmp_path) == key
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    other = tmp_path / "other"
+    other.mkdir()
+    assert digest_key(other) != key

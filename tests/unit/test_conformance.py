@@ -13,8 +13,8 @@ from intelshare.errors import PolicyFileError
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
-NAMES = ("labels", "conversion", "banners", "decisions", "envelope", "statements")
-LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS = (
+NAMES = ("labels", "conversion", "banners", "decisions", "envelope", "statements", "realworld")
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD = (
     json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
 )
 
@@ -25,7 +25,7 @@ def test_all_shipped_vectors_match(capsys):
     envelope = len(ENVELOPE["pae"]) + len(ENVELOPE["padding"]) + len(ENVELOPE["keys"])
     envelope += sum(1 + len(ENVELOPE[name]["statements"]) for name in ("batch_of_1", "batch_of_3"))
     envelope += 4 + len(ENVELOPE["release"]["portions"])
-    total = sum(map(len, (LABELS, CONVERSION, BANNERS))) + len(DECISIONS["cases"]) + envelope
+    total = sum(map(len, (LABELS, CONVERSION, BANNERS, REALWORLD))) + len(DECISIONS["cases"]) + envelope
     total += len(STATEMENTS["records"]) + len(STATEMENTS["all_kinds"]["statements"]) + 1
     total += sum(len(group["judged"]) for group in STATEMENTS["verdicts"]) + len(STATEMENTS["documents"])
     total += len(STATEMENTS["succession"]["given"]) + 2 + len(STATEMENTS["hello"]["refused"])
@@ -223,6 +223,15 @@ def test_misspelt_key_is_an_error_and_not_passed_over():
     group["judged"][0]["flor"] = 2
     with pytest.raises(PolicyFileError, match="flor"):
         conform([group], builtin_registry())
+
+
+@pytest.mark.parametrize("field", ["displayableto", "note", "markings"])
+def test_field_inside_a_label_that_no_label_has_is_an_error(field):
+    """Else a vector about it passes by accident: nobody looks at what it says."""
+    case = {**DECISIONS["cases"][0]}
+    case["label"] = {**case["label"], field: ["FRA"]}
+    with pytest.raises(PolicyFileError, match=field):
+        conform({"world": DECISIONS["world"], "cases": [case]}, builtin_registry())
 
 
 def test_case_whose_ground_cannot_be_read_is_a_mismatch():

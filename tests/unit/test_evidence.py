@@ -40,7 +40,7 @@ from line_world import (
     signed,
     with_law,
 )
-from log_world import Logs
+from log_world import Logs, rewrite
 
 USA = MemberCode("USA")
 
@@ -80,6 +80,30 @@ def test_row_34_two_releases_under_one_number_are_evidence_that_holds_offline(
     assert (proven.member, proven.code, proven.what) == ("FRA", "SEQUENCE_FORK", "two releases have number 1")
     assert [kind for kind, _ in proven.statements] == ["RELEASE", "RELEASE"]
     assert proven.fingerprint == members["FRA"].node.trust.members["FRA"].fingerprint
+
+
+def test_evidence_shows_where_its_holder_logged_the_statements_and_when(members: Any, logs: Logs) -> None:
+    forger = Forger(members)
+    tip = forger.tip
+    for seed, own in (("one", None), ("two", tip)):
+        arrive(members["USA"], members["FRA"], forger.frame(tip=own, seed=seed))
+    (row,) = logs.alarms("USA")
+    proven = check_evidence(logs.export("USA", row, seen=True), "file")
+    seen = [[(by.member, by.how.split(", ")[-1]) for by in one.seen] for one in proven.convicting]
+    assert seen == [[("USA", "RECEIVED")], [("USA", "REJECTED")]]
+    assert [one.member for one in proven.members] == ["FRA", "USA"]
+
+
+def test_evidence_of_a_rewriting_shows_when_the_earlier_log_was_seen(members: Any, logs: Logs) -> None:
+    logs.show("FRA", "USA")
+    fra = members["FRA"]
+    rewrite(fra, 2)
+    logs.act("FRA")
+    logs.show("FRA", "USA")
+    (row,) = logs.alarms("USA")
+    proven = check_evidence(logs.export("USA", row, seen=True), "file")
+    assert proven.code == "LOG_INCONSISTENT"
+    assert {by.member for one in proven.convicting for by in one.seen} == {"USA"}
 
 
 def test_row_34_a_number_that_names_another_one_before_it_is_evidence_too(members: Any, logs: Logs) -> None:
@@ -136,7 +160,7 @@ def test_any_entry_is_proved_under_the_signed_checkpoint_with_who_else_has_seen_
     for index in range(size):
         found = check_proof(proof(logs, "FRA", ProofQuery(log, index)), "file")
         assert [entry.index for entry in found.entries] == [index]
-        assert [member for member, _ in found.witnesses] == ["USA"]
+        assert [witness.member for witness in found.witnesses] == ["USA"]
     by_bulletin = check_proof(
         proof(logs, "FRA", ProofQuery(log, 0, bulletin=sent.bulletin.hex()[:8])), "file"
     )

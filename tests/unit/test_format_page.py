@@ -23,6 +23,10 @@ from intelshare.crypto.suites import Context
 from intelshare.statement import KINDS
 from intelshare.trust import documents, hello
 from intelshare.vault import format as vault
+from intelshare.verifier import documents as judge_documents
+from intelshare.verifier import entries as judge_entries
+from intelshare.verifier import exhibits as judge_exhibits
+from intelshare.verifier import logs as judge_logs
 
 INLINE = {
     # Spelled out in braces where they stand, or the beginning of another record.
@@ -99,6 +103,31 @@ def test_a_record_of_the_page_is_the_record_of_the_code(row: str) -> None:
     assert page_fields(page.RECORDS[row]) == code_fields(RECORDS[NAMES.get(row, row)])
 
 
+JUDGE = {
+    kind.__name__: kind
+    for room in (judge_documents, judge_exhibits, judge_logs)
+    for kind in vars(room).values()
+    if hasattr(kind, "__record__") and kind.__module__ == room.__name__
+}
+
+
+@pytest.mark.parametrize("row", sorted(set(page.RECORDS) & set(JUDGE)))
+def test_a_record_of_the_judge_is_the_one_of_the_page(row: str) -> None:
+    assert page_fields(page.RECORDS[row]) == code_fields(JUDGE[row])
+
+
+def test_the_judge_has_no_record_or_entry_that_the_page_has_not() -> None:
+    assert set(JUDGE) - set(page.RECORDS) == {"Endpoint"}
+    assert {kind: name for kind, (name, _) in judge_entries.ENTRIES.items()} == {
+        kind: name for kind, (name, _) in page.ENTRIES.items()
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(judge_entries.ENTRIES))
+def test_an_entry_of_the_judge_is_the_one_of_the_page(kind: int) -> None:
+    assert page_fields(page.ENTRIES[kind][1]) == code_fields(judge_entries.ENTRIES[kind][1])
+
+
 def test_the_page_has_every_record() -> None:
     in_the_log = {record.__name__ for record in logged.RECORDS.values()}
     told = {NAMES.get(row, row) for row in page.RECORDS}
@@ -146,6 +175,7 @@ def test_sealed_columns_of_the_page_are_those_of_the_store() -> None:
 FILES = {
     portable.PROOF_SCHEMA: portable.ProofFile,
     portable.EVIDENCE_SCHEMA: portable.EvidenceFile,
+    portable.RELEASE_SCHEMA: portable.ReleaseFile,
     report.REPORT_SCHEMA: report.Report,
 }
 
@@ -157,10 +187,15 @@ def members(text: str) -> list[str]:
     return [part.split()[0].rstrip(":") for part in re.split("[;,]", text.split(": plain")[0])]
 
 
+def file_members(file: Any) -> list[str]:
+    """The schema first, whichever struct it stands in."""
+    return ["schema", *[name for name in file.__struct_fields__ if name != "schema"]]
+
+
 def test_files_for_others_have_the_members_of_the_page() -> None:
     rows = {row[0]: row[1] for row in page.tables("| schema | members |")}
     assert {name: ["schema", *members(text)] for name, text in rows.items()} == {
-        name: list(file.__struct_fields__) for name, file in FILES.items()
+        name: file_members(file) for name, file in FILES.items()
     }
     proof = rows[portable.PROOF_SCHEMA]
     for name, inside in (("cosigned", portable.Cosigning), ("entries", portable.ProvedEntry)):

@@ -7,23 +7,29 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, actor, draft, text
-from intelshare.audit.records import EntryType
+from builders import NOW, actor, draft, seeded, text
+from intelshare.audit.records import DecisionMade, EntryType, HandOver
 from intelshare.broker.kernel import decide_pair as judging
-from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.tables import OUTGOING, PAIR, PENDING, STATEMENT
+from intelshare.broker.kernel.decide_pair import PairDecision, encode_decision
+from intelshare.broker.kernel.frame import Ack
+from intelshare.broker.kernel.log import open_row
+from intelshare.broker.kernel.node import Recent
+from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
+from intelshare.broker.kernel.tables import LOG, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
 from intelshare.broker.line import handover as room
-from intelshare.broker.line.handover import MAX_FRAME
-from intelshare.broker.line.hello import acknowledge
+from intelshare.broker.line.handover import MAX_FRAME, entry_of, handover
+from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import ApproveCommand, approve
-from intelshare.crypto.codec import decode
+from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
 from intelshare.delivery import Cause, word
-from intelshare.envelope import MAX_CONTENT, stream_start
+from intelshare.envelope import MAX_CONTENT, SealedRow, stream_start
+from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.policy import Outcome
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import leaf_id
 from intelshare.wire import frame_message
 from line_world import (
@@ -33,12 +39,14 @@ from line_world import (
     TO_USA,
     arrive,
     codes,
+    entries,
     hand_over,
     log_of,
     met,
     pair_of,
     rows,
     said,
+    say_hello,
     send,
     with_law,
     world_with,
@@ -282,6 +290,116 @@ def test_the_digest_of_a_queued_statement_is_that_of_its_bytes(fra: Any) -> None
     (carried,) = outbound.frame.statements
     assert leaf_id(Kind(carried.kind), carried.nonce, carried.data) == outbound.leaves[0]
     assert decode(Batch, outbound.frame.batch).key == fra.node.signer.key_id
+
+
+def test_a_decision_is_logged_as_the_codec_writes_it_and_its_fingerprint_tells_no_time(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_BOTH), text(TO_USA, "two"), to=["KEN", "USA"]))
+    for row in rows(fra, PAIR):
+        made = logged_decision(fra.node, fra.store, row)
+        pair = PairDecision(row.recipient, (), (), made.portions)
+        logged, gist = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, NOW)
+        assert logged == encode(DecisionMade, made)
+        assert gist == row.gist
+        later, same = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, LATER)
+        assert (same, later != logged) == (gist, True)
+
+
+def test_a_hand_over_is_logged_as_the_codec_writes_it(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_BOTH), to=["KEN", "USA"]))
+    hand_over(fra, "KEN", "USA")
+    for row in rows(fra, PAIR):
+        release = SealedRow(row.leaf, row.sequence, b"", b"", b"", b"")
+        made = HandOver(row.md, row.recipient, row.leaf, row.incarnation, row.sequence, row.decision)
+        assert entry_of(row, row.incarnation, release) == encode(HandOver, made)
+    logged = entries(fra, EntryType.HAND_OVER, HandOver)
+    assert {(one.recipient, one.leaf) for one in logged} == {
+        (row.recipient, row.leaf) for row in rows(fra, PAIR)
+    }
+
+
+def forgets(member: Any) -> None:
+    """As after a restart: nothing is remembered of what submit has made."""
+    member.node = replace(member.node, recent=Recent())
+
+
+SORTS = [
+    draft(text(TO_USA), to=["USA"]),
+    draft(text(TO_BOTH), text(TO_USA, "two"), to=["USA", "KEN"]),
+    draft(text(TO_USA, flags=("source-identity",)), to=["USA"]),
+    draft(text(TO_USA), to=["KEN", "USA"]),
+]
+
+
+def plan_of(change: str, *, remembers: bool) -> list[str]:
+    """All rows and frames of one hand-over after ``change``."""
+    fra = met(suite=FAKE_SUITE)["FRA"]
+    first = send(fra, SORTS[0], "0")
+    for place, one in enumerate(SORTS[1:]):
+        send(fra, replace(one, supersedes=first.bulletin.hex() if place == 2 else ""), f"{place + 1}")
+    assert len(fra.node.recent) == len(SORTS)
+    if not remembers:
+        forgets(fra)
+    if change == "law":
+        with_law(fra, HOLD)
+    if change == "treaty":
+        fra.node = replace(fra.node, world=world_with(fra.node, without=["gsa-fra-usa"]))
+    at = Instant(NOW + 400 * DAY) if change == "expired" else NOW
+    rooms = {USA: ROOM, MemberCode("KEN"): ROOM}
+    plan = fra.store.ask_now(lambda view: handover(fra.node, view, rooms, at, seeded("hand-over")))
+    opened = [
+        entry._replace(salt=b"", leaf=b"")
+        for write in plan.writes
+        if write.table is LOG
+        for entry in open_row(fra.node, write.row)
+    ]
+    return [*map(repr, opened), *sorted(map(repr, plan.writes)), repr(plan.answer)]
+
+
+@pytest.mark.parametrize("change", ["none", "law", "treaty", "expired"])
+def test_what_submit_has_just_made_changes_nothing_of_what_is_handed_over(change: str) -> None:
+    """The same rows and frames whether the node remembers it or reads it back, whatever came between (P9)."""
+    assert plan_of(change, remembers=True) == plan_of(change, remembers=False)
+
+
+def test_what_was_handed_over_to_everybody_is_not_remembered_any_more(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_BOTH), to=["USA", "KEN"]))
+    hand_over(fra, "USA")
+    assert len(fra.node.recent) == 1
+    hand_over(fra, "KEN")
+    assert len(fra.node.recent) == 0
+
+
+def test_a_damaged_record_keeps_no_other_number_from_a_peer_that_asks_for_it(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    for place in range(3):
+        send(fra, draft(text(TO_USA, str(place)), to=["USA"]), str(place))
+    hand_over(fra, "USA")
+    fra.do(acknowledge, USA, [Ack(row.leaf, "", NOW) for row in rows(fra, PENDING)])
+    gap, _ = say_hello(fra, usa).gaps
+    bad = pair_of(fra).md
+
+    class Damaged:
+        """One body does not match its digest."""
+
+        def __init__(self, view: Any) -> None:
+            self.view = view
+            self.get, self.count = view.get, view.count
+
+        def find(self, table: Any, index: str, *prefix: Any, **how: Any) -> Any:
+            if table is PORTION and prefix[:1] == (bad,):
+                raise StoreError("RECORD_CORRUPT", "a record of portion does not match its digest")
+            return self.view.find(table, index, *prefix, **how)
+
+    def step(node: Any, view: Any, *event: Any) -> Any:
+        return answer_gap(node, Damaged(view), *event)
+
+    assert fra.do(step, USA, gap)
+    assert {fra.store.get(STATEMENT, row.leaf).md for row in rows(fra, PENDING)} == {
+        row.md for row in rows(fra, PAIR) if row.md != bad
+    }
 
 
 def _only_put(table: Any, row: Any) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from intelshare import instant
 from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
-from intelshare.labels import Label, parse_label, read_stanag4774, write_stanag4774
+from intelshare.labels import Label, format_banner, parse_label, read_stanag4774, write_stanag4774
+from intelshare.labels.stanag4774 import NAMESPACE
 
 REGISTRY = builtin_registry()
 GOOD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -214,3 +217,84 @@ def test_level_is_judged_at_the_time_asked_for() -> None:
 def test_a_label_that_no_text_can_say_is_not_written(label: Label) -> None:
     with pytest.raises(LabelError):
         write_stanag4774(label, REGISTRY, Instant(0))
+
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "stanag4774"
+
+
+@pytest.mark.parametrize(
+    ("name", "banner"),
+    [
+        ("nato-context-plain", "//NATO UNCLASSIFIED"),
+        ("nato-context-releasable", "//NATO RESTRICTED//REL TO NATO, CHE, JPN, UKR"),
+        ("nato-top-secret", "//COSMIC TOP SECRET"),
+    ],
+)
+def test_labels_published_with_the_policy_of_nato_are_read_and_written_again(name: str, banner: str) -> None:
+    label = read((SAMPLES / f"{name}.xml").read_text("utf-8"))
+    assert format_banner(label, REGISTRY) == banner
+    assert read(write_stanag4774(label, REGISTRY, Instant(0))) == label
+
+
+@pytest.mark.parametrize("level", ["UNCLASSIFIED", "RESTRICTED", "CONFIDENTIAL", "SECRET", "TOP SECRET"])
+def test_every_level_of_nato_is_written_as_its_policy_calls_it(level: str) -> None:
+    name = "COSMIC TOP SECRET" if level == "TOP SECRET" else f"NATO {level}"
+    text = write_stanag4774(parse_label(f"//{name}//REL TO NATO, SWE", REGISTRY), REGISTRY, Instant(0))
+    assert f"<slab:Classification>{level}</slab:Classification>" in text
+    context = text[text.index('TagName="Context"') :]
+    assert "NATO</slab:GenericValue>" in context[:90]
+    assert ">Releasable<" in context[:160]
+    assert read(text).level == name
+
+
+def of_nato(*categories: str) -> str:
+    inside = "".join(categories)
+    return (
+        f'<ConfidentialityLabel xmlns="{NAMESPACE}"><ConfidentialityInformation><PolicyIdentifier>NATO'
+        f"</PolicyIdentifier><Classification>SECRET</Classification>{inside}</ConfidentialityInformation>"
+        "</ConfidentialityLabel>"
+    )
+
+
+def category(name: str, kind: str, *values: str) -> str:
+    inside = "".join(f"<GenericValue>{value}</GenericValue>" for value in values)
+    return f'<Category TagName="{name}" Type="{kind}">{inside}</Category>'
+
+
+RELEASED = category("Releasable To", "PERMISSIVE", "SWE")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "named"),
+    [
+        (of_nato(category("Context", "PERMISSIVE", "NATO", "EAPC"), RELEASED), "UNKNOWN_CONTROL", "'EAPC'"),
+        (of_nato(category("Context", "PERMISSIVE", "NATO", "Releasable")), "EMPTY_REL_TO", "Releasable To"),
+        (of_nato(category("Only", "PERMISSIVE", "CCEB")), "UNKNOWN_CONTROL", "'CCEB'"),
+        (
+            of_nato(category("Additional Sensitivity", "RESTRICTIVE", "ATOMAL")),
+            "COMPARTMENT_NOT_CARRIED",
+            "'ATOMAL'",
+        ),
+        (of_nato(category("Additional Sensitivity", "RESTRICTIVE", "CRYPTO")), "UNKNOWN_CONTROL", "'CRYPTO'"),
+        (of_nato(category("Foreign Government Information", "RESTRICTIVE", "DEU")), "UNKNOWN_CONTROL", "FGI"),
+    ],
+)
+def test_a_value_that_is_not_modelled_is_an_error_that_names_it(text: str, code: str, named: str) -> None:
+    error = error_of(text)
+    assert error.code == code
+    assert named in error.message
+
+
+def test_the_context_says_whose_label_it_is_so_the_list_need_not() -> None:
+    text = of_nato(category("Context", "PERMISSIVE", "NATO", "Releasable"), RELEASED)
+    assert read(text).releasable_to == ("NATO", "SWE")
+    assert read(of_nato(category("Administrative", "INFORMATIVE", "STAFF"))).controls == ()
+
+
+def test_lists_of_the_united_states_come_back() -> None:
+    for text in ("SECRET//FGI DEU GBR//REL TO USA, GBR/DISPLAY ONLY AFG", "SECRET//FGI//NOFORN"):
+        label = parse_label(text, REGISTRY)
+        assert read(write_stanag4774(label, REGISTRY, Instant(0))) == label
+    assert 'TagName="Additional Sensitivity"' in write_stanag4774(
+        parse_label("NATO SECRET//ORCON", REGISTRY), REGISTRY, Instant(0)
+    )

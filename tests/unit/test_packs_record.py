@@ -4,7 +4,7 @@ import pytest
 
 from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.instant import DAY, NEVER, parse, show
-from intelshare.labels import in_force
+from intelshare.labels import convert, in_force
 from intelshare.policy import parse_treaty
 from intelshare.policy_tools import state_at
 
@@ -118,9 +118,15 @@ def test_an_agreement_about_classified_information_leaves_restricted_data_out():
     assert [reservation.categories for reservation in usa.reservations] == [frozenset({"atomic-energy"})]
 
 
-def test_rows_for_georgia_name_every_level_of_poland_above_unclassified():
-    agreement = pack("gsa-geo-pol")
-    ladder = builtin_registry().level_names["POL"]
-    rows = {row.level: row.name for row in agreement.equivalence}
-    assert set(rows) == set(ladder.values()) - {"JAWNE"}
-    assert rows["TAJNE"] == "SRULIAD SAIDUMLO"
+def test_the_ladder_of_georgia_equals_polands_as_their_agreement_says():
+    registry = builtin_registry()
+    day = parse("2016-09-01")
+    equal = {
+        "ZASTRZEZONE": "SHEZGUDULI SARGEBLOBISTVIS",
+        "POUFNE": "SAIDUMLO",
+        "TAJNE": "SRULIAD SAIDUMLO",
+        "SCISLE TAJNE": "GANSAKUTREBULI MNISHVNELOBIS",
+    }
+    for polish, georgian in equal.items():
+        assert convert(registry, "POL", polish, "GEO", day).name == georgian
+        assert convert(registry, "GEO", georgian, "POL", day).name == polish

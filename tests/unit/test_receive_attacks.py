@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from attacker import flip
-from builders import NOW, draft, seeded, text
+from builders import NOW, STIX_MEDIA, draft, marked_red, seeded, text
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.frame import Frame
 from intelshare.broker.kernel.tables import INBOX, INCOMING, PORTION
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
-from intelshare.crypto.records import Batch, Kind, Receipt, ReceiptStatus, Release
+from intelshare.crypto.records import Batch, Kind, PortionKind, Receipt, ReceiptStatus, Release
 from intelshare.envelope import stream_start
 from intelshare.envelope.construct import body_digest, sealed_digest
 from intelshare.ids import MemberCode
@@ -293,6 +293,20 @@ def test_row_40_a_foreign_label_in_an_own_bulletin_needs_the_originators_consent
 )
 def test_row_16_labels_and_banner(members: Any, label: str, banner: str, why: tuple[str, ...]) -> None:
     assert refusal(members, Forger(members).frame(text(label), banner=banner)) == why
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "why"),
+    [
+        ('{"not stix": tru', {"kind": PortionKind.STIX}, ("INPUT_INVALID",)),
+        (marked_red(), {"kind": PortionKind.STIX}, ("MARKING_CONFLICT",)),
+        (marked_red(), {"media": STIX_MEDIA}, ("MARKING_CONFLICT",)),
+    ],
+)
+def test_row_71_stix_that_a_sender_did_not_check_is_refused_here(
+    members: Any, content: str, more: dict[str, Any], why: tuple[str, ...]
+) -> None:
+    assert refusal(members, Forger(members).frame(text(TO_USA, content, **more))) == why
 
 
 def test_row_89_a_grant_under_another_number_or_incarnation(members: Any, fra: Any) -> None:

@@ -95,6 +95,8 @@ def test_no_record_stands_anywhere_else() -> None:
         ".".join(path.relative_to(source).with_suffix("").parts)
         for path in source.rglob("*.py")
         if "\n@record\n" in path.read_text("utf-8")
+        # The judge reads the same records a second time (test_format_page.py).
+        and path.parent.name != "verifier"
     }
     assert found - PIECES == set(make.ROOMS)
 

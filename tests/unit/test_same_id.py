@@ -41,7 +41,12 @@ def _members() -> Any:
 def drawing(bulletin: bytes) -> Callable[[int], bytes]:
     """The randomness of a member that has changed its node: the id is another bulletin's."""
     base, pending = seeded("another"), [bulletin]
-    return lambda count: pending.pop() if count == 16 and pending else base(count)
+
+    def random(count: int) -> bytes:
+        # The first bytes drawn are the id.
+        return (pending.pop() + base(count))[:count] if pending else base(count)
+
+    return random
 
 
 def same_id(members: Any, to: str, of: tuple[str, str], label: dict[str, str]) -> str:

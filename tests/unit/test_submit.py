@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, actor, draft, text, user
+from builders import NOW, STIX_MEDIA, actor, draft, marked_red, text, user
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.register import revoke_user
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, SUBMISSION
@@ -93,6 +93,12 @@ def test_p2_row_53_the_same_key_with_other_content_or_by_somebody_else_is_a_conf
         (draft(*([text(TO_USA)] * 65), to=["USA"]), "TOO_LARGE"),
         (draft(*([text(TO_USA)] * 100_000), to=["USA"]), "TOO_LARGE"),
         (draft(text(TO_USA), to=[f"M{n}" for n in range(10_000)]), "TOO_LARGE"),
+        (draft(text(TO_USA, '{"not stix": tru', kind=PortionKind.STIX), to=["USA"]), "INPUT_INVALID"),
+        (draft(text("TLP:CLEAR", marked_red(), kind=PortionKind.STIX), to=["USA"]), "MARKING_CONFLICT"),
+        (
+            draft(text(TO_USA), text("TLP:CLEAR", marked_red(), media=STIX_MEDIA), to=["USA"]),
+            "MARKING_CONFLICT",
+        ),
     ],
 )
 def test_p3_rows_54_79_bad_input_stores_nothing_and_logs_nothing(fra: Any, given: Any, code: str) -> None:

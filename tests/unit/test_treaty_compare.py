@@ -21,7 +21,7 @@ def pack(name):
 
 
 def shown(capsys, *arguments):
-    assert run(["treaty", *arguments]) == 0
+    assert run(["treaty", *map(str, arguments)]) == 0
     return capsys.readouterr().out
 
 
@@ -42,7 +42,7 @@ def shown(capsys, *arguments):
         ("unsc-iran", "reservations", "CHN IRN RUS"),
         ("unsc-iran", "parties", "193: 193 in force"),
         ("gsa-geo-pol", "parties", "GEO POL (2 in force)"),
-        ("gsa-geo-pol", "equivalence", "POL to GEO (4)"),
+        ("gsa-geo-pol", "equivalence", "none"),
         ("gsa-geo-pol", "scope", "all"),
     ],
 )
@@ -113,11 +113,22 @@ def test_markdown_is_a_table_with_a_row_for_each(capsys):
     assert {line.count(" | ") for line in lines} == {len(TERMS)}
 
 
-def test_show_lists_articles_parties_by_state_and_rows(monkeypatch, capsys):
+ROWS = """
+[[equivalence]]
+from = "POL"
+level = "TAJNE"
+to = "GEO"
+as = "SRULIAD SAIDUMLO"
+"""
+
+
+def test_show_lists_articles_parties_by_state_and_rows(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("COLUMNS", "100")
-    out = shown(capsys, "show", "paris", "gsa-geo-pol", *AS_OF)
+    with_rows = tmp_path / "with-rows.toml"
+    with_rows.write_text(treaty_packs()["gsa-geo-pol"].read_text("utf-8") + ROWS, "utf-8")
+    out = shown(capsys, "show", "paris", with_rows, *AS_OF)
     assert "  not ratified: IRN LBY YEM\n  withdrawn: USA\n" in out
-    assert "  POL   TAJNE         GEO  SRULIAD SAIDUMLO" in out
+    assert "  POL   TAJNE  GEO  SRULIAD SAIDUMLO" in out
     assert "sha256:" in out
     assert f"  source        {pack('paris').source}" in out
 

@@ -6,8 +6,10 @@ these bytes. ``test_file_vectors.py`` says what they prove.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -15,12 +17,15 @@ from make_envelope import key_vectors
 
 from builders import draft, text
 from envelope_world import stream_of
+from export_world import deliver, exported, sent
+from forgeries import Forgery, forgeries
 from intelshare.audit.portable import write
 from intelshare.broker.transparency.checkpoint import own
 from intelshare.broker.transparency.proving import ProofQuery, prove_entries
 from intelshare.crypto.stretch import DEVELOPMENT
-from intelshare.trust import documents_of, write_member_file
+from intelshare.trust import MemberFile, documents_of, write_member_file
 from intelshare.vault.format import Entry, EntryKind, new_vault
+from judge_world import Party, base64_of
 from line_world import TO_USA, met, send
 from log_world import Logs, rewrite
 
@@ -58,6 +63,45 @@ def evidence() -> str:
     return logs.export("USA", row, ["FRA"]).decode()
 
 
+def release() -> tuple[str, list[str]]:
+    """A release of FRA to USA with its one granted portion, accepted; and the member files of both."""
+    members = met(("FRA", "USA"))
+    bulletin = sent(members)
+    deliver(members)
+    held = members["FRA"].node.trust.members
+    text = exported(members, "FRA", bulletin, content=True).decode()
+    return text, [write_member_file(held[code]) for code in ("FRA", "USA")]
+
+
+def refused() -> str:
+    """One forged file for each code, the smallest; and the member files that its reader has."""
+    smallest: dict[str, Forgery] = {}
+    for one in sorted(forgeries(), key=lambda forgery: len(forgery.text)):
+        if one.text.startswith(b'{"schema": "intelshare/'):
+            smallest.setdefault(one.code, one)
+    members: dict[str, Any] = {}
+    cases = []
+    for code, one in sorted(smallest.items()):
+        names = []
+        for given in one.given:
+            file = member_file(given.given() if isinstance(given, Party) else given)
+            name = next((known for known, text in members.items() if text == file), f"member {len(members)}")
+            members[name] = file
+            names.append(name)
+        cases.append({"name": one.name, "given": names, "error": code, "file": json.loads(one.text)})
+    return json.dumps({"members": members, "cases": cases}, indent=1) + "\n"
+
+
+def member_file(given: MemberFile) -> Any:
+    """A member file that was read, as JSON."""
+    trusts = [base64_of(one) for one in (*given.roots, *filter(None, [given.directory]))]
+    *roots, directory = trusts
+    return {
+        "schema": "intelshare/member/1", "member": given.member, "name": given.member, "fingerprint": "",
+        "roots": roots, "directory": directory,
+    }  # fmt: skip
+
+
 def vault() -> bytes:
     """All kinds of entries, under the passphrase ``vectors``, stretched as for development."""
     key = key_vectors()[0]
@@ -77,6 +121,11 @@ def main() -> None:
     (FOLDER / "fra.member.json").write_text(member, "utf-8")
     (FOLDER / "proof.json").write_text(proof, "utf-8")
     (FOLDER / "evidence.json").write_text(evidence(), "utf-8")
+    released, (fra, usa) = release()
+    (FOLDER / "release.json").write_text(released, "utf-8")
+    (FOLDER / "release.fra.member.json").write_text(fra, "utf-8")
+    (FOLDER / "release.usa.member.json").write_text(usa, "utf-8")
+    (FOLDER / "refused.json").write_text(refused(), "utf-8")
     (FOLDER / "vault.bin").write_bytes(vault())
 
 

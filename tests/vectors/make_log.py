@@ -29,7 +29,7 @@ from intelshare.crypto.records import (
     TreatyAct,
 )
 from intelshare.crypto.rest import seal_at_rest
-from intelshare.ids import Incarnation, MemberCode, NodeUri
+from intelshare.ids import Incarnation, MemberCode, NodeUri, ReleaseNumber
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.statement import KINDS, leaf_id
 
@@ -65,7 +65,7 @@ def said(now: Instant) -> dict[EntryType, Any]:
     )
     made = [
         logged.Start("0.9.0", Incarnation(0), 0, bytes(32)),
-        logged.Submit(md, USER, h("draft")),
+        logged.Submit(md, USER),
         logged.DecisionMade(md, FRA, USA, now, portions),
         logged.Approve(md, USA, USER, ("NUCLEAR",)),
         logged.Stop(md, DEU, 1, ("NO_TREATY",)),
@@ -284,6 +284,23 @@ def path_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> lis
             first.proof(6, 9),
             error="LOG_INCONSISTENT",
         ),
+        case(
+            "a hop too many after the whole log was lost",
+            early,
+            blank.at(origin, 3),
+            (blank.hop(3), hop),
+            (),
+            error="LOG_INCONSISTENT",
+        ),
+        case(
+            "four entries lost, and a proof that nobody looks at",
+            first.at(origin, 9),
+            lost.at(origin, 2),
+            (lost.hop(2),),
+            first.proof(4, 9),
+            verdict="FORGOT",
+            forgot=4,
+        ),
         case("a shorter log of the same name", first.at(origin, 9), early, (), (), error="LOG_INCONSISTENT"),
     ]
 
@@ -317,6 +334,19 @@ def exhibit_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> 
     act = TreatyAct(FRA, 1, bytes(32), "t", h("text"), Act.RATIFY, now, ())  # type: ignore[arg-type]
     acts = [evidence(Kind.TREATY_ACT, said) for said in (act, replace(act, act=Act.WITHDRAW))]
     second = evidence(Kind.TREATY_ACT, replace(act, n=2, previous=h("another act"), act=Act.SUSPEND))
+    another = NodeUri(f"{origin}-2")
+    to_deu, later, elsewhere = (
+        replace(release(4, h("3"), "other"), **change)  # type: ignore[arg-type]
+        for change in ({"recipient": DEU}, {"incarnation": Incarnation(99)}, {"origin": another})
+    )
+    head_of = StreamHead(USA, incarnation, Incarnation(0), ReleaseNumber(4), h("another 4"), ())
+    restarted = replace(head_of, incarnation=Incarnation(99))
+    of_usa = replace(act, member=USA, act=Act.WITHDRAW)
+    at_nine = rewritten.at(origin, 9)
+    of_two, started = (
+        evidence(Kind.CHECKPOINT, Checkpoint(node, log, 9, at_nine.root, ()))
+        for node, log in ((another, at_nine.incarnation), (origin, Incarnation(99)))
+    )
     ask = LogAsk(origin, incarnation, 6, incarnation, 9)
     path = LogPath(ask, (), rewritten.proof(6, 9), ())
     forked, edited, broken = (
@@ -334,6 +364,14 @@ def exhibit_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> 
         ("two acts of one number", acts, (), by_member),
         ("an act that names another before it", [acts[0], second], (), by_member),
         ("the same twice", [one, one], (), None),
+        ("two releases of one number to two members", [one, evidence(Kind.RELEASE, to_deu)], (), None),
+        ("two releases of one number in two starts", [one, evidence(Kind.RELEASE, later)], (), None),
+        ("two releases of one number of two nodes", [one, evidence(Kind.RELEASE, elsewhere)], (), None),
+        ("the head of another stream", [evidence(Kind.STREAM_HEAD, replace(head_of, to=DEU)), one], (), None),
+        ("the head of another start", [evidence(Kind.STREAM_HEAD, restarted), one], (), None),
+        ("acts of one number of two members", [acts[0], evidence(Kind.TREATY_ACT, of_usa)], (), None),
+        ("checkpoints of one size of two nodes", [checkpoint(first, 9), of_two], (), None),
+        ("checkpoints of one size of two starts", [checkpoint(first, 9), started], (), None),
     ]
     made_of = [(note, Exhibit(tuple(said), paths, b""), found) for note, said, paths, found in cases]
     return [

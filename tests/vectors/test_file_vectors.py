@@ -14,10 +14,11 @@ from nacl.pwhash import argon2id
 from test_statement_vectors import spelled_pae
 
 import format_page as page
+from export_world import SHOWN
 from intelshare.errors import IntelshareError
 from intelshare.trust import read_member_file
 from intelshare.vault.format import EntryKind, open_bytes
-from intelshare.verifier import check_evidence, check_proof
+from intelshare.verifier import check_evidence, check_proof, check_release, read_given
 
 MEMBER, PROOF, EVIDENCE = (
     (FOLDER / f"{name}.json").read_bytes() for name in ("fra.member", "proof", "evidence")
@@ -37,7 +38,7 @@ def test_the_proof_shows_a_submission_and_its_decision_and_who_has_seen_that_log
     found = check_proof(PROOF, "proof.json", [read_member_file(MEMBER, "fra.member.json")])
     assert (found.member, [entry.type for entry in found.entries]) == ("FRA", ["SUBMIT", "DECISION"])
     assert [entry.says["md"] for entry in found.entries] == [found.entries[0].says["md"]] * 2
-    assert [member for member, _ in found.witnesses] == ["USA"]
+    assert [witness.member for witness in found.witnesses] == ["USA"]
     assert len({entry.incarnation for entry in found.entries} | {found.checkpoint.incarnation}) == 2
     assert found.fingerprint == json.loads(MEMBER)["fingerprint"]
 
@@ -48,6 +49,29 @@ def test_the_evidence_convicts_fra_of_a_rewritten_log() -> None:
         "FRA", "LOG_INCONSISTENT", ["CHECKPOINT", "CHECKPOINT"],
     )  # fmt: skip
     assert found.what.startswith("history rewritten at entry ")
+
+
+def test_the_release_shows_who_gave_what_to_whom_and_that_it_was_accepted() -> None:
+    given = [
+        read_given((FOLDER / f"release.{code}.member.json").read_bytes(), code) for code in ("fra", "usa")
+    ]
+    found = check_release((FOLDER / "release.json").read_bytes(), "release.json", given)
+    assert (found.sender, found.recipient, found.outcome, found.confirmed) == ("FRA", "USA", "accepted", True)
+    assert all(step.established for step in found.steps)
+    assert [portion.content for portion in found.portions] == [SHOWN.encode()]
+
+
+REFUSED = json.loads((FOLDER / "refused.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", REFUSED["cases"], ids=lambda case: case["error"])
+def test_a_forged_file_is_refused(case: dict[str, Any]) -> None:
+    given = [read_given(json.dumps(REFUSED["members"][name]).encode(), name) for name in case["given"]]
+    checks = {"log-proof": check_proof, "evidence": check_evidence, "release-proof": check_release}
+    check: Any = checks[case["file"]["schema"].split("/")[1]]
+    with pytest.raises(IntelshareError) as caught:
+        check(json.dumps(case["file"]).encode(), case["name"], given)
+    assert caught.value.code == case["error"]
 
 
 def leaves(node: Any, path: tuple[Any, ...] = ()) -> Any:

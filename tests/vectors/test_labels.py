@@ -8,21 +8,10 @@ import pytest
 from intelshare import instant
 from intelshare.builtin import builtin_registry
 from intelshare.errors import LabelError
-from intelshare.labels import Label, format_banner, format_portion, parse_label
+from intelshare.labels import format_banner, format_portion, parse_label
+from intelshare.policy.vectors import label_to_json
 
 CASES = json.loads(Path(__file__).with_name("labels.json").read_text("utf-8"))
-
-
-def as_json(label: Label) -> dict[str, object]:
-    fields = {
-        "authority": label.authority,
-        "level": label.level,
-        "releasable_to": None if label.releasable_to is None else list(label.releasable_to),
-        "controls": list(label.controls) or None,
-        "tlp": label.tlp,
-        "owners": list(label.owners) or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
@@ -37,7 +26,7 @@ def test_label(case):
         return
     label = parse_label(case["text"], registry, at, use)
     case["expect"].pop("note", None)
-    assert as_json(label) == case["expect"]
+    assert label_to_json(label) == case["expect"]
     if "banner" in case:
         assert format_banner(label, registry) == case["banner"]
     if "portion" in case:

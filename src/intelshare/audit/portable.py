@@ -21,7 +21,10 @@ F = TypeVar("F", bound=msgspec.Struct)
 
 PROOF_SCHEMA: Final = "intelshare/log-proof/1"
 EVIDENCE_SCHEMA: Final = "intelshare/evidence/1"
+RELEASE_SCHEMA: Final = "intelshare/release-proof/1"
 MAX_FILE: Final = 16 * 1024 * 1024
+EXACT: Final = 2**53
+"""From here on an integer stands in a file as text: readers in other languages would lose it."""
 
 Documents = dict[str, list[str]]
 """A member's roots and directory, as a member file has them."""
@@ -51,14 +54,19 @@ class Cosigning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proof: list[str]
 
 
-class ProofFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ShownLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entries of a node's log under its signed checkpoint, and who else has seen that log."""
 
-    schema: str
     node: str
     checkpoint: str
     cosigned: list[Cosigning]
     entries: list[ProvedEntry]
+
+
+class ProofFile(ShownLog, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A log as it is shown, with the documents of everybody who signed."""
+
+    schema: str
     documents: Documents
 
 
@@ -73,6 +81,40 @@ class EvidenceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_seen: int
     what: str
     exhibit: str
+    seen: list[ShownLog]
+    """Logs of others in which the statements stand: when they were witnessed."""
+    documents: Documents
+
+
+class ProvedHash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an entry stands of which only the hash is told."""
+
+    incarnation: str
+    index: int
+    proof: list[str]
+    hops: list[str]
+
+
+class ShownPortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One portion with the secret that opens its commitment."""
+
+    slot: int
+    secret: str
+    portion: str
+
+
+class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A release, what it granted, and what was signed and logged about it."""
+
+    schema: str
+    release: str
+    claims: str | None
+    secrets: str
+    portions: list[ShownPortion]
+    decision: ProvedHash | None
+    about: list[str]
+    """Receipts of the release and recalls of its bulletin."""
+    logs: list[ShownLog]
     documents: Documents
 
 
@@ -108,13 +150,15 @@ def unwrap(kind: type[R], text: str, source: str) -> R:
 
 
 def plain(value: Any) -> Any:
-    """A record as a person reads it: bytes in hexadecimal, enums by name."""
+    """A record as a person reads it: bytes in hexadecimal, enums by name, integers from 2^53 on as text."""
     if isinstance(value, Encoded):
         return plain(value.value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, IntEnum):
         return value.name
+    if isinstance(value, int):
+        return value if value < EXACT else str(value)
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if is_dataclass(value):

@@ -78,7 +78,6 @@ class Submit:
 
     md: Md32
     user: Text
-    content: Digest32
 
 
 @record

@@ -1,5 +1,6 @@
 """What the analyst wrote: labelled portions for recipients, before anything is decided or encrypted."""
 
+from intelshare.bulletin.content import check_content, states_markings
 from intelshare.bulletin.draft import MAX_ID, Draft, check_draft, content_digest
 
-__all__ = ["MAX_ID", "Draft", "check_draft", "content_digest"]
+__all__ = ["MAX_ID", "Draft", "check_content", "check_draft", "content_digest", "states_markings"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from intelshare.crypto.codec import Count, Text, encode, record
-from intelshare.crypto.pae import sha256
+from intelshare.crypto.pae import Domain, kdf
 from intelshare.crypto.records import Member, Portion, Precedence, Time
 from intelshare.envelope import MAX_CONTENT, MAX_PORTIONS
 from intelshare.errors import DeliveryError
@@ -38,6 +38,8 @@ class Draft:
     """Beginning of the id of an own or received bulletin; empty: none."""
     in_reply_to_from: Text = ""
     """Originator of the bulletin of ``in_reply_to``; empty: whoever has one of that id, if that is one."""
+    from_bulletin: Text = ""
+    """Beginning of the id of the received bulletin that portions under foreign labels come from; or empty."""
 
 
 def check_draft(draft: Draft) -> Draft:
@@ -68,7 +70,7 @@ def check_draft(draft: Draft) -> Draft:
                 f"label, category and flags of portion {place} are more than {MAX_MARKS} bytes",
                 hint="a label is one line, as `//FRA SECRET//REL TO FRA, USA`",
             )
-    if max(len(draft.supersedes), len(draft.in_reply_to)) > MAX_ID:
+    if max(len(draft.supersedes), len(draft.in_reply_to), len(draft.from_bulletin)) > MAX_ID:
         raise DeliveryError("INPUT_INVALID", "an id of a bulletin has at most 32 hexadecimal digits")
     if draft.in_reply_to_from and not draft.in_reply_to:
         raise DeliveryError(
@@ -87,6 +89,6 @@ def check_draft(draft: Draft) -> Draft:
     return draft
 
 
-def content_digest(draft: Draft) -> Digest:
-    """What makes two drafts the same. Never signed and never leaves the node."""
-    return Digest(sha256(encode(Draft, draft)))
+def content_digest(key: bytes, draft: Draft) -> Digest:
+    """What makes two drafts the same. ``key``: the vault's storage key; nobody without it can try guesses."""
+    return Digest(kdf(key, Domain.SUBMISSION, encode(Draft, draft)))

@@ -8,7 +8,7 @@ Synchronous, one channel, mutual TLS. Answers are the wire's own messages (proto
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -179,6 +179,16 @@ class Client:
         answer: pb.ReceiptsResponse = self._call(self._bulletins.Receipts, pb.ReceiptsRequest(id=bulletin))
         return answer
 
+    def export_release(
+        self, bulletin: str, recipient: str = "", *, content: bool = False, slots: Sequence[int] = ()
+    ) -> str:
+        """A release with all that was signed and logged about it: the text of a file for others."""
+        request = pb.ExportReleaseRequest(
+            bulletin=bulletin, recipient=recipient, content=content, slots=slots
+        )
+        answer: pb.FileResponse = self._call(self._audit.ExportRelease, request, deadline=patient(_LONG))
+        return answer.text
+
     def watch(self, cursor: str = "", *, once: bool = False) -> Iterator[pb.WatchEvent]:
         """What happens from ``cursor`` on (empty: from now on), for ever; ``once``: until all was told.
 
@@ -248,11 +258,11 @@ class Client:
         return error_of(error, self.profile, self._address)
 
 
-def content_digest(request: pb.SubmitRequest) -> str:
-    """SHA-256 over what is sent but for its key, to compare two spool entries; never leaves the machine."""
-    from hashlib import sha256
+def content_digest(key: bytes, request: pb.SubmitRequest) -> str:
+    """What makes two requests the same but for their idempotency key; ``key`` is that of ``digest_key``."""
+    import hmac
 
     bare = pb.SubmitRequest()
     bare.CopyFrom(request)
     bare.key = b""
-    return sha256(bare.SerializeToString(deterministic=True)).hexdigest()
+    return hmac.digest(key, bare.SerializeToString(deterministic=True), "sha256").hex()

@@ -1,6 +1,6 @@
 """What the client remembers of each thing it sent, so that an answer that was lost can be asked for again.
 
-One file per idempotency key, or per batch. First the keys and the digests of what is about to be sent,
+One file per idempotency key, or per batch. First the keys and the keyed digests of what is about to be sent,
 fsynced before the call (crash point c1); then the answers, appended. No content and no label is ever written
 here.
 """
@@ -11,7 +11,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +73,27 @@ def show_key(key: bytes) -> str:
     """A key with dashes."""
     text = key.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def digest_key(folder: Path) -> bytes:
+    """The 32 random bytes that key all digests of what is sent, made when they are first asked for.
+
+    ``folder`` is where the user's private key is: whoever copies a spool alone can try no guesses.
+    """
+    path = folder / "digest.key"
+    if not path.exists():
+        new = folder / f"digest.key.{os.getpid()}"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(descriptor)
+        # Of two that make it at once the first stays.
+        with suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
+        _sync(folder)
+    return path.read_bytes()
 
 
 def remember(folder: Path, key: bytes, digest: str, now: Instant) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from intelshare import instant
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, unusable
 from intelshare.errors import IntelshareError
-from intelshare.labels import Label, convert, format_banner, format_portion, parse_label, rollup
+from intelshare.labels import convert, format_banner, format_portion, parse_label, rollup
 from intelshare.policy import Outcome, decide, read_decision
-from intelshare.policy.vectors import read_request_from_json, request_from_json
+from intelshare.policy.vectors import label_to_json, read_request_from_json, request_from_json
 
 
 def _label(case: Case, setting: Setting) -> Iterator[Answer]:
@@ -24,7 +24,7 @@ def _label(case: Case, setting: Setting) -> Iterator[Answer]:
         yield Answer("", _expected(case, expected), {"error": error.code})
         return
     texts = {"banner": format_banner(label, registry), "portion": format_portion(label, registry)}
-    got: dict[str, Any] = {"label": label_json(label), **{name: texts[name] for name in names}}
+    got: dict[str, Any] = {"label": label_to_json(label), **{name: texts[name] for name in names}}
     for form, text in texts.items():
         if parse_label(text, registry) != label:
             got["round trip"] = f"the {form} {text!r} reads as another label"
@@ -68,19 +68,6 @@ def _decision(case: Case, setting: Setting) -> Iterator[Answer]:
     else:
         got |= {"basis": decision.basis, "obligations": list(decision.obligations)}
     yield Answer("", expected, got)
-
-
-def label_json(label: Label) -> dict[str, Any]:
-    """The label in the shape of ``labels.json``: a key is absent where the label has none."""
-    fields = {
-        "authority": label.authority,
-        "level": label.level,
-        "releasable_to": None if label.releasable_to is None else list(label.releasable_to),
-        "controls": list(label.controls) or None,
-        "tlp": label.tlp,
-        "owners": list(label.owners) or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _expected(case: Case, otherwise: Any) -> Any:

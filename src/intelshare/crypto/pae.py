@@ -56,6 +56,8 @@ class Domain(Enum):
     REST = b"rest"
     LOG_ENTRY = b"log-entry"
     REST_GROUP = b"rest-group"
+    SUBMISSION = b"submission"
+    DECIDED = b"decided"
 
 
 def pae(domain: Domain, *parts: bytes) -> bytes:

@@ -121,7 +121,7 @@ def _found(stage: Stage, scenario: Scenario) -> None:
         site.serving()
     for analyst in scenario.analysts:
         words = [word for category in analyst.categories for word in ("--category", category)]
-        words += ["--role", analyst.role, "--folder", str(stage.sites[analyst.member].folder)]
+        words += ["--role", analyst.role.value, "--folder", str(stage.sites[analyst.member].folder)]
         command("user", "add", analyst.name, "--clearance", analyst.clearance, *words)
     count = len(stage.sites)
     _ok(f"{count} members, {count} nodes, {len(scenario.analysts)} analysts", began)

@@ -37,6 +37,10 @@ def recall(stage: Stage, sending: Sending, reader: Analyst, reason: str) -> list
     )
 
 
+_SEALED = 72
+"""Bytes of a key as it rests, sealed: so many zeros stand in its place once it is destroyed."""
+
+
 def _zeros(stage: Stage, sending: Sending) -> bool:
     """Whether as many keys are zeros on the disk of every recipient as it was given; said as it was found."""
     found = {}
@@ -44,8 +48,8 @@ def _zeros(stage: Stage, sending: Sending) -> bool:
         with closing(
             connect(f"{(stage.sites[code].folder / 'intelshare.db').as_uri()}?mode=ro", uri=True)
         ) as db:
-            keys = [row[0] for row in db.execute("SELECT sealed FROM secret")]
-        found[code] = sum(not any(key) for key in keys), len(keys)
+            records = [row[0] for row in db.execute("SELECT _record FROM secret")]
+        found[code] = sum(bytes(_SEALED) in record for record in records), len(records)
     say(
         "keys that are zeros, as SQLite alone reads the disks: "
         + ", ".join(f"{code} {gone} of {count}" for code, (gone, count) in found.items())

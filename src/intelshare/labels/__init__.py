@@ -1,13 +1,13 @@
 """Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
 
 from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, write_bundle
+from intelshare.labels.content import check_stix
 from intelshare.labels.formats import format_banner, format_portion, format_prose, show_banner
 from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, in_force, interval, when
 from intelshare.labels.label import (
     AMBER_STRICT,
     CLEAR,
     CONTROLS,
-    DISPLAY_ONLY,
     EYES_ONLY,
     NOFORN,
     ORCON,
@@ -42,7 +42,6 @@ __all__ = [
     "BEGINNING",
     "CLEAR",
     "CONTROLS",
-    "DISPLAY_ONLY",
     "EYES_ONLY",
     "JOINT",
     "MAX_LABEL_BYTES",
@@ -68,6 +67,7 @@ __all__ = [
     "Reach",
     "Reference",
     "Registry",
+    "check_stix",
     "convert",
     "convert_reference",
     "definitions_of",

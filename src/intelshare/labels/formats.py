@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from intelshare.errors import LabelError
-from intelshare.labels.label import NOFORN, ORCON, Label
+from intelshare.labels.label import NOFORN, ORCON, PROPIN, Label
 from intelshare.labels.ladders import JOINT, UNMARKED_NAME, Level
 from intelshare.labels.registry import Registry
 
-_SHORT_CONTROLS = {ORCON: "OC", NOFORN: "NF"}
+_SHORT_CONTROLS = {PROPIN: "PR", ORCON: "OC", NOFORN: "NF"}
 
 
 def format_banner(label: Label, registry: Registry) -> str:
@@ -55,9 +55,13 @@ def _level(label: Label, registry: Registry) -> Level | None:
 
 def _join(label: Label, registry: Registry, level: str, controls: tuple[str, ...]) -> str:
     blocks = [_classification(label, registry, level)] if label.level is not None else []
+    if label.fgi is not None:
+        blocks.append(" ".join(("FGI", *label.fgi)))
     handling = list(controls)
     if label.releasable_to is not None:
         handling.append("REL TO " + ", ".join(label.releasable_to))
+    if label.displayable_to is not None:
+        handling.append("DISPLAY ONLY " + ", ".join(label.displayable_to))
     if handling:
         blocks.append("/".join(handling))
     if label.tlp is not None:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from intelshare.labels.ladders import JOINT
 from intelshare.labels.registry import Registry
 
+FOUO = "FOUO"
+LES = "LES"
+PROPIN = "PROPIN"
 ORCON = "ORCON"
 NOFORN = "NOFORN"
 RELIDO = "RELIDO"
 EYES_ONLY = "EYES ONLY"
-DISPLAY_ONLY = "DISPLAY ONLY"
 
-CONTROLS = (ORCON, NOFORN, RELIDO, EYES_ONLY, DISPLAY_ONLY)
-"""In the order in which they are written."""
+CONTROLS = (FOUO, LES, PROPIN, ORCON, NOFORN, RELIDO, EYES_ONLY)
+"""In the order in which they are written; REL TO and DISPLAY ONLY, which have lists, follow them."""
 
 CLEAR = "CLEAR"
 RED = "RED"
@@ -29,9 +31,11 @@ TLP_WORDS = (CLEAR, "GREEN", "AMBER", AMBER_STRICT, RED)
 class Label:
     """Who classified it, how high, who may have it, and how it must be handled.
 
-    ``releasable_to`` is None where releasability is not stated. ``owners`` only in JOINT. A label of
-    TLP alone has neither authority nor level. Nothing here is checked: ``parse_label`` yields only
-    sound ones, and ``decide`` judges unsound ones.
+    ``releasable_to`` (may have it) and ``displayable_to`` (may be shown it) are None where the label has no
+    such list. ``fgi`` names whose information a label of the United States holds besides: None where it has
+    no FGI, empty where FGI conceals the source. ``owners`` only in JOINT. A label of TLP alone has neither
+    authority nor level. Nothing here is checked: ``parse_label`` yields only sound ones, and ``decide``
+    judges unsound ones.
     """
 
     authority: str | None = None
@@ -40,12 +44,14 @@ class Label:
     controls: tuple[str, ...] = ()
     tlp: str | None = None
     owners: tuple[str, ...] = ()
+    displayable_to: tuple[str, ...] | None = None
+    fgi: tuple[str, ...] | None = None
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Labels are keys of hot look-ups, and tuples do not remember their hash.
         facts = (self.authority, self.level, self.releasable_to, self.controls, self.tlp, self.owners)
-        object.__setattr__(self, "_hash", hash(facts))
+        object.__setattr__(self, "_hash", hash((facts, self.displayable_to, self.fgi)))
 
     def __hash__(self) -> int:
         return self._hash

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from intelshare.instant import NEVER, Instant
 from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval
@@ -39,6 +40,13 @@ class Reference(IntEnum):
 _WORDS = ("UNCLASSIFIED", "RESTRICTED", "CONFIDENTIAL", "SECRET", "TOP SECRET")
 
 
+class Alias(NamedTuple):
+    """A further official spelling of a level, read and never written, and where it stands so."""
+
+    text: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """One rung: canonical ASCII name, what it is worth, short form for portions, what people are shown."""
@@ -47,6 +55,13 @@ class Level:
     reference: Reference
     short: str | None = None
     display: str | None = None
+    also: tuple[Alias, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that names it, the aliases first and the name last, each as its authority spells it."""
+        spelled = (*(alias.text for alias in self.also), self.short, self.display, self.name)
+        return tuple(text for text in spelled if text is not None)
 
 
 UNMARKED = Level(UNMARKED_NAME, Reference.R0)
@@ -77,6 +92,8 @@ class Ladder:
     authority: str
     rows: tuple[LadderRow, ...]
     source: str = ""
+    language: str = ""
+    """Whose rules of case hold for its names, where they are not the common ones: ``tr`` or ``el``."""
 
     def at(self, at: Instant) -> LadderRow:
         """The row that holds at the instant."""
@@ -97,7 +114,7 @@ class Ladder:
         return None
 
 
-def ladder(authority: str, rows: Iterable[LadderRow], source: str = "") -> Ladder:
+def ladder(authority: str, rows: Iterable[LadderRow], source: str = "", language: str = "") -> Ladder:
     """A ladder over all of time: what the rows leave open is unknown there, and no R0 means UNMARKED.
 
     The rows must not overlap (the file reader sees to it).
@@ -111,7 +128,7 @@ def ladder(authority: str, rows: Iterable[LadderRow], source: str = "") -> Ladde
         reached = row.interval.until
     if reached < NEVER:
         filled.append(LadderRow(Interval(reached, NEVER), (UNMARKED,)))
-    return Ladder(authority, tuple(filled), source)
+    return Ladder(authority, tuple(filled), source, language)
 
 
 def _with_r0(row: LadderRow) -> LadderRow:

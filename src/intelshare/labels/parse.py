@@ -16,22 +16,29 @@ from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
 from intelshare.labels.label import (
     CLEAR,
-    CONTROLS,
     NOFORN,
-    ORCON,
     TLP_WORDS,
     Label,
     order_codes,
     order_controls,
 )
 from intelshare.labels.ladders import JOINT
+from intelshare.labels.markings import (
+    CONFLICTS,
+    CONTROL_TEXTS,
+    DISPLAY_ONLY_TEXTS,
+    FGI_TEXTS,
+    REL_TO_TEXTS,
+    list_after,
+    not_carried,
+    not_read,
+)
 from intelshare.labels.registry import Registry, fold
 from intelshare.toml.reader import guess
 
 MAX_LABEL_BYTES = 4096
 
 _FORBIDDEN_CATEGORIES = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
-_CONTROL_TEXTS = {**{control: control for control in CONTROLS}, "OC": ORCON, "NF": NOFORN}
 TLP_TEXTS = {**{word: word for word in TLP_WORDS}, "WHITE": CLEAR}
 """What may stand after ``TLP:``; WHITE is the CLEAR of TLP 1.0."""
 
@@ -57,7 +64,11 @@ class _Draft:
     owners: tuple[str, ...] = ()
     releasable: list[str] | None = None
     releasable_span: _Span | None = None
+    displayable: list[str] | None = None
+    displayable_span: _Span | None = None
+    fgi: list[str] | None = None
     controls: list[str] = field(default_factory=list)
+    control_spans: dict[str, _Span] = field(default_factory=dict)
     tlp: str | None = None
 
 
@@ -66,9 +77,10 @@ def parse_label(
 ) -> Label:
     """The label that the text says, in canonical order.
 
-    With ``at``, a level before its first day is unknown, and for ``use="write"`` one that has ended
-    is LEVEL_WITHDRAWN. Raises LabelError with a stable code, the place in the text and a hint;
-    TOO_LARGE over 4 KiB.
+    With ``at``, a level before its first day is unknown, a group in REL TO holds its members of that
+    instant, and for ``use="write"`` a level that has ended is LEVEL_WITHDRAWN. Without it a group holds
+    whoever was ever a member: what was once a label stays one. Raises LabelError with a stable code, the
+    place in the text and a hint; TOO_LARGE over 4 KiB.
     """
     if len(text) > MAX_LABEL_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_LABEL_BYTES:
         raise LabelError("TOO_LARGE", f"a label has at most {MAX_LABEL_BYTES} bytes")
@@ -126,17 +138,19 @@ class _Parser:
         self._contradictions(draft)
         if use == "write":
             self._written_now(draft)
-        releasable = draft.releasable
         return Label(
             authority=draft.authority,
             level=draft.level,
-            releasable_to=None
-            if releasable is None
-            else order_codes(releasable, draft.authority, draft.owners, self._registry),
+            releasable_to=self._ordered(draft, draft.releasable),
             controls=order_controls(draft.controls),
             tlp=draft.tlp,
             owners=draft.owners,
+            displayable_to=self._ordered(draft, draft.displayable),
+            fgi=None if draft.fgi is None else order_codes(draft.fgi, None, (), self._registry),
         )
+
+    def _ordered(self, draft: _Draft, codes: list[str] | None) -> tuple[str, ...] | None:
+        return None if codes is None else order_codes(codes, draft.authority, draft.owners, self._registry)
 
     # The classification block.
 
@@ -155,8 +169,7 @@ class _Parser:
         elif foreign:
             self._national(draft, block)
         else:
-            name = self._registry.level_names.get("USA", {}).get(block.folded)
-            self._set_level(draft, "USA", name, block)
+            self._set_level(draft, "USA", self._registry.level_named("USA", block.folded, self._at), block)
         if prose:
             self._prose(draft, block)
 
@@ -166,8 +179,7 @@ class _Parser:
             self._unknown_level(block, self._all_levels())
         if not self._registry.is_state(code):
             self._unknown_code(self._word(block, 0, len(code)), self._registry.states, "a state")
-        names = self._registry.level_names.get(code) or {"UNMARKED": "UNMARKED"}
-        self._set_level(draft, code, names.get(rest), block)
+        self._set_level(draft, code, self._registry.level_named(code, rest, self._at), block)
 
     def _joint(self, draft: _Draft, block: _Span) -> None:
         words = block.folded.split(" ")[1:]
@@ -187,7 +199,7 @@ class _Parser:
 
     def _prose(self, draft: _Draft, block: _Span) -> None:
         start = block.start + fold(self._text[block.start : block.end]).find("RELEASABLE")
-        codes = self._codes(self._after(start, "RELEASABLE", "TO"), block.end, block)
+        codes = self._codes(self._after(start, "RELEASABLE", "TO"), block.end, block, "EMPTY_REL_TO")
         if draft.authority is not None and draft.authority not in codes:
             codes.append(draft.authority)
         draft.releasable, draft.releasable_span = codes, block
@@ -204,42 +216,62 @@ class _Parser:
     # Piece by piece.
 
     def _piece(self, draft: _Draft, piece: _Span) -> None:
-        control = _CONTROL_TEXTS.get(piece.folded)
         word = _tlp_word(piece)
-        listed = piece.folded == "REL TO" or piece.folded.startswith("REL TO ")
-        alone = draft.level is None
-        known = control is not None or word is not None or listed
-        if alone or (draft.tlp is not None and word is None) or not known:
-            hint = (
-                "nothing follows a TLP word"
-                if draft.tlp is not None
-                else _meant(piece, (*_CONTROL_TEXTS, "REL TO"))
-            )
-            self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control", piece, hint)
-        if listed:
-            codes = self._codes(self._after(piece.start, "REL", "TO"), piece.end, piece)
-            if draft.releasable is not None:
-                self._fail("DUPLICATE_CONTROL", "REL TO stands twice", piece, "join the two lists")
-            draft.releasable, draft.releasable_span = codes, piece
-        elif word is not None:
+        if draft.level is None or (draft.tlp is not None and word is None):
+            hint = "nothing follows a TLP word" if draft.tlp is not None else None
+            self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control here", piece, hint)
+        text = piece.folded
+        control = CONTROL_TEXTS.get(text)
+        if word is not None:
             tlp = self._tlp(word, piece)
-            if draft.tlp is not None:
-                self._fail("DUPLICATE_CONTROL", "TLP stands twice", piece)
+            self._once(draft.tlp is None, "TLP", piece)
             draft.tlp = tlp
         elif control is not None:
-            if control in draft.controls:
-                self._fail("DUPLICATE_CONTROL", f"{control} stands twice", piece)
+            self._once(control not in draft.controls, control, piece)
             draft.controls.append(control)
+            draft.control_spans[control] = piece
+        elif (start := list_after(text, REL_TO_TEXTS)) is not None:
+            codes = self._codes(self._past(piece, text[:start]), piece.end, piece, "EMPTY_REL_TO")
+            self._once(draft.releasable is None, "REL TO", piece, "join the two lists")
+            draft.releasable, draft.releasable_span = codes, piece
+        elif (start := list_after(text, DISPLAY_ONLY_TEXTS)) is not None:
+            codes = self._codes(self._past(piece, text[:start]), piece.end, piece, "EMPTY_DISPLAY_ONLY")
+            self._once(draft.displayable is None, "DISPLAY ONLY", piece, "join the two lists")
+            draft.displayable, draft.displayable_span = codes, piece
+        elif draft.authority == "USA" and (start := list_after(text, FGI_TEXTS)) is not None:
+            codes = self._foreign(piece, self._past(piece, text[:start]))
+            self._once(draft.fgi is None, "FGI", piece, "join the two lists")
+            draft.fgi = codes
+        else:
+            self._unknown_piece(piece)
 
-    def _codes(self, start: int, end: int, piece: _Span) -> list[str]:
+    def _once(self, first: bool, marking: str, piece: _Span, hint: str | None = None) -> None:
+        if not first:
+            self._fail("DUPLICATE_CONTROL", f"{marking} stands twice", piece, hint)
+
+    def _past(self, piece: _Span, words: str) -> int:
+        return self._after(piece.start, *words.split(" "))
+
+    def _codes(self, start: int, end: int, piece: _Span, empty: str) -> list[str]:
         """The codes of a list: known ones, each once."""
         spans = list(self._split(start, end, ","))
         if len(spans) == 1 and not spans[0].folded:
-            self._fail("EMPTY_REL_TO", "REL TO names nobody", piece, "name the authority and the recipients")
-        known = (*self._registry.states, *self._registry.groups)
+            self._fail(empty, f"{piece.folded} names nobody", piece, "name the authority and the recipients")
         for span in spans:
             if not self._registry.is_known(span.folded):
+                known = (*self._registry.states, *self._registry.groups)
                 self._unknown_code(span, known, "a known state, group or organisation")
+        return self._each_once(spans)
+
+    def _foreign(self, piece: _Span, start: int) -> list[str]:
+        """Whose information it holds: states and organisations, parted by spaces; none: it is concealed."""
+        spans = [span for span in self._split(start, piece.end, " ") if span.folded]
+        for span in spans:
+            if not self._registry.is_member(span.folded) or span.folded == "USA":
+                self._unknown_code(span, self._registry.nodes - {"USA"}, "another state or organisation")
+        return self._each_once(spans)
+
+    def _each_once(self, spans: list[_Span]) -> list[str]:
         seen: list[str] = []
         for span in spans:
             if span.folded in seen:
@@ -247,26 +279,63 @@ class _Parser:
             seen.append(span.folded)
         return seen
 
+    def _unknown_piece(self, piece: _Span) -> NoReturn:
+        what = not_carried(piece.folded)
+        if what is not None:
+            self._fail_not_carried(piece, what)
+        known = not_read(piece.folded)
+        if known is not None:
+            self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is {known}; no rule here stands for it", piece)
+        if list_after(piece.folded, FGI_TEXTS) is not None:
+            self._fail("UNKNOWN_CONTROL", "FGI stands in labels of the United States alone", piece)
+        hint = _meant(piece, (*CONTROL_TEXTS, *REL_TO_TEXTS, *DISPLAY_ONLY_TEXTS, *FGI_TEXTS))
+        self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control", piece, hint)
+
+    def _fail_not_carried(self, span: _Span, what: str) -> NoReturn:
+        message = f"{span.folded!r} is {what}, which this system never carries"
+        hint = "share it by the means that its owner prescribes, or without what is in this block"
+        self._fail("COMPARTMENT_NOT_CARRIED", message, span, hint)
+
     def _tlp(self, word: str, span: _Span) -> str:
         tlp = TLP_TEXTS.get(word)
         if tlp is None:
-            hint = foreign_letter(word) or guess(word, TLP_TEXTS) or "one of " + ", ".join(TLP_WORDS)
+            hint = _meant(span, TLP_TEXTS, word) or "one of " + ", ".join(TLP_WORDS)
             self._fail("UNKNOWN_LEVEL", f"TLP has no {word!r}", span, hint)
         return tlp
 
     # What contradicts.
 
     def _contradictions(self, draft: _Draft) -> None:
-        if draft.releasable is None or draft.releasable_span is None:
-            return
-        if NOFORN in draft.controls:
+        if NOFORN in draft.controls and draft.releasable_span is not None:
             message = "NOFORN and REL TO contradict each other"
             self._fail("NOFORN_WITH_REL_TO", message, draft.releasable_span, "keep one of the two")
+        spans = dict(draft.control_spans)
+        if draft.displayable_span is not None:
+            spans["DISPLAY ONLY"] = draft.displayable_span
+        for pair in CONFLICTS:
+            if pair <= spans.keys():
+                last = max(pair, key=lambda control: spans[control].start)
+                message = f"{' and '.join(sorted(pair))} contradict each other"
+                self._fail("CONTROLS_CONFLICT", message, spans[last], "keep one of the two")
+        self._covers_its_owners(draft)
+
+    def _covers_its_owners(self, draft: _Draft) -> None:
+        """A REL TO covers whose information it is, by the code or through a group."""
+        if draft.releasable is None or draft.releasable_span is None:
+            return
         must = draft.owners if draft.authority == JOINT else (draft.authority,)
         for code in must:
-            if code is not None and code not in draft.releasable:
+            if code is not None and not any(self._holds(named, code) for named in draft.releasable):
                 message = f"REL TO does not name {code}, whose information it is"
                 self._fail("REL_TO_WITHOUT_AUTHORITY", message, draft.releasable_span, f"add {code}")
+
+    def _holds(self, named: str, code: str) -> bool:
+        if named == code:
+            return True
+        if self._at is not None:
+            return code in self._registry.expand(named, self._at)
+        group = self._registry.groups.get(named)
+        return group is not None and code in group.members
 
     def _written_now(self, draft: _Draft) -> None:
         if draft.authority is None or draft.level is None or self._at is None or draft.level_span is None:
@@ -320,20 +389,40 @@ class _Parser:
     def _all_levels(self) -> Iterable[str]:
         return (text for names in self._registry.level_names.values() for text in names)
 
+    def _written(self, authorities: Iterable[str]) -> list[str]:
+        """What levels are called when they are written: a hint offers no alias."""
+        ladders = (self._registry.ladder(authority) for authority in authorities)
+        levels = (level for ladder in ladders for row in ladder.rows for level in row.levels)
+        return [fold(text) for level in levels for text in (level.name, level.short, level.display) if text]
+
     # Errors.
 
     def _unknown_level(self, block: _Span, names: Iterable[str]) -> NoReturn:
-        hint = foreign_letter(block.folded) or self._level_meant(block, names)
-        self._fail("UNKNOWN_LEVEL", f"no level is called {block.folded!r} here", block, hint)
-
-    def _level_meant(self, block: _Span, names: Iterable[str]) -> str | None:
-        """A level of the authority that the block names, never one that would make it another's."""
+        what = not_carried(block.folded)
+        if what is not None:
+            self._fail_not_carried(block, what)
+        names = list(names)
+        hint = _stranger(block.folded, names) or self._level_meant(block)
+        message = f"no level is called {block.folded!r} here"
         code, _, word = block.folded.partition(" ")
-        if self._registry.is_organisation(code):
-            return guess(block.folded, self._registry.level_names[code])
-        if code != JOINT and not self._registry.is_state(code):
-            return guess(block.folded, names) or guess(block.folded, self._registry.organisation_levels)
-        return guess(word, names) if "//" in self._text[: block.start] else f"write //{block.folded}"
+        ended = self._registry.english_ended(code, word) if "//" in self._text[: block.start] else None
+        if ended is not None:
+            message = f"{code} has no level worth {word} any more: {ended.name} ended"
+            hint = "an old document has the name of its own time; --at judges at another time"
+        self._fail("UNKNOWN_LEVEL", message, block, hint)
+
+    def _level_meant(self, block: _Span) -> str | None:
+        """A level of the authority that the block names, never one that would make it another's."""
+        registry = self._registry
+        code, _, word = block.folded.partition(" ")
+        foreign = "//" in self._text[: block.start]
+        if registry.is_organisation(code):
+            return guess(block.folded, self._written([code]))
+        if code != JOINT and not registry.is_state(code):
+            organisations = [code for code, group in registry.groups.items() if group.organisation]
+            first = None if foreign else guess(block.folded, self._written(["USA"]))
+            return first or guess(block.folded, self._written(organisations))
+        return guess(word, self._written([code])) if foreign else f"write //{block.folded}"
 
     def _unknown_code(self, span: _Span, known: Iterable[str], expected: str) -> NoReturn:
         message = f"{span.folded!r} is not {expected}"
@@ -344,13 +433,16 @@ class _Parser:
         raise LabelError(code, message, place=place, hint=hint)
 
 
-def _meant(span: _Span, known: Iterable[str]) -> str | None:
-    return foreign_letter(span.folded) or guess(span.folded, known)
+def _meant(span: _Span, known: Iterable[str], text: str | None = None) -> str | None:
+    """What could be meant: first a letter that none of the known names has, then the nearest of them."""
+    text, known = span.folded if text is None else text, list(known)
+    return _stranger(text, known) or guess(text, known)
 
 
-def foreign_letter(text: str) -> str | None:
-    """A hint that names the first letter that is not ASCII: what looks like a Latin letter may be none."""
-    letter = next((letter for letter in text if not letter.isascii()), None)
+def _stranger(text: str, known: Iterable[str]) -> str | None:
+    """A hint that names the first letter that is not ASCII and in no known name: it may look like another."""
+    used = frozenset("".join(known))
+    letter = next((letter for letter in text if not letter.isascii() and letter not in used), None)
     if letter is None:
         return None
     return f"it holds U+{ord(letter):04X} {unicodedata.name(letter, '')}; names are read letter by letter"

@@ -14,11 +14,13 @@ from intelshare.labels.registry import Registry
 class Reach(NamedTuple):
     """Whether the label states its releasability, and whom it covers; ``covers`` None is everybody.
 
+    Of those covered, ``shown`` are covered by DISPLAY ONLY alone: they may be shown it and not keep it.
     NOFORN and TLP are not in it: they are rules of their own.
     """
 
     stated: bool
     covers: frozenset[str] | None
+    shown: frozenset[str] = frozenset()
 
     def includes(self, code: str) -> bool:
         """Whether the code is covered."""
@@ -27,6 +29,7 @@ class Reach(NamedTuple):
 
 EVERYBODY = Reach(stated=False, covers=None)
 NOBODY = Reach(stated=False, covers=frozenset())
+CONCEALED = Reach(stated=True, covers=frozenset())
 
 
 def level_reference(label: Label, registry: Registry, at: Instant) -> Reference | None:
@@ -53,17 +56,24 @@ def reach_of(
     """Whom the label covers, by what ``expand`` says that groups stand for.
 
     EYES ONLY covers only states that REL TO names themselves; an organisation's label covers the
-    organisation whatever else it says (C-M(2002)49, C-M(2002)60); no REL TO on a state's label says
-    nothing: everybody at R0, nobody above.
+    organisation whatever else it says (C-M(2002)49, C-M(2002)60); neither REL TO nor DISPLAY ONLY on a
+    state's label says nothing: everybody at R0, nobody above. FGI of a concealed source covers nobody: who
+    must consent is not known.
     """
-    named = label.releasable_to
+    named, displayed = label.releasable_to, label.displayable_to
+    if label.fgi == ():
+        return CONCEALED
     if EYES_ONLY in label.controls:
         return Reach(stated=True, covers=frozenset(filter(registry.is_state, named or ())))
     organisation = label.authority is not None and registry.is_organisation(label.authority)
-    if named is None and not organisation:
+    if named is None and displayed is None and not organisation:
         return EVERYBODY if unclassified else NOBODY
     codes = [*(named or ()), *((label.authority,) if organisation and label.authority else ())]
-    return Reach(stated=True, covers=frozenset().union(*map(expand, codes)))
+    kept = frozenset[str]().union(*map(expand, codes))
+    if displayed is None:
+        return Reach(stated=True, covers=kept)
+    covers = kept.union(*map(expand, displayed))
+    return Reach(stated=True, covers=covers, shown=covers - kept)
 
 
 def named_itself(label: Label, registry: Registry) -> frozenset[str]:

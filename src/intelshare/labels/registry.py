@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,9 +12,12 @@ from intelshare.labels.intervals import Interval, in_force
 from intelshare.labels.ladders import (
     JOINT,
     JOINT_LADDER,
+    UNMARKED_NAME,
     Converted,
     Equivalence,
     Ladder,
+    Level,
+    Reference,
     convert_reference,
     unknown_ladder,
 )
@@ -84,6 +88,43 @@ class Registry:
         """The ladder of the authority; one of UNMARKED alone where none is known."""
         return self.ladders.get(authority) or unknown_ladder(authority)
 
+    def level_named(self, authority: str, text: str, at: Instant | None) -> str | None:
+        """The canonical name of the level that the folded text means; None if there is none.
+
+        An English word (``//DEU SECRET``, as the United States write it) means the level of that reference at
+        ``at`` (now, as far as the ladder knows, if None) where a state's ladder has no level of that name.
+        """
+        names = self.level_names.get(authority)
+        if names is None:
+            return UNMARKED_NAME if text == UNMARKED_NAME else None
+        if (
+            text in names
+            or text not in ENGLISH_WORDS
+            or authority in _NOT_TRANSLATED
+            or authority in self.groups
+        ):
+            return names.get(text)
+        ladder = self.ladders[authority]
+        row = ladder.rows[-1] if at is None else ladder.at(at)
+        found = next((level for level in row.levels if level.reference == ENGLISH_WORDS[text]), None)
+        return None if found is None else found.name
+
+    def english_meaning(self, authority: str, name: str, at: Instant | None) -> Reference | None:
+        """What the United States would mean by a state's level of an English name, where it differs."""
+        if authority in _NOT_TRANSLATED or not self.is_state(authority) or name not in ENGLISH_WORDS:
+            return None
+        level = self.ladder(authority).read(name, at)
+        meant = ENGLISH_WORDS[name]
+        return meant if level is not None and level.reference != meant else None
+
+    def english_ended(self, authority: str, text: str) -> Level | None:
+        """The last level that a state had and has no more, of the reference that an English word means."""
+        ladder = self.ladders.get(authority)
+        if ladder is None or text not in ENGLISH_WORDS or not self.is_state(authority):
+            return None
+        levels = (level for row in reversed(ladder.rows) for level in row.levels)
+        return next((level for level in levels if level.reference == ENGLISH_WORDS[text]), None)
+
     def expand(self, code: str, at: Instant) -> frozenset[str]:
         """What a code stands for at ``at``: itself, or a group's states and, of an organisation, its node."""
         group = self.groups.get(code)
@@ -95,14 +136,37 @@ class Registry:
         return frozenset(states)
 
 
+ENGLISH_WORDS = {
+    **{reference.word: reference for reference in Reference if reference > Reference.R0},
+    "R": Reference.R1,
+    "C": Reference.R2,
+    "S": Reference.R3,
+    "TS": Reference.R4,
+}
+"""What the United States write for another state's level (CAPCO Manual, A.6), in full and in portions."""
+
+_NOT_TRANSLATED = ("USA", JOINT)
+
+
 def level_texts(ladder: Ladder) -> Iterator[tuple[str, str]]:
-    """Every text of every level, to its canonical name; full names win over short ones of other levels."""
-    levels = [level for row in ladder.rows for level in row.levels]
-    for text in ("short", "display", "name"):
-        for level in levels:
-            written = getattr(level, text)
-            if written is not None:
-                yield fold(written), level.name
+    """Every folded text of every level, to its canonical name; a text of two levels comes with both."""
+    for row in ladder.rows:
+        for level in row.levels:
+            for text in level.texts:
+                for spelled in _in_every_case(text, ladder.language):
+                    yield spelled, level.name
+
+
+def _in_every_case(text: str, language: str) -> Iterator[str]:
+    """The text folded as it stands, and as its own language writes it in capitals and small letters."""
+    yield fold(text)
+    if language == "tr":
+        yield fold(text.replace("İ", "i").replace("I", "ı").lower())
+        yield fold(text.replace("i", "İ").replace("ı", "I").upper())
+    elif language == "el":
+        # Capitals drop the accent; what is taken off stands alone after the decomposition.
+        bare = "".join(each for each in unicodedata.normalize("NFD", text) if each != "\u0301")
+        yield fold(unicodedata.normalize("NFC", bare))
 
 
 def fold(text: str) -> str:
@@ -128,11 +192,12 @@ def convert(
 ) -> Converted:
     """A level of ``authority`` in the ladder of ``to`` at ``at``: rounded up, never down.
 
-    ``level`` is a canonical name; ``rows`` are those of the treaty that is relied on.
+    ``level`` is any text that names one; ``rows`` are those of the treaty that is relied on.
     Raises LabelError UNKNOWN_LEVEL (no such name, or before its first day) or NO_EQUIVALENCE.
     """
     source = registry.ladder(authority)
-    known = source.read(level, at)
+    name = registry.level_named(authority, fold(unicodedata.normalize("NFC", level)), at)
+    known = None if name is None else source.read(name, at)
     if known is None:
         raise LabelError("UNKNOWN_LEVEL", f"{authority} has no level {level!r} at that time")
     converted = convert_reference(known.reference, source, registry.ladder(to), at, rows)

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from intelshare.labels.intervals import Interval, interval
-from intelshare.labels.ladders import UNMARKED_NAME, Ladder, LadderRow, Level, Reference, ladder
+from intelshare.labels.ladders import UNMARKED_NAME, Alias, Ladder, LadderRow, Level, Reference, ladder
 from intelshare.labels.registry import Group, Registry, fold, level_texts
 from intelshare.toml.reader import Table, read_table
+
+LANGUAGES = ("tr", "el")
+"""Languages with rules of case of their own: dotless i, accents that capitals drop."""
 
 _SEPARATORS = ("//", "(", ")", ",", "RELEASABLE TO", "TLP:")
 """What the text of a label is taken apart by; no level may be called so."""
@@ -124,7 +127,8 @@ def _ladder(table: Table) -> Ladder:
         levels = [_level(entry, reference) for reference in Reference if entry.has(reference.name)]
         rows.append(LadderRow(during, tuple(levels)))
         entry.close()
-    read = ladder(table.text("authority"), rows, table.text("source"))
+    language = table.choice("language", str, LANGUAGES) if table.has("language") else ""
+    read = ladder(table.text("authority"), rows, table.text("source"), language)
     if not read.source.strip():
         table.fail("FIELD_RANGE", "where can the levels be looked up?", "source")
     named: dict[str, str] = {}
@@ -142,6 +146,7 @@ def _level(row: Table, reference: Reference) -> Level:
         reference=reference,
         short=table.text_or("short", None),
         display=table.text_or("display", None),
+        also=tuple(_alias(each) for each in table.tables("also")),
     )
     for key, text in (("name", level.name), ("short", level.short), ("display", level.display)):
         if text is None:
@@ -155,6 +160,20 @@ def _level(row: Table, reference: Reference) -> Level:
             table.fail("FIELD_RANGE", "no label could be read that says this", key, hint)
     table.close()
     return level
+
+
+def _alias(table: Table) -> Alias:
+    alias = Alias(table.text("name"), table.text("source"))
+    spaced = " ".join(unicodedata.normalize("NFC", alias.text).split())
+    separated = any(each in alias.text for each in _SEPARATORS)
+    if spaced != alias.text or not alias.text.isprintable() or separated or fold(alias.text) == UNMARKED_NAME:
+        table.fail(
+            "FIELD_RANGE", "no label could be read that says this", "name", "single spaces, no // ( ) ,"
+        )
+    if not alias.source.strip():
+        table.fail("FIELD_RANGE", "where does it stand so?", "source")
+    table.close()
+    return alias
 
 
 def _during(table: Table) -> Interval:

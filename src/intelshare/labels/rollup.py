@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
 from intelshare.labels.label import (
-    DISPLAY_ONLY,
+    EYES_ONLY,
     NOFORN,
     RED,
     RELIDO,
@@ -16,9 +17,20 @@ from intelshare.labels.label import (
     order_codes,
     order_controls,
 )
-from intelshare.labels.ladders import Reference, convert_reference
+from intelshare.labels.ladders import JOINT, Reference, convert_reference
 from intelshare.labels.reach import level_reference, named_itself, reach
 from intelshare.labels.registry import Registry
+
+_FGI_ORIGINATOR = "USA"
+"""The one whose banners say FGI; other states have no such marking."""
+
+
+class _Lists(NamedTuple):
+    """What the banner says of releasability: NOFORN, REL TO, DISPLAY ONLY; None: no such list."""
+
+    noforn: bool = False
+    releasable: frozenset[str] | None = None
+    displayable: frozenset[str] | None = None
 
 
 def rollup(originator: str, at: Instant, labels: Sequence[Label], registry: Registry) -> Label:
@@ -28,28 +40,27 @@ def rollup(originator: str, at: Instant, labels: Sequence[Label], registry: Regi
     where the originator's ladder cannot say the highest level.
     """
     references = [_reference(label, registry, at) for label in labels]
-    covered = _reach(labels, references, registry, at)
-    noforn = any(NOFORN in label.controls for label in labels)
-    releasable: frozenset[str] | None = None
-    if covered is not None and not noforn:
-        covered |= {originator}
-        if registry.is_organisation(originator):
-            whole = registry.expand(originator, at)
-            noforn = not whole <= covered
-            outside = covered - whole
-            releasable = outside | {originator} if outside else None
-        else:
-            noforn = covered == {originator}
-            releasable = covered
+    highest = max(references, default=Reference.R0)
+    freed = _freed(labels, references)
+    lists = _lists(originator, at, labels, references, registry)
+    # The disclosure officer may widen what nobody else may have: RELIDO then stands alone. Unclassified and
+    # without a list a label would be for everybody, and an organisation's for all of it: there NOFORN stays.
+    alone = freed and highest > Reference.R0 and not registry.is_organisation(originator)
+    if lists.noforn and alone:
+        lists = _Lists()
     return Label(
         authority=originator,
-        level=_level(originator, max(references, default=Reference.R0), registry, at),
-        releasable_to=None
-        if noforn or releasable is None
-        else order_codes(releasable, originator, (), registry),
-        controls=_controls(labels, references, noforn),
+        level=_level(originator, highest, registry, at),
+        releasable_to=_ordered(lists.releasable, originator, registry),
+        controls=_controls(labels, freed, lists),
         tlp=max((label.tlp for label in labels if label.tlp), key=TLP_WORDS.index, default=None),
+        displayable_to=_ordered(lists.displayable, originator, registry),
+        fgi=_fgi(labels, registry) if originator == _FGI_ORIGINATOR else None,
     )
+
+
+def _ordered(codes: frozenset[str] | None, originator: str, registry: Registry) -> tuple[str, ...] | None:
+    return None if codes is None else order_codes(codes, originator, (), registry)
 
 
 def _reference(label: Label, registry: Registry, at: Instant) -> Reference:
@@ -68,35 +79,77 @@ def _level(originator: str, reference: Reference, registry: Registry, at: Instan
     return converted.name
 
 
-def _reach(
+def _lists(
+    originator: str,
+    at: Instant,
+    labels: Sequence[Label],
+    references: Sequence[Reference],
+    registry: Registry,
+) -> _Lists:
+    reaches = list(_reaches(labels, references, registry, at))
+    if any(NOFORN in label.controls for label in labels):
+        return _Lists(noforn=True)
+    if not reaches:
+        return _Lists()
+    kept = frozenset.intersection(*(kept for kept, _ in reaches)) | {originator}
+    displayable = (frozenset.intersection(*(covered for _, covered in reaches)) - kept) or None
+    if registry.is_organisation(originator):
+        whole = registry.expand(originator, at)
+        if not whole <= kept:
+            return _Lists(noforn=True)
+        outside = kept - whole
+        return _Lists(False, outside | {originator} if outside else None, displayable)
+    if kept == {originator}:
+        return _Lists(noforn=displayable is None, displayable=displayable)
+    return _Lists(False, kept, displayable)
+
+
+def _reaches(
     labels: Sequence[Label], references: Sequence[Reference], registry: Registry, at: Instant
-) -> frozenset[str] | None:
-    """The intersection over all portions that restrict; None if none does."""
-    covered: frozenset[str] | None = None
+) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Of each portion that restricts: who may keep it, and whom it covers at all."""
     for label, reference in zip(labels, references, strict=True):
         own = reach(label, registry, at)
-        codes = own.covers
-        if label.tlp == RED:
-            named = named_itself(label, registry)
-            codes = named if codes is None else named & codes
-        if reference > Reference.R0 or own.stated or NOFORN in label.controls or label.tlp == RED:
-            codes = frozenset() if codes is None else codes
-            covered = codes if covered is None else covered & codes
-    return covered
+        red = label.tlp == RED
+        if reference == Reference.R0 and not own.stated and NOFORN not in label.controls and not red:
+            continue
+        named = named_itself(label, registry)
+        covered = (named if red else frozenset()) if own.covers is None else own.covers
+        if red:
+            covered &= named
+        yield covered - own.shown, covered
 
 
-def _controls(labels: Sequence[Label], references: Sequence[Reference], noforn: bool) -> tuple[str, ...]:
-    found = {control for label in labels for control in label.controls} - {RELIDO}
-    # ISM-ID-00132: one portion that its owner did not free keeps the whole.
+def _freed(labels: Sequence[Label], references: Sequence[Reference]) -> bool:
+    """Whether RELIDO holds for the whole (ISM-ID-00132): one portion that its owner did not free keeps it."""
     governing = [
         label
         for label, reference in zip(labels, references, strict=True)
         if reference > Reference.R0
         or label.releasable_to is not None
-        or not {NOFORN, DISPLAY_ONLY}.isdisjoint(label.controls)
+        or label.displayable_to is not None
+        or NOFORN in label.controls
     ]
-    if noforn:
-        found.add(NOFORN)
-    elif governing and all(RELIDO in label.controls for label in governing):
+    return bool(governing) and all(
+        RELIDO in label.controls and NOFORN not in label.controls for label in governing
+    )
+
+
+def _controls(labels: Sequence[Label], freed: bool, lists: _Lists) -> tuple[str, ...]:
+    found = {control for label in labels for control in label.controls} - {RELIDO, NOFORN}
+    if lists.noforn:
+        found = (found - {EYES_ONLY}) | {NOFORN}
+    elif freed and lists.displayable is None:
         found.add(RELIDO)
     return order_controls(found)
+
+
+def _fgi(labels: Sequence[Label], registry: Registry) -> tuple[str, ...] | None:
+    """Every other state whose information is among the portions; one concealed source conceals all."""
+    if any(label.fgi == () for label in labels):
+        return ()
+    found = {code for label in labels for code in label.fgi or ()}
+    for label in labels:
+        authors = label.owners if label.authority == JOINT else (label.authority,)
+        found |= {code for code in authors if code is not None and registry.is_state(code)}
+    return order_codes(found - {_FGI_ORIGINATOR}, None, (), registry) or None

@@ -7,7 +7,7 @@ left out could be the one that keeps somebody from reading.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from intelshare import instant
@@ -15,6 +15,7 @@ from intelshare.instant import Instant
 from intelshare.labels.elements import Element, read_elements
 from intelshare.labels.label import CONTROLS, RELIDO, Label
 from intelshare.labels.ladders import JOINT
+from intelshare.labels.markings import not_carried
 from intelshare.labels.parse import TLP_TEXTS
 from intelshare.labels.registry import Registry, fold
 from intelshare.labels.sound import require_sound, reread
@@ -38,12 +39,37 @@ class _Tag:
 
 
 _RELEASABLE = _Tag("Releasable To", "PERMISSIVE")  # the reader needs one of the values
+_DISPLAYABLE = _Tag("Display Only", "PERMISSIVE")  # a reader of REL TO alone is kept out: closed, not wrong
+_CONTEXT = _Tag("Context", "PERMISSIVE")  # the owner, and whether Releasable To says more
+_ONLY = _Tag("Only", "PERMISSIVE")  # no value of it is modelled: each is an error that names it
 _HANDLING = _Tag("Special Handling", "RESTRICTIVE")  # all of them
+_SENSITIVITY = _Tag("Additional Sensitivity", "RESTRICTIVE")  # the same, in the policy NATO
+_FOREIGN = _Tag("Foreign Government Information", "RESTRICTIVE")
 _TLP = _Tag("TLP", "RESTRICTIVE")
 _DISCLOSURE = _Tag("Disclosure", "INFORMATIVE")  # no access meaning: RELIDO changes no decision
 _OWNERS = _Tag("Owner", "INFORMATIVE")
 _HANDLING_WORDS = {control: control for control in CONTROLS if control != RELIDO}
-_TAGS = {fold(tag.name).replace(" ", ""): tag for tag in (_RELEASABLE, _HANDLING, _TLP, _DISCLOSURE, _OWNERS)}
+_ALL_TAGS = (
+    _CONTEXT, _RELEASABLE, _DISPLAYABLE, _ONLY, _HANDLING, _SENSITIVITY, _FOREIGN, _TLP, _DISCLOSURE, _OWNERS,
+)  # fmt: skip
+_TAGS = {fold(tag.name).replace(" ", ""): tag for tag in _ALL_TAGS}
+_RELEASABLE_CONTEXT = "Releasable"
+_CONCEALED = "CONCEALED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """How labels of one policy are written, where it has rules of its own."""
+
+    handling: _Tag = _HANDLING
+    context: bool = False
+    """Whether it asks for the category Context: the owner, and ``Releasable`` beside a Releasable To."""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """Levels that it calls otherwise than the ladder does."""
+
+
+_POLICIES = {"NATO": _Policy(_SENSITIVITY, context=True, levels={"COSMIC TOP SECRET": "TOP SECRET"})}
+"""NATO: the policy as it is published with the standard, in the form of a SPIF."""
 
 
 def write_stanag4774(label: Label, registry: Registry, created: Instant) -> str:
@@ -53,12 +79,17 @@ def write_stanag4774(label: Label, registry: Registry, created: Instant) -> str:
     """
     require_sound(label, registry)
     policy, classification = label.authority or TLP_POLICY, label.level or label.tlp or ""
-    shown = classification.removeprefix(f"{policy} ")
+    rules = _POLICIES.get(policy, _Policy())
+    shown = rules.levels.get(classification, classification.removeprefix(f"{policy} "))
     tlp = () if label.level is None or label.tlp is None else (label.tlp,)
+    released = () if label.releasable_to is None else (_RELEASABLE_CONTEXT,)
     categories = (
+        (_CONTEXT, (policy, *released) if rules.context else ()),
         (_OWNERS, label.owners),
         (_RELEASABLE, label.releasable_to or ()),
-        (_HANDLING, tuple(control for control in label.controls if control != RELIDO)),
+        (_DISPLAYABLE, label.displayable_to or ()),
+        (rules.handling, tuple(control for control in label.controls if control != RELIDO)),
+        (_FOREIGN, (_CONCEALED,) if label.fgi == () else label.fgi or ()),
         (_DISCLOSURE, tuple(control for control in label.controls if control == RELIDO)),
         (_TLP, tlp),
     )
@@ -95,7 +126,8 @@ def read_stanag4774(
 
     PrivacyMark, OriginatorID, CreationDateTime and unknown INFORMATIVE categories have no access meaning and
     are left out. Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (no such XML, a DOCTYPE, a
-    label that succeeds itself), UNKNOWN_CONTROL (another category that restricts), and as ``parse_label``.
+    label that succeeds itself), UNKNOWN_CONTROL (another category that restricts, or a context or other value
+    that is not modelled), COMPARTMENT_NOT_CARRIED, and as ``parse_label``.
     """
     root = read_elements(text, source, NAMESPACE)
     if root.name not in _ROOTS:
@@ -122,18 +154,73 @@ def read_stanag4774(
     words = _values(found, _TLP, _word(TLP_TEXTS, "UNKNOWN_LEVEL")) or (None,)
     if len(words) > 1:
         found[_TLP.name].fail("DUPLICATE_CONTROL", "TLP stands twice")
+    _values(found, _ONLY, _refused)
     read = Label(
         authority=authority,
-        level=_level(classification, authority, registry),
-        releasable_to=_values(found, _RELEASABLE, _code(registry.is_known, "state, group or organisation")),
+        level=_level(classification, authority, registry, at),
+        releasable_to=_releasable(found, authority, registry),
         controls=(
-            *(_values(found, _HANDLING, _word(_HANDLING_WORDS, "UNKNOWN_CONTROL")) or ()),
+            *(_values(found, _HANDLING, _handling) or ()),
+            *(_values(found, _SENSITIVITY, _handling) or ()),
             *(_values(found, _DISCLOSURE, _word({RELIDO: RELIDO}, "UNKNOWN_CONTROL")) or ()),
         ),
         tlp=words[0],
         owners=_values(found, _OWNERS, _code(registry.is_state, "state")) or (),
+        displayable_to=_values(found, _DISPLAYABLE, _code(registry.is_known, _ANY_CODE)),
+        fgi=_fgi(found, registry),
     )
     return reread(read, registry, at, use)
+
+
+def _releasable(found: dict[str, Element], authority: str, registry: Registry) -> tuple[str, ...] | None:
+    """The codes of Releasable To, and the owner where the context names it: it need not stand there again."""
+
+    def context(element: Element) -> str:
+        word = fold(element.value())
+        if word not in (authority, fold(_RELEASABLE_CONTEXT)):
+            message = f"the context {element.value()!r} is not modelled"
+            element.fail("UNKNOWN_CONTROL", message, f"{authority} and {_RELEASABLE_CONTEXT} are")
+        return word
+
+    contexts = _values(found, _CONTEXT, context)
+    codes = _values(found, _RELEASABLE, _code(registry.is_known, _ANY_CODE))
+    if contexts is None:
+        return codes
+    if codes is None and fold(_RELEASABLE_CONTEXT) in contexts:
+        message = f"the context says {_RELEASABLE_CONTEXT}, and {_RELEASABLE.name} is absent"
+        found[_CONTEXT.name].fail("EMPTY_REL_TO", message)
+    if codes is not None and authority in contexts and authority not in codes:
+        return (authority, *codes)
+    return codes
+
+
+def _fgi(found: dict[str, Element], registry: Registry) -> tuple[str, ...] | None:
+    def source(element: Element) -> str:
+        if fold(element.value()) == _CONCEALED:
+            return _CONCEALED
+        return _code(registry.is_member, "state or organisation")(element)
+
+    codes = _values(found, _FOREIGN, source)
+    if codes is not None and _CONCEALED in codes:
+        if len(codes) > 1:
+            found[_FOREIGN.name].fail("UNKNOWN_CONTROL", "a concealed source stands alone")
+        return ()
+    return codes
+
+
+_ANY_CODE = "state, group or organisation"
+
+
+def _handling(element: Element) -> str:
+    what = not_carried(fold(element.value()))
+    if what is not None:
+        message = f"{element.value()!r} is {what}, which this system never carries"
+        element.fail("COMPARTMENT_NOT_CARRIED", message)
+    return _word(_HANDLING_WORDS, "UNKNOWN_CONTROL")(element)
+
+
+def _refused(element: Element) -> str:
+    element.fail("UNKNOWN_CONTROL", f"{element.value()!r} only: no rule here stands for it")
 
 
 def _categories(information: Element) -> dict[str, Element]:
@@ -186,13 +273,15 @@ def _word(words: Mapping[str, str], code: str) -> Callable[[Element], str]:
     return read
 
 
-def _level(classification: Element, authority: str, registry: Registry) -> str:
-    """NATO's SECRET is written with and without the policy's name before it."""
-    names = registry.level_names.get(authority) or {"UNMARKED": "UNMARKED"}
+def _level(classification: Element, authority: str, registry: Registry, at: Instant | None) -> str:
+    """NATO's SECRET is written with and without the policy's name before it, its highest without COSMIC."""
     text = fold(classification.value())
-    name = names.get(text) or names.get(f"{authority} {text}")
+    rules = _POLICIES.get(authority, _Policy())
+    otherwise = {shown: name for name, shown in rules.levels.items()}
+    tried = (otherwise.get(text, text), f"{authority} {text}")
+    name = next((name for each in tried if (name := registry.level_named(authority, each, at))), None)
     if name is None:
-        known = ", ".join(sorted(set(names.values())))
+        known = ", ".join(sorted(set(registry.level_names.get(authority, {"": "UNMARKED"}).values())))
         classification.fail(
             "UNKNOWN_LEVEL", f"{authority} has no level {classification.value()!r}", f"one of {known}"
         )

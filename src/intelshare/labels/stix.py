@@ -1,14 +1,15 @@
 """Labels as STIX 2.1 data markings: TLP by its fixed ids, all else as a statement, portions as selectors.
 
 A statement holds the canonical banner without its TLP block. Every marking that applies must be understood: a
-statement that is no label is an error, not a remark, because the next one could be a label with a slip of the
-pen. Plain dicts in and out; nothing is fetched.
+statement that looks like a label and is none is an error, because it is a label with a slip of the pen; one
+that does not (``terms``) states terms of use, which say nothing of access. Plain dicts in and out; nothing is
+fetched.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
 from uuid import NAMESPACE_URL, uuid5
@@ -16,10 +17,11 @@ from uuid import NAMESPACE_URL, uuid5
 from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
 from intelshare.labels.formats import format_banner
-from intelshare.labels.label import TLP_WORDS, Label
+from intelshare.labels.label import AMBER_STRICT, CLEAR, TLP_WORDS, Label
 from intelshare.labels.parse import parse_label
-from intelshare.labels.registry import Registry
+from intelshare.labels.registry import Registry, fold
 from intelshare.labels.sound import require_sound, reread
+from intelshare.labels.terms import Terms
 
 Object = Mapping[str, Any]
 """A STIX object as JSON has it."""
@@ -29,6 +31,9 @@ WHOLE = ""
 
 MAX_MARKINGS = 256
 """Granular markings of one object, and selectors of one marking."""
+
+MAX_COMBINATIONS = 32
+"""Different sets of markings in one text: each is read as a label."""
 
 TLP_EXTENSION = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
 """OASIS, STIX extension for TLP 2.0."""
@@ -138,11 +143,44 @@ def read_markings(
     What a portion's markings do not state (a level, a TLP word) holds from the whole (STIX 2.1, section 7.2:
     granular markings go before the object's, kind by kind). Of several TLP words the strictest counts.
     Raises LabelError: INPUT_INVALID (shape, unknown reference, selector without a value), UNKNOWN_CONTROL (a
-    marking of another kind), DUPLICATE_CONTROL (two statements), and as ``parse_label``.
+    marking of another kind), DUPLICATE_CONTROL (two labels as statements), MARKING_CONFLICT (a TLP marking
+    that says another word than its id), and as ``parse_label``.
     """
-    known = _by_id(definitions, source)
+    return MarkingReader(definitions, registry, at, use, source=source).read(subject)
+
+
+class MarkingReader:
+    """``read_markings`` for all objects of one text: what the same markings say together is read once."""
+
+    def __init__(
+        self,
+        definitions: Iterable[Object],
+        registry: Registry,
+        at: Instant | None = None,
+        use: Literal["read", "write"] = "read",
+        *,
+        source: str = "object",
+    ) -> None:
+        self._source = source
+        self._reading = _Reading(_by_id(definitions, source), registry, at, use, source, Terms(registry))
+        self._known: dict[tuple[tuple[str, ...], Label | None], Label | None] = {}
+
+    def read(self, subject: Object) -> dict[str, Label]:
+        """The labels of an object by selector, as ``read_markings``; TOO_LARGE over 32 combinations."""
+        return _labels(subject, self._source, self._of)
+
+    def _of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
+        key = (tuple(sorted(set(refs))), whole)
+        if key not in self._known:
+            if len(self._known) >= MAX_COMBINATIONS:
+                _fail(self._source, where, f"more than {MAX_COMBINATIONS} labels", "TOO_LARGE")
+            self._known[key] = self._reading.of(refs, where, whole)
+        return self._known[key]
+
+
+def _labels(subject: Object, source: str, label_of: Callable[..., Label | None]) -> dict[str, Label]:
     refs = _texts(subject.get("object_marking_refs", []), source, "object_marking_refs")
-    whole = _Reading(known, registry, at, use, source).of(refs, "object_marking_refs")
+    whole = label_of(refs, "object_marking_refs")
     labels = {} if whole is None else {WHOLE: whole}
     chosen: dict[str, list[str]] = {}
     granular = subject.get("granular_markings", [])
@@ -152,15 +190,19 @@ def read_markings(
         where = f"granular_markings[{number}]"
         if not isinstance(entry, Mapping) or not isinstance(entry.get("selectors"), list):
             _fail(source, where, "a marking with selectors is expected")
-        if "lang" in entry and "marking_ref" not in entry:
+        if "lang" in entry and "marking_ref" in entry:
+            _fail(
+                source, where, "a granular marking has a lang or a marking_ref, never both"
+            )  # STIX 2.1, 7.2.3
+        if "lang" in entry:
             continue  # says a language, no marking
         (marking,) = _texts([entry.get("marking_ref")], source, f"{where}.marking_ref")
         for selector in _texts(entry["selectors"], source, f"{where}.selectors"):
-            if not _selects(subject, selector):
+            if selector not in chosen and not _selects(subject, selector):
                 _fail(source, f"{where}.selectors", f"{selector!r} selects nothing")
             chosen.setdefault(selector, []).append(marking)
     for selector, ids in chosen.items():
-        label = _Reading(known, registry, at, use, source).of(ids, f"granular_markings, {selector}", whole)
+        label = label_of(ids, f"granular_markings, {selector}", whole)
         if label is not None:
             labels[selector] = label
     return labels
@@ -173,11 +215,13 @@ class _Reading:
     at: Instant | None
     use: Literal["read", "write"]
     source: str
+    terms: Terms
 
     def of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
         """The one label that these markings say together; None if there are none."""
-        words = [_WORDS[marking] for marking in refs if marking in _WORDS]
-        statements = [marking for marking in dict.fromkeys(refs) if marking not in _WORDS]
+        words = [word for marking in refs if (word := self._tlp(marking, where)) is not None]
+        others = [marking for marking in dict.fromkeys(refs) if self._tlp(marking, where) is None]
+        statements = [marking for marking in others if not self._is_terms(marking)]
         if len(statements) > 1:
             _fail(self.source, where, "two statements at once", "DUPLICATE_CONTROL")
         label = self._statement(statements[0], where) if statements else None
@@ -193,6 +237,26 @@ class _Reading:
         strictest = max(words, key=TLP_WORDS.index, default=None)
         read = replace(label or Label(), tlp=strictest)
         return reread(read, self.registry, self.at, self.use)
+
+    def _tlp(self, marking: str, where: str) -> str | None:
+        """The TLP word of a marking; None if it is another one. What contradicts its own id is refused."""
+        found = self.known.get(marking)
+        word = _WORDS.get(marking)
+        if word is None:
+            return AMBER_STRICT if found is not None and _is_opencti(found) else None
+        said = {fold(text).removeprefix("TLP:") for text in _tlp_texts(found or {})}
+        if said - {word, "WHITE" if word == CLEAR else word}:
+            message = f"{marking!r} is TLP:{word} by its fixed id, and says TLP:{min(said - {word})}"
+            _fail(self.source, where, message, "MARKING_CONFLICT")
+        return word
+
+    def _is_terms(self, marking: str) -> bool:
+        """Whether the marking is a plain statement of something else than a label."""
+        found = self.known.get(marking, {})
+        definition = found.get("definition")
+        text = definition.get("statement") if isinstance(definition, Mapping) else None
+        plain = found.get("definition_type") == "statement" and not found.get("extensions")
+        return plain and isinstance(text, str) and self.terms.are(text)
 
     def _statement(self, marking: str, where: str) -> Label:
         found = self.known.get(marking)
@@ -239,6 +303,30 @@ def _tlp(word: str) -> Object:
         "name": f"TLP:{word}",
         "extensions": {TLP_EXTENSION: {"extension_type": "property-extension", "tlp_2_0": word.lower()}},
     }
+
+
+def _tlp_texts(definition: Object) -> Iterator[str]:
+    """Every word by which a definition of TLP says which one it is."""
+    inner, extensions = definition.get("definition"), definition.get("extensions")
+    extension = extensions.get(TLP_EXTENSION) if isinstance(extensions, Mapping) else None
+    said = (
+        inner.get("tlp") if isinstance(inner, Mapping) else None,
+        extension.get("tlp_2_0") if isinstance(extension, Mapping) else None,
+        definition.get("name"),
+    )
+    yield from (text for text in said if isinstance(text, str))
+
+
+def _is_opencti(definition: Object) -> bool:
+    """OpenCTI's own AMBER+STRICT, older than TLP 2.0 in STIX: this exact shape and no other."""
+    return (
+        definition.get("id") == "marking-definition--826578e1-40ad-459f-bc73-ede076f81f37"
+        and definition.get("definition_type") == "statement"
+        and definition.get("definition") == {"statement": "custom"}
+        and definition.get("x_opencti_definition_type") == "TLP"
+        and definition.get("x_opencti_definition") == "TLP:AMBER+STRICT"
+        and not definition.get("extensions")
+    )
 
 
 def _by_id(definitions: Iterable[Object], source: str) -> dict[str, Object]:

@@ -1,7 +1,7 @@
 """Policy: treaties in time, overlays, the world, and the decisions made in it. Pure."""
 
 from intelshare.policy.acts import ActKind, PartyAct, with_acts
-from intelshare.policy.decide import decide, originator_of
+from intelshare.policy.decide import consents_asked, decide, originator_of
 from intelshare.policy.decision import (
     OWN_PRODUCT,
     UNRESTRICTED,
@@ -47,6 +47,7 @@ __all__ = [
     "World",
     "check_egress",
     "compile_world",
+    "consents_asked",
     "decide",
     "originator_of",
     "parse_overlay",

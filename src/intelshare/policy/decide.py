@@ -14,7 +14,7 @@ Rules 4 to 9 are not asked when information returns to its originator or is unre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from intelshare.instant import Instant
 from intelshare.labels import Label, Reference
@@ -31,7 +31,7 @@ from intelshare.policy.decision import (
 )
 from intelshare.policy.overlay import Overlay, Rule
 from intelshare.policy.permits import Tested
-from intelshare.policy.snapshot import LabelFacts, Snapshot
+from intelshare.policy.snapshot import DISPLAY_ONLY_DUTY, LabelFacts, Snapshot
 from intelshare.policy.world import World
 
 _NO_LAW = Overlay("")
@@ -176,13 +176,26 @@ def _tlp_red(case: _Case, reasons: list[Reason]) -> None:
         reasons.append(Reason(Code.TLP_RED_NOT_NAMED))
 
 
-# 8. The third-party rule: what came from another goes on only with its consent, by name.
+# 8. The third-party rule: what came from another goes on only with its consent, by name. Whose information a
+# label holds besides (FGI) has a say as well; nobody has to consent to what it sends or gets back itself.
 
 
 def _consent(case: _Case, reasons: list[Reason]) -> None:
     request = case.request
-    if request.sender != case.originator and request.recipient not in request.consents:
-        reasons.append(Reason(Code.CONSENT_REQUIRED, f"of {case.originator} for {request.recipient}"))
+    if request.sender == case.originator and not case.facts.mark.foreign:
+        return
+    if request.recipient in request.consents:
+        return
+    asked = consents_asked(case.originator, case.facts.mark.foreign, request.sender, request.recipient)
+    if asked:
+        reasons.append(
+            Reason(Code.CONSENT_REQUIRED, f"of {', '.join(sorted(asked))} for {request.recipient}")
+        )
+
+
+def consents_asked(originator: str, foreign: Iterable[str], sender: str, recipient: str) -> frozenset[str]:
+    """Whose consents a portion needs on its way: of each whose information it is, but the two themselves."""
+    return frozenset((originator, *foreign)) - {sender, recipient}
 
 
 # 9. A treaty between originator and recipient permits; the sender's treaties do not matter.
@@ -244,6 +257,8 @@ def _obligations(case: _Case) -> tuple[str, ...]:
     basis = () if case.tested is None else case.tested.obligations
     law = case.snapshot.overlays.get(case.originator, _NO_LAW)
     ordered = [rule.obligation for rule in law.oblige if rule.obligation and _matches(case, rule)]
+    if case.request.recipient in case.facts.shown:
+        ordered.append(DISPLAY_ONLY_DUTY)
     if not ordered and not case.facts.mark.obligations:
         return basis
     return tuple(sorted({*basis, *case.facts.mark.obligations, *ordered}))

@@ -71,7 +71,8 @@ class Request:
     """Who first sent the bulletin; the sender if None. A state's label overrules it."""
     flags: frozenset[str] = frozenset()
     consents: frozenset[str] = frozenset()
-    """Members for whom the originator's consent for this portion is in force at ``at``, by name."""
+    """Members, by name, for whom all have consented at ``at`` whose information it is and who do not send it:
+    the originator, and whoever FGI names."""
     approvals: frozenset[str] = frozenset()
     """Ids of hold rows that a releasing officer has approved."""
     released: bool = False

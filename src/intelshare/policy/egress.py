@@ -28,29 +28,37 @@ def _reaches(text: str, recipient: str, registry: Registry, at: Instant) -> bool
     group = registry.groups.get(recipient)
     if group is not None and not group.organisation:
         return False
-    listed = ""
-    named = False
+    listed: list[str] = []
+    displayed: list[str] = []
     words: list[str] = []
     head, *blocks = text.removeprefix("//").split("//")
     for block in blocks or ([head] if head.startswith("TLP:") else []):
         for piece in block.split("/"):
             if piece.startswith("REL TO "):
-                named, listed = True, piece.removeprefix("REL TO ")
+                listed += _list(piece.removeprefix("REL TO "))
+            elif piece.startswith("DISPLAY ONLY "):
+                displayed += _list(piece.removeprefix("DISPLAY ONLY "))
             else:
                 words.append(piece)
-    codes = [code.strip() for code in listed.split(",")] if named else []
-    if "NOFORN" in words or "NF" in words:
+    codes = list(listed)
+    # FGI without a list: nobody knows whose information it is, so nobody can have consented.
+    if "NOFORN" in words or "NF" in words or "FGI" in words:
         return False
     if "TLP:RED" in words and recipient not in codes:
         return False
     if "EYES ONLY" in words:
         return recipient in codes and recipient not in registry.groups
+    codes += displayed
     whose = _organisation(head, text, registry)
     if whose is not None:
         codes.append(whose)
-    elif not named:
+    elif not codes:
         return _unclassified(head, text, registry)
     return any(recipient == code or _belongs(recipient, code, registry, at) for code in codes)
+
+
+def _list(text: str) -> list[str]:
+    return [code.strip() for code in text.split(",")]
 
 
 def _belongs(recipient: str, code: str, registry: Registry, at: Instant) -> bool:

@@ -10,7 +10,6 @@ from intelshare.labels import (
     AMBER_STRICT,
     CLEAR,
     CONTROLS,
-    DISPLAY_ONLY,
     EYES_ONLY,
     JOINT,
     NOFORN,
@@ -38,12 +37,13 @@ _BOUND = 8192
 """Entries of one memo."""
 
 NO_ONWARD_RELEASE = "no-onward-release"
-_CONTROL_OBLIGATIONS = {ORCON: NO_ONWARD_RELEASE, DISPLAY_ONLY: "display-only"}
+DISPLAY_ONLY_DUTY = "display-only"
+_CONTROL_OBLIGATIONS = {ORCON: NO_ONWARD_RELEASE}
 _TLP_OBLIGATIONS = {RED: NO_ONWARD_RELEASE, AMBER_STRICT: "own-organisation-only"}
 
 
 class Mark(NamedTuple):
-    """All that the rules ask of a label but its REL TO, at the snapshot's instant."""
+    """All that the rules ask of a label but its lists of codes, at the snapshot's instant."""
 
     unknown_level: str | None
     """What is wrong with the level, in words."""
@@ -62,17 +62,21 @@ class Mark(NamedTuple):
     owners: frozenset[str]
     """Of a JOINT label: a claimed originator counts if it is one of them."""
     codes: frozenset[str]
-    """That it names besides REL TO."""
+    """That it names besides REL TO and DISPLAY ONLY."""
+    foreign: frozenset[str]
+    """That FGI names: originators beside the authority."""
 
 
 class LabelFacts(NamedTuple):
-    """All that the rules ask of a label, at the snapshot's instant: its mark, and what REL TO says."""
+    """All that the rules ask of a label, at the snapshot's instant: its mark, and what its lists say."""
 
     mark: Mark
     unknown_codes: tuple[str, ...]
     stated: bool
     covers: frozenset[str] | None
     """None is everybody."""
+    shown: frozenset[str]
+    """Of those covered, who may be shown it and not keep it."""
     named: frozenset[str]
     unrestricted: bool
 
@@ -165,20 +169,21 @@ class Snapshot:
         return found
 
     def _read(self, label: Label) -> LabelFacts:
-        """Labels that differ only in REL TO share their mark."""
-        key = (label.authority, label.level, label.controls, label.tlp, label.owners)
+        """Labels that differ only in REL TO and DISPLAY ONLY share their mark."""
+        key = (label.authority, label.level, label.controls, label.tlp, label.owners, label.fgi)
         mark = self._marks.get(key)
         if mark is None:
             mark = _keep(self._marks, key, _mark(label, self.registry, self.at))
         registry = self.registry
         own = reach_of(label, registry, mark.reference == Reference.R0, self._expand)
-        codes = mark.codes.union(label.releasable_to or ())
+        codes = mark.codes.union(label.releasable_to or (), label.displayable_to or ())
         unknown = () if registry.known.issuperset(codes) else tuple(sorted(codes - registry.known))
         return LabelFacts(
             mark,
             unknown,
             own.stated,
             own.covers,
+            own.shown,
             named_itself(label, registry),
             mark.open and not own.stated,
         )
@@ -194,7 +199,8 @@ def _keep(memo: dict[K, T], key: K, value: T) -> T:
 
 def _mark(label: Label, registry: Registry, at: Instant) -> Mark:
     authority = label.authority
-    codes = frozenset(label.owners if authority in (None, JOINT) else (*label.owners, authority))
+    foreign = frozenset(label.fgi or ())
+    codes = foreign.union(label.owners if authority in (None, JOINT) else (*label.owners, authority))
     reference = level_reference(label, registry, at)
     unknown_level = None
     if reference is None:
@@ -212,11 +218,13 @@ def _mark(label: Label, registry: Registry, at: Instant) -> Mark:
         red=label.tlp == RED,
         open=known_reference == Reference.R0
         and not set(label.controls) - {RELIDO}
+        and label.fgi is None
         and label.tlp in (None, CLEAR),
         obligations=_obligations(label),
         originator=_originator(label, registry),
         owners=frozenset(label.owners) if authority == JOINT else frozenset(),
         codes=codes,
+        foreign=foreign,
     )
 
 

@@ -32,6 +32,10 @@ from intelshare.policy.world import World
 
 Json = Mapping[str, Any]
 
+_LABEL_FIELDS = {
+    "authority", "level", "releasable_to", "displayable_to", "fgi", "controls", "tlp", "owners",
+}  # fmt: skip
+
 
 def world_from_json(document: Json) -> World:
     """The ``world`` member of the file."""
@@ -57,16 +61,42 @@ def world_from_json(document: Json) -> World:
 
 
 def label_from_json(document: Json) -> Label:
-    """A label in the shape of ``labels.json``; it may hold what no text could."""
-    releasable = document.get("releasable_to")
+    """A label in the shape of ``labels.json``; it may hold what no text could.
+
+    Raises ValueError for a field that no label has: what nobody looks at must not pass for part of the case.
+    """
+    unknown = document.keys() - _LABEL_FIELDS
+    if unknown:
+        raise ValueError(f"a label has no field {', '.join(sorted(unknown))}")
     return Label(
         authority=document.get("authority"),
         level=document.get("level"),
-        releasable_to=None if releasable is None else tuple(releasable),
+        releasable_to=_listed(document.get("releasable_to")),
         controls=tuple(document.get("controls", ())),
         tlp=document.get("tlp"),
         owners=tuple(document.get("owners", ())),
+        displayable_to=_listed(document.get("displayable_to")),
+        fgi=_listed(document.get("fgi")),
     )
+
+
+def label_to_json(label: Label) -> dict[str, Any]:
+    """The label in the shape of ``labels.json``: a key is absent where the label has none."""
+    fields = {
+        "authority": label.authority,
+        "level": label.level,
+        "releasable_to": None if label.releasable_to is None else list(label.releasable_to),
+        "displayable_to": None if label.displayable_to is None else list(label.displayable_to),
+        "fgi": None if label.fgi is None else list(label.fgi),
+        "controls": list(label.controls) or None,
+        "tlp": label.tlp,
+        "owners": list(label.owners) or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _listed(codes: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if codes is None else tuple(codes)
 
 
 def request_from_json(case: Json) -> Request:

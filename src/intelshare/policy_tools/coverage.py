@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
-from intelshare.policy import Code, Overlay, Treaty, World
+from intelshare.labels import BEGINNING, Reference
+from intelshare.policy import Code, Overlay, Provision, Treaty, World
 from intelshare.policy.permits import party_stop
+from intelshare.policy.treaty import ANY_CATEGORY
 from intelshare.policy_tools.trial import Trial
 
 KINDS = ("article", "party", "state", "rule")
@@ -87,12 +89,24 @@ def _treaty_points(treaty: Treaty) -> Iterator[tuple[Point, Place | None]]:
     for provision in treaty.provisions:
         place = provision.place("")
         yield Point("article", treaty.id, provision.article), place
-        for side in ("lets through", "stops"):
-            yield Point("rule", treaty.id, f"{provision.article} {side}"), place
+        yield Point("rule", treaty.id, f"{provision.article} lets through"), place
+        if _can_stop(treaty, provision):
+            yield Point("rule", treaty.id, f"{provision.article} stops"), place
     for party in treaty.parties:
         yield Point("party", treaty.id, party.member), party.place or treaty.place
     for state in _reachable(treaty):
         yield Point("state", treaty.id, state), treaty.place
+
+
+def _can_stop(treaty: Treaty, provision: Provision) -> bool:
+    """Whether the article itself or a reservation can stop anything: one for everything cannot."""
+    return (
+        ANY_CATEGORY not in provision.categories
+        or provision.ceiling != Reference.R4.name
+        or provision.start > BEGINNING
+        or provision.until < NEVER
+        or any(party.reservations for party in treaty.parties)
+    )
 
 
 def _reachable(treaty: Treaty) -> Iterator[str]:

@@ -15,6 +15,7 @@ from intelshare.labels import (
     TLP_WORDS,
     Group,
     Label,
+    Reference,
     format_banner,
     in_force,
     level_reference,
@@ -97,25 +98,21 @@ _Variants = Iterator[tuple[str, World, Request]]
 
 
 def _labels(world: World, request: Request, granted: bool) -> _Variants:
-    """One name, one control, one step of TLP, then one level after the other."""
+    """One name, one control more, one step of TLP, then one level after the other."""
     changed = _narrower(world, request) if granted else _wider(world, request)
     for label in (*changed, *_levels(world, request, granted)):
         yield format_banner(label, world.registry), world, replace(request, label=label)
 
 
 def _wider(world: World, request: Request) -> Iterator[Label]:
-    """With the recipient named, then with a control less, then under a less strict TLP."""
+    """With the recipient named, then under a less strict TLP; never without a control that is written."""
     label, recipient = request.label, request.recipient
-    kept = tuple(control for control in label.controls if control != NOFORN)
     named = label.releasable_to
     if named is None and label.authority is not None:
         named = label.owners or (label.authority,)
-    if named is not None and recipient not in named:
+    if named is not None and recipient not in named and NOFORN not in label.controls:
         codes = order_codes((*named, recipient), label.authority, label.owners, world.registry)
-        # NOFORN says "to nobody": a label cannot say both, so the one stands in the place of the other.
-        yield replace(label, controls=kept, releasable_to=codes)
-    for control in label.controls:
-        yield replace(label, controls=tuple(other for other in label.controls if other != control))
+        yield replace(label, releasable_to=codes)
     if label.tlp in TLP_WORDS:
         for word in reversed(TLP_WORDS[: TLP_WORDS.index(label.tlp)]):
             yield replace(label, tlp=word)
@@ -144,7 +141,12 @@ def _levels(world: World, request: Request, granted: bool) -> Iterator[Label]:
     if label.authority is None or own is None:
         return
     there = world.registry.ladder(label.authority).at(request.at).levels
-    others = [level for level in there if (level.reference > own if granted else level.reference < own)]
+    # A lower level is a question to the author; no classification at all is never the answer to a denial.
+    others = [
+        level
+        for level in there
+        if (level.reference > own if granted else Reference.R0 < level.reference < own)
+    ]
     for level in sorted(others, key=lambda level: abs(level.reference - own)):
         yield replace(label, level=level.name)
 

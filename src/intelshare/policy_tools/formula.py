@@ -50,10 +50,17 @@ class Point:
     category: Term
     stated: Term
     """There is a REL TO; ``named`` says of which codes."""
+    displayed: Term
+    """There is a DISPLAY ONLY; ``shown`` says of which codes."""
     noforn: Term
     eyes_only: Term
     handled: Term
-    """ORCON or DISPLAY ONLY."""
+    """A control that forbids nothing by itself: FOUO, LES, PROPIN or ORCON."""
+    fgi: Term
+    """FGI with a list; ``third``: it names another than sender and recipient, who must consent."""
+    third: Term
+    concealed: Term
+    """FGI without a list."""
     guarded: Term
     """TLP above CLEAR; ``red``: RED."""
     red: Term
@@ -61,6 +68,7 @@ class Point:
     over: Term
     """Recalled or expired."""
     named: Mapping[str, Term]
+    shown: Mapping[str, Term]
     flags: Mapping[str, Term]
     approved: Mapping[str, Term]
 
@@ -93,11 +101,15 @@ class Terms:
             return z3.Bool(f"{name}.{what}")
 
         numbers = ("at", "originator", "sender", "recipient", "authority", "reference", "category")
-        answers = ("stated", "noforn", "eyes_only", "handled", "guarded", "red", "consent", "over")
+        answers = (
+            "stated", "displayed", "noforn", "eyes_only", "handled", "fgi", "third", "concealed", "guarded",
+            "red", "consent", "over",
+        )  # fmt: skip
         return Point(
             **{what: number(what) for what in numbers},
             **{what: yes(what) for what in answers},
             named={code: yes(f"named.{code}") for code in self.codes},
+            shown={code: yes(f"shown.{code}") for code in self.codes},
             flags={flag: yes(f"flag.{flag}") for flag in self.flags},
             approved={rule: yes(f"approved.{rule}") for rule in self.holds},
         )

@@ -6,7 +6,7 @@ can be, and decided; only what the engine lets through is shown as a counterexam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from intelshare.labels import (
     RED,
     Label,
     Ladder,
+    Registry,
 )
 from intelshare.labels.label import order_codes, order_controls
 from intelshare.policy import Decision, Outcome, Request, World, decide
@@ -153,6 +154,10 @@ def request_of(model: Model, found: Point) -> Request:
     owners: tuple[str, ...] = ()
     if authority == JOINT:
         owners = tuple(sorted((originator, next(state for state in registry.states if state != originator))))
+
+    def listed(codes: Mapping[str, Term]) -> tuple[str, ...]:
+        return order_codes([code for code, named in codes.items() if named], authority, owners, registry)
+
     ladder = registry.ladder(authority)
     words = [ladder.at(at), *reversed(ladder.rows)]
     names = [level.name for row in words for level in row.levels]
@@ -160,14 +165,12 @@ def request_of(model: Model, found: Point) -> Request:
     label = Label(
         authority=authority or None,
         level=None if authority == TLP_ALONE else next(n for n in names if _worth(ladder, n, found)),
-        releasable_to=order_codes(
-            [code for code, named in found.named.items() if named], authority, owners, registry
-        )
-        if found.stated
-        else None,
+        releasable_to=listed(found.named) if found.stated else None,
         controls=order_controls([control for control, there in controls if there]),
         tlp=tlp,
         owners=owners,
+        displayable_to=listed(found.shown) if found.displayed else None,
+        fgi=_foreign(found, recipient, member(found.sender), registry),
     )
     return Request(
         label=label,
@@ -181,6 +184,16 @@ def request_of(model: Model, found: Point) -> Request:
         approvals=frozenset(rule for rule, there in found.approved.items() if there),
         recalled=found.over,
     )
+
+
+def _foreign(found: Point, recipient: str, sender: str, registry: Registry) -> tuple[str, ...] | None:
+    """An FGI that says what the point says of it: another state that must consent, or none."""
+    if found.concealed:
+        return ()
+    if not found.fgi:
+        return None
+    others = (state for state in sorted(registry.states) if state not in (recipient, sender, "USA"))
+    return (next(others),) if found.third else (recipient,)
 
 
 def _worth(ladder: Ladder, name: str, found: Point) -> bool:

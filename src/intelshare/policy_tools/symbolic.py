@@ -59,9 +59,13 @@ class Model(Terms):
                 self.all_(self.member(p.authority, [m for m in self.members if m not in states])),
                 self.all_(
                     p.authority == self.numbers[TLP_ALONE],
-                    self.not_(self.any_(p.stated, p.noforn, p.eyes_only, p.handled)),
+                    self.not_(self.any_(p.stated, p.displayed, p.noforn, p.eyes_only, p.handled)),
                 ),
             ),
+            # FGI stands in labels of the United States alone.
+            self.implies(self.any_(p.fgi, p.concealed), self.is_(p.authority, "USA")),
+            self.implies(p.third, p.fgi),
+            self.not_(self.all_(p.fgi, p.concealed)),
             self.any_(*(self._written(p, authority) for authority in self.authorities)),
             self.implies(p.red, p.guarded),
         )
@@ -70,8 +74,8 @@ class Model(Terms):
         """Not denied: allowed, or held for a releasing officer."""
         own = p.recipient == p.originator
         organisation = self._organisation(p)
-        stated = self.any_(p.stated, p.eyes_only, organisation)
-        restricted = self.any_(p.reference > 0, stated, p.noforn, p.handled, p.guarded)
+        stated = self.any_(p.stated, p.displayed, p.eyes_only, organisation, p.concealed)
+        restricted = self.any_(p.reference > 0, stated, p.noforn, p.handled, p.guarded, p.fgi)
         laws = self.world.overlays.values()
         return self.all_(
             self.not_(p.over),
@@ -90,7 +94,7 @@ class Model(Terms):
                     self.implies(stated, self._covers(p, change)),
                     self.implies(p.reference > 0, stated),
                     self.implies(p.red, self._names(p)),
-                    self.any_(p.sender == p.originator, p.consent),
+                    self.any_(self.all_(p.sender == p.originator, self.not_(p.third)), p.consent),
                     self.any_(*(self._permits(p, treaty, change) for treaty in self.world.treaties)),
                 ),
             ),
@@ -144,14 +148,20 @@ class Model(Terms):
         groups = [
             self.all_(
                 self.any_(
-                    self.all_(p.stated, p.named[code]),
+                    self._listed(p, code),
                     p.authority == self.numbers[code] if registry.is_organisation(code) else False,
                 ),
                 self._inside(p, code, change),
             )
             for code in registry.groups
         ]
-        return self.z3.If(p.eyes_only, only_states, self.any_(only_states, *groups))
+        members = [self.all_(self._listed(p, s), self.is_(p.recipient, s)) for s in states]
+        covered = self.z3.If(p.eyes_only, only_states, self.any_(*members, *groups))
+        return self.all_(self.not_(p.concealed), covered)
+
+    def _listed(self, p: Point, code: str) -> Term:
+        """REL TO or DISPLAY ONLY names the code."""
+        return self.any_(self.all_(p.stated, p.named[code]), self.all_(p.displayed, p.shown[code]))
 
     def _inside(self, p: Point, code: str, change: Change) -> Term:
         group = self.world.registry.groups[code]

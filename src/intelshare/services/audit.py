@@ -10,11 +10,12 @@ from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, 
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
+from intelshare.broker.queries.export import ExportQuery, export_release
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
 from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
-from intelshare.broker.transparency.proving import ProofQuery, prove_entries, signed_of_peers
+from intelshare.broker.transparency.proving import ProofQuery, prove_entries, show_seen, signed_of_peers
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
@@ -22,7 +23,7 @@ from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
+from intelshare.services.rpc import OPERATORS, OVERSEERS, WRITERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -61,10 +62,12 @@ def list_evidence(context: CallContext, _: pb.ListEvidenceRequest) -> pb.ListEvi
     return pb.ListEvidenceResponse(alarms=alarm_messages(context.view))
 
 
-def export_evidence(context: CallContext, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-    """One contradiction, as a file that anybody can check."""
-    node, row = context.node, find_evidence(context.view, request.id)
+async def export_evidence(backend: Backend, _: Actor, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
+    """One contradiction, with when this node saw it, as a file that anybody can check."""
+    node, row = backend.node, await backend.query(lambda view: find_evidence(view, request.id))
     exhibit = decode(Exhibit, row.exhibit)
+    await backend.sign_log()
+    seen = await backend.query_logs(lambda view: show_seen(node, view, exhibit))
     file = EvidenceFile(
         EVIDENCE_SCHEMA,
         row.code,
@@ -73,7 +76,19 @@ def export_evidence(context: CallContext, request: pb.ExportEvidenceRequest) -> 
         row.first,
         _what(row),
         wrap(Exhibit, exhibit),
-        _documents(node, _signers(node, row.member, exhibit)),
+        seen,
+        _documents(node, None if seen else _signers(node, row.member, exhibit)),
+    )
+    return pb.FileResponse(text=write(file))
+
+
+async def release_file(backend: Backend, actor: Actor, request: pb.ExportReleaseRequest) -> pb.FileResponse:
+    """A release with all that was signed and logged about it, for others."""
+    await backend.sign_log()
+    wanted = ExportQuery(request.bulletin, request.recipient, request.content, tuple(request.slots))
+    node, now = backend.node, backend.now()
+    file = await backend.query_logs(
+        lambda view: export_release(node, view, actor, wanted, _documents(node), now)
     )
     return pb.FileResponse(text=write(file))
 
@@ -96,8 +111,9 @@ AUDIT: Final = (
     Rpc("Head", OVERSEERS, QueryCall(log_head)),
     Rpc("Prove", OVERSEERS, AsyncCall(prove)),
     Rpc("ListEvidence", OVERSEERS, QueryCall(list_evidence)),
-    Rpc("ExportEvidence", OVERSEERS, QueryCall(export_evidence)),
+    Rpc("ExportEvidence", OVERSEERS, AsyncCall(export_evidence)),
     Rpc("SettleEvidence", OPERATORS, AsyncCall(settle_evidence)),
+    Rpc("ExportRelease", WRITERS, AsyncCall(release_file)),
     Rpc("Report", OVERSEERS, QueryCall(report_file, slow=True)),
 )
 

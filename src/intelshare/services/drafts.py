@@ -51,6 +51,7 @@ def submit_command(actor: Actor, request: pb.SubmitRequest) -> SubmitCommand:
         request.supersedes.lower(),
         request.in_reply_to.lower(),
         request.in_reply_to_from,
+        request.from_bulletin.lower(),
     )
     return SubmitCommand(actor, request.key, draft)
 

@@ -92,8 +92,10 @@ class Client:
         process.perform("submit", command, then=ok, refused=self._refused)
 
     def _refused(self, error: IntelshareError) -> None:
-        """Only what names another bulletin can be refused: the disk may have forgotten that one."""
-        if not self._draft.supersedes and not self._draft.in_reply_to:
+        """Only what names another bulletin can be refused, which the disk may have forgotten; or a label that
+        is the recipient's own."""
+        named = self._draft.supersedes or self._draft.in_reply_to
+        if not named and error.code != "FOREIGN_LABEL":
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
         self._asked += 1

@@ -14,7 +14,8 @@
     the proof leads from the leaf to the signed root ......... BATCH_PROOF_INVALID
 
 Cheap first, and nothing inside a statement is parsed before it is authentic. A compromised key counts
-whatever ``signed_at`` says: what was accepted before never comes here (DUPLICATE, check 3).
+whatever ``signed_at`` says: what was accepted before never comes here (DUPLICATE, check 3), so that a
+revocation never voids what this node witnessed before it (docs/format.md, "Judging a file").
 Trust statements prove themselves: ``prove`` takes only their proof, else a successor of an expired
 directory could never arrive. A consent carried in a grant is judged by ``verify_evidence``: by the key
 record at its ``signed_at``, whoever hands it over, and without asking whether the directory is fresh.

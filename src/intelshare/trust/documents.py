@@ -28,7 +28,7 @@ from intelshare.crypto.suites import Context, Signer, Suites, verify_signature
 from intelshare.crypto.x509 import MAX_CERTIFICATE, is_authority
 from intelshare.errors import CryptoError
 from intelshare.ids import KeyId
-from intelshare.instant import DAY, Instant
+from intelshare.instant import DAY, NEVER, Instant
 
 DIRECTORY_LIFETIME: Final = 7 * DAY
 """The longest that a directory may hold; longer ones are malformed, so that silence always shows."""
@@ -149,6 +149,8 @@ def read_root(trust: Trust, suites: Suites) -> RootDocument:
         for key in keys:
             if key.use is not use or key.member != root.member or key.node:
                 raise malformed("RootDocument", f"a key in it is no {use.name.lower()} key of the member")
+    if any(key.not_after != NEVER for key in root.keys):
+        raise malformed("RootDocument", "a root key has an end, and a root bears no time to judge it by")
     check_keys("RootDocument", root.keys + root.directory, suites)
     return root
 

@@ -16,7 +16,7 @@ Root:
 Directory:
     its member is known ................................................. TRUST_FINGERPRINT
     its version is not below the one held ............................... TRUST_ROLLBACK
-    signed by a directory key that the latest root names ................ TRUST_THRESHOLD
+    signed by a directory key that the latest root names, then valid .... TRUST_THRESHOLD
     no other bytes for the version held ................................. TRUST_FORK
     its nodes are in the root's domain, its keys are not also root keys . NOT_AUTHORISED, ENVELOPE_MALFORMED
     not issued ahead of our clock ....................................... CLOCK_SKEW
@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from intelshare.crypto.records import Trust
+from intelshare.crypto.records import KeyUse, Trust
 from intelshare.crypto.suites import Suites
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode
@@ -108,11 +108,11 @@ def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> 
         held = accept_root(held, following, suites)
     if directory is None:
         return held
-    if signatures_by(directory, held.root.directory, suites):
+    if _signed_by_directory_key(directory, held.root, suites):
         return _replace_directory(held, directory, suites)
     # Signed by a key that the latest root no longer names: it still says who its nodes are, so that its
     # successor can be asked for, but counts as expired.
-    if not any(signatures_by(directory, read_root(r, suites).directory, suites) for r in roots):
+    if not any(_signed_by_directory_key(directory, read_root(r, suites), suites) for r in roots):
         raise _threshold(f"the directory of {held.member} was never signed by a directory key of its roots")
     return replace(held, directory=read_directory(directory, suites), directory_signed=directory)
 
@@ -131,7 +131,7 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
     supported = (
         held.supported
         and held.directory_signed is not None
-        and signatures_by(held.directory_signed, root.directory, suites) > 0
+        and _signed_by_directory_key(held.directory_signed, root, suites)
     )
     return replace(held, roots=(*held.roots, trust), root=root, supported=supported)
 
@@ -196,7 +196,7 @@ def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> Membe
     present = held.directory.version if held.directory is not None and held.supported else 0
     if directory.version < present:
         raise _rollback("directory", directory.version, present, held.member)
-    if not signatures_by(trust, held.root.directory, suites):
+    if not _signed_by_directory_key(trust, held.root, suites):
         raise _threshold(f"the directory of {held.member} is not signed by a directory key of its root")
     if directory.version == present and held.directory_signed is not None:
         if trust.document != held.directory_signed.document:
@@ -204,6 +204,13 @@ def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> Membe
         return held
     _check_within(held.root, directory, suites)
     return replace(held, directory=directory, directory_signed=trust, supported=True)
+
+
+def _signed_by_directory_key(trust: Trust, root: RootDocument, suites: Suites) -> bool:
+    """Whether a directory key of this root signed it, one that was valid when the directory was issued."""
+    issued = read_directory(trust, suites).issued
+    usable = [key for key in root.directory if key.not_before <= issued < key.not_after]
+    return signatures_by(trust, usable, suites) > 0
 
 
 def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suites) -> None:
@@ -217,6 +224,13 @@ def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suit
                 hint="a member vouches for its own domain only",
             )
     own = tuple(key for key in directory.keys if key.member == root.member)
+    for key in own:
+        if key.use is KeyUse.SIGNING and not key.node.startswith(prefix):
+            raise TrustError(
+                "NOT_AUTHORISED",
+                f"the directory of {root.member} names a signing key of a node outside {root.domain}",
+                hint="a member vouches for its own domain only",
+            )
     check_keys("DirectoryDocument", own + root.keys + root.directory, suites)
 
 

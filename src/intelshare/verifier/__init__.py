@@ -1,18 +1,49 @@
-"""The verifier: checks proofs and evidence from their bytes alone, without a node, a store or a policy.
+"""The judge: checks proofs and evidence from their bytes alone, without a node, a store or a policy.
 
-For third parties. What it believes is the member's own root, by the fingerprint that the reader compares.
+A small program of its own for third parties. It shares the codec, the records of statements and the
+primitives (``crypto``) with the node and nothing else; a test gives both thousands of mutants. The rules that
+it follows are docs/format.md, "Judging a file". It believes nothing in a file: only keys that lead to a
+member's root 1, whose fingerprint the reader compares or has in a member file.
+
+    files        JSON text to bytes                members     whose keys count
+    documents    roots and directories             statements  who signed what
+    merkle       proofs of RFC 9162                logs        entries under a checkpoint, and witnesses
+    entries      what log entries say              exhibits    what contradicts itself
+    seeing       who else saw a statement          evidence    all of it for one evidence file
+    padding      padded records                    releases    a release and what became of it
+    verdict      what the judge answers
 """
 
-from intelshare.verifier.evidence import Proven, check_evidence
-from intelshare.verifier.proof import Provenance, ProvenEntry, check_proof
-from intelshare.verifier.trusting import Believed, believe
+from intelshare.verifier.evidence import check_evidence
+from intelshare.verifier.files import GivenMember, read_given, schema_of
+from intelshare.verifier.logs import check_proof
+from intelshare.verifier.releases import Released, ShownPortion, check_release
+from intelshare.verifier.verdict import (
+    Convicting,
+    Named,
+    Proven,
+    Provenance,
+    ProvenEntry,
+    SeenBy,
+    Step,
+    Witness,
+)
 
 __all__ = [
-    "Believed",
+    "Convicting",
+    "GivenMember",
+    "Named",
     "Proven",
     "ProvenEntry",
     "Provenance",
-    "believe",
+    "Released",
+    "SeenBy",
+    "ShownPortion",
+    "Step",
+    "Witness",
     "check_evidence",
     "check_proof",
+    "check_release",
+    "read_given",
+    "schema_of",
 ]

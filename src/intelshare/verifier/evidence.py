@@ -3,61 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from intelshare.audit.exhibit import Exhibit, contradiction
-from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, read, unwrap
-from intelshare.crypto.records import Kind
 from intelshare.errors import TrustError
-from intelshare.ids import MemberCode
-from intelshare.instant import Instant
-from intelshare.trust import MemberFile
-from intelshare.verifier.trusting import believe
+from intelshare.verifier.exhibits import Exhibit, contradiction
+from intelshare.verifier.files import EvidenceText, read_text, unwrap
+from intelshare.verifier.logs import named, show_log
+from intelshare.verifier.members import Given, Member, members_of
+from intelshare.verifier.seeing import seen_in
+from intelshare.verifier.statements import revoked, verify
+from intelshare.verifier.verdict import Convicting, Proven
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """What was proved, against whom."""
+def check_evidence(text: bytes, source: str, given: Sequence[Given] = ()) -> Proven:
+    """Check an evidence file. ``given``: the member files that the reader has from elsewhere.
 
-    member: MemberCode
-    node: str
-    fingerprint: str
-    code: str
-    what: str
-    statements: tuple[tuple[str, Instant], ...]
-    """Kind of each, and when it was signed."""
-
-
-def check_evidence(text: bytes, source: str, given: Sequence[MemberFile] = ()) -> Proven:
-    """Check an evidence file.
-
-    Raises TrustError EVIDENCE_INCONCLUSIVE if all is genuine and proves nothing, INPUT_INVALID; CryptoError,
-    EnvelopeError for a statement that nobody known signed.
+    Raises TrustError EVIDENCE_INCONCLUSIVE if all is genuine and proves nothing, INPUT_INVALID,
+    LOG_INCONSISTENT; CryptoError, EnvelopeError for a statement that nobody known signed; SIGNER_REVOKED
+    for one whose key was revoked before anybody else is shown to have seen it.
     """
-    file = read(EvidenceFile, EVIDENCE_SCHEMA, text, source)
-    believed = believe(file.documents, given, source)
+    file = read_text(EvidenceText, "intelshare/evidence/1", text, source)
+    members = members_of(file.documents, given, source)
     exhibit = unwrap(Exhibit, file.exhibit, source)
-    verified = [believed.verify(signed) for signed in exhibit.statements]
-    found = contradiction(exhibit)
-    signers = {(one.signer.member, one.signer.node) for one in verified}
-    if found is None or len(signers) != 1:
-        raise _inconclusive("the statements do not contradict each other, or are of several signers")
-    ((member, node),) = signers
-    if found.node not in (node, member):
-        raise _inconclusive("the statements speak of another node than the one that signed them")
+    said = [verify(signed, members) for signed in exhibit.statements]
+    found = contradiction(said, exhibit.paths)
+    if found is None:
+        raise TrustError(
+            "EVIDENCE_INCONCLUSIVE",
+            "this proves nothing to others: no node contradicts itself in it",
+            hint="whoever kept it may know more; the statements themselves are genuine",
+        )
+    logs = [show_log(log, members, source) for log in file.seen]
+    convicting, vouching = [], list[Member]()
+    for one in found.statements:
+        seen = [(member, by) for log in logs for member, by in seen_in(one, log)]
+        in_time = [member for member, by in seen if one.revoked_from is None or by.at < one.revoked_from]
+        if one.revoked_from is not None and not in_time:
+            raise revoked(one, "nobody else is shown to have seen this statement before that")
+        vouching += [member for member, _ in seen]
+        rows = tuple(by for _, by in seen)
+        convicting.append(Convicting(one.kind.name, one.signed_at, one.revoked_from is not None, rows))
+    accused = found.statements[0]
     return Proven(
-        member,
-        node,
-        believed.fingerprint(member),
+        accused.member.code,
+        accused.node,
+        accused.member.fingerprint,
         found.code,
         found.what,
-        tuple((Kind(one.statement.kind).name, one.batch.record.signed_at) for one in verified),
-    )
-
-
-def _inconclusive(why: str) -> TrustError:
-    return TrustError(
-        "EVIDENCE_INCONCLUSIVE",
-        f"this proves nothing to others: {why}",
-        hint="whoever kept it may know more; the statements themselves are genuine",
+        tuple(convicting),
+        named(accused.member, vouching),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from intelshare.audit.records import DecisionMade, LoggedDecision, LoggedPortion, LoggedReason
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.codec import Encoded, encode, encoded
-from intelshare.crypto.pae import sha256
+from intelshare.crypto.pae import Domain, kdf, u16, u64
 from intelshare.crypto.records import Citation, Portion
 from intelshare.envelope import Given
 from intelshare.errors import Place
@@ -27,6 +27,7 @@ from intelshare.policy import (
     Outcome,
     Request,
     World,
+    consents_asked,
     decide,
     originator_of,
 )
@@ -110,7 +111,8 @@ def decide_pair(
     judged = []
     for slot, portion, label in portions:
         flags = frozenset(portion.flags)
-        agreed = _agreed(world, consents, slot, label, originator or sender, at) if consents else _NO_CONSENT
+        claimed = originator or sender
+        agreed = _agreed(world, consents, slot, label, claimed, sender, at) if consents else _NO_CONSENT
 
         def make(
             label: Label = label,
@@ -151,14 +153,26 @@ def decide_pair(
 
 
 def _agreed(
-    world: World, consents: Sequence[Given], slot: int, label: Label, claimed: MemberCode, at: Instant
+    world: World,
+    consents: Sequence[Given],
+    slot: int,
+    label: Label,
+    claimed: MemberCode,
+    sender: MemberCode,
+    at: Instant,
 ) -> frozenset[str]:
-    """Members for whom the originator of this portion has consented, one by one (domain.md, rule 8)."""
+    """Members for whom all have consented whose information the portion is, one by one (rule 8)."""
     originator = originator_of(world, label, claimed, at)
-    return frozenset(
-        given.consent.recipient
+    held = {
+        (given.by, given.consent.recipient)
         for given in consents
-        if given.by == originator and slot in given.consent.slots and at < given.consent.until
+        if slot in given.consent.slots and at < given.consent.until
+    }
+    foreign = label.fgi or ()
+    return frozenset(
+        recipient
+        for recipient in {recipient for _, recipient in held}
+        if all((by, recipient) in held for by in consents_asked(originator, foreign, sender, recipient))
     )
 
 
@@ -172,14 +186,21 @@ def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: I
     )
 
 
-def record_of(pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant) -> DecisionMade:
-    """The decision as it is logged, explanation and all."""
-    return DecisionMade(md, sender, pair.recipient, at, pair.logged)
+def encode_decision(
+    key: bytes, pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant
+) -> tuple[bytes, Digest]:
+    """The decision as it is logged (a ``DecisionMade``), and its fingerprint: what was decided, without when.
 
-
-def decision_fingerprint(pair: PairDecision) -> Digest:
-    """What was decided, without when: two decisions of one gist need one log entry."""
-    return Digest(sha256(encode(DecisionMade, record_of(pair, _NOBODY, MemberCode(""), Instant(0)))))
+    Two decisions of one fingerprint need one log entry. It is over the same record of nothing, by nobody, at
+    0: what follows the recipient, which is nearly all of it, is encoded once for both. ``key``: the vault's
+    storage key, for the database has the fingerprint in clear, and labels are soon guessed.
+    """
+    plain = encode(
+        DecisionMade, DecisionMade(_NOBODY, MemberCode(""), pair.recipient, Instant(0), pair.logged)
+    )
+    name, end = sender.encode(), 36 + len(pair.recipient.encode())
+    logged = b"".join((md, u16(len(name)), name, plain[34:end], u64(at), plain[end + 8 :]))
+    return logged, Digest(kdf(key, Domain.DECIDED, plain))
 
 
 def _ruling(decision: Decision) -> Ruling:

@@ -8,15 +8,56 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from intelshare.audit.tree import Trees
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
-from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
+from intelshare.ids import Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri
 from intelshare.labels import LabelReader
 from intelshare.policy import PartyAct, World, compile_world
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import TrustView
+
+MAX_RECENT: Final = 16 << 20
+"""Bytes of bulletins that are remembered."""
+
+
+class Recent:
+    """What was just made of bulletins, for whoever hands them over: a memory that changes no outcome.
+
+    Forgets a bulletin once it is handed over to everybody, and all of them when full.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[ManifestDigest, tuple[Any, int, set[MemberCode]]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def get(self, md: ManifestDigest) -> Any:
+        """What was put; None if it is forgotten."""
+        found = self._made.get(md)
+        return found[0] if found is not None else None
+
+    def put(self, md: ManifestDigest, made: object, size: int, waiting: Iterable[MemberCode]) -> None:
+        """Remember it for these recipients."""
+        if self._bytes + size > MAX_RECENT:
+            self._made.clear()
+            self._bytes = 0
+        self._made[md] = made, size, set(waiting)
+        self._bytes += size
+
+    def done(self, md: ManifestDigest, recipient: MemberCode) -> None:
+        """This recipient needs it no more."""
+        found = self._made.get(md)
+        if found is not None:
+            _, size, waiting = found
+            waiting.discard(recipient)
+            if not waiting:
+                del self._made[md]
+                self._bytes -= size
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +84,7 @@ class Node:
     version: str = "0"
     trees: Trees = field(default_factory=dict, repr=False, compare=False)
     """Page roots of the own logs: a memory that changes no outcome."""
+    recent: Recent = field(default_factory=Recent, repr=False, compare=False)
 
 
 def with_trust(node: Node, trust: TrustView) -> Node:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
+from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -15,14 +16,14 @@ from intelshare.broker.kernel.tables import (
     UserRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.bulletin import MAX_ID, Draft
+from intelshare.bulletin import MAX_ID
 from intelshare.crypto.codec import Count, decode, encode, record
 from intelshare.crypto.records import Portion
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.labels import Label
-from intelshare.policy import ReadRequest, read_decision
+from intelshare.policy import ReadRequest, Snapshot, read_decision
 from intelshare.ports import View
 
 R = TypeVar("R")
@@ -55,12 +56,43 @@ class Written:
         ]
 
 
-def seal_draft(tx: Transaction, md: ManifestDigest, draft: Draft) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A bulletin as submit has just made it, so that hand-over need not read it back (``Node.recent``)."""
+
+    heads: tuple[Portion, ...]
+    labels: tuple[Label, ...]
+    secrets: Mapping[int, bytes]
+    """By slot, in reading order."""
+    names: bool
+    """Whether it names another bulletin."""
+    snapshot: Snapshot
+    """The world in which it was decided."""
+    decided: Mapping[MemberCode, PairDecision]
+
+    def __repr__(self) -> str:
+        return f"Made({len(self.heads)} portions)"
+
+
+def remember_made(node: Node, md: ManifestDigest, made: Made) -> None:
+    """Until it is handed over to all of ``decided``."""
+    node.recent.put(md, made, 2048 * (len(made.heads) + len(made.decided)), made.decided)
+
+
+def made_of(node: Node, md: ManifestDigest) -> Made | None:
+    """What is remembered of it."""
+    made: Made | None = node.recent.get(md)
+    return made
+
+
+def without_content(portions: Sequence[Portion]) -> tuple[Portion, ...]:
+    """The portions' labels, categories and flags."""
+    return tuple([Portion(p.kind, p.label, p.category, p.flags, p.grade, p.media, b"") for p in portions])
+
+
+def seal_draft(tx: Transaction, md: ManifestDigest, heads: tuple[Portion, ...]) -> bytes:
     """Labels, categories and flags of a draft, sealed for its bulletin row."""
-    heads = _Heads(
-        tuple([Portion(p.kind, p.label, p.category, p.flags, p.grade, p.media, b"") for p in draft.portions])
-    )
-    return tx.seal(BULLETIN.name, md, 0, encode(_Heads, heads))
+    return tx.seal(BULLETIN.name, md, 0, encode(_Heads, _Heads(heads)))
 
 
 def read_written(node: Node, view: View, row: BulletinRow) -> Written:

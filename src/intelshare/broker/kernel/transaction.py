@@ -70,6 +70,7 @@ class Transaction:
         self.now = now
         self.random = random
         self._rows: dict[tuple[str, tuple[Scalar, ...]], Put | Delete] = {}
+        self._known: dict[tuple[str, tuple[Scalar, ...]], Any] = {}
         self._entries: list[OpenedEntry] = []
         self._draw = cut(random, _DRAWN)
         self._head: LogHeadRow | None = None
@@ -89,14 +90,29 @@ class Transaction:
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """The row with this key, as it will be after the commit."""
-        write = self._rows.get((table.name, key))
+        at = table.name, key
+        write = self._rows.get(at)
         if write is None:
-            return self.view.get(table, *key)
+            return self._known[at] if at in self._known else self.view.get(table, *key)
         return write.row if isinstance(write, Put) else None
 
+    def look_ahead(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> None:
+        """Ask for these rows in one question: ``get`` of them asks no more."""
+        found = self.get_many(table, keys)
+        self._known.update({(table.name, key): row for key, row in zip(keys, found, strict=True)})
+
     def get_many(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> list[R | None]:
-        """``get`` of each key."""
-        return [self.get(table, *key) for key in keys]
+        """``get`` of each key, in one question."""
+        written = [self._rows.get((table.name, key)) for key in keys]
+        asked = [key for key, write in zip(keys, written, strict=True) if write is None]
+        stored: list[R | None] = self.view.get_many(table, asked)
+        if len(asked) == len(keys):
+            return stored
+        rest = iter(stored)
+        return [
+            next(rest) if write is None else write.row if isinstance(write, Put) else None
+            for write in written
+        ]
 
     def put(self, table: Table[R], row: R) -> None:
         """Insert or replace."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intelshare.audit.records import EntryType, Stop
-from intelshare.broker.kernel.decide_pair import PairDecision, decision_fingerprint, record_of
+from intelshare.broker.kernel.decide_pair import PairDecision, encode_decision
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.pair_rows import is_open, is_ready
 from intelshare.broker.kernel.tables import PAIR, PairRow
@@ -34,7 +34,8 @@ def add_recipient(
     ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
     """
     node, now = tx.node, tx.now
-    entry, place = tx.log(EntryType.DECISION, record_of(one, md, node.member, now))
+    logged, gist = encode_decision(node.storage_key, one, md, node.member, now)
+    entry, place = tx.log_encoded(EntryType.DECISION, logged)
     facts = facts_of_new(one)
     if facts.cause is not Cause.NONE:
         tx.log(EntryType.STOP, Stop(md, one.recipient, facts.cause, one.codes))
@@ -58,7 +59,7 @@ def add_recipient(
         decided_in=node.incarnation,
         decided_at=place,
         decision=entry,
-        gist=decision_fingerprint(one),
+        gist=gist,
         approved=marks,
         incarnation=Incarnation(0),
         sequence=0,

@@ -5,7 +5,7 @@ For each recipient whose link has room, most urgent first:
     1. its directory is fresh and names a sealing key      else all of it waits
     2. the pair is decided again, now                      withheld, held, expired, or go on
     3. the egress check, which shares no code with it      policy.check_egress
-    4. number, grant, release; one signature for all       envelope.seal
+    4. number, grant, release; one signature for all       envelope.seal_many
 
 Only after the commit does the first byte leave, and every retry is the same bytes (``resend``).
 """
@@ -13,26 +13,26 @@ Only after the commit does the first byte leave, and every retry is the same byt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from intelshare.audit.records import EntryType, HandOver
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.decide_pair import (
     PairDecision,
     banner_of,
-    decision_fingerprint,
-    record_of,
+    encode_decision,
 )
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, with_facts
 from intelshare.broker.kernel.portion_secrets import open_portion_secret
-from intelshare.broker.kernel.stored_bulletins import Written, read_written
+from intelshare.broker.kernel.stored_bulletins import Made, Written, made_of, read_written
 from intelshare.broker.kernel.tables import (
     BATCH_KEY,
     BULLETIN,
     NODE,
     OUTGOING,
     PAIR,
+    PORTION,
     SECRET,
     BatchKeyRow,
     OutgoingRow,
@@ -44,11 +44,12 @@ from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damag
 from intelshare.broker.lifecycle.redecide import Carrying, redecide
 from intelshare.broker.lifecycle.relations import claims_of
 from intelshare.broker.lifecycle.stop import cancel_questions, stop_pair
+from intelshare.crypto.pae import u16, u64
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
-from intelshare.envelope import Cleared, ClearedPortion, Tip, first_tip, seal
+from intelshare.envelope import Cleared, ClearedPortion, SealedRow, Tip, first_tip, seal_many
 from intelshare.errors import CryptoError, DeliveryError, TrustError
-from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode, ReleaseNumber
+from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_banner
 from intelshare.policy import check_egress
@@ -65,17 +66,37 @@ _OVERHEAD = 8 * 1024
 """Batch record, batch key and framing, kept free in every frame."""
 
 
-_Read = tuple[Written, Mapping[int, SecretRow]]
-"""A bulletin, and what opens its portions, by slot."""
-
-
 @dataclass(slots=True)
 class _Chosen:
     row: PairRow
-    written: Written
-    decided: PairDecision
     cleared: Cleared
+    bodies: tuple[bytes, ...]
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Bulletin:
+    """A bulletin that somebody is to be handed, whoever it is."""
+
+    written: Written
+    made: Made | None
+    """What submit has made of it a moment ago, if that is remembered."""
+    secrets: Mapping[int, SecretRow]
+    """As stored, by slot; empty where ``made`` has them."""
+    granted: dict[tuple[object, ...], _Granted] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """What is the same for all who are granted the same portions on the same grounds."""
+
+    portions: tuple[ClearedPortion, ...]
+    banner: str
+    bodies: tuple[bytes, ...]
+    size: int
+
+
+_Bulletins = dict[ManifestDigest, _Bulletin]
 
 
 def handover(
@@ -83,80 +104,25 @@ def handover(
 ) -> Plan[tuple[Outbound, ...]]:
     """Seal what is ready for the peers that have room (bytes), at most 256 releases under one signature."""
     tx = Transaction(node, view, now, random)
-    chosen: list[_Chosen] = []
-    read: dict[ManifestDigest, _Read] = {}
-    share = max(1, MAX_LEAVES // max(1, len(rooms)))
-    for recipient in sorted(rooms):
-        if len(chosen) + share > MAX_LEAVES:
-            break
-        try:
-            kem = node.trust.sealing_key(recipient, node.signer.suite.number, now)
-        except (TrustError, CryptoError):
-            continue  # what is queued waits for a directory; `status` shows it
-        room = rooms[recipient]
-        for row in view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
-            if room <= 0:
-                break
-            one = _clear(tx, row, read, kem)
-            if one is not None:
-                chosen.append(one)
-                room -= one.size
+    bulletins: _Bulletins = {}
+    chosen = _choose(tx, rooms, bulletins)
     if not chosen:
         return tx.plan(())
-    at_once = {(one.row.md, one.row.recipient) for one in chosen}
-    for one in chosen:
-        supersedes, reply = claims_of(tx, one.row.md, one.row.recipient, at_once)
-        if supersedes or reply:
-            one.cleared = replace(one.cleared, supersedes=supersedes, reply=reply)
+    _name_others(tx, chosen, bulletins)
     tips = {one.row.recipient: _tip(node, view, one.row.recipient) for one in chosen}
-    sealed = seal([one.cleared for one in chosen], node.signer, now, random, tips=tips)
+    sealed = seal_many([one.cleared for one in chosen], node.signer, now, random, tips=tips)
     batch = tx.batch(sealed.batch)
     for kem_id, key in sealed.batch_keys.items():
         tx.put(BATCH_KEY, BatchKeyRow(batch, kem_id, key))
     for recipient, tip in sealed.tips.items():
         tx.put(OUTGOING, outgoing(tx, recipient, tip))
     carried: dict[MemberCode, list[tuple[LeafId, Carried, int]]] = {}
-    for one, release in zip(chosen, sealed.releases, strict=True):
-        bodies = tuple([_body(one.written, granted.granted.slot) for granted in one.cleared.portions])
-        statement = release.statement
-        tx.queue(
-            StatementRow(
-                release.leaf, one.row.recipient, Kind.RELEASE, statement.nonce, statement.data,
-                statement.proof, batch, one.cleared.kem_id, release.grant, one.row.md,
-                bytes([portion.granted.slot for portion in one.cleared.portions]),
-                node.incarnation, release.release.sequence,
-            ),
-            one.row.rank,
-            one.size,
-        )  # fmt: skip
-        tx.log(
-            EntryType.HAND_OVER,
-            HandOver(
-                one.row.md, one.row.recipient, release.leaf, node.incarnation,
-                release.release.sequence, one.row.decision,
-            ),
-        )  # fmt: skip
-        tx.put(
-            PAIR,
-            with_facts(
-                one.row,
-                pair.hand_over(facts_of(one.row)),
-                now,
-                codes="",
-                incarnation=node.incarnation,
-                sequence=release.release.sequence,
-                leaf=release.leaf,
-            ),
+    for one, release in zip(chosen, sealed.rows, strict=True):
+        _put_release(tx, one, release, batch)
+        statement = Carried(
+            Kind.RELEASE, release.nonce, release.data, release.proof, release.grant, one.bodies
         )
-        carried.setdefault(one.row.recipient, []).append(
-            (
-                release.leaf,
-                Carried(
-                    Kind.RELEASE, statement.nonce, statement.data, statement.proof, release.grant, bodies
-                ),
-                one.row.rank,
-            )
-        )
+        carried.setdefault(one.row.recipient, []).append((release.leaf, statement, one.row.rank))
     keys = {one.row.recipient: sealed.batch_keys[one.cleared.kem_id] for one in chosen}
     return tx.plan(
         tuple(
@@ -169,6 +135,67 @@ def handover(
     )
 
 
+def entry_of(row: PairRow, incarnation: Incarnation, release: SealedRow) -> bytes:
+    """The log entry of a hand-over: a ``HandOver``, as the codec writes it."""
+    name = row.recipient.encode()
+    number = u64(incarnation) + u64(release.number)
+    return b"".join((row.md, u16(len(name)), name, release.leaf, number, row.decision))
+
+
+def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bulletins) -> list[_Chosen]:
+    """What goes now, for each recipient the most urgent first: steps 1 to 3."""
+    node = tx.node
+    chosen: list[_Chosen] = []
+    share = max(1, MAX_LEAVES // max(1, len(rooms)))
+    for recipient in sorted(rooms):
+        if len(chosen) + share > MAX_LEAVES:
+            break
+        try:
+            kem = node.trust.sealing_key(recipient, node.signer.suite.number, tx.now)
+        except (TrustError, CryptoError):
+            continue  # what is queued waits for a directory; `status` shows it
+        room = rooms[recipient]
+        for row in tx.view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
+            if room <= 0:
+                break
+            one = _clear(tx, row, bulletins, kem)
+            if one is not None:
+                chosen.append(one)
+                room -= one.size
+    return chosen
+
+
+def _name_others(tx: Transaction, chosen: Sequence[_Chosen], bulletins: _Bulletins) -> None:
+    """Let the claims name the other bulletins that their recipient has, or gets now."""
+    at_once = {(one.row.md, one.row.recipient) for one in chosen}
+    for one in chosen:
+        made = bulletins[one.row.md].made
+        if made is not None and not made.names:
+            continue
+        supersedes, reply = claims_of(tx, one.row.md, one.row.recipient, at_once)
+        if supersedes or reply:
+            one.cleared = replace(one.cleared, supersedes=supersedes, reply=reply)
+
+
+def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Digest) -> None:
+    """Statement, log entry and mark: one commit before the first byte leaves (promise P7)."""
+    row, node = one.row, tx.node
+    slots = bytes([portion.granted.slot for portion in one.cleared.portions])
+    tx.queue(
+        StatementRow(
+            release.leaf, row.recipient, Kind.RELEASE, release.nonce, release.data, release.proof, batch,
+            one.cleared.kem_id, release.grant, row.md, slots, node.incarnation, release.number,
+        ),
+        row.rank,
+        one.size,
+    )  # fmt: skip
+    tx.log_encoded(EntryType.HAND_OVER, entry_of(row, node.incarnation, release))
+    handed = pair.hand_over(facts_of(row))
+    mark = {"incarnation": node.incarnation, "sequence": release.number, "leaf": release.leaf}
+    tx.put(PAIR, with_facts(row, handed, tx.now, codes="", **mark))
+    node.recent.done(row.md, row.recipient)
+
+
 def first_ready(view: View, peer: MemberCode) -> int | None:
     """Rank of the most urgent pair that is ready for this peer; None: there is none."""
     rows = view.find(PAIR, "ready", peer, 1, limit=1)
@@ -176,18 +203,18 @@ def first_ready(view: View, peer: MemberCode) -> int | None:
 
 
 def _clear(
-    tx: Transaction, row: PairRow, known: dict[ManifestDigest, _Read], kem: tuple[KeyId, KeyRecord]
+    tx: Transaction, row: PairRow, bulletins: _Bulletins, kem: tuple[KeyId, KeyRecord]
 ) -> _Chosen | None:
     """Decide the pair again; None if it does not go, which is then written."""
-    node, now = tx.node, tx.now
-    read = known.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
-    if read is None:
+    now = tx.now
+    bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
+    if bulletin is None:
         # It waits for an operator, and questions about it with it; the others go on.
         cancel_questions(tx, row)
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes="RECORD_CORRUPT"))
         return None
-    known[row.md] = read
-    written, secrets = read
+    bulletins[row.md] = bulletin
+    written = bulletin.written
     if written.row.recalled:
         stop_pair(tx, row, Cause.RECALLED, ("BULLETIN_RECALLED",))
         return None
@@ -195,8 +222,7 @@ def _clear(
     if now >= due:
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
-    decided, consents = redecide(tx, row, written)
-    row = _note_decision(tx, row, decided)
+    row, decided, consents = _decide_again(tx, row, bulletin)
     if not decided.granted:
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
         return None
@@ -204,42 +230,90 @@ def _clear(
         tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
         return None
     try:
-        cleared = _cleared(node, secrets, row, written, decided, now, kem, consents)
+        granted = _granted(tx, row, bulletin, decided)
     except DeliveryError as stopped:
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
-    size = 2048 + sum(len(_body(written, judged.slot)) for judged in decided.granted)
     # What goes under a consent is over when that ends: then no receipt can come for it any more.
-    row = changed(row, due=min([due, *(given.consent.until for given, _ in consents)]))
-    return _Chosen(row, written, decided, cleared, size)
+    due = min([due, *(given.consent.until for given, _ in consents)])
+    row = row if due == row.due else changed(row, due=due)
+    cleared = _cleared(row, written, granted, kem, consents)
+    return _Chosen(row, cleared, granted.bodies, granted.size)
 
 
-def _read(tx: Transaction, md: ManifestDigest) -> _Read:
+def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
     """All of a bulletin that is needed to hand it over. Raises StoreError RECORD_CORRUPT."""
-    bulletin = tx.view.get(BULLETIN, md)
-    assert bulletin is not None  # noqa: S101 - stored in the same transaction as its pairs
-    secrets = {row.slot: row for row in tx.view.find(SECRET, "key", md)}
-    return read_written(tx.node, tx.view, bulletin), secrets
+    row = tx.view.get(BULLETIN, md)
+    assert row is not None  # noqa: S101 - stored in the same transaction as its pairs
+    made = made_of(tx.node, md)
+    if made is not None:
+        # What leaves is what is stored, also now: a retry must find the same bytes.
+        stored = tx.get_many(PORTION, [(md, slot) for slot in made.secrets])
+        portions = tuple([portion for portion in stored if portion is not None])
+        if len(portions) == len(stored):
+            return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
+    secrets = {secret.slot: secret for secret in tx.view.find(SECRET, "key", md)}
+    return _Bulletin(read_written(tx.node, tx.view, row), None, secrets)
+
+
+def _decide_again(
+    tx: Transaction, row: PairRow, bulletin: _Bulletin
+) -> tuple[PairRow, PairDecision, tuple[Carrying, ...]]:
+    """The pair as it is decided now (promise P9), logged again where it differs; and the consents it needs.
+
+    Of a bulletin that is remembered nothing is asked anew as long as the world is the very one, and in the
+    same stretch of time, in which it was decided: no act, law or date has come between.
+    """
+    made = bulletin.made
+    if made is not None and not row.approved and made.snapshot is tx.node.world.at(tx.now):
+        decided = made.decided.get(row.recipient)
+        if decided is not None and "CONSENT_REQUIRED" not in decided.codes:
+            return row, decided, ()
+    decided, consents = redecide(tx, row, bulletin.written)
+    return _note_decision(tx, row, decided), decided, consents
+
+
+def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDecision) -> _Granted:
+    """What the grant holds. Raises DeliveryError POLICY_DENIED: the egress check stops it."""
+    node, written, made = tx.node, bulletin.written, bulletin.made
+    for judged in decided.granted:
+        _check_egress(node, judged.label, row.recipient, judged.ruling.decision.originator, tx.now)
+    grounds = tuple(
+        [(judged.slot, judged.ruling.cited, judged.ruling.decision.obligations) for judged in decided.granted]
+    )
+    known = bulletin.granted.get(grounds)
+    if known is not None:
+        return known
+    by_slot = {portion.slot: portion for portion in written.portions}
+    stored = [by_slot[judged.slot] for judged in decided.granted]
+    secrets = [
+        made.secrets[portion.slot]
+        if made is not None
+        else open_portion_secret(node, bulletin.secrets.get(portion.slot))
+        for portion in stored
+    ]
+    found = bulletin.granted[grounds] = _Granted(
+        tuple(
+            [
+                ClearedPortion(Granted(*ground), secret, portion.body_digest)
+                for ground, secret, portion in zip(grounds, secrets, stored, strict=True)
+            ]
+        ),
+        banner_of(node, [judged.label for judged in decided.granted], node.member, tx.now),
+        tuple([portion.body for portion in stored]),
+        2048 + sum([len(portion.body) for portion in stored]),
+    )
+    return found
 
 
 def _cleared(
-    node: Node,
-    secrets: Mapping[int, SecretRow],
     row: PairRow,
     written: Written,
-    decided: PairDecision,
-    now: Instant,
+    granted: _Granted,
     kem: tuple[KeyId, KeyRecord],
     consents: Sequence[Carrying],
 ) -> Cleared:
-    """The only maker of ``Cleared``: decided and passed by the egress check.
-
-    Raises DeliveryError POLICY_DENIED.
-    """
-    by_slot = {portion.slot: portion for portion in written.portions}
-    granted = decided.granted
-    for judged in granted:
-        _check_egress(node, judged.label, row.recipient, judged.ruling.decision.originator, now)
+    """The only maker of ``Cleared``: decided, and passed by the egress check in ``_granted``."""
     return Cleared(
         recipient=row.recipient,
         kem_id=kem[0],
@@ -247,17 +321,8 @@ def _cleared(
         manifest=written.row.manifest,
         precedence=Precedence(written.row.precedence),
         deliver_by=written.row.deliver_by,
-        portions=tuple(
-            [
-                ClearedPortion(
-                    Granted(judged.slot, judged.ruling.cited, judged.ruling.decision.obligations),
-                    open_portion_secret(node, secrets.get(judged.slot)),
-                    by_slot[judged.slot].body_digest,
-                )
-                for judged in granted
-            ]
-        ),
-        banner=banner_of(node, [judged.label for judged in granted], node.member, now),
+        portions=granted.portions,
+        banner=granted.banner,
         decision=row.decision,
         consents=tuple([evidence for _, evidence in consents]),
     )
@@ -276,10 +341,10 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    gist = decision_fingerprint(decided)
+    logged, gist = encode_decision(tx.node.storage_key, decided, row.md, tx.node.member, tx.now)
     if gist == row.gist:
         return row
-    entry, place = tx.log(EntryType.DECISION, record_of(decided, row.md, tx.node.member, tx.now))
+    entry, place = tx.log_encoded(EntryType.DECISION, logged)
     return changed(
         row,
         decided_in=tx.node.incarnation,
@@ -306,10 +371,6 @@ def _tip(node: Node, view: View, recipient: MemberCode) -> Tip:
     if row is None:
         return first_tip(node.uri, node.incarnation, recipient)
     return Tip(row.incarnation, ReleaseNumber(row.last), row.head)
-
-
-def _body(written: Written, slot: int) -> bytes:
-    return next(portion.body for portion in written.portions if portion.slot == slot)
 
 
 def frames_of(

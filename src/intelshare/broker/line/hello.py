@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
@@ -28,7 +29,7 @@ from intelshare.broker.kernel.tables import (
     NodeRow,
     PairRow,
 )
-from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction
+from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of
 from intelshare.broker.lifecycle.streams import gap_of, missing, take_head
@@ -195,7 +196,7 @@ def answer_gap(
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
     member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
-    its number is cancelled.
+    its number is cancelled. One whose record is damaged stays unsent, and the others go.
     """
     tx = Transaction(node, view, now, random)
     queued = 0
@@ -217,7 +218,7 @@ def answer_gap(
             if (
                 stopped is None
                 or stopped.cause != Cause.NONE
-                or denial(tx, stopped)
+                or unless_damaged(tx, partial(denial, tx, stopped)) != ()
                 or view.get(PENDING, row.leaf, peer) is not None
             ):
                 continue

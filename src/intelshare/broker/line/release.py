@@ -37,6 +37,7 @@ from intelshare.broker.lifecycle.destroy import Gone, due_of
 from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import keep, named_in
 from intelshare.broker.lifecycle.streams import number
+from intelshare.bulletin import check_content
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Citation, Portion, ReceiptStatus, Release, ReleasePeek
 from intelshare.envelope import (
@@ -62,6 +63,9 @@ from intelshare.statement import Verified, verify_evidence
 
 _JUDGED_UNKNOWN = frozenset(("UNKNOWN_MEMBER", "UNKNOWN_LEVEL"))
 """Label errors that are the policy's to give (attacks.md row 16): old or foreign codes, not bad grammar."""
+
+_SAID_BY_CONTENT = frozenset(("MARKING_CONFLICT", "INPUT_INVALID"))
+"""Errors of content that states markings itself (attacks.md row 71)."""
 
 
 def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
@@ -178,12 +182,15 @@ def decide_release(inbound: Inbound, brought: Brought) -> frozenset[str]:
 
 
 def _labels(inbound: Inbound, portions: Sequence[Portion]) -> list[Label]:
-    read = inbound.tx.node.labels.read
+    node, now = inbound.tx.node, inbound.tx.now
     labels = []
     for portion in portions:
         try:
-            labels.append(read(portion.label))
+            labels.append(node.labels.read(portion.label))
+            check_content(portion, labels[-1], inbound.member, node.world.registry, now)
         except LabelError as bad:
+            if bad.code in _SAID_BY_CONTENT:
+                raise Denied(bad.code) from None
             if bad.code in _JUDGED_UNKNOWN:
                 raise Denied("POLICY_DENIED", bad.code) from None
             raise Denied("LABEL_INVALID") from None

@@ -42,6 +42,7 @@ from intelshare.broker.lifecycle.destroy import Gone, due_of
 from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import Named, keep, named_in
 from intelshare.broker.line.release import Brought, Denied, decide_release
+from intelshare.bulletin import states_markings
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, ReceiptStatus
@@ -139,6 +140,9 @@ class PlainReleases:
 
     def _judged(self, row: OpenedRow) -> _Law | None:
         words = row.words
+        if any(states_markings(head) for head in row.heads):
+            # What content says of itself is asked of each, and heads have none.
+            return None
         brought = Brought(
             self.inbound.member, row.expires, self.signed_at, words.banner, row.slots, row.heads,
             words.citations, words.obligations,

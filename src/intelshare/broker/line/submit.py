@@ -2,7 +2,8 @@
 
     1. the user may send                                     register.need
     2. this key was seen: the first answer, or ID_CONFLICT   promise P2
-    3. bounds; every label is read, and may be written now   TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
+    3. bounds; every label is read, and may be written now;  TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
+       content that states markings says no more             MARKING_CONFLICT, INPUT_INVALID
     4. every portion is decided for every recipient
     5. each portion is encrypted once                        envelope.encrypt_bulletin
     6. bulletin, portions, pairs, decisions in the log       one plan
@@ -24,7 +25,13 @@ from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import put_secret
-from intelshare.broker.kernel.stored_bulletins import find_bulletin, seal_draft
+from intelshare.broker.kernel.stored_bulletins import (
+    Made,
+    find_bulletin,
+    remember_made,
+    seal_draft,
+    without_content,
+)
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     PAIR,
@@ -37,12 +44,13 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.foreign import check_foreign
 from intelshare.broker.lifecycle.relations import keep, named_by
-from intelshare.bulletin import Draft, check_draft, content_digest
+from intelshare.bulletin import Draft, check_content, check_draft, content_digest
 from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
-from intelshare.crypto.records import Md32, Member
+from intelshare.crypto.records import Md32, Member, Portion
 from intelshare.delivery import Stage, pair, word
-from intelshare.envelope import EncryptedBulletin, encrypt_bulletin
+from intelshare.envelope import Encrypted, ToEncrypt, encrypt_bulletin, encrypt_many
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import BulletinId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
@@ -106,6 +114,7 @@ def submit_many(
     later than the one before it, so that hand-over and lists keep their order.
     """
     tx = Transaction(node, view, now, random)
+    tx.look_ahead(SUBMISSION, [(submission.key,) for submission in submissions])
     answers: list[SubmitResult | IntelshareError] = []
     for place, submission in enumerate(submissions):
         tx.now = Instant(now + place)
@@ -125,50 +134,71 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     node, now = tx.node, tx.now
     user = row_of(tx.view, command.actor)
     draft = command.draft
-    content = content_digest(check_draft(draft))
+    content = content_digest(node.storage_key, check_draft(draft))
     known = tx.get(SUBMISSION, command.key)
     if known is not None:
         return _first_answer(node, known, command, content)
     labels = _labels(node, draft, now)
+    check_foreign(node, tx.view, draft, labels, user, now)
     named = named_by(node, tx.view, draft, user, now)
-    encrypted = encrypt_bulletin(
-        draft.portions,
-        node.member,
-        tx.random,
-        created=now,
-        precedence=draft.precedence,
-        expires=draft.valid_until,
-    )
-    decided = _decide(node, draft, labels, [portion.slot for portion in encrypted.portions], now)
+    encrypted = _encrypt(tx, draft)
+    decided = _decide(node, draft, labels, encrypted.slots, now)
     requests = requests_of(tx, encrypted.md, draft.portions, named, decided)
     answer = _answer(node, encrypted.bulletin, encrypted.md, labels, decided, now)
     encoded = encode(SubmitResult, answer)
     # From here on nothing is refused: what is refused after a write would be stored in part.
-    _put_bulletin(tx, command, encrypted)
+    heads = _put_bulletin(tx, command, encrypted)
     keep(tx, encrypted.md, named)
-    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user, content))
+    tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     for one in decided:
         add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
     for row in requests:
         tx.put(REQUEST, row)
     sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded)
     tx.put(SUBMISSION, SubmissionRow(command.key, command.actor.user, content, encrypted.md, sealed))
+    if labels == tuple([node.labels.read(head.label) for head in heads]):
+        by_recipient = {one.recipient: one for one in decided}
+        secrets = dict(zip(encrypted.slots, encrypted.secrets, strict=True))
+        made = Made(heads, labels, secrets, bool(named), node.world.at(now), by_recipient)
+        remember_made(node, encrypted.md, made)
     return answer
 
 
-def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: EncryptedBulletin) -> None:
+def _encrypt(tx: Transaction, draft: Draft) -> Encrypted:
+    """Raises what ``encrypt_bulletin`` raises."""
+    one = ToEncrypt(draft.portions, draft.precedence, draft.valid_until)
+    (encrypted,) = encrypt_many([one], tx.node.member, tx.now, tx.random)
+    if encrypted is not None:
+        return encrypted
+    made = encrypt_bulletin(
+        draft.portions, tx.node.member, tx.random,
+        created=tx.now, precedence=draft.precedence, expires=draft.valid_until,
+    )  # fmt: skip
+    return Encrypted(
+        made.bulletin, made.manifest, made.md,
+        [one.slot for one in made.portions], [one.secret for one in made.portions],
+        [one.body for one in made.portions], [one.digest for one in made.portions],
+    )  # fmt: skip
+
+
+def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: Encrypted) -> tuple[Portion, ...]:
+    """The portions without their content."""
     md, draft = encrypted.md, command.draft
+    heads = without_content(draft.portions)
     tx.put(
         BULLETIN,
         BulletinRow(
             md, encrypted.bulletin, command.actor.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
-            draft.deliver_by, encrypted.manifest, len(encrypted.portions), Instant(0),
-            seal_draft(tx, md, draft),
+            draft.deliver_by, encrypted.manifest, len(encrypted.slots), Instant(0), seal_draft(tx, md, heads),
         ),
     )  # fmt: skip
-    for position, portion in enumerate(encrypted.portions):
-        put_secret(tx, md, portion.slot, portion.secret)
-        tx.put(PORTION, PortionRow(md, portion.slot, position, portion.body, portion.digest))
+    _, _, _, slots, secrets, bodies, digests = encrypted
+    for position, (slot, secret, body, digest) in enumerate(
+        zip(slots, secrets, bodies, digests, strict=True)
+    ):
+        put_secret(tx, md, slot, secret)
+        tx.put(PORTION, PortionRow(md, slot, position, body, digest))
+    return heads
 
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
@@ -176,6 +206,7 @@ def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> Sub
     user = row_of(view, command.actor)
     draft = check_draft(command.draft)
     labels = _labels(node, draft, now)
+    check_foreign(node, view, draft, labels, user, now)
     named_by(node, view, draft, user, now)
     decided = _decide(node, draft, labels, list(range(len(labels))), now)
     return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
@@ -211,13 +242,19 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
 
 
 def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
-    return tuple([_label(node, portion.label, now) for portion in draft.portions])
+    labels = tuple([_label(node, portion.label, now) for portion in draft.portions])
+    for place, (portion, label) in enumerate(zip(draft.portions, labels, strict=True), 1):
+        check_content(portion, label, node.member, node.world.registry, now, place)
+    return labels
 
 
 def _label(node: Node, text: str, now: Instant) -> Label:
-    return node.world.at(now).remember(
-        (parse_label, text), lambda: parse_label(text, node.world.registry, at=now, use="write")
-    )
+    def parsed() -> Label:
+        label, known = parse_label(text, node.world.registry, at=now, use="write"), node.labels.read(text)
+        # Where it reads the same, the very same object: what is compared later is compared at a glance.
+        return known if known == label else label
+
+    return node.world.at(now).remember((parse_label, text), parsed)
 
 
 def _mark(node: Node, label: Label, now: Instant) -> str:

@@ -4,4 +4,5 @@ lists      the inbox, the outbox, why a pair was decided so
 search     words in what a reader may see
 watch      what has happened, from the log
 report     who shared what under which treaty, from the log
+export     one release with all that was signed and logged about it, for others
 """

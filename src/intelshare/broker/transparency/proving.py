@@ -6,9 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.path import Hop
-from intelshare.audit.portable import PROOF_SCHEMA, Cosigning, Documents, ProofFile, ProvedEntry, plain, wrap
-from intelshare.audit.records import RECORDS, EntryType
+from intelshare.audit.portable import (
+    PROOF_SCHEMA,
+    Cosigning,
+    Documents,
+    ProofFile,
+    ProvedEntry,
+    ProvedHash,
+    ShownLog,
+    plain,
+    wrap,
+)
+from intelshare.audit.records import RECORDS, EntryType, Received, Witnessed
 from intelshare.audit.tree import Tree
 from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
 from intelshare.broker.kernel.node import Node
@@ -18,18 +29,23 @@ from intelshare.broker.kernel.tables import (
     CHECKPOINT,
     INBOX,
     LOG_HEAD,
+    PAIR,
     CheckpointRow,
 )
 from intelshare.broker.transparency.checkpoint import fetch_of, hops_to, own, peer_nodes
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Checkpoint, Evidence
+from intelshare.crypto.records import Checkpoint, Evidence, Kind
 from intelshare.errors import DeliveryError, TrustError
-from intelshare.ids import Incarnation
+from intelshare.ids import Digest, Incarnation, LeafId, NodeUri
 from intelshare.ports import View
+from intelshare.statement import leaf_id
 
 MAX_ENTRIES: Final = 64
 """Entries that one file proves."""
+
+_SEEING: Final = frozenset((EntryType.RECEIVED, EntryType.REJECTED, EntryType.WITNESSED))
+"""Entries that say that a statement of another was seen."""
 
 _NAMED: Final = ("leaf", "of", "md", "subject", "digest")
 """Fields of records by which an entry is found."""
@@ -49,24 +65,76 @@ class ProofQuery:
 
 def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
     """The file. Raises DeliveryError NOT_FOUND, TrustError LOG_INCONSISTENT for a damaged log."""
-    last = own(node, view)
-    if last is None or last.incarnation != node.incarnation:
-        raise TrustError(
-            "NOT_FOUND", "the log has no signed checkpoint yet", hint="try again in a few seconds"
-        )
+    log = show_about(node, view, wanted)
+    return ProofFile(
+        node=log.node,
+        checkpoint=log.checkpoint,
+        cosigned=log.cosigned,
+        entries=log.entries,
+        schema=PROOF_SCHEMA,
+        documents=documents,
+    )
+
+
+def show_about(node: Node, view: View, wanted: ProofQuery) -> ShownLog:
+    """The own log as far as it is about something. Raises as ``prove_entries``."""
+    last = _signed(node, view)
     rows = list(_found(node, view, wanted))
     if not rows:
         raise DeliveryError(
             "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
         )
-    entries = [_entry(node, view, last, row) for row in rows]
-    return ProofFile(
-        PROOF_SCHEMA,
+    return _show(node, view, last, rows)
+
+
+def prove_place(node: Node, view: View, incarnation: Incarnation, place: int) -> ProvedHash:
+    """Where an entry stands under the last signed checkpoint, without opening it. Raises TrustError."""
+    proof, hops = _place(node, view, _signed(node, view), incarnation, place)
+    return ProvedHash(f"{incarnation:016x}", place, proof, hops)
+
+
+def _signed(node: Node, view: View) -> CheckpointRow:
+    last = own(node, view)
+    if last is None or last.incarnation != node.incarnation:
+        raise TrustError(
+            "NOT_FOUND", "the log has no signed checkpoint yet", hint="try again in a few seconds"
+        )
+    return last
+
+
+def show_seen(node: Node, view: View, exhibit: Exhibit) -> list[ShownLog]:
+    """The own log as far as it names the statements of an exhibit: when this node saw them.
+
+    Empty if none of it is under a signed checkpoint yet.
+    """
+    last = own(node, view)
+    if last is None:
+        return []
+    leaves = {leaf_id(one.kind, one.nonce, one.data) for one in exhibit.statements}
+    said = [decode(Checkpoint, one.data) for one in exhibit.statements if one.kind is Kind.CHECKPOINT]
+    seen = {(one.origin, one.incarnation, one.size, one.root) for one in said}
+    rows = [
+        row
+        for row in all_entries(node, view)
+        if row.type in _SEEING
+        and (row.incarnation != last.incarnation or row.place < last.size)
+        and _names(_record(row), leaves, seen)
+    ]
+    return [_show(node, view, last, rows[:MAX_ENTRIES])] if rows else []
+
+
+def _names(record: Any, leaves: set[LeafId], seen: set[tuple[NodeUri, Incarnation, int, Digest]]) -> bool:
+    if isinstance(record, Witnessed):
+        return (record.origin, record.incarnation, record.size, record.root) in seen
+    return (record.leaf if isinstance(record, Received) else record.digest) in leaves
+
+
+def _show(node: Node, view: View, last: CheckpointRow, rows: Sequence[OpenedEntry]) -> ShownLog:
+    return ShownLog(
         node.uri,
         wrap(Evidence, decode(Evidence, last.signed)),
         _cosigned(node, view, last),
-        entries,
-        documents,
+        [_entry(node, view, last, row) for row in rows],
     )
 
 
@@ -93,11 +161,7 @@ def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
 
 
 def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry) -> ProvedEntry:
-    hops, end = hops_to(node, view, last.incarnation, last.size, row.incarnation)
-    if end.incarnation != row.incarnation or row.place >= end.size:
-        raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {row.place} of its log")
-    tree = node.trees.setdefault(row.incarnation, Tree())
-    proof = tree.inclusion(fetch_of(node, view, row.incarnation), row.place, end.size)
+    proof, hops = _place(node, view, last, row.incarnation, row.place)
     return ProvedEntry(
         f"{row.incarnation:016x}",
         row.place,
@@ -105,10 +169,22 @@ def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry) -> Pro
         row.at,
         row.salt.hex(),
         row.record.hex(),
-        [part.hex() for part in proof],
-        [wrap(Hop, hop) for hop in hops],
+        proof,
+        hops,
         plain(_record(row)),
     )
+
+
+def _place(
+    node: Node, view: View, last: CheckpointRow, incarnation: Incarnation, place: int
+) -> tuple[list[str], list[str]]:
+    """Inclusion of an entry and the hops to its log, as files have them."""
+    hops, end = hops_to(node, view, last.incarnation, last.size, incarnation)
+    if end.incarnation != incarnation or place >= end.size:
+        raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {place} of its log")
+    tree = node.trees.setdefault(incarnation, Tree())
+    proof = tree.inclusion(fetch_of(node, view, incarnation), place, end.size)
+    return [part.hex() for part in proof], [wrap(Hop, hop) for hop in hops]
 
 
 def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[OpenedEntry]:
@@ -136,17 +212,17 @@ def all_entries(node: Node, view: View) -> Iterator[OpenedEntry]:
 
 
 def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
-    """The manifest digests of own and received bulletins whose id starts so, of all or of one originator."""
+    """Bulletins whose id starts so, of all or of one originator: manifest digests, and own releases."""
     low, high = id_range(wanted.bulletin)
     written = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)
     received = view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)
     found = [(row.bulletin, node.member, row.md) for row in written]
     found += [(row.bulletin, row.originator, row.md) for row in received]
-    return frozenset(
-        md.hex()
-        for bulletin, originator, md in found
-        if bulletin <= high and wanted.originator in ("", originator)
-    )
+    named = {
+        md for bulletin, originator, md in found if bulletin <= high and wanted.originator in ("", originator)
+    }
+    releases = [pair.leaf for md in named for pair in view.find(PAIR, "key", md) if pair.leaf]
+    return frozenset(name.hex() for name in (*named, *releases))
 
 
 def _record(row: OpenedEntry) -> Any:

@@ -24,6 +24,7 @@ from intelshare.client import (
     Spooled,
     answering_batch,
     content_digest,
+    digest_key,
     parse_key,
     remember_batch,
     show_key,
@@ -67,6 +68,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, rename={"in_reply_to_fro
     supersedes: str = ""
     in_reply_to: str = ""
     in_reply_to_from: str = ""
+    from_bulletin: str = ""
     key: str | None = None
 
 
@@ -151,7 +153,8 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
     """
     now = Instant(time.time_ns() // 1000)
     items = read_items(path, now)
-    drafts = [Draft(content_digest(item.request), item.key) for item in items]
+    own = digest_key(client.profile.key.parent)
+    drafts = [Draft(content_digest(own, item.request), item.key) for item in items]
     source = path if path == "-" else str(Path(path).resolve())
     entries = remember_batch(client.profile.spool, source, drafts, now, os.urandom, again=again)
     for item, entry in zip(items, entries, strict=True):

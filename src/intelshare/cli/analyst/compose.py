@@ -40,6 +40,7 @@ class Composition:
     supersedes: str = ""
     in_reply_to: str = ""
     in_reply_to_from: str = ""
+    from_bulletin: str = ""
     rfi: str | None = None
     """``bulletin.request.Word``, for what belongs to a request for information."""
     due: str | None = None
@@ -75,6 +76,7 @@ def request_of(composition: Composition, now: Instant) -> pb.SubmitRequest:
         supersedes=composition.supersedes,
         in_reply_to=composition.in_reply_to,
         in_reply_to_from=composition.in_reply_to_from,
+        from_bulletin=composition.from_bulletin,
     )
 
 
@@ -149,6 +151,7 @@ def words_of(given: Composition, request: pb.SubmitRequest) -> list[str]:
         ("--supersedes", given.supersedes),
         ("--in-reply-to", given.in_reply_to),
         ("--from", given.in_reply_to_from),
+        ("--from-bulletin", given.from_bulletin),
         ("--rfi", given.rfi),
         ("--due", given.due),
         *(("--portion", f"{path}:{label}") for path, label in given.portions),

@@ -62,7 +62,6 @@ class Sending:
 @click.command(
     epilog=examples(
         'intelshare send report.txt --to USA,KEN --category cyber --label "//FRA SECRET//REL TO FRA, USA"',
-        'intelshare send - --to USA --category cyber --label "//FRA NP" --precedence FLASH < report.txt',
         'intelshare send report.txt --to KEN --category cyber --label "//FRA SECRET" --dry-run --explain',
         "intelshare send --batch bulletins.ndjson",
     )
@@ -101,6 +100,12 @@ class Sending:
 @click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
 @click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
 @originator("in_reply_to_from", of="the bulletin of --in-reply-to")
+@click.option(
+    "--from-bulletin",
+    default="",
+    metavar="ID",
+    help="The received bulletin that portions under another member's label come from.",
+)
 @click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
 @click.option("--due", metavar="TIME", hidden=True)
 @click.option("--dry-run", is_flag=True, help="Show the decision; store nothing.")
@@ -147,8 +152,8 @@ def send(
 
     With --batch each line of FILE is one bulletin: a JSON object with the fields to (list), category, and
     label with text or file. Optional are title, title_label, portions (list of objects with file and label),
-    precedence, grade, valid_until (a date or time), flags (list), supersedes, in_reply_to, from, and key
-    (UUID).
+    precedence, grade, valid_until (a date or time), flags (list), supersedes, in_reply_to, from,
+    from_bulletin, and key (UUID).
     All lines are checked before the first is sent. Run it again after an interruption, or after a line was
     corrected: what is stored already is not stored twice.
     """
@@ -206,12 +211,22 @@ def deliver(client: Client, out: Out, composition: Composition, how: Sending) ->
 def _submit(
     client: Client, request: pb.SubmitRequest, composition: Composition, given: str | None
 ) -> pb.SubmitResponse:
-    from intelshare.client import answered, content_digest, forget, new_key, parse_key, remember, show_key
+    from intelshare.client import (
+        answered,
+        content_digest,
+        digest_key,
+        forget,
+        new_key,
+        parse_key,
+        remember,
+        show_key,
+    )
 
     spool, now = client.profile.spool, _now()
     key = parse_key(given) if given is not None else new_key(now, os.urandom)
     request.key = key
-    remember(spool, key, content_digest(request), now)
+    digest = content_digest(digest_key(client.profile.key.parent), request)
+    remember(spool, key, digest, now)
     try:
         answer = client.submit(request)
     except IntelshareError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.operator.audit_check import check_evidence_, check_proof_
 from intelshare.cli.operator.audit_report import reconcile, report
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
@@ -16,7 +17,6 @@ from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
-    from intelshare.trust import MemberFile
 
 
 @click.group(cls=Group)
@@ -26,15 +26,8 @@ def audit() -> None:
 
 audit.add_command(report)
 audit.add_command(reconcile)
-
-member_option = click.option(
-    "--member",
-    "members",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Member file of a signer (else the documents in FILE count); compare its fingerprint by voice.",
-)
+audit.add_command(check_proof_)
+audit.add_command(check_evidence_)
 
 
 @audit.command(epilog=examples("intelshare audit verify --folder fra"))
@@ -144,58 +137,6 @@ def prove(
     return _give(node.operate("Prove", request).text, target, Out(quiet=quiet))
 
 
-@audit.command(
-    name="check-proof", epilog=examples("intelshare audit check-proof entry.json --member fra.member")
-)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@member_option
-@click.option("--root", metavar="HEX", help="The checkpoint must have this root: one that you hold.")
-@printing
-def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: Out) -> int:
-    """Check FILE of `audit prove`, offline: entry, log, checkpoint, signature. Ends with 7 if it fails."""
-    from intelshare.cli.operator.proved import lines_of
-    from intelshare.errors import TrustError
-    from intelshare.labels import when
-    from intelshare.verifier import check_proof
-
-    given = _members(members)
-    found = check_proof(file.read_bytes(), str(file), given)
-    if root is not None and root.lower() != found.checkpoint.root.hex():
-        raise TrustError("LOG_INCONSISTENT", "the file's checkpoint has another root than the one given")
-    entries = [
-        {
-            "log": f"{one.incarnation:016x}",
-            "index": one.index,
-            "type": one.type,
-            "time": when(one.at),
-            "says": one.says,
-        }
-        for one in found.entries
-    ]
-    out.document(
-        "proof-checked",
-        {
-            "node": found.node,
-            "member": found.member,
-            "fingerprint": found.fingerprint,
-            "size": found.checkpoint.size,
-            "root": found.checkpoint.root.hex(),
-            "signed_at": when(found.signed_at),
-            "witnesses": [{"member": member, "entries": size} for member, size in found.witnesses],
-            "entries": entries,
-        },
-    )
-    for one in found.entries:
-        out.line(f"entry {one.index} of log {one.incarnation:016x}  {one.type}  {when(one.at)}")
-        for line in lines_of(one.says):
-            out.line(f"  {line}")
-    out.line(f"in the log of {found.node}, {found.checkpoint.size} entries, signed {when(found.signed_at)}")
-    for member, size in found.witnesses:
-        out.line(f"{member} signed that it saw the first {size} of them")
-    _show_fingerprint(out, found.member, found.fingerprint, given)
-    return Exit.DONE
-
-
 @audit.command(epilog=examples("intelshare audit evidence --folder fra"))
 @printing
 @on_folder
@@ -248,54 +189,6 @@ def settle(node: NodeFolder, out: Out, id_: str, yes: bool) -> int:
     out.document("evidence-settled", plain(found))
     out.line(f"settled {found.evidence.hex()[:8]}  {found.member}: {found.what}  [{found.code}]")
     return Exit.DONE
-
-
-@audit.command(
-    name="check-evidence",
-    epilog=examples("intelshare audit check-evidence evidence.json --member usa.member"),
-)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@member_option
-@printing
-def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
-    """Check FILE of `audit export`, offline: that it proves a contradiction of a node; else ends with 7."""
-    from intelshare.labels import when
-    from intelshare.verifier import check_evidence
-
-    given = _members(members)
-    found = check_evidence(file.read_bytes(), str(file), given)
-    signed = [{"kind": kind, "signed_at": when(at)} for kind, at in found.statements]
-    out.document(
-        "evidence-checked",
-        {
-            "member": found.member,
-            "node": found.node,
-            "fingerprint": found.fingerprint,
-            "code": found.code,
-            "what": found.what,
-            "statements": signed,
-        },
-    )
-    out.line(f"proved: {found.member} ({found.node}): {found.what}  [{found.code}]")
-    for row in signed:
-        out.line(f"  {row['kind']} signed {row['signed_at']}")
-    _show_fingerprint(out, found.member, found.fingerprint, given)
-    return Exit.DONE
-
-
-def _members(paths: tuple[Path, ...]) -> list[MemberFile]:
-    from intelshare.trust import read_member_file
-
-    return [read_member_file(path.read_bytes(), str(path)) for path in paths]
-
-
-def _show_fingerprint(out: Out, member: str, fingerprint: str, given: list[MemberFile]) -> None:
-    out.line(f"{member}'s fingerprint  {fingerprint}")
-    # The file of another member says nothing of this one.
-    if all(one.member != member for one in given):
-        out.note(
-            f"the documents of {member} came with the file: compare this fingerprint with {member} by voice"
-        )
 
 
 def _hexadecimal(text: str | None) -> int:

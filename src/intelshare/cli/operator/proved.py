@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intelshare.instant import NEVER, Instant, show
+from intelshare.instant import Instant
+from intelshare.labels import when
 
 _OUTCOMES = {1: "allow", 2: "hold", 3: "deny"}
 _TIMES = frozenset(("at", "since"))
@@ -44,7 +45,7 @@ def _worded(name: str, value: Any) -> str:
     if name == "outcome":
         return _OUTCOMES.get(value, str(value))
     if name in _INCARNATIONS:
-        return f"{value:016x}"
+        return f"{int(value):016x}"
     if name in _TIMES:
-        return "never" if value == NEVER else show(Instant(value))
+        return when(Instant(int(value)))
     return str(value)

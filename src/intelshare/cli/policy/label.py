@@ -67,6 +67,15 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) ->
     registry, when = builtin_registry(), moment(at)
     found = read_labels(() if text is None else (text,), files, when)
     contents = [_content(each.label, registry, when) for each in found]
+    if at is None and any(_named_by_group(each.label) for each in found):
+        out.note("groups in REL TO hold their members of now; --at judges at another time")
+    for each in found:
+        meant = registry.english_meaning(each.label.authority or "", each.label.level or "", when)
+        if meant is not None:
+            own = f"{each.label.authority} {each.label.level}"
+            out.note(
+                f"{own} has its own meaning; in the practice of the United States it would be {meant.name}"
+            )
     if len(found) == 1 and not found[0].subject:
         out.document("label", contents[0])
         for name, value in contents[0].items():
@@ -161,6 +170,13 @@ def rollup(
     out.line(shown)
 
 
+def _named_by_group(read: Label) -> bool:
+    """Whether REL TO covers whose information it is through a group alone, which depends on the time."""
+    named = read.releasable_to or ()
+    owners = read.owners or ((read.authority,) if read.authority is not None else ())
+    return bool(named) and any(owner not in named for owner in owners)
+
+
 def _content(read: Label, registry: Registry, when: Instant) -> dict[str, Any]:
     from intelshare.labels import format_banner, format_portion, level_reference, show_banner
 
@@ -173,6 +189,8 @@ def _content(read: Label, registry: Registry, when: Instant) -> dict[str, Any]:
         "level": read.level,
         "reference": None if reference is None else reference.name,
         "releasable_to": None if read.releasable_to is None else list(read.releasable_to),
+        "displayable_to": None if read.displayable_to is None else list(read.displayable_to),
+        "fgi": None if read.fgi is None else list(read.fgi),
         "controls": list(read.controls),
         "tlp": read.tlp,
         "owners": list(read.owners),

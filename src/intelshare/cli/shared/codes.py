@@ -32,7 +32,7 @@ EXIT_MEANINGS = {
     Exit.USAGE: "wrong usage, or input that cannot be used",
     Exit.DENIED: "denied by policy",
     Exit.NOT_AUTHENTICATED: "not authenticated, or no role that may do this",
-    Exit.PARTLY: "partly released (only with --strict), or a part of a batch was refused",
+    Exit.PARTLY: "partly released (--strict), part of a batch refused, or proved by keys nobody confirmed",
     Exit.UNREACHABLE: "node unreachable: nothing was stored",
     Exit.NOT_VERIFIED: "verification failed",
     Exit.NOT_FOUND: "not found",

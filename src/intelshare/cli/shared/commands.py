@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "outbox": Entry("Analyst", _HERE + "analyst.outbox:outbox", "List what was sent; release what is held."),
     "recall": Entry("Analyst", _HERE + "analyst.recall:recall", "Take a bulletin back."),
     "receipts": Entry("Analyst", _HERE + "analyst.recall:receipts", "What recipients have signed."),
+    "export": Entry("Analyst", _HERE + "analyst.export:export", "Write a proof of a release, for others."),
     "watch": Entry("Analyst", _HERE + "analyst.watch:watch", "Show what happens, as it happens."),
     "search": Entry("Analyst", _HERE + "analyst.watch:search", "Find words in what you may see."),
     "why": Entry("Analyst", _HERE + "analyst.outbox:why", "Explain the decision for one recipient."),
@@ -49,6 +50,9 @@ COMMANDS: dict[str, Entry] = {
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
     "audit": Entry(
         "Operator", _HERE + "operator.audit:audit", "Verify the log; prove from it; report who shared what."
+    ),
+    "verify": Entry(
+        "Everyone", _HERE + "operator.verify:verify", "Check a proof or evidence, without a node."
     ),
     "doctor": Entry("Everyone", _HERE + "operator.doctor:doctor", "Say what is wrong, and what to do next."),
     "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Play a scenario with real nodes on this machine."),

@@ -76,6 +76,7 @@ class SubmitRequest(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     IN_REPLY_TO_FIELD_NUMBER: _builtins.int
     IN_REPLY_TO_FROM_FIELD_NUMBER: _builtins.int
+    FROM_BULLETIN_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """UUIDv7, 16 bytes, made by the client before the call."""
     precedence: _builtins.int
@@ -87,6 +88,10 @@ class SubmitRequest(_message.Message):
     in_reply_to: _builtins.str
     in_reply_to_from: _builtins.str
     """Originator of the bulletin of in_reply_to, where two members have one of that id; else empty."""
+    from_bulletin: _builtins.str
+    """Id, or an unambiguous beginning of it: of the received bulletin that portions under another member's label
+    come from.
+    """
     @_builtins.property
     def to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -105,10 +110,11 @@ class SubmitRequest(_message.Message):
         supersedes: _builtins.str = ...,
         in_reply_to: _builtins.str = ...,
         in_reply_to_from: _builtins.str = ...,
+        from_bulletin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "in_reply_to", b"in_reply_to", "in_reply_to_from", b"in_reply_to_from", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliver_by", b"deliver_by", "from_bulletin", b"from_bulletin", "in_reply_to", b"in_reply_to", "in_reply_to_from", b"in_reply_to_from", "key", b"key", "portions", b"portions", "precedence", b"precedence", "supersedes", b"supersedes", "to", b"to", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2736,6 +2742,38 @@ class ProveRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProveRequest: _TypeAlias = ProveRequest  # noqa: Y015
+
+@_typing.final
+class ExportReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.str
+    """Beginning of the bulletin's id."""
+    recipient: _builtins.str
+    """Of an own bulletin: whose release; empty: the only one."""
+    content: _builtins.bool
+    """Whether granted portions are shown, and which slots (none: all)."""
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        content: _builtins.bool = ...,
+        slots: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "content", b"content", "recipient", b"recipient", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportReleaseRequest: _TypeAlias = ExportReleaseRequest  # noqa: Y015
 
 @_typing.final
 class ListEvidenceRequest(_message.Message):

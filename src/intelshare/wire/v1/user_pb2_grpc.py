@@ -1718,6 +1718,11 @@ class AuditStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
                 _registered_method=True)
+        self.ExportRelease = channel.unary_unary(
+                '/intelshare.v1.Audit/ExportRelease',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportReleaseRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServicer:
@@ -1762,6 +1767,13 @@ class AuditServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportRelease(self, request, context):
+        """A release with all that was signed and logged about it, for others: by those who may see the bulletin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1793,6 +1805,11 @@ def add_AuditServicer_to_server(servicer, server):
             'Report': grpc.unary_unary_rpc_method_handler(
                     servicer.Report,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
+            ),
+            'ExportRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportRelease,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportReleaseRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
             ),
     }
@@ -1959,6 +1976,33 @@ class Audit:
             target,
             '/intelshare.v1.Audit/Report',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ReportRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/ExportRelease',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExportReleaseRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
             options,
             channel_credentials,

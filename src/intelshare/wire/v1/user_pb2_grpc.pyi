@@ -539,6 +539,8 @@ class AuditStub:
     SettleEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.SettleEvidenceRequest, _user_pb2.SettleEvidenceResponse]
     """Ends an alarm; the evidence stays."""
     Report: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReportRequest, _user_pb2.FileResponse]
+    ExportRelease: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportReleaseRequest, _user_pb2.FileResponse]
+    """A release with all that was signed and logged about it, for others: by those who may see the bulletin."""
 
 @_typing.type_check_only
 class AuditAsyncStub(AuditStub):
@@ -554,6 +556,8 @@ class AuditAsyncStub(AuditStub):
     SettleEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.SettleEvidenceRequest, _user_pb2.SettleEvidenceResponse]  # type: ignore[assignment]
     """Ends an alarm; the evidence stays."""
     Report: _aio.UnaryUnaryMultiCallable[_user_pb2.ReportRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    ExportRelease: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportReleaseRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    """A release with all that was signed and logged about it, for others: by those who may see the bulletin."""
 
 class AuditServicer(metaclass=_abc_1.ABCMeta):
     """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
@@ -602,5 +606,13 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ExportRelease(
+        self,
+        request: _user_pb2.ExportReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]:
+        """A release with all that was signed and logged about it, for others: by those who may see the bulletin."""
 
 def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

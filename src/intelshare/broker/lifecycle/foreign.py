@@ -1,0 +1,65 @@
+"""A foreign label: what goes to a state under its own label says which received bulletin it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.stored_bulletins import not_found, only_one
+from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.lifecycle.read import received
+from intelshare.bulletin import Draft
+from intelshare.errors import LabelError, Place
+from intelshare.instant import Instant
+from intelshare.labels import Label, format_banner
+from intelshare.policy.foreign import comes_from, returns_to
+from intelshare.ports import View
+
+
+def check_foreign(
+    node: Node, view: View, draft: Draft, labels: Sequence[Label], user: UserRow, now: Instant
+) -> None:
+    """Return if no portion returns to its owner, or all that do come from the bulletin that the draft names.
+
+    Raises LabelError FOREIGN_LABEL with the label that was probably meant; DeliveryError NOT_FOUND where the
+    user may see no received bulletin of that id.
+    """
+    registry = node.world.registry
+    foreign = [
+        (place, label, owners)
+        for place, label in enumerate(labels, 1)
+        if (owners := returns_to(label, node.member, draft.to, registry))
+    ]
+    if not foreign:
+        return
+    originator, known = _source(node, view, draft, user, now)
+    for place, label, owners in foreign:
+        if not comes_from(label, originator, known, registry):
+            whose = ", ".join(sorted(owners))
+            raise LabelError(
+                "FOREIGN_LABEL",
+                f"{format_banner(label, registry)} is a label of {whose}, and goes there without a treaty",
+                place=Place(f"portion {place}"),
+                hint=_hint(node, label, draft),
+            )
+
+
+def _source(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -> tuple[str, Sequence[Label]]:
+    """Originator and labels of the bulletin that the draft names; nobody's if it names none."""
+    if not draft.from_bulletin:
+        return "", ()
+    found = received(node, view, draft.from_bulletin, user, now)
+    if not found:
+        raise not_found(draft.from_bulletin)
+    shown = only_one(found, draft.from_bulletin)
+    return shown.row.originator, [portion.label for portion in shown.portions]
+
+
+def _hint(node: Node, label: Label, draft: Draft) -> str:
+    if draft.from_bulletin:
+        return "the bulletin of --from-bulletin holds nothing of theirs"
+    own = f"{label.level}//" if node.member == "USA" else f"//{node.member} {label.level}//"
+    codes = ", ".join(
+        [node.member, *(code for code in label.releasable_to or draft.to if code != node.member)]
+    )
+    return f"write {own}REL TO {codes}; what you received names its bulletin with --from-bulletin"

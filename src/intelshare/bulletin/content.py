@@ -1,0 +1,27 @@
+"""What a portion's content says of itself, held against its label: at submit and again at the recipient."""
+
+from __future__ import annotations
+
+from intelshare.crypto.records import Portion, PortionKind
+from intelshare.instant import Instant
+from intelshare.labels import Label, Registry, check_stix
+
+_STIX_MEDIA = "application/stix+json"
+
+
+def states_markings(portion: Portion) -> bool:
+    """Whether the content is of a kind that can state labels itself: STIX, by kind or by media type."""
+    media = portion.media.split(";")[0].strip().lower()
+    return portion.kind is PortionKind.STIX or media == _STIX_MEDIA
+
+
+def check_content(
+    portion: Portion, label: Label, originator: str, registry: Registry, at: Instant, place: int = 1
+) -> None:
+    """Return if the content of the portion, the ``place``-th in reading order, says no more than its label.
+
+    Raises LabelError INPUT_INVALID or MARKING_CONFLICT for what ``states_markings``; other content states no
+    label that is read.
+    """
+    if states_markings(portion):
+        check_stix(portion.content, label, originator, registry, at, source=f"portion {place}")

@@ -1,0 +1,111 @@
+"""``verify``: what a file proves to somebody who has only this program and some member files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intelshare.cli.operator.audit_check import (
+    conclude,
+    given_members,
+    member_option,
+    named_members,
+    show_evidence,
+    show_proof,
+)
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.verifier import Released
+
+
+@click.command(
+    epilog=examples(
+        "intelshare verify release.json --member fra.member --member usa.member",
+        "intelshare verify entry.json",
+    )
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@member_option
+@printing
+def verify(file: Path, members: tuple[Path, ...], out: Out) -> int:
+    """Check FILE of `export`, `audit prove` or `audit export`, without a node: step by step, then a verdict.
+
+    Ends with 7 if it does not hold, with 5 if it holds but no member file of yours confirms a signer's keys.
+    """
+    from intelshare.verifier import check_evidence, check_proof, check_release, schema_of
+
+    text, given = file.read_bytes(), given_members(members)
+    match schema_of(text):
+        case "intelshare/log-proof/1":
+            return show_proof(out, check_proof(text, str(file), given))
+        case "intelshare/evidence/1":
+            return show_evidence(out, check_evidence(text, str(file), given))
+        case _:
+            return _show_release(out, check_release(text, str(file), given))
+
+
+def _show_release(out: Out, found: Released) -> int:
+    from intelshare.labels import when
+
+    out.document("release-checked", _document(found))
+    for step in found.steps:
+        if not step.established:
+            out.line(f"not established  {step.what}: {step.why}")
+            continue
+        dated = f" at {when(step.at)}" if step.at is not None else ""
+        out.line(f"established      {step.what}: {step.why}{dated}")
+        for seen in step.seen:
+            out.line(f"                 {seen.member} saw it at {when(seen.at)}: {seen.how}")
+    for portion in found.portions:
+        out.line(f"slot {portion.slot}  {portion.label}  {portion.category}")
+        if portion.kind.name == "FILE":
+            out.line(f"{len(portion.content)} bytes")
+        else:
+            out.block(portion.content.decode("utf-8", "replace"))
+    out.line(
+        f"{found.sender} released number {found.number} to {found.recipient} "
+        f"at {when(found.signed_at)}; the last word of {found.recipient}: {found.outcome}"
+    )
+    return conclude(out, found.members)
+
+
+def _document(found: Released) -> dict[str, Any]:
+    from intelshare.labels import when
+
+    return {
+        "sender": found.sender,
+        "node": found.node,
+        "recipient": found.recipient,
+        "number": str(found.number),
+        "signed_at": when(found.signed_at),
+        "originator": found.originator,
+        "md": found.md,
+        "outcome": found.outcome,
+        "steps": [
+            {
+                "established": step.established,
+                "what": step.what,
+                "why": step.why,
+                "at": None if step.at is None else when(step.at),
+                "seen": [{"member": by.member, "at": when(by.at), "how": by.how} for by in step.seen],
+            }
+            for step in found.steps
+        ],
+        "portions": [
+            {
+                "slot": portion.slot,
+                "kind": portion.kind.name.lower(),
+                "label": portion.label,
+                "category": portion.category,
+                "content": portion.content.decode("utf-8", "replace"),
+            }
+            for portion in found.portions
+        ],
+        "members": named_members(found.members),
+        "confirmed": found.confirmed,
+    }

@@ -1,0 +1,91 @@
+"""The records of log entries as docs/format.md lists them ("Log"), shown to a reader."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from intelshare.crypto.codec import U8, U16, U32, U64, Bytes32, Count, Text, decode, malformed, record
+
+_DIGEST: Final = Bytes32
+
+
+def _row(name: str, **layout: Any) -> Any:
+    return record(
+        type(name, (), {"__annotations__": layout, "__module__": __name__, "__doc__": "A log entry."})
+    )
+
+
+def _many(item: Any) -> Any:
+    return Annotated[tuple[item, ...], Count()]
+
+
+_CITATION: Final = _row("Cited", treaty=Text, text=_DIGEST, article=Text)
+_REASON: Final = _row("Reason", code=Text, detail=Text, place=Text)
+_DECISION: Final = _row(
+    "Decision",
+    outcome=U8, basis=Text, citations=_many(_CITATION), obligations=_many(Text), holds=_many(Text),
+    reasons=_many(_REASON),
+)  # fmt: skip
+_PORTION: Final = _row("Portion", position=U16, slot=U16, decision=_DECISION)
+
+Start: Final = _row("Start", version=Text, previous=U64, size=U64, root=_DIGEST)
+Received: Final = _row("Received", member=Text, kind=U8, leaf=_DIGEST, subject=_DIGEST, codes=_many(Text))
+ReceiptJoined: Final = _row("Receipt", member=Text, leaf=_DIGEST, of=_DIGEST, status=U8, codes=_many(Text))
+Rejected: Final = _row("Rejected", member=Text, digest=_DIGEST, code=Text)
+Witnessed: Final = _row(
+    "Witnessed",
+    member=Text, origin=Text, incarnation=U64, size=U64, root=_DIGEST, previous=U64, held=U64, forgot=U64,
+    code=Text,
+)  # fmt: skip
+
+START: Final = 1
+RECEIVED: Final = 7
+REJECTED: Final = 8
+RECEIPT: Final = 9
+WITNESSED: Final = 17
+
+ENTRIES: Final[dict[int, tuple[str, Any]]] = {
+    START: ("START", Start),
+    2: ("SUBMIT", _row("Submit", md=_DIGEST, user=Text)),
+    3: (
+        "DECISION",
+        _row("Made", md=_DIGEST, sender=Text, recipient=Text, at=U64, portions=_many(_PORTION)),
+    ),
+    4: ("APPROVE", _row("Approve", md=_DIGEST, recipient=Text, user=Text, holds=_many(Text))),
+    5: ("STOP", _row("Stop", md=_DIGEST, recipient=Text, cause=U8, codes=_many(Text))),
+    6: (
+        "HAND_OVER",
+        _row(
+            "HandOver",
+            md=_DIGEST, recipient=Text, leaf=_DIGEST, incarnation=U64, sequence=U64, decision=_DIGEST,
+        ),
+    ),
+    RECEIVED: ("RECEIVED", Received),
+    REJECTED: ("REJECTED", Rejected),
+    RECEIPT: ("RECEIPT", ReceiptJoined),
+    10: ("READ", _row("Read", md=_DIGEST, user=Text, slots=_many(U32))),
+    11: ("REGISTER", _row("Register", by=Text, user=Text, change=Text)),
+    12: ("TRUST", _row("TrustTaken", member=Text, type=U8, version=U64, digest=_DIGEST)),
+    13: (
+        "TREATY_ACT",
+        _row("TreatyAct", member=Text, n=U64, leaf=_DIGEST, treaty=Text, act=U8, since=U64, user=Text),
+    ),
+    14: ("RECALL", _row("Recall", md=_DIGEST, user=Text, reason=Text)),
+    15: ("DESTROYED", _row("Destroyed", member=Text, md=_DIGEST, leaf=_DIGEST, cause=Text)),
+    16: (
+        "CONSENT",
+        _row("Consent", member=Text, md=_DIGEST, recipient=Text, slots=_many(U32), state=U8),
+    ),
+    WITNESSED: ("WITNESSED", Witnessed),
+    18: ("DUTY", _row("Duty", md=_DIGEST, obligation=Text, user=Text)),
+    19: ("POLICY", _row("Policy", digest=_DIGEST, count=U32)),
+    20: ("SETTLED", _row("Settled", evidence=_DIGEST, member=Text, code=Text, user=Text)),
+}  # fmt: skip
+
+
+def read_entry(kind: int, data: bytes) -> Any:
+    """The record of an entry of this type. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    known = ENTRIES.get(kind)
+    if known is None:
+        raise malformed("Log entry", f"type {kind} does not exist")
+    return decode(known[1], data)

@@ -1,0 +1,219 @@
+"""The JSON files that the judge reads: their members and bounds, and the way from text to bytes."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Trust
+from intelshare.errors import EnvelopeError, Place, TrustError
+
+R = TypeVar("R")
+F = TypeVar("F", bound=msgspec.Struct)
+
+MAX_FILE: Final = 16 * 1024 * 1024
+EXACT: Final = 2**53
+"""From here on an integer stands in a file as text: readers in other languages would lose it."""
+
+Index = Annotated[int, msgspec.Meta(ge=0, lt=EXACT)]
+Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+Hashes = Annotated[list[Hex32], msgspec.Meta(max_length=65)]
+Documents = dict[str, Annotated[list[str], msgspec.Meta(max_length=512)]]
+
+
+class EntryText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One log entry, opened."""
+
+    incarnation: HexId
+    index: Index
+    type: Annotated[int, msgspec.Meta(ge=1, le=255)]
+    time: Index
+    salt: Hex32
+    record: str
+    proof: Hashes
+    hops: Annotated[list[str], msgspec.Meta(max_length=256)]
+    says: dict[str, Any]
+    """For the eye; computed anew."""
+
+
+class CosigningText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another member's checkpoint that lists a state of the log."""
+
+    signed: str
+    proof: Hashes
+
+
+class LogText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Entries of one node's log under its signed checkpoint."""
+
+    node: str
+    checkpoint: str
+    cosigned: Annotated[list[CosigningText], msgspec.Meta(max_length=1024)]
+    entries: Annotated[list[EntryText], msgspec.Meta(max_length=1024)]
+
+
+class ProofText(LogText, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``intelshare/log-proof/1``."""
+
+    schema: str
+    documents: Documents
+
+
+class EvidenceText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``intelshare/evidence/1``."""
+
+    schema: str
+    code: str
+    accused: str
+    holder: str
+    first_seen: int
+    what: str
+    exhibit: str
+    seen: Annotated[list[LogText], msgspec.Meta(max_length=64)]
+    """Logs of others in which the statements stand."""
+    documents: Documents
+
+
+class DecisionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an entry stands of which only the hash is known."""
+
+    incarnation: HexId
+    index: Index
+    proof: Hashes
+    hops: Annotated[list[str], msgspec.Meta(max_length=256)]
+
+
+class PortionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One portion with the secret that opens its commitment."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, lt=256)]
+    secret: Hex32
+    portion: str
+    """The padded record, base64."""
+
+
+class ReleaseText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``intelshare/release-proof/1``."""
+
+    schema: str
+    release: str
+    claims: str | None
+    secrets: Hex32
+    """H of the granted secrets, in their order."""
+    portions: Annotated[list[PortionText], msgspec.Meta(max_length=256)]
+    decision: DecisionText | None
+    about: Annotated[list[str], msgspec.Meta(max_length=64)]
+    """Receipts of the release and recalls of its bulletin."""
+    logs: Annotated[list[LogText], msgspec.Meta(max_length=64)]
+    documents: Documents
+
+
+class MemberText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``intelshare/member/1``."""
+
+    schema: str
+    member: str
+    name: str
+    fingerprint: str
+    roots: Annotated[list[str], msgspec.Meta(min_length=1, max_length=256)]
+    directory: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenMember:
+    """A member file that the reader has from elsewhere: the only source for that member."""
+
+    member: str
+    roots: tuple[Trust, ...]
+    directory: Trust | None
+
+
+def read_text(kind: type[F], schema: str, text: bytes, source: str) -> F:
+    """The file, nothing in it believed. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    if len(text) > MAX_FILE:
+        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_FILE} bytes", place=Place(source))
+    try:
+        found = msgspec.json.decode(text, type=kind)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise unreadable(str(error), source) from None
+    if getattr(found, "schema", "") != schema:
+        raise unreadable(f"its schema is not {schema}", source)
+    return found
+
+
+class _AnyFile(msgspec.Struct, frozen=True):
+    schema: str = ""
+
+
+def schema_of(text: bytes) -> str:
+    """What kind of file this says it is; empty for none."""
+    try:
+        return msgspec.json.decode(text[: MAX_FILE + 1], type=_AnyFile).schema
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return ""
+
+
+def read_given(text: bytes, source: str) -> GivenMember:
+    """A member file; its documents are checked where they are used. Raises TrustError INPUT_INVALID."""
+    file = read_text(MemberText, "intelshare/member/1", text, source)
+    roots = tuple(unwrap(Trust, one, source) for one in file.roots)
+    directory = None if file.directory is None else unwrap(Trust, file.directory, source)
+    return GivenMember(file.member, roots, directory)
+
+
+def unwrap(kind: type[R], text: str, source: str) -> R:
+    """The record that stands in a file as base64. Raises TrustError INPUT_INVALID."""
+    try:
+        return decode(kind, from_base64(text, source))
+    except EnvelopeError as error:
+        raise unreadable(str(error), source) from None
+
+
+def from_base64(text: str, source: str) -> bytes:
+    """Bytes in base64. Raises TrustError INPUT_INVALID."""
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        raise unreadable(str(error), source) from None
+
+
+def from_hex(text: str, source: str) -> bytes:
+    """Bytes in lower-case hexadecimal. Raises TrustError INPUT_INVALID."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError as error:
+        raise unreadable(str(error), source) from None
+    if raw.hex() != text:
+        raise unreadable("hexadecimal digits are lower case, without spaces", source)
+    return raw
+
+
+def plain(value: Any) -> Any:
+    """A record as a person reads it: bytes in hexadecimal, enums by name, large integers as text."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, int):
+        return value if value < EXACT else str(value)
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    return value
+
+
+def unreadable(why: str, source: str) -> TrustError:
+    """INPUT_INVALID for a file that is none."""
+    return TrustError(
+        "INPUT_INVALID",
+        f"the file cannot be read: {why[:200]}",
+        place=Place(source),
+        hint="`intelshare export`, `audit prove` and `audit export` write such files",
+    )

@@ -1,0 +1,203 @@
+"""Is this entry in that node's log, and who else saw it? From the entry's bytes to the signed checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from intelshare.crypto.codec import B32, U64, Bytes32, Count, decode, record
+from intelshare.crypto.pae import Domain, digest, u64
+from intelshare.crypto.records import Cosigned, Evidence
+from intelshare.errors import CryptoError
+from intelshare.ids import Digest, Incarnation
+from intelshare.instant import Instant
+from intelshare.verifier.entries import ENTRIES, START, Start, read_entry
+from intelshare.verifier.files import (
+    CosigningText,
+    DecisionText,
+    EntryText,
+    LogText,
+    ProofText,
+    from_hex,
+    plain,
+    read_text,
+    unwrap,
+)
+from intelshare.verifier.members import Given, Member, Members, members_of
+from intelshare.verifier.merkle import both_roots, inconsistent, root_with
+from intelshare.verifier.statements import Said, checkpoint_of, position, revoked, verify
+from intelshare.verifier.verdict import Named, Provenance, ProvenEntry, Witness
+
+MAX_HOPS: Final = 256
+
+ProofHashes = Annotated[tuple[Bytes32, ...], Count(0, 65)]
+
+
+@record
+class Hop:
+    """Entry 0 of a log, opened, and its inclusion at the size that is known of that log."""
+
+    at: U64
+    salt: Bytes32
+    record: B32
+    proof: ProofHashes
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLog:
+    """A log as far as a file shows it: genuine, and witnessed as far as its key needs it."""
+
+    said: Said
+    at: Cosigned
+    witnesses: tuple[tuple[Said, int], ...]
+    """Each cosigner, and how many entries it saw."""
+    entries: tuple[ProvenEntry, ...]
+    until: int
+    """How many entries of it count: all, or under a revoked key those that were witnessed in time."""
+
+
+def check_proof(text: bytes, source: str, given: Sequence[Given] = ()) -> Provenance:
+    """Check a proof file. ``given``: the member files that the reader has from elsewhere.
+
+    Raises TrustError LOG_INCONSISTENT, INPUT_INVALID, TOO_LARGE; CryptoError, EnvelopeError.
+    """
+    file = read_text(ProofText, "intelshare/log-proof/1", text, source)
+    log = show_log(file, members_of(file.documents, given, source), source)
+    own = log.said.member
+    return Provenance(
+        file.node,
+        own.code,
+        own.fingerprint,
+        log.at,
+        log.said.signed_at,
+        log.said.revoked_from is not None,
+        tuple(
+            Witness(said.member.code, said.node, size, said.signed_at, said.member.confirmed)
+            for said, size in log.witnesses
+        ),
+        log.entries,
+        named(own, [said.member for said, _ in log.witnesses]),
+    )
+
+
+def named(first: Member, others: Iterable[Member]) -> tuple[Named, ...]:
+    """Each of these members once, the first one first."""
+    rows = {first.code: first, **{one.code: one for one in sorted(others, key=lambda one: one.code)}}
+    rows[first.code] = first
+    return tuple(
+        Named(
+            one.code,
+            one.fingerprint,
+            one.confirmed,
+            0 if one.directory is None else one.directory.version,
+            Instant(0 if one.directory is None else one.directory.issued),
+        )
+        for one in rows.values()
+    )
+
+
+def show_log(file: LogText, members: Members, source: str) -> ShownLog:
+    """The log of which a file shows entries. Raises as ``check_proof``.
+
+    Under a key that was revoked, only what a witness saw in time counts: else CryptoError SIGNER_REVOKED.
+    """
+    said = verify(unwrap(Evidence, file.checkpoint, source), members)
+    checkpoint = checkpoint_of(said)
+    if checkpoint.origin != file.node:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", "the checkpoint is of another node than the file says")
+    at = position(checkpoint)
+    witnesses = tuple(row for one in file.cosigned for row in _witnessed(one, said, at, members, source))
+    entries = tuple([_entry(entry, at, source) for entry in file.entries])
+    until = at.size
+    if said.revoked_from is not None:
+        until = max((size for one, size in witnesses if in_time_of(one, said)), default=0)
+        late = [one.index for one in entries if one.incarnation == at.incarnation and one.index >= until]
+        if not until or late:
+            raise revoked(said, "no other member signed before that that it saw these entries")
+    return ShownLog(said, at, witnesses, entries, until)
+
+
+def in_time_of(witness: Said, of: Said) -> bool:
+    """Whether this witness, of another member, signed before the key of the statement was revoked."""
+    return (
+        of.revoked_from is not None
+        and witness.revoked_from is None
+        and witness.member.code != of.member.code
+        and witness.signed_at < of.revoked_from
+    )
+
+
+def follow(later: Cosigned, hops: Sequence[Hop], wanted: int) -> Cosigned | None:
+    """Where the log ``wanted`` ends, as the log of ``later`` commits to it over all these hops.
+
+    None if no log of that name is behind it, or not within 256 hops. Raises TrustError LOG_INCONSISTENT.
+    """
+    at = later
+    for hop in hops:
+        if at.incarnation in (wanted, 0):
+            raise inconsistent("the path leads on behind its end")
+        entry = entry_hash(START, hop.at, hop.salt, hop.record)
+        if root_with(entry, 0, at.size, hop.proof) != at.root:
+            raise inconsistent("what is shown as the first entry of a log is not in it")
+        start = decode(Start, hop.record)
+        at = Cosigned(later.origin, Incarnation(start.previous), start.size, Digest(start.root))
+    if at.incarnation not in (wanted, 0) and len(hops) < MAX_HOPS:
+        raise inconsistent("the path ends before it has led anywhere")
+    return at if at.incarnation == wanted else None
+
+
+def entry_hash(kind: int, at: int, salt: bytes, data: bytes) -> bytes:
+    """What an entry is known by."""
+    return digest(Domain.LOG_ENTRY, bytes([kind]), u64(at), salt, data)
+
+
+def prove_hash(entry: bytes, given: DecisionText, log: ShownLog, source: str) -> None:
+    """Return if the entry of this hash stands where the file says. Raises TrustError LOG_INCONSISTENT.
+
+    CryptoError SIGNER_REVOKED for one that the log's key needs a witness for, and has none.
+    """
+    incarnation = int(given.incarnation, 16)
+    hops = [unwrap(Hop, text, source) for text in given.hops]
+    end = follow(log.at, hops, incarnation)
+    if end is None:
+        raise inconsistent(f"the checkpoint does not lead to log {given.incarnation}")
+    if root_with(entry, given.index, end.size, _hashes(given.proof, source)) != end.root:
+        raise inconsistent(f"entry {given.index} is not in the log of size {end.size}")
+    if log.said.revoked_from is not None and incarnation == log.at.incarnation and given.index >= log.until:
+        raise revoked(log.said, "no other member signed before that that it saw this entry")
+
+
+def _entry(given: EntryText, checkpoint: Cosigned, source: str) -> ProvenEntry:
+    incarnation, data = int(given.incarnation, 16), from_hex(given.record, source)
+    read = read_entry(given.type, data)
+    hops = [unwrap(Hop, text, source) for text in given.hops]
+    log = follow(checkpoint, hops, incarnation)
+    if log is None:
+        raise inconsistent(f"the checkpoint does not lead to log {incarnation:016x}")
+    entry = entry_hash(given.type, given.time, from_hex(given.salt, source), data)
+    if root_with(entry, given.index, log.size, _hashes(given.proof, source)) != log.root:
+        raise inconsistent(f"entry {given.index} is not in the log of size {log.size}")
+    name = ENTRIES[given.type][0]
+    shown: dict[str, Any] = plain(read)
+    return ProvenEntry(incarnation, given.index, name, Instant(given.time), shown, read)
+
+
+def _witnessed(
+    given: CosigningText, own: Said, checkpoint: Cosigned, members: Members, source: str
+) -> list[tuple[Said, int]]:
+    said = verify(unwrap(Evidence, given.signed, source), members)
+    seen = checkpoint_of(said)
+    if said.member.code == own.member.code:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"{own.member.code} is no witness of its own log")
+    proof, found = _hashes(given.proof, source), []
+    for row in seen.cosigned:
+        if (row.origin, row.incarnation) == (checkpoint.origin, checkpoint.incarnation):
+            if both_roots(row.size, checkpoint.size, proof) != (row.root, checkpoint.root):
+                raise inconsistent(f"{said.member.code} saw another log of {row.size} entries")
+            found.append((said, row.size))
+    return found
+
+
+def _hashes(texts: Sequence[str], source: str) -> list[bytes]:
+    return [from_hex(text, source) for text in texts]

@@ -1,0 +1,199 @@
+"""Whose signature counts: one view per member, made of its own documents and of nothing else.
+
+A document belongs to the member under whose name it is filed, or the file is refused. Where the reader gives
+a member file, that is the only source for the member: what the file holds of it is not even read, except as
+the member's own word on when a key was not revoked yet (docs/format.md, "Judging a file").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from intelshare.crypto.pae import key_id
+from intelshare.crypto.records import KeyRecord, KeyUse, Trust, TrustType
+from intelshare.errors import CryptoError, IntelshareError, TrustError
+from intelshare.ids import KeyId
+from intelshare.instant import Instant
+from intelshare.verifier.documents import (
+    DirectoryDocument,
+    Revocation,
+    RevokedWhat,
+    RootDocument,
+    fingerprint,
+    need_distinct,
+    own_keys,
+    read_directory,
+    read_root,
+    signers,
+)
+from intelshare.verifier.files import Documents, unreadable, unwrap
+
+
+class Given(Protocol):
+    """A member file of the reader's."""
+
+    @property
+    def member(self) -> str:
+        """Whose it says it is."""
+
+    @property
+    def roots(self) -> tuple[Trust, ...]:
+        """From version 1 on."""
+
+    @property
+    def directory(self) -> Trust | None:
+        """The one in it, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member, and where its keys come from."""
+
+    code: str
+    fingerprint: str
+    confirmed: bool
+    """Whether the reader's own copy was the source; else the file vouches for itself."""
+    directory: DirectoryDocument | None
+    domain: str
+    keys: Mapping[KeyId, KeyRecord] = field(repr=False)
+    admissions: tuple[DirectoryDocument, ...] = field(default=(), repr=False)
+    """Directories of any age, signed by a directory key of the latest root."""
+
+    def revocation(self, key: KeyId) -> Revocation | None:
+        """The harshest that its directory holds of this key: compromised counts most, then the earlier."""
+        rows = [
+            row
+            for row in (self.directory.revocations if self.directory is not None else ())
+            if row.what is RevokedWhat.KEY and row.subject == key
+        ]
+        return min(rows, key=lambda row: (-row.why, row.effective), default=None)
+
+    def revoked_from(self, key: KeyId, revocation: Revocation) -> Instant:
+        """Before when the revocation cannot have been there, by the member's own word.
+
+        That is its effective time, or the issue of a directory that lists the key and does not revoke it,
+        if that is later.
+        """
+        admitted = [
+            one.issued
+            for one in self.admissions
+            if any(key_id(listed) == key for listed in own_keys(one))
+            and not any(row.what is RevokedWhat.KEY and row.subject == key for row in one.revocations)
+        ]
+        return Instant(max([revocation.effective, *admitted]))
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """All members whose signatures are checked."""
+
+    by_code: Mapping[str, Member]
+
+    def owner(self, key: KeyId) -> Member:
+        """Whose key this is. Raises CryptoError SIGNER_UNKNOWN."""
+        for member in self.by_code.values():
+            if key in member.keys:
+                return member
+        raise CryptoError(
+            "SIGNER_UNKNOWN",
+            "a statement is signed by a key that no member's documents name",
+            hint="give the member file of its signer with --member",
+        )
+
+
+def members_of(documents: Documents, given: Sequence[Given], source: str) -> Members:
+    """The members that a file and its reader bring.
+
+    Raises TrustError INPUT_INVALID for a document under another's name or a member given twice,
+    TRUST_THRESHOLD, NOT_AUTHORISED; EnvelopeError ENVELOPE_MALFORMED.
+    """
+    filed = {code: [unwrap(Trust, one, source) for one in texts] for code, texts in documents.items()}
+    found: dict[str, Member] = {}
+    for file in given:
+        if file.member in found:
+            raise unreadable(f"two member files of {file.member} were given", source)
+        own = [*file.roots, *([] if file.directory is None else [file.directory])]
+        found[file.member] = _member(file.member, own, True, filed.pop(file.member, ()), source)
+    for code, trusts in filed.items():
+        found[code] = _member(code, trusts, False, (), source)
+    domains = [member.domain for member in found.values()]
+    if len(set(domains)) != len(domains):
+        raise TrustError("NOT_AUTHORISED", f"{source}: two members claim one domain")
+    return Members({code: found[code] for code in sorted(found)})
+
+
+def _member(
+    code: str, trusts: Sequence[Trust], confirmed: bool, beside: Iterable[Trust], source: str
+) -> Member:
+    roots, directories = _sorted(code, trusts, source)
+    latest = roots[-1]
+    known = [(_directory(latest, trust), trust) for trust in directories]
+    order = [directory.version for directory, _ in known]
+    if sorted(set(order)) != order:
+        raise unreadable(f"the directories of {code} do not stand in the order of their versions", source)
+    current = known[-1][0] if known else None
+    keys = [*latest.keys, *latest.directory, *(own_keys(current) if current is not None else ())]
+    first = next(trust.document for trust in trusts if trust.type is TrustType.ROOT)
+    return Member(
+        code, fingerprint(first), confirmed, current, latest.domain, {key_id(key): key for key in keys},
+        (*[directory for directory, _ in known], *_admitted(latest, beside)),
+    )  # fmt: skip
+
+
+def _sorted(code: str, trusts: Sequence[Trust], source: str) -> tuple[list[RootDocument], list[Trust]]:
+    """The chain of roots, each signed as it must be, and the directories behind it."""
+    roots: list[RootDocument] = []
+    directories: list[Trust] = []
+    for trust in trusts:
+        named = (read_root if trust.type is TrustType.ROOT else read_directory)(trust).member
+        if named != code:
+            raise unreadable(f"a document of {named} stands under the name of {code}", source)
+        if trust.type is TrustType.DIRECTORY:
+            directories.append(trust)
+            continue
+        root = read_root(trust)
+        if directories or root.version != len(roots) + 1:
+            raise _threshold(f"the roots of {code} do not stand in order, from version 1 on")
+        for of in (roots[-1] if roots else root, root):
+            if signers(trust, of.keys) < of.threshold:
+                raise _threshold(f"root {root.version} of {code} lacks signatures")
+        roots.append(root)
+    if not roots:
+        raise _threshold(f"there is no root of {code}")
+    return roots, directories
+
+
+def _directory(root: RootDocument, trust: Trust) -> DirectoryDocument:
+    directory = read_directory(trust)
+    usable = [key for key in root.directory if key.not_before <= directory.issued < key.not_after]
+    if not signers(trust, usable):
+        raise _threshold(f"a directory of {root.member} is signed by no directory key of its latest root")
+    start, end = f"intelshare://{root.domain}/node/", f".{root.domain}"
+    own = own_keys(directory)
+    inside = all(node.uri.startswith(start) and node.dns.endswith(end) for node in directory.nodes)
+    if not inside or any(key.use is KeyUse.SIGNING and not key.node.startswith(start) for key in own):
+        raise TrustError(
+            "NOT_AUTHORISED", f"the directory of {root.member} names a node outside {root.domain}"
+        )
+    need_distinct("DirectoryDocument", [*own, *root.keys, *root.directory])
+    return directory
+
+
+def _admitted(root: RootDocument, beside: Iterable[Trust]) -> list[DirectoryDocument]:
+    """Of what the file files under a member that the reader knows: directories that its own key signed."""
+    found = []
+    for trust in beside:
+        if trust.type is TrustType.DIRECTORY:
+            try:
+                directory = _directory(root, trust)
+            except IntelshareError:
+                continue
+            if directory.member == root.member:
+                found.append(directory)
+    return found
+
+
+def _threshold(why: str) -> TrustError:
+    return TrustError("TRUST_THRESHOLD", why, hint="ask the member for its present member file")
