@@ -36,8 +36,13 @@ class MemberBackend:
     def clock_is_wrong(self) -> bool:
         return self.wrong_clock
 
-    async def perform(self, step: Callable[..., Any], *event: object) -> Any:
-        return self.member.do(step, *event, at=self.at)
+    async def perform(
+        self, step: Callable[..., Any], *event: object, then: Callable[[Any], None] | None = None
+    ) -> Any:
+        answer = self.member.do(step, *event, at=self.at)
+        if then is not None:
+            then(answer)
+        return answer
 
     async def query(self, question: Callable[[Any], Any], *, slow: bool = False) -> Any:
         del slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -48,12 +48,22 @@ class NodeBackend:
         """Whether nothing may be signed now, because the clock was set back."""
         return self._runtime.clock.wrong()
 
-    async def perform(self, step: Callable[..., Plan[A]], *event: object) -> A:
+    async def perform(
+        self, step: Callable[..., Plan[A]], *event: object, then: Callable[[A], None] | None = None
+    ) -> A:
         """Carry out a step and what it leads to; its durable answer."""
+        # gRPC cancels a call whose caller has gone; the step commits all the same.
+        return await asyncio.shield(self._carry_out(step, event, then))
+
+    async def _carry_out(
+        self, step: Callable[..., Plan[A]], event: Sequence[object], then: Callable[[A], None] | None
+    ) -> A:
         done = await self._runtime.step(step, *event)
         effects = getattr(done.value, "effects", None)
         if isinstance(effects, Effects):
             self._links.feed(Committed(done.part(lambda _: effects)))
+        if then is not None:
+            then(done.value)
         return done.value
 
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:

@@ -70,10 +70,13 @@ class Backend(Protocol):
     def clock_is_wrong(self) -> bool:
         """Whether nothing may be signed now, because the clock was set back."""
 
-    async def perform(self, step: Callable[..., Plan[A]], *event: object) -> A:
+    async def perform(
+        self, step: Callable[..., Plan[A]], *event: object, then: Callable[[A], None] | None = None
+    ) -> A:
         """Carry out ``step(node, view, *event, now, random)`` and what it leads to; its durable answer.
 
-        Raises what the step raises, and StoreError.
+        ``then`` is called with the answer once it is durable. What was begun comes to its end, ``then``
+        included, also if the caller has gone meanwhile. Raises what the step raises, and StoreError.
         """
 
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:

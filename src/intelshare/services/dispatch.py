@@ -49,8 +49,9 @@ def stream(backend: Backend, row: Rpc, actor: Actor, request: Any) -> AsyncItera
 
 async def _perform(backend: Backend, run: StepCall, actor: Actor, request: Any) -> Message:
     command = run.request(actor, request)
-    result = await backend.perform(run.step, command)
-    backend.wake(run.wakes(command, result))
+    result = await backend.perform(
+        run.step, command, then=lambda result: backend.wake(run.wakes(command, result))
+    )
     return run.answer(result, backend.node, backend.now())
 
 

@@ -86,8 +86,8 @@ async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -
     uri = _user(backend.node, asked.name)
     categories = " ".join(asked.categories)
     row = UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
-    stored = await backend.perform(set_user, SetUserCommand(actor.user, row))
-    backend.register_changed()
+    command = SetUserCommand(actor.user, row)
+    stored = await backend.perform(set_user, command, then=lambda _: backend.register_changed())
     issued = backend.issue_user(uri)
     return pb.AddUserResponse(
         user=_user_message(stored),
@@ -104,8 +104,8 @@ def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResp
 
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
     """Take a user's access away, at once."""
-    await backend.perform(revoke_user, actor.user, _user(backend.node, request.name))
-    backend.register_changed()
+    user = _user(backend.node, request.name)
+    await backend.perform(revoke_user, actor.user, user, then=lambda _: backend.register_changed())
     return pb.RevokeUserResponse()
 
 

@@ -54,10 +54,13 @@ def _shown(backend: Backend, actor: Actor, draft: pb.SubmitRequest, outcome: Out
 async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareError]) -> list[Outcome]:
     """What is refused already stays so; all others in one step."""
     commands = [one for one in given if isinstance(one, SubmitCommand)]
-    results = iter(await backend.perform(submit_many, commands) if commands else ())
-    outcomes = [next(results) if isinstance(one, SubmitCommand) else one for one in given]
-    backend.wake(to_wake([one for one in outcomes if isinstance(one, SubmitResult)]))
-    return outcomes
+
+    def wake(stored: Sequence[Outcome]) -> None:
+        backend.wake(to_wake([one for one in stored if isinstance(one, SubmitResult)]))
+
+    stored = await backend.perform(submit_many, commands, then=wake) if commands else ()
+    results = iter(stored)
+    return [next(results) if isinstance(one, SubmitCommand) else one for one in given]
 
 
 def to_wake(results: Sequence[SubmitResult]) -> frozenset[MemberCode]:
