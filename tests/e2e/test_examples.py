@@ -237,15 +237,8 @@ class World:
 
     def ask(self, who: str, to: str) -> str:
         """A request for information; the id."""
-        words = (
-            "--category",
-            "cyber",
-            "--label",
-            "//FRA UNCLASSIFIED//REL TO FRA, USA",
-            "--wait",
-            "accepted",
-            "--json",
-        )
+        label = "UNCLASSIFIED" if who.startswith("usa") else f"//FRA NP//REL TO FRA, {to}"
+        words = ("--category", "cyber", "--label", label, "--wait", "accepted", "--json")
         question = self.desk / "question.txt"
         asked = ok("rfi", "ask", question, "--to", to, *words, "--as", self.desk / who)
         return str(asked.json["bulletin"])

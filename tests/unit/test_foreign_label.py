@@ -48,6 +48,14 @@ def test_the_hint_is_the_own_label_that_was_meant(members: Any) -> None:
     assert "write //FRA SECRET//REL TO FRA, USA;" in error_of(members["FRA"], text(SLIP)).hint
 
 
+def test_the_hint_names_the_level_as_the_own_ladder_calls_it(members: Any) -> None:
+    fra = members["FRA"]
+    hint = error_of(fra, text("UNCLASSIFIED")).hint
+    meant = hint.removeprefix("write ").partition(";")[0]
+    assert meant == "//FRA NON PROTEGE//REL TO FRA, USA"
+    send(fra, draft(text(meant), to=["USA"]), "meant")
+
+
 def test_a_title_is_a_portion_too_and_unclassified_is_a_level_of_the_united_states(members: Any) -> None:
     title = text("UNCLASSIFIED", kind=PortionKind.TITLE)
     assert error_of(members["FRA"], title, text(TO_USA)).code == "FOREIGN_LABEL"

@@ -11,7 +11,7 @@ from intelshare.broker.lifecycle.read import received
 from intelshare.bulletin import Draft
 from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
-from intelshare.labels import Label, format_banner
+from intelshare.labels import Label, convert, format_banner
 from intelshare.policy.foreign import comes_from, returns_to
 from intelshare.ports import View
 
@@ -40,7 +40,7 @@ def check_foreign(
                 "FOREIGN_LABEL",
                 f"{format_banner(label, registry)} is a label of {whose}, and goes there without a treaty",
                 place=Place(f"portion {place}"),
-                hint=_hint(node, label, draft),
+                hint=_hint(node, label, sorted(owners)[0], draft, now),
             )
 
 
@@ -55,11 +55,20 @@ def _source(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -
     return shown.row.originator, [portion.label for portion in shown.portions]
 
 
-def _hint(node: Node, label: Label, draft: Draft) -> str:
+def _hint(node: Node, label: Label, owner: str, draft: Draft, now: Instant) -> str:
     if draft.from_bulletin:
         return "the bulletin of --from-bulletin holds nothing of theirs"
-    own = f"{label.level}//" if node.member == "USA" else f"//{node.member} {label.level}//"
+    level = _level_here(node, label.level or "", owner, now)
+    head = f"{level}//" if node.member == "USA" else f"//{node.member} {level}//"
     codes = ", ".join(
         [node.member, *(code for code in label.releasable_to or draft.to if code != node.member)]
     )
-    return f"write {own}REL TO {codes}; what you received names its bulletin with --from-bulletin"
+    return f"write {head}REL TO {codes}; what you received names its bulletin with --from-bulletin"
+
+
+def _level_here(node: Node, level: str, owner: str, now: Instant) -> str:
+    """What this member's ladder calls a level of ``owner``; the same name where nothing is equivalent."""
+    try:
+        return convert(node.world.registry, owner, level, node.member, now).name
+    except LabelError:
+        return level
