@@ -102,6 +102,13 @@ class Table(Generic[R]):
         return tuple(f.name for f in fields(self.row))  # type: ignore[arg-type]
 
 
+class Rows(Protocol):
+    """Whatever can be asked for one row: a view, or a transaction, which sees what it has written too."""
+
+    def get(self, table: Table[R], *key: Scalar) -> R | None:
+        """The row with this whole key."""
+
+
 class View(Protocol):
     """The rows as they are inside the running transaction (or as last committed, for a query).
 

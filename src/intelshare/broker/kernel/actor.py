@@ -7,7 +7,7 @@ from dataclasses import InitVar, dataclass
 from intelshare.broker.kernel.tables import USER, UserRow
 from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
-from intelshare.ports import View
+from intelshare.ports import Rows
 from intelshare.roles import Role
 
 _MADE_BY_AUTHORISATION = object()
@@ -31,13 +31,13 @@ def authorised(user: UserUri, role: Role) -> Actor:
     return Actor(user, role, _MADE_BY_AUTHORISATION)
 
 
-def row_of(view: View, actor: Actor) -> UserRow:
+def row_of(rows: Rows, actor: Actor) -> UserRow:
     """The actor's row of the register, as it is in this transaction.
 
     Raises DeliveryError NOT_AUTHORISED if the user was revoked, or its role changed, since the call was
     authorised.
     """
-    row = need_user(view, actor.user)
+    row = need_user(rows, actor.user)
     if row.role != actor.role:
         raise DeliveryError(
             "NOT_AUTHORISED",
@@ -47,9 +47,9 @@ def row_of(view: View, actor: Actor) -> UserRow:
     return row
 
 
-def need_user(view: View, user: UserUri) -> UserRow:
+def need_user(rows: Rows, user: UserUri) -> UserRow:
     """The user's row. Raises DeliveryError NOT_AUTHORISED for an unknown or a revoked one."""
-    row = view.get(USER, user)
+    row = rows.get(USER, user)
     if row is None or row.revoked:
         raise DeliveryError(
             "NOT_AUTHORISED",

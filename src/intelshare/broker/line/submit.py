@@ -38,6 +38,7 @@ from intelshare.broker.kernel.tables import (
     PORTION,
     REQUEST,
     SUBMISSION,
+    USER,
     BulletinRow,
     PortionRow,
     SubmissionRow,
@@ -115,6 +116,7 @@ def submit_many(
     """
     tx = Transaction(node, view, now, random)
     tx.look_ahead(SUBMISSION, [(submission.key,) for submission in submissions])
+    tx.look_ahead(USER, list({(submission.actor.user,) for submission in submissions}))
     answers: list[SubmitResult | IntelshareError] = []
     for place, submission in enumerate(submissions):
         tx.now = Instant(now + place)
@@ -132,7 +134,7 @@ def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
     supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
-    user = row_of(tx.view, command.actor)
+    user = row_of(tx, command.actor)
     draft = command.draft
     content = content_digest(node.storage_key, check_draft(draft))
     known = tx.get(SUBMISSION, command.key)
