@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, text, user
+from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.tables import INBOX, RELATED
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.lifecycle.read import ReadCommand, read
@@ -116,6 +117,7 @@ def _plant(ken: Member, md: Any) -> None:
     related = RelatedRow(md, Relation.SUPERSEDES, own.md, ken.node.member)
     handed = changed(pair, md=md, leaf=b"x" * 32, ready=0, open=0)
     ken.store.perform_now(lambda _: Plan((Put(RELATED, related), Put(PAIR, handed)), None))
+    ken.node = replace(ken.node, recent=Recent())
 
 
 def test_row_41_an_own_user_cannot_supersede_what_another_member_wrote(members: Any) -> None:
