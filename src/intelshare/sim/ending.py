@@ -57,8 +57,8 @@ _SETTLED = frozenset(
 )
 
 
-def quiet(machines: Machines) -> bool:
-    """Whether nothing is left to do anywhere."""
+def quiet(oracle: Oracle, machines: Machines) -> bool:
+    """Whether nothing is left to do anywhere, and nothing that was forgotten is still to be shown."""
     return not any(
         machine.disk.unsynced
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
@@ -66,6 +66,7 @@ def quiet(machines: Machines) -> bool:
         or _unproved(machine, machines)
         or any(_lacks(machine, other) for other in machines.values())
         or _pending(machine, machines)
+        or _unshown(oracle, machine)
         for machine in machines.values()
     )
 
@@ -83,7 +84,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
     for machine in machines.values():
         for row in _rows(machine.disk.view, PAIR):
             _check_pair(oracle, machine, machines[row.recipient], row)
-    if not quiet(machines):
+    if not quiet(oracle, machines):
         raise Violation("I9", "faults are over, and not everything has been delivered: " + _left(machines))
     for machine in machines.values():
         _check_acts(machine, machines)
@@ -127,10 +128,16 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
 
 def _check_forgotten(oracle: Oracle, machine: Machine) -> None:
     """I6: what was acknowledged and then lost is shown by whoever had acknowledged it, proved or not."""
+    for member in _unshown(oracle, machine):
+        raise Violation("I6", f"{machine.name} does not show what {member} forgot of its log")
+
+
+def _unshown(oracle: Oracle, machine: Machine) -> list[str]:
+    """Members whose lost log entries this node had acknowledged, and about which it has no alarm."""
+    if machine.forgets:
+        return []
     shown = {row.member for row in _rows(machine.disk.view, EVIDENCE) if row.code == "LOG_FORGOT"}
-    for witness, member in oracle.forgotten:
-        if witness == machine.name and not machine.forgets and member not in shown:
-            raise Violation("I6", f"{witness} does not show what {member} forgot of its log")
+    return [member for witness, member in oracle.forgotten if witness == machine.name and member not in shown]
 
 
 def _check_inbox(machine: Machine) -> None:

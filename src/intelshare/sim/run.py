@@ -64,7 +64,7 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         while heap.now < deadline:
             heap.run(heap.now + pause)
             pause += pause // 8
-            if _linked(machines) and quiet(machines):
+            if _linked(machines) and quiet(oracle, machines):
                 break
         finish(oracle, machines)
     except Violation as found:
