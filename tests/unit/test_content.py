@@ -258,7 +258,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 
 COSTLY = {
-    "one marking": bundle(*(indicator(n, TLP_IDS["GREEN"]) for n in range(6000))),
+    "one marking": bundle(*(indicator(n, TLP_IDS["GREEN"]) for n in range(5200))),
     "selectors": bundle(
         *(
             indicator(
@@ -272,7 +272,7 @@ COSTLY = {
         *(statement("Copyrighs " * 1600 + str(n), n) for n in range(30)),
         *(indicator(n, named("marking-definition", n)) for n in range(30)),
     ),
-    "objects": bundle(*({} for _ in range(300_000))),
+    "objects": bundle(*({} for _ in range(260_000))),
     "depth": b"[" * 500_000,
 }
 
