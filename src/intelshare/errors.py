@@ -7,6 +7,10 @@ stable vocabulary (docs/codes in ``intelshare errors``); they are what tests and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+PASSING: Final = frozenset(("DISK_FULL", "RESOURCES_SHORT"))
+"""Codes of what the machine lacks for now: nothing changed, and the same is tried again by itself."""
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,24 @@ from intelshare.errors import IntelshareError, Place, StoreError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
+SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN))
+"""What the system answers when it has no descriptor or memory left, and may have some again later."""
+
 _DISK: Final = {
     errno.ENOSPC: ("DISK_FULL", "make room"),
     errno.EDQUOT: ("DISK_FULL", "make room, or ask for a larger quota"),
     errno.EROFS: ("DISK_ERROR", "the file system takes no more writes: check the disk"),
+    **dict.fromkeys(SHORT, ("RESOURCES_SHORT", "raise the limit on open files, or end what holds them")),
     errno.EIO: ("DISK_ERROR", "check the disk"),
 }
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Inside, what the disk itself refuses is StoreError DISK_FULL or DISK_ERROR; other errors pass."""
+    """Inside, what the disk or the system refuses is StoreError DISK_FULL, DISK_ERROR or RESOURCES_SHORT.
+
+    Other errors pass.
+    """
     try:
         yield
     except OSError as error:
@@ -74,7 +81,7 @@ def read_private(path: Path, error: type[IntelshareError], code: str, limit: int
 def write_private(path: Path, data: bytes) -> None:
     """Write or replace the file, 0600, durable when this returns; a crash leaves the old or the new one.
 
-    Raises StoreError DISK_FULL, DISK_ERROR; OSError.
+    Raises StoreError DISK_FULL, RESOURCES_SHORT, DISK_ERROR; OSError.
     """
     with disk_errors(path):
         _write(path, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,11 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
-from intelshare.crypto.x509 import CertifiedKey, issue_node, issue_user, make_authority
+from intelshare.crypto.x509 import CertifiedKey, issue_node, issue_user, make_authority, to_pem
 from intelshare.engine import Limits
 from intelshare.errors import TrustError
 from intelshare.instant import HOUR, MINUTE, Instant
-from intelshare.node.authn import peer_identity
+from intelshare.node.authn import peer_identity, user_identity
 from intelshare.patience import patient
 from intelshare.services.table import SERVICES
 from intelshare.trust import open_hello
@@ -252,12 +253,64 @@ async def test_a_link_without_a_hello_is_cut(
 @pytest.mark.parametrize(
     ("version", "group"), [(b"TLSv1.2", b"X25519MLKEM768"), (b"TLSv1.3", b"X25519"), (b"", b"")]
 )
-def test_below_the_floor_the_peer_port_takes_nobody(version: bytes, group: bytes) -> None:
+@pytest.mark.parametrize("identity", [peer_identity, user_identity])
+def test_below_the_floor_no_port_takes_anybody(identity: Any, version: bytes, group: bytes) -> None:
     tls = {"ssl_tls_version": [version], "ssl_negotiated_key_exchange_group": [group]}
     context = SimpleNamespace(auth_context=lambda: tls)
     with pytest.raises(TrustError) as caught:
-        peer_identity(None)(context)  # type: ignore[arg-type]
+        identity(None, None)(context)
     assert caught.value.code == "TRANSPORT_FLOOR"
+
+
+@pytest.mark.parametrize("old", [{"maximum": ssl.TLSVersion.TLSv1_2}, {}], ids=["TLS 1.2", "no hybrid group"])
+@pytest.mark.parametrize("port", ["user_port", "peer_port"])
+async def test_a_genuine_certificate_below_the_floor_is_turned_away(
+    sites: tuple[Site, Site], tmp_path: Path, port: str, old: dict[str, ssl.TLSVersion]
+) -> None:
+    """Row 28, on real sockets: Python's own TLS offers no hybrid group."""
+    fra, usa = sites
+    leaf = fra.leaf("a") if port == "user_port" else usa.founded.node_leaf
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    files[0].write_bytes(to_pem((leaf.certificate,)))
+    files[1].write_bytes(leaf.key)
+    context = ssl.create_default_context(
+        cadata=to_pem((fra.founded.node_authority.certificate,)).decode(),
+    )
+    context.load_cert_chain(*files)
+    context.set_alpn_protocols(["h2"])
+    context.set_ecdh_curve("prime256v1")
+    context.maximum_version = old.get("maximum", ssl.TLSVersion.TLSv1_3)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", getattr(fra.running, port), ssl=context, server_hostname=fra.founded.node.dns
+    )
+    try:
+        writer.write(call_over_http2("/grpc.health.v1.Health/Check"))
+        said = b""
+        while b"TRANSPORT_FLOOR" not in said and (more := await reader.read(4096)):
+            said += more
+        assert b"TRANSPORT_FLOOR" in said
+    finally:
+        writer.close()
+
+
+def call_over_http2(path: str) -> bytes:
+    """A gRPC call with an empty message, as bytes: RFC 9113 frames, RFC 7541 literals without an index."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+    def literal(name: str, value: str) -> bytes:
+        return b"\x00" + b"".join(bytes((len(text),)) + text.encode() for text in (name, value))
+
+    headers = {":method": "POST", ":scheme": "https", ":path": path, ":authority": "node"}
+    headers |= {"content-type": "application/grpc", "te": "trailers"}
+    block = b"".join(literal(name, value) for name, value in headers.items())
+    return (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + frame(4, 0, 0, b"")
+        + frame(1, 4, 1, block)
+        + frame(0, 1, 1, bytes(5))
+    )
 
 
 def expired(site: Site) -> CertifiedKey:

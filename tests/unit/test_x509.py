@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from envelope_world import stream_of
+from hostile_authorities import SPOILT
 from intelshare.crypto.x509 import (
     DEVELOPMENT_LIFETIME,
     NODE_LIFETIME,
@@ -294,3 +297,19 @@ def test_a_certificate_of_an_unknown_version_is_nobody(authority: CertifiedKey) 
         check_issued(strange, (authority.certificate,), NOW)  # type: ignore[arg-type]
     assert raised.value.code == "PEER_IDENTITY_MISMATCH"
     assert not is_authority(strange)
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_two_libraries_may_read_differently_is_no_authority(authority: CertifiedKey, what: str) -> None:
+    assert is_authority(authority.certificate)
+    assert not is_authority(SPOILT[what](authority))
+
+
+def test_an_authority_that_openssl_made_may_stand_in_a_directory(tmp_path: Path) -> None:
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 30 -outform DER"
+    made = tmp_path / "ca.der"
+    files = ["-keyout", tmp_path / "key.pem", "-out", made]
+    subprocess.run(
+        [*words.split(), "-subj", "/C=FR/O=Etat/CN=nodes", *files], check=True, capture_output=True
+    )
+    assert is_authority(made.read_bytes())

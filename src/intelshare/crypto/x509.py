@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -188,13 +190,47 @@ def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) 
     return valid
 
 
+@lru_cache(maxsize=256)
 def is_authority(certificate: bytes) -> bool:
-    """Whether these bytes are the DER of an authority's certificate, fit to stand in a directory."""
+    """Whether these bytes are the DER of an authority's certificate, fit to stand in a directory.
+
+    Version 3, a P-256 or P-384 key, a name, BasicConstraints of a CA, a signature by itself that holds, and
+    the same bytes when it is encoded again: what one TLS library reads and another does not must never come
+    into a directory.
+    """
     try:
         parsed = x509.load_der_x509_certificate(certificate)
-        return parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except _UNREADABLE:
+        key, constraints = (
+            parsed.public_key(),
+            parsed.extensions.get_extension_for_class(x509.BasicConstraints),
+        )
+        if parsed.version is not x509.Version.v3 or not constraints.value.ca or not parsed.subject.rdns:
+            return False
+        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _ORDERS:
+            return False
+        parsed.verify_directly_issued_by(parsed)
+        return _encoded_again(parsed, key) == parsed.tbs_certificate_bytes
+    except (*_UNREADABLE, InvalidSignature, TypeError, UnsupportedAlgorithm):
         return False
+
+
+def _encoded_again(parsed: x509.Certificate, key: ec.EllipticCurvePublicKey) -> bytes:
+    """What is signed, as this library writes it. Signed by a key that everybody knows, for the form only."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(parsed.subject)
+        .issuer_name(parsed.issuer)
+        .public_key(key)
+        .serial_number(parsed.serial_number)
+        .not_valid_before(parsed.not_valid_before_utc)
+        .not_valid_after(parsed.not_valid_after_utc)
+    )
+    for extension in parsed.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    algorithm = parsed.signature_hash_algorithm
+    if not isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512):
+        return b""
+    return builder.sign(ec.derive_private_key(1, key.curve), algorithm).tbs_certificate_bytes
 
 
 def validity(certificate: bytes) -> Validity:

@@ -7,6 +7,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
     values         what goes in and what comes out
     steps          the steps and questions it asks for, by name
     limits         every bound
+    connections    who may hold a connection to a port
     engine         one row per event
     turn           one event being handled; what durable effects lead to
     peer_link      one link: hello, what comes in, what goes out
@@ -21,6 +22,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
     stopping       a stop in order
 """
 
+from intelshare.engine.connections import ConnectionLimits, Connections, Reason
 from intelshare.engine.engine import Engine
 from intelshare.engine.limits import Limits
 from intelshare.engine.steps import QUERIES, STEPS, Query, Step
@@ -32,6 +34,8 @@ __all__ = [
     "STEPS",
     "STOP_ORDER",
     "Action",
+    "ConnectionLimits",
+    "Connections",
     "Engine",
     "Event",
     "Limits",
@@ -40,5 +44,6 @@ __all__ = [
     "Now",
     "Phase",
     "Query",
+    "Reason",
     "Step",
 ]

@@ -20,7 +20,7 @@ from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Notice, RunQuery, RunStep, Shred, Tell
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 
@@ -94,5 +94,5 @@ class Destruction:
 
     def _failed(self, turn: Turn, error: IntelshareError) -> None:
         self._state, self._at = State.IDLE, Instant(turn.now.steady + RETRY)
-        if error.code != "DISK_FULL":
+        if error.code not in PASSING:
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))

@@ -22,7 +22,7 @@ from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Chore, ChoreDone, Notice, RunChore, RunQuery, RunStep, Tell
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import SECOND, Instant
 from intelshare.policy import Snapshot
 from intelshare.ports import Durable
@@ -128,7 +128,7 @@ class Housekeeping:
             self.tick(turn)
 
     def _tell(self, turn: Turn, error: IntelshareError | None) -> None:
-        if error is not None and error.code != "DISK_FULL":
+        if error is not None and error.code not in PASSING:
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))
 
 

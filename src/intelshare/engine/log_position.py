@@ -23,7 +23,7 @@ from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LogSaid, Notice, RunQuery, RunStep, SidecarWritten, Tell, WriteSidecar
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import Instant
 from intelshare.ports import Durable
 
@@ -96,7 +96,7 @@ class LogPosition:
                 turn.parts.stopping.advance(turn)
             else:
                 turn.do(LogSaid(token, error))
-        if error is not None and error.code != "DISK_FULL":
+        if error is not None and error.code not in PASSING:
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))
         if self._asked:
             self._sign(turn)

@@ -34,7 +34,7 @@ from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice, RunQuery, RunStep, Tell
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
@@ -261,7 +261,7 @@ class Sender:
         destination, now = self._at(member), turn.now.steady
         destination.stage = Stage.IDLE
         destination.not_before = Instant(now + RETRY)
-        if error.code != "DISK_FULL":
+        if error.code not in PASSING:
             destination.backoff = (destination.backoff or Backoff(contact=now)).failed()
             destination.not_before = Instant(now + RETRY + destination.backoff.delay(now, turn.parts.random))
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))

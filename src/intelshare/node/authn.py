@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,30 +41,28 @@ class PeerCaller:
 
 Caller = UserCaller | PeerCaller
 Identify = Callable[[Context], Caller]
+Proved = Callable[[str, str], object]
+"""Told gRPC's name of a connection, and who has just called on it with a certificate that counts."""
 
 
-def peer_identity(runtime: Runtime) -> Identify:
+def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
     """Who calls on the peer port: TLS floor, exact look-up, the member's own authority, revocation."""
 
     def identify(context: Context) -> Caller:
-        tls = context.auth_context()
-        version = tls.get("ssl_tls_version", [b""])[0]
-        group = tls.get("ssl_negotiated_key_exchange_group", [b""])[0]
-        if version != _FLOOR_VERSION or group != _FLOOR_GROUP:
-            raise TrustError("TRANSPORT_FLOOR", "the peer port needs TLS 1.3 with X25519MLKEM768")
-        certificate = x509.from_pem(_pem(tls))
+        certificate = x509.from_pem(_pem(context))
         peer = runtime.node.trust.identify(certificate, runtime.clock.now())
+        proved(context.peer(), peer.node.uri)
         return PeerCaller(peer.member, peer.node.uri, certificate, peer.leaf.digest)
 
     return identify
 
 
-def user_identity(runtime: Runtime) -> Identify:
-    """Who calls on the user port: a leaf of the own user authority that names a user of the register."""
+def user_identity(runtime: Runtime, proved: Proved) -> Identify:
+    """Who calls on the user port: TLS floor, own user authority, a user of the register."""
     checked: dict[bytes, tuple[UserUri, x509.Validity]] = {}
 
     def identify(context: Context) -> Caller:
-        pem = _pem(context.auth_context())
+        pem = _pem(context)
         now = runtime.clock.now()
         known = checked.get(pem)
         if known is None or not known[1].holds(now):
@@ -74,12 +72,24 @@ def user_identity(runtime: Runtime) -> Identify:
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
             checked[pem] = known
-        return UserCaller(known[0], runtime.role_of(known[0]))
+        caller = UserCaller(known[0], runtime.role_of(known[0]))
+        proved(context.peer(), caller.user)
+        return caller
 
     return identify
 
 
-def _pem(tls: Mapping[str, Any]) -> bytes:
+def _pem(context: Context) -> bytes:
+    """The caller's certificate, if the connection has the floor that both ports have."""
+    tls = context.auth_context()
+    version = tls.get("ssl_tls_version", [b""])[0]
+    group = tls.get("ssl_negotiated_key_exchange_group", [b""])[0]
+    if version != _FLOOR_VERSION or group != _FLOOR_GROUP:
+        raise TrustError(
+            "TRANSPORT_FLOOR",
+            "this port needs TLS 1.3 with X25519MLKEM768",
+            hint="call with the gRPC library that intelshare's lock file names, or a newer one",
+        )
     pem = tls.get("x509_pem_cert")
     if not pem:
         raise TrustError("PEER_IDENTITY_INVALID", "there is no client certificate")

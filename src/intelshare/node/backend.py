@@ -20,7 +20,7 @@ from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts
+from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts, PortFacts
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 
 A = TypeVar("A")
@@ -29,8 +29,11 @@ A = TypeVar("A")
 class NodeBackend:
     """``services.backend.Backend`` over a runtime and its links; one for each node."""
 
-    def __init__(self, runtime: Runtime, links: Links) -> None:
+    def __init__(
+        self, runtime: Runtime, links: Links, ports: Callable[[], Sequence[PortFacts]] = tuple
+    ) -> None:
         self._runtime = runtime
+        self._ports = ports
         self._links = links
         self._open = Counter[tuple[str, UserUri]]()
         self.random = runtime.random
@@ -118,6 +121,8 @@ class NodeBackend:
             runtime.store.steps,
             runtime.store.commits,
             validity(runtime.vault.certified(NODE_LEAF).certificate).end,
+            tuple(self._ports()),
+            runtime.shut_out,
         )
 
     def link(self, node: NodeUri) -> LinkFacts:

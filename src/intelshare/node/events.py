@@ -38,6 +38,7 @@ class Event(StrEnum):
     DIRECTORY_RENEWED = "trust.directory_renewed"
     LEAF_RENEWED = "trust.leaf_renewed"
     RENEWAL_FAILED = "trust.renewal_failed"
+    SHUT_OUT = "trust.shut_out"
     TRUST_CHANGED = "trust.changed"
     POLICY_LOADED = "policy.loaded"
     POLICY_FAILED = "policy.failed"

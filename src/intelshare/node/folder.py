@@ -1,6 +1,7 @@
 """The data folder of one node: where everything lies, who may read it, and what is written there by hand.
 
-node.toml   vault/   intelshare.db   lock   sidecar   run.json   treaties/   overlays/   tls/   users/
+node.toml   vault/   intelshare.db   lock   sidecar   run.json   sockets/
+treaties/   overlays/   tls/   users/
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class Folder:
     def running(self) -> Path:
         """Ports and process of the running node; absent when none runs."""
         return self.root / "run.json"
+
+    @property
+    def sockets(self) -> Path:
+        """Of the running node, behind its ports; made anew at every start."""
+        return self.root / "sockets"
 
     @property
     def treaties(self) -> Path:

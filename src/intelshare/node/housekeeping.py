@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from intelshare.engine.values import Chore, PolicyAvailable
-from intelshare.errors import IntelshareError, StoreError
+from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Files, Links
@@ -38,7 +38,9 @@ class NodeProcess(Files):
         self._files = threading.Lock()
         """Around ``sidecar`` and ``run.json``: a thread that is still writing one is waited for."""
         self._ended = False
+        self._following: set[asyncio.Task[None]] = set()
         links.files = self
+        runtime.on_trust.append(self._follow_trust)
         links.start()
 
     @property
@@ -104,12 +106,12 @@ class NodeProcess(Files):
         try:
             await asyncio.to_thread(write)
         except StoreError as error:
-            if error.code == "DISK_FULL":
-                self.runtime.has_room(file, room=False)
+            if error.code in PASSING:
+                self.runtime.lacks(file, error.code)
             else:
                 self.runtime.noticed(error)
             raise
-        self.runtime.has_room(file, room=True)
+        self.runtime.lacks(file)
 
     def _remember(self, *, clean: bool = False) -> None:
         runtime = self.runtime
@@ -129,9 +131,16 @@ class NodeProcess(Files):
                 show_running(self.runtime, self.ports)
                 self._shown = codes, now
 
+    def _follow_trust(self) -> None:
+        """New members and authorities are let in at once."""
+        task = asyncio.get_running_loop().create_task(self.ports.follow())
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
     async def _renew(self) -> None:
         try:
             await renew_and_tell(self.runtime, self.links)
+            await self.ports.follow()
         except IntelshareError as error:
             self.runtime.noticed(error)
             self.runtime.log.error(Event.RENEWAL_FAILED, code=error.code)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from intelshare.broker.treaty.policy_files import take_files
 from intelshare.builtin import builtin_registry
-from intelshare.errors import Place, PolicyFileError, StoreError
+from intelshare.errors import PASSING, Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
+from intelshare.private_files import SHORT
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
 
@@ -48,6 +49,7 @@ class PolicyFiles:
             stamps = await asyncio.to_thread(_stamps, runtime.folder)
             self._seen = stamps
             if stamps == seen:
+                runtime.lacks("policy")
                 return False
             texts = await asyncio.to_thread(_texts, runtime.folder)
             world = await asyncio.to_thread(world_of, texts, runtime.settings)
@@ -57,15 +59,22 @@ class PolicyFiles:
             runtime.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
             return False
         except OSError as error:
-            runtime.health.set(UNAVAILABLE)
-            runtime.log.error(Event.POLICY_FAILED, code="NOT_FOUND", path=Path(error.filename or "").name)
+            # A system without descriptors says nothing of the files: the world stays as it is.
+            short = error.errno in SHORT
+            if short:
+                runtime.lacks("policy", "RESOURCES_SHORT")
+            else:
+                runtime.health.set(UNAVAILABLE)
+            code = "RESOURCES_SHORT" if short else "NOT_FOUND"
+            runtime.log.error(Event.POLICY_FAILED, code=code, path=Path(error.filename or "").name)
             self._seen = None
             return False
+        runtime.lacks("policy")
         try:
             await runtime.step(take_files, world, digest_of(texts), len(texts))
         except StoreError as error:
             self._seen = None
-            if error.code != "DISK_FULL":
+            if error.code not in PASSING:
                 raise
             return False  # Nothing can be released meanwhile; it is tried again.
         runtime.health.clear(UNAVAILABLE)

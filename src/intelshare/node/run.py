@@ -133,6 +133,7 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
         last_user_port=last.user_port if last is not None else 0,
     )
     await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
+    await ports.follow()
     _write_public(folder, runtime.vault)
     running = show_running(runtime, ports)
     runtime.log.info(

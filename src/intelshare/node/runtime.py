@@ -15,8 +15,8 @@ from typing import TypeVar
 from intelshare.broker.kernel.actor import need_user
 from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
-from intelshare.errors import IntelshareError, StoreError
-from intelshare.ids import Incarnation, UserUri
+from intelshare.errors import PASSING, IntelshareError, StoreError
+from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger
@@ -57,11 +57,13 @@ class Runtime:
         self.health = Health(log)
         self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
         """Done when the process must stop answering and exit non-zero."""
+        self.shut_out: tuple[MemberCode, ...] = ()
+        """Members of whose authorities the TLS library does not load one."""
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
         self._listening: set[asyncio.Event] = set()
         self._roles: dict[UserUri, str] = {}
-        self._full: set[str] = set()
+        self._lacking: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -129,21 +131,18 @@ class Runtime:
         """Draw the consequences of an error for the whole node (promise P17)."""
         if not isinstance(error, StoreError):
             return
-        if error.code == "DISK_FULL":
-            self.has_room("database", room=False)
+        if error.code in PASSING:
+            self.lacks("database", error.code)
         elif error.code in ("DISK_ERROR", "DATA_LOCKED") and not self.failed.done():
             self.health.set(error.code)
             self.failed.set_result(error)
 
-    def has_room(self, what: str, *, room: bool) -> None:
-        """Whether the database, or the files beside it, could be written; DISK_FULL while one could not."""
-        (self._full.discard if room else self._full.add)(what)
-        (self.health.set if self._full else self.health.clear)("DISK_FULL")
-
-    def certificates_failed(self, error: Exception) -> None:
-        """The certificates for new connections cannot be read. Called in a thread of gRPC."""
-        code = error.code if isinstance(error, IntelshareError) else "INTERNAL"
-        self._loop.call_soon_threadsafe(self.health.set, code)
+    def lacks(self, what: str, code: str = "") -> None:
+        """What the machine lacks for this part of the node (a code of PASSING); no code: nothing any more."""
+        for known in PASSING:
+            parts = self._lacking.setdefault(known, set())
+            (parts.add if known == code else parts.discard)(what)
+            (self.health.set if parts else self.health.clear)(known)
 
     async def _perform(self, step: Callable[[View], Plan[A]], then: Callable[[A], None]) -> Durable[A]:
         if self.failed.done():
@@ -153,8 +152,8 @@ class Runtime:
         except StoreError as error:
             self.noticed(error)
             raise
-        if self._full:
-            self.has_room("database", room=True)
+        if any(self._lacking.values()):
+            self.lacks("database")
         for written in self._listening:
             written.set()
         return durable

@@ -1,22 +1,37 @@
-"""The two ports: one for peers, one for own users, each with its own roots; certificates read anew at
-every handshake."""
+"""The two ports: one for peers, one for own users, each with its own roots.
+
+In front of each stands a gate (``gate``), behind it a gRPC server with the certificates of the day. Where
+these change, a new server takes the new connections and the old one keeps what it has: credentials that
+gRPC asks for at each handshake end the process when many handshakes are cut short (grpcio 1.85.1).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+import asyncio
+import errno
+import os
+import shutil
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
 
 import grpc
 
-from intelshare.crypto.x509 import to_pem
-from intelshare.engine import Limits
-from intelshare.errors import ConfigError
+from intelshare.crypto.x509 import CertifiedKey, to_pem
+from intelshare.engine import ConnectionLimits, Limits
+from intelshare.errors import ConfigError, IntelshareError
+from intelshare.ids import MemberCode
 from intelshare.node.authn import peer_identity, user_identity
 from intelshare.node.backend import NodeBackend
 from intelshare.node.dial import KEEPALIVE, SLACK
+from intelshare.node.events import Event
+from intelshare.node.gate import Gate, within_descriptors
 from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
+from intelshare.services.backend import PortFacts
 from intelshare.services.table import SERVICES
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
@@ -25,12 +40,22 @@ from intelshare.wire.v1 import user_pb2
 GRACE: Final = 2.0
 """Seconds that calls have to end at a stop."""
 
+DRAIN: Final = 3600.0
+"""Seconds that the links of a server with former certificates may go on; each is asked who it is anyway."""
+
+_FORMER: Final = 4
+"""Servers that may drain at once; beyond, the oldest is closed within the grace."""
+
 _LINK: Final = "/intelshare.v1.Peer/Link"
+
+_CALLS: Final = 1024
+"""Calls that one connection of a user may have open at once."""
+
+_BACKLOG: Final = 128
+"""Connections that wait in the system to be taken."""
 
 _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
     *KEEPALIVE,
-    # Two nodes must never share a port without noticing.
-    ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 3),
@@ -40,19 +65,179 @@ _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Both servers and where they listen."""
+Roots = Mapping[MemberCode, tuple[bytes, ...]]
+"""By member: DER of the authorities whose leaves may call."""
 
-    peers: grpc.aio.Server
-    users: grpc.aio.Server
-    peer_port: int
-    user_port: int
+
+class Sockets:
+    """The folder of the sockets behind the gates, short enough for any data folder (``sun_path``: 107)."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        self._folder = folder
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._last = 0
+
+    def path(self) -> str:
+        """A new one, through the descriptor of the folder."""
+        self._last += 1
+        return f"/proc/self/fd/{self._descriptor}/{self._last}"
+
+    def close(self) -> None:
+        """Remove the folder. Idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Authorities:
+    """Which certificates gRPC's own library takes as roots: it would drop all that follow one it cannot read.
+
+    Each is tried alone, once: a member whose authority does not load shuts out itself and nobody else.
+    """
+
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = sockets
+        self._loads: dict[bytes, bool] = {}
+
+    def sound(self, leaf: CertifiedKey, roots: Roots) -> Roots:
+        """Those that load, in their order."""
+        self._loads = {root: self._known(leaf, root) for of_one in roots.values() for root in of_one}
+        return {of: tuple(root for root in ders if self._loads[root]) for of, ders in roots.items()}
+
+    def _known(self, leaf: CertifiedKey, root: bytes) -> bool:
+        known = self._loads.get(root)
+        return self._try(leaf, root) if known is None else known
+
+    def _try(self, leaf: CertifiedKey, root: bytes) -> bool:
+        server = grpc.aio.server()
+        try:
+            return bool(server.add_secure_port(f"unix:{self._sockets.path()}", _credentials(leaf, (root,))))
+        except RuntimeError:
+            return False
+
+
+class Port:
+    """A gate and the server behind it."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        name: str,
+        gate: Gate,
+        sockets: Sockets,
+        roots: Callable[[], Roots],
+        calls: int,
+        *handlers: grpc.GenericRpcHandler,
+    ) -> None:
+        """``calls``: how many one connection may have open at once."""
+        self.gate = gate
+        self.shut_out: tuple[MemberCode, ...] = ()
+        """Members of whose authorities one does not load."""
+        self._name = name
+        self._runtime = runtime
+        self._sockets = sockets
+        self._roots = roots
+        self._calls = calls
+        self._handlers = handlers
+        self._authorities = Authorities(sockets)
+        self._present: tuple[bytes, Roots] | None = None
+        self._server: grpc.aio.Server | None = None
+        self._former: deque[grpc.aio.Server] = deque()
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def follow(self) -> None:
+        """Have the certificates of now. Raises what the vault raises; then those of before go on."""
+        leaf = self._runtime.vault.certified(NODE_LEAF)
+        roots = self._roots()
+        if (leaf.certificate, roots) == self._present:
+            return
+        server = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", self._calls)])
+        server.add_generic_rpc_handlers(self._handlers)
+        path = self._sockets.path()
+        sound = self._authorities.sound(leaf, roots)
+        ders = tuple(der for of_one in sound.values() for der in of_one)
+        server.add_secure_port(f"unix:{path}", _credentials(leaf, ders))
+        self.shut_out = tuple(member for member in roots if sound[member] != roots[member])
+        await server.start()
+        former, self._server, self._present = self._server, server, (leaf.certificate, roots)
+        if former is None:
+            self.gate.start(path)
+        else:
+            self.gate.behind = path
+            self._former.append(former)
+            self._let_end(former, DRAIN)
+            if len(self._former) > _FORMER:
+                self._let_end(self._former.popleft(), GRACE)
+
+    def facts(self) -> PortFacts:
+        """Its connections."""
+        connections = self.gate.connections
+        return PortFacts(
+            self._name,
+            self.gate.port,
+            connections.open,
+            connections.limits.connections,
+            connections.unknown,
+            {reason.value: count for reason, count in connections.ended.items()},
+        )
 
     async def close(self) -> None:
         """Take no new calls, let the running ones end within the grace."""
-        await self.users.stop(GRACE)
-        await self.peers.stop(GRACE)
+        self.gate.stop_accepting()
+        servers = [*self._former, self._server]
+        await asyncio.gather(*(server.stop(GRACE) for server in servers if server is not None))
+        await asyncio.gather(*self._draining)
+        self.gate.close()
+
+    def _let_end(self, server: grpc.aio.Server, grace: float) -> None:
+        task = asyncio.create_task(server.stop(grace))
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+
+class Ports:
+    """Both ports and where they listen."""
+
+    def __init__(self, runtime: Runtime, peers: Port, users: Port, sockets: Sockets) -> None:
+        self.peers = peers
+        self.users = users
+        self.peer_port = peers.gate.port
+        self.user_port = users.gate.port
+        self._runtime = runtime
+        self._sockets = sockets
+        self._following = asyncio.Lock()
+        self._failed = ""
+        """The code that health shows because the last certificates could not be taken."""
+
+    async def follow(self) -> None:
+        """Have the certificates of now at both ports; health shows it if they cannot be had."""
+        async with self._following:
+            failed = ""
+            for port in (self.peers, self.users):
+                try:
+                    await port.follow()
+                except Exception as error:
+                    failed = error.code if isinstance(error, IntelshareError) else "INTERNAL"
+                    self._runtime.health.set(failed)
+            if self._failed and self._failed != failed:
+                self._runtime.health.clear(self._failed)
+            self._failed = failed
+            self._show_shut_out()
+
+    def _show_shut_out(self) -> None:
+        runtime = self._runtime
+        for member in set(self.peers.shut_out) - set(runtime.shut_out):
+            runtime.log.error(Event.SHUT_OUT, member=member)
+        runtime.shut_out = self.peers.shut_out
+
+    async def close(self) -> None:
+        """Take no new calls, let the running ones end within the grace."""
+        await self.users.close()
+        await self.peers.close()
+        self._sockets.close()
 
 
 async def open_ports(
@@ -62,73 +247,69 @@ async def open_ports(
     last_peer_port: int,
     last_user_port: int,
 ) -> Ports:
-    """Bind and start both. Raises ConfigError PORT_IN_USE naming the port and its line in node.toml."""
-    peer_identify, user_identify = peer_identity(runtime), user_identity(runtime)
-    peers = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", Limits().streams)])
-    users = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", 1024)])
-    peers.add_generic_rpc_handlers((peer_handler(runtime, _LINK, links.serve, peer_identify),))
-    gateway = UserGateway(runtime, NodeBackend(runtime, links), user_identify)
-    services = user_pb2.DESCRIPTOR.services_by_name
-    users.add_generic_rpc_handlers(
-        tuple(gateway.handler(services[name], rows) for name, rows in SERVICES.items())
-    )
-    for server, identify in ((peers, peer_identify), (users, user_identify)):
-        server.add_generic_rpc_handlers((health_handler(runtime, identify),))
+    """Bind and start both. Raises ConfigError PORT_IN_USE, LISTEN_FAILED, naming the port; VaultError."""
     settings = runtime.settings
-    peer_port = _bind(
-        peers,
+    limits = within_descriptors(settings.connections)
+    peers = _gate(runtime, limits, "peer_port", settings.peer_port, last_peer_port)
+    users = _gate(runtime, limits, "user_port", settings.user_port, last_user_port)
+    identify_peer, identify_user = peer_identity(runtime, peers.proved), user_identity(runtime, users.proved)
+    backend = NodeBackend(runtime, links, lambda: (ports.peers.facts(), ports.users.facts()))
+    gateway = UserGateway(runtime, backend, identify_user)
+    services = user_pb2.DESCRIPTOR.services_by_name
+    sockets = Sockets(runtime.folder.sockets)
+    ports = Ports(
         runtime,
-        "peer_port",
-        settings.peer_port,
-        last_peer_port,
-        lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is then
+        Port(
+            runtime,
+            "peer_port",
+            peers,
+            sockets,
+            lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is then
+            Limits().streams,
+            peer_handler(runtime, _LINK, links.serve, identify_peer),
+            health_handler(runtime, identify_peer),
+        ),
+        Port(
+            runtime,
+            "user_port",
+            users,
+            sockets,
+            lambda: {runtime.node.member: (runtime.user_authority,)},
+            _CALLS,
+            *(gateway.handler(services[name], rows) for name, rows in SERVICES.items()),
+            health_handler(runtime, identify_user),
+        ),
+        sockets,
     )
-    user_port = _bind(
-        users, runtime, "user_port", settings.user_port, last_user_port, lambda: (runtime.user_authority,)
-    )
-    await peers.start()
-    await users.start()
-    return Ports(peers, users, peer_port, user_port)
+    await ports.peers.follow()
+    await ports.users.follow()
+    return ports
 
 
-def _bind(server: grpc.aio.Server, runtime: Runtime, name: str, port: int, last: int, roots: Any) -> int:
-    credentials = _credentials(runtime, roots)
-    host = runtime.settings.host
-    shown = f"[{host}]" if ":" in host else host
+def _gate(runtime: Runtime, limits: ConnectionLimits, name: str, port: int, last: int) -> Gate:
+    settings = runtime.settings
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    failed = OSError()
     for wanted in (port,) if port else (last, 0) if last else (0,):
         try:
-            bound: int = server.add_secure_port(f"{shown}:{wanted}", credentials)
-        except RuntimeError:
+            # Two nodes must never share a port without noticing.
+            listener = socket.create_server(
+                (settings.host, wanted), family=family, backlog=_BACKLOG, reuse_port=False
+            )
+        except OSError as error:
+            failed = error
             continue
-        if bound:
-            return bound
+        listener.setblocking(False)
+        return Gate(listener, limits, lambda code: runtime.lacks(f"connections of {name}", code))
     raise ConfigError(
-        "PORT_IN_USE",
-        f"the node cannot listen on {shown}:{port}",
-        hint=f"choose another {name} in {runtime.folder.settings}, or 0 for any free one",
+        "PORT_IN_USE" if failed.errno == errno.EADDRINUSE else "LISTEN_FAILED",
+        f"the node cannot listen on {settings.host}:{port}: {failed.strerror}",
+        hint=f"choose another {name} in {runtime.folder.settings}, or 0 for any free one"
+        if failed.errno == errno.EADDRINUSE
+        else f"host in {runtime.folder.settings} must be an address of this machine, and the port be allowed",
     )
 
 
-def _credentials(runtime: Runtime, roots: Any) -> grpc.ServerCredentials:
-    """Leaf and roots as they are at each handshake: renewal and new members need no restart."""
-    made: dict[tuple[bytes, tuple[bytes, ...]], Any] = {}
-
-    def present() -> Any:
-        leaf = runtime.vault.certified(NODE_LEAF)
-        key = leaf.certificate, tuple(roots())
-        if key not in made:
-            made.clear()
-            made[key] = grpc.ssl_server_certificate_configuration(
-                [(leaf.key, to_pem((leaf.certificate,)))], to_pem(key[1])
-            )
-        return made[key]
-
-    def fetch() -> Any:
-        # gRPC would silently keep the old ones if this raised; so would nobody notice.
-        try:
-            return present()
-        except Exception as error:
-            runtime.certificates_failed(error)
-            return None
-
-    return grpc.dynamic_ssl_server_credentials(present(), fetch, require_client_authentication=True)
+def _credentials(leaf: CertifiedKey, roots: tuple[bytes, ...]) -> grpc.ServerCredentials:
+    pair = leaf.key, to_pem((leaf.certificate,))
+    return grpc.ssl_server_credentials([pair], to_pem(roots), require_client_auth=True)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Final
 
+from intelshare.engine import ConnectionLimits
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
+from intelshare.instant import SECOND
 from intelshare.toml.reader import Table, read_table
+
+_CONNECTIONS: Final = {
+    field.name: SECOND if field.name in ("prove", "silence") else 1 for field in fields(ConnectionLimits)
+}
+"""The bounds of a port that node.toml may set, each with its unit there."""
+
+_MOST: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,8 @@ class Settings:
     """Whether this node dials peers at all."""
     dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
     """Exceptions, by member."""
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    """Of connections at each port."""
 
     def dials(self, member: MemberCode) -> bool:
         """Whether this node dials that member's nodes."""
@@ -57,6 +69,10 @@ def write_settings(settings: Settings) -> str:
         "# false: this node is behind a firewall that lets peers call in, or it is never to dial.",
         f"dial = {str(settings.dial).lower()}",
     ]
+    lines += ["", "[connections]", "# Bounds of each port; what stands behind # holds."]
+    for name, unit in _CONNECTIONS.items():
+        value, usual = getattr(settings.connections, name) // unit, getattr(ConnectionLimits(), name) // unit
+        lines.append(f"{'# ' if value == usual else ''}{_in_file(name, unit)} = {value}")
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
@@ -77,7 +93,7 @@ def read_settings(path: Path) -> Settings:
 
 
 def _read(top: Table) -> Settings:
-    listen, peers = top.table("listen"), top.table("peers")
+    listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
     members = peers.tables("member")
     settings = Settings(
         member=MemberCode(top.text("member")),
@@ -89,10 +105,26 @@ def _read(top: Table) -> Settings:
         allow_loopback_peers=peers.flag("allow_loopback_peers"),
         dial=not peers.has("dial") or peers.flag("dial"),
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
+        connections=_connections(connections),
     )
-    for table in (*members, peers, listen, top):
+    for table in (*members, connections, peers, listen, top):
         table.close()
     return settings
+
+
+def _connections(connections: Table) -> ConnectionLimits:
+    read = {}
+    for name, unit in _CONNECTIONS.items():
+        key = _in_file(name, unit)
+        if connections.has(key):
+            read[name] = connections.integer_or(key, 0) * unit
+            if not 1 <= read[name] // unit <= _MOST:
+                connections.fail("FIELD_RANGE", f"1 to {_MOST}", key, value=read[name] // unit)
+    return replace(ConnectionLimits(), **read)
+
+
+def _in_file(name: str, unit: int) -> str:
+    return f"{name}_seconds" if unit == SECOND else name
 
 
 def _port(listen: Table, name: str) -> int:

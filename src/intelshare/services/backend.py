@@ -18,6 +18,21 @@ A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
+class PortFacts:
+    """The connections of one port."""
+
+    name: str
+    """As in node.toml."""
+    port: int
+    connections: int
+    most: int
+    unknown: int
+    """Of the connections, those that have not proved who they are."""
+    ended: Mapping[str, int]
+    """Turned away or ended since the start, by reason."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the process knows of itself."""
 
@@ -30,6 +45,9 @@ class NodeFacts:
     """Carried out by the store since the start."""
     commits: int
     certificate_expires: Instant
+    ports: tuple[PortFacts, ...] = ()
+    shut_out: tuple[MemberCode, ...] = ()
+    """Members of whose authorities the TLS library does not load one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.services.audit import alarm_messages
-from intelshare.services.backend import Backend
+from intelshare.services.backend import Backend, PortFacts
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
 from intelshare.wire.v1 import user_pb2 as pb
@@ -47,10 +47,23 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         log_size=size,
         steps=facts.steps if counts else 0,
         commits=facts.commits if counts else 0,
+        ports=[_port_status(port) for port in facts.ports] if counts else (),
+        shut_out=facts.shut_out,
         version=__version__,
         alarms=alarms,
         directory_expires=own.expires if own is not None else 0,
         certificate_expires=facts.certificate_expires,
+    )
+
+
+def _port_status(port: PortFacts) -> pb.PortStatus:
+    return pb.PortStatus(
+        name=port.name,
+        port=port.port,
+        connections=port.connections,
+        most=port.most,
+        unknown=port.unknown,
+        ended=port.ended,
     )
 
 

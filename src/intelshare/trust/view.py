@@ -214,9 +214,9 @@ class TrustView:
         held = self.members.get(member)
         return () if held is None or held.directory is None else held.directory.authorities
 
-    def all_authorities(self) -> tuple[bytes, ...]:
-        """DER of the node CAs of all members: the roots of the peer port; ``identify`` checks its callers."""
-        return tuple(der for member in sorted(self.members) for der in self.authorities(member))
+    def all_authorities(self) -> dict[MemberCode, tuple[bytes, ...]]:
+        """DER of each member's node CAs: the roots of the peer port; ``identify`` checks its callers."""
+        return {member: ders for member in sorted(self.members) if (ders := self.authorities(member))}
 
     def keys_of(self, member: MemberCode, use: KeyUse, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
         """That member's keys of one use that are valid and not revoked at ``at``, newest first."""

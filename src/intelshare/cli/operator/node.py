@@ -110,6 +110,15 @@ def _show(found: Any, out: Out) -> int:
         out.table(peer_table(found.peers))
     else:
         out.note("no other member is known: intelshare member import")
+    for port in found.ports:
+        ended = ", ".join(f"{count} {reason}" for reason, count in sorted(port.ended.items()))
+        out.line(
+            f"{port.name} {port.port}  connections {port.connections} of {port.most}"
+            f"{f', {port.unknown} not yet proved' if port.unknown else ''}"
+            f"{f'  turned away or ended: {ended}' if ended else ''}"
+        )
+    for member in found.shut_out:
+        out.line(f"{member}: a certificate authority of it does not load: its nodes cannot call")
     for alarm in found.alarms:
         out.line(
             f"alarm {alarm.evidence.hex()[:8]}  {alarm.member}: {alarm.what}  [{alarm.code}]  "
