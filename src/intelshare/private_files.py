@@ -20,11 +20,22 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN))
 """What the system answers when it has no descriptor or memory left, and may have some again later."""
 
+
+def shortage(error: BaseException) -> StoreError | None:
+    """RESOURCES_SHORT if this says that the system has no descriptor, memory or thread left for now."""
+    no_thread = isinstance(error, RuntimeError) and "new thread" in str(error)
+    if isinstance(error, MemoryError) or no_thread or (isinstance(error, OSError) and error.errno in SHORT):
+        return StoreError("RESOURCES_SHORT", f"the system has too little left: {error!r}", hint=_MORE)
+    return None
+
+
+_MORE: Final = "raise the limit on open files, or end what holds them"
+
 _DISK: Final = {
     errno.ENOSPC: ("DISK_FULL", "make room"),
     errno.EDQUOT: ("DISK_FULL", "make room, or ask for a larger quota"),
     errno.EROFS: ("DISK_ERROR", "the file system takes no more writes: check the disk"),
-    **dict.fromkeys(SHORT, ("RESOURCES_SHORT", "raise the limit on open files, or end what holds them")),
+    **dict.fromkeys(SHORT, ("RESOURCES_SHORT", _MORE)),
     errno.EIO: ("DISK_ERROR", "check the disk"),
 }
 

@@ -21,6 +21,7 @@ from intelshare.engine.values import Dial, LinkId, Notice, Tell
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import Instant
+from intelshare.trust import TrustView
 
 
 @dataclass(slots=True)
@@ -61,18 +62,30 @@ class Dialling:
         if not self.begun or turn.parts.stopping.begun:
             return
         now, trust = turn.now.steady, turn.node.trust
-        for peer in self._peers.values():
-            if peer.link is None:
-                peer.at = now
-        for member in sorted(trust.members):
-            directory = trust.members[member].directory
-            if member == turn.node.member or directory is None or not self._dials(member):
+        listed = self._listed(turn, trust)
+        for uri, peer in list(self._peers.items()):
+            if peer.link is not None:
                 continue
-            for node in directory.nodes:
-                if node.uri not in self._peers:
-                    # Not all at once after a start.
-                    spread = int.from_bytes(turn.parts.random(4), "big") % (turn.parts.limits.first_dial + 1)
-                    self._peers[node.uri] = _Peer(member, Backoff(contact=now), Instant(now + spread))
+            peer.at = now
+            if uri not in listed:
+                del self._peers[uri]
+                self._errors.pop(uri, None)
+        for uri, member in listed.items():
+            if uri not in self._peers:
+                # Not all at once after a start.
+                spread = int.from_bytes(turn.parts.random(4), "big") % (turn.parts.limits.first_dial + 1)
+                self._peers[uri] = _Peer(member, Backoff(contact=now), Instant(now + spread))
+
+    def _listed(self, turn: Turn, trust: TrustView) -> dict[NodeUri, MemberCode]:
+        """The nodes to dial: what a directory lists costs no more than the bound for its member."""
+        return {
+            uri: member
+            for member in sorted(trust.members)
+            if member != turn.node.member
+            and (directory := trust.members[member].directory) is not None
+            and self._dials(member)
+            for uri in sorted(node.uri for node in directory.nodes)[: turn.parts.limits.dialled]
+        }
 
     def tick(self, turn: Turn) -> None:
         """Dial those whose time has come."""

@@ -33,6 +33,8 @@ class Limits:
     """Small releases that hand-over takes at once for one peer; 0: as many as its window has room for."""
     answers: int = 1
     """Questions about logs that are answered at once: a thread that reads a whole log owns its tree."""
+    dialled: int = 16
+    """Nodes of one member that are dialled; beyond, those that come first by name."""
     first_dial: int = SECOND // 20
     """Dials after a start are spread over this time."""
     last_word: int = SECOND // 2

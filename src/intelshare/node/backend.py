@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
@@ -25,6 +26,9 @@ from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 
 A = TypeVar("A")
 
+_SLOW: Final = 4
+"""Slow questions of users that are answered at once, in threads that the node's own chores do not use."""
+
 
 class NodeBackend:
     """``services.backend.Backend`` over a runtime and its links; one for each node."""
@@ -36,6 +40,7 @@ class NodeBackend:
         self._ports = ports
         self._links = links
         self._open = Counter[tuple[str, UserUri]]()
+        self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
         self.random = runtime.random
 
     @property
@@ -72,7 +77,8 @@ class NodeBackend:
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
         """Ask something of the committed rows; what is slow takes none of the store's readers."""
         if slow:
-            return await asyncio.to_thread(self._runtime.store.ask_now, question)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._slow, self._runtime.store.ask_now, question)
         return await self._runtime.store.query(question)
 
     async def query_logs(self, question: Callable[[View], A]) -> A:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,10 +11,11 @@ import grpc
 from intelshare.crypto.x509 import inspect, to_pem
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
+from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime
 from intelshare.node.streams import Call
 from intelshare.trust import Channel
-from intelshare.trust.documents import DirectoryNode, Endpoint
+from intelshare.trust.documents import DirectoryNode
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 
@@ -36,7 +34,7 @@ KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
 
 @asynccontextmanager
 async def dial(
-    runtime: Runtime, member: MemberCode, node: DirectoryNode
+    runtime: Runtime, resolver: Resolver, member: MemberCode, node: DirectoryNode
 ) -> AsyncIterator[tuple[Call, Channel]]:
     """A stream to this node, and what the hello binds it to. Closed at the end, also when cancelled.
 
@@ -60,7 +58,7 @@ async def dial(
     failed: Exception = OSError("no endpoint")
     for endpoint in node.endpoints:
         try:
-            target = await _address(endpoint, allow_loopback=runtime.settings.allow_loopback_peers)
+            target = await resolver.target(member, endpoint)
         except (OSError, DeliveryError) as error:
             failed = error
             continue
@@ -78,28 +76,3 @@ async def dial(
             call.cancel()
             await channel.close()
     raise failed
-
-
-async def _address(endpoint: Endpoint, *, allow_loopback: bool) -> str:
-    """A target that gRPC does not resolve again: what was checked is what is dialled."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    for family, _, _, _, where in found:
-        host, port = str(where[0]), endpoint.port
-        address = ipaddress.ip_address(host)
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if _forbidden(address, allow_loopback=allow_loopback):
-            raise DeliveryError(
-                "ADDRESS_FORBIDDEN",
-                f"{endpoint.host} is {address}, where no peer can be",
-                hint="allow_loopback_peers = true in node.toml allows peers on this machine",
-            )
-        return f"ipv6:[{host}]:{port}" if family == socket.AF_INET6 else f"ipv4:{host}:{port}"
-    raise OSError(f"{endpoint.host} has no address")
-
-
-def _forbidden(address: ipaddress.IPv4Address | ipaddress.IPv6Address, *, allow_loopback: bool) -> bool:
-    if address.is_loopback:
-        return not allow_loopback
-    return address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved

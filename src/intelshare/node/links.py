@@ -63,9 +63,11 @@ from intelshare.instant import SECOND, Instant
 from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
 from intelshare.node.events import Event as Logged
+from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime, effects_of
 from intelshare.node.streams import Stream
 from intelshare.ports import Durable, Plan, View
+from intelshare.private_files import shortage
 from intelshare.trust import Channel
 
 L = TypeVar("L", bound=HasEffects)
@@ -114,6 +116,7 @@ class Links:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._log_reader = ThreadPoolExecutor(1, "log-reader")
+        self._resolver = Resolver(allow_loopback=runtime.settings.allow_loopback_peers)
         self._tokens = count(1)
         self._said: dict[int, asyncio.Future[None]] = {}
         self._questions: dict[int, tuple[Callable[[View], Any], asyncio.Future[Any]]] = {}
@@ -239,6 +242,14 @@ class Links:
                 answer = await work
             except IntelshareError as error:
                 answer = error
+            except (OSError, MemoryError, RuntimeError) as error:
+                short = shortage(error)
+                if short is None:
+                    raise
+                self._runtime.lacks("work", short.code)
+                answer = short
+            else:
+                self._runtime.lacks("work")
             self.feed(event(answer))
 
         self._spawn(run())
@@ -285,7 +296,7 @@ class Links:
     async def _open(self, action: Dial, stream: Stream) -> None:
         code = ""
         try:
-            async with dial(self._runtime, action.member, action.node) as (call, channel):
+            async with dial(self._runtime, self._resolver, action.member, action.node) as (call, channel):
                 self.feed(Connected(action.link, channel))
                 await stream.run(call)
         except (IntelshareError, grpc.aio.AioRpcError, OSError) as error:

@@ -139,6 +139,8 @@ class Runtime:
 
     def lacks(self, what: str, code: str = "") -> None:
         """What the machine lacks for this part of the node (a code of PASSING); no code: nothing any more."""
+        if not code and not any(self._lacking.values()):
+            return
         for known in PASSING:
             parts = self._lacking.setdefault(known, set())
             (parts.add if known == code else parts.discard)(what)
@@ -152,8 +154,7 @@ class Runtime:
         except StoreError as error:
             self.noticed(error)
             raise
-        if any(self._lacking.values()):
-            self.lacks("database")
+        self.lacks("database")
         for written in self._listening:
             written.set()
         return durable
