@@ -11,7 +11,6 @@ from intelshare.broker.kernel.frame import Outbound
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.values import (
     Accepted,
-    ChoreDone,
     Close,
     Closed,
     Connected,
@@ -21,7 +20,6 @@ from intelshare.engine.values import (
     Notice,
     Opened,
     QueryDone,
-    RunChore,
     RunQuery,
     RunStep,
     Send,
@@ -219,9 +217,6 @@ class Driver:
     def _shred(self, _: Shred) -> None:
         self._process.machine.shred(lambda: self.feed(Shredded()))
 
-    def _chore(self, run: RunChore) -> None:
-        self.feed(ChoreDone(run.chore))
-
     def _tell(self, tell: Tell) -> None:
         self._process.heap.note(tell.notice, self._process.name, tell.peer or "", tell.code, tell.count)
         if tell.notice is Notice.REJECTED_BY_PEER:
@@ -245,10 +240,9 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     RunQuery: Driver._run_query,
     WriteSidecar: Driver._write_sidecar,
     Shred: Driver._shred,
-    RunChore: Driver._chore,
     SetTimer: Driver._set_timer,
     Tell: Driver._tell,
     Drain: Driver._drain,
     Stopped: Driver._stopped,
 }
-"""What health shows nobody reads here, and no user asks about logs."""
+"""What health shows nobody reads here, no user asks about logs, and a driver's own chores never end."""
