@@ -16,8 +16,7 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.node.runtime import Runtime
 from intelshare.node.streams import Call
-from intelshare.trust import Channel
-from intelshare.trust.documents import DirectoryNode, Endpoint
+from intelshare.trust import Channel, DirectoryNode, Endpoint
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 

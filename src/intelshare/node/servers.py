@@ -17,7 +17,7 @@ from intelshare.node.dial import KEEPALIVE, SLACK
 from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
-from intelshare.services.table import SERVICES
+from intelshare.services import SERVICES
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.toml.reader import Table, read_table
+from intelshare.toml import Table, read_table
 
 
 @dataclass(frozen=True, slots=True)
