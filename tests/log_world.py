@@ -10,14 +10,18 @@ from typing import Any
 from builders import NOW, Member, user
 from intelshare.audit import LogHead, append, entry_hash
 from intelshare.audit.exhibit import Exhibit
+from intelshare.audit.path import LogAsk, LogPath
 from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, ShownLog, wrap, write
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Frame
 from intelshare.broker.kernel.log import entries_of, make_row, opened, row_of
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, UserRow
 from intelshare.broker.line.hello import start_incarnation
-from intelshare.broker.transparency.checkpoint import answer, checkpoint
+from intelshare.broker.transparency import checkpoint as checkpoints
+from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.broker.transparency.evidence import alarms
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.proving import show_seen
@@ -25,9 +29,14 @@ from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.ports import Plan, Put
+from intelshare.ports import Plan, Put, View
 from intelshare.trust import documents_of
 from line_world import arrive
+
+
+def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
+    """What a node answers to a question about its log."""
+    return finish(checkpoints.answer(node, view, ask))
 
 
 class Logs:

@@ -10,6 +10,7 @@ import pytest
 
 from intelshare.audit.proofs import fold, root_over
 from intelshare.audit.tree import PAGE, Tree
+from intelshare.audit.work import Work, finish
 from intelshare.crypto.pae import sha256
 from intelshare.node.run import NodeProcess
 from intelshare.patience import patient
@@ -180,7 +181,8 @@ async def test_a_question_about_a_log_that_is_cancelled_at_any_page_spoils_no_la
     tree, at_page, go_on = Tree(), threading.Event(), threading.Event()
     asking: list[int] = []
 
-    def fetch(low: int, high: int) -> list[bytes]:
+    def fetch(low: int, high: int) -> Work[list[bytes]]:
+        yield
         if low == page * PAGE and not at_page.is_set():
             at_page.set()
             assert go_on.wait(patient(10))
@@ -189,7 +191,7 @@ async def test_a_question_about_a_log_that_is_cancelled_at_any_page_spoils_no_la
     def question(end: int) -> list[bytes]:
         asking.append(end)
         assert len(asking) == 1, "one question at a time"
-        proof = tree.prefix(fetch, 5 * PAGE + 15, end)
+        proof = finish(tree.prefix(fetch, 5 * PAGE + 15, end))
         asking.remove(end)
         return proof
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.path import LogAsk, LogPath
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.broker.transparency.checkpoint import answer
@@ -48,7 +49,7 @@ class Mixed(Logs):
     def reply(self, code: str, member: MemberCode, ask: LogAsk) -> None:
         """The node answers as its disk is now; of the first answers so many are empty."""
         other = self.members[member]
-        path = answer(other.node, other.store, ask)
+        path = finish(answer(other.node, other.store, ask))
         if self.empty:
             self.empty -= 1
             path = LogPath(ask, (), (), ())

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from intelshare.audit.work import Work
 from intelshare.broker.transparency.checkpoint import answer
 from intelshare.engine import QUERIES, Query
 from intelshare.instant import SECOND
@@ -25,9 +26,10 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> FaultPlan:
         silent.clear()
         restore(machine, *how)
 
-    def answered(node: Any, view: Any, ask: Any, now: Any) -> Any:
+    def answered(node: Any, view: Any, ask: Any, now: Any) -> Work[Any]:
         del now
-        return None if node.member in silent else answer(node, view, ask)
+        honest = yield from answer(node, view, ask)
+        return None if node.member in silent else honest
 
     monkeypatch.setattr(Machine, "restore", restored)
     monkeypatch.setitem(QUERIES, Query.ANSWER, answered)

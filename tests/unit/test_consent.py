@@ -103,6 +103,51 @@ def test_a_refusal_leaves_it_withheld_and_is_shown(members: dict[str, Member]) -
     assert line.row.state == ConsentState.REFUSED
 
 
+def test_a_refusal_that_crosses_a_newer_question_does_not_answer_it(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    refusal = grant(ken, bulletin, grant=False)
+    question = ask(fra, bulletin)
+    carry(members, refusal, "KEN", "FRA")
+    assert rows(fra, CONSENT)[0].state == ConsentState.ASKED
+    carry(members, question, "FRA", "KEN")
+    assert rows(ken, CONSENT)[0].state == ConsentState.ASKED
+    carry(members, grant(ken, bulletin, grant=False), "KEN", "FRA")
+    assert [rows(one, CONSENT)[0].state for one in (fra, ken)] == [ConsentState.REFUSED] * 2
+
+
+def test_a_grant_that_crosses_a_newer_question_is_said_again_for_it(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    granted = grant(ken, bulletin)
+    question = ask(fra, bulletin, until=LATER)
+    carry(members, granted, "KEN", "FRA")
+    assert rows(fra, CONSENT)[0].state == ConsentState.ASKED
+    (taken,) = carry(members, question, "FRA", "KEN")
+    carry(members, taken.effects, "KEN", "FRA")
+    assert [rows(one, CONSENT)[0].state for one in (fra, ken)] == [ConsentState.GRANTED] * 2
+    assert [rows(one, CONSENT)[0].until for one in (fra, ken)] == [LATER] * 2
+    assert word(fra) == "queued"
+
+
+def test_a_grant_that_was_taken_back_does_not_count_for_a_newer_question(members: dict[str, Member]) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    granted, back = grant(ken, bulletin), grant(ken, bulletin, grant=False)
+    ask(fra, bulletin)
+    carry(members, back, "KEN", "FRA")
+    carry(members, granted, "KEN", "FRA")
+    assert (rows(fra, CONSENT)[0].state, word(fra)) == (ConsentState.ASKED, "withheld")
+
+
+def test_a_newer_question_takes_the_place_of_the_one_before(members: dict[str, Member]) -> None:
+    fra = members["FRA"]
+    bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
+    (first,) = ask(fra, bulletin).outbound
+    again = ask(fra, bulletin)
+    assert again.ended == (("KEN", first.leaves[0]),)
+
+
 def test_a_consent_that_ended_before_hand_over_does_not_count(members: dict[str, Member]) -> None:
     fra, ken = members["FRA"], members["KEN"]
     bulletin = asked(members)

@@ -187,6 +187,17 @@ def test_what_is_no_release_is_sent_again_while_the_clock_is_not_believed():
     assert rig.steps(Step.RESEND, Step.RESEND_BUT_RELEASES) == [Step.RESEND_BUT_RELEASES]
 
 
+def test_releases_that_wait_for_the_clock_are_looked_for_once_and_sent_again_when_it_is_believed():
+    rig = Rig()
+    rig.believed = False
+    rig.link()
+    rig.wait(60 * SECOND)
+    assert rig.steps(Step.RESEND, Step.RESEND_BUT_RELEASES) == [Step.RESEND_BUT_RELEASES]
+    rig.believed = True
+    rig.feed(Ready())
+    assert rig.steps(Step.RESEND, Step.RESEND_BUT_RELEASES) == [Step.RESEND_BUT_RELEASES, Step.RESEND]
+
+
 def test_without_a_policy_nothing_is_released():
     rig = Rig()
     link = rig.link()

@@ -19,7 +19,8 @@ from intelshare.audit.proofs import (
     root_over,
 )
 from intelshare.audit.records import EntryType, Start
-from intelshare.audit.tree import PAGE, Tree
+from intelshare.audit.tree import PAGE, Fetch, Tree
+from intelshare.audit.work import Work, finish
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Cosigned
 from intelshare.errors import IntelshareError, TrustError
@@ -31,6 +32,16 @@ NODE = NodeUri("intelshare://usa.intelshare.internal/node/one")
 
 def entries_of(count: int, name: str = "") -> list[bytes]:
     return [entry_hash(2, Instant(n), bytes(32), name.encode()) for n in range(count)]
+
+
+def over(entries: list[bytes]) -> Fetch:
+    """Reads them as a disk does."""
+
+    def fetch(low: int, high: int) -> Work[list[bytes]]:
+        yield
+        return entries[low:high]
+
+    return fetch
 
 
 def started(previous: int, size: int, root: bytes) -> tuple[Hop, bytes]:
@@ -81,24 +92,26 @@ def test_a_tree_over_pages_gives_the_proofs_of_the_tree_over_all_entries(
     tree = Tree()
     fetched: list[int] = []
 
-    def fetch(low: int, high: int) -> list[bytes]:
+    def fetch(low: int, high: int) -> Work[list[bytes]]:
+        yield
         fetched.append(high - low)
         return entries[low:high]
 
     grown = data.draw(st.integers(0, size))
-    tree.grow(fetch, grown)
+    finish(tree.grow(fetch, grown))
     index, earlier = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size))
-    assert tree.inclusion(fetch, index, size) == inclusion_proof(entries, index)
-    assert tree.prefix(fetch, earlier, size) == prefix(entries, earlier)
+    assert finish(tree.inclusion(fetch, index, size)) == inclusion_proof(entries, index)
+    assert finish(tree.prefix(fetch, earlier, size)) == prefix(entries, earlier)
     fetched.clear()
-    tree.prefix(fetch, earlier, size)
+    finish(tree.prefix(fetch, earlier, size))
     assert sum(fetched) <= 4 * PAGE, "a second proof reads no more than the pages at its ends"
 
 
 def test_missing_entries_give_no_proof() -> None:
     entries = entries_of(2 * PAGE)
+    fetch = over([e for e in entries if e != entries[300]])
     with pytest.raises(TrustError, match="LOG_INCONSISTENT"):
-        Tree().prefix(lambda low, high: [e for e in entries[low:high] if e != entries[300]], 5, len(entries))
+        finish(Tree().prefix(fetch, 5, len(entries)))
 
 
 @pytest.mark.parametrize("earlier", [1, 2, 3, 7, 8, 12])
@@ -170,19 +183,20 @@ def test_an_empty_log_has_the_root_of_rfc_9162() -> None:
 
 @pytest.mark.parametrize("page", range(6))
 def test_a_question_in_the_middle_of_another_spoils_no_proof(page: int) -> None:
-    """As two threads do: the second asks the whole of its question while the first fetches a page."""
+    """The second asks the whole of its question while the first fetches a page."""
     entries, size = entries_of(9 * PAGE + 7), 6 * PAGE + 83
     tree, proof = Tree(), prefix(entries[:size], 5 * PAGE + 15)
     meanwhile: list[list[bytes]] = []
 
-    def fetch(low: int, high: int) -> list[bytes]:
+    def fetch(low: int, high: int) -> Work[list[bytes]]:
+        yield
         if low == page * PAGE and not meanwhile:
             meanwhile.append([])
-            meanwhile[0] = tree.prefix(fetch, 5 * PAGE + 15, size)
+            meanwhile[0] = yield from tree.prefix(fetch, 5 * PAGE + 15, size)
         return entries[low:high]
 
-    assert tree.prefix(fetch, 5 * PAGE + 15, size) == proof == meanwhile[0]
-    later = tree.prefix(fetch, 5 * PAGE + 15, len(entries))
+    assert finish(tree.prefix(fetch, 5 * PAGE + 15, size)) == proof == meanwhile[0]
+    later = finish(tree.prefix(fetch, 5 * PAGE + 15, len(entries)))
     assert later == prefix(entries, 5 * PAGE + 15), "and none after the log has grown"
 
 
@@ -191,12 +205,13 @@ def test_a_question_that_ends_at_a_page_spoils_no_later_proof(page: int) -> None
     entries = entries_of(6 * PAGE + 83)
     tree = Tree()
 
-    def ends(low: int, high: int) -> list[bytes]:
+    def ends(low: int, high: int) -> Work[list[bytes]]:
+        yield
         if low == page * PAGE:
             raise InterruptedError
         return entries[low:high]
 
     with pytest.raises(InterruptedError):
-        tree.prefix(ends, 5 * PAGE + 15, len(entries))
-    proof = tree.prefix(lambda low, high: entries[low:high], 5 * PAGE + 15, len(entries))
+        finish(tree.prefix(ends, 5 * PAGE + 15, len(entries)))
+    proof = finish(tree.prefix(over(entries), 5 * PAGE + 15, len(entries)))
     assert proof == prefix(entries, 5 * PAGE + 15)

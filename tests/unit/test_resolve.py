@@ -13,7 +13,7 @@ import pytest
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.node.resolve import Resolver, forbidden
-from intelshare.trust.documents import Endpoint
+from intelshare.trust import Endpoint
 
 FRA, USA = MemberCode("FRA"), MemberCode("USA")
 

@@ -25,7 +25,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.line.hello import make_hello, start_incarnation
 from intelshare.broker.transparency import evidence, known_checkpoints, witness
-from intelshare.broker.transparency.checkpoint import answer, due, own
+from intelshare.broker.transparency.checkpoint import due, own
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.crypto.codec import decode, encode
@@ -37,7 +37,7 @@ from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence
 from line_world import entries, everything, met, rows, say_hello, signed
-from log_world import Logs, rewrite
+from log_world import Logs, answer, rewrite
 
 USA, FRA, KEN = MemberCode("USA"), MemberCode("FRA"), MemberCode("KEN")
 

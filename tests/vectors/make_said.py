@@ -24,7 +24,7 @@ from intelshare.crypto.records import (
 )
 from intelshare.crypto.records import Cancelled as Range
 from intelshare.envelope import stream_start
-from intelshare.ids import Incarnation
+from intelshare.ids import Incarnation, LeafId
 from intelshare.instant import DAY, NEVER, Instant
 from intelshare.statement import Leaf
 
@@ -82,8 +82,8 @@ def heads(world: World) -> list[Leaf]:
 def consents() -> list[Leaf]:
     """As the sender of the bulletin asks, as the originator grants, and as it refuses or takes back."""
     asked = Consent(USA, h("md of FRA"), (0, 3, 15), DEU, LATER)
-    granted = Consent(USA, h("md of USA"), (3, 15), DEU, Instant(NOW + 7 * DAY))
-    refused = Consent(USA, h("md of USA"), (), DEU, Instant(0))
+    granted = Consent(USA, h("md of USA"), (3, 15), DEU, Instant(NOW + 7 * DAY), (LeafId(h("the question")),))
+    refused = replace(granted, slots=(), until=Instant(0))
     said = {"request": asked, "grant": granted, "refusal": refused}
     return [leaf(Kind.CONSENT, record, f"consent {name}") for name, record in said.items()]
 

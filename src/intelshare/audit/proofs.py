@@ -33,18 +33,23 @@ def inclusion_proof(entries: Sequence[bytes], index: int) -> list[bytes]:
 
 def inclusion_path(root_of: RootOf, index: int, size: int) -> list[bytes]:
     """``inclusion_proof`` over a log that is not in memory. Raises IndexError."""
+    return [root_of(low, high) for low, high in inclusion_ranges(index, size)]
+
+
+def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
+    """The entries, from one place up to another, whose roots are the inclusion proof. Raises IndexError."""
     if not 0 <= index < size:
         raise IndexError(f"there is no entry {index} among {size}")
-    proof, low, high = [], 0, size
+    ranges, low, high = [], 0, size
     while high - low > 1:
         split = low + _split(high - low)
         if index < split:
-            proof.append(root_of(split, high))
+            ranges.append((split, high))
             high = split
         else:
-            proof.append(root_of(low, split))
+            ranges.append((low, split))
             low = split
-    return proof[::-1]
+    return ranges[::-1]
 
 
 def check_inclusion(entry: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> None:
@@ -83,21 +88,26 @@ def consistency_proof(entries: Sequence[bytes], earlier: int) -> list[bytes]:
 
 def prefix_path(root_of: RootOf, earlier: int, size: int) -> list[bytes]:
     """The consistency proof with the earlier tree's own first hash in it, for ``fold``. Raises IndexError."""
+    return [root_of(low, high) for low, high in prefix_ranges(earlier, size)]
+
+
+def prefix_ranges(earlier: int, size: int) -> list[tuple[int, int]]:
+    """The entries, from one place up to another, whose roots are ``prefix_path``. Raises IndexError."""
     if not 0 <= earlier <= size:
         raise IndexError(f"{earlier} is no earlier size of {size}")
     if earlier == 0:
         return []
-    proof, low, high = [], 0, size
+    ranges, low, high = [], 0, size
     while earlier != high:
         split = low + _split(high - low)
         if earlier <= split:
-            proof.append(root_of(split, high))
+            ranges.append((split, high))
             high = split
         else:
-            proof.append(root_of(low, split))
+            ranges.append((low, split))
             low = split
-    proof.append(root_of(low, high))
-    return proof[::-1]
+    ranges.append((low, high))
+    return ranges[::-1]
 
 
 def fold(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:

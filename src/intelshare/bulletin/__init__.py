@@ -1,6 +1,19 @@
 """What the analyst wrote: labelled portions for recipients, before anything is decided or encrypted."""
 
 from intelshare.bulletin.content import check_content, states_markings
-from intelshare.bulletin.draft import MAX_ID, Draft, check_draft, content_digest
+from intelshare.bulletin.draft import MAX_ID, MAX_RECIPIENTS, Draft, check_draft, content_digest
+from intelshare.bulletin.request import Marked, Word, marked_in, media_of
 
-__all__ = ["MAX_ID", "Draft", "check_content", "check_draft", "content_digest", "states_markings"]
+__all__ = [
+    "MAX_ID",
+    "MAX_RECIPIENTS",
+    "Draft",
+    "Marked",
+    "Word",
+    "check_content",
+    "check_draft",
+    "content_digest",
+    "marked_in",
+    "media_of",
+    "states_markings",
+]

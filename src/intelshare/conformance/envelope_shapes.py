@@ -19,26 +19,26 @@ from intelshare.crypto.pae import Domain, key_id, pae, sha256
 from intelshare.crypto.records import Batch, Claims, KeyRecord, Kind, Manifest, Portion, Release
 from intelshare.crypto.suites import SUITES
 from intelshare.envelope import (
+    GRANT_FLOOR,
+    PORTION_FLOOR,
     Opener,
     Payload,
     SealingKeyHeld,
-    match_payload,
-    open_bodies,
-    open_grant,
-    peek,
-    read_claims,
-    read_release,
-)
-from intelshare.envelope.construct import (
     batch_key_info,
     body_bound,
     body_key,
     commitment,
     grant_key,
     manifest_digest,
+    match_payload,
+    open_bodies,
+    open_grant,
+    padded_length,
+    peek,
     portion_salt,
+    read_claims,
+    read_release,
 )
-from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, padded_length
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import Instant
 from intelshare.statement import (

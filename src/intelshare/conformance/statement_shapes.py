@@ -26,12 +26,12 @@ from intelshare.statement import (
     VerifiedRoots,
     batch_message,
     leaf_id,
+    leaf_message,
     parse_statement,
     prove,
     read_batch,
     verify,
 )
-from intelshare.statement.leaf import leaf_message
 from intelshare.trust import DirectoryDocument, HelloPayload, Revocation, RootDocument, hello
 
 _bytes = bytes.fromhex

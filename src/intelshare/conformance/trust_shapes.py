@@ -15,16 +15,20 @@ from intelshare.instant import Instant
 from intelshare.trust import (
     Channel,
     HelloPayload,
+    Opening,
     Pending,
+    Proof,
+    Role,
     TrustView,
     check_answer,
     check_confirmation,
+    document_message,
     fingerprint,
+    hello_message,
     read_directory,
     read_root,
+    signatures_by,
 )
-from intelshare.trust.documents import document_message, signatures_by
-from intelshare.trust.hello import Opening, Proof, Role, hello_message
 
 _bytes = bytes.fromhex
 

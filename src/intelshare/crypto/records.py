@@ -301,6 +301,8 @@ class Consent:
     slots: Annotated[tuple[U32, ...], Count()]
     recipient: Member
     until: Time
+    question: Annotated[tuple[Leaf32, ...], Count(0, 1)] = ()
+    """Of an answer: the statement that asked."""
 
 
 @record

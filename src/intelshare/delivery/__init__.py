@@ -7,9 +7,11 @@ a link at once in ``link``; nothing here knows what a bulletin says.
 from intelshare.delivery.link import LinkQueue
 from intelshare.delivery.pair import BestReceipt, Cause, Facts, Stage, word
 from intelshare.delivery.retry import Backoff
-from intelshare.delivery.stream import Incoming, NumberVerdict, Ranges, arrive
+from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES, Incoming, NumberVerdict, Ranges, arrive
 
 __all__ = [
+    "MAX_ASKED",
+    "MAX_RANGES",
     "Backoff",
     "BestReceipt",
     "Cause",

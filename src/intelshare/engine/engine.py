@@ -140,7 +140,8 @@ class Engine:
             parts.log_position.tick(turn)
             parts.destruction.tick(turn)
         parts.stopping.tick(turn)
-        times = (
+        due: Instant | None = None
+        for at in (
             parts.links.next_at(turn),
             parts.sender.next_at(),
             parts.dialling.next_at(turn),
@@ -148,8 +149,9 @@ class Engine:
             parts.log_position.next_at(),
             parts.destruction.next_at(),
             parts.stopping.next_at(),
-        )
-        due = min([at for at in times if at is not None], default=None)
+        ):
+            if at is not None and (due is None or at < due):
+                due = at
         if due is not None and due != self._timer:
             self._timer = due
             turn.do(SetTimer(due))

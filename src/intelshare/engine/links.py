@@ -154,6 +154,8 @@ class Links:
 
     def next_at(self, turn: Turn) -> Instant | None:
         """When the next hello is too late."""
+        if not self._greeting:
+            return None
         began = [link.began for link in self._in_hello()]
         return Instant(min(began) + turn.parts.limits.hello) if began else None
 

@@ -64,6 +64,8 @@ class _Destination:
     not_before: Instant = EPOCH
     """On the steady clock."""
     backoff: Backoff | None = None
+    releases_wait: bool = False
+    """All that is no release was sent again: what is left waits until something may be released."""
     alone: bool = False
     """A hand-over together with others has failed."""
 
@@ -141,7 +143,10 @@ class Sender:
             self._due.pop(member, None)
 
     def _begin(self, turn: Turn, link: PeerLink, destination: _Destination) -> None:
-        if not self._may(turn):
+        may = self._may(turn)
+        if may and destination.releases_wait:
+            link.queue.more, destination.releases_wait = True, False
+        if not may:
             if link.queue.more:
                 self._send_again(turn, link, Step.RESEND_BUT_RELEASES)
         elif link.queue.more and destination.fresh:
@@ -185,7 +190,8 @@ class Sender:
         destination.backoff = None
         frames, more = answer.value
         if link is not None:
-            link.queue.more |= more or run.step is Step.RESEND_BUT_RELEASES
+            link.queue.more |= more
+            destination.releases_wait |= run.step is Step.RESEND_BUT_RELEASES
             link.hand(turn, answer.part(lambda loaded: loaded[0]))
             if link.queue.more and not frames:
                 # All that was found may not go now.

@@ -129,7 +129,8 @@ class RunQuery:
     event: tuple[Any, ...] = ()
     link: LinkId | None = None
     beside: bool = False
-    """It may read a whole log: in a thread. It is never interrupted, whatever happens to its link."""
+    """It may read a whole log: its answer is a ``Work``, which is done beside all else, to its end whatever
+    happens to its link."""
 
 
 @dataclass(frozen=True, slots=True)

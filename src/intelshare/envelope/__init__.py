@@ -3,7 +3,18 @@
 from intelshare.envelope.batch_encrypt import Encrypted, ToEncrypt, encrypt_many
 from intelshare.envelope.batch_open import OpenedMany, OpenedRow, open_many
 from intelshare.envelope.batch_seal import SealedMany, SealedRow, seal_many
-from intelshare.envelope.construct import body_digest, manifest_digest, stream_start
+from intelshare.envelope.construct import (
+    batch_key_info,
+    body_bound,
+    body_digest,
+    body_key,
+    commitment,
+    grant_digest,
+    grant_key,
+    manifest_digest,
+    portion_salt,
+    stream_start,
+)
 from intelshare.envelope.encrypt import (
     MAX_CONTENT,
     MAX_PORTIONS,
@@ -30,6 +41,7 @@ from intelshare.envelope.open import (
     read_release,
     reopen,
 )
+from intelshare.envelope.padding import GRANT_FLOOR, PORTION_FLOOR, padded_length
 from intelshare.envelope.seal import (
     MAX_RELEASE,
     Cleared,
@@ -42,9 +54,11 @@ from intelshare.envelope.seal import (
 )
 
 __all__ = [
+    "GRANT_FLOOR",
     "MAX_CONTENT",
     "MAX_PORTIONS",
     "MAX_RELEASE",
+    "PORTION_FLOOR",
     "Claimed",
     "Cleared",
     "ClearedPortion",
@@ -66,18 +80,26 @@ __all__ = [
     "Tip",
     "ToEncrypt",
     "VerifiedPortion",
+    "batch_key_info",
+    "body_bound",
     "body_digest",
+    "body_key",
     "check_deliver_by",
     "check_same_bulletin",
+    "commitment",
     "encrypt_bulletin",
     "encrypt_many",
     "first_tip",
+    "grant_digest",
+    "grant_key",
     "manifest_digest",
     "match_payload",
     "open_bodies",
     "open_grant",
     "open_many",
+    "padded_length",
     "peek",
+    "portion_salt",
     "read_claims",
     "read_release",
     "reopen",

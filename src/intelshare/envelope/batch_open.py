@@ -57,7 +57,7 @@ from intelshare.ids import (
     ReleaseNumber,
 )
 from intelshare.instant import Instant
-from intelshare.statement.batch import VerifiedMany
+from intelshare.statement import VerifiedMany
 
 _sha256 = hashlib.sha256
 _u16 = struct.Struct(">H").pack

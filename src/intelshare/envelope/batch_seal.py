@@ -52,8 +52,7 @@ from intelshare.envelope.seal import MAX_RELEASE, Cleared, ClearedPortion, Seale
 from intelshare.errors import IntelshareError
 from intelshare.ids import KeyId, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
-from intelshare.statement import NONCE_LENGTH, Leaf, Statement, leaf_id
-from intelshare.statement.batch import LEAF_HEADS, sign_many
+from intelshare.statement import LEAF_HEADS, NONCE_LENGTH, Leaf, Statement, leaf_id, sign_many
 
 _sha256 = hashlib.sha256
 _u16 = struct.Struct(">H").pack

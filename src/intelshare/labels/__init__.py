@@ -16,6 +16,8 @@ from intelshare.labels.label import (
     TLP_WORDS,
     Label,
     first_owner,
+    order_codes,
+    order_controls,
 )
 from intelshare.labels.ladders import (
     JOINT,
@@ -81,6 +83,8 @@ __all__ = [
     "level_reference",
     "mark",
     "named_itself",
+    "order_codes",
+    "order_controls",
     "parse_label",
     "parse_registry",
     "reach",

@@ -34,7 +34,7 @@ from intelshare.labels.markings import (
     not_read,
 )
 from intelshare.labels.registry import Registry, fold
-from intelshare.toml.reader import guess
+from intelshare.toml import guess
 
 MAX_LABEL_BYTES = 4096
 

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from intelshare.labels.intervals import Interval, interval
 from intelshare.labels.ladders import UNMARKED_NAME, Alias, Ladder, LadderRow, Level, Reference, ladder
 from intelshare.labels.registry import Group, Registry, fold, level_texts
-from intelshare.toml.reader import Table, read_table
+from intelshare.toml import Table, read_table
 
 LANGUAGES = ("tr", "el")
 """Languages with rules of case of their own: dotless i, accents that capitals drop."""

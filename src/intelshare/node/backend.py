@@ -21,7 +21,7 @@ from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts, PortFacts
+from intelshare.services import IssuedUser, LinkFacts, NodeFacts, PortFacts
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 
 A = TypeVar("A")

@@ -14,8 +14,7 @@ from intelshare.ids import MemberCode
 from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime
 from intelshare.node.streams import Call
-from intelshare.trust import Channel
-from intelshare.trust.documents import DirectoryNode
+from intelshare.trust import Channel, DirectoryNode
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final, cast
 
-from intelshare.engine.connections import ConnectionLimits, Connections, Reason
+from intelshare.engine import ConnectionLimits, Connections, Reason
 from intelshare.errors import ConfigError
 from intelshare.instant import SECOND, Instant
 from intelshare.private_files import SHORT

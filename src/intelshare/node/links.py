@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import HasEffects
 from intelshare.engine import QUERIES, STEPS, Engine, Event, LinkId, LinkState, Now
 from intelshare.engine.values import (
@@ -268,7 +269,9 @@ class Links:
             return QUERIES[run.query](runtime.node, view, *run.event, runtime.now())
 
         if run.beside:
-            return await self._loop.run_in_executor(self._log_reader, runtime.store.ask_now, question)
+            return await self._loop.run_in_executor(
+                self._log_reader, runtime.store.ask_now, lambda view: finish(question(view))
+            )
         return runtime.store.ask_now(question)
 
     def _ask_logs(self, ask: AskLogs) -> None:

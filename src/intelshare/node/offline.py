@@ -19,8 +19,7 @@ from intelshare.node.links import Links
 from intelshare.node.run import open_folder
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
-from intelshare.services.dispatch import answer, authorise
-from intelshare.services.table import SERVICES
+from intelshare.services import SERVICES, answer, authorise
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 

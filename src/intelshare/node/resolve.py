@@ -15,7 +15,7 @@ from typing import Final
 
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.trust.documents import Endpoint
+from intelshare.trust import Endpoint
 
 DEADLINE: Final = 5.0
 """Seconds for one name."""

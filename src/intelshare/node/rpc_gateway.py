@@ -21,9 +21,7 @@ from intelshare.node.authn import Caller, Context, Identify, PeerCaller, UserCal
 from intelshare.node.events import Event
 from intelshare.node.refusal import INTERNAL, refuse
 from intelshare.node.runtime import Runtime
-from intelshare.services import dispatch
-from intelshare.services.backend import Backend
-from intelshare.services.rpc import Rpc
+from intelshare.services import Backend, Rpc, dispatch
 
 Serve = Callable[[Any, Context], Awaitable[Any]]
 """A behaviour of ``grpc.aio``: takes the raw request, unless the client streams; gives or writes messages."""

@@ -31,8 +31,7 @@ from intelshare.node.gate import Gate, within_descriptors
 from intelshare.node.links import Links
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
-from intelshare.services.backend import PortFacts
-from intelshare.services.table import SERVICES
+from intelshare.services import SERVICES, PortFacts
 from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2

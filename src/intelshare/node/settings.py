@@ -11,7 +11,7 @@ from intelshare.engine import ConnectionLimits
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND
-from intelshare.toml.reader import Table, read_table
+from intelshare.toml import Table, read_table
 
 _CONNECTIONS: Final = {
     field.name: SECOND if field.name in ("prove", "silence") else 1 for field in fields(ConnectionLimits)

@@ -14,14 +14,26 @@ from intelshare.policy.decision import (
     Request,
 )
 from intelshare.policy.egress import check_egress
-from intelshare.policy.files import parse_overlay, parse_treaty
+from intelshare.policy.files import parse_overlay, parse_treaty, read_overlay, read_treaty
+from intelshare.policy.foreign import comes_from, returns_to
 from intelshare.policy.overlay import Overlay, Rule, When
+from intelshare.policy.permits import party_stop
 from intelshare.policy.reader import ReadDecision, ReadRequest, read_decision
 from intelshare.policy.snapshot import Snapshot
-from intelshare.policy.treaty import Kind, Party, Provision, Reservation, Treaty, text_hash
+from intelshare.policy.treaty import (
+    ANY_CATEGORY,
+    Kind,
+    Party,
+    Provision,
+    Reservation,
+    Treaty,
+    reference_of,
+    text_hash,
+)
 from intelshare.policy.world import World, compile_world
 
 __all__ = [
+    "ANY_CATEGORY",
     "OWN_PRODUCT",
     "UNRESTRICTED",
     "ActKind",
@@ -46,13 +58,19 @@ __all__ = [
     "When",
     "World",
     "check_egress",
+    "comes_from",
     "compile_world",
     "consents_asked",
     "decide",
     "originator_of",
     "parse_overlay",
     "parse_treaty",
+    "party_stop",
     "read_decision",
+    "read_overlay",
+    "read_treaty",
+    "reference_of",
+    "returns_to",
     "text_hash",
     "with_acts",
 ]

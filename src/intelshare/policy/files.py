@@ -23,7 +23,7 @@ from intelshare.labels import (
 )
 from intelshare.policy.overlay import Overlay, Rule, When
 from intelshare.policy.treaty import Kind, Party, Provision, Reservation, Treaty, text_hash
-from intelshare.toml.reader import Table, guess, read_table
+from intelshare.toml import Table, guess, read_table
 
 MAX_PARTIES = 1000
 

@@ -8,7 +8,7 @@ from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
 from intelshare.labels import Label, Registry, parse_label
 from intelshare.policy import Code, Outcome, Request
-from intelshare.toml.reader import Table, guess
+from intelshare.toml import Table, guess
 
 _CODES = [code.value for code in Code]
 _OUTCOMES = [outcome.value for outcome in Outcome]

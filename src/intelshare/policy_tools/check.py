@@ -8,11 +8,10 @@ from itertools import chain, pairwise
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Interval, Registry, when
-from intelshare.policy import Overlay, Party, Provision, Treaty
-from intelshare.policy.files import read_overlay, read_treaty
+from intelshare.policy import Overlay, Party, Provision, Treaty, read_overlay, read_treaty
 from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.reports import Result, Severity, of_error
-from intelshare.toml.positions import Source
+from intelshare.toml import Source
 
 
 def check_treaty(text: str, name: str, registry: Registry) -> tuple[Treaty | None, list[Result]]:

@@ -21,7 +21,7 @@ from intelshare import instant
 from intelshare.errors import ConfigError, LabelError, Place
 from intelshare.instant import Instant
 from intelshare.labels import JOINT, Interval, Reference, Registry, parse_label
-from intelshare.toml.reader import guess
+from intelshare.toml import guess
 
 FIRST, LAST = instant.parse("0001-01-01"), instant.parse("9999-12-31")
 """The calendar: no claim is about what lies outside."""

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Reference
-from intelshare.policy import Code, Overlay, Provision, Treaty, World
-from intelshare.policy.permits import party_stop
-from intelshare.policy.treaty import ANY_CATEGORY
+from intelshare.policy import ANY_CATEGORY, Code, Overlay, Provision, Treaty, World, party_stop
 from intelshare.policy_tools.trial import Trial
 
 KINDS = ("article", "party", "state", "rule")

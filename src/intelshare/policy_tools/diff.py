@@ -14,8 +14,7 @@ from itertools import chain
 
 from intelshare.instant import Instant
 from intelshare.labels import Reference
-from intelshare.policy import Overlay, Treaty, World
-from intelshare.policy.treaty import ANY_CATEGORY
+from intelshare.policy import ANY_CATEGORY, Overlay, Treaty, World
 from intelshare.policy_tools.compared import (
     Pair,
     Question,

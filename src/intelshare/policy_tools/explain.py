@@ -19,11 +19,11 @@ from intelshare.labels import (
     format_banner,
     in_force,
     level_reference,
+    order_codes,
+    order_controls,
     when,
 )
-from intelshare.labels.label import order_codes, order_controls
-from intelshare.policy import Code, Decision, Outcome, Party, Request, Treaty, World, decide
-from intelshare.policy.treaty import ANY_CATEGORY
+from intelshare.policy import ANY_CATEGORY, Code, Decision, Outcome, Party, Request, Treaty, World, decide
 
 
 class Change(Enum):

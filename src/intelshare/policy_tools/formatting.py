@@ -14,7 +14,7 @@ from typing import Any
 
 from intelshare.labels import Registry
 from intelshare.policy_tools.schema import schema_of
-from intelshare.toml.reader import read_table
+from intelshare.toml import read_table
 
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'

@@ -13,8 +13,7 @@ from typing import Any
 from intelshare.errors import ConfigError
 from intelshare.instant import NEVER
 from intelshare.labels import BEGINNING, JOINT, Interval, Ladder, Reference
-from intelshare.policy import Overlay, Rule, World
-from intelshare.policy.treaty import ANY_CATEGORY
+from intelshare.policy import ANY_CATEGORY, Overlay, Rule, World
 
 OTHER = "(any other)"
 """The category that no treaty and no rule names."""

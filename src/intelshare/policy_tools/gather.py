@@ -15,8 +15,7 @@ from typing import TypeVar
 
 from intelshare.errors import PolicyFileError
 from intelshare.labels import Registry
-from intelshare.toml.positions import Path
-from intelshare.toml.reader import Table, read_table
+from intelshare.toml import Path, Table, read_table
 
 T = TypeVar("T")
 

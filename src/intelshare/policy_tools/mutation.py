@@ -9,8 +9,7 @@ from dataclasses import fields as dataclass_fields
 from intelshare.errors import Place
 from intelshare.instant import NEVER
 from intelshare.labels import Interval, Reference, Registry
-from intelshare.policy import Overlay, Party, Provision, Rule, Treaty, When
-from intelshare.policy.treaty import reference_of
+from intelshare.policy import Overlay, Party, Provision, Rule, Treaty, When, reference_of
 from intelshare.policy_tools.trial import Bench, passes
 
 

@@ -22,13 +22,14 @@ from intelshare.labels import (
     Label,
     Ladder,
     Registry,
+    order_codes,
+    order_controls,
 )
-from intelshare.labels.label import order_codes, order_controls
 from intelshare.policy import Decision, Outcome, Request, World, decide
 from intelshare.policy_tools.claim import FIRST, Claim
 from intelshare.policy_tools.formula import OTHER, TLP_ALONE, Point, Term
 from intelshare.policy_tools.symbolic import Model
-from intelshare.toml.reader import guess
+from intelshare.toml import guess
 
 TIMEOUT_MS = 300_000
 

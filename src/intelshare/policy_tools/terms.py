@@ -8,8 +8,7 @@ from typing import Any
 
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Registry, when
-from intelshare.policy import Code, Party, Provision, Reservation, Treaty
-from intelshare.policy.treaty import ANY_CATEGORY, reference_of
+from intelshare.policy import ANY_CATEGORY, Code, Party, Provision, Reservation, Treaty, reference_of
 from intelshare.policy_tools.coverage import IN_FORCE
 from intelshare.policy_tools.timeline import describe, state_at
 

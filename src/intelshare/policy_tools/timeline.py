@@ -9,8 +9,7 @@ from itertools import pairwise
 from intelshare import instant
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, when
-from intelshare.policy import Code, Party, Provision, Treaty
-from intelshare.policy.permits import party_stop
+from intelshare.policy import Code, Party, Provision, Treaty, party_stop
 from intelshare.policy_tools.coverage import IN_FORCE
 
 MIN_LANE, MAX_LANE = 24, 120

@@ -7,3 +7,20 @@
 
 One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
 """
+
+from intelshare.services.backend import Backend, IssuedUser, LinkFacts, NodeFacts, PortFacts
+from intelshare.services.dispatch import answer, authorise
+from intelshare.services.rpc import Rpc
+from intelshare.services.table import SERVICES
+
+__all__ = [
+    "SERVICES",
+    "Backend",
+    "IssuedUser",
+    "LinkFacts",
+    "NodeFacts",
+    "PortFacts",
+    "Rpc",
+    "answer",
+    "authorise",
+]

@@ -8,7 +8,7 @@ from typing import Final
 from intelshare.audit.records import LoggedPortion
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.line.submit import SubmitCommand, SubmitResult, dry_run
-from intelshare.bulletin.draft import MAX_RECIPIENTS, Draft
+from intelshare.bulletin import MAX_RECIPIENTS, Draft
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.envelope import MAX_PORTIONS
 from intelshare.errors import DeliveryError

@@ -22,8 +22,16 @@ from intelshare.errors import DeliveryError, PolicyFileError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, when
-from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World, parse_treaty
-from intelshare.policy.treaty import ANY_CATEGORY, reference_of
+from intelshare.policy import (
+    ANY_CATEGORY,
+    ActKind,
+    PartyAct,
+    Reservation,
+    Treaty,
+    World,
+    parse_treaty,
+    reference_of,
+)
 from intelshare.policy_tools import matrix, party_spans
 from intelshare.ports import View
 from intelshare.services.backend import Backend

@@ -8,6 +8,7 @@ from typing import Any, Final
 from intelshare.audit.log import node_hash
 from intelshare.audit.proofs import root_over
 from intelshare.audit.tree import Fetch, Tree
+from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PAIR, PORTION
@@ -24,27 +25,28 @@ _PAGE: Final = 4
 
 
 class RacyTree(Tree):
-    """A tree that two threads may not grow at once, with pages so small that short logs have many."""
+    """A tree that two questions may not grow at once, with pages so small that short logs have many."""
 
     def note(self, page: int, root: bytes) -> None:
         """Pages are read, not noted."""
 
-    def grow(self, fetch: Fetch, size: int) -> None:
-        """While a page is fetched another thread counts on, and the page is kept under a later number."""
+    def grow(self, fetch: Fetch, size: int) -> Work[None]:
+        """While a page is fetched another question counts on, and the page is kept under a later number."""
         while (self._whole + 1) * _PAGE <= size:
             if self._whole not in self._pages:
                 low = self._whole * _PAGE
-                self._pages[self._whole] = root_over(fetch(low, low + _PAGE))
+                self._pages[self._whole] = root_over((yield from fetch(low, low + _PAGE)))
             self._whole += 1
 
-    def _root(self, fetch: Fetch, low: int, high: int) -> bytes:
+    def _root(self, fetch: Fetch, low: int, high: int) -> Work[bytes]:
         count = high - low
         if count == _PAGE and not low % _PAGE:
             return self._pages[low // _PAGE]
         if count <= _PAGE:
-            return root_over(fetch(low, high))
+            return root_over((yield from fetch(low, high)))
         split = low + (1 << ((count - 1).bit_length() - 1))
-        return node_hash(self._root(fetch, low, split), self._root(fetch, split, high))
+        left = yield from self._root(fetch, low, split)
+        return node_hash(left, (yield from self._root(fetch, split, high)))
 
 
 class RacyTrees(dict[int, Tree]):

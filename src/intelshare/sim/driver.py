@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.values import (
     Accepted,
-    ChoreDone,
     Close,
     Closed,
     Connected,
@@ -20,7 +20,6 @@ from intelshare.engine.values import (
     Notice,
     Opened,
     QueryDone,
-    RunChore,
     RunQuery,
     RunStep,
     Send,
@@ -39,10 +38,9 @@ from intelshare.engine.values import (
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, View, durable_after_commit
+from intelshare.ports import Plan, durable_after_commit
 from intelshare.sim.network import Network
 from intelshare.sim.stream import Stream
-from intelshare.sim.threads import Question
 from intelshare.trust import Channel
 from intelshare.wire import link_message
 
@@ -75,12 +73,6 @@ class Driver:
         self._events: deque[Event] = deque()
         self._feeding = False
         self._timer = 0
-        self._questions: list[Question] = []
-
-    def die(self) -> None:
-        """Let the threads come to their end."""
-        for question in self._questions:
-            question.abandon()
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out what follows."""
@@ -115,32 +107,27 @@ class Driver:
         self._process.perform(run.step, *run.event, then=done, refused=refused)
 
     def _run_query(self, run: RunQuery) -> None:
-        def ask(view: View) -> Any:
-            return QUERIES[run.query](self._process.node, view, *run.event, self._process.now())
-
-        if run.beside:
-            question = Question(ask, self._process.view)
-            self._questions.append(question)
-            self._page(run, question)
-            return
+        process = self._process
+        view = process.view if run.beside else process.disk.checked
         try:
-            answer = ask(self._process.disk.checked)
+            answer = QUERIES[run.query](process.node, view, *run.event, process.now())
         except IntelshareError as error:
             answer = error
-        self.feed(QueryDone(run, answer))
+        if run.beside:
+            self._go_on(run, answer)
+        else:
+            self.feed(QueryDone(run, answer))
 
-    def _page(self, run: RunQuery, question: Question) -> None:
-        """Reads on, a page at a time; whatever happens to the link that has asked."""
+    def _go_on(self, run: RunQuery, work: Work[Any]) -> None:
+        """Do the next part of it, beside all else, whatever happens to the link that has asked."""
         if not self._process.alive:
             return
-        question.go_on()
-        if not question.ended:
-            self._process.heap.after(self._process.machine.page, lambda: self._page(run, question))
-            return
-        self._questions.remove(question)
-        if question.error is not None:
-            raise question.error
-        self.feed(QueryDone(run, question.answer))
+        try:
+            next(work)
+        except StopIteration as end:
+            self.feed(QueryDone(run, end.value))
+        else:
+            self._process.heap.after(self._process.machine.page, lambda: self._go_on(run, work))
 
     def _dial(self, dial: Dial) -> None:
         self._streams[dial.link] = None
@@ -230,9 +217,6 @@ class Driver:
     def _shred(self, _: Shred) -> None:
         self._process.machine.shred(lambda: self.feed(Shredded()))
 
-    def _chore(self, run: RunChore) -> None:
-        self.feed(ChoreDone(run.chore))
-
     def _tell(self, tell: Tell) -> None:
         self._process.heap.note(tell.notice, self._process.name, tell.peer or "", tell.code, tell.count)
         if tell.notice is Notice.REJECTED_BY_PEER:
@@ -256,10 +240,9 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     RunQuery: Driver._run_query,
     WriteSidecar: Driver._write_sidecar,
     Shred: Driver._shred,
-    RunChore: Driver._chore,
     SetTimer: Driver._set_timer,
     Tell: Driver._tell,
     Drain: Driver._drain,
     Stopped: Driver._stopped,
 }
-"""What health shows nobody reads here, and no user asks about logs."""
+"""What health shows nobody reads here, no user asks about logs, and a driver's own chores never end."""

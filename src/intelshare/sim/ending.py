@@ -254,13 +254,12 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
     """What was asked and answered stands alike on both sides."""
     for row in _rows(machine.disk.view, CONSENT):
         other = machines[row.member]
-        if row.own and row.leaf and not machine.forgets and not other.forgets:
-            theirs = other.disk.view.get(CONSENT, row.md, row.recipient, MemberCode(machine.name))
-            # Asked again, while the refusal of what was asked before was on its way: the officer may answer.
-            crossed = row.state == ConsentState.REFUSED
-            if theirs is None or theirs.state not in (
-                {row.state, ConsentState.ASKED} if crossed else {row.state}
-            ):
+        if row.own and not machine.forgets and not other.forgets:
+            me = MemberCode(machine.name)
+            if row.state == ConsentState.ASKED and other.disk.view.get(RECEIVED, me, row.leaf) is None:
+                continue  # The question was cancelled: it never arrived.
+            theirs = other.disk.view.get(CONSENT, row.md, row.recipient, me)
+            if theirs is None or theirs.state != row.state:
                 raise Violation("I3", f"{machine.name} and {other.name} do not agree on a consent")
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from intelshare.builtin import builtin_registry
-from intelshare.bulletin import Draft
-from intelshare.bulletin.request import Marked, Word, media_of
+from intelshare.bulletin import Draft, Marked, Word, media_of
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant

@@ -119,8 +119,9 @@ class Oracle:
         view = process.view
         if isinstance(plan.answer, ReceiveResult):
             facts.known(view, event[0].member, plan.answer, self.taken)
-        facts.check(name, view, plan, process.name, self.taken)
-        history.check(process.node, name, view, plan)
+        if plan.writes:
+            facts.check(name, view, plan, process.name, self.taken)
+            history.check(process.node, name, view, plan)
         if name == "submit":
             for write in plan.writes:
                 if isinstance(write, Put) and write.table is BULLETIN:

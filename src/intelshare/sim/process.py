@@ -96,7 +96,6 @@ class Process:
     def die(self) -> None:
         """Nothing that it has begun goes on."""
         self.alive = False
-        self.driver.die()
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out what follows."""

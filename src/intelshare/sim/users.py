@@ -29,8 +29,7 @@ from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, SubmitResult
 from intelshare.broker.treaty.act import ActCommand
-from intelshare.bulletin import Draft
-from intelshare.bulletin.request import Word
+from intelshare.bulletin import Draft, Word
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act as Written
 from intelshare.crypto.records import TreatyAct

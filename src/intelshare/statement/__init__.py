@@ -1,10 +1,10 @@
 """Statements: what one member says to another, signed together, each provable alone."""
 
 from intelshare.crypto.records import Kind
-from intelshare.statement.batch import SignedMany, VerifiedMany, leaf_ids, sign_many, verify_many
+from intelshare.statement.batch import LEAF_HEADS, SignedMany, VerifiedMany, leaf_ids, sign_many, verify_many
 from intelshare.statement.batch_receipts import Answer, ReceiptRow, encode_receipts, read_receipts
 from intelshare.statement.kinds import KINDS, KindRow
-from intelshare.statement.leaf import NONCE_LENGTH, Leaf, Statement, leaf_id, parse_statement
+from intelshare.statement.leaf import NONCE_LENGTH, Leaf, Statement, leaf_id, leaf_message, parse_statement
 from intelshare.statement.sign import SignedBatch, batch_message, sign_batch
 from intelshare.statement.tree import MAX_LEAVES
 from intelshare.statement.verify import (
@@ -22,6 +22,7 @@ from intelshare.statement.verify import (
 
 __all__ = [
     "KINDS",
+    "LEAF_HEADS",
     "MAX_AHEAD",
     "MAX_LEAVES",
     "NONCE_LENGTH",
@@ -43,6 +44,7 @@ __all__ = [
     "encode_receipts",
     "leaf_id",
     "leaf_ids",
+    "leaf_message",
     "parse_statement",
     "prove",
     "read_batch",

@@ -1,1 +1,6 @@
 """Strict TOML with line and column."""
+
+from intelshare.toml.positions import Path, Source
+from intelshare.toml.reader import MAX_FILE_BYTES, Table, guess, read_table
+
+__all__ = ["MAX_FILE_BYTES", "Path", "Source", "Table", "guess", "read_table"]

@@ -16,7 +16,7 @@ from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.stretch import STANDARD, Stretching
 from intelshare.crypto.suites import Random, Signer, Suites, load_signer
 from intelshare.crypto.x509 import CertifiedKey
-from intelshare.envelope.open import SealingKeyHeld
+from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import Place, VaultError
 from intelshare.ids import KeyId
 from intelshare.private_files import (
@@ -25,7 +25,7 @@ from intelshare.private_files import (
     read_private,
     write_private,
 )
-from intelshare.trust.keys import SecretKey
+from intelshare.trust import SecretKey
 from intelshare.vault.format import MAX_FILE, Entry, EntryKind, Opened, changed_vault, new_vault, open_bytes
 from intelshare.vault.passphrase import MIN_PASSPHRASE
 

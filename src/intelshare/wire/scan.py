@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Carried, Frame, Gap, Hello, Message
 from intelshare.crypto.codec import decode
-from intelshare.delivery.stream import MAX_ASKED
+from intelshare.delivery import MAX_ASKED
 from intelshare.errors import EnvelopeError
 from intelshare.instant import Instant
 

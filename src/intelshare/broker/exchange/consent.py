@@ -19,7 +19,7 @@ What a hand-over may carry of it: ``broker.lifecycle.redecide``.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
@@ -144,6 +144,7 @@ def ask_consent(
         raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
     slots = _to_ask(tx, written, row)
     said, lines = [], []
+    questions: dict[MemberCode, Consent] = {}
     for originator in sorted(slots):
         if originator not in node.world.members:
             raise DeliveryError(
@@ -161,12 +162,16 @@ def ask_consent(
         if held.stage == Stage.HELD:
             continue  # Not even the question goes before the hold is closed: it tells that there is one.
         asked = Consent(originator, md, tuple(slots[originator]), command.recipient, until)
+        questions[originator] = asked
         said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
-        lines.append(ConsentLine(written.row.bulletin, _put(tx, originator, 1, asked, ConsentState.ASKED)))
         tx.log(
             EntryType.CONSENT, ConsentSaid(originator, md, command.recipient, asked.slots, ConsentState.ASKED)
         )
-    tx.say(said)
+    for outbound in tx.say(said):
+        (leaf,) = outbound.leaves
+        _end_question(tx, view.get(CONSENT, md, command.recipient, outbound.peer))
+        new = _put(tx, outbound.peer, 1, questions[outbound.peer], ConsentState.ASKED, leaf)
+        lines.append(ConsentLine(written.row.bulletin, new))
     return tx.plan(ConsentResult(tuple(lines), tx.effects()))
 
 
@@ -191,7 +196,8 @@ def answer_consent(
     if command.grant and until <= now:
         raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
     tx = Transaction(node, view, now, random)
-    said = Consent(row.member, row.md, tuple(row.slots) if command.grant else (), command.recipient, until)
+    slots = tuple(row.slots) if command.grant else ()
+    said = Consent(row.member, row.md, slots, command.recipient, until, (row.leaf,))
     state = ConsentState.GRANTED if command.grant else ConsentState.REFUSED
     tx.say([ToSay(row.member, Kind.CONSENT, encode(Consent, said), 0)])
     after = changed(row, state=state, until=until if command.grant else row.until, changed=now)
@@ -213,7 +219,7 @@ def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if tx.get(BULLETIN, said.md) is not None:
         state = _answered(inbound, verified, said)
     elif said.slots:
-        state = _asked(inbound, said)
+        state = _asked(inbound, verified, said)
     else:
         # A refusal of what the disk has forgotten: there is nothing to stop.
         state = ConsentState.REFUSED
@@ -323,6 +329,8 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
     if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
         raise _unknown(inbound.member)
     state = ConsentState.GRANTED if said.slots else ConsentState.REFUSED
+    if asked.state == ConsentState.ASKED and said.question != (asked.leaf,):
+        return state  # It answers an older question, and has crossed the one that is open.
     if (
         state is ConsentState.GRANTED
         and asked.state == ConsentState.REFUSED
@@ -358,7 +366,7 @@ def _stop_if_denied(tx: Transaction, row: PairRow, bulletin: BulletinRow) -> Non
         stop(tx, [row], Cause.WITHHELD, decided.codes)
 
 
-def _asked(inbound: Inbound, said: Consent) -> ConsentState:
+def _asked(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
     """A peer asks about a bulletin that it has sent us, for slots that it has granted us."""
     tx = inbound.tx
     row = tx.get(INBOX, said.md)
@@ -372,12 +380,25 @@ def _asked(inbound: Inbound, said: Consent) -> ConsentState:
         raise DeliveryError(
             "RATE", f"{inbound.member} has asked about {MAX_ASKED} recipients of one bulletin"
         )
-    if not _in_force(known, said.slots, tx.now):
-        _put(tx, inbound.member, 0, said, ConsentState.ASKED)
-    return ConsentState.ASKED
+    if known is None or not _in_force(known, said.slots, tx.now):
+        _put(tx, inbound.member, 0, said, ConsentState.ASKED, verified.leaf)
+        return ConsentState.ASKED
+    # What was granted has crossed the question: it is said again, as the answer to this one.
+    again = replace(said, to=inbound.member, until=min(known.until, said.until), question=(verified.leaf,))
+    tx.say([ToSay(inbound.member, Kind.CONSENT, encode(Consent, again), 0)])
+    tx.put(CONSENT, changed(known, slots=bytes(again.slots), until=again.until, leaf=verified.leaf))
+    return ConsentState.GRANTED
 
 
-def _put(tx: Transaction, member: MemberCode, own: int, said: Consent, state: ConsentState) -> ConsentRow:
+def _end_question(tx: Transaction, row: ConsentRow | None) -> None:
+    """A newer question takes the place of one that was not answered: the older is not sent again."""
+    if row is not None and row.state == ConsentState.ASKED:
+        tx.end(row.member, row.leaf)
+
+
+def _put(
+    tx: Transaction, member: MemberCode, own: int, said: Consent, state: ConsentState, leaf: LeafId
+) -> ConsentRow:
     row = ConsentRow(
         said.md,
         said.recipient,
@@ -386,7 +407,7 @@ def _put(tx: Transaction, member: MemberCode, own: int, said: Consent, state: Co
         state,
         bytes(said.slots),
         said.until,
-        LeafId(b""),
+        leaf,
         -tx.now,
         tx.now,
     )

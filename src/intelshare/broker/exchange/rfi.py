@@ -19,7 +19,7 @@ from intelshare.broker.kernel.tables import BULLETIN, INBOX, REQUEST, RequestRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import show
 from intelshare.broker.lifecycle.relations import Named, Relation
-from intelshare.bulletin.request import Marked, Word, marked_in
+from intelshare.bulletin import Marked, Word, marked_in
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError

@@ -12,7 +12,7 @@ from intelshare.bulletin import Draft
 from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
 from intelshare.labels import Label, convert, format_banner
-from intelshare.policy.foreign import comes_from, returns_to
+from intelshare.policy import comes_from, returns_to
 from intelshare.ports import View
 
 

@@ -9,8 +9,7 @@ from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.tables import INCOMING, RECEIVED, IncomingRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.records import Kind, ReleasePeek, StreamHead
-from intelshare.delivery import Incoming, NumberVerdict, Ranges, arrive
-from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES
+from intelshare.delivery import MAX_ASKED, MAX_RANGES, Incoming, NumberVerdict, Ranges, arrive
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, EnvelopeError
 from intelshare.ids import Incarnation, LeafId, MemberCode, NodeUri

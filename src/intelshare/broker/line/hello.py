@@ -39,8 +39,7 @@ from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Consent, Kind, StreamHead, Trust, TrustType
-from intelshare.delivery import BestReceipt, Cause, Stage
-from intelshare.delivery.stream import MAX_ASKED
+from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber

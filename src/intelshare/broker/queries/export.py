@@ -48,7 +48,7 @@ from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Claims, Evidence, Granted, Kind, Recall, Receipt, Release, Reply
-from intelshare.envelope.construct import body_bound, body_key, grant_digest
+from intelshare.envelope import body_bound, body_key, grant_digest
 from intelshare.errors import DeliveryError
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant

@@ -19,6 +19,7 @@ from intelshare.audit.path import MAX_HOPS, Hop, LogAsk, LogPath
 from intelshare.audit.proofs import inconsistent
 from intelshare.audit.records import Start
 from intelshare.audit.tree import Fetch, Tree
+from intelshare.audit.work import Work
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.log import entries, opened, opened_at
 from intelshare.broker.kernel.node import Node
@@ -142,7 +143,7 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
             tx.end(peer, leaf)
 
 
-def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
+def answer(node: Node, view: View, ask: LogAsk) -> Work[LogPath | None]:
     """What the asker may check. None: the later checkpoint is not known here (any more).
 
     An own log that does not hold together any more gives a path that proves nothing: whoever asked says so.
@@ -156,39 +157,38 @@ def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
     if head is None or not 0 < ask.until_size <= head.size:
         return None
     try:
-        return _path(node, view, _in_order(node, view, ask))
+        return (yield from _path(node, view, (yield from _in_order(node, view, ask))))
     except (TrustError, CryptoError, StoreError):
         return LogPath(ask, (), (), ())
 
 
-def _in_order(node: Node, view: View, ask: LogAsk) -> LogAsk:
+def _in_order(node: Node, view: View, ask: LogAsk) -> Work[LogAsk]:
     """Whoever asks goes by when checkpoints were signed, and a clock may have gone back in between: which of
     two logs came first is for the logs to say."""
     first = view.get(LOG_HEAD, ask.incarnation)
     if ask.incarnation == ask.until or first is None or not 0 < ask.size <= first.size:
         return ask
-    if (
-        hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)[1].incarnation
-        == first.incarnation
-    ):
+    _, end = yield from hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)
+    if end.incarnation == first.incarnation:
         return ask
-    if hops_to(node, view, ask.incarnation, ask.size, ask.until)[1].incarnation != ask.until:
+    _, end = yield from hops_to(node, view, ask.incarnation, ask.size, ask.until)
+    if end.incarnation != ask.until:
         return ask
     return LogAsk(ask.origin, ask.until, ask.until_size, ask.incarnation, ask.size)
 
 
-def _path(node: Node, view: View, ask: LogAsk) -> LogPath:
-    hops, end = hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)
+def _path(node: Node, view: View, ask: LogAsk) -> Work[LogPath]:
+    hops, end = yield from hops_to(node, view, Incarnation(ask.until), ask.until_size, ask.incarnation)
     proof: list[bytes] = []
     if end.incarnation == ask.incarnation and 0 < ask.size <= end.size:
         tree = node.trees.setdefault(end.incarnation, Tree())
-        proof = tree.prefix(fetch_of(node, view, end.incarnation), ask.size, end.size)
+        proof = yield from tree.prefix(fetch_of(node, view, end.incarnation), ask.size, end.size)
     return LogPath(ask, tuple(hops), tuple(proof), ())
 
 
 def hops_to(
     node: Node, view: View, incarnation: Incarnation, size: int, wanted: int
-) -> tuple[list[Hop], Cosigned]:
+) -> Work[tuple[list[Hop], Cosigned]]:
     """From a log at a size back to log ``wanted``, or as far as logs go; and where that one ends.
 
     Raises TrustError LOG_INCONSISTENT, CryptoError, StoreError RECORD_CORRUPT for a log that was damaged.
@@ -196,11 +196,12 @@ def hops_to(
     hops: list[Hop] = []
     end = Cosigned(node.uri, incarnation, size, Digest(bytes(32)))
     while end.incarnation not in (wanted, 0) and len(hops) < MAX_HOPS:
+        yield
         first = opened_at(node, view, end.incarnation, 0)
         if first is None or not end.size:
             raise inconsistent("the first entry of a log is missing")
         tree = node.trees.setdefault(end.incarnation, Tree())
-        proof = tree.inclusion(fetch_of(node, view, end.incarnation), 0, end.size)
+        proof = yield from tree.inclusion(fetch_of(node, view, end.incarnation), 0, end.size)
         hops.append(Hop(first.at, first.salt, first.record, tuple(proof)))
         start = decode(Start, first.record)
         end = Cosigned(node.uri, start.previous, start.size, Digest(start.root))
@@ -225,4 +226,8 @@ def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
                 return
             yield entry
 
-    return lambda low, high: list(hashes(low, high))
+    def fetch(low: int, high: int) -> Work[list[bytes]]:
+        yield
+        return list(hashes(low, high))
+
+    return fetch

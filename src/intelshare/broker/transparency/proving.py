@@ -21,6 +21,7 @@ from intelshare.audit.portable import (
 )
 from intelshare.audit.records import RECORDS, EntryType, Received, Witnessed
 from intelshare.audit.tree import Tree
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import id_range
@@ -155,7 +156,7 @@ def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
     for _, signed in signed_of_peers(node, view):
         for seen in decode(Checkpoint, signed.data).cosigned:
             if (seen.origin, seen.incarnation) == (node.uri, last.incarnation) and seen.size <= last.size:
-                proof = tree.prefix(fetch_of(node, view, last.incarnation), seen.size, last.size)
+                proof = finish(tree.prefix(fetch_of(node, view, last.incarnation), seen.size, last.size))
                 found.append(Cosigning(wrap(Evidence, signed), [part.hex() for part in proof]))
     return found
 
@@ -179,11 +180,11 @@ def _place(
     node: Node, view: View, last: CheckpointRow, incarnation: Incarnation, place: int
 ) -> tuple[list[str], list[str]]:
     """Inclusion of an entry and the hops to its log, as files have them."""
-    hops, end = hops_to(node, view, last.incarnation, last.size, incarnation)
+    hops, end = finish(hops_to(node, view, last.incarnation, last.size, incarnation))
     if end.incarnation != incarnation or place >= end.size:
         raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {place} of its log")
     tree = node.trees.setdefault(incarnation, Tree())
-    proof = tree.inclusion(fetch_of(node, view, incarnation), place, end.size)
+    proof = finish(tree.inclusion(fetch_of(node, view, incarnation), place, end.size))
     return [part.hex() for part in proof], [wrap(Hop, hop) for hop in hops]
 
 

@@ -108,7 +108,7 @@ def marked(pieces: list[tuple[Piece, str]], word: str, due: Instant) -> list[tup
 
     Raises ConfigError INPUT_INVALID if there is no text.
     """
-    from intelshare.bulletin.request import Marked, Word, media_of
+    from intelshare.bulletin import Marked, Word, media_of
 
     for place, (piece, label) in enumerate(pieces):
         if piece.kind == TEXT:

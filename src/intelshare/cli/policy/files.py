@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intelshare.errors import ConfigError, Place, PolicyFileError
-from intelshare.toml.reader import MAX_FILE_BYTES
+from intelshare.toml import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from intelshare.instant import Instant
@@ -70,7 +70,7 @@ def _with_test(path: Path) -> list[Path]:
 
 def _shipped(name: Path) -> Path:
     from intelshare.builtin import treaty_packs
-    from intelshare.toml.reader import guess
+    from intelshare.toml import guess
 
     packs = treaty_packs()
     if str(name) not in packs:

@@ -51,7 +51,7 @@ def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
     from intelshare.cli.policy.check import findings
     from intelshare.cli.policy.files import find
     from intelshare.policy_tools import Result, Severity, failed
-    from intelshare.toml.positions import Source
+    from intelshare.toml import Source
 
     files = find(paths)
     results = findings(files)
@@ -153,7 +153,7 @@ def new(
     from intelshare.instant import to_datetime
     from intelshare.policy import Kind, parse_treaty
     from intelshare.policy_tools import skeleton
-    from intelshare.toml.reader import guess
+    from intelshare.toml import guess
 
     registry = builtin_registry()
     for member in members:

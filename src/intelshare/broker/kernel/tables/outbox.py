@@ -178,7 +178,8 @@ class ConsentRow:
     """u8 per slot that was asked for."""
     until: Instant
     leaf: LeafId
-    """Of the originator's answer, which is in ``received``; empty until it came."""
+    """Of the originator's answer, which is in ``received``; until it came, and where a peer asks, of the
+    question."""
     newest: int
     """Minus the instant of the question: an index over it gives the newest first."""
     changed: Instant
