@@ -34,6 +34,7 @@ class NodeBackend:
         self._links = links
         self._open = Counter[tuple[str, UserUri]]()
         self.random = runtime.random
+        self.large_steps = asyncio.Lock()
 
     @property
     def node(self) -> Node:

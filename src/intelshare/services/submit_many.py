@@ -58,7 +58,11 @@ async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareEr
     def wake(stored: Sequence[Outcome]) -> None:
         backend.wake(to_wake([one for one in stored if isinstance(one, SubmitResult)]))
 
-    stored = await backend.perform(submit_many, commands, then=wake) if commands else ()
+    stored: Sequence[Outcome] = ()
+    if commands:
+        # All calls at once in one commit would go round in step: nobody else works while one part does.
+        async with backend.large_steps:
+            stored = await backend.perform(submit_many, commands, then=wake)
     results = iter(stored)
     return [next(results) if isinstance(one, SubmitCommand) else one for one in given]
 
