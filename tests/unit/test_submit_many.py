@@ -12,7 +12,8 @@ import pytest
 from builders import NOW, actor, draft, text
 from intelshare.broker.exchange.rfi import RequestState, requests
 from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, SUBMISSION
-from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Marked, Word, media_of
 from intelshare.crypto.codec import encode

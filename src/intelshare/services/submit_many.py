@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
