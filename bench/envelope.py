@@ -166,12 +166,12 @@ class Told:
 
 
 def encrypting(world: World, size: int) -> tuple[Run, Run]:
-    asked = [ToEncrypt((world.portion,), Precedence.ROUTINE, NEVER)] * size
+    asked = [ToEncrypt((world.portion,), NOW, Precedence.ROUTINE, NEVER)] * size
 
     def readable() -> object:
         return [world.encrypt() for _ in asked]
 
-    return readable, lambda: encrypt_many(asked, FRA, NOW, os.urandom)
+    return readable, lambda: encrypt_many(asked, FRA, os.urandom)
 
 
 def sealing(world: World, size: int) -> tuple[Run, Run]:

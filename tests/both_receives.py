@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import astuple, replace
 from typing import Any
 
 from builders import Member, seeded
@@ -77,7 +76,7 @@ def rows_of(node: Node, plan: Plan[ReceiveResult]) -> Counter[Any]:
             for entry in open_row(node, write.row):
                 written["log", entry.place, entry.type, entry.at, entry.record] += 1
         else:
-            look = plain.looks.get(write.table.name, astuple)
+            look = plain.looks.get(write.table.name, tuple)
             written[write.table.name, look(write.row)] += 1
     return written
 
@@ -95,14 +94,14 @@ class _Plain:
                 row.slot,
                 self._open(SECRET.name, row.md, row.slot, row.sealed),
             ),
-            INBOX.name: lambda row: astuple(
-                replace(row, sealed_claims=self._open(INBOX.name, row.md, 0, row.sealed_claims))
+            INBOX.name: lambda row: row._replace(
+                sealed_claims=self._open(INBOX.name, row.md, 0, row.sealed_claims)
             ),
             LOG_HEAD.name: lambda row: (row.incarnation, row.began, row.size),
-            BATCH.name: lambda row: SIGNED_NOW if row.batch in self.batches else astuple(row),
+            BATCH.name: lambda row: SIGNED_NOW if row.batch in self.batches else row,
             STATEMENT.name: lambda row: (row.peer, row.kind, row.data, row.incarnation),
             PENDING.name: lambda row: (self._said(row.leaf), row.peer, row.rank, row.place, row.size),
-            RECEIVED.name: lambda row: astuple(replace(row, receipt=self._said(row.receipt))),
+            RECEIVED.name: lambda row: row._replace(receipt=self._said(row.receipt)),
         }
 
     def _open(self, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:

@@ -17,10 +17,11 @@ from intelshare.broker.kernel.log import entries as log_entries
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import LOG, PAIR, PairRow
+from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.hello import accept_hello, make_hello
 from intelshare.broker.line.receive import Arrival, ReceiveResult, receive
-from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit
+from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.treaty.act import ActCommand, ActResult, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode

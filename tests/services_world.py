@@ -22,6 +22,7 @@ class MemberBackend:
         self.member = member
         self.at = at
         self.random = seeded("services")
+        self.large_steps = asyncio.Lock()
         self.woken: list[MemberCode] = []
         self.refusals: list[str] = []
         self.wrong_clock = False

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
@@ -12,8 +11,7 @@ from intelshare.ports import Plan, Put, Table, View
 from intelshare.store.migrate import first_schema
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(NamedTuple):
     """A row with every kind of column."""
 
     name: str
@@ -24,16 +22,14 @@ class Thing:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """A row that every step replaces."""
 
     name: str
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """What must be erasable by itself."""
 
     name: str
@@ -41,8 +37,7 @@ class Secret:
     sealed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """What is large."""
 
     name: str
@@ -51,8 +46,7 @@ class Body:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """What is written once."""
 
     name: str

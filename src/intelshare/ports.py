@@ -1,6 +1,6 @@
 """What the core asks of the world outside: a transactional store and a vault.
 
-The store is deliberately small: rows are frozen dataclasses of ``int | str | bytes``, a ``Table``
+The store is deliberately small: rows are named tuples of ``int | str | bytes``, a ``Table``
 says which fields are the key and which orders can be asked for, and a step's whole effect is one
 ``Plan`` that is applied in one transaction or not at all.
 """
@@ -8,17 +8,20 @@ says which fields are the key and which orders can be asked for, and a step's wh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from intelshare.crypto.suites import Signer
     from intelshare.envelope import SealingKeyHeld
     from intelshare.ids import KeyId
 
-R = TypeVar("R")
+Row = NamedTuple
+"""What a table holds. Made in a fifth of the time of a frozen dataclass, and stored as it is."""
+
+R = TypeVar("R", bound=Row)
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
 
@@ -33,38 +36,27 @@ def _tuple_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return get if len(names) > 1 else lambda row: (get(row),)
 
 
-@cache
-def _fields_of(row: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    names = tuple(f.name for f in fields(row))
-    return names, _tuple_of(names)
-
-
 def changed(row: R, **changes: Any) -> R:
-    """The row with other values in some fields: ``dataclasses.replace`` at a fifth of its cost."""
+    """The row with other values in some fields. Raises TypeError for the name of no field."""
     kind: Any = row.__class__
-    values, choose = _choice(kind, tuple(changes))
-    made: R = kind(*choose(values(row) + tuple(changes.values())))
+    choose = _choice(kind, tuple(changes))
+    made: R = tuple.__new__(kind, choose((*row, *changes.values())))
     return made
 
 
 @cache
-def _choice(
-    row: type, names: tuple[str, ...]
-) -> tuple[Callable[[Any], tuple[Any, ...]], Callable[[Any], tuple[Any, ...]]]:
-    """The values of a row; and, of them and the changed ones behind them, those of the changed row.
-
-    Raises TypeError for the name of no field.
-    """
-    known, values = _fields_of(row)
+def _choice(row: type[Row], names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Of the values of a row and the changed ones behind them those of the changed row."""
+    known = row._fields
     if not set(names) <= set(known):
         raise TypeError(f"{row.__name__} has no field {sorted(set(names) - set(known))[0]}")
     places = [len(known) + names.index(name) if name in names else place for place, name in enumerate(known)]
-    return values, itemgetter(*places) if len(places) > 1 else lambda found: (found[places[0]],)
+    return itemgetter(*places) if len(places) > 1 else lambda found: (found[places[0]],)
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[R]):
-    """A kind of row: its dataclass, the fields of its key, and the orders in which it can be read.
+    """A kind of row: its named tuple, the fields of its key, and the orders in which it can be read.
 
     Integers are stored in 64 bits. A field that is an Incarnation, Instant or Sequence is a u64: 2^63 and
     more keep their value but sort first, so ``after=(0,)`` leaves out NEVER. Any other is a signed 64-bit.
@@ -98,8 +90,8 @@ class Table(Generic[R]):
             raise TypeError(f"table {self.name} is lasting: its rows have no flag that changes")
 
     def columns(self) -> tuple[str, ...]:
-        """Names of all fields, in the order of the dataclass."""
-        return tuple(f.name for f in fields(self.row))  # type: ignore[arg-type]
+        """Names of all fields, in the order of the row."""
+        return self.row._fields
 
 
 class Rows(Protocol):
@@ -136,16 +128,14 @@ class View(Protocol):
         """How many rows ``find`` would give without a limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """A row to remove, by its whole key; absent is fine. Only erasable rows are erased for good."""
 
     table: Table[Any]
     key: tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """A row to insert, or to replace where its key exists."""
 
     table: Table[Any]

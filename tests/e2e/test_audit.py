@@ -168,7 +168,7 @@ def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_n
     assert "proved: USA" in alone.out
     assert alone.code == 5
     exhibit = decode(Exhibit, row.exhibit)
-    cut = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
+    cut = row._replace(exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
     file.write_bytes(logs.export("FRA", cut))
     nothing = intelshare("audit", "check-evidence", file)
     assert nothing.code == 7

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ DAMAGED = [
 async def test_a_record_that_is_not_as_it_was_written_is_named_and_never_served(
     path: Path, table: Table[Any], row: Any, change: str
 ) -> None:
-    await _filled(path, replace(row, part=1), row, replace(row, part=3))
+    await _filled(path, row._replace(part=1), row, row._replace(part=3))
     damage(path, change)
     index = next((name for name in ("owner", "due") if name in change and name in table.indexes), "key")
     with opened(path) as store:
@@ -124,7 +123,7 @@ async def test_a_record_that_is_not_as_it_was_written_is_named_and_never_served(
             with pytest.raises(StoreError, match=rf"{table.name}.*a, 2") as raised:
                 store.ask_now(ask)
             assert raised.value.code == "RECORD_CORRUPT"
-        assert store.ask_now(lambda view: view.get(table, "a", 1)) == replace(row, part=1)
+        assert store.ask_now(lambda view: view.get(table, "a", 1)) == row._replace(part=1)
         with pytest.raises(StoreError, match="RECORD_CORRUPT"):
             await store.perform(lambda view: Plan((), asks[0](view)))
         await store.perform(put(thing("b", 4)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +254,7 @@ ROWS = [
 async def test_rows_of_every_kind_of_table_are_put_replaced_and_found(
     store: Store, table: Table[Any], first: Any, other: Any
 ) -> None:
-    beside = replace(first, part=2)
+    beside = first._replace(part=2)
     await store.perform(put(first, beside))
     assert store.ask_now(lambda view: view.find(table, "key", "a")) == [first, beside]
     await store.perform(put(other))

@@ -108,18 +108,20 @@ def outcome(run: Callable[[], Any]) -> Any:
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.lists(PORTIONS, max_size=20), st.sampled_from([*Precedence, 0, 5]), INSTANTS), max_size=6
+        st.tuples(st.lists(PORTIONS, max_size=20), INSTANTS, st.sampled_from([*Precedence, 0, 5]), INSTANTS),
+        max_size=6,
     )
 )
 def test_bulletins_are_encrypted_to_the_same_bytes(asked: list[Any]) -> None:
-    made = encrypt_many([ToEncrypt(*one) for one in asked], FRA, NOW, tape("encrypt"))
+    made = encrypt_many([ToEncrypt(*one) for one in asked], FRA, tape("encrypt"))
     random = tape("encrypt")
-    for (portions, precedence, expires), fast in zip(asked, made, strict=True):
+    for one, fast in zip(asked, made, strict=True):
 
-        def encrypt(
-            draw: Random, portions: Any = portions, precedence: Any = precedence, expires: Any = expires
-        ) -> Any:
-            return encrypt_bulletin(portions, FRA, draw, created=NOW, precedence=precedence, expires=expires)
+        def encrypt(draw: Random, one: Any = one) -> Any:
+            portions, created, precedence, expires = one
+            return encrypt_bulletin(
+                portions, FRA, draw, created=created, precedence=precedence, expires=expires
+            )
 
         if fast is None:
             with pytest.raises(EnvelopeError):
@@ -135,7 +137,7 @@ def test_bulletins_are_encrypted_to_the_same_bytes(asked: list[Any]) -> None:
 @pytest.mark.parametrize("count", [16, 17, 64])
 def test_many_portions_are_encrypted_to_the_same_bytes(count: int) -> None:
     portions = [text_portion(str(number)) for number in range(count)]
-    (fast,) = encrypt_many([ToEncrypt(portions, Precedence.FLASH, NEVER)], FRA, NOW, tape("many"))
+    (fast,) = encrypt_many([ToEncrypt(portions, NOW, Precedence.FLASH, NEVER)], FRA, tape("many"))
     slow = encrypt_bulletin(
         portions, FRA, tape("many"), created=NOW, precedence=Precedence.FLASH, expires=NEVER
     )
@@ -144,8 +146,8 @@ def test_many_portions_are_encrypted_to_the_same_bytes(count: int) -> None:
 
 
 def test_no_portion_and_too_many_are_left_to_the_readable_code() -> None:
-    asked = [ToEncrypt([text_portion("x")] * count, Precedence.FLASH, NEVER) for count in (0, 65, 1)]
-    none, many, one = encrypt_many(asked, FRA, NOW, tape("bounds"))
+    asked = [ToEncrypt([text_portion("x")] * count, NOW, Precedence.FLASH, NEVER) for count in (0, 65, 1)]
+    none, many, one = encrypt_many(asked, FRA, tape("bounds"))
     assert none is None
     assert many is None
     assert one is not None

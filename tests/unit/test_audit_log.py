@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -161,7 +160,7 @@ def edit_leaf(row: LogRow) -> list[Put | Delete]:
 
 def edit_entry(row: LogRow) -> list[Put | Delete]:
     sealed = row.sealed_entries
-    return [Put(LOG, replace(row, sealed_entries=sealed[:-1] + bytes([sealed[-1] ^ 1])))]
+    return [Put(LOG, row._replace(sealed_entries=sealed[:-1] + bytes([sealed[-1] ^ 1])))]
 
 
 def delete(row: LogRow) -> list[Put | Delete]:
@@ -169,7 +168,7 @@ def delete(row: LogRow) -> list[Put | Delete]:
 
 
 def insert(row: LogRow) -> list[Put | Delete]:
-    return [Put(LOG, replace(row, last=row.last + 1))]
+    return [Put(LOG, row._replace(last=row.last + 1))]
 
 
 @pytest.mark.parametrize("change", [edit, edit_leaf, edit_entry, delete, insert])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_row_40_a_consent_counts_for_what_it_says_and_for_nothing_else(
     genuine = Consent(FRA, pair_of(fra).md, tuple(row.slots), USA, NEVER)
     if changes.get("slots", ()) is None:
         changes = {"slots": tuple(one.slot for one in rows(fra, PORTION) if one.slot not in row.slots)}
-    carries(members, by, changed(genuine, **changes))
+    carries(members, by, replace(genuine, **changes))
     with monkeypatch.context() as patched:
         # FRA decides that all is well, and carries whatever it has.
         patched.setattr(decide_pair, "_agreed", lambda *_: frozenset(("USA",)))

@@ -61,7 +61,7 @@ def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(m
     assert usa.store.ask_now(lambda view: anything_over(view, END))
     (before,) = rows(usa, SECRET)
     assert usa.do(expire, at=END).marked
-    assert rows(usa, SECRET) == [replace(before, sealed=bytes(len(before.sealed)))], (
+    assert rows(usa, SECRET) == [before._replace(sealed=bytes(len(before.sealed)))], (
         "a row of another size moves"
     )
     assert rows(usa, PORTION) == []

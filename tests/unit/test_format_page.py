@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from enum import IntEnum
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -167,7 +166,7 @@ def test_domains_and_contexts_of_the_page_are_those_of_the_code() -> None:
 
 def test_sealed_columns_of_the_page_are_those_of_the_store() -> None:
     told = {(row[0], row[1]) for row in page.tables("| table | column | row id | slot | plaintext |")}
-    columns = {(table.name, field.name) for table in TABLES for field in fields(table.row)}
+    columns = {(table.name, field) for table in TABLES for field in table.columns()}
     sealed = {(table, column) for table, column in columns if column.startswith("sealed_")}
     assert told == sealed | {("secret", "sealed")}
 

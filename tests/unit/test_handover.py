@@ -10,7 +10,7 @@ import pytest
 from builders import NOW, actor, draft, seeded, text
 from intelshare.audit.records import DecisionMade, EntryType, HandOver
 from intelshare.broker.kernel import decide_pair as judging
-from intelshare.broker.kernel.decide_pair import PairDecision, encode_decision
+from intelshare.broker.kernel.decide_pair import PairDecision, loggable
 from intelshare.broker.kernel.frame import Ack
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Recent
@@ -221,7 +221,7 @@ def test_what_is_on_the_way_or_acknowledged_is_not_sent_again(members: Any) -> N
 def test_p9_a_stopped_pair_is_not_resent(fra: Any) -> None:
     send(fra, draft(text(TO_USA), to=["USA"]))
     hand_over(fra, "USA")
-    row = replace(pair_of(fra), cause=Cause.WITHHELD)
+    row = pair_of(fra)._replace(cause=Cause.WITHHELD)
     fra.store.perform_now(lambda _: _only_put(PAIR, row))
     assert words(fra) == ["in doubt"]
     assert sent_again(fra) == ((), False)
@@ -298,11 +298,10 @@ def test_a_decision_is_logged_as_the_codec_writes_it_and_its_fingerprint_tells_n
     for row in rows(fra, PAIR):
         made = logged_decision(fra.node, fra.store, row)
         pair = PairDecision(row.recipient, (), (), made.portions)
-        logged, gist = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, NOW)
-        assert logged == encode(DecisionMade, made)
-        assert gist == row.gist
-        later, same = encode_decision(fra.node.storage_key, pair, row.md, fra.node.member, LATER)
-        assert (same, later != logged) == (gist, True)
+        logged = loggable(fra.node.storage_key, pair, fra.node.member)
+        assert logged.entry(row.md, NOW) == encode(DecisionMade, made)
+        assert logged.entry(row.md, LATER) != encode(DecisionMade, made)
+        assert logged.fingerprint == row.gist
 
 
 def test_a_hand_over_is_logged_as_the_codec_writes_it(members: Any) -> None:

@@ -272,7 +272,7 @@ def test_row_34_a_fork_in_a_hello_freezes_the_stream_and_the_link_still_opens(
 ) -> None:
     arrive(usa, fra, released(members))
     outgoing = rows(fra, _outgoing())[0]
-    fra.store.perform_now(lambda _: _only_put(_outgoing(), replace(outgoing, head=LeafId(b"x" * 32))))
+    fra.store.perform_now(lambda _: _only_put(_outgoing(), outgoing._replace(head=LeafId(b"x" * 32))))
     say_hello(fra, usa)
     (row,) = [row for row in rows(usa, INCOMING) if row.member == "FRA"]
     assert row.frozen == 1
@@ -333,7 +333,7 @@ def test_a_refusal_keeps_its_codes_and_voided_does_not_hide_why_it_was_stopped(
     voided = Receipt(MemberCode("FRA"), leaf, ReceiptStatus.REFUSED, ("VOIDED",), NOW)
     from intelshare.broker.kernel.tables import PAIR
 
-    stopped = replace(pair_of(fra), cause=1, codes="NO_TREATY")
+    stopped = pair_of(fra)._replace(cause=1, codes="NO_TREATY")
     fra.store.perform_now(lambda _: _only_put(PAIR, stopped))
     arrive(fra, usa, signed(usa, Kind.RECEIPT, voided))
     assert (shown(fra), pair_of(fra).codes) == ("withheld", "NO_TREATY")
@@ -400,7 +400,7 @@ def test_a_peer_that_forgot_numbers_is_noticed(fra: Any, usa: Any) -> None:
     for frame in frames_of(fra, 3):
         arrive(usa, fra, frame)
     row = rows(fra, _outgoing())[0]
-    fra.store.perform_now(lambda _: _only_put(_outgoing(), replace(row, last=1, head=_leaf_of(usa, fra, 1))))
+    fra.store.perform_now(lambda _: _only_put(_outgoing(), row._replace(last=1, head=_leaf_of(usa, fra, 1))))
     assert say_hello(fra, usa, at=LATER).forgot == 2
 
 

@@ -85,8 +85,8 @@ def test_what_is_signed_sealed_and_logged_has_the_same_bytes_for_ever() -> None:
     assert json.loads((V1 / "records.json").read_text("utf-8")) == make.records()
 
 
-PIECES = {"envelope.batch_encrypt", "envelope.batch_seal"}
-"""Write parts of records that stand elsewhere; tests/property/test_batch_agreement.py holds them to it."""
+PIECES = {"bulletin.compared", "envelope.batch_encrypt", "envelope.batch_seal"}
+"""Write parts of records that stand elsewhere; test_batch_agreement.py and test_submit.py hold them to it."""
 
 
 def test_no_record_stands_anywhere_else() -> None:

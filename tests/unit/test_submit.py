@@ -12,8 +12,9 @@ from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.register import revoke_user
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, SUBMISSION
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, dry_run, submit
+from intelshare.bulletin import Draft, encode_draft
 from intelshare.crypto.codec import encode
-from intelshare.crypto.records import PortionKind
+from intelshare.crypto.records import PortionKind, Precedence
 from intelshare.errors import IntelshareError
 from intelshare.instant import NEVER, Instant
 from line_world import (
@@ -219,3 +220,22 @@ def test_a_list_names_the_treaty_that_lets_the_bulletin_through_not_the_title_th
     send(fra, draft(text("//FRA NP"), text(TO_USA), to=["USA"]))
     (row,) = rows(fra, PAIR)
     assert row.basis == "gsa-fra-usa"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        draft(text(TO_USA), to=["USA"]),
+        draft(text(TO_USA, ""), text(TO_USA, "two", flags=("a", "b")), to=["USA", "KEN"]),
+        replace(draft(text(TO_USA), to=["USA"]), supersedes="00ff", in_reply_to_from="KEN"),
+        replace(draft(text(TO_USA), to=["USA"]), precedence=Precedence.FLASH, valid_until=NEVER),
+    ],
+)
+def test_a_draft_is_compared_by_the_bytes_that_the_codec_writes(given: Draft) -> None:
+    known: dict[Any, bytes] = {}
+
+    def remember(key: Any, make: Any) -> bytes:
+        return known.setdefault(key, make())
+
+    for _ in range(2):
+        assert encode_draft(given, remember) == encode(Draft, given)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +12,17 @@ import pytest
 from builders import NOW, actor, draft, text
 from intelshare.broker.exchange.rfi import RequestState, requests
 from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, SUBMISSION
-from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.bulletin import Draft
 from intelshare.bulletin.request import Marked, Word, media_of
 from intelshare.crypto.codec import encode
 from intelshare.errors import IntelshareError
 from intelshare.instant import NEVER, Instant
+from intelshare.services.submit_many import submit_drafts
+from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_BOTH, TO_USA, arrive, everything, hand_over, log_of, met, rows, send
+from services_world import MemberBackend
 
 GOOD = draft(text(TO_USA), to=["USA"])
 
@@ -137,3 +142,38 @@ def test_a_request_closed_twice_in_a_call_keeps_what_closed_it_first(fra: Any) -
     first, _ = send_many(fra, [submission("one", closing), submission("two", closing)])
     (line,) = fra.ask(requests, actor("FRA", "a"), NOW)
     assert (line.row.state, line.row.reply) == (RequestState.CLOSED, first.md)
+
+
+class _Busy(MemberBackend):
+    """Counts steps that run at once."""
+
+    running = most = 0
+
+    async def perform(
+        self, step: Callable[..., Any], *event: object, then: Callable[[Any], None] | None = None
+    ) -> Any:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+        return await super().perform(step, *event, then=then)
+
+
+async def test_calls_at_once_store_one_group_after_the_other(fra: Any) -> None:
+    """All in one commit, they would wait for each other at every stage from there to the receipts."""
+    portion = pb.Portion(kind=1, label=TO_USA, category="cyber", media="text/plain", content=b"x")
+
+    async def messages(call: int) -> AsyncIterator[pb.SubmitManyRequest]:
+        for place in range(2):
+            key = f"{call} {place}".encode().ljust(16, b".")
+            draft = pb.SubmitRequest(key=key, to=["USA"], precedence=1, portions=[portion])
+            yield pb.SubmitManyRequest(drafts=[draft])
+
+    backend = _Busy(fra)
+
+    async def call(number: int) -> int:
+        answers = [one async for one in submit_drafts(backend, actor("FRA", "a"), messages(number))]
+        return sum(len(one.outcomes) for one in answers)
+
+    assert await asyncio.gather(*[call(number) for number in range(4)]) == [2] * 4
+    assert backend.most == 1

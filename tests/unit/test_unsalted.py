@@ -137,7 +137,7 @@ def test_the_walk_finds_a_digest_without_a_key(monkeypatch: pytest.MonkeyPatch) 
     """So that the test above can fail: the digest of a draft under one key for all is found."""
     import intelshare.broker.line.submit as step
 
-    monkeypatch.setattr(step, "content_digest", lambda _, given: content_digest(bytes(32), given))
+    monkeypatch.setattr(step, "content_digest", lambda _, *given: content_digest(bytes(32), *given))
     one, same, other = (
         windows(*world(monkeypatch, seed, written, recalled=True))
         for seed, written in (("one", WRITTEN), ("two", WRITTEN), ("one", OTHER))

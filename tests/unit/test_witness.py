@@ -649,10 +649,10 @@ def test_evidence_that_was_changed_or_that_somebody_else_signed_proves_nothing(l
         data[random(1)[0] % len(data)] ^= 1
         changed = list(exhibit.statements)
         changed[place] = replace(statement, data=bytes(data))
-        broken = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=tuple(changed))))
+        broken = row._replace(exhibit=encode(Exhibit, replace(exhibit, statements=tuple(changed))))
         with pytest.raises(IntelshareError):
             check_evidence(logs.export("FRA", broken), "file")
-    only_one = replace(row, exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
+    only_one = row._replace(exhibit=encode(Exhibit, replace(exhibit, statements=exhibit.statements[:1])))
     with pytest.raises(IntelshareError, match="EVIDENCE_INCONCLUSIVE"):
         check_evidence(logs.export("FRA", only_one), "file")
     with pytest.raises(IntelshareError, match="SIGNER_UNKNOWN"):

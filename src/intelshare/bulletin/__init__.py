@@ -1,7 +1,8 @@
 """What the analyst wrote: labelled portions for recipients, before anything is decided or encrypted."""
 
+from intelshare.bulletin.compared import content_digest, encode_draft
 from intelshare.bulletin.content import check_content, states_markings
-from intelshare.bulletin.draft import MAX_ID, MAX_RECIPIENTS, Draft, check_draft, content_digest
+from intelshare.bulletin.draft import MAX_ID, MAX_RECIPIENTS, Draft, check_draft
 from intelshare.bulletin.request import Marked, Word, marked_in, media_of
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "check_content",
     "check_draft",
     "content_digest",
+    "encode_draft",
     "marked_in",
     "media_of",
     "states_markings",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from intelshare.crypto.codec import Count, Text, encode, record
-from intelshare.crypto.pae import Domain, kdf
+from intelshare.crypto.codec import Count, Text, record
 from intelshare.crypto.records import Member, Portion, Precedence, Time
 from intelshare.envelope import MAX_CONTENT, MAX_PORTIONS
 from intelshare.errors import DeliveryError
-from intelshare.ids import Digest
 
 MAX_RECIPIENTS: Final = 512
 
@@ -63,6 +61,9 @@ def check_draft(draft: Draft) -> Draft:
             hint="split it into several bulletins",
         )
     for place, portion in enumerate(draft.portions, 1):
+        written = portion.label, portion.category, portion.grade, portion.media
+        if 4 * (sum(map(len, written)) + sum(map(len, portion.flags))) <= MAX_MARKS:
+            continue  # a character has at most four bytes
         marks = (portion.label, portion.category, *portion.flags, portion.grade, portion.media)
         if sum([len(mark.encode("utf-8", "replace")) for mark in marks]) > MAX_MARKS:
             raise DeliveryError(
@@ -87,8 +88,3 @@ def check_draft(draft: Draft) -> Draft:
     if len(set(draft.to)) != len(draft.to):
         raise DeliveryError("INPUT_INVALID", "a recipient is named twice", hint="name each member once")
     return draft
-
-
-def content_digest(key: bytes, draft: Draft) -> Digest:
-    """What makes two drafts the same. ``key``: the vault's storage key; nobody without it can try guesses."""
-    return Digest(kdf(key, Domain.SUBMISSION, encode(Draft, draft)))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from intelshare.crypto.aead import seal_once
 from intelshare.crypto.codec import encode, record
 from intelshare.crypto.draw import cut, draw_distinct
-from intelshare.crypto.records import SLOT_COUNTS, Member, Portion, Precedence, Time
+from intelshare.crypto.records import SLOT_COUNTS, Member, Portion, Precedence
 from intelshare.crypto.suites import Random
 from intelshare.envelope.encrypt import MAX_CONTENT, MAX_PORTIONS
 from intelshare.envelope.heads import (
@@ -40,13 +40,15 @@ from intelshare.instant import Instant
 
 _sha256 = hashlib.sha256
 _content_length = struct.Struct(">I").pack
-_manifest_end = struct.Struct(">BQH").pack
+_manifest_middle = struct.Struct(">QBQH").pack
 
 
 class ToEncrypt(NamedTuple):
-    """One bulletin: its portions in reading order, how urgent, and until when (half open, NEVER: no end)."""
+    """One bulletin: its portions in reading order, since when it is, how urgent, and until when (half open,
+    NEVER: no end)."""
 
     portions: Sequence[Portion]
+    created: Instant
     precedence: Precedence
     expires: Instant
 
@@ -68,33 +70,30 @@ class Encrypted(NamedTuple):
 
 
 @record
-class _Start:
-    """A manifest between bulletin id and precedence."""
-
+class _Originator:
     originator: Member
-    created: Time
 
 
 def encrypt_many(
-    bulletins: Sequence[ToEncrypt], originator: MemberCode, created: Instant, random: Random
+    bulletins: Sequence[ToEncrypt], originator: MemberCode, random: Random
 ) -> list[Encrypted | None]:
     """Commit to the portions of each bulletin and encrypt them, in the order given; None: see top.
 
-    Raises EnvelopeError ENVELOPE_MALFORMED for an originator or time that no manifest can carry.
+    Raises EnvelopeError ENVELOPE_MALFORMED for an originator that no manifest can carry.
     """
-    start = encode(_Start, _Start(originator, created))
+    start = encode(_Originator, _Originator(originator))
     take = cut(random, 704 * len(bulletins))
     heads: dict[tuple[object, ...], bytes] = {}
     made: list[Encrypted | None] = []
-    for portions, precedence, expires in bulletins:
+    for portions, created, precedence, expires in bulletins:
         try:
             padded = _padded(portions, heads)
             count = next(count for count in SLOT_COUNTS if len(padded) <= count)
-            end = _manifest_end(Precedence(precedence), expires, count)
+            middle = _manifest_middle(created, Precedence(precedence), expires, count)
         except (EnvelopeError, TypeError, ValueError, struct.error):
             made.append(None)
             continue
-        made.append(_encrypt(padded, count, start, end, take))
+        made.append(_encrypt(padded, count, start + middle, take))
     return made
 
 
@@ -120,7 +119,8 @@ def _padded(portions: Sequence[Portion], heads: dict[tuple[object, ...], bytes])
     return padded
 
 
-def _encrypt(padded: list[bytes], count: int, start: bytes, end: bytes, take: Random) -> Encrypted:
+def _encrypt(padded: list[bytes], count: int, middle: bytes, take: Random) -> Encrypted:
+    """``middle``: of the manifest, between bulletin id and commitments."""
     bulletin = take(16)
     slots = draw_distinct(len(padded), count, take)
     commitments = bytearray(take(32 * count))
@@ -132,7 +132,7 @@ def _encrypt(padded: list[bytes], count: int, start: bytes, end: bytes, take: Ra
         commitments[32 * slot : 32 * slot + 32] = _sha256(
             b"".join((COMMITMENT, bulletin, place, U64_32, salt, length_of(len(data)), data))
         ).digest()
-    manifest = b"".join((b"\x00\x01", bulletin, start, end, commitments))
+    manifest = b"".join((b"\x00\x01", bulletin, middle, commitments))
     md = digest_of_manifest(manifest)
     bodies = []
     for slot, (inner, outer), data in zip(slots, keyed, padded, strict=True):

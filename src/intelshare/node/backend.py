@@ -42,6 +42,7 @@ class NodeBackend:
         self._open = Counter[tuple[str, UserUri]]()
         self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
         self.random = runtime.random
+        self.large_steps = asyncio.Lock()
 
     @property
     def node(self) -> Node:

@@ -77,6 +77,8 @@ class Backend(Protocol):
     """One running node, as its services see it."""
 
     random: Random
+    large_steps: asyncio.Lock
+    """Held by whoever runs a step of many drafts: hand-over takes its turn between two of them."""
 
     @property
     def node(self) -> Node:

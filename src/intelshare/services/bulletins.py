@@ -13,7 +13,8 @@ from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.lifecycle import duties
 from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
 from intelshare.broker.lifecycle.relations import Context, context_of
-from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, SubmitResult, approve, submit
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, submit
 from intelshare.broker.queries import lists
 from intelshare.crypto.records import Portion
 from intelshare.delivery import BestReceipt, word

@@ -7,7 +7,8 @@ from typing import Final
 
 from intelshare.audit.records import LoggedPortion
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.line.submit import SubmitCommand, SubmitResult, dry_run
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import SubmitCommand, dry_run
 from intelshare.bulletin import MAX_RECIPIENTS, Draft
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.envelope import MAX_PORTIONS

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.line.submit import SubmitCommand, SubmitResult, submit_many
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
@@ -58,7 +59,11 @@ async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareEr
     def wake(stored: Sequence[Outcome]) -> None:
         backend.wake(to_wake([one for one in stored if isinstance(one, SubmitResult)]))
 
-    stored = await backend.perform(submit_many, commands, then=wake) if commands else ()
+    stored: Sequence[Outcome] = ()
+    if commands:
+        # All calls at once in one commit would go round in step: nobody else works while one part does.
+        async with backend.large_steps:
+            stored = await backend.perform(submit_many, commands, then=wake)
     results = iter(stored)
     return [next(results) if isinstance(one, SubmitCommand) else one for one in given]
 

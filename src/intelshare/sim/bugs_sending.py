@@ -24,7 +24,7 @@ from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Plan, Put, Random, View
+from intelshare.ports import Delete, Plan, Put, Random, View, changed
 from intelshare.sim.law import law
 from intelshare.sim.steps import Step
 from intelshare.statement import Leaf, sign_batch
@@ -97,7 +97,7 @@ def number_at_queueing(handover: Step) -> Step:
                 peer = put.row.recipient
                 tip = tips.get(peer) or view.get(OUTGOING, node.incarnation, peer)
                 if tip is not None:
-                    tips[peer] = replace(tip, last=tip.last + 1)
+                    tips[peer] = changed(tip, last=tip.last + 1)
         return Plan((*plan.writes, *(Put(OUTGOING, row) for row in tips.values())), plan.answer)
 
     return planted

@@ -40,7 +40,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import BestReceipt, Ranges, word
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
-from intelshare.ports import Table, View
+from intelshare.ports import Row, Table, View
 from intelshare.sim import remains
 from intelshare.sim.heap import Violation
 from intelshare.sim.oracle import Oracle
@@ -48,7 +48,7 @@ from intelshare.sim.oracle import Oracle
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
 
-Row = TypeVar("Row")
+R = TypeVar("R", bound=Row)
 Machines = Mapping[str, "Machine"]
 
 _ALL = 1 << 30
@@ -263,7 +263,7 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
                 raise Violation("I3", f"{machine.name} and {other.name} do not agree on a consent")
 
 
-def _rows(view: View, table: Table[Row]) -> Iterable[Row]:
+def _rows(view: View, table: Table[R]) -> Iterable[R]:
     return view.find(table, "key", limit=_ALL)
 
 

@@ -42,8 +42,8 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
 )
 from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
+from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.receive import ReceiveResult
-from intelshare.broker.line.submit import SubmitResult
 from intelshare.broker.transparency.known_checkpoints import SIGNED
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import key_id

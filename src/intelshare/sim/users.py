@@ -27,7 +27,8 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
-from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, SubmitResult
+from intelshare.broker.line.alike import SubmitResult
+from intelshare.broker.line.submit import ApproveCommand, SubmitCommand
 from intelshare.broker.treaty.act import ActCommand
 from intelshare.bulletin import Draft, Word
 from intelshare.crypto.codec import decode

@@ -1,6 +1,6 @@
 """How a row becomes one record and back, the same for every store: types, 64-bit integers, order, digest.
 
-A record is the MessagePack array of a row's fields in the order of its dataclass. At rest it stands behind a
+A record is the MessagePack array of a row's fields in its order. At rest it stands behind a
 digest over the table's name and itself: against rot, not against people, hence 16 bytes.
 """
 
@@ -53,7 +53,6 @@ class Layout:
         "_make",
         "_narrow",
         "_prefix",
-        "_values",
         "_wide",
         "kinds",
         "stored_key",
@@ -67,7 +66,6 @@ class Layout:
         self.table = table
         self.kinds = {name: _kind(hints[name]) for name in names}
         self._wide = frozenset(name for name in names if hints[name] in _U64)
-        self._values = getter(names)
         typed = tuple(self._typed(name) for name in names)
         self._decode = msgspec.msgpack.Decoder(tuple[typed]).decode  # type: ignore[valid-type]
         self._key = picker([names.index(name) for name in table.key])
@@ -96,17 +94,17 @@ class Layout:
         out of range (an instant before 1970 is: it would come back as another).
         """
         try:
-            values = self._values(row)
-            record = _encode(values)
+            record = _encode(row)
             self._decode(record)
         except _UNSTORABLE as error:
             raise TypeError(f"a row of {self.table.name} cannot be stored: {error}") from None
-        key = self._key(values)
+        key = self._key(row)
         return (key if self._narrow else tuple(map(stored, key))), record
 
     def row(self, record: bytes) -> Any:
         """The row of a record without digest, which something else has authenticated."""
-        return self._make(*self._decode(record))
+        made: Any = tuple.__new__(self._make, self._decode(record))
+        return made
 
     def key_of_record(self, record: bytes) -> Key:
         """The key, as it is stored, of a record without digest."""

@@ -7,11 +7,22 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from intelshare.ports import Delete, Durable, Figures, Plan, Put, Scalar, Table, View, durable_after_commit
+from intelshare.ports import (
+    Delete,
+    Durable,
+    Figures,
+    Plan,
+    Put,
+    Row,
+    Scalar,
+    Table,
+    View,
+    durable_after_commit,
+)
 from intelshare.store.layout import Layout, stored
 from intelshare.store.memory_table import TOP
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Row)
 A = TypeVar("A")
 
 _Key = tuple[Scalar, ...]

@@ -10,13 +10,13 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from intelshare.ports import Delete, Plan, Put, Scalar, Table
+from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table
 from intelshare.store.chunks import Chunks
 from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Row)
 
 DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
 """What reading a damaged page or text raises, before any digest can be looked at."""

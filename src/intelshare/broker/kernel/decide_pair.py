@@ -186,21 +186,34 @@ def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: I
     )
 
 
-def encode_decision(
-    key: bytes, pair: PairDecision, md: ManifestDigest, sender: MemberCode, at: Instant
-) -> tuple[bytes, Digest]:
-    """The decision as it is logged (a ``DecisionMade``), and its fingerprint: what was decided, without when.
+@dataclass(frozen=True, slots=True)
+class Loggable:
+    """A decision as it is logged (a ``DecisionMade``), but for the bulletin and the time."""
 
-    Two decisions of one fingerprint need one log entry. It is over the same record of nothing, by nobody, at
-    0: what follows the recipient, which is nearly all of it, is encoded once for both. ``key``: the vault's
-    storage key, for the database has the fingerprint in clear, and labels are soon guessed.
+    names: bytes
+    portions: bytes
+    fingerprint: Digest
+    """What was decided, without when: two decisions of one fingerprint need one log entry."""
+
+    def entry(self, md: ManifestDigest, at: Instant) -> bytes:
+        """The log entry of this decision for a bulletin."""
+        return b"".join((md, self.names, u64(at), self.portions))
+
+
+def loggable(key: bytes, pair: PairDecision, sender: MemberCode) -> Loggable:
+    """The decision in the form in which it is logged.
+
+    The fingerprint is over the same record of nothing, by nobody, at 0: what follows the recipient, which is
+    nearly all of it, is encoded once for both. ``key``: the vault's storage key, for the database has the
+    fingerprint in clear, and labels are soon guessed.
     """
     plain = encode(
         DecisionMade, DecisionMade(_NOBODY, MemberCode(""), pair.recipient, Instant(0), pair.logged)
     )
     name, end = sender.encode(), 36 + len(pair.recipient.encode())
-    logged = b"".join((md, u16(len(name)), name, plain[34:end], u64(at), plain[end + 8 :]))
-    return logged, Digest(kdf(key, Domain.DECIDED, plain))
+    return Loggable(
+        u16(len(name)) + name + plain[34:end], plain[end + 8 :], Digest(kdf(key, Domain.DECIDED, plain))
+    )
 
 
 def _ruling(decision: Decision) -> Ruling:

@@ -21,7 +21,7 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, KeyId, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, View, changed
 from intelshare.roles import Role
 from intelshare.trust import Change
 
@@ -66,7 +66,7 @@ def revoke_user(
     row = view.get(USER, user)
     if row is None:
         raise DeliveryError("NOT_FOUND", "there is no such user", hint="`intelshare user list`")
-    return set_user(node, view, SetUserCommand(by, replace(row, revoked=1)), now, random)
+    return set_user(node, view, SetUserCommand(by, changed(row, revoked=1)), now, random)
 
 
 def users(view: View) -> list[UserRow]:

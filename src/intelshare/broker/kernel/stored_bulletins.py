@@ -15,7 +15,7 @@ from intelshare.broker.kernel.tables import (
     PortionRow,
     UserRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.broker.kernel.transaction import open_secret
 from intelshare.bulletin import MAX_ID
 from intelshare.crypto.codec import Count, decode, encode, record
 from intelshare.crypto.records import Portion
@@ -90,9 +90,9 @@ def without_content(portions: Sequence[Portion]) -> tuple[Portion, ...]:
     return tuple([Portion(p.kind, p.label, p.category, p.flags, p.grade, p.media, b"") for p in portions])
 
 
-def seal_draft(tx: Transaction, md: ManifestDigest, heads: tuple[Portion, ...]) -> bytes:
-    """Labels, categories and flags of a draft, sealed for its bulletin row."""
-    return tx.seal(BULLETIN.name, md, 0, encode(_Heads, _Heads(heads)))
+def encode_heads(heads: tuple[Portion, ...]) -> bytes:
+    """Labels, categories and flags of a draft, to be sealed for its bulletin row."""
+    return encode(_Heads, _Heads(heads))
 
 
 def read_written(node: Node, view: View, row: BulletinRow) -> Written:

@@ -38,11 +38,11 @@ from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Plan, Put, Random, Scalar, Table, View, changed
+from intelshare.ports import Delete, Plan, Put, Random, Row, Scalar, Table, View, changed
 from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
-R = TypeVar("R")
+R = TypeVar("R", bound=Row)
 
 _DRAWN = 512
 """Random bytes drawn at a time, for salts and nonces."""
@@ -275,7 +275,7 @@ def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId
     return [leaf_id(item.kind, nonce, item.data) for item, nonce in zip(statements, nonces, strict=True)]
 
 
-def unless_damaged(tx: Transaction, read: Callable[[], R]) -> R | None:
+def unless_damaged(tx: Transaction, read: Callable[[], A]) -> A | None:
     """What is read; None if a record of it is damaged: the rest of the step goes on, and the plan says so.
 
     ``read`` writes nothing.

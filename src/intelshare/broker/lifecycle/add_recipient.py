@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intelshare.audit.records import EntryType, Stop
-from intelshare.broker.kernel.decide_pair import PairDecision, encode_decision
+from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, loggable
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.pair_rows import is_open, is_ready
 from intelshare.broker.kernel.tables import PAIR, PairRow
@@ -27,15 +27,23 @@ def addressed_by(user: str) -> str:
 
 
 def add_recipient(
-    tx: Transaction, one: PairDecision, md: ManifestDigest, precedence: int, *, due: Instant, marks: str = ""
+    tx: Transaction,
+    one: PairDecision,
+    md: ManifestDigest,
+    precedence: int,
+    *,
+    due: Instant,
+    marks: str = "",
+    logged: Loggable | None = None,
 ) -> PairRow:
     """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
 
     ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
+    ``logged``: of this decision, where it is made already.
     """
     node, now = tx.node, tx.now
-    logged, gist = encode_decision(node.storage_key, one, md, node.member, now)
-    entry, place = tx.log_encoded(EntryType.DECISION, logged)
+    logged = logged or loggable(node.storage_key, one, node.member)
+    entry, place = tx.log_encoded(EntryType.DECISION, logged.entry(md, now))
     facts = facts_of_new(one)
     if facts.cause is not Cause.NONE:
         tx.log(EntryType.STOP, Stop(md, one.recipient, facts.cause, one.codes))
@@ -59,7 +67,7 @@ def add_recipient(
         decided_in=node.incarnation,
         decided_at=place,
         decision=entry,
-        gist=gist,
+        gist=logged.fingerprint,
         approved=marks,
         incarnation=Incarnation(0),
         sequence=0,

@@ -19,7 +19,7 @@ from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.decide_pair import (
     PairDecision,
     banner_of,
-    encode_decision,
+    loggable,
 )
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.node import Node
@@ -341,16 +341,16 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
     """Log the decision again where it differs from the one that is in force."""
-    logged, gist = encode_decision(tx.node.storage_key, decided, row.md, tx.node.member, tx.now)
-    if gist == row.gist:
+    logged = loggable(tx.node.storage_key, decided, tx.node.member)
+    if logged.fingerprint == row.gist:
         return row
-    entry, place = tx.log_encoded(EntryType.DECISION, logged)
+    entry, place = tx.log_encoded(EntryType.DECISION, logged.entry(row.md, tx.now))
     return changed(
         row,
         decided_in=tx.node.incarnation,
         decided_at=place,
         decision=entry,
-        gist=gist,
+        gist=logged.fingerprint,
         granted=len(decided.granted),
         basis=decided.basis,
     )

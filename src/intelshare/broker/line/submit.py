@@ -16,12 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-from intelshare.audit.records import Approve, EntryType, LoggedPortion, Submit
+from intelshare.audit.records import Approve, EntryType, Submit
 from intelshare.broker.exchange.rfi import requests_of
 from intelshare.broker.kernel.actor import Actor, row_of
-from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -29,8 +27,6 @@ from intelshare.broker.kernel.stored_bulletins import (
     Made,
     find_bulletin,
     remember_made,
-    seal_draft,
-    without_content,
 )
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -42,20 +38,20 @@ from intelshare.broker.kernel.tables import (
     BulletinRow,
     PortionRow,
     SubmissionRow,
+    UserRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by
 from intelshare.broker.lifecycle.foreign import check_foreign
-from intelshare.broker.lifecycle.relations import keep, named_by
+from intelshare.broker.lifecycle.relations import Named, keep, named_by
+from intelshare.broker.line.alike import NOBODY, Alike, SubmitResult, alike_of, decided_of
 from intelshare.bulletin import Draft, check_content, check_draft, content_digest
-from intelshare.crypto.codec import Count, Fixed, Text, decode, encode, record
-from intelshare.crypto.records import Md32, Member, Portion
+from intelshare.crypto.codec import decode
 from intelshare.delivery import Stage, pair, word
 from intelshare.envelope import Encrypted, ToEncrypt, encrypt_bulletin, encrypt_many
 from intelshare.errors import DeliveryError, IntelshareError
-from intelshare.ids import BulletinId, ManifestDigest, MemberCode
+from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.labels import Label, format_portion, parse_label
 from intelshare.ports import Plan, Random, View
 
 
@@ -66,27 +62,6 @@ class SubmitCommand:
     actor: Actor
     key: bytes
     draft: Draft
-
-
-@record
-class SubmittedPair:
-    """One recipient: the word that is shown, and the decision behind it."""
-
-    recipient: Member
-    word: Text
-    portions: Annotated[tuple[LoggedPortion, ...], Count()]
-
-
-@record
-class SubmitResult:
-    """The answer: what was stored, or on a dry run (ids of zeros) what would be. Kept as its bytes."""
-
-    bulletin: Annotated[BulletinId, Fixed("16s", 16)]
-    md: Md32
-    banner: Text
-    marks: Annotated[tuple[Text, ...], Count()]
-    """Portion marks in reading order."""
-    pairs: Annotated[tuple[SubmittedPair, ...], Count()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +78,7 @@ def submit(
 ) -> Plan[SubmitResult]:
     """Decide and store one draft. Raises what ``store_draft`` raises."""
     tx = Transaction(node, view, now, random)
-    return tx.plan(store_draft(tx, command))
+    return tx.plan(store_draft(tx, command, None))
 
 
 def submit_many(
@@ -118,58 +93,85 @@ def submit_many(
     tx.look_ahead(SUBMISSION, [(submission.key,) for submission in submissions])
     tx.look_ahead(USER, list({(submission.actor.user,) for submission in submissions}))
     answers: list[SubmitResult | IntelshareError] = []
-    for place, submission in enumerate(submissions):
+    for place, (submission, encrypted) in enumerate(
+        zip(submissions, _encrypted_ahead(tx, submissions), strict=True)
+    ):
         tx.now = Instant(now + place)
         try:
-            answers.append(store_draft(tx, submission))
+            answers.append(store_draft(tx, submission, encrypted))
         except IntelshareError as error:
             answers.append(error)
     return tx.plan(tuple(answers))
 
 
-def store_draft(tx: Transaction, command: SubmitCommand) -> SubmitResult:
+def _encrypted_ahead(tx: Transaction, submissions: Sequence[SubmitCommand]) -> list[Encrypted | None]:
+    """What is new, encrypted in one loop; None: it was stored before, or cannot be encrypted so."""
+    new = [place for place, one in enumerate(submissions) if tx.get(SUBMISSION, one.key) is None]
+    asked = [_to_encrypt(submissions[place].draft, Instant(tx.now + place)) for place in new]
+    found: list[Encrypted | None] = [None] * len(submissions)
+    for place, encrypted in zip(new, encrypt_many(asked, tx.node.member, tx.random), strict=True):
+        found[place] = encrypted
+    return found
+
+
+def _to_encrypt(draft: Draft, created: Instant) -> ToEncrypt:
+    return ToEncrypt(draft.portions, created, draft.precedence, draft.valid_until)
+
+
+def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | None) -> SubmitResult:
     """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
 
+    ``encrypted``: its portions, encrypted for the transaction's present time; None: that is still to be done.
     Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER), LabelError; for what it
     supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
     user = row_of(tx, command.actor)
     draft = command.draft
-    content = content_digest(node.storage_key, check_draft(draft))
+    content = content_digest(node.storage_key, check_draft(draft), node.world.at(now).remember)
     known = tx.get(SUBMISSION, command.key)
     if known is not None:
         return _first_answer(node, known, command, content)
-    labels = _labels(node, draft, now)
-    check_foreign(node, tx.view, draft, labels, user, now)
-    named = named_by(node, tx.view, draft, user, now)
-    encrypted = _encrypt(tx, draft)
-    decided = _decide(node, draft, labels, encrypted.slots, now)
-    requests = requests_of(tx, encrypted.md, draft.portions, named, decided)
-    answer = _answer(node, encrypted.bulletin, encrypted.md, labels, decided, now)
-    encoded = encode(SubmitResult, answer)
+    alike, named = _checked(node, tx.view, draft, user, now)
+    encrypted = encrypted or _encrypt(tx, draft)
+    decided = decided_of(node, draft, alike, tuple(encrypted.slots), now)
+    requests = requests_of(tx, encrypted.md, draft.portions, named, decided.pairs)
     # From here on nothing is refused: what is refused after a write would be stored in part.
-    heads = _put_bulletin(tx, command, encrypted)
+    _put_bulletin(tx, command, encrypted, alike)
     keep(tx, encrypted.md, named)
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
-    for one in decided:
-        add_recipient(tx, one, encrypted.md, draft.precedence, due=min(draft.valid_until, draft.deliver_by))
+    due = min(draft.valid_until, draft.deliver_by)
+    for one, logged in zip(decided.pairs, decided.loggable, strict=True):
+        add_recipient(tx, one, encrypted.md, draft.precedence, due=due, logged=logged)
     for row in requests:
         tx.put(REQUEST, row)
+    encoded = b"".join((encrypted.bulletin, encrypted.md, decided.encoded))
     sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded)
     tx.put(SUBMISSION, SubmissionRow(command.key, command.actor.user, content, encrypted.md, sealed))
-    if labels == tuple([node.labels.read(head.label) for head in heads]):
-        by_recipient = {one.recipient: one for one in decided}
+    if alike.reread:
         secrets = dict(zip(encrypted.slots, encrypted.secrets, strict=True))
-        made = Made(heads, labels, secrets, bool(named), node.world.at(now), by_recipient)
+        by_recipient = {one.recipient: one for one in decided.pairs}
+        made = Made(alike.heads, alike.labels, secrets, bool(named), node.world.at(now), by_recipient)
         remember_made(node, encrypted.md, made)
-    return answer
+    return SubmitResult(encrypted.bulletin, encrypted.md, decided.banner, decided.marks, decided.told)
+
+
+def _checked(
+    node: Node, view: View, draft: Draft, user: UserRow, now: Instant
+) -> tuple[Alike, tuple[Named, ...]]:
+    """What it shares with others, and the bulletins that it names. Raises as ``store_draft``."""
+    alike = alike_of(node, draft, now)
+    if alike.states_markings:
+        for place, (portion, label) in enumerate(zip(draft.portions, alike.labels, strict=True), 1):
+            check_content(portion, label, node.member, node.world.registry, now, place)
+    if alike.foreign:
+        check_foreign(node, view, draft, alike.labels, user, now)
+    return alike, named_by(node, view, draft, user, now)
 
 
 def _encrypt(tx: Transaction, draft: Draft) -> Encrypted:
     """Raises what ``encrypt_bulletin`` raises."""
-    one = ToEncrypt(draft.portions, draft.precedence, draft.valid_until)
-    (encrypted,) = encrypt_many([one], tx.node.member, tx.now, tx.random)
+    (encrypted,) = encrypt_many([_to_encrypt(draft, tx.now)], tx.node.member, tx.random)
     if encrypted is not None:
         return encrypted
     made = encrypt_bulletin(
@@ -183,35 +185,31 @@ def _encrypt(tx: Transaction, draft: Draft) -> Encrypted:
     )  # fmt: skip
 
 
-def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: Encrypted) -> tuple[Portion, ...]:
-    """The portions without their content."""
-    md, draft = encrypted.md, command.draft
-    heads = without_content(draft.portions)
+def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: Encrypted, alike: Alike) -> None:
+    bulletin, manifest, md, slots, secrets, bodies, digests = encrypted
+    draft = command.draft
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, encrypted.bulletin, command.actor.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
-            draft.deliver_by, encrypted.manifest, len(encrypted.slots), Instant(0), seal_draft(tx, md, heads),
+            md, bulletin, command.actor.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
+            draft.deliver_by, manifest, len(slots), Instant(0),
+            tx.seal(BULLETIN.name, md, 0, alike.encoded_heads),
         ),
     )  # fmt: skip
-    _, _, _, slots, secrets, bodies, digests = encrypted
     for position, (slot, secret, body, digest) in enumerate(
         zip(slots, secrets, bodies, digests, strict=True)
     ):
         put_secret(tx, md, slot, secret)
         tx.put(PORTION, PortionRow(md, slot, position, body, digest))
-    return heads
 
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
     """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
     user = row_of(view, command.actor)
     draft = check_draft(command.draft)
-    labels = _labels(node, draft, now)
-    check_foreign(node, view, draft, labels, user, now)
-    named_by(node, view, draft, user, now)
-    decided = _decide(node, draft, labels, list(range(len(labels))), now)
-    return _answer(node, BulletinId(bytes(16)), ManifestDigest(bytes(32)), labels, decided, now)
+    alike, _ = _checked(node, view, draft, user, now)
+    decided = decided_of(node, draft, alike, tuple(range(len(alike.labels))), now)
+    return SubmitResult(*NOBODY, decided.banner, decided.marks, decided.told)
 
 
 def approve(node: Node, view: View, command: ApproveCommand, now: Instant, random: Random) -> Plan[str]:
@@ -241,70 +239,6 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
     after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
     tx.put(PAIR, after)
     return tx.plan(word(facts_of(after)))
-
-
-def _labels(node: Node, draft: Draft, now: Instant) -> tuple[Label, ...]:
-    labels = tuple([_label(node, portion.label, now) for portion in draft.portions])
-    for place, (portion, label) in enumerate(zip(draft.portions, labels, strict=True), 1):
-        check_content(portion, label, node.member, node.world.registry, now, place)
-    return labels
-
-
-def _label(node: Node, text: str, now: Instant) -> Label:
-    def parsed() -> Label:
-        label, known = parse_label(text, node.world.registry, at=now, use="write"), node.labels.read(text)
-        # Where it reads the same, the very same object: what is compared later is compared at a glance.
-        return known if known == label else label
-
-    return node.world.at(now).remember((parse_label, text), parsed)
-
-
-def _mark(node: Node, label: Label, now: Instant) -> str:
-    return node.world.at(now).remember(
-        (format_portion, label), lambda: format_portion(label, node.world.registry)
-    )
-
-
-def _decide(
-    node: Node, draft: Draft, labels: tuple[Label, ...], slots: list[int], now: Instant
-) -> list[PairDecision]:
-    unknown = [code for code in draft.to if code not in node.world.members]
-    if unknown:
-        raise DeliveryError(
-            "UNKNOWN_MEMBER",
-            f"{unknown[0]!r} is no member that this node knows",
-            hint="known are "
-            + ", ".join(sorted(node.world.members))
-            + "; `intelshare member import` adds one",
-        )
-    if node.member in draft.to:
-        # There is no link to oneself: it would wait for ever.
-        raise DeliveryError(
-            "INPUT_INVALID",
-            f"{node.member} is your own member: nothing is sent there",
-            hint="leave it out of --to; your own people find the bulletin with `intelshare outbox`",
-        )
-    portions = list(zip(slots, draft.portions, labels, strict=True))
-    return [
-        decide_pair(node, portions, recipient, now, valid_until=draft.valid_until) for recipient in draft.to
-    ]
-
-
-def _answer(
-    node: Node,
-    bulletin: BulletinId,
-    md: ManifestDigest,
-    labels: tuple[Label, ...],
-    decided: list[PairDecision],
-    now: Instant,
-) -> SubmitResult:
-    return SubmitResult(
-        bulletin,
-        md,
-        banner_of(node, labels, node.member, now),
-        tuple([_mark(node, label, now) for label in labels]),
-        tuple([SubmittedPair(one.recipient, word(facts_of_new(one)), one.logged) for one in decided]),
-    )
 
 
 def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:

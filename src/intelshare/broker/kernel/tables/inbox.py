@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intelshare.ids import BulletinId, Digest, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Table
 
 
-@dataclass(frozen=True, slots=True)
-class InboxRow:
+class InboxRow(NamedTuple):
     """An accepted bulletin."""
 
     md: ManifestDigest
@@ -55,8 +54,7 @@ INBOX = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RecalledRow:
+class RecalledRow(NamedTuple):
     """A peer has recalled a bulletin of its own, whether that is held here, was, or never came."""
 
     member: MemberCode
@@ -69,8 +67,7 @@ class RecalledRow:
 RECALLED = Table("recalled", RecalledRow, ("member", "md"), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class DutyRow:
+class DutyRow(NamedTuple):
     """An obligation of a received bulletin that somebody has to do something about."""
 
     md: ManifestDigest
@@ -85,8 +82,7 @@ class DutyRow:
 DUTY = Table("duty", DutyRow, ("md", "obligation"), {"due": ("done", "due")})
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderRow:
+class ReaderRow(NamedTuple):
     """Who has read what, so that `inbox --unread` is each reader's own."""
 
     user: UserUri

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Table
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """The entries of one transaction, as ``kernel.log`` packs them: nobody else reads this row."""
 
     incarnation: Incarnation
@@ -25,8 +24,7 @@ class LogRow:
 LOG = Table("log", LogRow, ("incarnation", "last"), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class LogHeadRow:
+class LogHeadRow(NamedTuple):
     """Size and frontier of one log: what appending needs."""
 
     incarnation: Incarnation
@@ -38,8 +36,7 @@ class LogHeadRow:
 LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)})
 
 
-@dataclass(frozen=True, slots=True)
-class ActRow:
+class ActRow(NamedTuple):
     """A treaty act, own or of a peer; the statement itself is in ``statement`` or ``received``."""
 
     member: MemberCode
@@ -59,8 +56,7 @@ class ActRow:
 ACT = Table("act", ActRow, ("member", "n", "leaf"), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class TrustRow:
+class TrustRow(NamedTuple):
     """A trust document of a member, as it was signed: roots all, the directory the newest only."""
 
     member: MemberCode
@@ -72,8 +68,7 @@ class TrustRow:
 TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRow(NamedTuple):
     """A user of this member; never crosses the border."""
 
     user: UserUri
@@ -89,8 +84,7 @@ class UserRow:
 USER = Table("user", UserRow, ("user",))
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
+class EvidenceRow(NamedTuple):
     """A rejected statement, or statements that contradict each other: bounded for each member."""
 
     evidence: Digest
@@ -114,8 +108,7 @@ EVIDENCE = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointRow:
+class CheckpointRow(NamedTuple):
     """A checkpoint of a node's log as it was signed: of the own the last, of others those that are held."""
 
     origin: NodeUri
@@ -138,8 +131,7 @@ CHECKPOINT = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(NamedTuple):
     """What the node remembers of itself: present incarnation, latest instant ever stored."""
 
     name: str

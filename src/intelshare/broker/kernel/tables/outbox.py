@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intelshare.ids import BulletinId, Digest, Incarnation, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Table
 
 
-@dataclass(frozen=True, slots=True)
-class SubmissionRow:
+class SubmissionRow(NamedTuple):
     """An idempotency key, for ever: the same key never stores a second bulletin (promise P2)."""
 
     key: bytes
@@ -24,8 +23,7 @@ class SubmissionRow:
 SUBMISSION = Table("submission", SubmissionRow, ("key",), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class BulletinRow:
+class BulletinRow(NamedTuple):
     """A bulletin of this member, as written."""
 
     md: ManifestDigest
@@ -50,8 +48,7 @@ BULLETIN = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PortionRow:
+class PortionRow(NamedTuple):
     """One encrypted portion, own or received: the same body everywhere."""
 
     md: ManifestDigest
@@ -64,8 +61,7 @@ class PortionRow:
 PORTION = Table("portion", PortionRow, ("md", "slot"), bulk=True)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRow:
+class SecretRow(NamedTuple):
     """The 32 bytes that open a portion. Destroyed by zeros in their place: no row is deleted or resized.
 
     SQLite overwrites what it deletes, but where rows come and go it moves their neighbours to other pages and
@@ -82,8 +78,7 @@ class SecretRow:
 SECRET = Table("secret", SecretRow, ("md", "slot"), erasable=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PairRow:
+class PairRow(NamedTuple):
     """(bulletin, recipient): the facts of promises.md section 2."""
 
     md: ManifestDigest
@@ -135,8 +130,7 @@ PAIR = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RelatedRow:
+class RelatedRow(NamedTuple):
     """Bulletin ``md`` names an earlier one, ``of``: both own or received, and neither need be held here."""
 
     of: ManifestDigest
@@ -150,8 +144,7 @@ class RelatedRow:
 RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)}, lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptRow:
+class ReceiptRow(NamedTuple):
     """A signed receipt for an own bulletin; the statement itself is in ``received``."""
 
     md: ManifestDigest
@@ -162,8 +155,7 @@ class ReceiptRow:
 RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ConsentRow:
+class ConsentRow(NamedTuple):
     """A consent that was asked for: by this member (``own``), or of it by a peer."""
 
     md: ManifestDigest
@@ -188,8 +180,7 @@ class ConsentRow:
 CONSENT = Table("consent", ConsentRow, ("md", "recipient", "member"), {"newest": ("newest",)})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRow:
+class RequestRow(NamedTuple):
     """A request for information between this member and another one."""
 
     md: ManifestDigest

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Table
 
 
-@dataclass(frozen=True, slots=True)
-class StatementRow:
+class StatementRow(NamedTuple):
     """A statement that this node signed, as it was signed: never again in other bytes."""
 
     leaf: LeafId
@@ -41,8 +40,7 @@ STATEMENT = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRow:
+class PendingRow(NamedTuple):
     """A statement that a peer has not acknowledged."""
 
     leaf: LeafId
@@ -56,8 +54,7 @@ class PendingRow:
 PENDING = Table("pending", PendingRow, ("leaf", "peer"), {"peer": ("peer", "rank", "place")})
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRow:
+class BatchRow(NamedTuple):
     """A batch record, own or received, by its digest."""
 
     batch: Digest
@@ -67,8 +64,7 @@ class BatchRow:
 BATCH = Table("batch", BatchRow, ("batch",), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchKeyRow:
+class BatchKeyRow(NamedTuple):
     """The sealed batch key of one KEM key in an own batch: part of the bytes that a resend repeats."""
 
     batch: Digest
@@ -79,8 +75,7 @@ class BatchKeyRow:
 BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"), lasting=True)
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRow:
+class OutgoingRow(NamedTuple):
     """The tip of a stream that this node numbers."""
 
     incarnation: Incarnation
@@ -96,8 +91,7 @@ class OutgoingRow:
 OUTGOING = Table("outgoing", OutgoingRow, ("incarnation", "recipient"), {"newest": ("recipient", "newest")})
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingRow:
+class IncomingRow(NamedTuple):
     """A stream of a peer: delivery.Incoming."""
 
     origin: NodeUri
@@ -115,8 +109,7 @@ class IncomingRow:
 INCOMING = Table("incoming", IncomingRow, ("origin", "incarnation"), {"member": ("member",)})
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRow:
+class ReceivedRow(NamedTuple):
     """A statement that a peer made, accepted or refused: known for ever by its digest (promise P4)."""
 
     member: MemberCode
