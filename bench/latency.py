@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import Any
 from bench.floor import channel, make_pki, receiver
 from bench.load import FLASH, Load, load
 from bench.nodes import Failed, Node, federation
+from bench.once import run
 from bench.processor import resident
 
 IN_FLIGHT = 256
@@ -131,24 +131,11 @@ def show(found: dict[str, Any]) -> None:
     print(f"resident memory of an idle linked node: {memory}")
 
 
-def main() -> int:
-    """The command; the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--queue", type=int, default=10_000)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    try:
-        with federation(("FRA", "USA")) as (fra, usa):
-            found = asyncio.run(measure(fra, usa, options.count, options.queue))
-    except Failed as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(found)) if options.json else show(found)
-    return 0
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures. Raises Failed."""
+    with federation(("FRA", "USA")) as (fra, usa):
+        return asyncio.run(measure(fra, usa, options.count, options.queue))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, measured, show, {"--count": 50, "--queue": 10_000}))

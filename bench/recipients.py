@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from bench.load import Kind, load
 from bench.measured import Watched
 from bench.nodes import ROOT, Failed, Node, end, federation
+from bench.once import run
 
 CODES = ("FRA", "USA", "KEN", "NOR", "DEU", "ESP", "ITA", "POL", "SWE", "JPN")
 TREATY = ROOT / "treaties" / "un-charter.toml"
@@ -73,24 +73,12 @@ def show(found: dict[str, Any]) -> None:
         )
 
 
-def main() -> int:
-    """The command; the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--recipients", type=int, default=5, choices=range(2, len(CODES)))
-    parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    try:
-        found = measure(options.count, options.rounds, options.recipients)
-    except Failed as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(found)) if options.json else show(found)
-    return 0
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures. Raises Failed."""
+    if not 2 <= options.recipients < len(CODES):
+        raise Failed(f"from 2 to {len(CODES) - 1} recipients")
+    return measure(options.count, options.rounds, options.recipients)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, measured, show, {"--recipients": 5, "--count": 400, "--rounds": 3}))

@@ -9,6 +9,7 @@ from typing import Any
 
 from builders import NOW, Member, seeded
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import UserRow
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -82,7 +83,7 @@ class MemberBackend:
         del user
         return IssuedUser(b"certificate", b"key", b"authority")
 
-    def register_changed(self) -> None:
+    def register_changed(self, row: UserRow) -> None:
         return None
 
     async def treaty_texts(self) -> Mapping[str, str]:

@@ -13,6 +13,8 @@ from functools import cache
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from intelshare.errors import StoreError
+
 if TYPE_CHECKING:
     from intelshare.crypto.suites import Signer
     from intelshare.envelope import SealingKeyHeld
@@ -114,14 +116,21 @@ class View(Protocol):
         """The rows with these whole keys, each in the place of its key; None where there is none."""
 
     def find(
-        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
+        self,
+        table: Table[R],
+        index: str,
+        *prefix: Scalar,
+        after: Sequence[Scalar] = (),
+        limit: int = 1000,
+        damaged: list[StoreError] | None = None,
     ) -> list[R]:
         """Rows whose first index fields equal ``prefix``, in the order of the rest of the index, then key.
 
         ``index`` is a name of ``table.indexes`` or "key". Of an index that ``table.only`` names it gives the
         rows whose flag is 1. ``after``: values for the index fields that
         follow the prefix, then the key's (as many as given); only rows strictly greater in those are
-        returned.
+        returned. ``damaged``: takes a RECORD_CORRUPT for each row that does not match its digest, which is
+        left out (and counts for ``limit``); without it the first one is raised.
         """
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 import processes
@@ -29,6 +30,7 @@ from intelshare.ids import UserUri
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import start_node
+from intelshare.node.running import Running, end_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import read_settings, write_settings
 from intelshare.node.sidecar import log_position
@@ -171,6 +173,15 @@ async def test_a_sidecar_that_was_taken_away_is_noticed(site: Site) -> None:
     node = await start_node(site.root, lambda: PASSPHRASE, make_logger(site.log), accept_loss=True)
     await node.stop()
     assert sidecar(site)["clean"]
+
+
+def test_a_node_that_ends_leaves_the_file_of_the_one_that_took_its_folder_over(site: Site) -> None:
+    folder = Folder(site.root)
+    for pid, stays in ((os.getpid(), False), (os.getpid() + 1, True)):
+        other = Running(pid, "127.0.0.1", 1, 2, "spiffe://x/node/a", "00")
+        folder.running.write_bytes(msgspec.json.encode(other))
+        end_running(folder)
+        assert folder.running.exists() == stays
 
 
 def test_settings_are_read_as_they_were_written(site: Site) -> None:

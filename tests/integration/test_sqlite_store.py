@@ -256,6 +256,16 @@ async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteSto
     assert await slow == (Tally("n", 1), Tally("n", 1))
 
 
+async def test_a_question_that_cannot_begin_keeps_no_connection(store: SqliteStore) -> None:
+    await store.perform(put(thing("a")))
+    assert store.ask_now(lambda view: view.get(THING, "a", 0)) == thing("a")
+    database = store._database
+    database._readers[0].execute("BEGIN")  # as after a rollback that failed
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        store.ask_now(lambda _: None)
+    assert (database._readers, database._seen) == ([], {})
+
+
 async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_by_itself(store: SqliteStore) -> None:
     await store.perform(put(thing("a")))
     pages = store._database._writer.pragma("page_count")

@@ -9,15 +9,16 @@ import pytest
 
 from builders import NOW, actor, draft, seeded, text
 from intelshare.broker.kernel.node import Recent
-from intelshare.broker.kernel.tables import BULLETIN, PAIR, PENDING, PORTION, SECRET, STATEMENT
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, PENDING, PORTION, SECRET, STATEMENT
 from intelshare.broker.lifecycle.review import review
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import ApproveCommand, approve
+from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
 from intelshare.delivery import Stage
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
-from line_world import ROOM, TO_USA, hand_over, met, pair_of, rows, send
+from line_world import ROOM, TO_USA, arrive, hand_over, met, pair_of, rows, send
 
 USA = MemberCode("USA")
 
@@ -37,13 +38,21 @@ class Damaged:
     def get_many(self, table: Any, keys: Any) -> Any:
         return self._checked(table, self._view.get_many(table, keys))
 
-    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._checked(table, self._view.find(table, *args, **kwargs))
+    def find(self, table: Any, *args: Any, damaged: Any = None, **kwargs: Any) -> Any:
+        found = self._view.find(table, *args, **kwargs)
+        if damaged is None:
+            return self._checked(table, found)
+        whole = [row for row in found if table not in self._tables or row.md != self._md]
+        damaged += [self._error(table)] * (len(found) - len(whole))
+        return whole
 
     def _checked(self, table: Any, found: list[Any]) -> list[Any]:
         if table in self._tables and any(row is not None and row.md == self._md for row in found):
-            raise StoreError(self._code, f"a record of {table.name} does not match its digest")
+            raise self._error(table)
         return found
+
+    def _error(self, table: Any) -> StoreError:
+        return StoreError(self._code, f"a record of {table.name} does not match its digest")
 
 
 @pytest.fixture(name="fra")
@@ -108,6 +117,38 @@ def test_review_goes_on_past_a_damaged_record(fra: Any) -> None:
     plan = perform(fra, review, pair_of(fra).md, [PORTION], ())
     assert len(plan.damaged) == 1
     assert plan.answer.after == ()
+
+
+@pytest.mark.parametrize("table", [BULLETIN, PORTION, PAIR], ids=lambda table: table.name)
+def test_the_outbox_goes_on_without_a_damaged_record_and_names_it(fra: Any, table: Any) -> None:
+    damaged = pair_of(fra).md
+
+    def listed(limit: int) -> Any:
+        view = Damaged(fra.store, damaged, table)
+        return outbox(fra.node, view, actor("FRA", "a"), "", limit, False, NOW)
+
+    lines, named = listed(50)
+    assert len(lines) == 2
+    assert damaged not in [line.row.md for line in lines]
+    assert named == (f"a record of {table.name} does not match its digest",)
+    assert len(listed(2)[0]) == 2
+
+
+@pytest.mark.parametrize("table", [INBOX, PORTION, SECRET], ids=lambda table: table.name)
+def test_the_inbox_goes_on_without_a_damaged_record_and_names_it(table: Any) -> None:
+    members = met(("FRA", "USA"))
+    for number in range(3):
+        send(members["FRA"], draft(text(TO_USA, f"number {number}"), to=["USA"]), key=f"key {number}")
+    for said in hand_over(members["FRA"], "USA"):
+        arrive(members["USA"], members["FRA"], said.frame)
+    usa = members["USA"]
+    view = Damaged(usa.store, rows(usa, INBOX)[1].md, table)
+    lines, named = inbox(usa.node, view, actor("USA", "a"), InboxQuery(), NOW)
+    assert len(lines) == 2
+    assert named == (f"a record of {table.name} does not match its digest",)
+    view = Damaged(usa.store, rows(usa, INBOX)[1].md, PORTION, code="DISK_ERROR")
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        inbox(usa.node, view, actor("USA", "a"), InboxQuery(), NOW)
 
 
 def test_any_other_error_of_the_store_is_that_of_the_whole_step(fra: Any) -> None:

@@ -70,7 +70,7 @@ def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(m
     assert not usa.store.ask_now(lambda view: anything_over(view, Instant(END + DAY)))
     for one in done.outbound:
         arrive(fra, usa, one.frame, at=END)
-    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, END)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, END)[0]
     assert (line.pairs[0].word, line.pairs[0].row.codes) == ("destroyed", "EXPIRED")
 
 
@@ -168,9 +168,9 @@ def test_who_had_opened_it_sees_that_it_was_destroyed_and_nobody_else_sees_anyth
     bulletin = delivered(members, valid_until=END)
     assert opens(usa, bulletin)
     usa.do(expire, at=END)
-    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), END)
+    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), END)[0]
     assert (line.shown, line.row.cause) == (None, "EXPIRED")
-    assert usa.ask(inbox, actor("USA", "r"), InboxQuery(), END) == []
+    assert usa.ask(inbox, actor("USA", "r"), InboxQuery(), END)[0] == []
     with pytest.raises(DeliveryError, match="destroyed here: EXPIRED"):
         usa.do(read, ReadCommand(actor("USA", "a"), bulletin), at=END)
     with pytest.raises(DeliveryError, match="there is no bulletin"):

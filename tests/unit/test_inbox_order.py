@@ -20,5 +20,5 @@ def test_what_came_in_one_instant_is_listed_by_precedence_and_number() -> None:
         fra.do(submit, SubmitCommand(actor("FRA", "a"), bytes([place]) * 16, item), at=NOW + place)
     for said in fra.do(handover, {MemberCode("USA"): 1 << 20}):
         usa.do(receive, Arrival(fra.node.member, fra.node.uri, said.frame))
-    lines = usa.ask(inbox, actor("USA", "a"), InboxQuery(), NOW)
+    lines, _ = usa.ask(inbox, actor("USA", "a"), InboxQuery(), NOW)
     assert [line.shown.portions[0].portion.content for line in lines] == [b"2", b"0", b"1"]

@@ -44,7 +44,7 @@ def claims_at(member: Member, bulletin: str) -> Claims:
 
 
 def context_at(member: Member, bulletin: str, by: str = "a") -> Any:
-    lines = member.ask(inbox, actor(member.node.member, by), InboxQuery(), LATER)
+    lines = member.ask(inbox, actor(member.node.member, by), InboxQuery(), LATER)[0]
     (line,) = [line for line in lines if line.row.bulletin.hex() == bulletin]
     return line.context
 
@@ -58,7 +58,7 @@ def test_the_superseded_bulletin_stays_readable_and_says_by_which(members: Any) 
     assert context_at(usa, old).superseded_by.hex() == new
     assert context_at(usa, new).supersedes.hex() == old
     assert usa.do(read, ReadCommand(ANA["USA"], old)).shown.portions
-    (line,) = fra.ask(outbox, ANA["FRA"], old, 1, False, LATER)
+    (line,) = fra.ask(outbox, ANA["FRA"], old, 1, False, LATER)[0]
     assert line.context.superseded_by.hex() == new
 
 

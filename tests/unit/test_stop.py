@@ -31,7 +31,7 @@ def sent(members: dict[str, Member], *, over: bool = True) -> tuple[Outbound, ..
 
 
 def shown(fra: Member) -> str:
-    (line,) = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)[0]
     return line.pairs[0].word
 
 
@@ -101,5 +101,5 @@ def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.Mo
     assert fra.do(handover, {USA: 1 << 20})
     taken = arrives(members, fra.do(expire, at=END).outbound, "USA", "FRA")
     fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]
-    lines = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)
+    lines = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)[0]
     assert [line.pairs[0].word for line in lines] == ["expired"] * 5

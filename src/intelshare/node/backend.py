@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
 from intelshare.engine.values import Committed
 from intelshare.errors import DeliveryError, IntelshareError
@@ -146,9 +147,9 @@ class NodeBackend:
         authority = vault.certified(NODE_AUTHORITY).certificate
         return IssuedUser(to_pem((issued.certificate,)), issued.key, to_pem((authority,)))
 
-    def register_changed(self) -> None:
-        """Forget what was remembered of the register."""
-        self._runtime.register_changed()
+    def register_changed(self, row: UserRow) -> None:
+        """From now on the user is what the row says."""
+        self._runtime.register_changed(row)
 
     async def treaty_texts(self) -> Mapping[str, str]:
         """The treaty files of the node's folder that can be read, by name."""

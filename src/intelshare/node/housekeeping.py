@@ -14,7 +14,7 @@ from intelshare.node.events import Event
 from intelshare.node.links import Files, Links
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
 from intelshare.node.renewal import renew_and_tell
-from intelshare.node.running import EVERY, show_running
+from intelshare.node.running import EVERY, end_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
 from intelshare.node.sidecar import log_position
@@ -98,7 +98,7 @@ class NodeProcess(Files):
         # A step whose caller was cancelled still waits in the writer: the mark is of what it leaves behind.
         await asyncio.to_thread(self.runtime.store.drain)
         with self._files:
-            self.runtime.folder.running.unlink(missing_ok=True)
+            end_running(self.runtime.folder)
             self._ended = True
 
     async def _unless_full(self, file: str, write: Callable[[], None]) -> None:

@@ -64,6 +64,13 @@ def show_running(runtime: Runtime, ports: Ports) -> Running:
     return running
 
 
+def end_running(folder: Folder) -> None:
+    """Remove the file of this process; that of another one, which has taken the folder over, stays."""
+    running = read_running(folder)
+    if running is None or running.pid == os.getpid():
+        folder.running.unlink(missing_ok=True)
+
+
 def read_running(folder: Folder) -> Running | None:
     """What the file says; None if there is none that can be read."""
     try:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from intelshare.broker.kernel.actor import need_user
+from intelshare.broker.kernel.actor import known_user
 from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import users
+from intelshare.broker.kernel.tables import UserRow
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
@@ -62,7 +64,7 @@ class Runtime:
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
         self._listening: set[asyncio.Event] = set()
-        self._roles: dict[UserUri, str] = {}
+        self._register = {row.user: row for row in store.ask_now(users)}
         self._lacking: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -88,17 +90,13 @@ class Runtime:
     def role_of(self, user: UserUri) -> str:
         """The role that the register gives a user now. Raises DeliveryError NOT_AUTHORISED.
 
-        Remembered until ``register_changed``: a look-up is 150 µs, and every call asks.
+        Every call asks, in the event loop: the register is in memory.
         """
-        role = self._roles.get(user)
-        if role is None:
-            role = self.store.ask_now(lambda view: need_user(view, user)).role
-            self._roles[user] = role
-        return role
+        return known_user(self._register.get(user)).role
 
-    def register_changed(self) -> None:
-        """Forget the roles. Called in the loop after the commit of a change and before it is answered."""
-        self._roles.clear()
+    def register_changed(self, row: UserRow) -> None:
+        """Called in the loop after the commit of a change and before it is answered."""
+        self._register[row.user] = row
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Event]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import UserRow
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -132,8 +133,8 @@ class Backend(Protocol):
     def issue_user(self, user: UserUri) -> IssuedUser:
         """A certificate with a new key."""
 
-    def register_changed(self) -> None:
-        """The register has changed: what was remembered of it counts no more."""
+    def register_changed(self, row: UserRow) -> None:
+        """The register has this row now: the next call of this user is judged by it."""
 
     async def treaty_texts(self) -> Mapping[str, str]:
         """The treaty files of the node's folder, by name, as they are now."""

@@ -55,13 +55,14 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
         since=Instant(request.since),
         limit=_limit(request.limit),
     )
-    lines = lists.inbox(node, view, actor, wanted, now)
+    lines, damaged = lists.inbox(node, view, actor, wanted, now)
     gaps = lists.holes(view, sorted(node.trust.members))
     return pb.InboxResponse(
         entries=[_inbox_entry(line) for line in lines],
         holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in gaps],
         requests_overdue=rfi.overdue(node, view, actor, now),
         obligations_overdue=duties.overdue(node, view, actor, now),
+        damaged=damaged,
     )
 
 
@@ -79,7 +80,7 @@ async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest)
 
 def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
     """The own member's bulletins, or one of them."""
-    lines = lists.outbox(
+    lines, damaged = lists.outbox(
         context.node,
         context.view,
         context.actor,
@@ -88,7 +89,7 @@ def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxRes
         request.held,
         context.now,
     )
-    return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines])
+    return pb.OutboxResponse(entries=[_outbox_entry(line) for line in lines], damaged=damaged)
 
 
 def approve_command(actor: Actor, request: pb.ApproveRequest) -> ApproveCommand:

@@ -100,7 +100,7 @@ async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -
     categories = " ".join(asked.categories)
     row = UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
     command = SetUserCommand(actor.user, row)
-    stored = await backend.perform(set_user, command, then=lambda _: backend.register_changed())
+    stored = await backend.perform(set_user, command, then=backend.register_changed)
     issued = backend.issue_user(uri)
     return pb.AddUserResponse(
         user=_user_message(stored),
@@ -118,7 +118,7 @@ def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResp
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
     """Take a user's access away, at once."""
     user = _user(backend.node, request.name)
-    await backend.perform(revoke_user, actor.user, user, then=lambda _: backend.register_changed())
+    await backend.perform(revoke_user, actor.user, user, then=backend.register_changed)
     return pb.RevokeUserResponse()
 
 

@@ -97,8 +97,12 @@ class Database:
         """What is committed now, unchanged until the end."""
         with self._showing:
             connection = self._readers.pop() if self._readers else self._connect()
-            connection.execute("BEGIN")
-            connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
+            try:
+                connection.execute("BEGIN")
+                connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
+            except BaseException:
+                connection.close()  # and its transaction: what state it is in is not known
+                raise
             self._seen[id(connection)] = self._layers
             view = self._view(connection)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from intelshare.errors import StoreError
 from intelshare.ports import (
     Delete,
     Durable,
@@ -125,7 +126,13 @@ class MemoryStore:
         return [self.get(table, *key) for key in keys]
 
     def find(
-        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
+        self,
+        table: Table[R],
+        index: str,
+        *prefix: Scalar,
+        after: Sequence[Scalar] = (),
+        limit: int = 1000,
+        damaged: list[StoreError] | None = None,  # noqa: ARG002
     ) -> list[R]:
         """See ports.View."""
         rows = self._rows(table)

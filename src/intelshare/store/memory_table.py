@@ -146,11 +146,16 @@ class MemoryTable:
         self.put(key, None)
         del self.rows[key]
 
-    def find(self, index: str, prefix: Key, after: Key) -> list[tuple[Key, MemoryRow]]:
-        """Entries with these first fields and what is held for them, in order: see ports.View.find."""
+    def find(
+        self, index: str, prefix: Key, after: Key, limit: int
+    ) -> tuple[list[tuple[Key, MemoryRow]], Key | None]:
+        """Entries with these first fields and what is held for them, in order: see ports.View.find.
+
+        Looks at no more than ``limit``; if there may be more, also what to ask for ``after``.
+        """
         if index == "key" and len(prefix) == len(self.sql.layout.table.key):
             one = self.rows.get(prefix)
-            return [(prefix, one)] if one is not None else []
+            return ([(prefix, one)] if one is not None else []), None
         with self._lock:
             order = self._orders.get(index)
             if order is None:
@@ -159,8 +164,9 @@ class MemoryTable:
                 order.sort(self.rows)
             entries = order.entries
             low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, prefix)
-            span = entries[low : bisect_right(entries, (*prefix, TOP))]
-        return [(entry, held) for entry in span if (held := self.rows[order.key(entry)]) is not None]
+            span = entries[low : min(low + limit, bisect_right(entries, (*prefix, TOP)))]
+        found = [(entry, held) for entry in span if (held := self.rows[order.key(entry)]) is not None]
+        return found, span[-1][len(prefix) :] if span and len(span) == limit else None
 
 
 class Layer:

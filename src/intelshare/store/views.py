@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from intelshare.errors import StoreError
 from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table
 from intelshare.store.chunks import Chunks
 from intelshare.store.layout import Key, stored
@@ -22,6 +23,10 @@ DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
 """What reading a damaged page or text raises, before any digest can be looked at."""
 
 _ENTRY: Final = itemgetter(0)
+
+
+_PIECE: Final = 1000
+"""Entries that are looked at in one go where all of them are wanted."""
 
 
 class Reading:
@@ -72,22 +77,30 @@ class Reading:
         return [self.get(table, *key) for key in keys]
 
     def find(
-        self, table: Table[R], index: str, *prefix: Scalar, after: Sequence[Scalar] = (), limit: int = 1000
+        self,
+        table: Table[R],
+        index: str,
+        *prefix: Scalar,
+        after: Sequence[Scalar] = (),
+        limit: int = 1000,
+        damaged: list[StoreError] | None = None,
     ) -> list[R]:
         """See ports.View."""
         sql = self._tables[table.name]
         first, beyond = tuple(map(stored, prefix)), tuple(map(stored, after))
-        newer: list[MemoryTable] = []
-        sources: list[Iterable[tuple[Key, Any]]] = []
-        for memory in self._memories(table.name):
-            found = memory.find(index, first, beyond)
-            if found:
-                sources.append(self._unshadowed(sql, index, found, tuple(newer)))
-            newer.append(memory)
-        if table.name in self._filled:
-            sources.append(self._stored(sql, index, first, beyond, limit, newer))
+        sources = list(self._sources(sql, index, first, beyond, limit))
         chosen = sources[0] if len(sources) == 1 else merge(*sources, key=_ENTRY)
-        return [self._found(sql, index, entry, value) for entry, value in islice(chosen, limit)]
+        if damaged is None:
+            return [self._found(sql, index, entry, value) for entry, value in islice(chosen, limit)]
+        found = []
+        for entry, value in islice(chosen, limit):
+            try:
+                found.append(self._found(sql, index, entry, value))
+            except StoreError as error:
+                if error.code != "RECORD_CORRUPT":
+                    raise
+                damaged.append(error)
+        return found
 
     def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
         key = sql.key_in(index)(entry)
@@ -102,21 +115,31 @@ class Reading:
         """See ports.View."""
         sql = self._tables[table.name]
         first = tuple(map(stored, prefix))
-        newer: list[MemoryTable] = []
-        total = 0
-        for memory in self._memories(table.name):
-            found = memory.find(index, first, ())
-            total += sum(1 for _ in self._unshadowed(sql, index, found, tuple(newer)))
-            newer.append(memory)
+        if any(memory.rows for memory in self._memories(table.name)):
+            return sum(1 for source in self._sources(sql, index, first, (), _PIECE) for _ in source)
         if table.name not in self._filled:
-            return total
+            return 0
         try:
-            below: Any = self._execute(sql.count(index, len(first)), first).fetchall()[0][0]
+            return int(str(self._execute(sql.count(index, len(first)), first).fetchall()[0][0]))
         except DAMAGE:
             raise sql.layout.corrupt(first) from None
-        if below and any(memory.rows for memory in newer):
-            below = sum(1 for _ in self._stored(sql, index, first, (), below + 1, newer))
-        return total + int(below)
+
+    def _sources(
+        self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int
+    ) -> Iterator[Iterable[tuple[Key, Any]]]:
+        """Of each layer, and of SQLite, the entries that nothing newer knows, in order; looked at in pieces
+        of ``limit``."""
+        newer: list[MemoryTable] = []
+        name = sql.layout.table.name
+        for memory in self._memories(name):
+            found, rest = memory.find(index, first, beyond, limit)
+            if rest is not None:
+                yield self._unshadowed(sql, index, _pieces(memory, index, first, beyond, limit), tuple(newer))
+            elif found:
+                yield self._unshadowed(sql, index, found, tuple(newer))
+            newer.append(memory)
+        if name in self._filled:
+            yield self._stored(sql, index, first, beyond, limit, newer)
 
     def _memories(self, name: str) -> Iterator[MemoryTable]:
         for layer in self._layers:
@@ -126,7 +149,7 @@ class Reading:
 
     @staticmethod
     def _unshadowed(
-        sql: RowTable, index: str, found: Sequence[tuple[Key, Any]], newer: Sequence[MemoryTable]
+        sql: RowTable, index: str, found: Iterable[tuple[Key, Any]], newer: Sequence[MemoryTable]
     ) -> Iterable[tuple[Key, Any]]:
         """Those whose key no newer layer knows."""
         if not newer:
@@ -185,6 +208,15 @@ class Reading:
         except DAMAGE:
             raise sql.layout.corrupt(key) from None
         return sql.layout.checked(found, key)
+
+
+def _pieces(
+    memory: MemoryTable, index: str, first: Key, beyond: Key, limit: int
+) -> Iterator[tuple[Key, MemoryRow]]:
+    rest: Key | None = beyond
+    while rest is not None:
+        found, rest = memory.find(index, first, rest, limit)
+        yield from found
 
 
 class Writing(Reading):

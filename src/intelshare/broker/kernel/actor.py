@@ -49,7 +49,11 @@ def row_of(rows: Rows, actor: Actor) -> UserRow:
 
 def need_user(rows: Rows, user: UserUri) -> UserRow:
     """The user's row. Raises DeliveryError NOT_AUTHORISED for an unknown or a revoked one."""
-    row = rows.get(USER, user)
+    return known_user(rows.get(USER, user))
+
+
+def known_user(row: UserRow | None) -> UserRow:
+    """The row of the register, if it lets its user in. Raises DeliveryError NOT_AUTHORISED."""
     if row is None or row.revoked:
         raise DeliveryError(
             "NOT_AUTHORISED",

@@ -7,7 +7,8 @@ sealed at rest here: nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -287,6 +288,17 @@ def unless_damaged(tx: Transaction, read: Callable[[], A]) -> A | None:
             raise
         tx.damaged.append(error.message)
         return None
+
+
+@contextlib.contextmanager
+def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
+    """Inside, a damaged record ends what is done with one bulletin, and is noted."""
+    try:
+        yield
+    except StoreError as error:
+        if error.code != "RECORD_CORRUPT":
+            raise
+        damaged.append(error)
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:

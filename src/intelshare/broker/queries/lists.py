@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from intelshare.audit.records import DecisionMade
 from intelshare.broker.kernel.actor import Actor, row_of
@@ -25,6 +26,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     UserRow,
 )
+from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.lifecycle.destroy import reason_of
 from intelshare.broker.lifecycle.read import Shown, show
 from intelshare.broker.lifecycle.relations import Context, context_of
@@ -32,14 +34,17 @@ from intelshare.broker.lifecycle.streams import missing
 from intelshare.crypto.records import PortionKind
 from intelshare.delivery import pair, word
 from intelshare.envelope import reopen
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.labels import format_portion
-from intelshare.ports import Scalar, View
+from intelshare.ports import Scalar, Table, View
 
-PAGE = 256
+PAGE: Final = 256
 """Rows looked at in one go."""
+
+MAX_NAMED: Final = 20
+"""Damaged records that one answer names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +105,43 @@ class Why:
     entry: Digest
 
 
-def inbox(node: Node, view: View, actor: Actor, wanted: InboxQuery, now: Instant) -> list[InboxLine]:
-    """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened."""
+def inbox(
+    node: Node, view: View, actor: Actor, wanted: InboxQuery, now: Instant
+) -> tuple[list[InboxLine], tuple[str, ...]]:
+    """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened.
+
+    Then the damaged records that were met: a bulletin of which one is damaged is left out (promise P13).
+    """
     reader = row_of(view, actor)
     found: list[InboxLine] = []
-    for row in _newest(view):
+    damaged: list[StoreError] = []
+    for row in _newest(view, INBOX, wanted.limit, damaged):
         if row.received < wanted.since or len(found) >= wanted.limit:
             break
         if wanted.sender and row.originator != wanted.sender:
             continue
-        was_read = view.get(READER, actor.user, row.md) is not None
-        if wanted.unread and was_read:
-            continue
-        if row.gone:
-            if was_read and not wanted.category:
-                found.append(InboxLine(row, None, was_read, Context(), reason_of(view, row)))
-            continue
-        shown = show(node, view, row, reader, now)
-        if shown is None:
-            continue
-        if wanted.category and all(p.portion.category != wanted.category for p in shown.portions):
-            continue
-        context = context_of(node, view, row.md, row.originator, reader, now)
-        found.append(InboxLine(row, shown, was_read, context))
-    return found
+        with noting_damage(damaged):
+            line = _inbox_line(node, view, row, reader, wanted, now)
+            if line is not None:
+                found.append(line)
+    return found, _named(damaged)
+
+
+def _inbox_line(
+    node: Node, view: View, row: InboxRow, reader: UserRow, wanted: InboxQuery, now: Instant
+) -> InboxLine | None:
+    was_read = view.get(READER, reader.user, row.md) is not None
+    if wanted.unread and was_read:
+        return None
+    if row.gone:
+        listed = was_read and not wanted.category
+        return InboxLine(row, None, was_read, Context(), reason_of(view, row)) if listed else None
+    shown = show(node, view, row, reader, now)
+    if shown is None:
+        return None
+    if wanted.category and all(p.portion.category != wanted.category for p in shown.portions):
+        return None
+    return InboxLine(row, shown, was_read, context_of(node, view, row.md, row.originator, reader, now))
 
 
 def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[tuple[MemberCode, int, int]]:
@@ -138,29 +156,27 @@ def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[
 
 def outbox(
     node: Node, view: View, actor: Actor, given: str, limit: int, held: bool, now: Instant
-) -> list[OutboxLine]:
+) -> tuple[list[OutboxLine], tuple[str, ...]]:
     """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
 
-    Those that the user wrote or is cleared for. Raises DeliveryError.
+    Those that the user wrote or is cleared for. Then the damaged records that were met: a bulletin of which
+    one is damaged is left out. Raises DeliveryError.
     """
     reader = row_of(view, actor)
     if given:
-        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), reader, now)]
+        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), reader, now)], ()
     lines: list[OutboxLine] = []
-    after: tuple[Scalar, ...] = ()
-    while len(lines) < limit:
-        rows = view.find(BULLETIN, "newest", after=after, limit=PAGE)
-        for row in rows:
-            written = read_written(node, view, row)
-            if not may_see(node, written, reader, now):
-                continue
-            line = _outbox_line(node, view, written, reader, now)
-            if not held or any(pair.word == "held" for pair in line.pairs):
-                lines.append(line)
-        if len(rows) < PAGE:
+    damaged: list[StoreError] = []
+    for row in _newest(view, BULLETIN, limit, damaged):
+        if len(lines) >= limit:
             break
-        after = (rows[-1].newest, rows[-1].md)
-    return lines[:limit]
+        with noting_damage(damaged):
+            written = read_written(node, view, row)
+            if may_see(node, written, reader, now):
+                line = _outbox_line(node, view, written, reader, now)
+                if not held or any(pair.word == "held" for pair in line.pairs):
+                    lines.append(line)
+    return lines, _named(damaged)
 
 
 def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode, now: Instant) -> Why:
@@ -198,14 +214,24 @@ def title_of(node: Node, view: View, written: Written) -> str:
     return ""
 
 
-def _newest(view: View) -> Iterator[InboxRow]:
+def _newest(
+    view: View, table: Table[InboxRow] | Table[BulletinRow], limit: int, damaged: list[StoreError]
+) -> Iterator[Any]:
+    """All rows, the newest first; the first piece as large as the list may become."""
     after: tuple[Scalar, ...] = ()
+    size, order = min(max(limit, 1), PAGE), (*table.indexes["newest"], *table.key)
     while True:
-        rows = view.find(INBOX, "newest", after=after, limit=PAGE)
+        left_out = len(damaged)
+        rows: Sequence[Any] = view.find(table, "newest", after=after, limit=size, damaged=damaged)
         yield from rows
-        if len(rows) < PAGE:
+        if not rows or len(rows) + len(damaged) - left_out < size:
             return
-        after = (rows[-1].newest, rows[-1].rank, rows[-1].sequence, rows[-1].md)
+        after, size = tuple([getattr(rows[-1], name) for name in order]), PAGE
+
+
+def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
+    """Each once, as it was named; no list grows without bound."""
+    return tuple(dict.fromkeys([error.message for error in damaged]))[:MAX_NAMED]
 
 
 def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:

@@ -18,13 +18,14 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, BulletinRow, InboxRow, UserRow
+from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import BulletinId
 from intelshare.instant import Instant
-from intelshare.ports import View
+from intelshare.ports import Scalar, View
 
 PAGE = 64
 """Bulletins opened in one go."""
@@ -99,16 +100,29 @@ def words_of(text: str) -> tuple[str, ...]:
 def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
     """One page, newest first. Raises DeliveryError NOT_AUTHORISED."""
     reader = row_of(view, query.actor)
-    after = (*query.before.numbers, query.before.md) if query.before is not None else ()
+    after: tuple[Scalar, ...] = (*query.before.numbers, query.before.md) if query.before is not None else ()
     table = INBOX if query.where is Where.INBOX else BULLETIN
-    rows: Sequence[InboxRow | BulletinRow] = view.find(table, "newest", after=after, limit=PAGE)  # type: ignore[arg-type]
-    seen = [one for row in rows if (one := _open(node, view, row, reader, now)) is not None]
+    damaged: list[StoreError] = []
+    rows: Sequence[InboxRow | BulletinRow] = view.find(
+        table,  # type: ignore[arg-type]
+        "newest",
+        after=after,
+        limit=PAGE,
+        damaged=damaged,
+    )
+    whole = bool(rows) and len(rows) + len(damaged) == PAGE
+    seen: list[_Seen] = []
+    for row in rows:
+        with noting_damage(damaged):  # what cannot be read does not match
+            one = _open(node, view, row, reader, now)
+            if one is not None:
+                seen.append(one)
     matches = [
         Match(one.bulletin, one.member, one.at, one.banner, one.title, found)
         for one in seen
         if (found := _excerpt(one.portions, query.words)) is not None
     ]
-    return Page(tuple(matches), _place(rows[-1]) if len(rows) == PAGE else None, len(seen))
+    return Page(tuple(matches), _place(rows[-1]) if whole else None, len(seen))
 
 
 def place_bytes(place: Place) -> bytes:

@@ -54,6 +54,7 @@ def outbox(
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
     from intelshare.cli.shared.options import connect
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import outbox_table
 
@@ -68,6 +69,7 @@ def outbox(
             out.table(outbox_table(found.entries))
         else:
             out.note("nothing here")
+        note_damaged(out, found.damaged)
         if not held:
             _name_forgotten(client, found, out)
         if follow:

@@ -58,6 +58,7 @@ def inbox(
     """List received bulletins, newest first: those that your clearance and need to know allow."""
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import inbox_table
     from intelshare.cli.shared.times import moment
@@ -80,6 +81,7 @@ def inbox(
         out.note(f"requests for information past their date: {found.requests_overdue}; intelshare rfi list")
     if found.obligations_overdue:
         out.note(f"obligations past their date: {found.obligations_overdue}; intelshare obligations list")
+    note_damaged(out, found.damaged)
     for hole in found.holes:
         numbers = str(hole.first) if hole.first == hole.last else f"{hole.first} to {hole.last}"
         out.note(f"missing from {hole.originator}: number {numbers}; it is being asked for")

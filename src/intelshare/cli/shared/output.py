@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TextIO
@@ -100,6 +100,12 @@ class Out:
         """Beside the answer, on stderr; nothing with ``--quiet``."""
         if not self.quiet:
             sys.stderr.write(visible(text) + "\n")
+
+
+def note_damaged(out: Out, damaged: Iterable[str]) -> None:
+    """Name the records for which a list lacks entries."""
+    for record in damaged:
+        out.note(f"an entry is left out: {record}; intelshare doctor --deep")
 
 
 class Progress:

@@ -498,6 +498,7 @@ class InboxResponse(_message.Message):
     HOLES_FIELD_NUMBER: _builtins.int
     REQUESTS_OVERDUE_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_OVERDUE_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     requests_overdue: _builtins.int
     """Requests of peers and obligations that are past their date, among what the caller may see."""
     obligations_overdue: _builtins.int
@@ -505,6 +506,10 @@ class InboxResponse(_message.Message):
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxEntry]: ...
     @_builtins.property
     def holes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hole]: ...
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Records that do not match their digests, by table and key: their bulletins are left out."""
+
     def __init__(
         self,
         *,
@@ -512,10 +517,11 @@ class InboxResponse(_message.Message):
         holes: _abc.Iterable[Global___Hole] | None = ...,
         requests_overdue: _builtins.int = ...,
         obligations_overdue: _builtins.int = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "holes", b"holes", "obligations_overdue", b"obligations_overdue", "requests_overdue", b"requests_overdue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged", b"damaged", "entries", b"entries", "holes", b"holes", "obligations_overdue", b"obligations_overdue", "requests_overdue", b"requests_overdue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -793,16 +799,22 @@ class OutboxResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRIES_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxEntry]: ...
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in InboxResponse."""
+
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___OutboxEntry] | None = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged", b"damaged", "entries", b"entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
