@@ -32,11 +32,14 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
         raise VaultError("NOT_FOUND", "the own directory is not in the store", hint="restore a backup")
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
-    what = due(directory, node.uri, now)
+    suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
+    suite = node.suites[runtime.settings.suite]
+    what = due(directory, node.uri, suite.number, now)
     rotated = what.sealing or what.signing or what.retired
-    if not (rotated or what.directory or nodes != directory.nodes or ratified != directory.ratified):
+    told = (nodes, ratified, suites, floor)
+    before = (directory.nodes, directory.ratified, directory.suites, directory.floor)
+    if not (rotated or what.directory or told != before):
         return False
-    suite = node.signer.suite
     keys = [
         new_key(
             suite,
@@ -60,12 +63,14 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
         drop_keys=what.retired,
         nodes=nodes,
         ratified=ratified,
+        suites=suites,
+        floor=floor,
     )
     await runtime.step(adopt, signed)
     if rotated:
         vault = runtime.vault
         vault.retire(what.retired)
-        signer = vault.signer(runtime.node.trust.signing_key(node.uri, suite.number, now))
+        signer = vault.signer(runtime.node.trust.signing_key(node.uri, now))
         await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer)
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
