@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, mldsa, mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -101,6 +101,11 @@ def test_a_key_of_suite_2_from_its_secret(case: dict[str, Any]) -> None:
     if case["record"]["use"] == "SEALING":
         inner = mlkem.MLKEM1024PrivateKey.from_seed_bytes(secret[:64]).public_key()
         made = inner.public_bytes_raw() + point(scalar(secret[64:]))
+    elif case["record"]["use"] == "NOTE":
+        made = b"".join(
+            ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+            for seed in (secret[:32], secret[32:])
+        )
     else:
         inner_2 = mldsa.MLDSA87PrivateKey.from_seed_bytes(secret[56:]).public_key()
         made = point(scalar(secret[:56])) + inner_2.public_bytes_raw()

@@ -91,21 +91,27 @@ class Suite:
 
     def public_length(self, use: KeyUse) -> int:
         """How long the public key string of this use is."""
-        return self.sealing_public if use is KeyUse.SEALING else self.signing_public
+        lengths = {KeyUse.SEALING: self.sealing_public, KeyUse.NOTE: NOTE_LENGTH}
+        return lengths.get(use, self.signing_public)
 
     def secret_length(self, use: KeyUse) -> int:
         """How many secret bytes a key of this use is made from."""
-        return self.sealing_secret if use is KeyUse.SEALING else self.signing_secret
+        lengths = {KeyUse.SEALING: self.sealing_secret, KeyUse.NOTE: NOTE_LENGTH}
+        return lengths.get(use, self.signing_secret)
 
     def components(self, use: KeyUse, public: bytes) -> tuple[bytes, bytes]:
         """The two component keys of a public key string: thresholds count these, not records."""
-        cut = self.sealing_split if use is KeyUse.SEALING else self.signing_split
+        splits = {KeyUse.SEALING: self.sealing_split, KeyUse.NOTE: ED25519.public}
+        cut = splits.get(use, self.signing_split)
         return public[:cut], public[cut:]
 
     def generate(self, use: KeyUse, random: Random) -> bytes:
         """A new secret of this use: seeds only, all of them from ``random``."""
         return random(self.secret_length(use))
 
+
+NOTE_LENGTH: Final = 2 * ED25519.public
+"""Of the public string and of the secret of a note key: two Ed25519 keys, in every suite."""
 
 Suites = Mapping[int, Suite]
 """Number -> suite: the table that verification is given."""
@@ -159,6 +165,46 @@ def _need(secret: bytes, length: int) -> None:
         )
 
 
+# --- Note keys: Ed25519 alone, because C2SP says so; they vouch for nothing but notes -----------------
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey:
+    """The two keys with which a node signs notes for the tools of others (``audit.notes``)."""
+
+    record: KeyRecord
+    sign: Callable[[bytes], bytes] = field(repr=False)
+    """As the owner of a log."""
+    cosign: Callable[[bytes], bytes] = field(repr=False)
+    """As a witness of the logs of others."""
+
+
+def note_public(secret: bytes) -> bytes:
+    """The public string of a note key: as a log ‖ as a witness. Raises CryptoError KEYSTORE_CORRUPT."""
+    return b"".join(ED25519.public_of(part) for part in _note_halves(secret))
+
+
+def load_note_key(record: KeyRecord, secret: bytes) -> NoteKey:
+    """A note key that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
+    log, witness = [ED25519.load(part) for part in _note_halves(secret)]
+    return NoteKey(record, lambda message: log(message, b""), lambda message: witness(message, b""))
+
+
+def verify_note(public: bytes, message: bytes, signature: bytes) -> None:
+    """Return if this Ed25519 signature holds. Raises CryptoError SIGNATURE_INVALID."""
+    try:
+        if len(signature) != ED25519.signature:
+            raise ValueError("another length")
+        ED25519.verify(public, message, b"", signature)
+    except (InvalidSignature, ValueError):
+        raise _invalid("the Ed25519 signature of a note is wrong") from None
+
+
+def _note_halves(secret: bytes) -> tuple[bytes, bytes]:
+    _need(secret, NOTE_LENGTH)
+    return secret[: ED25519.secret], secret[ED25519.secret :]
+
+
 # --- The suites: a row each ---------------------------------------------------------------------------
 
 
@@ -192,6 +238,8 @@ def _suite(number: int, kem: Kem, first: SignatureHalf, second: SignatureHalf) -
         if use is KeyUse.SEALING:
             _need(secret, kem.secret)
             return kem.public_of(secret)
+        if use is KeyUse.NOTE:
+            return note_public(secret)
         one, other = seeds(secret)
         return first.public_of(one) + second.public_of(other)
 

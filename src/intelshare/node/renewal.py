@@ -35,7 +35,7 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
     suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
     suite = node.suites[runtime.settings.suite]
     what = due(directory, node.uri, suite.number, now)
-    rotated = what.sealing or what.signing or what.retired
+    rotated = what.sealing or what.signing or what.note or what.retired
     told = (nodes, ratified, suites, floor)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor)
     if not (rotated or what.directory or told != before):
@@ -47,10 +47,14 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
             node.member,
             now,
             runtime.random,
-            node=node.uri if use is KeyUse.SIGNING else None,
+            node=None if use is KeyUse.SEALING else node.uri,
             among=directory.keys,
         )
-        for use, wanted in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing))
+        for use, wanted in (
+            (KeyUse.SEALING, what.sealing),
+            (KeyUse.SIGNING, what.signing),
+            (KeyUse.NOTE, what.note),
+        )
         if wanted
     ]
     if keys:

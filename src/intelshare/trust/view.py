@@ -249,6 +249,13 @@ class TrustView:
         floor = held.directory.floor if held is not None and held.directory is not None else 0
         return next((identity for identity, record in usable if record.suite >= floor), usable[0][0])
 
+    def note_keys(self, node: NodeUri, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
+        """The valid note keys of a node, newest first; none for a node that is in no directory held."""
+        if node not in self._nodes:
+            return ()
+        found = self.keys_of(self._nodes[node][0], KeyUse.NOTE, at)
+        return tuple(row for row in found if row[1].node == node)
+
     def sealing_key(self, member: MemberCode, signing: int, at: Instant) -> tuple[KeyId, KeyRecord]:
         """The key to which releases for that member are sealed now: its newest valid one, of whatever suite.
 
