@@ -178,8 +178,8 @@ def sealing(world: World, size: int) -> tuple[Run, Run]:
     bulletins = [world.encrypt() for _ in range(-(-size // len(world.members)))]
     cleared = world.cleared(bulletins, world.members)[:MOST]
     return (
-        lambda: seal(cleared, world.signer, NOW, os.urandom, tips=world.tips),
-        lambda: seal_many(cleared, world.signer, NOW, os.urandom, tips=world.tips),
+        lambda: seal(cleared, world.signer, NOW, os.urandom, tips=world.tips, suites=world.suites),
+        lambda: seal_many(cleared, world.signer, NOW, os.urandom, tips=world.tips, suites=world.suites),
     )
 
 
@@ -188,7 +188,12 @@ def opening(world: World, size: int) -> tuple[Run, Run]:
     kem_id = world.kems[member][1]
     bulletins = [world.encrypt() for _ in range(size)]
     sealed: SealedMany = seal_many(
-        world.cleared(bulletins, [member]), world.signer, NOW, os.urandom, tips=world.tips
+        world.cleared(bulletins, [member]),
+        world.signer,
+        NOW,
+        os.urandom,
+        tips=world.tips,
+        suites=world.suites,
     )
     frame = [
         Told(Kind.RELEASE, row.nonce, row.data, row.proof, row.grant, (one.portions[0].body,))

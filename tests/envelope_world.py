@@ -177,7 +177,9 @@ class World:
             item.recipient: first_tip(self.signer.record.node, incarnation, item.recipient)
             for item in cleared
         }
-        return seal(cleared, self.signer, NOW, stream_of(f"{self.seed}/{seed}"), tips=tips)
+        return seal(
+            cleared, self.signer, NOW, stream_of(f"{self.seed}/{seed}"), tips=tips, suites=self.suites
+        )
 
     def deliver(self, batch: SealedBatch, number: int, bulletin: EncryptedBulletin) -> Delivery:
         release = batch.releases[number]
@@ -234,15 +236,17 @@ class World:
         )
 
 
-def make_world(suite: Suite = SUITE_1, seed: str = "world") -> World:
+def make_world(suite: Suite = SUITE_1, seed: str = "world", sealing: Suite | None = None) -> World:
+    """``sealing``: the suite of USA's sealing key, if it is not the one that FRA signs with."""
+    sealing = sealing or suite
     signer = make_signer(f"{seed}/FRA", FRA, suite=suite)
-    kem, kem_id, kem_secret = make_key(f"{seed}/USA", USA, KeyUse.SEALING, suite)
+    kem, kem_id, kem_secret = make_key(f"{seed}/USA", USA, KeyUse.SEALING, sealing)
     return World(
-        suites={suite.number: suite},
+        suites={suite.number: suite, sealing.number: sealing},
         signer=signer,
         kem=kem,
         kem_id=kem_id,
-        opener_keys={kem_id: SealingKeyHeld(kem, suite.load_sealing(kem_secret))},
+        opener_keys={kem_id: SealingKeyHeld(kem, sealing.load_sealing(kem_secret))},
         trust=Directories({signer.key_id: signer.record}),
         seed=seed,
     )

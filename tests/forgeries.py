@@ -296,7 +296,7 @@ def _signatures() -> Iterator[Forgery]:
     yield Forgery("a statement in another batch", evidence_file(pair, {}), (FRA,), "BATCH_PROOF_INVALID")
     pair = [replace(one, kind=Kind.RECEIPT), other]
     yield Forgery("another kind", evidence_file(pair, {}), (FRA,), "BATCH_PROOF_INVALID")
-    pair = [replace(one, batch=b"\0\x02" + one.batch[2:]), other]
+    pair = [replace(one, batch=b"\0\x03" + one.batch[2:]), other]
     yield Forgery("a suite that does not exist", evidence_file(pair, {}), (FRA,), "SUITE_UNKNOWN")
     yield Forgery("one statement alone", evidence_file([one], {}), (FRA,), "EVIDENCE_INCONCLUSIVE")
     yield Forgery("one statement twice", evidence_file([one, one], {}), (FRA,), "EVIDENCE_INCONCLUSIVE")

@@ -213,7 +213,12 @@ class Forger:
         random = seeded(f"forger/{seed}/{self.tip.last}")
         made = [self._clear(portions or (text(TO_USA),), random, **what) for portions in bulletins]
         sealed = seal(
-            [cleared for cleared, _ in made], self.node.signer, at, random, tips={self.to: tip or self.tip}
+            [cleared for cleared, _ in made],
+            self.node.signer,
+            at,
+            random,
+            tips={self.to: tip or self.tip},
+            suites=self.node.suites,
         )
         if tip is None:
             self.tip = sealed.tips[self.to]

@@ -10,10 +10,13 @@ from typing import Any
 from builders import NOW, Member, seeded
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.crypto.records import KeyUse
+from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts
+from intelshare.trust import new_key
 
 
 class MemberBackend:
@@ -71,6 +74,10 @@ class MemberBackend:
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         del method, user
         self.refusals.append(error.code)
+
+    def note_key(self) -> NoteKey:
+        made = new_key(SUITE_1, KeyUse.NOTE, self.node.member, self.now(), seeded("note"), node=self.node.uri)
+        return load_note_key(made.record, made.secret)
 
     def facts(self) -> NodeFacts:
         return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from envelope_world import stream_of
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import KeyUse, Trust
-from intelshare.crypto.suites import SUITE_1, SUITES, Signer, load_signer
+from intelshare.crypto.suites import SUITE_1, SUITES, Signer, Suite, load_signer
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant, parse
 from intelshare.trust import (
@@ -27,7 +27,7 @@ NOW = parse("2026-11-24T12:00:00Z")
 
 def signer(key: SecretKey) -> Signer:
     """The signer of a founded key."""
-    return load_signer(SUITE_1, key.record, key.key_id, key.secret)
+    return load_signer(SUITES[key.record.suite], key.record, key.key_id, key.secret)
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,20 @@ class TestMember:
 
 
 def member(
-    code: str, *, root_keys: int = 1, threshold: int = 1, at: Instant = NOW, seed: str = ""
+    code: str,
+    *,
+    root_keys: int = 1,
+    threshold: int = 1,
+    at: Instant = NOW,
+    seed: str = "",
+    suite: Suite = SUITE_1,
+    floor: int = 1,
 ) -> TestMember:
     """A member made of its code (and ``seed``, for a second one of the same name)."""
-    plan = Founding(MemberCode(code), code.title(), "one", root_keys=root_keys, threshold=threshold)
-    return TestMember(create_member(plan, at, stream_of(f"{code}/{seed}")))
+    plan = Founding(
+        MemberCode(code), code.title(), "one", floor=floor, root_keys=root_keys, threshold=threshold
+    )
+    return TestMember(create_member(plan, at, stream_of(f"{code}/{seed}"), suite))
 
 
 def view_of(own: TestMember, *others: TestMember, at: Instant = NOW) -> TrustView:

@@ -111,9 +111,9 @@ def _seen() -> list[str]:
     ]
 
 
-def found(folder: Path, member: str) -> Path:
-    """A development member with an analyst and a releasing officer."""
-    ok("init", member, folder, "--dev")
+def found(folder: Path, member: str, *words: str) -> Path:
+    """A development member with an analyst and a releasing officer; ``words`` are for ``init``."""
+    ok("init", member, folder, "--dev", *words)
     for name, role in (("ana", "analyst"), ("rel", "releasing-officer")):
         ok("user", "add", name, "--folder", folder, "--role", role, "--clearance", "R3", "--category", "*")
     return folder

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+import c2sp
 from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
 from intelshare.audit.exhibit import Exhibit
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Checkpoint, Kind
+from intelshare.crypto.records import Checkpoint, KeyUse, Kind, Trust
 from intelshare.ids import Digest
-from intelshare.trust import write_member_file
+from intelshare.trust import DirectoryDocument, write_member_file
 from line_world import met, signed
 from log_world import Logs
 
@@ -49,6 +52,60 @@ def test_the_head_shows_who_has_seen_the_log(pair: tuple[Path, Path]) -> None:
     # An auditor on another machine has a profile and no data folder.
     assert ok("audit", "head", "--as", fra / "users" / "operator").out == shown
     assert intelshare("audit", "head").code == 2
+
+
+def test_the_log_is_followed_cosigned_and_proved_with_the_tools_of_others(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    fra, usa = pair
+    told = ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra, "--json").json
+    checkpoint = tmp_path / "log" / "checkpoint"
+    keys = [c2sp.read_vkey(told["vkey"])]
+
+    def cosigned() -> bool:
+        return intelshare("audit", "cosign", checkpoint, "--folder", usa, "--out", checkpoint).code == 0
+
+    wait_until(cosigned, "USA to have seen that much of the log")
+    directory = json.loads((usa.parent / "usa.member").read_text())["directory"]
+    (note_key,) = [
+        key
+        for key in decode(DirectoryDocument, decode(Trust, b64decode(directory)).document).keys
+        if key.use is KeyUse.NOTE
+    ]
+    witness = note_key.node.removeprefix("intelshare://")
+    material = b"\x04" + note_key.public[32:]
+    identity = sha256(f"{witness}\n".encode() + material).hexdigest()[:8]
+    keys.append(c2sp.read_vkey(f"{witness}+{identity}+{b64encode(material).decode()}"))
+    head, signed, entries = c2sp.follow(lambda name: (tmp_path / "log" / name).read_bytes(), keys)
+    assert (head.origin, head.size) == (told["origin"], told["size"])
+    assert signed[head.origin] is None
+    assert signed[witness] is not None
+
+    words = ("audit", "prove", "2", "--tlog", "--folder", fra, "--checkpoint", checkpoint)
+    proof = ok(*words).out
+    index, extra, _, included = c2sp.check_proof(proof, keys)
+    assert index == 2
+    salted = spelled_entry(extra)
+    assert salted == entries[2]
+    included(c2sp.leaf(salted))
+    with pytest.raises(c2sp.RefusedError):
+        included(c2sp.leaf(entries[1]))
+
+    # The folder is exported into again: grown, and the older files are kept as they were.
+    ok("user", "add", "one-more", "--folder", fra, "--role", "analyst")
+    again = ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra, "--json").json
+    assert again["size"] > told["size"]
+    c2sp.follow(lambda name: (tmp_path / "log" / name).read_bytes(), keys)
+    other = intelshare("audit", "export", "--tlog", tmp_path / "log", "--folder", usa)
+    assert (other.code, "LOG_INCONSISTENT" in other.err) == (7, True)
+
+
+def spelled_entry(extra: bytes) -> bytes:
+    """docs/format.md, "Log": PAE over type, time, salt and record."""
+    made = b"intelshare/v1" + (5).to_bytes(8, "big")
+    for part in (b"log-entry", extra[:1], extra[1:9], extra[9:41], extra[41:]):
+        made += len(part).to_bytes(8, "big") + part
+    return sha256(made).digest()
 
 
 def test_a_proof_is_a_file_that_is_checked_offline_and_a_changed_one_ends_with_7(

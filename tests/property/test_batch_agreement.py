@@ -228,8 +228,14 @@ def test_releases_are_sealed_to_the_same_bytes(
         for member in (USA, DEU, *(() if without_tip else (ITA,)))
     }
     others = [Leaf(Kind.RECEIPT, bytes([number]) * 16, b"said") for number in range(receipts)]
-    slow = outcome(lambda: seal(cleared, world.signer, NOW, tape("seal"), tips=tips, others=others))
-    fast = outcome(lambda: seal_many(cleared, world.signer, NOW, tape("seal"), tips=tips, others=others))
+    slow = outcome(
+        lambda: seal(cleared, world.signer, NOW, tape("seal"), tips=tips, suites=world.suites, others=others)
+    )
+    fast = outcome(
+        lambda: seal_many(
+            cleared, world.signer, NOW, tape("seal"), tips=tips, suites=world.suites, others=others
+        )
+    )
     if not isinstance(fast, SealedMany):
         assert fast == slow
         return
@@ -260,7 +266,9 @@ def test_a_batch_that_the_loop_can_seal_is_not_sealed_by_the_readable_code(
     world = make_world(FAKE_SUITE)
     bulletin = world.encrypt(text_portion("one"), text_portion("two"))
     tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
-    sealed = seal_many([world.clear(bulletin)] * 3, world.signer, NOW, stream_of("seal"), tips=tips)
+    sealed = seal_many(
+        [world.clear(bulletin)] * 3, world.signer, NOW, stream_of("seal"), tips=tips, suites=world.suites
+    )
     assert [row.number for row in sealed.rows] == [1, 2, 3]
     assert sealed.tips[USA] == Tip(INCARNATION, ReleaseNumber(3), sealed.rows[2].leaf)
 
@@ -271,7 +279,7 @@ def test_no_release_and_too_many_are_refused_alike(count: int) -> None:
     cleared = [world.clear(world.encrypt(text_portion("one")))] * count
     tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
     with pytest.raises(EnvelopeError) as refused:
-        seal_many(cleared, world.signer, NOW, stream_of("seal"), tips=tips)
+        seal_many(cleared, world.signer, NOW, stream_of("seal"), tips=tips, suites=world.suites)
     assert refused.value.code == "TOO_LARGE"
 
 

@@ -55,7 +55,12 @@ def frame_of(world: World, bulletins: list[list[Portion]]) -> Frame:
     encrypted = [world.encrypt(*portions, seed=str(number)) for number, portions in enumerate(bulletins)]
     tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
     sealed = seal_many(
-        [world.clear(one) for one in encrypted], world.signer, NOW, stream_of("frame"), tips=tips
+        [world.clear(one) for one in encrypted],
+        world.signer,
+        NOW,
+        stream_of("frame"),
+        tips=tips,
+        suites=world.suites,
     )
     statements = [
         Carried(
@@ -350,7 +355,7 @@ def test_releases_of_one_bulletin_and_of_other_words_are_told_apart() -> None:
     cleared += [replace(cleared[0], banner="UNCLASSIFIED"), replace(cleared[1], banner="UNCLASSIFIED")]
     bodies = [tuple(portion.body for portion in made.portions) for made in (one, two, one, two, one, two)]
     tips = {USA: first_tip(world.signer.record.node, INCARNATION, USA)}
-    sealed = seal_many(cleared, world.signer, NOW, stream_of("frame"), tips=tips)
+    sealed = seal_many(cleared, world.signer, NOW, stream_of("frame"), tips=tips, suites=world.suites)
     frame = Frame(
         sealed.batch,
         sealed.batch_keys[world.kem_id],

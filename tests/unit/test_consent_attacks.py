@@ -175,7 +175,9 @@ def _passed_on(ken: Member, question: Frame) -> Frame:
         consents=(evidence,),
     )  # fmt: skip
     tip = first_tip(ken.node.uri, ken.node.incarnation, USA)
-    sealed = seal([cleared], ken.node.signer, NOW, seeded("passed on"), tips={USA: tip})
+    sealed = seal(
+        [cleared], ken.node.signer, NOW, seeded("passed on"), tips={USA: tip}, suites=ken.node.suites
+    )
     (release,) = sealed.releases
     said = release.statement
     carried = Carried(Kind.RELEASE, said.nonce, said.data, said.proof, release.grant, (portion.body,))

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import hmac
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import intelshare
 from envelope_world import FRA, make_key, make_signer, make_world, stream_of, text_portion
 from intelshare.crypto.pae import Domain, kdf, key_id, pae
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.rest import open_at_rest, open_group, seal_at_rest, seal_group
-from intelshare.crypto.suites import SUITE_1, Context, Suite, verify_signature
+from intelshare.crypto.suites import SUITE_1, SUITE_2, Context, Suite, verify_signature
 from intelshare.errors import CryptoError
 from intelshare.sim.fake_suite import FAKE_SUITE
 
 SOURCE = Path(intelshare.__file__).parent
-SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, FAKE_SUITE], ids=lambda suite: suite.name)
+P384_ORDER = 2**384 - int("389cb27e0bc8d220a7e5f24db74f58851313e695333ad68d", 16)
+
+SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, SUITE_2, FAKE_SUITE], ids=lambda suite: suite.name)
 
 
 def uses_of(owner: str) -> dict[str, list[str]]:
@@ -114,7 +120,7 @@ def test_keys_signatures_and_seals_have_the_lengths_of_their_suite(suite: Suite)
         )
     signer = make_signer("lengths", FRA, suite=suite)
     signature = signer.sign(b"message", Context.BATCH)
-    assert len(signature) == suite.signature == 64 + 3309
+    assert len(signature) == suite.signature == {1: 64 + 3309, 2: 96 + 4627}[suite.number]
     verify_signature(suite, signer.record.public, Context.BATCH, b"message", signature)
 
 
@@ -122,7 +128,7 @@ def test_keys_signatures_and_seals_have_the_lengths_of_their_suite(suite: Suite)
 def test_sealed_key_opens_under_its_own_info_only(suite: Suite) -> None:
     record, _, secret = make_key("seal", FRA, KeyUse.SEALING, suite)
     sealed = suite.seal(record.public, b"info", bytes(32))
-    assert len(sealed) == suite.encapsulation + 32 == 1168
+    assert len(sealed) == suite.encapsulation + 32 == {1: 1168, 2: 1713}[suite.number]
     key = suite.load_sealing(secret)
     assert key.open(b"info", sealed) == bytes(32)
     for info, spoilt in (
@@ -142,9 +148,10 @@ def test_signature_holds_for_nothing_else(suite: Suite, change: str) -> None:
     signer, other = make_signer("one", FRA, suite=suite), make_signer("two", FRA, suite=suite)
     signature = signer.sign(b"message", Context.BATCH)
     public = other.record.public if change == "key" else signer.record.public
+    cut = {1: 64, 2: 96}[suite.number]
     spoilt = {
-        "first half": bytes(64) + signature[64:],
-        "second half": signature[:64] + bytes(3309),
+        "first half": bytes(cut) + signature[cut:],
+        "second half": signature[:cut] + bytes(len(signature) - cut),
         "length": signature[:-1],
     }.get(change, signature)
     with pytest.raises(CryptoError) as caught:
@@ -168,19 +175,85 @@ def test_ed25519_forgery_under_a_small_order_key_is_refused() -> None:
     assert caught.value.code == "SIGNATURE_INVALID"
 
 
+@pytest.mark.parametrize("suite", [SUITE_1, SUITE_2], ids=lambda suite: suite.name)
 @pytest.mark.parametrize("use", [KeyUse.SIGNING, KeyUse.SEALING])
-def test_secret_of_a_wrong_length_is_a_damaged_vault(use: KeyUse) -> None:
-    load = SUITE_1.load_sealing if use is KeyUse.SEALING else SUITE_1.load_signing
+def test_secret_of_a_wrong_length_is_a_damaged_vault(suite: Suite, use: KeyUse) -> None:
+    load = suite.load_sealing if use is KeyUse.SEALING else suite.load_signing
     with pytest.raises(CryptoError) as caught:
-        load(bytes(SUITE_1.secret_length(use) - 1))
+        load(bytes(suite.secret_length(use) - 1))
     assert caught.value.code == "KEYSTORE_CORRUPT"
 
 
-def test_public_sealing_key_of_small_order_is_refused() -> None:
-    record, _, _ = make_key("low", FRA, KeyUse.SEALING)
+@pytest.mark.parametrize(
+    ("suite", "curve"),
+    [
+        (SUITE_1, bytes(32)),
+        (SUITE_2, bytes(97)),
+        (SUITE_2, b"\x04" + bytes(96)),
+        (SUITE_2, b"\x02" + bytes(48)),
+    ],
+)
+def test_public_sealing_key_whose_point_is_none_is_refused(suite: Suite, curve: bytes) -> None:
+    record, _, _ = make_key("low", FRA, KeyUse.SEALING, suite)
     with pytest.raises(CryptoError) as caught:
-        SUITE_1.seal(record.public[:1184] + bytes(32), b"info", bytes(32))
+        suite.seal(record.public[: suite.sealing_split] + curve, b"info", bytes(32))
     assert caught.value.code == "KEM_KEY_UNKNOWN"
+
+
+def test_an_ecdsa_signature_has_one_encoding() -> None:
+    """(r, n - s) holds in every library; here only the smaller s does, and the signer makes that one."""
+    order = P384_ORDER
+    signer = make_signer("low s", FRA, suite=SUITE_2)
+    for number in range(8):
+        message = bytes([number])
+        signature = signer.sign(message, Context.BATCH)
+        verify_signature(SUITE_2, signer.record.public, Context.BATCH, message, signature)
+        assert int.from_bytes(signature[48:96]) <= order // 2
+        other = (order - int.from_bytes(signature[48:96])).to_bytes(48)
+        with pytest.raises(CryptoError, match="ECDSA"):
+            verify_signature(
+                SUITE_2,
+                signer.record.public,
+                Context.BATCH,
+                message,
+                signature[:48] + other + signature[96:],
+            )
+    secret = make_key("low s", FRA, KeyUse.SIGNING, SUITE_2)[2]
+    scalar = int.from_bytes(secret[:56]) % (order - 1) + 1
+    key = ec.derive_private_key(scalar, ec.SECP384R1())
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert signer.record.public[:97] == point
+
+
+def test_hpke_of_suite_2_by_the_words_of_its_draft() -> None:
+    """RFC 9180 base mode over MLKEM1024-P384 (0x0051), spelled out over the two component algorithms."""
+    record, _, secret = make_key("hpke", FRA, KeyUse.SEALING, SUITE_2)
+    sealed = SUITE_2.seal(record.public, b"info", b"a batch key")
+    enc, ct = sealed[:1665], sealed[1665:]
+    order = P384_ORDER
+    curve = ec.derive_private_key(int.from_bytes(secret[64:]) % (order - 1) + 1, ec.SECP384R1())
+    other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), enc[1568:])
+    shared = hashlib.sha3_256(
+        mlkem.MLKEM1024PrivateKey.from_seed_bytes(secret[:64]).decapsulate(enc[:1568])
+        + curve.exchange(ec.ECDH(), other)
+        + enc[1568:]
+        + record.public[1568:]
+        + b"MLKEM1024-P384"
+    ).digest()
+    suite_id = b"HPKE" + bytes.fromhex("005100020002")
+
+    def extract(salt: bytes, label: bytes, ikm: bytes) -> bytes:
+        return hmac.digest(salt, b"HPKE-v1" + suite_id + label + ikm, "sha384")
+
+    def expand(prk: bytes, label: bytes, info: bytes, length: int) -> bytes:
+        return hmac.digest(
+            prk, length.to_bytes(2) + b"HPKE-v1" + suite_id + label + info + b"\x01", "sha384"
+        )[:length]
+
+    context = b"\0" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", b"info")
+    prk = extract(shared, b"secret", b"")
+    key, nonce = expand(prk, b"key", context, 32), expand(prk, b"base_nonce", context, 12)
+    assert AESGCM(key).decrypt(nonce, ct, b"") == b"a batch key"
 
 
 def test_stored_row_opens_only_in_its_own_place() -> None:

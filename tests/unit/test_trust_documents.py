@@ -11,7 +11,7 @@ from envelope_world import stream_of
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse, Kind, Trust
-from intelshare.crypto.suites import SUITE_1, SUITES
+from intelshare.crypto.suites import SUITE_1, SUITE_2, SUITES
 from intelshare.errors import IntelshareError
 from intelshare.ids import NodeUri
 from intelshare.instant import DAY, HOUR, MINUTE, Instant
@@ -266,26 +266,58 @@ def test_row_7_a_rotated_key_counts_before_its_end_and_a_compromised_one_never(
     assert refused(lambda: check(Why.COMPROMISED, Instant(NOW + DAY))) == "SIGNER_REVOKED"
 
 
-def test_statements_are_signed_with_the_newest_key_and_hellos_with_the_oldest(deu: TestMember) -> None:
+def test_statements_are_signed_with_the_newest_key_and_hellos_with_the_oldest(
+    fra: TestMember, deu: TestMember
+) -> None:
     at = Instant(NOW + DAY)
     node = deu.founded.node.uri
     added = new_key(SUITE_1, KeyUse.SIGNING, deu.code, at, stream_of("second"), node=node)
     view = view_of(deu).with_document(deu.renewed(at, add_keys=[added.record]), at).view
-    assert view.signing_key(node, 1, at) == added.key_id
-    assert view.hello_key(node, 1, at) == deu.key(KeyUse.SIGNING).key_id
-    assert (
-        refused(lambda: view.signing_key(node, 1, Instant(NOW + 2 * SIGNING_LIFETIME))) == "SIGNER_NOT_VALID"
+    assert view.signing_key(node, at) == added.key_id
+    assert view.hello_key(node, fra.code, at) == deu.key(KeyUse.SIGNING).key_id
+    assert refused(lambda: view.signing_key(node, Instant(NOW + 2 * SIGNING_LIFETIME))) == "SIGNER_NOT_VALID"
+
+
+def directory_of(who: TestMember, at: Instant, **changes: object) -> Trust:
+    return sign_directory(
+        replace(who.directory, version=2, issued=at, **changes),  # type: ignore[arg-type]
+        who.signer(KeyUse.DIRECTORY),
     )
 
 
-def test_what_both_directories_allow_decides_the_suite(fra: TestMember, deu: TestMember) -> None:
+def test_a_floor_of_either_side_stops_what_is_sealed_and_both_are_told(
+    fra: TestMember, deu: TestMember
+) -> None:
     view = view_of(fra, deu)
-    assert view.suite_with(deu.code) == 1
-    strict = sign_directory(
-        replace(deu.directory, version=2, suites=(2,), floor=2), deu.signer(KeyUse.DIRECTORY)
-    )
-    view = view.with_document(strict, NOW).view
-    assert refused(lambda: view.suite_with(deu.code)) == "SUITE_BELOW_FLOOR"
+    assert view.sealing_key(deu.code, 1, NOW)[1].suite == 1
+    strict = view.with_document(directory_of(deu, NOW, suites=(1, 2), floor=2), NOW)
+    assert refused(lambda: strict.view.sealing_key(deu.code, 1, NOW)) == "SUITE_BELOW_FLOOR"
+    assert strict.view.sealing_key(deu.code, 2, NOW)[1].suite == 1
+    assert strict.warnings == ("DEU accepts suite 2 or higher, and FRA signs with a lower one",)
+    view = view.with_document(directory_of(fra, NOW, suites=(1, 2), floor=2), NOW).view
+    assert refused(lambda: view.sealing_key(deu.code, 2, NOW)) == "SUITE_BELOW_FLOOR"
+    again = view.with_document(deu.renewed(NOW), NOW)
+    assert again.warnings == ("FRA accepts suite 2 or higher, and DEU signs with a lower one",)
+
+
+def test_a_member_that_takes_up_another_suite_signs_and_is_sealed_to_with_it(
+    fra: TestMember, deu: TestMember
+) -> None:
+    at, node = Instant(NOW + DAY), deu.founded.node.uri
+    signing = new_key(SUITE_2, KeyUse.SIGNING, deu.code, at, stream_of("signing 2"), node=node)
+    sealing = new_key(SUITE_2, KeyUse.SEALING, deu.code, at, stream_of("sealing 2"))
+    both = decode(DirectoryDocument, deu.renewed(at, add_keys=[signing.record, sealing.record]).document)
+    assert due(deu.directory, node, 2, at).signing
+    assert due(deu.directory, node, 2, at).sealing
+    for told in (due(both, node, 2, at), due(deu.directory, node, 1, at)):
+        assert (told.signing, told.sealing) == (False, False)
+    view = view_of(fra, deu)
+    view = view.with_document(directory_of(deu, at, keys=both.keys), at).view
+    assert view.sealing_key(deu.code, 1, at) == (sealing.key_id, sealing.record)
+    assert view.signing_key(node, at) == signing.key_id
+    assert view.hello_key(node, fra.code, at) == deu.key(KeyUse.SIGNING).key_id
+    view = view.with_document(directory_of(fra, at, suites=(1, 2), floor=2), at).view
+    assert view.hello_key(node, fra.code, at) == signing.key_id, "what the floor rules out is passed over"
 
 
 def test_ratified_texts_are_what_the_directory_names(fra: TestMember, deu: TestMember) -> None:
@@ -458,11 +490,11 @@ def test_a_component_of_a_root_key_cannot_stand_in_the_directory(fra: TestMember
 
 def test_nothing_is_due_at_the_start_and_a_directory_at_half_its_life(deu: TestMember) -> None:
     node = deu.founded.node.uri
-    first = due(deu.directory, node, NOW)
+    first = due(deu.directory, node, 1, NOW)
     assert (first.directory, first.sealing, first.signing, first.retired) == (False, False, False, ())
     half = Instant(NOW + 7 * DAY // 2)
-    assert due(deu.directory, node, half).directory
-    assert not due(deu.directory, node, Instant(half - 1)).directory
+    assert due(deu.directory, node, 1, half).directory
+    assert not due(deu.directory, node, 1, Instant(half - 1)).directory
 
 
 def test_sealing_keys_change_weekly_overlap_and_are_destroyed_when_nothing_can_arrive(
@@ -470,16 +502,16 @@ def test_sealing_keys_change_weekly_overlap_and_are_destroyed_when_nothing_can_a
 ) -> None:
     node, old = deu.founded.node.uri, deu.key(KeyUse.SEALING)
     week = Instant(NOW + SEALING_PERIOD)
-    assert due(deu.directory, node, week).sealing
+    assert due(deu.directory, node, 1, week).sealing
     fresh = new_key(SUITE_1, KeyUse.SEALING, deu.code, week, stream_of("week 2"))
     rotated = decode(DirectoryDocument, deu.renewed(week, add_keys=[fresh.record]).document)
-    assert not due(rotated, node, week).sealing
+    assert not due(rotated, node, 1, week).sealing
     view = view_of(deu).with_document(deu.renewed(week, add_keys=[fresh.record]), week).view
     assert view.sealing_key(deu.code, 1, week)[0] == fresh.key_id
     assert old.record.not_after == week + SEALING_OVERLAP
     gone = Instant(old.record.not_after + SEALING_GRACE)
-    assert due(rotated, node, Instant(gone - 1)).retired == ()
-    assert due(rotated, node, gone).retired == (old.key_id,)
+    assert due(rotated, node, 1, Instant(gone - 1)).retired == ()
+    assert due(rotated, node, 1, gone).retired == (old.key_id,)
     after = renew_directory(rotated, deu.signer(KeyUse.DIRECTORY), gone, drop_keys=[old.key_id])
     assert old.record not in decode(DirectoryDocument, after.document).keys
 
@@ -487,5 +519,5 @@ def test_sealing_keys_change_weekly_overlap_and_are_destroyed_when_nothing_can_a
 def test_a_signing_key_is_succeeded_long_before_it_ends(deu: TestMember) -> None:
     node = deu.founded.node.uri
     at = Instant(NOW + SIGNING_LIFETIME - SIGNING_OVERLAP)
-    assert due(deu.directory, node, at).signing
-    assert not due(deu.directory, node, Instant(at - 1)).signing
+    assert due(deu.directory, node, 1, at).signing
+    assert not due(deu.directory, node, 1, Instant(at - 1)).signing

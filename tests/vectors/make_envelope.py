@@ -29,6 +29,7 @@ from intelshare.crypto.records import (
     Receipt,
     ReceiptStatus,
 )
+from intelshare.crypto.suites import SUITE_1, Suite
 from intelshare.envelope.construct import batch_key_info, body_key, commitment, grant_key
 from intelshare.envelope.padding import PORTION_FLOOR, pad, padded_length
 from intelshare.statement import Leaf, leaf_id, sign_batch
@@ -60,10 +61,10 @@ def pae_vectors() -> list[dict[str, Any]]:
     ]
 
 
-def key_vectors() -> list[dict[str, Any]]:
+def key_vectors(suite: Suite = SUITE_1) -> list[dict[str, Any]]:
     made = []
     for use in KeyUse:
-        record, known_as, secret = make_key(SEED, FRA, use)
+        record, known_as, secret = make_key(SEED, FRA, use, suite)
         made.append(
             {
                 "secret": secret.hex(),
@@ -75,8 +76,8 @@ def key_vectors() -> list[dict[str, Any]]:
     return made
 
 
-def batch_vector(leaves: list[Leaf]) -> dict[str, Any]:
-    signer = make_signer(SEED, FRA)
+def batch_vector(leaves: list[Leaf], suite: Suite = SUITE_1) -> dict[str, Any]:
+    signer = make_signer(SEED, FRA, suite=suite)
     signed = sign_batch(leaves, signer, NOW, stream_of(f"{SEED}/batch"))
     return {
         "signer": encode(KeyRecord, signer.record).hex(),
@@ -99,15 +100,16 @@ def receipt_leaf(number: int) -> Leaf:
     return Leaf(Kind.RECEIPT, stream_of(f"{SEED}/nonce/{number}")(16), encode(Receipt, receipt))
 
 
-def release_vector() -> dict[str, Any]:
-    world = make_world(seed=SEED)
+def release_vector(suite: Suite = SUITE_1, sealing: Suite = SUITE_1) -> dict[str, Any]:
+    """A release signed in one suite and sealed to a key of one that may be another."""
+    world = make_world(suite, SEED, sealing)
     portions = (text_portion("Drought in the north.", "(S//REL TO USA)"), text_portion("Title", "(U)"))
     bulletin = world.encrypt(*portions)
     batch = world.seal(world.clear(bulletin))
     (sealed,) = batch.releases
-    kem_secret = make_key(f"{SEED}/USA", USA, KeyUse.SEALING)[2]
+    kem_secret = make_key(f"{SEED}/USA", USA, KeyUse.SEALING, sealing)[2]
     release = sealed.release
-    info = batch_key_info(1, world.signer.key_id, release.origin, USA, world.kem_id)
+    info = batch_key_info(suite.number, world.signer.key_id, release.origin, USA, world.kem_id)
     batch_key = world.opener_keys[world.kem_id].key.open(info, batch.batch_keys[world.kem_id])
     cleared = sealed.cleared
     claims = Claims(
@@ -160,7 +162,7 @@ def release_vector() -> dict[str, Any]:
             "claims": plain(claims),
             "claims_bytes": encode(Claims, claims).hex(),
             "secrets_digest": sha256(secrets).hex(),
-            "key": grant_key(batch_key, 1, stream, release.sequence, sealed.statement.nonce).hex(),
+            "key": grant_key(batch_key, suite.number, stream, release.sequence, sealed.statement.nonce).hex(),
             "ciphertext": sealed.grant.hex(),
         },
         "release": {

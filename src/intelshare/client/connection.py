@@ -23,7 +23,7 @@ from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
-_READS_LOGS = frozenset(("VerifyAudit", "Prove", "Report"))
+_READS_LOGS = frozenset(("VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report"))
 """Calls that read whole logs, which takes as long as it takes."""
 
 _LONG = 600.0

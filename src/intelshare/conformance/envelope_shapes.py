@@ -161,8 +161,8 @@ def _portion(case: Case, told: Case) -> dict[str, Any]:
 
 def _batch_key(case: Case) -> dict[str, Any]:
     release, record = decode(Release, _bytes(case["release"]["bytes"])), _kem(case)
-    signer = key_id(decode(KeyRecord, _bytes(case["signer"])))
-    info = batch_key_info(record.suite, signer, release.origin, release.recipient, key_id(record))
+    signer = decode(KeyRecord, _bytes(case["signer"]))
+    info = batch_key_info(signer.suite, key_id(signer), release.origin, release.recipient, key_id(record))
     opened = SUITES[record.suite].load_sealing(_bytes(case["kem"]["secret"]))
     return {"info": info.hex(), "opened": opened.open(info, _bytes(case["batch_key"]["sealed"])).hex()}
 
@@ -174,7 +174,8 @@ def _kem(case: Case) -> KeyRecord:
 def _grant(case: Case) -> dict[str, Any]:
     release, nonce = decode(Release, _bytes(case["release"]["bytes"])), _bytes(case["release"]["nonce"])
     stream = (release.origin, release.incarnation, release.recipient)
-    key = grant_key(_bytes(case["batch_key"]["opened"]), _kem(case).suite, stream, release.sequence, nonce)
+    suite = decode(KeyRecord, _bytes(case["signer"])).suite
+    key = grant_key(_bytes(case["batch_key"]["opened"]), suite, stream, release.sequence, nonce)
     framed = open_once(key, _bytes(case["grant"]["ciphertext"]), b"", "the grant")
     middle = 4 + int.from_bytes(framed[:4], "big")
     end = middle + 4 + int.from_bytes(framed[middle : middle + 4], "big")

@@ -8,6 +8,7 @@ from typing import Any
 from intelshare.conformance.fields import plain
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
 from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, Trust, TrustType
 from intelshare.crypto.suites import SUITES
 from intelshare.ids import MemberCode, NodeUri
@@ -35,6 +36,7 @@ _bytes = bytes.fromhex
 
 def _document(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     keys = [decode(KeyRecord, _bytes(key)) for key in case["by"]]
+    suite_of = {key_id(key): key.suite for key in keys}
 
     def compute() -> dict[str, Any]:
         trust = decode(Trust, _bytes(case["trust"]))
@@ -44,7 +46,9 @@ def _document(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
             "document": plain(document),
             "bytes": encode(type(document), document).hex(),
             "messages": [
-                document_message(trust.type, 1, signature.key, trust.document).hex()
+                document_message(
+                    trust.type, suite_of.get(signature.key, 1), signature.key, trust.document
+                ).hex()
                 for signature in trust.signatures
             ],
             "signed_by": signatures_by(trust, keys, SUITES),
@@ -70,9 +74,7 @@ def _succession(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG0
 
 
 def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
-    documents = [_bytes(held) for held in case["held"]]
     members = {role: MemberCode(case[role]["member"]) for role in ("dialler", "acceptor")}
-    views = {role: TrustView.load(member, documents, SUITES) for role, member in members.items()}
     nonce_a = decode(Opening, _bytes(case["opening"])).nonce
     nonce_b = decode(Proof, _bytes(case["answer"]["proof"])).nonce
     channel = Channel(
@@ -81,6 +83,8 @@ def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
     def judge(name: str, told: Case) -> dict[str, Any]:
         raw, at = _bytes(told["proof"]), Instant(int(told.get("at", case["answer"]["at"])))
+        documents = [_bytes(held) for held in told.get("held", case["held"])]
+        views = {role: TrustView.load(member, documents, SUITES) for role, member in members.items()}
         seen = Channel(channel.dialler, channel.acceptor, _bytes(told.get("leaf", case["leaf"])))
         if name == "answer":
             peer, _ = check_answer(raw, seen, nonce_a, at, view=views["dialler"])
@@ -88,6 +92,8 @@ def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
             peer = check_confirmation(raw, Pending(seen, nonce_a, nonce_b), at, view=views["acceptor"])
         proof = decode(Proof, raw)
         role = Role.ACCEPTOR if name == "answer" else Role.DIALLER
+        signer = views["dialler"].key_record(peer.key)
+        assert signer is not None  # noqa: S101 - the proof was checked by it
         pending = Pending(seen, nonce_a, nonce_b)
         return {
             "member": peer.member,
@@ -95,13 +101,13 @@ def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
             "nonce": proof.nonce.hex(),
             "payload": plain(peer.payload),
             "payload_bytes": encode(HelloPayload, peer.payload).hex(),
-            "message": hello_message(role, pending, 1, proof.key, proof.payload).hex(),
+            "message": hello_message(role, pending, signer.suite, proof.key, proof.payload).hex(),
         }
 
     for name in ("answer", "confirmation"):
         yield answer(name, case[name], lambda name=name: judge(name, case[name]))  # type: ignore[misc]
     for number, told in enumerate(case["refused"], 1):
-        only_known(told, frozenset(("is", "proof", "at", "leaf", "error")))
+        only_known(told, frozenset(("is", "proof", "at", "leaf", "held", "error")))
         if told["is"] not in ("answer", "confirmation") or "error" not in told:
             raise ValueError("what is refused is an answer or a confirmation, and has a code")
         part = str(told.get("id", f"refused {number}"))

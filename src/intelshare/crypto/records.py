@@ -63,6 +63,8 @@ class KeyUse(IntEnum):
     DIRECTORY = 2
     ROOT = 3
     SEALING = 4
+    NOTE = 5
+    """Notes in the format of others: no statement of this one (``audit.notes``)."""
 
 
 class PortionKind(IntEnum):

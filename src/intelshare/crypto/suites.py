@@ -12,15 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem, x25519
-from nacl import bindings as sodium
-from nacl.exceptions import CryptoError as SodiumError
 
+from intelshare.crypto.components import (
+    ECDSA_P384,
+    ED25519,
+    ML_DSA_65,
+    ML_DSA_87,
+    MLKEM768_X25519,
+    MLKEM1024_P384,
+    Kem,
+    SignatureHalf,
+)
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.errors import CryptoError
 from intelshare.ids import KeyId
@@ -86,21 +91,27 @@ class Suite:
 
     def public_length(self, use: KeyUse) -> int:
         """How long the public key string of this use is."""
-        return self.sealing_public if use is KeyUse.SEALING else self.signing_public
+        lengths = {KeyUse.SEALING: self.sealing_public, KeyUse.NOTE: NOTE_LENGTH}
+        return lengths.get(use, self.signing_public)
 
     def secret_length(self, use: KeyUse) -> int:
         """How many secret bytes a key of this use is made from."""
-        return self.sealing_secret if use is KeyUse.SEALING else self.signing_secret
+        lengths = {KeyUse.SEALING: self.sealing_secret, KeyUse.NOTE: NOTE_LENGTH}
+        return lengths.get(use, self.signing_secret)
 
     def components(self, use: KeyUse, public: bytes) -> tuple[bytes, bytes]:
         """The two component keys of a public key string: thresholds count these, not records."""
-        cut = self.sealing_split if use is KeyUse.SEALING else self.signing_split
+        splits = {KeyUse.SEALING: self.sealing_split, KeyUse.NOTE: ED25519.public}
+        cut = splits.get(use, self.signing_split)
         return public[:cut], public[cut:]
 
     def generate(self, use: KeyUse, random: Random) -> bytes:
         """A new secret of this use: seeds only, all of them from ``random``."""
         return random(self.secret_length(use))
 
+
+NOTE_LENGTH: Final = 2 * ED25519.public
+"""Of the public string and of the secret of a note key: two Ed25519 keys, in every suite."""
 
 Suites = Mapping[int, Suite]
 """Number -> suite: the table that verification is given."""
@@ -154,118 +165,136 @@ def _need(secret: bytes, length: int) -> None:
         )
 
 
-# --- Suite 1: HPKE MLKEM768-X25519 / HKDF-SHA-256 / AES-256-GCM; Ed25519 and ML-DSA-65 ---------------
-
-_ED_PUBLIC: Final = 32
-_ED_SIGNATURE: Final = 64
-_SEED: Final = 32
-_MLKEM_PUBLIC: Final = 1184
-_MLKEM_SEED: Final = 64
-_HPKE_1: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+# --- Note keys: Ed25519 alone, because C2SP says so; they vouch for nothing but notes -----------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Signing1:
-    ed_secret: bytes = field(repr=False)
-    ml_secret: mldsa.MLDSA65PrivateKey = field(repr=False)
+class NoteKey:
+    """The two keys with which a node signs notes for the tools of others (``audit.notes``)."""
+
+    record: KeyRecord
+    sign: Callable[[bytes], bytes] = field(repr=False)
+    """As the owner of a log."""
+    cosign: Callable[[bytes], bytes] = field(repr=False)
+    """As a witness of the logs of others."""
+
+
+def note_public(secret: bytes) -> bytes:
+    """The public string of a note key: as a log ‖ as a witness. Raises CryptoError KEYSTORE_CORRUPT."""
+    return b"".join(ED25519.public_of(part) for part in _note_halves(secret))
+
+
+def load_note_key(record: KeyRecord, secret: bytes) -> NoteKey:
+    """A note key that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
+    log, witness = [ED25519.load(part) for part in _note_halves(secret)]
+    return NoteKey(record, lambda message: log(message, b""), lambda message: witness(message, b""))
+
+
+def verify_note(public: bytes, message: bytes, signature: bytes) -> None:
+    """Return if this Ed25519 signature holds. Raises CryptoError SIGNATURE_INVALID."""
+    try:
+        if len(signature) != ED25519.signature:
+            raise ValueError("another length")
+        ED25519.verify(public, message, b"", signature)
+    except (InvalidSignature, ValueError):
+        raise _invalid("the Ed25519 signature of a note is wrong") from None
+
+
+def _note_halves(secret: bytes) -> tuple[bytes, bytes]:
+    _need(secret, NOTE_LENGTH)
+    return secret[: ED25519.secret], secret[ED25519.secret :]
+
+
+# --- The suites: a row each ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Signing:
+    halves: tuple[Callable[[bytes, bytes], bytes], ...] = field(repr=False)
 
     def sign(self, message: bytes, context: Context) -> bytes:
-        ed = sodium.crypto_sign(message, self.ed_secret)[:_ED_SIGNATURE]
-        return ed + self.ml_secret.sign(message, context.value)
+        return b"".join([half(message, context.value) for half in self.halves])
 
 
 @dataclass(frozen=True, slots=True)
-class _Sealing1:
-    secret: hpke.MLKEM768X25519PrivateKey = field(repr=False)
+class _Sealing:
+    decrypt: Callable[[bytes, bytes], bytes] = field(repr=False)
 
     def open(self, info: bytes, sealed: bytes) -> bytes:
         try:
-            return _HPKE_1.decrypt(sealed, self.secret, info)
+            return self.decrypt(info, sealed)
         except (InvalidTag, ValueError):
             raise open_failed("the sealed key") from None
 
 
-def _load_signing_1(secret: bytes) -> SigningKey:
-    _need(secret, 2 * _SEED)
-    _, ed_secret = sodium.crypto_sign_seed_keypair(secret[:_SEED])
-    return _Signing1(ed_secret, mldsa.MLDSA65PrivateKey.from_seed_bytes(secret[_SEED:]))
+def _suite(number: int, kem: Kem, first: SignatureHalf, second: SignatureHalf) -> Suite:
+    """Both halves of a signature are over the same message; the second knows the context."""
 
+    def seeds(secret: bytes) -> tuple[bytes, bytes]:
+        _need(secret, first.secret + second.secret)
+        return secret[: first.secret], secret[first.secret :]
 
-def _sealing_private_1(secret: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]:
-    _need(secret, _MLKEM_SEED + 32)
-    return (
-        mlkem.MLKEM768PrivateKey.from_seed_bytes(secret[:_MLKEM_SEED]),
-        x25519.X25519PrivateKey.from_private_bytes(secret[_MLKEM_SEED:]),
+    def public_of(use: KeyUse, secret: bytes) -> bytes:
+        if use is KeyUse.SEALING:
+            _need(secret, kem.secret)
+            return kem.public_of(secret)
+        if use is KeyUse.NOTE:
+            return note_public(secret)
+        one, other = seeds(secret)
+        return first.public_of(one) + second.public_of(other)
+
+    def load_signing(secret: bytes) -> SigningKey:
+        one, other = seeds(secret)
+        return _Signing((first.load(one), second.load(other)))
+
+    def load_sealing(secret: bytes) -> SealingKey:
+        _need(secret, kem.secret)
+        return _Sealing(kem.load(secret))
+
+    def verify(public: bytes, context: Context, message: bytes, signature: bytes) -> None:
+        for half, key, signed in (
+            (first, public[: first.public], signature[: first.signature]),
+            (second, public[first.public :], signature[first.signature :]),
+        ):
+            try:
+                half.verify(key, message, context.value, signed)
+            except (InvalidSignature, ValueError):
+                raise _invalid(f"its {half.name} half is wrong") from None
+
+    def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
+        try:
+            return kem.seal(public, info, plaintext)
+        except ValueError:
+            raise CryptoError(
+                "KEM_KEY_UNKNOWN",
+                f"the recipient's sealing key is not a key of suite {number}",
+                hint="its directory names a damaged key: ask the member for a new one",
+            ) from None
+
+    return Suite(
+        number=number,
+        name=f"{kem.name}, {first.name} + {second.name}",
+        signing_public=first.public + second.public,
+        signing_secret=first.secret + second.secret,
+        signature=first.signature + second.signature,
+        sealing_public=kem.public,
+        sealing_secret=kem.secret,
+        encapsulation=kem.encapsulation + _TAG,
+        signing_split=first.public,
+        sealing_split=kem.split,
+        public_of=public_of,
+        load_signing=load_signing,
+        load_sealing=load_sealing,
+        verify=verify,
+        seal=seal,
     )
 
 
-def _load_sealing_1(secret: bytes) -> SealingKey:
-    return _Sealing1(hpke.MLKEM768X25519PrivateKey(*_sealing_private_1(secret)))
+_TAG: Final = 16
+"""Of the HPKE's AES-256-GCM."""
 
+SUITE_1: Final = _suite(1, MLKEM768_X25519, ED25519, ML_DSA_65)
+SUITE_2: Final = _suite(2, MLKEM1024_P384, ECDSA_P384, ML_DSA_87)
 
-def _public_of_1(use: KeyUse, secret: bytes) -> bytes:
-    if use is KeyUse.SEALING:
-        kem, curve = _sealing_private_1(secret)
-        return kem.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
-    _need(secret, 2 * _SEED)
-    ed_public, _ = sodium.crypto_sign_seed_keypair(secret[:_SEED])
-    return ed_public + mldsa.MLDSA65PrivateKey.from_seed_bytes(secret[_SEED:]).public_key().public_bytes_raw()
-
-
-@lru_cache(maxsize=1024)
-def _mldsa65_public(raw: bytes) -> mldsa.MLDSA65PublicKey:
-    """Loading costs up to 0.45 ms, three times a verification: once per key."""
-    return mldsa.MLDSA65PublicKey.from_public_bytes(raw)
-
-
-@lru_cache(maxsize=1024)
-def _sealing_public_1(raw: bytes) -> hpke.MLKEM768X25519PublicKey:
-    return hpke.MLKEM768X25519PublicKey(
-        mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC]),
-        x25519.X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]),
-    )
-
-
-def _verify_1(public: bytes, context: Context, message: bytes, signature: bytes) -> None:
-    # libsodium, because OpenSSL's Ed25519 accepts forgeries under small-order keys.
-    try:
-        sodium.crypto_sign_open(signature[:_ED_SIGNATURE] + message, public[:_ED_PUBLIC])
-    except (SodiumError, ValueError):
-        raise _invalid("its Ed25519 half is wrong") from None
-    try:
-        _mldsa65_public(public[_ED_PUBLIC:]).verify(signature[_ED_SIGNATURE:], message, context.value)
-    except (InvalidSignature, ValueError):
-        raise _invalid("its ML-DSA-65 half is wrong") from None
-
-
-def _seal_1(public: bytes, info: bytes, plaintext: bytes) -> bytes:
-    try:
-        return _HPKE_1.encrypt(plaintext, _sealing_public_1(public), info)
-    except ValueError:
-        raise CryptoError(
-            "KEM_KEY_UNKNOWN",
-            "the recipient's sealing key is not a key of suite 1",
-            hint="its directory names a damaged key: ask the member for a new one",
-        ) from None
-
-
-SUITE_1: Final = Suite(
-    number=1,
-    name="MLKEM768-X25519, Ed25519 + ML-DSA-65",
-    signing_public=_ED_PUBLIC + 1952,
-    signing_secret=2 * _SEED,
-    signature=_ED_SIGNATURE + 3309,
-    sealing_public=_MLKEM_PUBLIC + 32,
-    sealing_secret=_MLKEM_SEED + 32,
-    encapsulation=1088 + 32 + 16,
-    signing_split=_ED_PUBLIC,
-    sealing_split=_MLKEM_PUBLIC,
-    public_of=_public_of_1,
-    load_signing=_load_signing_1,
-    load_sealing=_load_sealing_1,
-    verify=_verify_1,
-    seal=_seal_1,
-)
-
-SUITES: Final[Suites] = {1: SUITE_1}
+SUITES: Final[Suites] = {suite.number: suite for suite in (SUITE_1, SUITE_2)}
 """The suites of this version. Verification is always *given* a table; this is the real one."""

@@ -203,7 +203,7 @@ class PeerLink:
     def greets(self, turn: Turn, payload: HelloPayload) -> None:
         """What this node says of itself is known. Raises CryptoError if no key may sign it."""
         node = turn.node
-        key = node.trust.hello_key(node.uri, node.signer.suite.number, turn.now.wall)
+        key = node.trust.hello_key(node.uri, self.member, turn.now.wall)
         signer = turn.parts.signer(key)
         if self.dialled:
             self._post(turn, CONTROL, Hello(confirm_hello(self._pending, signer, payload)))

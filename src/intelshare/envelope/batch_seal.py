@@ -37,7 +37,7 @@ from intelshare.crypto.records import (
     Precedence,
     Reply,
 )
-from intelshare.crypto.suites import Random, Signer
+from intelshare.crypto.suites import Random, Signer, Suites
 from intelshare.envelope.construct import batch_key_info
 from intelshare.envelope.heads import (
     MAX_SLOTS,
@@ -148,6 +148,7 @@ def seal_many(
     random: Random,
     *,
     tips: Mapping[MemberCode, Tip],
+    suites: Suites,
     others: Sequence[Leaf] = (),
 ) -> SealedMany:
     """``seal``, as rows: number, grant and sign releases, and sign ``others`` with them: 1 to 256 in all.
@@ -157,10 +158,10 @@ def seal_many(
     cleared = tuple(cleared)
     take = cut(random, 4096 + 64 * len(cleared))
     try:
-        made, batch_keys, moved = _releases(cleared, signer, take, tips)
+        made, batch_keys, moved = _releases(cleared, signer, take, tips, suites)
     except (IntelshareError, LookupError, TypeError, ValueError, struct.error):
         # Nothing of this attempt has left: what was drawn for it is dropped.
-        return _as_rows(seal(cleared, signer, at, random, tips=tips, others=others))
+        return _as_rows(seal(cleared, signer, at, random, tips=tips, suites=suites, others=others))
     ids = [one.leaf for one in made]
     signed = sign_many([*ids, *[leaf_id(one.kind, one.nonce, one.data) for one in others]], signer, at, take)
     proofs = signed.proofs
@@ -180,7 +181,11 @@ def seal_many(
 
 
 def _releases(
-    cleared: tuple[Cleared, ...], signer: Signer, take: Random, tips: Mapping[MemberCode, Tip]
+    cleared: tuple[Cleared, ...],
+    signer: Signer,
+    take: Random,
+    tips: Mapping[MemberCode, Tip],
+    suites: Suites,
 ) -> tuple[list[_Made], dict[KeyId, bytes], dict[MemberCode, Tip]]:
     """Raises anything where ``seal`` raises."""
     lines: dict[tuple[MemberCode, KeyId], _Line] = {}
@@ -195,7 +200,7 @@ def _releases(
         recipient, kem = item.recipient, item.kem_id
         line = lines.get((recipient, kem))
         if line is None:
-            line = lines[recipient, kem] = _line(item, signer, tips[recipient], keys, take)
+            line = lines[recipient, kem] = _line(item, signer, tips[recipient], keys, take, suites)
         number, prev = heads.get(recipient) or (tips[recipient].last, tips[recipient].head)
         number += 1
         # Objects are told apart by id: all of them live as long as ``cleared``.
@@ -223,15 +228,17 @@ def _releases(
     return made, keys, moved
 
 
-def _line(item: Cleared, signer: Signer, tip: Tip, keys: dict[KeyId, bytes], take: Random) -> _Line:
+def _line(
+    item: Cleared, signer: Signer, tip: Tip, keys: dict[KeyId, bytes], take: Random, suites: Suites
+) -> _Line:
     """A new batch key for the recipient, sealed to it, and what its releases begin with."""
     suite, origin, recipient = signer.suite.number, signer.record.node, item.recipient
-    if item.kem_id in keys or item.kem.suite != suite or item.kem.member != recipient:
-        raise ValueError("not a sealing key of this recipient and suite")
+    if item.kem_id in keys or item.kem.member != recipient:
+        raise ValueError("not a sealing key of this recipient")
     _need32(item.kem_id, tip.head)
     secret = take(32)
     info = batch_key_info(suite, signer.key_id, origin, recipient, item.kem_id)
-    sealed_key = keys[item.kem_id] = signer.suite.seal(item.kem.public, info, secret)
+    sealed_key = keys[item.kem_id] = suites[item.kem.suite].seal(item.kem.public, info, secret)
     return _Line(
         encode(_Head, _Head(origin, tip.incarnation, recipient)),
         encode(_Recipient, _Recipient(recipient)),

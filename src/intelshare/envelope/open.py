@@ -104,8 +104,8 @@ class Opener:
                 "sealed to a key of ours that is destroyed",
                 hint="the originator hands it over anew under our present key",
             )
-        if held is None or held.record.suite != batch.suite:
-            raise CryptoError("KEM_KEY_UNKNOWN", f"sealed to a key that is not ours in suite {batch.suite}")
+        if held is None:
+            raise CryptoError("KEM_KEY_UNKNOWN", "sealed to a key that is not ours")
         info = batch_key_info(batch.suite, batch.key, origin, recipient, kem)
         key = self._opened.get((info, sealed))
         if key is None:

@@ -23,7 +23,7 @@ from intelshare.crypto.records import (
     Release,
     Reply,
 )
-from intelshare.crypto.suites import Random, Signer
+from intelshare.crypto.suites import Random, Signer, Suites
 from intelshare.envelope.construct import (
     batch_key_info,
     grant_digest,
@@ -127,15 +127,17 @@ def seal(
     random: Random,
     *,
     tips: Mapping[MemberCode, Tip],
+    suites: Suites,
     others: Sequence[Leaf] = (),
 ) -> SealedBatch:
     """Number, grant and sign releases, and sign ``others`` (receipts, ...) with them: 1 to 256 in all.
 
     ``tips`` has one for every recipient. One signature for all, one encapsulation per KEM key; signature and
     encapsulation draw randomness of their own. Raises EnvelopeError TOO_LARGE; ENVELOPE_MALFORMED for a
-    value that its record cannot carry; CryptoError KEM_KEY_UNKNOWN for a sealing key of another suite.
+    value that its record cannot carry; CryptoError KEM_KEY_UNKNOWN for a sealing key of another member, or of
+    a suite that is not in ``suites``.
     """
-    keys = _BatchKeys(signer, random)
+    keys = _BatchKeys(signer, suites, random)
     moved: dict[MemberCode, Tip] = {}
     leaves: list[Leaf] = []
     made: list[tuple[Release, bytes]] = []
@@ -165,8 +167,9 @@ def seal(
 class _BatchKeys:
     """One batch key per KEM key, drawn when it is first needed and gone with the call."""
 
-    def __init__(self, signer: Signer, random: Random) -> None:
+    def __init__(self, signer: Signer, suites: Suites, random: Random) -> None:
         self.signer = signer
+        self.suites = suites
         self.random = random
         self.made: dict[KeyId, tuple[bytes, bytes, MemberCode]] = {}
 
@@ -175,18 +178,18 @@ class _BatchKeys:
         key = self.made.get(item.kem_id)
         if key is not None and key[2] == item.recipient:
             return key
-        signer = self.signer
-        if key is not None or item.kem.suite != signer.suite.number or item.kem.member != item.recipient:
+        signer, suite = self.signer, self.suites.get(item.kem.suite)
+        if key is not None or suite is None or item.kem.member != item.recipient:
             raise CryptoError(
                 "KEM_KEY_UNKNOWN",
-                f"the sealing key is not a key of {item.recipient} of suite {signer.suite.number}",
-                hint="hand over in one batch per suite, each with the recipient's own key",
+                f"the sealing key is not a key of {item.recipient} of a suite known here",
+                hint="seal to the recipient's own key; upgrade this node if its suite is a newer one",
             )
         secret = self.random(32)
         info = batch_key_info(
             signer.suite.number, signer.key_id, signer.record.node, item.recipient, item.kem_id
         )
-        key = (secret, signer.suite.seal(item.kem.public, info, secret), item.recipient)
+        key = (secret, suite.seal(item.kem.public, info, secret), item.recipient)
         self.made[item.kem_id] = key
         return key
 

@@ -13,9 +13,10 @@ from typing import Final, TypeVar
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
 from intelshare.engine.values import Committed
-from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.errors import DeliveryError, IntelshareError, VaultError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
@@ -118,6 +119,17 @@ class NodeBackend:
         """Log and notice the refusal of a part of a call."""
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
+
+    def note_key(self) -> NoteKey:
+        """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""
+        node = self.node
+        for identity, _ in node.trust.note_keys(node.uri, self.now()):
+            return self._runtime.vault.note_key(identity)
+        raise VaultError(
+            "NOT_FOUND",
+            "the own directory names no note key of this node",
+            hint="the next start makes one and signs the directory that names it",
+        )
 
     def facts(self) -> NodeFacts:
         """What the process knows of itself."""

@@ -32,11 +32,14 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
         raise VaultError("NOT_FOUND", "the own directory is not in the store", hint="restore a backup")
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
-    what = due(directory, node.uri, now)
-    rotated = what.sealing or what.signing or what.retired
-    if not (rotated or what.directory or nodes != directory.nodes or ratified != directory.ratified):
+    suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
+    suite = node.suites[runtime.settings.suite]
+    what = due(directory, node.uri, suite.number, now)
+    rotated = what.sealing or what.signing or what.note or what.retired
+    told = (nodes, ratified, suites, floor)
+    before = (directory.nodes, directory.ratified, directory.suites, directory.floor)
+    if not (rotated or what.directory or told != before):
         return False
-    suite = node.signer.suite
     keys = [
         new_key(
             suite,
@@ -44,10 +47,14 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
             node.member,
             now,
             runtime.random,
-            node=node.uri if use is KeyUse.SIGNING else None,
+            node=None if use is KeyUse.SEALING else node.uri,
             among=directory.keys,
         )
-        for use, wanted in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing))
+        for use, wanted in (
+            (KeyUse.SEALING, what.sealing),
+            (KeyUse.SIGNING, what.signing),
+            (KeyUse.NOTE, what.note),
+        )
         if wanted
     ]
     if keys:
@@ -60,12 +67,14 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
         drop_keys=what.retired,
         nodes=nodes,
         ratified=ratified,
+        suites=suites,
+        floor=floor,
     )
     await runtime.step(adopt, signed)
     if rotated:
         vault = runtime.vault
         vault.retire(what.retired)
-        signer = vault.signer(runtime.node.trust.signing_key(node.uri, suite.number, now))
+        signer = vault.signer(runtime.node.trust.signing_key(node.uri, now))
         await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer)
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True

@@ -157,9 +157,8 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
             hint="`intelshare init` makes them; or restore a backup",
         )
     trust = TrustView.load(settings.member, stored, SUITES)
-    suite = min(SUITES)
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
-    signer = vault.signer(trust.signing_key(settings.node, suite, now))
+    signer = vault.signer(trust.signing_key(settings.node, now))
     node = with_trust(
         Node(
             member=settings.member,

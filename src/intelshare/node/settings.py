@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
+from intelshare.crypto.suites import SUITES
 from intelshare.engine import ConnectionLimits
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
@@ -27,6 +28,10 @@ class Settings:
 
     member: MemberCode
     node: NodeUri
+    suite: int = 1
+    """Of the signing and sealing keys that this node makes."""
+    floor: int = 1
+    """The lowest suite that the member accepts from others. In the signed directory."""
     host: str = "127.0.0.1"
     """Address on which both ports listen."""
     peer_port: int = 0
@@ -54,6 +59,9 @@ def write_settings(settings: Settings) -> str:
         "# Who this node is. Keys are in vault/, treaties in treaties/, own rules in overlays/.",
         f'member = "{settings.member}"',
         f'node = "{settings.node}"',
+        "# Suite of new keys, and the lowest that is accepted from other members (docs/operations.md).",
+        f"suite = {settings.suite}",
+        f"floor = {settings.floor}",
         "",
         "[listen]",
         f'host = "{settings.host}"',
@@ -98,6 +106,8 @@ def _read(top: Table) -> Settings:
     settings = Settings(
         member=MemberCode(top.text("member")),
         node=NodeUri(top.text("node")),
+        suite=_suite(top, "suite"),
+        floor=_suite(top, "floor"),
         host=listen.text_or("host", "127.0.0.1"),
         peer_port=_port(listen, "peer_port"),
         user_port=_port(listen, "user_port"),
@@ -125,6 +135,13 @@ def _connections(connections: Table) -> ConnectionLimits:
 
 def _in_file(name: str, unit: int) -> str:
     return f"{name}_seconds" if unit == SECOND else name
+
+
+def _suite(top: Table, name: str) -> int:
+    number = top.integer_or(name, 1)
+    if number not in SUITES:
+        top.fail("FIELD_RANGE", f"the suites are {', '.join(map(str, SUITES))}", name, value=number)
+    return number
 
 
 def _port(listen: Table, name: str) -> int:

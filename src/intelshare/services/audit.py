@@ -16,6 +16,7 @@ from intelshare.broker.transparency.checkpoint import own, peer_nodes
 from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.proving import ProofQuery, prove_entries, show_seen, signed_of_peers
+from intelshare.broker.transparency.tlog import LogNote, cosign, entry_hashes, log_note, prove_note
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
@@ -55,6 +56,40 @@ async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.File
     node = backend.node
     file = await backend.query_logs(lambda view: prove_entries(node, view, wanted, _documents(node)))
     return pb.FileResponse(text=write(file))
+
+
+async def show_log(backend: Backend, _: Actor, request: pb.ShowLogRequest) -> pb.ShowLogResponse:
+    """Checkpoint and hashes of a log."""
+    if not request.low:
+        await backend.sign_log()
+    node, key = backend.node, backend.note_key()
+    incarnation = Incarnation(request.incarnation or node.incarnation)
+
+    def shown(view: View) -> tuple[LogNote, bytes]:
+        log = log_note(node, view, incarnation, key)
+        return log, entry_hashes(node, view, log.head, request.low)
+
+    log, entries = await backend.query_logs(shown)
+    return pb.ShowLogResponse(note=log.note, vkey=log.vkey, size=log.head.size, entries=entries)
+
+
+async def prove_with_note(backend: Backend, _: Actor, request: pb.ProveNoteRequest) -> pb.ProveNoteResponse:
+    """An entry of the log with its place."""
+    await backend.sign_log()
+    node, key = backend.node, backend.note_key()
+    incarnation = Incarnation(request.incarnation or node.incarnation)
+    found = await backend.query_logs(
+        lambda view: prove_note(node, view, incarnation, request.index, request.size, key)
+    )
+    return pb.ProveNoteResponse(
+        note=found.log.note, vkey=found.log.vkey, proof=found.proof, preimage=found.preimage
+    )
+
+
+async def cosign_note(backend: Backend, _: Actor, request: pb.CosignRequest) -> pb.FileResponse:
+    """What this node has seen of another's log."""
+    node, key, now = backend.node, backend.note_key(), backend.now()
+    return pb.FileResponse(text=await backend.query(lambda view: cosign(node, view, request.note, key, now)))
 
 
 def list_evidence(context: CallContext, _: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
@@ -110,6 +145,9 @@ def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileRespo
 AUDIT: Final = (
     Rpc("Head", OVERSEERS, QueryCall(log_head)),
     Rpc("Prove", OVERSEERS, AsyncCall(prove)),
+    Rpc("ShowLog", OVERSEERS, AsyncCall(show_log)),
+    Rpc("ProveNote", OVERSEERS, AsyncCall(prove_with_note)),
+    Rpc("Cosign", OPERATORS, AsyncCall(cosign_note)),
     Rpc("ListEvidence", OVERSEERS, QueryCall(list_evidence)),
     Rpc("ExportEvidence", OVERSEERS, AsyncCall(export_evidence)),
     Rpc("SettleEvidence", OPERATORS, AsyncCall(settle_evidence)),

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -123,6 +124,9 @@ class Backend(Protocol):
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """A part of a call was refused: logged, and noticed, as the refusal of a whole call is."""
+
+    def note_key(self) -> NoteKey:
+        """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""
 
     def facts(self) -> NodeFacts:
         """What the process knows of itself."""

@@ -47,7 +47,7 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
 
     def adopted(_: object) -> None:
         keys.retire(key for key in gone if key in keys.sealing())
-        newest = process.node.trust.signing_key(process.node.uri, keys.suite.number, process.now())
+        newest = process.node.trust.signing_key(process.node.uri, process.now())
         process.node = replace(
             process.node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest)
         )

@@ -116,7 +116,7 @@ def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Insta
         member=MemberCode(member),
         uri=uri,
         incarnation=Incarnation(incarnation),
-        signer=keys.signer(trust.signing_key(uri, keys.suite.number, now)),
+        signer=keys.signer(trust.signing_key(uri, now)),
         sealing=keys.sealing(),
         retired=keys.retired,
         storage_key=keys.storage_key,

@@ -181,8 +181,8 @@ def read_directory(trust: Trust, suites: Suites) -> DirectoryDocument:
         raise malformed(what, "one of its authorities is not the certificate of one")
     own = tuple(key for key in directory.keys if key.member == directory.member)
     for key in own:
-        if key.use not in (KeyUse.SIGNING, KeyUse.SEALING) or bool(key.node) is (key.use is KeyUse.SEALING):
-            raise malformed(what, "one of its keys is neither a node's signing key nor a sealing key")
+        if key.use not in _LISTED or bool(key.node) is (key.use is KeyUse.SEALING):
+            raise malformed(what, "one of its keys is neither a node's signing or note key nor a sealing key")
     check_keys(what, own, suites)
     for row in directory.revocations:
         if row.what is not Revoked.NODE and len(row.subject) != 32:
@@ -246,6 +246,7 @@ _DOMAIN: Final = {TrustType.ROOT: Domain.ROOT, TrustType.DIRECTORY: Domain.DIREC
 _CONTEXT: Final = {TrustType.ROOT: Context.ROOT, TrustType.DIRECTORY: Context.DIRECTORY}
 _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 _URI: Final = _HOST | frozenset(":/_")
+_LISTED: Final = frozenset((KeyUse.SIGNING, KeyUse.SEALING, KeyUse.NOTE))
 _MAX_SIGNATURES: Final = 64
 """Signatures that are looked at: a root has at most 32 keys, of which a successor needs two sets."""
 

@@ -39,6 +39,8 @@ class Founding:
     """Short name of the first node: "paris-1"."""
     endpoints: tuple[Endpoint, ...] = ()
     """None yet: the node publishes its own at its first start."""
+    floor: int = 1
+    """The lowest suite that the member accepts from others."""
     root_keys: int = 1
     threshold: int = 1
     leaf_lifetime: int = NODE_LIFETIME
@@ -67,8 +69,18 @@ class Founded:
     """32 bytes: what is encrypted at rest is encrypted under it."""
 
 
-def create_member(plan: Founding, at: Instant, random: Random, suite: Suite = SUITE_1) -> Founded:
-    """Make the member. Raises EnvelopeError ENVELOPE_MALFORMED for names that no document may hold."""
+def create_member(
+    plan: Founding,
+    at: Instant,
+    random: Random,
+    suite: Suite = SUITE_1,
+    *,
+    known: Iterable[int] = (),
+) -> Founded:
+    """Make the member, all its keys of ``suite``; ``known`` are other suites that it can read.
+
+    Raises EnvelopeError ENVELOPE_MALFORMED for names that no document may hold.
+    """
     member = plan.member
     node = DirectoryNode(
         uri=node_uri(plan.domain, plan.node), dns=f"{plan.node}.{plan.domain}", endpoints=plan.endpoints
@@ -97,8 +109,8 @@ def create_member(plan: Founding, at: Instant, random: Random, suite: Suite = SU
         nodes=(node,),
         authorities=(node_authority.certificate,),
         keys=(signing_key.record, sealing_key.record),
-        suites=(suite.number,),
-        floor=suite.number,
+        suites=tuple(sorted({suite.number, *known})),
+        floor=plan.floor,
         ratified=(),
         revocations=(),
     )

@@ -15,7 +15,7 @@ from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.suites import Random, Suite
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import DAY, MINUTE, NEVER, Instant
-from intelshare.trust.documents import DirectoryDocument
+from intelshare.trust.documents import DirectoryDocument, Revoked
 
 SEALING_PERIOD: Final = 7 * DAY
 """How often a new sealing key is made."""
@@ -50,9 +50,11 @@ class Due:
     directory: bool
     """More than half of its life is over."""
     sealing: bool
-    """The newest sealing key has been in use for a week, or there is none."""
+    """The newest sealing key has been in use for a week or is of another suite, or there is none."""
     signing: bool
-    """The newest signing key of the node ends within the overlap, or there is none."""
+    """The newest signing key of the node ends within the overlap or is of another suite, or there is none."""
+    note: bool
+    """There is no note key of the node that is not revoked."""
     retired: tuple[KeyId, ...]
     """Sealing keys that nothing can still be sealed to or arrive under: destroy them, drop their records."""
 
@@ -71,7 +73,8 @@ def new_key(
 
     ``among``: the keys that the directory names already. The new one begins after them, also where the clock
     was set back in between: peers tell by that which is the older, which signs hellos. Directory and root
-    keys have no end of their own: they count until a root no longer names them.
+    keys have no end of their own: they count until a root no longer names them; nor has a note key, which
+    others have written into their settings: it counts until it is revoked.
     """
     secret = suite.generate(use, random)
     ends = {
@@ -92,16 +95,24 @@ def new_key(
     return SecretKey(record, key_id(record), secret)
 
 
-def due(directory: DirectoryDocument, node: NodeUri, at: Instant) -> Due:
-    """What the node of this (own) directory has to do at ``at``."""
+def due(directory: DirectoryDocument, node: NodeUri, suite: int, at: Instant) -> Due:
+    """What the node of this (own) directory, whose keys are to be of ``suite``, has to do at ``at``."""
     sealing = _own(directory, KeyUse.SEALING, "")
     signing = _own(directory, KeyUse.SIGNING, node)
+    revoked = {row.subject for row in directory.revocations if row.what is Revoked.KEY}
     return Due(
         directory=at >= directory.issued + (directory.expires - directory.issued) // 2,
-        sealing=max((key.not_after for key in sealing), default=0) <= at + SEALING_OVERLAP,
-        signing=max((key.not_after for key in signing), default=0) <= at + SIGNING_OVERLAP,
+        sealing=_lasts(sealing, suite) <= at + SEALING_OVERLAP,
+        signing=_lasts(signing, suite) <= at + SIGNING_OVERLAP,
+        note=all(key_id(key) in revoked for key in _own(directory, KeyUse.NOTE, node)),
         retired=tuple(key_id(key) for key in sealing if at >= key.not_after + SEALING_GRACE),
     )
+
+
+def _lasts(keys: Iterable[KeyRecord], suite: int) -> int:
+    """When the newest of these keys ends; 0 if it is of another suite, for then a new one is due."""
+    newest = max(keys, key=lambda key: key.not_before, default=None)
+    return newest.not_after if newest is not None and newest.suite == suite else 0
 
 
 def _own(directory: DirectoryDocument, use: KeyUse, node: str) -> Iterable[KeyRecord]:

@@ -37,6 +37,8 @@ def renew_directory(
     nodes: Iterable[DirectoryNode] | None = None,
     authorities: Iterable[bytes] | None = None,
     ratified: Iterable[Ratified] | None = None,
+    suites: Iterable[int] | None = None,
+    floor: int | None = None,
     revoke: Iterable[Revocation] = (),
 ) -> Trust:
     """The next version, valid for seven days from ``at``, with these changes (None: as before).
@@ -53,6 +55,8 @@ def renew_directory(
         nodes=directory.nodes if nodes is None else tuple(nodes),
         authorities=directory.authorities if authorities is None else tuple(authorities),
         ratified=directory.ratified if ratified is None else tuple(ratified),
+        suites=directory.suites if suites is None else tuple(suites),
+        floor=directory.floor if floor is None else floor,
         revocations=(*directory.revocations, *revoke),
     )
     return sign_directory(following, signer)

@@ -225,10 +225,10 @@ def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suit
             )
     own = tuple(key for key in directory.keys if key.member == root.member)
     for key in own:
-        if key.use is KeyUse.SIGNING and not key.node.startswith(prefix):
+        if key.use is not KeyUse.SEALING and not key.node.startswith(prefix):
             raise TrustError(
                 "NOT_AUTHORISED",
-                f"the directory of {root.member} names a signing key of a node outside {root.domain}",
+                f"the directory of {root.member} names a key of a node outside {root.domain}",
                 hint="a member vouches for its own domain only",
             )
     check_keys("DirectoryDocument", own + root.keys + root.directory, suites)

@@ -230,55 +230,55 @@ class TrustView:
         ]
         return tuple(sorted(held, key=lambda row: (row[1].not_before, row[0]), reverse=True))
 
-    def signing_key(self, node: NodeUri, suite: int, at: Instant) -> KeyId:
-        """The key with which this node signs statements now: the newest valid one of the suite.
+    def signing_key(self, node: NodeUri, at: Instant) -> KeyId:
+        """The key with which this node signs statements now: the newest valid one.
 
         Raises CryptoError SIGNER_NOT_VALID if there is none: rotate keys.
         """
-        return self._signing_keys(node, suite, at)[0]
+        return self._signing_keys(node, at)[0][0]
 
-    def hello_key(self, node: NodeUri, suite: int, at: Instant) -> KeyId:
-        """The key with which this node signs a hello: the *oldest* valid one of the suite.
+    def hello_key(self, node: NodeUri, peer: MemberCode, at: Instant) -> KeyId:
+        """The key with which this node signs a hello to that member: the *oldest* valid one.
 
         A peer that was away while keys were rotated knows only that one, and could otherwise never be told
-        of the directory that names the new one. Raises CryptoError SIGNER_NOT_VALID.
+        of the directory that names the new one. One that the peer's floor rules out is passed over where
+        there is another. Raises CryptoError SIGNER_NOT_VALID.
         """
-        return self._signing_keys(node, suite, at)[-1]
+        usable = self._signing_keys(node, at)[::-1]
+        held = self.members.get(peer)
+        floor = held.directory.floor if held is not None and held.directory is not None else 0
+        return next((identity for identity, record in usable if record.suite >= floor), usable[0][0])
 
-    def suite_with(self, member: MemberCode) -> int:
-        """The highest suite that both directories list, at or above both floors.
+    def note_keys(self, node: NodeUri, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
+        """The valid note keys of a node, newest first; none for a node that is in no directory held."""
+        if node not in self._nodes:
+            return ()
+        found = self.keys_of(self._nodes[node][0], KeyUse.NOTE, at)
+        return tuple(row for row in found if row[1].node == node)
 
-        Raises CryptoError SUITE_BELOW_FLOOR if there is none, TrustError TRUST_EXPIRED without a directory.
+    def sealing_key(self, member: MemberCode, signing: int, at: Instant) -> tuple[KeyId, KeyRecord]:
+        """The key to which releases for that member are sealed now: its newest valid one, of whatever suite.
+
+        ``signing``: the suite of the key that signs them. Raises TrustError TRUST_EXPIRED, TRUST_FINGERPRINT;
+        CryptoError KEM_KEY_UNKNOWN, and SUITE_BELOW_FLOOR if either side's floor forbids it.
         """
-        ours, theirs = self.members[self.own].directory, None
-        if member in self.members:
-            theirs = self.members[member].directory
-        if ours is None or theirs is None:
-            raise expired(member)
-        floor = max(ours.floor, theirs.floor)
-        common = [s for s in set(ours.suites) & set(theirs.suites) if s >= floor and s in self.suites]
-        if not common:
-            raise CryptoError(
-                "SUITE_BELOW_FLOOR",
-                f"no suite that we and {member} both know reaches both floors",
-                hint="compare `intelshare member list` on both sides: one must add a suite",
+        theirs = self.need_fresh(member, at)
+        if signing < theirs.floor:
+            raise _below_floor(
+                f"{member} accepts suite {theirs.floor} or higher; we sign with suite {signing}"
             )
-        return max(common)
-
-    def sealing_key(self, member: MemberCode, suite: int, at: Instant) -> tuple[KeyId, KeyRecord]:
-        """The key to which releases for that member are sealed now: the newest valid one of the suite.
-
-        Raises TrustError TRUST_EXPIRED, TRUST_FINGERPRINT; CryptoError KEM_KEY_UNKNOWN.
-        """
-        self.need_fresh(member, at)
-        for row in self.keys_of(member, KeyUse.SEALING, at):
-            if row[1].suite == suite:
-                return row
-        raise CryptoError(
-            "KEM_KEY_UNKNOWN",
-            f"the directory of {member} names no sealing key of suite {suite} that is valid now",
-            hint="releases for it wait until its next directory names one",
-        )
+        keys = [row for row in self.keys_of(member, KeyUse.SEALING, at) if row[1].suite in self.suites]
+        if not keys:
+            raise CryptoError(
+                "KEM_KEY_UNKNOWN",
+                f"the directory of {member} names no sealing key that is valid now and of a suite known here",
+                hint="releases for it wait until its next directory names one",
+            )
+        if keys[0][1].suite < self.floor:
+            raise _below_floor(
+                f"we accept suite {self.floor} or higher; {member} has suite {keys[0][1].suite}"
+            )
+        return keys[0]
 
     def ratified(self, member: MemberCode) -> Mapping[str, Digest]:
         """Treaty id -> text hash as that member's directory names them; empty without a directory."""
@@ -286,17 +286,17 @@ class TrustView:
         rows = held.directory.ratified if held is not None and held.directory is not None else ()
         return MappingProxyType({row.treaty: row.text for row in rows})
 
-    def _signing_keys(self, node: NodeUri, suite: int, at: Instant) -> list[KeyId]:
+    def _signing_keys(self, node: NodeUri, at: Instant) -> list[tuple[KeyId, KeyRecord]]:
         member = self._nodes[node][0] if node in self._nodes else self.own
         usable = [
-            identity
-            for identity, record in self.keys_of(member, KeyUse.SIGNING, at)
-            if record.node == node and record.suite == suite
+            row
+            for row in self.keys_of(member, KeyUse.SIGNING, at)
+            if row[1].node == node and row[1].suite in self.suites
         ]
         if not usable:
             raise CryptoError(
                 "SIGNER_NOT_VALID",
-                f"{node} has no signing key of suite {suite} that is valid now",
+                f"{node} has no signing key that is valid now",
                 hint="`intelshare vault rotate` makes one and signs the directory that names it",
             )
         return usable
@@ -332,7 +332,9 @@ class TrustView:
                     hint="two members cannot share a domain: ask both operators whose it is",
                 )
         view = _view(self.own, self.suites, {**self.members, after.member: after})
-        return Change(view, after.member, changed=True, warnings=_foreign_keys(after, self))
+        return Change(
+            view, after.member, changed=True, warnings=(*_foreign_keys(after, self), *_floors(after, self))
+        )
 
 
 def _view(own: MemberCode, suites: Suites, members: Mapping[MemberCode, MemberTrust]) -> TrustView:
@@ -364,6 +366,14 @@ def _view(own: MemberCode, suites: Suites, members: Mapping[MemberCode, MemberTr
     )
 
 
+def _below_floor(message: str) -> CryptoError:
+    return CryptoError(
+        "SUITE_BELOW_FLOOR",
+        message,
+        hint="one side changes `suite` or `floor` in its node.toml; what is queued waits",
+    )
+
+
 def _harshest(row: Revocation) -> tuple[bool, int]:
     return not row.compromised, row.effective
 
@@ -386,4 +396,16 @@ def _foreign_keys(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
         else f"the directory of {after.member} lists a key that is also one of {owners[record.public]}"
         for record in _records(after)
         if record.member != after.member or record.public in owners
+    )
+
+
+def _floors(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
+    """Whether the floor of one of the two rules out all signing keys of the other."""
+    mine = view.members[view.own].directory
+    if mine is None or after.directory is None or after.member == view.own:
+        return ()
+    return tuple(
+        f"{strict.member} accepts suite {strict.floor} or higher, and {other.member} signs with a lower one"
+        for strict, other in ((mine, after.directory), (after.directory, mine))
+        if all(key.suite < strict.floor for key in other.keys if key.use is KeyUse.SIGNING)
     )

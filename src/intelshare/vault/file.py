@@ -14,7 +14,7 @@ from types import MappingProxyType
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.stretch import STANDARD, Stretching
-from intelshare.crypto.suites import Random, Signer, Suites, load_signer
+from intelshare.crypto.suites import NoteKey, Random, Signer, Suites, load_note_key, load_signer
 from intelshare.crypto.x509 import CertifiedKey
 from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import Place, VaultError
@@ -63,6 +63,17 @@ class FileVault:
             raise VaultError(
                 "NOT_FOUND",
                 f"the vault has no signing key {key_id.hex()[:16]}",
+                hint="vault and trust documents are of different ages: restore both from one backup",
+            )
+        return found
+
+    def note_key(self, key_id: KeyId) -> NoteKey:
+        """A note key. Raises VaultError NOT_FOUND."""
+        found = self._notes.get(key_id)
+        if found is None:
+            raise VaultError(
+                "NOT_FOUND",
+                f"the vault has no note key {key_id.hex()[:16]}",
                 hint="vault and trust documents are of different ages: restore both from one backup",
             )
         return found
@@ -136,6 +147,7 @@ class FileVault:
         self._entries = tuple(entry for _, entry in opened.entries)
         signers: dict[KeyId, Signer] = {}
         sealing: dict[KeyId, SealingKeyHeld] = {}
+        notes: dict[KeyId, NoteKey] = {}
         for entry in self._entries:
             if entry.kind is not EntryKind.KEY:
                 continue
@@ -145,10 +157,13 @@ class FileVault:
                 continue
             if record.use is KeyUse.SEALING:
                 sealing[key_id] = SealingKeyHeld(record, suite.load_sealing(entry.secret))
+            elif record.use is KeyUse.NOTE:
+                notes[key_id] = load_note_key(record, entry.secret)
             else:
                 signers[key_id] = load_signer(suite, record, key_id, entry.secret)
         self._signers: Mapping[KeyId, Signer] = MappingProxyType(signers)
         self._sealing: Mapping[KeyId, SealingKeyHeld] = MappingProxyType(sealing)
+        self._notes: Mapping[KeyId, NoteKey] = MappingProxyType(notes)
         self._retired = frozenset(
             KeyId(entry.name) for entry in self._entries if entry.kind is EntryKind.RETIRED
         )

@@ -149,10 +149,11 @@ def read_directory(trust: Trust) -> DirectoryDocument:
         ),
         (
             all(
-                key.use in (KeyUse.SIGNING, KeyUse.SEALING) and bool(key.node) is (key.use is KeyUse.SIGNING)
+                key.use in (KeyUse.SIGNING, KeyUse.SEALING, KeyUse.NOTE)
+                and bool(key.node) is (key.use is not KeyUse.SEALING)
                 for key in own_keys(told)
             ),
-            "a key is neither a node's signing key nor a sealing key",
+            "a key is neither a node's signing or note key nor a sealing key",
         ),
         (
             all(what is RevokedWhat.NODE or len(subject) == 32 for what, subject in named),

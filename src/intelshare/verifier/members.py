@@ -173,7 +173,7 @@ def _directory(root: RootDocument, trust: Trust) -> DirectoryDocument:
     start, end = f"intelshare://{root.domain}/node/", f".{root.domain}"
     own = own_keys(directory)
     inside = all(node.uri.startswith(start) and node.dns.endswith(end) for node in directory.nodes)
-    if not inside or any(key.use is KeyUse.SIGNING and not key.node.startswith(start) for key in own):
+    if not inside or any(key.use is not KeyUse.SEALING and not key.node.startswith(start) for key in own):
         raise TrustError(
             "NOT_AUTHORISED", f"the directory of {root.member} names a node outside {root.domain}"
         )

@@ -110,7 +110,9 @@ def handover(
         return tx.plan(())
     _name_others(tx, chosen, bulletins)
     tips = {one.row.recipient: _tip(node, view, one.row.recipient) for one in chosen}
-    sealed = seal_many([one.cleared for one in chosen], node.signer, now, random, tips=tips)
+    sealed = seal_many(
+        [one.cleared for one in chosen], node.signer, now, random, tips=tips, suites=node.suites
+    )
     batch = tx.batch(sealed.batch)
     for kem_id, key in sealed.batch_keys.items():
         tx.put(BATCH_KEY, BatchKeyRow(batch, kem_id, key))

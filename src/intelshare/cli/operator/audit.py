@@ -10,6 +10,7 @@ import click
 
 from intelshare.cli.operator.audit_check import check_evidence_, check_proof_
 from intelshare.cli.operator.audit_report import reconcile, report
+from intelshare.cli.operator.audit_tlog import cosign, export_tiles, prove_entry
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import on_folder, originator, printing
@@ -28,6 +29,7 @@ audit.add_command(report)
 audit.add_command(reconcile)
 audit.add_command(check_proof_)
 audit.add_command(check_evidence_)
+audit.add_command(cosign)
 
 
 @audit.command(epilog=examples("intelshare audit verify --folder fra"))
@@ -93,6 +95,7 @@ def head(node: NodeFolder, out: Out) -> int:
     epilog=examples(
         "intelshare audit prove 7 --folder fra --out entry.json",
         "intelshare audit prove --bulletin 3f9a1c22 --folder fra --out bulletin.json",
+        "intelshare audit prove 7 --tlog --folder fra --out entry.tlog-proof",
     )
 )
 @click.argument("entry", type=click.IntRange(0, 2**63 - 1), required=False)
@@ -107,6 +110,12 @@ def head(node: NodeFolder, out: Out) -> int:
     default="",
     help="All entries about a statement, as a release or its receipt.",
 )
+@click.option("--tlog", is_flag=True, help="Write one entry as a tlog-proof (c2sp.org) instead.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For --tlog: prove it under this cosigned checkpoint.",
+)
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
 @on_folder
@@ -117,6 +126,8 @@ def prove(
     bulletin: str,
     originator: str,
     statement: str,
+    tlog: bool,
+    checkpoint: Path | None,
     target: Path | None,
     quiet: bool,
 ) -> int:
@@ -127,6 +138,11 @@ def prove(
         raise click.UsageError("give the number of an entry, or --bulletin, or --receipt")
     if originator and not bulletin:
         raise click.UsageError("--from says whose bulletin --bulletin means: give both")
+    if (tlog and entry is None) or (checkpoint and not tlog):
+        raise click.UsageError("--tlog needs the number of an entry, and --checkpoint needs --tlog")
+    if tlog:
+        proof = prove_entry(node, _hexadecimal(log), entry or 0, checkpoint)
+        return _give(proof, target, Out(quiet=quiet))
     request = pb.ProveRequest(
         incarnation=_hexadecimal(log),
         index=entry or 0,
@@ -160,17 +176,39 @@ def evidence(node: NodeFolder, out: Out) -> int:
     return Exit.DONE
 
 
-@audit.command(epilog=examples("intelshare audit export 7b04e6d1 --folder fra --out evidence.json"))
-@click.argument("id_", metavar="ID")
+@audit.command(
+    epilog=examples(
+        "intelshare audit export 7b04e6d1 --folder fra --out evidence.json",
+        "intelshare audit export --tlog fra-log --folder fra",
+    )
+)
+@click.argument("id_", metavar="ID", required=False)
+@click.option(
+    "--tlog",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the log to DIR as c2sp.org/tlog-tiles instead: a signed checkpoint, and hashes only.",
+)
+@click.option("--log", metavar="HEX", help="For --tlog: which log; else the present one.")
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+@printing
 @on_folder
-def export(node: NodeFolder, id_: str, target: Path | None, quiet: bool) -> int:
-    """Write the evidence ID as a file that third parties can check: signed statements, proofs, keys."""
+def export(
+    node: NodeFolder, out: Out, id_: str | None, tlog: Path | None, log: str | None, target: Path | None
+) -> int:
+    """Write the evidence ID as a file that third parties can check: signed statements, proofs, keys.
+
+    With --tlog, write the log as other tools follow it. DIR can be served by any web server and exported into
+    again. An entry in it is its salted hash: what it says stays with your node.
+    """
     from intelshare.wire.v1 import user_pb2 as pb
 
+    if tlog is not None and id_ is None and target is None:
+        return export_tiles(node, out, _hexadecimal(log), tlog)
+    if tlog is not None or log or id_ is None:
+        raise click.UsageError("give the ID of evidence, and --out if wanted; or --tlog, and --log if wanted")
     answer = node.operate("ExportEvidence", pb.ExportEvidenceRequest(id=id_))
-    return _give(answer.text, target, Out(quiet=quiet))
+    return _give(answer.text, target, out)
 
 
 @audit.command(epilog=examples("intelshare audit settle 7b04e6d1 --folder fra"))

@@ -34,12 +34,27 @@ ROOT_VAULT = "root-keys"
 @click.command(
     epilog=examples(
         "intelshare init NOR nor --dev",
+        "intelshare init FIN fin --dev --suite 2 --floor 2",
         "intelshare init SWE swe --host 10.0.0.5 --peer-port 7443 --passphrase-file swe.passphrase",
     )
 )
 @click.argument("member")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--node", "name", default="node-1", show_default=True, help="Short name of the node.")
+@click.option(
+    "--suite",
+    type=click.Choice(["1", "2"]),
+    default="1",
+    show_default=True,
+    help="Keys: 1 is ML-KEM-768 and ML-DSA-65, 2 is ML-KEM-1024 and ML-DSA-87, each with a curve.",
+)
+@click.option(
+    "--floor",
+    type=click.Choice(["1", "2"]),
+    default="1",
+    show_default=True,
+    help="Refuse other members whose keys are of a lower suite.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node listens.")
 @click.option("--advertise", default="", help="Name or address that peers dial, if it is another.")
 @click.option("--peer-port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
@@ -57,6 +72,8 @@ def init(
     member: str,
     folder: Path,
     name: str,
+    suite: str,
+    floor: str,
     host: str,
     advertise: str,
     peer_port: int,
@@ -73,7 +90,7 @@ def init(
     from intelshare.trust import Founding, fingerprint
 
     code = member.upper()
-    plan = Founding(MemberCode(code), _name_of(code), safe_name(name, source="--node"))
+    plan = Founding(MemberCode(code), _name_of(code), safe_name(name, source="--node"), floor=int(floor))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             "ID_CONFLICT",
@@ -82,8 +99,14 @@ def init(
             hint="name a new folder; a member is founded once",
         )
     secret = _new_passphrase(passphrase, dev=dev)
-    listen = {"host": host, "advertise": advertise, "peer_port": peer_port, "user_port": user_port}
-    founded = _make(folder, plan, secret, listen, dev=dev)
+    settings = {
+        "suite": int(suite),
+        "host": host,
+        "advertise": advertise,
+        "peer_port": peer_port,
+        "user_port": user_port,
+    }
+    founded = _make(folder, plan, secret, settings, dev=dev)
     if dev:
         _development(folder, secret, given=passphrase.given)
     print_ = fingerprint(founded.root.document)
@@ -98,12 +121,13 @@ def init(
     out.note(f"next: intelshare node run --folder {folder}")
 
 
-def _make(folder: Path, plan: Founding, secret: bytes, listen: dict[str, Any], *, dev: bool) -> Founded:
+def _make(folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], *, dev: bool) -> Founded:
     """The whole folder, or nothing: made beside and renamed into place."""
     import asyncio
     import shutil
     import tempfile
 
+    from intelshare.crypto.suites import SUITES
     from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
@@ -111,9 +135,13 @@ def _make(folder: Path, plan: Founding, secret: bytes, listen: dict[str, Any], *
 
     now = Instant(time.time_ns() // 1000)
     founded = create_member(
-        replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan, now, os.urandom
+        replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan,
+        now,
+        os.urandom,
+        SUITES[chosen["suite"]],
+        known=SUITES,
     )
-    settings = Settings(plan.member, founded.node.uri, allow_loopback_peers=dev, **listen)
+    settings = Settings(plan.member, founded.node.uri, allow_loopback_peers=dev, floor=plan.floor, **chosen)
     uri = user_uri(plan.domain, OPERATOR)
     lifetime = DEVELOPMENT_LIFETIME if dev else USER_LIFETIME
     issued = issue_user(founded.user_authority, uri, now, os.urandom, lifetime=lifetime)

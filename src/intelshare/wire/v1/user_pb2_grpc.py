@@ -1698,6 +1698,21 @@ class AuditStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
                 _registered_method=True)
+        self.ShowLog = channel.unary_unary(
+                '/intelshare.v1.Audit/ShowLog',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ShowLogRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ShowLogResponse.FromString,
+                _registered_method=True)
+        self.ProveNote = channel.unary_unary(
+                '/intelshare.v1.Audit/ProveNote',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveNoteRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveNoteResponse.FromString,
+                _registered_method=True)
+        self.Cosign = channel.unary_unary(
+                '/intelshare.v1.Audit/Cosign',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CosignRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+                _registered_method=True)
         self.ListEvidence = channel.unary_unary(
                 '/intelshare.v1.Audit/ListEvidence',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListEvidenceRequest.SerializeToString,
@@ -1738,6 +1753,27 @@ class AuditServicer:
 
     def Prove(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowLog(self, request, context):
+        """The log for tools of others (c2sp.org): its checkpoint as a note, and hashes of entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveNote(self, request, context):
+        """One entry, opened, with its place under such a note.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cosign(self, request, context):
+        """The note of another member's log with this node's cosignature behind it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1785,6 +1821,21 @@ def add_AuditServicer_to_server(servicer, server):
             'Prove': grpc.unary_unary_rpc_method_handler(
                     servicer.Prove,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
+            ),
+            'ShowLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowLog,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ShowLogRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ShowLogResponse.SerializeToString,
+            ),
+            'ProveNote': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveNote,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveNoteRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProveNoteResponse.SerializeToString,
+            ),
+            'Cosign': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cosign,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CosignRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.SerializeToString,
             ),
             'ListEvidence': grpc.unary_unary_rpc_method_handler(
@@ -1868,6 +1919,87 @@ class Audit:
             target,
             '/intelshare.v1.Audit/Prove',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ProveRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/ShowLog',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ShowLogRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ShowLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveNote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/ProveNote',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ProveNoteRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ProveNoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cosign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Audit/Cosign',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.CosignRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.FileResponse.FromString,
             options,
             channel_credentials,

@@ -534,6 +534,12 @@ class AuditStub:
     def __new__(cls, channel: _aio.Channel) -> AuditAsyncStub: ...
     Head: _grpc.UnaryUnaryMultiCallable[_user_pb2.HeadRequest, _user_pb2.HeadResponse]
     Prove: _grpc.UnaryUnaryMultiCallable[_user_pb2.ProveRequest, _user_pb2.FileResponse]
+    ShowLog: _grpc.UnaryUnaryMultiCallable[_user_pb2.ShowLogRequest, _user_pb2.ShowLogResponse]
+    """The log for tools of others (c2sp.org): its checkpoint as a note, and hashes of entries."""
+    ProveNote: _grpc.UnaryUnaryMultiCallable[_user_pb2.ProveNoteRequest, _user_pb2.ProveNoteResponse]
+    """One entry, opened, with its place under such a note."""
+    Cosign: _grpc.UnaryUnaryMultiCallable[_user_pb2.CosignRequest, _user_pb2.FileResponse]
+    """The note of another member's log with this node's cosignature behind it."""
     ListEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListEvidenceRequest, _user_pb2.ListEvidenceResponse]
     ExportEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportEvidenceRequest, _user_pb2.FileResponse]
     SettleEvidence: _grpc.UnaryUnaryMultiCallable[_user_pb2.SettleEvidenceRequest, _user_pb2.SettleEvidenceResponse]
@@ -551,6 +557,12 @@ class AuditAsyncStub(AuditStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Head: _aio.UnaryUnaryMultiCallable[_user_pb2.HeadRequest, _user_pb2.HeadResponse]  # type: ignore[assignment]
     Prove: _aio.UnaryUnaryMultiCallable[_user_pb2.ProveRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    ShowLog: _aio.UnaryUnaryMultiCallable[_user_pb2.ShowLogRequest, _user_pb2.ShowLogResponse]  # type: ignore[assignment]
+    """The log for tools of others (c2sp.org): its checkpoint as a note, and hashes of entries."""
+    ProveNote: _aio.UnaryUnaryMultiCallable[_user_pb2.ProveNoteRequest, _user_pb2.ProveNoteResponse]  # type: ignore[assignment]
+    """One entry, opened, with its place under such a note."""
+    Cosign: _aio.UnaryUnaryMultiCallable[_user_pb2.CosignRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
+    """The note of another member's log with this node's cosignature behind it."""
     ListEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.ListEvidenceRequest, _user_pb2.ListEvidenceResponse]  # type: ignore[assignment]
     ExportEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportEvidenceRequest, _user_pb2.FileResponse]  # type: ignore[assignment]
     SettleEvidence: _aio.UnaryUnaryMultiCallable[_user_pb2.SettleEvidenceRequest, _user_pb2.SettleEvidenceResponse]  # type: ignore[assignment]
@@ -577,6 +589,30 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ProveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowLog(
+        self,
+        request: _user_pb2.ShowLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ShowLogResponse, _abc.Awaitable[_user_pb2.ShowLogResponse]]:
+        """The log for tools of others (c2sp.org): its checkpoint as a note, and hashes of entries."""
+
+    @_abc_1.abstractmethod
+    def ProveNote(
+        self,
+        request: _user_pb2.ProveNoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ProveNoteResponse, _abc.Awaitable[_user_pb2.ProveNoteResponse]]:
+        """One entry, opened, with its place under such a note."""
+
+    @_abc_1.abstractmethod
+    def Cosign(
+        self,
+        request: _user_pb2.CosignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.FileResponse, _abc.Awaitable[_user_pb2.FileResponse]]:
+        """The note of another member's log with this node's cosignature behind it."""
 
     @_abc_1.abstractmethod
     def ListEvidence(

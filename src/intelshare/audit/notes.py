@@ -1,0 +1,196 @@
+"""The log in the words of C2SP: signed notes, checkpoints, cosignatures, proofs (c2sp.org).
+
+    signed-note       text, an empty line, and lines "— name base64(key id ‖ signature)"
+    tlog-checkpoint   the text: origin, size, root
+    tlog-cosignature  a witness's line: u64 seconds ‖ Ed25519 over "cosignature/v1", "time ...", the text
+    tlog-proof        index, inclusion, checkpoint in one file
+
+Texts and bytes only; who may sign is decided elsewhere. Each log (incarnation) is a log of its own here, for
+C2SP knows no log that begins again.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+from typing import Final
+
+from intelshare.errors import TrustError
+from intelshare.ids import Digest, Incarnation, NodeUri
+
+MAX_NOTE: Final = 64 * 1024
+"""Bytes of a note: more than a hundred cosignatures."""
+
+ENTRY_LENGTH: Final = 32
+"""An entry, as others see it: its salted hash."""
+
+_SCHEME: Final = "intelshare://"
+_DASH: Final = "\u2014 "
+_ORIGIN: Final = re.compile(r"([a-z0-9.:/_-]+)/([0-9a-f]{16})")
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+class KeyType(IntEnum):
+    """What a signature line is: the byte in its key id."""
+
+    LOG = 1
+    COSIGNATURE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKeyName:
+    """A public key as notes name it."""
+
+    name: str
+    type: KeyType
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """The first four bytes of SHA-256(name ‖ line feed ‖ type ‖ public key)."""
+        return sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.public).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        """What is written into the settings of whoever verifies."""
+        return f"{self.name}+{self.key_id.hex()}+{_base64(bytes([self.type]) + self.public)}"
+
+    def line(self, signature: bytes) -> str:
+        """A signature line of this key."""
+        return f"{_DASH}{self.name} {_base64(self.key_id + signature)}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteLine:
+    """A signature line as it was read; nothing of it is verified."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note as it was read."""
+
+    text: str
+    lines: tuple[NoteLine, ...]
+
+    def signature_of(self, key: NoteKeyName) -> bytes | None:
+        """What stands behind the name and id of this key, if anything does."""
+        for line in self.lines:
+            if (line.name, line.key_id) == (key.name, key.key_id):
+                return line.signature
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a checkpoint says."""
+
+    node: NodeUri
+    incarnation: Incarnation
+    size: int
+    root: Digest
+
+    @property
+    def origin(self) -> str:
+        """``fra.intelshare.internal/node/one/0123456789abcdef``."""
+        return f"{witness_name(self.node)}/{self.incarnation:016x}"
+
+    @property
+    def text(self) -> str:
+        """The text of its note."""
+        return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"
+
+
+def witness_name(node: NodeUri) -> str:
+    """The name under which a node cosigns: its URI without the scheme."""
+    return node.removeprefix(_SCHEME)
+
+
+def log_key(head: Head, public: bytes) -> NoteKeyName:
+    """A note key (the public string of its record) as the owner of this log."""
+    return NoteKeyName(head.origin, KeyType.LOG, public[:32])
+
+
+def witness_key(node: NodeUri, public: bytes) -> NoteKeyName:
+    """A note key (the public string of its record) as a witness."""
+    return NoteKeyName(witness_name(node), KeyType.COSIGNATURE, public[32:])
+
+
+def cosigned_message(text: str, seconds: int) -> bytes:
+    """What a cosignature at this time (since 1970) is over."""
+    return f"cosignature/v1\ntime {seconds}\n{text}".encode()
+
+
+def timestamped(seconds: int, signature: bytes) -> bytes:
+    """A cosignature as its line carries it."""
+    return seconds.to_bytes(8) + signature
+
+
+def read_note(raw: str) -> Note:
+    """A note of at most 64 KiB. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    if len(raw.encode("utf-8", "surrogatepass")) > MAX_NOTE:
+        raise TrustError("TOO_LARGE", f"a note has at most {MAX_NOTE} bytes")
+    if any(ord(sign) < 32 and sign != "\n" for sign in raw):
+        raise _unreadable("a control character is in it")
+    text, gap, signed = raw.rpartition("\n\n")
+    if not gap or not signed.endswith("\n"):
+        raise _unreadable("no text with an empty line and signatures behind it")
+    return Note(text + "\n", tuple(_line(line) for line in signed.splitlines()))
+
+
+def read_head(text: str) -> Head:
+    """The checkpoint of one of our logs. Raises TrustError INPUT_INVALID."""
+    lines = text.split("\n")
+    if len(lines) != 4 or lines[3]:
+        raise _unreadable("a checkpoint of ours has three lines: origin, size, root")
+    origin, size = _ORIGIN.fullmatch(lines[0]), _SIZE.fullmatch(lines[1])
+    root = _bytes(lines[2])
+    if origin is None or size is None or len(root) != 32:
+        raise _unreadable("origin, size or root is not what a checkpoint of ours has")
+    return Head(NodeUri(_SCHEME + origin[1]), Incarnation(int(origin[2], 16)), int(lines[1]), Digest(root))
+
+
+def write_proof(index: int, proof: Sequence[bytes], note: str, extra: bytes = b"") -> str:
+    """A tlog-proof of the entry at ``index``; ``extra`` is what its leaf is computed from, if it is told."""
+    lines = ["c2sp.org/tlog-proof@v1"]
+    if extra:
+        lines.append(f"extra {_base64(extra)}")
+    lines += [f"index {index}", *[_base64(part) for part in proof]]
+    return "\n".join(lines) + "\n\n" + note
+
+
+def _line(line: str) -> NoteLine:
+    name, _, data = line.removeprefix(_DASH).partition(" ")
+    signed = _bytes(data)
+    if not line.startswith(_DASH) or not name or "+" in name or len(signed) < 5:
+        raise _unreadable("a line behind the text is no signature")
+    return NoteLine(name, signed[:4], signed[4:])
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        data = b64decode(text, validate=True)
+    except ValueError:
+        raise _unreadable("what should be base64 is not") from None
+    if _base64(data) != text:
+        raise _unreadable("what should be base64 is not written as it must be")
+    return data
+
+
+def _unreadable(why: str) -> TrustError:
+    return TrustError(
+        "INPUT_INVALID",
+        f"this is no signed checkpoint: {why}",
+        hint="`intelshare audit export --tlog DIR` writes one to DIR/checkpoint",
+    )
