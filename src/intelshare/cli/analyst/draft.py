@@ -123,7 +123,7 @@ def check_size(pieces: list[Piece]) -> None:
         raise ConfigError(
             "TOO_LARGE",
             f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_CONTENT} bytes of content",
-            hint="split it into several bulletins",
+            hint="send large files with --attach FILE, or split it into several bulletins",
         )
 
 
@@ -146,6 +146,9 @@ def text_piece(content: bytes, source: str) -> Piece:
 def _bounded(content: bytes, source: str) -> bytes:
     if len(content) > MAX_CONTENT:
         raise ConfigError(
-            "TOO_LARGE", f"a bulletin has at most {MAX_CONTENT} bytes of content", place=Place(source)
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_CONTENT} bytes of content",
+            place=Place(source),
+            hint="send it beside the bulletin, up to 2 GiB: --attach FILE",
         )
     return content
