@@ -27,7 +27,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.line.receive import Arrival, ReceiveResult, receive
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Put
+from intelshare.ports import Plan, Put, changed
 
 SIGNED_NOW = b"signed now"
 
@@ -98,7 +98,7 @@ class _Plain:
             INBOX.name: lambda row: row._replace(
                 sealed_claims=self._open(INBOX.name, row.md, 0, row.sealed_claims)
             ),
-            FILE.name: lambda row: astuple(replace(row, place=b"")),
+            FILE.name: lambda row: changed(row, place=b""),
             LOG_HEAD.name: lambda row: (row.incarnation, row.began, row.size),
             BATCH.name: lambda row: SIGNED_NOW if row.batch in self.batches else row,
             STATEMENT.name: lambda row: (row.peer, row.kind, row.data, row.incarnation),

@@ -46,7 +46,7 @@ from intelshare.engine.values import (
     Tell,
     WritePiece,
 )
-from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.errors import PASSING, DeliveryError, IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode
 from intelshare.instant import EPOCH, SECOND, Instant
 
@@ -267,7 +267,7 @@ class Fetching:
         assert fetch.wanted is not None  # noqa: S101 - the table: past ASKING
         place = fetch.wanted.place
         pause = RETRY
-        if error.code != "DISK_FULL":
+        if error.code not in PASSING:
             failed = self._failures.get(place, Backoff(contact=now)).failed()
             self._failures[place] = failed
             pause += failed.delay(now, turn.parts.random)

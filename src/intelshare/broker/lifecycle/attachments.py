@@ -73,6 +73,10 @@ class FileState(IntEnum):
     GONE = 5
 
 
+HERE: Final = frozenset((FileState.KEPT, FileState.WHOLE))
+"""All pieces lie here, and a bulletin has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class BeginUpload:
     """A user sends a file of ``size`` bytes, or goes on; ``place`` is drawn by the client."""
@@ -328,6 +332,12 @@ def file_of(view: View, md: ManifestDigest, slot: int) -> FileRow | None:
     """The file of a portion, if it was not ended."""
     rows = view.find(FILE, "portion", md, slot)
     return next((row for row in rows if row.state != FileState.GONE), None)
+
+
+def is_whole(view: View, md: ManifestDigest, slot: int) -> bool:
+    """Whether a portion has a file of which all pieces are here."""
+    row = file_of(view, md, slot)
+    return row is not None and row.state in HERE
 
 
 def ended(view: View) -> tuple[FilePlace, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intelshare.ids import Digest, FilePlace, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Table
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(NamedTuple):
     """One file. Its key is the portion's affair; of an upload a copy lies in SECRET until it ends."""
 
     place: FilePlace
