@@ -55,21 +55,22 @@ async def download_file(
 
     Raises what ``read`` raises, and DeliveryError NOT_FOUND, INPUT_INVALID, FILE_INCOMPLETE.
     """
+    number = request.portion
     with backend.open_call("Files/Download", actor.user, MAX_CALLS):
         opened = await backend.perform(read, ReadCommand(actor, request.id, request.originator))
         portions = opened.shown.portions
-        if not 1 <= request.portion <= len(portions):
+        if not 1 <= number <= len(portions):
             raise DeliveryError("NOT_FOUND", f"there are {len(portions)} portions that you may read")
-        shown = portions[request.portion - 1]
+        shown = portions[number - 1]
         if shown.portion.kind is not PortionKind.ATTACHMENT:
-            raise DeliveryError("INPUT_INVALID", f"portion {request.portion} is no attachment")
+            raise DeliveryError("INPUT_INVALID", f"portion {number} is no attachment")
         record = read_attachment(shown.portion.content)
         md = opened.shown.row.md
         row = await backend.query(lambda view: file_of(view, md, shown.slot))
         if row is None or row.state not in HERE:
             raise DeliveryError(
                 "FILE_INCOMPLETE",
-                f"the file of portion {request.portion} has not arrived yet",
+                f"the file of portion {number} has not arrived yet",
                 hint="it is being fetched; try again later",
             )
         yield pb.DownloadResponse(size=record.size)
