@@ -15,6 +15,7 @@ from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
+    FILE,
     INBOX,
     LOG,
     LOG_HEAD,
@@ -26,7 +27,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.line.receive import Arrival, ReceiveResult, receive
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Put
+from intelshare.ports import Plan, Put, changed
 
 SIGNED_NOW = b"signed now"
 
@@ -53,7 +54,7 @@ def answer_of(plan: Plan[ReceiveResult]) -> Any:
     ]
     return (
         answer.acks, answer.again, answer.gaps, answer.accepted, outbound, effects.ended, effects.ready,
-        effects.marked, effects.asks, effects.node is None, plan.last,
+        effects.marked, effects.wanted, effects.asks, effects.node is None, plan.last,
     )  # fmt: skip
 
 
@@ -97,6 +98,7 @@ class _Plain:
             INBOX.name: lambda row: row._replace(
                 sealed_claims=self._open(INBOX.name, row.md, 0, row.sealed_claims)
             ),
+            FILE.name: lambda row: changed(row, place=b""),
             LOG_HEAD.name: lambda row: (row.incarnation, row.began, row.size),
             BATCH.name: lambda row: SIGNED_NOW if row.batch in self.batches else row,
             STATEMENT.name: lambda row: (row.peer, row.kind, row.data, row.incarnation),

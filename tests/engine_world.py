@@ -14,7 +14,9 @@ from intelshare.engine.values import (
     Close,
     Closed,
     LogQuestion,
+    OpenPieces,
     QueryDone,
+    ReadSlice,
     Received,
     RunQuery,
     RunStep,
@@ -23,8 +25,10 @@ from intelshare.engine.values import (
     Shred,
     Shredded,
     SidecarWritten,
+    SliceRead,
     StepDone,
     TimerDue,
+    WritePiece,
     WriteSidecar,
     Written,
 )
@@ -33,6 +37,7 @@ from intelshare.instant import Instant
 from intelshare.ports import Durable
 from intelshare.trust import Channel, check_answer, confirm_hello, open_hello
 from line_world import met
+from piece_files import PieceFiles
 
 A = TypeVar("A")
 
@@ -58,6 +63,7 @@ class Rig:
         """Steps, questions and kinds of action that are not carried out."""
         self.held: list[Any] = []
         self.fails: dict[Step, IntelshareError] = {}
+        self.pieces = PieceFiles()
         self.timer: Instant | None = None
         self._events: deque[Event] = deque()
         self._feeding = False
@@ -93,7 +99,14 @@ class Rig:
             case WriteSidecar():
                 self.feed(SidecarWritten(action))
             case Shred():
+                self.pieces.remove(action.files)
                 self.feed(Shredded())
+            case OpenPieces():
+                self.feed(self.pieces.open(action))
+            case WritePiece():
+                self.feed(self.pieces.write(action))
+            case ReadSlice():
+                self.feed(SliceRead(action, self.pieces.read(action)))
             case SetTimer():
                 self.timer = action.at
 

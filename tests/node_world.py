@@ -7,7 +7,7 @@ import io
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,7 @@ class Client:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.bulletins: Any = services.BulletinsStub(channel)
+        self.files: Any = services.FilesStub(channel)
         self.operations: Any = services.OperationsStub(channel)
         self.audit: Any = services.AuditStub(channel)
         self.treaties: Any = services.TreatiesStub(channel)
@@ -133,6 +134,48 @@ class Client:
         request = pb.SubmitRequest(key=os.urandom(16), to=to, precedence=precedence, portions=[portion])
         answer: pb.SubmitResponse = await self.bulletins.Submit(request)
         return answer
+
+    async def upload(self, content: bytes, upload_id: bytes = b"", part: int = 1 << 18) -> bytes:
+        """Bring a file to the node; the content of its portion."""
+        call = self.files.Upload()
+        await call.write(pb.UploadRequest(id=upload_id or os.urandom(16), size=len(content)))
+        answers = aiter(call)
+        first = await anext(answers)
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            for start in range(first.held, len(content), part):
+                await call.write(pb.UploadRequest(data=content[start : start + part]))
+            await call.done_writing()
+        return bytes((await anext(answers)).attachment)
+
+    async def attach(
+        self, to: Sequence[str], *records: bytes, text: str = "see the annex", name: str = "annex.bin"
+    ) -> pb.SubmitResponse:
+        """Send a text with these attachments."""
+        portions = [
+            pb.Portion(kind=1, label=LABEL, category="cyber", media="text/plain", content=text.encode())
+        ]
+        portions += [
+            pb.Portion(
+                kind=5,
+                label=LABEL,
+                category="cyber",
+                media=f"application/octet-stream; name={name}",
+                content=record,
+            )
+            for record in records
+        ]
+        request = pb.SubmitRequest(key=os.urandom(16), to=to, precedence=1, portions=portions)
+        answer: pb.SubmitResponse = await self.bulletins.Submit(request)
+        return answer
+
+    async def download(self, bulletin: bytes, portion: int = 2) -> bytes:
+        """What an attachment holds."""
+        parts, whole = [], False
+        async for answer in self.files.Download(pb.DownloadRequest(id=bulletin.hex(), portion=portion)):
+            parts.append(answer.data)
+            whole = answer.whole
+        assert whole
+        return b"".join(parts)
 
 
 def make_site(code: str, root: Path, **settings: Any) -> Site:

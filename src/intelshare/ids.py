@@ -33,3 +33,6 @@ Incarnation = NewType("Incarnation", int)
 
 ReleaseNumber = NewType("ReleaseNumber", int)
 """Number of a release in its stream, from 1."""
+
+FilePlace = NewType("FilePlace", bytes)
+"""Under what name a node keeps the pieces of a file: 16 random bytes that say nothing."""

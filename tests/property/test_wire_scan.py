@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelshare.audit.path import Hop, LogAsk, LogPath
-from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
+from intelshare.broker.kernel.frame import SLICE, Ack, Carried, Frame, Gap, Slice, SliceAsk
 from intelshare.crypto.codec import decode
 from intelshare.errors import EnvelopeError
+from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.wire import (
     MAX_MESSAGE,
@@ -25,6 +26,7 @@ from intelshare.wire import (
     frame_message,
     gap_message,
     hello_message,
+    link_message,
     path_message,
     read_message,
 )
@@ -77,7 +79,10 @@ PATHS = st.builds(
     HASHES,
     st.just(()),
 )
-MESSAGES = st.one_of(FRAMES, ACKS, GAPS, ACT_GAPS, st.builds(Hello, SMALL), ASKS, PATHS)
+U32 = st.integers(0, 2**32 - 1)
+SLICE_ASKS = st.builds(SliceAsk, HASH, U32)
+PARTS = st.builds(Slice, HASH, U32, SMALL)
+MESSAGES = st.one_of(FRAMES, ACKS, GAPS, ACT_GAPS, st.builds(Hello, SMALL), ASKS, PATHS, SLICE_ASKS, PARTS)
 
 
 def write(message: Message) -> bytes:
@@ -94,6 +99,8 @@ def write(message: Message) -> bytes:
             return ask_message(message)
         case LogPath():
             return path_message(message)
+        case _:
+            return link_message(message, Instant(0))
 
 
 def by_protobuf(raw: bytes) -> Message:
@@ -120,6 +127,10 @@ def by_protobuf(raw: bytes) -> Message:
             return decode(LogAsk, message.log_ask)
         case "log_path":
             return decode(LogPath, message.log_path)
+        case "slice_ask":
+            return SliceAsk(Digest(message.slice_ask.pieces), message.slice_ask.number)
+        case "slice":
+            return Slice(Digest(message.slice.pieces), message.slice.number, message.slice.data)
         case _:
             return Hello(message.hello)
 
@@ -200,6 +211,9 @@ def _length(number: int) -> bytes:
         ("code that is not UTF-8", nested(3, nested(2, nested(1, bytes(32)) + nested(2, b"\xff")))),
         ("short digest", nested(3, nested(2, nested(1, bytes(31))))),
         ("65 ranges", nested(4, nested(3, b"\x08\x01\x10\x02", 65))),
+        ("a part named by 31 bytes", nested(7, nested(1, bytes(31)))),
+        ("a part without a name", nested(8, b"\x10\x01")),
+        ("a part over 64 KiB", nested(8, nested(1, bytes(32)) + nested(3, bytes(SLICE + 1)))),
         ("range of nothing", nested(4, nested(3, b"\x08\x02\x10\x01"))),
     ],
 )

@@ -8,6 +8,7 @@ from builders import draft, text
 from engine_world import Rig
 from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.frame import Acks, Frame, Gap, Hello, Outbound
+from intelshare.broker.lifecycle.destroy import Marked
 from intelshare.crypto.records import Kind, Precedence
 from intelshare.engine import Limits, Query, Step
 from intelshare.engine.values import (
@@ -40,12 +41,13 @@ from intelshare.engine.values import (
     WriteSidecar,
 )
 from intelshare.errors import StoreError
-from intelshare.ids import MemberCode
+from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import SECOND
 from line_world import TO_BOTH, send
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 FULL = StoreError("DISK_FULL", "no room")
+MARKED = Marked((ManifestDigest(b"\x01" * 32),))
 DAMAGED = StoreError("RECORD_CORRUPT", "a record does not match its digest")
 
 
@@ -272,10 +274,10 @@ def test_what_is_marked_while_the_files_are_shredded_waits_for_the_next_round():
     rig.hold = {Query.MARKED, Shred, Step.FINISH}
     rig.feed(Started())
     looked = rig.held[0]
-    rig.feed(QueryDone(looked, (b"\x01" * 32,)))
+    rig.feed(QueryDone(looked, MARKED))
     assert rig.actions(Shred) == [Shred()]
     rig.release(Shred)
-    assert rig.held[-1].event == ((b"\x01" * 32,),)
+    assert rig.held[-1].event == (MARKED,)
     rig.release(Step.FINISH)
     asked = [run for run in rig.actions(RunQuery) if run.query is Query.MARKED]
     assert len(asked) == 2

@@ -18,7 +18,7 @@ FACES: Final[Mapping[str, str]] = {
     "cli": "app policy shared",
     "client": "spool",
     "conformance": "",
-    "crypto": "aead codec draw pae records rest stretch suites x509",
+    "crypto": "aead codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair",
     "demo": "",
     "engine": "steps values",

@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from envelope_world import FRA, NOW, USA, make_key, make_signer, make_world, stream_of, text_portion
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import Domain, kdf, pae, sha256
+from intelshare.crypto.pieces import PLAIN, PieceCipher, piece_count, pieces_id
 from intelshare.crypto.records import (
+    Attachment,
     Claims,
     KeyRecord,
     KeyUse,
@@ -176,6 +178,48 @@ def release_vector(suite: Suite = SUITE_1, sealing: Suite = SUITE_1) -> dict[str
     }
 
 
+def attachment_vectors() -> list[dict[str, Any]]:
+    return [_attachment(size) for size in (0, 1, PLAIN, PLAIN + 1)] + _opened_attachments()
+
+
+def _attachment(size: int) -> dict[str, Any]:
+    draw = stream_of(f"{SEED}/attachment/{size}")
+    key, header = draw(32), draw(24)
+    cipher, content = PieceCipher(key, header), (bytes(range(251)) * (size // 251 + 1))[:size]
+    count = piece_count(size)
+    digests = tuple(
+        [sha256(cipher.seal(content[n * PLAIN : (n + 1) * PLAIN], last=n == count - 1)) for n in range(count)]
+    )
+    return {
+        "size": size,
+        "key": key.hex(),
+        "header": header.hex(),
+        "attachment": encode(Attachment, Attachment(size, key, header, digests)).hex(),
+        "pieces_id": pieces_id(digests).hex(),
+    }
+
+
+def _opened_attachments() -> list[dict[str, Any]]:
+    draw = stream_of(f"{SEED}/attachment")
+    key, header = draw(32), draw(24)
+    whole = PieceCipher(key, header).seal(b"Annex", last=True)
+    open_ended = PieceCipher(key, header).seal(b"Annex", last=False)
+
+    def case(piece: bytes, given: bytes, size: int = 5, count: int = 1) -> dict[str, Any]:
+        record = Attachment(size, key, header, (sha256(piece),) * count)
+        return {"size": size, "attachment": encode(Attachment, record).hex(), "given": [given.hex()]}
+
+    return [
+        case(whole, whole) | {"content": b"Annex".hex()},
+        case(whole, whole[:-1] + bytes([whole[-1] ^ 1])) | {"error": "COMMITMENT_MISMATCH"},
+        case(whole[:-1], whole[:-1]) | {"error": "OPEN_FAILED"},
+        case(open_ended, open_ended) | {"note": "it does not end here", "error": "OPEN_FAILED"},
+        case(whole, whole, count=2) | {"error": "ENVELOPE_MALFORMED"},
+        case(whole, whole, size=PLAIN + 1) | {"error": "ENVELOPE_MALFORMED"},
+        case(whole, whole, size=(2 << 30) + 1, count=2049) | {"error": "ENVELOPE_MALFORMED"},
+    ]
+
+
 def main() -> None:
     lengths = [0, 256, 257, 1000, 1023, 1024, 1025, 2100, 70_000]
     vectors = {
@@ -187,6 +231,7 @@ def main() -> None:
         "batch_of_1": batch_vector([receipt_leaf(1)]),
         "batch_of_3": batch_vector([receipt_leaf(n) for n in (1, 2, 3)]),
         "release": release_vector(),
+        "attachments": attachment_vectors(),
     }
     PATH.write_text(json.dumps(vectors, indent=1, ensure_ascii=False) + "\n")
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from make_envelope import SEED, plain, receipt_leaf
+from make_envelope import SEED, attachment_vectors, plain, receipt_leaf
+from nacl import bindings
 
 from envelope_world import (
     FRA,
@@ -189,3 +191,38 @@ def test_release_verifies_and_opens() -> None:
     opened = world.receive(delivery, member=USA)
     assert [plain(p.portion) for p in opened.portions] == [case["record"] for case in RELEASE["portions"]]
     assert SUITE_1.public_of(KeyUse.SEALING, b(RELEASE["kem"]["secret"])) == world.kem.public
+
+
+def test_attachments_are_made_again_to_the_byte() -> None:
+    assert attachment_vectors() == VECTORS["attachments"]
+
+
+@pytest.mark.parametrize("case", [case for case in VECTORS["attachments"] if "content" in case])
+def test_attachment_opens_by_the_words_of_the_page(case: dict[str, Any]) -> None:
+    raw, (piece,) = b(case["attachment"]), map(b, case["given"])
+    size, key, header, count, digest = struct.unpack(">Q32s24sH32s", raw)
+    assert (size, count, digest) == (case["size"], 1, h(piece))
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, header, key)
+    content, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(state, piece)
+    assert (content, tag) == (b(case["content"]), 3)
+
+
+@pytest.mark.parametrize("case", [case for case in VECTORS["attachments"] if "key" in case])
+def test_the_pieces_of_an_attachment_are_those_of_the_page(case: dict[str, Any]) -> None:
+    raw, size = b(case["attachment"]), case["size"]
+    content = bytes(n % 251 for n in range(size))
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, b(case["header"]), b(case["key"]))
+    starts = range(0, max(size, 1), 2**20 - 17)
+    digests = [
+        h(
+            bindings.crypto_secretstream_xchacha20poly1305_push(
+                state, content[start : start + 2**20 - 17], tag=3 if start == starts[-1] else 0
+            )
+        )
+        for start in starts
+    ]
+    head = struct.pack(">Q32s24sH", size, b(case["key"]), b(case["header"]), len(digests))
+    assert raw == head + b"".join(digests)
+    assert b(case["pieces_id"]) == h(spelled_pae("pieces", *digests))

@@ -1,7 +1,7 @@
 """What the analyst wrote: labelled portions for recipients, before anything is decided or encrypted."""
 
 from intelshare.bulletin.compared import content_digest, encode_draft
-from intelshare.bulletin.content import check_content, states_markings
+from intelshare.bulletin.content import check_content, content_is_read
 from intelshare.bulletin.draft import MAX_ID, MAX_RECIPIENTS, Draft, check_draft
 from intelshare.bulletin.request import Marked, Word, marked_in, media_of
 
@@ -14,8 +14,8 @@ __all__ = [
     "check_content",
     "check_draft",
     "content_digest",
+    "content_is_read",
     "encode_draft",
     "marked_in",
     "media_of",
-    "states_markings",
 ]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Portion, PortionKind
+from intelshare.errors import EnvelopeError, LabelError
 from intelshare.instant import Instant
 from intelshare.labels import Label, Registry, check_stix
 
 _STIX_MEDIA = "application/stix+json"
+
+
+def content_is_read(portion: Portion) -> bool:
+    """Whether ``check_content`` looks at the content of such a portion."""
+    return portion.kind is PortionKind.ATTACHMENT or states_markings(portion)
 
 
 def states_markings(portion: Portion) -> bool:
@@ -20,8 +27,13 @@ def check_content(
 ) -> None:
     """Return if the content of the portion, the ``place``-th in reading order, says no more than its label.
 
-    Raises LabelError INPUT_INVALID or MARKING_CONFLICT for what ``states_markings``; other content states no
-    label that is read.
+    Raises LabelError INPUT_INVALID or MARKING_CONFLICT for what ``states_markings``, INPUT_INVALID for an
+    attachment that cannot be one; other content states nothing that is read.
     """
+    if portion.kind is PortionKind.ATTACHMENT:
+        try:
+            read_attachment(portion.content)
+        except EnvelopeError as error:
+            raise LabelError("INPUT_INVALID", f"portion {place} is no attachment: {error.message}") from None
     if states_markings(portion):
         check_stix(portion.content, label, originator, registry, at, source=f"portion {place}")

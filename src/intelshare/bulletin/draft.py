@@ -58,7 +58,7 @@ def check_draft(draft: Draft) -> Draft:
         raise DeliveryError(
             "TOO_LARGE",
             f"{size} bytes of content are more than {MAX_CONTENT}",
-            hint="split it into several bulletins",
+            hint="send files with --attach, or split it into several bulletins",
         )
     for place, portion in enumerate(draft.portions, 1):
         written = portion.label, portion.category, portion.grade, portion.media

@@ -8,13 +8,14 @@ Synchronous, one channel, mutual TLS. Answers are the wire's own messages (proto
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import grpc
 from google.protobuf.message import Message
 
+from intelshare.client import files
 from intelshare.client.batch import Outcome, Reading, in_groups, outcomes_in, unknown_outcome
 from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
 from intelshare.client.profile import Profile, address_of
@@ -28,6 +29,10 @@ _READS_LOGS = frozenset(("VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report
 
 _LONG = 600.0
 """Seconds for one of those; INTELSHARE_PATIENCE scales it."""
+
+
+def _nobody(at: int) -> None:
+    del at
 
 
 class Client:
@@ -45,6 +50,7 @@ class Client:
             self._address, credentials_of(profile), options=options_of(profile)
         )
         self._bulletins = services.BulletinsStub(self._channel)
+        self._files = services.FilesStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)
         self._tasks = services.TasksStub(self._channel)
         self._operations = services.OperationsStub(self._channel)
@@ -125,6 +131,38 @@ class Client:
             self._bulletins.Read, pb.ReadRequest(id=bulletin, originator=originator)
         )
         return answer
+
+    def upload(
+        self, file: BinaryIO, size: int, upload_id: bytes, *, told: Callable[[int], object] = _nobody
+    ) -> bytes:
+        """Bring an attachment to the node; the content of the portion (kind 5) that stands for it.
+
+        ``upload_id``: 16 random bytes; the same again goes on where it was cut. ``told`` hears how many bytes
+        are through. Raises OSError of ``file`` too.
+        """
+        try:
+            return files.upload(self._files.Upload, file, size, upload_id, told)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+
+    def download(
+        self,
+        bulletin: str,
+        portion: int,
+        write: Callable[[bytes], object],
+        *,
+        originator: str = "",
+        told: Callable[[int], object] = _nobody,
+    ) -> int:
+        """Give the content of an attachment to ``write``, part by part; its size once all of it was right.
+
+        ``portion``: its place among those that ``read`` shows, from 1. Until it returns nothing is sure.
+        """
+        request = pb.DownloadRequest(id=bulletin, originator=originator, portion=portion)
+        try:
+            return files.download(self._files.Download(request), write, told)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
 
     def outbox(self, bulletin: str = "", *, held: bool = False, limit: int = 0) -> pb.OutboxResponse:
         """Own member's bulletins, or the one whose id begins so."""

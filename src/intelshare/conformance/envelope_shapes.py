@@ -16,7 +16,8 @@ from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer
 from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode, decode_prefix, encode
 from intelshare.crypto.pae import Domain, key_id, pae, sha256
-from intelshare.crypto.records import Batch, Claims, KeyRecord, Kind, Manifest, Portion, Release
+from intelshare.crypto.pieces import PLAIN, PieceCipher, check_piece, piece_count, pieces_id, read_attachment
+from intelshare.crypto.records import Attachment, Batch, Claims, KeyRecord, Kind, Manifest, Portion, Release
 from intelshare.crypto.suites import SUITES
 from intelshare.envelope import (
     GRANT_FLOOR,
@@ -221,7 +222,38 @@ def _opened(case: Case) -> dict[str, Any]:
     }
 
 
+def _attachment(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    yield answer("", case, lambda: (_pieces_opened if "given" in case else _pieces_made)(case))
+
+
+def _pieces_made(case: Case) -> dict[str, Any]:
+    """The file of ``size`` bytes, byte i of which is i mod 251, in pieces."""
+    size, key, header = case["size"], _bytes(case["key"]), _bytes(case["header"])
+    content = (bytes(range(251)) * (size // 251 + 1))[:size]
+    cipher, last = PieceCipher(key, header), piece_count(size) - 1
+    pieces = [
+        cipher.seal(content[number * PLAIN : (number + 1) * PLAIN], last=number == last)
+        for number in range(last + 1)
+    ]
+    digests = tuple([sha256(piece) for piece in pieces])
+    return {
+        "attachment": encode(Attachment, Attachment(size, key, header, digests)).hex(),
+        "pieces_id": pieces_id(digests).hex(),
+    }
+
+
+def _pieces_opened(case: Case) -> dict[str, Any]:
+    """The pieces that are given, checked and opened."""
+    record = read_attachment(_bytes(case["attachment"]))
+    cipher, content = PieceCipher(record.key, record.header), b""
+    for number, (expected, piece) in enumerate(zip(record.pieces, case["given"], strict=True), 1):
+        check_piece(_bytes(piece), expected)
+        content += cipher.open(_bytes(piece), last=number == len(record.pieces))
+    return {"content": content.hex()}
+
+
 ENVELOPE_SHAPES = (
+    Shape("attachment", frozenset(("attachment", "size")), _attachment, answered=False),
     Shape("pae", frozenset(("domain", "parts", "pae")), _pae, answered=False),
     Shape("key", frozenset(("secret", "record", "bytes", "key_id")), _key, answered=False),
     Shape("batch", frozenset(("signer", "batch", "statements")), _batch, answered=False),

@@ -46,6 +46,9 @@ PROOF_LENGTH: Final = 1 + 8 * 32
 SLOT_COUNTS: Final = (16, 64, 256)
 """How many commitments a manifest may hold: its length tells nothing about up to 16 portions."""
 
+MAX_PIECES: Final = 2049
+"""Pieces of a file of 2 GiB."""
+
 Member = Annotated[MemberCode, TEXT]
 Node = Annotated[NodeUri, TEXT]
 Time = Annotated[Instant, _U64]
@@ -72,6 +75,8 @@ class PortionKind(IntEnum):
     TITLE = 2
     FILE = 3
     STIX = 4
+    ATTACHMENT = 5
+    """A file that travels in pieces; the content is an ``Attachment``."""
 
 
 class Precedence(IntEnum):
@@ -142,6 +147,18 @@ class Portion:
     grade: Text
     media: Text
     content: B32
+
+
+@record
+class Attachment:
+    """The content of a portion of kind ATTACHMENT: what opens a file's pieces, and what they are."""
+
+    size: U64
+    """Bytes of the file."""
+    key: Bytes32
+    header: Annotated[bytes, Fixed("24s", 24)]
+    pieces: Annotated[tuple[Bytes32, ...], Count(1, MAX_PIECES)]
+    """H of each, encrypted."""
 
 
 @record

@@ -16,6 +16,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
     gaps           what is asked for again
     sender         what leaves first, how much, and when to wait
     answers        questions about logs, one at a time
+    attachments    which parts of files are asked for, and answered
     destruction    mark, shred, sign
     log_position   checkpoint and sidecar
     housekeeping   what is done each second

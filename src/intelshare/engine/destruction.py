@@ -4,7 +4,7 @@
     ---------   ------------------------------------------------------   ---------
     IDLE        a start, a mark, or a pause is over: ask what is marked  LOOKING
     LOOKING     nothing is                                               IDLE
-                something is: shred the files                            SHREDDING
+                something is: shred the files, remove pieces of others   SHREDDING
     SHREDDING   they are shredded: step "finish" for what was marked     SIGNING
     SIGNING     durable: ask again                                       LOOKING
 
@@ -13,15 +13,14 @@ What is marked while the store shreds waits for the next round: its keys may be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum, auto
 
+from intelshare.broker.lifecycle.destroy import Marked
 from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Notice, RunQuery, RunStep, Shred, Tell
 from intelshare.errors import PASSING, IntelshareError
-from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 
 
@@ -39,7 +38,7 @@ class Destruction:
 
     def __init__(self) -> None:
         self._state = State.IDLE
-        self._marked: Sequence[ManifestDigest] = ()
+        self._marked = Marked()
         self._again = False
         self._at: Instant | None = None
 
@@ -49,13 +48,14 @@ class Destruction:
         if self._state is State.IDLE:
             self._look(turn)
 
-    def found(self, turn: Turn, marked: Sequence[ManifestDigest] | IntelshareError) -> None:
+    def found(self, turn: Turn, marked: Marked | IntelshareError) -> None:
         """What is marked and not signed for."""
         if isinstance(marked, IntelshareError):
             self._failed(turn, marked)
         elif marked:
             self._marked, self._state = marked, State.SHREDDING
-            turn.do(Shred())
+            turn.parts.fetching.removed(turn, marked.files)
+            turn.do(Shred(marked.files))
         elif self._again:
             self._look(turn)
         else:
@@ -74,6 +74,7 @@ class Destruction:
         if error is not None:
             self._failed(turn, error)
         else:
+            turn.parts.fetching.forgotten(self._marked.files)
             self._look(turn)
 
     def tick(self, turn: Turn) -> None:

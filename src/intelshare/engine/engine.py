@@ -14,6 +14,7 @@ from typing import Any, Final
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
 from intelshare.engine.answers import Answers
+from intelshare.engine.attachments import Fetching
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
 from intelshare.engine.housekeeping import Housekeeping
@@ -41,6 +42,8 @@ from intelshare.engine.values import (
     NodeChanged,
     Notice,
     Now,
+    PiecesOpened,
+    PieceWritten,
     PolicyAvailable,
     QueryDone,
     Ready,
@@ -49,6 +52,7 @@ from intelshare.engine.values import (
     SetTimer,
     Shredded,
     SidecarWritten,
+    SliceRead,
     Started,
     StepDone,
     Stop,
@@ -91,6 +95,7 @@ class Engine:
             log_position=LogPosition(),
             destruction=Destruction(),
             answers=Answers(),
+            fetching=Fetching(),
             stopping=Stopping(stop_order),
         )
 
@@ -139,6 +144,7 @@ class Engine:
             parts.housekeeping.tick(turn)
             parts.log_position.tick(turn)
             parts.destruction.tick(turn)
+            parts.fetching.tick(turn)
         parts.stopping.tick(turn)
         due: Instant | None = None
         for at in (
@@ -148,6 +154,7 @@ class Engine:
             parts.housekeeping.next_at(),
             parts.log_position.next_at(),
             parts.destruction.next_at(),
+            parts.fetching.next_at(),
             parts.stopping.next_at(),
         ):
             if at is not None and (due is None or at < due):
@@ -211,6 +218,15 @@ class Engine:
 
     def _shredded(self, turn: Turn, event: Shredded) -> None:
         self._parts.destruction.shredded(turn, event.error)
+
+    def _pieces_opened(self, turn: Turn, event: PiecesOpened) -> None:
+        self._parts.fetching.opened(turn, event)
+
+    def _piece_written(self, turn: Turn, event: PieceWritten) -> None:
+        self._parts.fetching.written(turn, event)
+
+    def _slice_read(self, turn: Turn, event: SliceRead) -> None:
+        self._for_link(turn, event.run.link, lambda link: link.slice_read(turn, event))
 
     def _chore_done(self, turn: Turn, event: ChoreDone) -> None:
         self._parts.housekeeping.done(turn, event)
@@ -281,13 +297,16 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     SayLog: Engine._say_log,
     SidecarWritten: Engine._sidecar_written,
     Shredded: Engine._shredded,
+    PiecesOpened: Engine._pieces_opened,
+    PieceWritten: Engine._piece_written,
+    SliceRead: Engine._slice_read,
     ChoreDone: Engine._chore_done,
     PolicyAvailable: Engine._policy,
     Stop: Engine._stop,
     Drained: Engine._drained,
 }
 
-_LEADS: Final = frozenset((Step.RECEIVE, Step.PROVE, Step.EXPIRE, Step.REVIEW, Step.FINISH))
+_LEADS: Final = frozenset((Step.RECEIVE, Step.PROVE, Step.EXPIRE, Step.REVIEW, Step.FINISH, Step.ARRIVED))
 """Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
 sidecar."""
 
@@ -326,6 +345,9 @@ _STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
     Step.REVIEW: lambda engine, turn, done: engine._parts.housekeeping.reviewed(turn, done.answer),
     Step.CHECKPOINT: lambda engine, turn, done: engine._parts.log_position.signed(turn, done.answer),
     Step.FINISH: lambda engine, turn, done: engine._parts.destruction.signed(turn, _error(done.answer)),
+    Step.ARRIVED: lambda engine, turn, done: engine._parts.fetching.arrived(
+        turn, done.run.event[0], _error(done.answer)
+    ),
 }
 
 _ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], Any], None]]] = {
@@ -335,6 +357,7 @@ _ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], 
         turn.do(Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
     ),
     Query.FRESH_FIRST: lambda turn, link, _, answer: turn.parts.sender.fresh_first(turn, link, answer),
+    Query.SERVES: lambda turn, link, event, answer: link.serves(turn, event[1], answer),
 }
 
 _QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] = {
@@ -344,5 +367,6 @@ _QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] 
     Query.ANSWER: lambda engine, turn, done: engine._parts.answers.answered(turn, done.run, done.answer),
     Query.ANYTHING_OVER: lambda engine, turn, done: engine._parts.housekeeping.over(turn, done.answer),
     Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),
+    Query.FIRST_WANTED: lambda engine, turn, done: engine._parts.fetching.found(turn, done.run, done.answer),
     Query.MARKED: lambda engine, turn, done: engine._parts.destruction.found(turn, done.answer),
 }

@@ -29,6 +29,12 @@ class Limits:
     """Questions and answers of one peer about logs in a minute; more is RATE."""
     unreadable: int = 16
     """Unreadable messages of one link; more is RATE."""
+    files: int = 4
+    """Files that are fetched at once, one of a member."""
+    slices: int = 8
+    """Slices of a file that are asked for at once: so much may lie before an urgent bulletin."""
+    slices_asked: int = 32
+    """Slices that one peer may ask for at once; more is RATE."""
     releases: int = 0
     """Small releases that hand-over takes at once for one peer; 0: as many as its window has room for."""
     answers: int = 1

@@ -107,6 +107,7 @@ class Links:
         turn.do(Opened(link.number, link.node, link.dialled, link.offset))
         turn.parts.dialling.opened(link.node)
         turn.parts.sender.wake(turn, [link.member])
+        turn.parts.fetching.wake(turn, [link.member])
 
     def end(self, turn: Turn, link: PeerLink, error: IntelshareError | None = None) -> None:
         """End a link from this side; the peer is told why."""
@@ -132,6 +133,7 @@ class Links:
             turn.carry_out(link.met.part(lambda answer: answer.effects))
         turn.parts.answers.dropped(link.number)
         turn.parts.sender.dropped(link.member, link.number)
+        turn.parts.fetching.dropped(turn, link.number)
         turn.parts.dialling.ended(turn, link, code)
 
     def look(self, turn: Turn) -> None:

@@ -28,12 +28,14 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound, Slice, SliceAsk
+from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.delivery import LinkQueue
+from intelshare.engine.attachments import Serving
 from intelshare.engine.gaps import GapRequests
 from intelshare.engine.limits import Limits
 from intelshare.engine.steps import Query, Step
@@ -46,11 +48,12 @@ from intelshare.engine.values import (
     Send,
     Sendable,
     SetReading,
+    SliceRead,
     Tell,
     Unreadable,
 )
 from intelshare.errors import DeliveryError, EnvelopeError, TrustError
-from intelshare.ids import LeafId, MemberCode, NodeUri
+from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 from intelshare.trust import (
@@ -68,6 +71,12 @@ CONTROL: Final = 0
 """The rank of control messages in the outgoing queue; a frame's is one more than its own."""
 
 RANKS: Final = 4
+
+SLICES: Final = 1 + RANKS
+"""The rank of slices of files, and of what asks for them: behind everything else."""
+
+SLICES_READY: Final = 2
+"""Slices that may wait to be written; while there are so many, none is read."""
 
 
 class State(Enum):
@@ -121,11 +130,12 @@ class PeerLink:
         self._pending: Any = b""
         """What the next message of the hello is checked against."""
         self._limits = limits
-        self._out: tuple[deque[Sendable], ...] = tuple(deque() for _ in range(1 + RANKS))
+        self._out: tuple[deque[Sendable], ...] = tuple(deque() for _ in range(1 + SLICES))
         self._writing = False
         self._at_work = 0
         self._reading = True
         self._gaps = GapRequests()
+        self._serving = Serving()
         self._acknowledged: list[Ack] = []
         self._acknowledging = 0
         self._requests: deque[Instant] = deque(maxlen=limits.gap_requests)
@@ -288,6 +298,13 @@ class PeerLink:
         self._acknowledge(turn)
         turn.parts.sender.look_at(turn, [self.member])
 
+    def _slice_ask(self, turn: Turn, ask: SliceAsk) -> None:
+        self._serving.asked(turn, ask)
+        self._serve(turn)
+
+    def _slice(self, turn: Turn, message: Slice) -> None:
+        turn.parts.fetching.came(turn, self.number, self.member, message)
+
     def _second_hello(self, turn: Turn, hello: Hello) -> None:
         del self, turn, hello
         raise EnvelopeError("ENVELOPE_MALFORMED", "a second hello on one link")
@@ -399,6 +416,28 @@ class PeerLink:
         if self._said is not None and self._said[1] == (ask.until, ask.until_size):
             self._said = None
 
+    def ask_for_slice(self, turn: Turn, ask: SliceAsk) -> None:
+        """Ask for a part of a file."""
+        self._post(turn, SLICES, ask)
+
+    def serves(self, turn: Turn, pieces: Digest, kept: Kept | None) -> None:
+        """Whether the peer may have a file."""
+        self._serving.serves(turn, pieces, kept)
+        self._serve(turn)
+
+    def slice_read(self, turn: Turn, event: SliceRead) -> None:
+        """A slice that the peer has asked for."""
+        self._serving.read()
+        self._post(turn, SLICES, Slice(event.run.ask.pieces, event.run.ask.number, event.data))
+        self._serve(turn)
+
+    def _serve(self, turn: Turn) -> None:
+        while len(self._out[SLICES]) < SLICES_READY:
+            answer = self._serving.go_on(turn, self.number, self.member)
+            if answer is None:
+                return
+            self._post(turn, SLICES, answer)
+
     def _post(self, turn: Turn, rank: int, message: Sendable) -> None:
         self._out[rank].append(message)
         self._write(turn)
@@ -407,6 +446,7 @@ class PeerLink:
         """The driver has written the last message."""
         self._writing = False
         self._write(turn)
+        self._serve(turn)
 
     def _write(self, turn: Turn) -> None:
         waiting = next((line for line in self._out if line), None)
@@ -428,5 +468,7 @@ _TAKES: Final[Mapping[type[Any], Callable[[PeerLink, Turn, Any], None]]] = {
     Gap: PeerLink._gap,
     LogAsk: PeerLink._log_ask,
     LogPath: PeerLink._log_path,
+    SliceAsk: PeerLink._slice_ask,
+    Slice: PeerLink._slice,
     Hello: PeerLink._second_hello,
 }

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle import destroy, review, stop
+from intelshare.broker.lifecycle import attachments, destroy, review, stop
+from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import hello
 from intelshare.broker.line.handover import first_ready, handover
 from intelshare.broker.line.receive import receive
@@ -20,7 +21,8 @@ from intelshare.broker.line.resend import first_pending, resend, resend_but_rele
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency import checkpoint, witness
 from intelshare.broker.treaty import act
-from intelshare.ids import MemberCode
+from intelshare.errors import StoreError
+from intelshare.ids import Digest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, View
 
@@ -40,6 +42,7 @@ class Step(StrEnum):
     REVIEW = "review"
     CHECKPOINT = "checkpoint"
     FINISH = "finish"
+    ARRIVED = "arrived"
 
 
 class Query(StrEnum):
@@ -60,7 +63,11 @@ class Query(StrEnum):
     ANYTHING_OVER = "anything_over"
     CHECKPOINT_DUE = "checkpoint_due"
     MARKED = "marked"
-    """Bulletins that were marked and are not destroyed yet."""
+    """What was marked and is not destroyed yet."""
+    FIRST_WANTED = "first_wanted"
+    """The file of a member that is to be fetched first."""
+    SERVES = "serves"
+    """The file of which a peer asks for pieces, if it may have it."""
 
 
 STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
@@ -76,6 +83,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.REVIEW: review.review,
     Step.CHECKPOINT: checkpoint.checkpoint,
     Step.FINISH: destroy.finish,
+    Step.ARRIVED: attachments.arrived,
 }
 
 
@@ -98,6 +106,14 @@ def _still_missing(
     return tuple([gap for gap in found if gap is not None])
 
 
+def _serves(node: Node, view: View, member: MemberCode, pieces: Digest, now: Instant) -> Kept | None:
+    try:
+        return attachments.serves(node, view, member, pieces, now)
+    except StoreError:
+        # A damaged record is this file's trouble, not the link's.
+        return None
+
+
 QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.GREET: hello.make_hello,
     Query.FRESH_FIRST: _fresh_first,
@@ -108,4 +124,6 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.ANYTHING_OVER: lambda _, view, now: stop.anything_over(view, now),
     Query.CHECKPOINT_DUE: checkpoint.due,
     Query.MARKED: lambda _, view, __: destroy.marked(view),
+    Query.FIRST_WANTED: attachments.first_wanted,
+    Query.SERVES: _serves,
 }

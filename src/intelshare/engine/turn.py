@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from intelshare.crypto.suites import Signer
     from intelshare.engine.answers import Answers
+    from intelshare.engine.attachments import Fetching
     from intelshare.engine.destruction import Destruction
     from intelshare.engine.dialling import Dialling
     from intelshare.engine.housekeeping import Housekeeping
@@ -42,6 +43,7 @@ class Parts:
     log_position: LogPosition
     destruction: Destruction
     answers: Answers
+    fetching: Fetching
     stopping: Stopping
 
 
@@ -77,6 +79,7 @@ class Turn:
                 link.ask_about(self, ask)
         if effects.marked:
             self.parts.destruction.wake(self)
+        self.parts.fetching.wake(self, sorted(effects.wanted))
         self.parts.sender.look_at(self, sorted({member for member, _ in effects.ended}))
         self.parts.sender.wake(self, sorted(effects.ready))
 

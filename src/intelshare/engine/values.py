@@ -13,10 +13,10 @@ from typing import Any, NewType
 
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound
+from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound, Slice, SliceAsk
 from intelshare.engine.steps import Query, Step
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode, NodeUri
+from intelshare.ids import FilePlace, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 from intelshare.trust import Channel, DirectoryNode
@@ -47,6 +47,7 @@ class Notice(StrEnum):
     ACTS_FORGOTTEN = "the peer asks for acts that this node no longer has"
     FRAME_REJECTED = "a message could not be read"
     REJECTED_BY_PEER = "the peer rejected a statement"
+    FILE_WAITS = "a file could not be fetched, and is tried again"
     STEP_FAILED = "a step failed, and is tried again"
 
 
@@ -73,7 +74,7 @@ class Dial:
     node: DirectoryNode
 
 
-Sendable = Hello | Acks | Gap | LogAsk | LogPath | Outbound
+Sendable = Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | Outbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,40 @@ class WriteSidecar:
 
 @dataclass(frozen=True, slots=True)
 class Shred:
-    """Let nothing that was overwritten stay in any file; then ``Shredded``."""
+    """Let nothing that was overwritten stay anywhere, and remove the pieces of files; then ``Shredded``."""
+
+    files: tuple[FilePlace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPieces:
+    """Make room for the pieces of a file, and look which are here; then ``PiecesOpened``."""
+
+    place: FilePlace
+    size: int
+    pieces: tuple[bytes, ...]
+    """The hash of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class WritePiece:
+    """Write a piece durably, if it has this hash; then ``PieceWritten``. Of all files in order."""
+
+    place: FilePlace
+    number: int
+    parts: tuple[bytes, ...]
+    expected: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSlice:
+    """Read so many bytes of the pieces of a file, for a link; then ``SliceRead``."""
+
+    link: LinkId
+    ask: SliceAsk
+    place: FilePlace
+    start: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +248,9 @@ Action = (
     | AskLogs
     | WriteSidecar
     | Shred
+    | OpenPieces
+    | WritePiece
+    | ReadSlice
     | RunChore
     | SetTimer
     | SetHealth
@@ -362,6 +399,32 @@ class Shredded:
 
 
 @dataclass(frozen=True, slots=True)
+class PiecesOpened:
+    """Which pieces of a file are missing, by their numbers from 0."""
+
+    place: FilePlace
+    missing: Sequence[int] = ()
+    error: IntelshareError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PieceWritten:
+    """A piece is durable, or could not be written."""
+
+    place: FilePlace
+    number: int
+    error: IntelshareError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRead:
+    """The bytes that were asked for; none if they could not be read."""
+
+    run: ReadSlice
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ChoreDone:
     """A chore is done. ``changed``: it has brought something new."""
 
@@ -405,6 +468,9 @@ Event = (
     | SayLog
     | SidecarWritten
     | Shredded
+    | PiecesOpened
+    | PieceWritten
+    | SliceRead
     | ChoreDone
     | PolicyAvailable
     | Stop

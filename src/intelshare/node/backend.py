@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.lifecycle.attachments import Upload
+from intelshare.crypto.records import Attachment
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
 from intelshare.engine.values import Committed
 from intelshare.errors import DeliveryError, IntelshareError, VaultError
-from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import IssuedUser, LinkFacts, NodeFacts, PortFacts
+from intelshare.services import IssuedUser, LinkFacts, NodeFacts, PortFacts, Uploading
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 
 A = TypeVar("A")
@@ -114,6 +116,14 @@ class NodeBackend:
             yield
         finally:
             self._open[key] -= 1
+
+    def upload(self, begun: Upload) -> AbstractAsyncContextManager[Uploading]:
+        """Take in a file, or go on with it."""
+        return self._runtime.pieces.upload(begun)
+
+    def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
+        """What a file holds, part by part."""
+        return self._runtime.pieces.contents(place, record)
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """Log and notice the refusal of a part of a call."""

@@ -32,6 +32,7 @@ class Event(StrEnum):
     FORGOT = "link.forgot"
     DIAL_FAILED = "link.dial_failed"
     RECORD_DAMAGED = "record.damaged"
+    FILE_WAITS = "file.waits"
     STEP_FAILED = "step.failed"
     REJECTED_BY_PEER = "statement.rejected_by_peer"
     FRAME_REJECTED = "frame.rejected"

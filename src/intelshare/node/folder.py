@@ -1,6 +1,6 @@
 """The data folder of one node: where everything lies, who may read it, and what is written there by hand.
 
-node.toml   vault/   intelshare.db   lock   sidecar   run.json   sockets/
+node.toml   vault/   intelshare.db   files/   lock   sidecar   run.json   sockets/
 treaties/   overlays/   tls/   users/
 """
 
@@ -50,6 +50,11 @@ class Folder:
     def sockets(self) -> Path:
         """Of the running node, behind its ports; made anew at every start."""
         return self.root / "sockets"
+
+    @property
+    def files(self) -> Path:
+        """Pieces of attachments, one file each."""
+        return self.root / "files"
 
     @property
     def treaties(self) -> Path:

@@ -68,7 +68,7 @@ class NodeProcess(Files):
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await self.drain()
         await self.links.close()
-        runtime.store.close()
+        runtime.close()
         self._locked.release()
         runtime.log.info(Event.STOPPED)
 

@@ -37,7 +37,11 @@ from intelshare.engine.values import (
     NodeChanged,
     Notice,
     Opened,
+    OpenPieces,
+    PiecesOpened,
+    PieceWritten,
     QueryDone,
+    ReadSlice,
     Ready,
     RunChore,
     RunQuery,
@@ -50,15 +54,17 @@ from intelshare.engine.values import (
     Shred,
     Shredded,
     SidecarWritten,
+    SliceRead,
     Started,
     StepDone,
     Stop,
     Stopped,
     Tell,
     TimerDue,
+    WritePiece,
     WriteSidecar,
 )
-from intelshare.errors import IntelshareError, StoreError
+from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.authn import Context, PeerCaller
@@ -82,6 +88,7 @@ _LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {
     Notice.ACTS_FORGOTTEN: ("warning", Logged.ACTS_FORGOTTEN),
     Notice.FRAME_REJECTED: ("warning", Logged.FRAME_REJECTED),
     Notice.REJECTED_BY_PEER: ("warning", Logged.REJECTED_BY_PEER),
+    Notice.FILE_WAITS: ("warning", Logged.FILE_WAITS),
     Notice.STEP_FAILED: ("error", Logged.STEP_FAILED),
 }
 
@@ -329,8 +336,46 @@ class Links:
             self._timer.cancel()
         self._timer = self._loop.call_at(timer.at / SECOND, lambda: self.feed(TimerDue()))
 
-    def _shred(self, _: Shred) -> None:
-        self._tell_when_done(self._runtime.store.shred(), Shredded)
+    def _shred(self, shred: Shred) -> None:
+        self._tell_when_done(self._erase(shred), Shredded)
+
+    async def _erase(self, shred: Shred) -> None:
+        await self._runtime.store.shred()
+        if shred.files:
+            await self._runtime.pieces.remove(shred.files)
+            self._runtime.lacks("files")
+
+    def _open_pieces(self, action: OpenPieces) -> None:
+        opened = self._runtime.pieces.open(action.place, action.size, action.pieces)
+        self._tell_when_done(
+            self._noticing_room(opened),
+            lambda answer: (
+                PiecesOpened(action.place, error=answer)
+                if isinstance(answer, IntelshareError)
+                else PiecesOpened(action.place, answer)
+            ),
+        )
+
+    def _write_piece(self, action: WritePiece) -> None:
+        written = self._runtime.pieces.write(action.place, action.number, action.parts, action.expected)
+        self._tell_when_done(
+            self._noticing_room(written), lambda error: PieceWritten(action.place, action.number, error)
+        )
+
+    def _read_slice(self, action: ReadSlice) -> None:
+        read = self._runtime.pieces.read(action.place, action.start, action.length)
+        self._tell_when_done(read, lambda data: SliceRead(action, data if isinstance(data, bytes) else b""))
+
+    async def _noticing_room(self, work: Awaitable[T]) -> T:
+        """Health shows whether there is room for files."""
+        try:
+            done = await work
+        except StoreError as error:
+            if error.code in PASSING:
+                self._runtime.lacks("files", error.code)
+            raise
+        self._runtime.lacks("files")
+        return done
 
     def _write_sidecar(self, run: WriteSidecar) -> None:
         written = self.files.write_sidecar(clean=run.clean)
@@ -379,7 +424,9 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     Dial: Links._dial,
     Drain: Links._drain,
     LogSaid: Links._log_said,
+    OpenPieces: Links._open_pieces,
     Opened: Links._opened,
+    ReadSlice: Links._read_slice,
     RunChore: Links._run_chore,
     RunQuery: Links._run_query,
     RunStep: Links._run_step,
@@ -390,5 +437,6 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     Shred: Links._shred,
     Stopped: Links._stopped,
     Tell: Links._tell,
+    WritePiece: Links._write_piece,
     WriteSidecar: Links._write_sidecar,
 }

@@ -53,5 +53,5 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
             )
             return answered
         finally:
-            runtime.store.close()
+            runtime.close()
             locked.release()

@@ -63,7 +63,7 @@ async def start_node(
     try:
         return await _serve(runtime, locked, forgot=accept_loss)
     except BaseException:
-        runtime.store.close()
+        runtime.close()
         locked.release()
         raise
 

@@ -17,6 +17,7 @@ from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import users
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.lifecycle.attachments import kept
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
@@ -24,6 +25,7 @@ from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
 from intelshare.node.health import Health
+from intelshare.node.pieces import PieceFiles
 from intelshare.node.settings import Settings
 from intelshare.ports import Durable, Plan, Random, Store, View
 from intelshare.vault import FileVault
@@ -63,6 +65,10 @@ class Runtime:
         """Members of whose authorities the TLS library does not load one."""
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
+        self.pieces = PieceFiles(
+            folder.files, store.ask_now(kept), largest=settings.largest_file, total=settings.all_files
+        )
+        """Attachments; ``close`` them."""
         self._listening: set[asyncio.Event] = set()
         self._register = {row.user: row for row in store.ask_now(users)}
         self._lacking: dict[str, set[str]] = {}
@@ -72,6 +78,11 @@ class Runtime:
     def incarnation(self) -> Incarnation:
         """Of this start."""
         return self.node.incarnation
+
+    def close(self) -> None:
+        """Release store and files. Idempotent."""
+        self.store.close()
+        self.pieces.close()
 
     async def step(self, step: Callable[..., Plan[A]], *event: object) -> Durable[A]:
         """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
+from intelshare.crypto.pieces import MAX_FILE
 from intelshare.crypto.suites import SUITES
 from intelshare.engine import ConnectionLimits
 from intelshare.errors import ConfigError, PolicyFileError
@@ -20,6 +21,10 @@ _CONNECTIONS: Final = {
 """The bounds of a port that node.toml may set, each with its unit there."""
 
 _MOST: Final = 65_536
+
+MIB: Final = 1 << 20
+
+ALL_FILES: Final = 50 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class Settings:
     """For one machine only: the demo and ``init --dev``."""
     dial: bool = True
     """Whether this node dials peers at all."""
+    largest_file: int = MAX_FILE
+    """Bytes of the largest attachment that is sent or fetched; 0: none is."""
+    all_files: int = ALL_FILES
+    """Bytes of all attachments together."""
     dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
     """Exceptions, by member."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
@@ -81,6 +90,13 @@ def write_settings(settings: Settings) -> str:
     for name, unit in _CONNECTIONS.items():
         value, usual = getattr(settings.connections, name) // unit, getattr(ConnectionLimits(), name) // unit
         lines.append(f"{'# ' if value == usual else ''}{_in_file(name, unit)} = {value}")
+    lines += [
+        "",
+        "[files]",
+        "# Attachments: the largest that is sent or fetched, and all together.",
+        f"largest_mib = {settings.largest_file // MIB}",
+        f"total_mib = {settings.all_files // MIB}",
+    ]
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
@@ -102,6 +118,7 @@ def read_settings(path: Path) -> Settings:
 
 def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
+    files = top.table("files")
     members = peers.tables("member")
     settings = Settings(
         member=MemberCode(top.text("member")),
@@ -114,10 +131,12 @@ def _read(top: Table) -> Settings:
         advertise=listen.text_or("advertise", ""),
         allow_loopback_peers=peers.flag("allow_loopback_peers"),
         dial=not peers.has("dial") or peers.flag("dial"),
+        largest_file=_mib(files, "largest_mib", MAX_FILE, most=MAX_FILE),
+        all_files=_mib(files, "total_mib", ALL_FILES, most=1 << 62),
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
         connections=_connections(connections),
     )
-    for table in (*members, connections, peers, listen, top):
+    for table in (*members, files, connections, peers, listen, top):
         table.close()
     return settings
 
@@ -142,6 +161,13 @@ def _suite(top: Table, name: str) -> int:
     if number not in SUITES:
         top.fail("FIELD_RANGE", f"the suites are {', '.join(map(str, SUITES))}", name, value=number)
     return number
+
+
+def _mib(files: Table, name: str, usual: int, *, most: int) -> int:
+    number = files.integer_or(name, usual // MIB)
+    if not 0 <= number <= most // MIB:
+        files.fail("FIELD_RANGE", f"this is 0 to {most // MIB}", name, value=number)
+    return number * MIB
 
 
 def _port(listen: Table, name: str) -> int:

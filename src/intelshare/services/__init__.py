@@ -8,7 +8,7 @@
 One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
 """
 
-from intelshare.services.backend import Backend, IssuedUser, LinkFacts, NodeFacts, PortFacts
+from intelshare.services.backend import Backend, IssuedUser, LinkFacts, NodeFacts, PortFacts, Uploading
 from intelshare.services.dispatch import answer, authorise
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
@@ -21,6 +21,7 @@ __all__ = [
     "NodeFacts",
     "PortFacts",
     "Rpc",
+    "Uploading",
     "answer",
     "authorise",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.lifecycle.attachments import Upload
+from intelshare.crypto.records import Attachment
 from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 
@@ -75,6 +77,21 @@ class IssuedUser:
     node_authority: bytes
 
 
+class Uploading(Protocol):
+    """A file that a user sends."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of the file that are durable."""
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The hashes of all pieces. Raises DeliveryError INPUT_INVALID if the file was shorter than said."""
+
+    async def add(self, data: bytes) -> None:
+        """More of the file. Raises DeliveryError INPUT_INVALID for more than was said, StoreError."""
+
+
 class Backend(Protocol):
     """One running node, as its services see it."""
 
@@ -121,6 +138,15 @@ class Backend(Protocol):
 
     def open_call(self, method: str, user: UserUri, most: int) -> AbstractContextManager[None]:
         """Count one more open call of a user while it lasts. Raises DeliveryError RATE beyond ``most``."""
+
+    def upload(self, begun: Upload) -> AbstractAsyncContextManager[Uploading]:
+        """Take in a file, or go on with it.
+
+        Raises DeliveryError RATE (it is being sent already), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
+        """
+
+    def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
+        """What a file holds, part by part; all of it, or CryptoError COMMITMENT_MISMATCH, OPEN_FAILED."""
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """A part of a call was refused: logged, and noticed, as the refusal of a whole call is."""

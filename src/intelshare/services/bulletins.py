@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from intelshare.broker.exchange import rfi
@@ -11,12 +11,14 @@ from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.lifecycle import duties
+from intelshare.broker.lifecycle.attachments import is_whole
 from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
 from intelshare.broker.lifecycle.relations import Context, context_of
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, submit
 from intelshare.broker.queries import lists
-from intelshare.crypto.records import Portion
+from intelshare.crypto.pieces import read_attachment
+from intelshare.crypto.records import Portion, PortionKind
 from intelshare.delivery import BestReceipt, word
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
@@ -70,12 +72,13 @@ async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest)
     """The bulletin opened, which is logged first; then what is around it."""
     opened = await backend.perform(read, ReadCommand(actor, request.id, request.originator))
     row = opened.shown.row
-    context = await backend.query(
-        lambda view: context_of(
-            backend.node, view, row.md, row.originator, row_of(view, actor), backend.now()
+    context, here = await backend.query(
+        lambda view: (
+            context_of(backend.node, view, row.md, row.originator, row_of(view, actor), backend.now()),
+            {one.slot for one in opened.shown.portions if is_whole(view, row.md, one.slot)},
         )
     )
-    return _read(opened.shown, context)
+    return _read(opened.shown, context, here)
 
 
 def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
@@ -201,7 +204,7 @@ def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
     )
 
 
-def _read(shown: Shown, context: Context) -> pb.ReadResponse:
+def _read(shown: Shown, context: Context, here: Collection[int]) -> pb.ReadResponse:
     row = shown.row
     return pb.ReadResponse(
         bulletin=row.bulletin,
@@ -213,7 +216,12 @@ def _read(shown: Shown, context: Context) -> pb.ReadResponse:
         banner=shown.banner,
         portions=[
             pb.ReadPortion(
-                portion=_portion(one.portion), mark=one.mark, basis=one.basis, obligations=one.obligations
+                portion=_portion(one.portion),
+                mark=one.mark,
+                basis=one.basis,
+                obligations=one.obligations,
+                file_size=_file_size(one.portion),
+                file_here=one.slot in here,
             )
             for one in shown.portions
         ],
@@ -233,8 +241,13 @@ def _portion(portion: Portion) -> pb.Portion:
         flags=portion.flags,
         grade=portion.grade,
         media=portion.media,
-        content=portion.content,
+        content=portion.content if portion.kind is not PortionKind.ATTACHMENT else b"",
     )
+
+
+def _file_size(portion: Portion) -> int:
+    is_file = portion.kind is PortionKind.ATTACHMENT
+    return read_attachment(portion.content).size if is_file else 0
 
 
 def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:

@@ -8,6 +8,7 @@ from typing import Final
 from intelshare.services.audit import AUDIT
 from intelshare.services.bulletins import BULLETINS
 from intelshare.services.consents import CONSENTS
+from intelshare.services.files import FILES
 from intelshare.services.operations import OPERATIONS
 from intelshare.services.rpc import Rpc
 from intelshare.services.tasks import TASKS
@@ -17,6 +18,7 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
     service: {row.method: row for row in rows}
     for service, rows in (
         ("Bulletins", BULLETINS),
+        ("Files", FILES),
         ("Consents", CONSENTS),
         ("Treaties", TREATIES),
         ("Tasks", TASKS),

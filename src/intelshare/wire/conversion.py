@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound, Slice, SliceAsk
 from intelshare.crypto.codec import encode
 from intelshare.instant import Instant
 from intelshare.wire.v1 import peer_pb2 as pb
@@ -27,7 +27,9 @@ _GRANT: Final = b"\x2a"
 _BODY: Final = b"\x32"
 
 
-def link_message(message: Hello | Acks | Gap | LogAsk | LogPath | Outbound, now: Instant) -> bytes:
+def link_message(
+    message: Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | Outbound, now: Instant
+) -> bytes:
     """The bytes of whatever goes over a link, at this node's clock."""
     match message:
         case Outbound():
@@ -42,6 +44,10 @@ def link_message(message: Hello | Acks | Gap | LogAsk | LogPath | Outbound, now:
             return ask_message(message)
         case LogPath():
             return path_message(message)
+        case SliceAsk():
+            return slice_ask_message(message)
+        case Slice():
+            return slice_message(message)
 
 
 def frame_message(frame: Frame) -> bytes:
@@ -93,6 +99,18 @@ def ask_message(ask: LogAsk) -> bytes:
 def path_message(path: LogPath) -> bytes:
     """The link message that answers it."""
     return pb.LinkMessage(log_path=encode(LogPath, path)).SerializeToString()
+
+
+def slice_ask_message(ask: SliceAsk) -> bytes:
+    """The link message that asks for a part of a file."""
+    return pb.LinkMessage(slice_ask=pb.SliceAsk(pieces=ask.pieces, number=ask.number)).SerializeToString()
+
+
+def slice_message(part: Slice) -> bytes:
+    """The link message that is the answer."""
+    return pb.LinkMessage(
+        slice=pb.Slice(pieces=part.pieces, number=part.number, data=part.data)
+    ).SerializeToString()
 
 
 def _field(tag: bytes, value: bytes) -> list[bytes]:

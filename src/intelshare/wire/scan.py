@@ -12,10 +12,22 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.broker.kernel.frame import Ack, Acks, Carried, Frame, Gap, Hello, Message
+from intelshare.broker.kernel.frame import (
+    SLICE,
+    Ack,
+    Acks,
+    Carried,
+    Frame,
+    Gap,
+    Hello,
+    Message,
+    Slice,
+    SliceAsk,
+)
 from intelshare.crypto.codec import decode
 from intelshare.delivery import MAX_ASKED
 from intelshare.errors import EnvelopeError
+from intelshare.ids import Digest
 from intelshare.instant import Instant
 
 MAX_MESSAGE: Final = 1 << 20
@@ -44,7 +56,7 @@ def read_message(raw: bytes) -> Message:
     if len(raw) > MAX_MESSAGE:
         raise EnvelopeError("TOO_LARGE", f"a message of {len(raw)} bytes; the bound is {MAX_MESSAGE}")
     fields = _fields(raw, 0, len(raw), _LINK_MESSAGE)
-    hello, frame, acks, gaps, ask, path = fields
+    hello, frame, acks, gaps, ask, path, slice_ask, part = fields
     if sum(field is not None for field in fields) != 1:
         raise _malformed("a message holds exactly one body")
     if frame is not None:
@@ -57,6 +69,10 @@ def read_message(raw: bytes) -> Message:
         return decode(LogAsk, ask)
     if path is not None:
         return decode(LogPath, path)
+    if slice_ask is not None:
+        return _slice_ask(raw, *slice_ask)
+    if part is not None:
+        return _slice(raw, *part)
     return Hello(hello)
 
 
@@ -105,6 +121,24 @@ def _gaps(raw: bytes, at: int, end: int) -> Gap:
     return Gap(origin or "", incarnation or 0, tuple(missing))
 
 
+def _slice_ask(raw: bytes, at: int, end: int) -> SliceAsk:
+    pieces, number = _fields(raw, at, end, _SLICE_ASK)
+    return SliceAsk(*_part_of_file(pieces, number))
+
+
+def _slice(raw: bytes, at: int, end: int) -> Slice:
+    pieces, number, data = _fields(raw, at, end, _SLICE)
+    if len(data or b"") > SLICE:
+        raise _malformed(f"a part of a file of more than {SLICE} bytes")
+    return Slice(*_part_of_file(pieces, number), data or b"")
+
+
+def _part_of_file(pieces: bytes | None, number: int | None) -> tuple[Digest, int]:
+    if pieces is None or len(pieces) != 32 or (number or 0) > _U32:
+        raise _malformed("a part of a file that cannot be one")
+    return Digest(pieces), number or 0
+
+
 class _Row(NamedTuple):
     slot: int
     type: int
@@ -129,8 +163,9 @@ def _shape(*fields: tuple[int, int]) -> _Shape:
 
 
 _LINK_MESSAGE: Final = _shape(
-    (_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0)
-)
+    (_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0), (_MESSAGE, 0),
+    (_MESSAGE, 0),
+)  # fmt: skip
 _FRAME: Final = _shape((_BYTES, 0), (_BYTES, 0), (_MESSAGE, MAX_STATEMENTS))
 _STATEMENT: Final = _shape(
     (_VARINT, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, 0), (_BYTES, MAX_BODIES)
@@ -138,6 +173,8 @@ _STATEMENT: Final = _shape(
 _ACKS: Final = _shape((_VARINT, 0), (_MESSAGE, MAX_STATEMENTS))
 _ACK: Final = _shape((_BYTES, 0), (_TEXT, 0))
 _GAPS: Final = _shape((_TEXT, 0), (_FIXED64, 0), (_MESSAGE, MAX_ASKED), (_VARINT, 0))
+_SLICE_ASK: Final = _shape((_BYTES, 0), (_VARINT, 0))
+_SLICE: Final = _shape((_BYTES, 0), (_VARINT, 0), (_BYTES, 0))
 _RANGE: Final = _shape((_VARINT, 0), (_VARINT, 0))
 
 

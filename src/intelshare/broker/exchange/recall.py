@@ -29,6 +29,7 @@ from intelshare.broker.kernel.tables import (
     RecalledRow,
 )
 from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.lifecycle.attachments import end_own
 from intelshare.broker.lifecycle.destroy import MAX_REASON, mark
 from intelshare.broker.lifecycle.destroy import RECALLED as CAUSE
 from intelshare.broker.lifecycle.relations import own_bulletin
@@ -95,6 +96,7 @@ def recall(
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.RECALL, Recalled(row.md, command.actor.user, command.reason))
     tx.put(BULLETIN, changed(row, recalled=now))
+    end_own(tx, row.md)
     asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
     said = [(peer, encode(Recall, Recall(peer, row.md, command.reason))) for peer in asked]
     tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])

@@ -22,17 +22,19 @@ from intelshare.broker.kernel.tables import (
     RECEIVED,
     STATEMENT,
     BulletinRow,
+    PairRow,
     ReceiptRow,
     ReceivedRow,
 )
+from intelshare.broker.lifecycle.attachments import WHOLE
 from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
-from intelshare.delivery import BestReceipt, pair
+from intelshare.delivery import BestReceipt, Facts, pair
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import View
+from intelshare.ports import View, changed
 from intelshare.statement import Verified, verify_evidence
 
 MAX_ANEW = 8
@@ -79,8 +81,9 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
             facts = pair.receive(before, _RECEIPTS[said.status], ())
         if facts != before:
-            codes = row.codes if facts.receipt is before.receipt else " ".join(said.codes)
-            tx.put(PAIR, with_facts(row, facts, tx.now, codes=codes))
+            tx.put(PAIR, with_facts(row, facts, tx.now, codes=_codes(row, facts, said)))
+        elif WHOLE in said.codes:
+            tx.put(PAIR, changed(row, codes=_codes(row, facts, said)))
         if is_ready(facts):
             tx.ready.add(inbound.member)
         if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
@@ -92,6 +95,14 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         EntryType.RECEIPT,
         ReceiptJoined(inbound.member, verified.leaf, said.leaf, said.status, said.codes),
     )
+
+
+def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:
+    """Those of the best receipt; that all attachments have arrived stays true until they are destroyed."""
+    told = row.codes.split() if facts.receipt == row.receipt else list(said.codes)
+    if WHOLE in (*row.codes.split(), *said.codes) and facts.receipt is not BestReceipt.DESTROYED:
+        told = [*(code for code in told if code != WHOLE), WHOLE]
+    return " ".join(told)
 
 
 def receipts(

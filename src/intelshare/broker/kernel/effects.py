@@ -23,6 +23,8 @@ class Effects:
     """Peers for which a pair has become ready."""
     marked: bool = False
     """Bulletins are being destroyed: shred the store, then ``destroy.finish``."""
+    wanted: frozenset[MemberCode] = frozenset()
+    """Members whose files are to be asked for."""
     asks: tuple[tuple[MemberCode, LogAsk], ...] = ()
     """What to ask peers about logs."""
     node: Node | None = None

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelshare.audit.path import LogAsk, LogPath
-from intelshare.ids import LeafId, MemberCode
+from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import Instant
+
+SLICE = 1 << 16
+"""Bytes of the pieces of a file in one message; of the last slice the rest."""
 
 FRAMING = 320
 """Bytes of a statement in a frame besides its data, grant and bodies: nonce, proof, lengths."""
@@ -89,7 +92,25 @@ class Acks:
     acks: tuple[Ack, ...]
 
 
-Message = Hello | Frame | Acks | Gap | LogAsk | LogPath
+@dataclass(frozen=True, slots=True)
+class SliceAsk:
+    """A part of the pieces of a file is wanted: ``SLICE`` bytes, by their number from 0."""
+
+    pieces: Digest
+    """``crypto.pieces.pieces_id``."""
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The answer to one ``SliceAsk``; no data: not here, or not for this peer."""
+
+    pieces: Digest
+    number: int
+    data: bytes
+
+
+Message = Hello | Frame | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice
 """What a peer may send."""
 
 

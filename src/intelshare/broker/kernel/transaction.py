@@ -86,6 +86,8 @@ class Transaction:
         """Peers for which a pair has become ready."""
         self.marked = False
         """Keys were deleted: to be shredded, then signed for."""
+        self.wanted: set[MemberCode] = set()
+        """Members whose files are to be asked for."""
         self.asks: list[tuple[MemberCode, LogAsk]] = []
         """What to ask peers about logs."""
 
@@ -122,6 +124,14 @@ class Transaction:
     def delete(self, table: Table[Any], *key: Scalar) -> None:
         """Remove by key."""
         self._rows[table.name, key] = Delete(table, key)
+
+    def put_into(self, table: Table[R]) -> list[R]:
+        """The rows of a table that were put: ``view.find`` does not see them."""
+        return [
+            write.row
+            for (name, _), write in self._rows.items()
+            if name == table.name and isinstance(write, Put)
+        ]
 
     def added(self, table: Table[Any]) -> int:
         """How many rows of a table were put that are not stored yet."""
@@ -208,8 +218,9 @@ class Transaction:
         """What all this leads to after the commit."""
         node = self.node if self.node is not self._before else None
         return Effects(
-            tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked, tuple(self.asks), node
-        )
+            tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked,
+            frozenset(self.wanted), tuple(self.asks), node,
+        )  # fmt: skip
 
     def batch(self, record: bytes) -> Digest:
         """Keep a batch record; its digest."""

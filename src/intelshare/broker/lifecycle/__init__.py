@@ -9,5 +9,6 @@ relations      a bulletin supersedes an earlier one, or replies to one
 duties         who has to report what about a received bulletin, until when
 streams        numbers, neighbours, gaps
 stop           what is over stops by itself, and its number is cancelled
+attachments    files in pieces: uploaded, served, wanted, whole, ended
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them
 """

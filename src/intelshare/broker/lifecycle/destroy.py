@@ -1,7 +1,7 @@
 """Destroy: a received bulletin is erased by destroying its keys, and signed for only then (crash point c16).
 
     mark      secrets are overwritten and the row says so, in one commit  never readable again
-    (runtime) ``Store.shred``: the overwritten bytes are in no file any more
+    (runtime) ``Store.shred``: the overwritten bytes are in no file any more; pieces of files are removed
     finish    receipt DESTROYED with its cause, log entry                 once
 
 It is the same for a recall, for valid-until and for the end of a retention obligation. A crash between the
@@ -12,7 +12,8 @@ stay (ids, citations, banner), which with H(secrets) still prove what was grante
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -24,9 +25,10 @@ from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
 from intelshare.broker.kernel.tables import RECALLED as RECALLED_BY_PEER
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.broker.lifecycle.attachments import any_due, end_due, end_received, ended, forget
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus
-from intelshare.ids import ManifestDigest
+from intelshare.ids import FilePlace, ManifestDigest
 from intelshare.instant import DAY, NEVER, Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import MAX_LEAVES
@@ -73,6 +75,7 @@ def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
         for slot in _slots(tx, row):
             destroy_secret(tx, row.md, slot)
             tx.delete(PORTION, row.md, slot)
+        end_received(tx, row.md)
     tx.put(INBOX, changed(row, gone=Gone.MARKED, cause=cause, due=tx.now))
     tx.marked = True
 
@@ -82,18 +85,31 @@ def mark_due(tx: Transaction) -> None:
     for row in tx.view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE):
         if row.due <= tx.now:
             mark(tx, row, EXPIRED if row.expires <= tx.now else RETENTION)
+    end_due(tx)
 
 
 def anything_due(view: View, now: Instant) -> bool:
     """Whether ``mark_due`` has something to do."""
     # After 0: NEVER sorts first.
     found = view.find(INBOX, "due", Gone.NO, after=(0,), limit=1)
-    return bool(found) and found[0].due <= now
+    return (bool(found) and found[0].due <= now) or any_due(view, now)
 
 
-def marked(view: View) -> tuple[ManifestDigest, ...]:
-    """What is marked and not signed for, at most a batch of it. To be asked before the store is shredded."""
-    return tuple([row.md for row in view.find(INBOX, "due", Gone.MARKED, limit=MAX_LEAVES)])
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What is to be erased: received bulletins that are not signed for yet, and files that are over."""
+
+    bulletins: tuple[ManifestDigest, ...] = ()
+    files: tuple[FilePlace, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.bulletins or self.files)
+
+
+def marked(view: View) -> Marked:
+    """What is marked, at most a batch of it. To be asked before the store is shredded."""
+    bulletins = view.find(INBOX, "due", Gone.MARKED, limit=MAX_LEAVES)
+    return Marked(tuple([row.md for row in bulletins]), ended(view))
 
 
 def reason_of(view: View, row: InboxRow) -> str:
@@ -103,13 +119,12 @@ def reason_of(view: View, row: InboxRow) -> str:
     return decode(Recall, statement.data).reason[:MAX_REASON] if statement is not None else ""
 
 
-def finish(
-    node: Node, view: View, bulletins: Sequence[ManifestDigest], now: Instant, random: Random
-) -> Plan[Effects]:
+def finish(node: Node, view: View, marked: Marked, now: Instant, random: Random) -> Plan[Effects]:
     """Sign that these are destroyed. Only for what was marked before the store was shredded."""
     tx = Transaction(node, view, now, random)
+    forget(tx, marked.files)
     said = []
-    for md in bulletins:
+    for md in marked.bulletins:
         row = view.get(INBOX, md)
         if row is None or row.gone != Gone.MARKED:
             continue

@@ -15,7 +15,7 @@ from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, banner_
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import encode_heads, without_content
 from intelshare.broker.lifecycle.add_recipient import facts_of_new
-from intelshare.bulletin import Draft, states_markings
+from intelshare.bulletin import Draft, content_is_read
 from intelshare.crypto.codec import Count, Fixed, Text, encode, record
 from intelshare.crypto.records import Md32, Member, Portion
 from intelshare.delivery import word
@@ -78,7 +78,7 @@ class Alike:
     encoded_heads: bytes
     reread: bool
     """The labels read the same once they are stored."""
-    states_markings: bool
+    content_is_read: bool
     """A portion has content that says itself how it is marked."""
     foreign: bool
     """A portion goes to a recipient under that recipient's own label."""
@@ -103,7 +103,7 @@ def _made(node: Node, draft: Draft, now: Instant) -> Alike:
         heads,
         encode_heads(heads),
         labels == tuple([node.labels.read(head.label) for head in heads]),
-        any(states_markings(head) for head in heads),
+        any(content_is_read(head) for head in heads),
         any(returns_to(label, node.member, draft.to, registry) for label in labels),
     )
 

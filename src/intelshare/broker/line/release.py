@@ -33,6 +33,7 @@ from intelshare.broker.kernel.tables import (
     InboxRow,
     PortionRow,
 )
+from intelshare.broker.lifecycle.attachments import want
 from intelshare.broker.lifecycle.destroy import Gone, due_of
 from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import keep, named_in
@@ -279,6 +280,9 @@ def _store(
             ),
         )  # fmt: skip
         note_duties(tx, md, obligations)
+        want(
+            tx, inbound.member, md, [(one.slot, one.portion) for one in opened.portions], manifest.precedence
+        )
         if inbound.member == manifest.originator:
             named = named_in(claimed.claims.supersedes, claimed.claims.reply, manifest.originator)
             keep(tx, md, named)

@@ -42,7 +42,7 @@ from intelshare.broker.lifecycle.destroy import Gone, due_of
 from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import Named, keep, named_in
 from intelshare.broker.line.release import Brought, Denied, decide_release
-from intelshare.bulletin import states_markings
+from intelshare.bulletin import content_is_read
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind, ReceiptStatus
@@ -140,7 +140,7 @@ class PlainReleases:
 
     def _judged(self, row: OpenedRow) -> _Law | None:
         words = row.words
-        if any(states_markings(head) for head in row.heads):
+        if any(content_is_read(head) for head in row.heads):
             # What content says of itself is asked of each, and heads have none.
             return None
         brought = Brought(

@@ -42,6 +42,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by
+from intelshare.broker.lifecycle.attachments import take_uploads, uploads_of
 from intelshare.broker.lifecycle.foreign import check_foreign
 from intelshare.broker.lifecycle.relations import Named, keep, named_by
 from intelshare.broker.line.alike import NOBODY, Alike, SubmitResult, alike_of, decided_of
@@ -133,12 +134,14 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     if known is not None:
         return _first_answer(node, known, command, content)
     alike, named = _checked(node, tx.view, draft, user, now)
+    uploads = uploads_of(tx, draft.portions, command.actor.user)
     encrypted = encrypted or _encrypt(tx, draft)
     decided = decided_of(node, draft, alike, tuple(encrypted.slots), now)
     requests = requests_of(tx, encrypted.md, draft.portions, named, decided.pairs)
     # From here on nothing is refused: what is refused after a write would be stored in part.
     _put_bulletin(tx, command, encrypted, alike)
     keep(tx, encrypted.md, named)
+    take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
     for one, logged in zip(decided.pairs, decided.loggable, strict=True):
@@ -161,7 +164,7 @@ def _checked(
 ) -> tuple[Alike, tuple[Named, ...]]:
     """What it shares with others, and the bulletins that it names. Raises as ``store_draft``."""
     alike = alike_of(node, draft, now)
-    if alike.states_markings:
+    if alike.content_is_read:
         for place, (portion, label) in enumerate(zip(draft.portions, alike.labels, strict=True), 1):
             check_content(portion, label, node.member, node.world.registry, now, place)
     if alike.foreign:

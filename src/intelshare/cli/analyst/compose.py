@@ -33,6 +33,8 @@ class Composition:
     title_label: str | None = None
     portions: tuple[tuple[str, str], ...] = ()
     """Further files with their labels."""
+    attached: tuple[tuple[str, str | None], ...] = ()
+    """Files that go beside the bulletin; without a label they have that of the file."""
     precedence: str = PRECEDENCES[0]
     grade: str = ""
     valid_until: str | None = None
@@ -83,11 +85,13 @@ def request_of(composition: Composition, now: Instant) -> pb.SubmitRequest:
 def _pieces(given: Composition, now: Instant) -> list[tuple[Piece, str]]:
     """Pieces with their labels, each read here first: a mistake is shown before anything is connected."""
     from intelshare.cli.analyst import draft
+    from intelshare.cli.analyst.attach import attached_piece
 
     if (
         given.label
         and given.file is None
         and given.text is None
+        and all(own for _, own in given.attached)
         and (given.title is None or given.title_label)
     ):
         raise ConfigError(
@@ -109,9 +113,14 @@ def _pieces(given: Composition, now: Instant) -> list[tuple[Piece, str]]:
         pieces.append((draft.read_piece(given.file), _checked(given.label, given.file, "--label", now)))
     for path, label in given.portions:
         pieces.append((draft.read_piece(path), _checked(label, path, "--portion", now)))
+    for path, own in given.attached:
+        label = _checked(own or given.label, path, "--attach" if own else "--label", now)
+        pieces.append((attached_piece(path), label))
     if not pieces:
         raise ConfigError(
-            "INPUT_INVALID", "there is nothing to send", hint="give FILE, --portion, or text on stdin"
+            "INPUT_INVALID",
+            "there is nothing to send",
+            hint="give FILE, --portion, --attach, or text on stdin",
         )
     return pieces
 
@@ -129,7 +138,8 @@ def with_standard_input(given: Composition) -> Composition:
     """Where nothing else is to be sent, standard input is, unless it is a terminal."""
     from dataclasses import replace
 
-    if given.file is None and given.text is None and not given.portions and not sys.stdin.isatty():
+    nothing = given.file is None and given.text is None and not given.portions and not given.attached
+    if nothing and not sys.stdin.isatty():
         return replace(given, file="-")
     return given
 
@@ -155,6 +165,7 @@ def words_of(given: Composition, request: pb.SubmitRequest) -> list[str]:
         ("--rfi", given.rfi),
         ("--due", given.due),
         *(("--portion", f"{path}:{label}") for path, label in given.portions),
+        *(("--attach", f"{path}:{own}" if own else path) for path, own in given.attached),
         *(("--flag", flag) for flag in given.flags),
     ):
         if value:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_PORTIONS = 64
 MAX_CONTENT = 512 * 1024
-TEXT, TITLE, FILE, STIX = 1, 2, 3, 4
+TEXT, TITLE, FILE, STIX, ATTACHMENT = 1, 2, 3, 4, 5
 
 _TEXT_SUFFIXES = frozenset(("", ".txt", ".md"))
 
@@ -67,15 +67,15 @@ def title_piece(title: str) -> Piece:
     return Piece(TITLE, "text/plain", title.encode())
 
 
-def split_portion(text: str) -> tuple[str, str]:
+def split_portion(text: str, option: str = "--portion") -> tuple[str, str]:
     """``FILE:LABEL``. Raises ConfigError INPUT_INVALID."""
     path, colon, label = text.partition(":")
     if not (path and colon and label):
         raise ConfigError(
             "INPUT_INVALID",
             "a portion needs a file and its label",
-            place=Place("--portion", 1, 1, excerpt=text, width=max(len(text), 1)),
-            hint='for example --portion annex.txt:"//FRA SECRET//REL TO FRA, USA"',
+            place=Place(option, 1, 1, excerpt=text, width=max(len(text), 1)),
+            hint=f'for example {option} annex.txt:"//FRA SECRET//REL TO FRA, USA"',
         )
     return path, label
 
@@ -123,7 +123,7 @@ def check_size(pieces: list[Piece]) -> None:
         raise ConfigError(
             "TOO_LARGE",
             f"a bulletin has at most {MAX_PORTIONS} portions and {MAX_CONTENT} bytes of content",
-            hint="split it into several bulletins",
+            hint="send large files with --attach FILE, or split it into several bulletins",
         )
 
 
@@ -146,6 +146,9 @@ def text_piece(content: bytes, source: str) -> Piece:
 def _bounded(content: bytes, source: str) -> bytes:
     if len(content) > MAX_CONTENT:
         raise ConfigError(
-            "TOO_LARGE", f"a bulletin has at most {MAX_CONTENT} bytes of content", place=Place(source)
+            "TOO_LARGE",
+            f"a bulletin has at most {MAX_CONTENT} bytes of content",
+            place=Place(source),
+            hint="send it beside the bulletin, up to 2 GiB: --attach FILE",
         )
     return content

@@ -5,26 +5,28 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from intelshare.cli.shared.completion import bulletins, members, see
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
-from intelshare.cli.shared.output import Out
+from intelshare.cli.shared.output import Out, Progress
 from intelshare.errors import ConfigError, DeliveryError, Place
 from intelshare.instant import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from intelshare.client import Client
     from intelshare.wire.v1 import user_pb2 as pb
 
 _TEXTS = frozenset((1, 2))
-_KINDS = {1: "text", 2: "title", 3: "file", 4: "STIX"}
-_SUFFIXES = {1: ".txt", 2: ".txt", 3: ".bin", 4: ".stix.json"}
+_KINDS = {1: "text", 2: "title", 3: "file", 4: "STIX", 5: "attachment"}
+_SUFFIXES = {1: ".txt", 2: ".txt", 3: ".bin", 4: ".stix.json", 5: ".bin"}
+_ATTACHMENT = 5
 _KEPT = "display-only"
 
 
@@ -131,7 +133,7 @@ def read(
             message = f"the bulletin has {len(opened.portions)} portions that you may read"
             raise ConfigError("NOT_FOUND", message, place=Place("--portion"), hint="they are counted from 1")
     if folder is not None:
-        _write(Path(folder), chosen, out)
+        _write(client, opened, Path(folder), chosen, out)
     elif form == "raw":
         _raw(chosen)
     elif form == "json" or out.json:
@@ -164,7 +166,9 @@ def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out
         if portion.kind in _TEXTS:
             out.block(portion.content.decode("utf-8", "backslashreplace"))
         else:
-            out.line(f"{portion.media}, {len(portion.content)} bytes: take it with --out DIR")
+            size = shown.file_size if portion.kind == _ATTACHMENT else len(portion.content)
+            here = portion.kind != _ATTACHMENT or shown.file_here
+            out.line(f"{portion.media}, {size} bytes: {'take it with --out DIR' if here else 'on its way'}")
     out.line()
     out.block(banner)
 
@@ -207,21 +211,50 @@ def _raw(chosen: list[tuple[int, pb.ReadPortion]]) -> None:
             hint="send them to a file: > FILE",
         )
     _may_keep(*chosen[0])
+    if chosen[0][1].portion.kind == _ATTACHMENT:
+        raise ConfigError(
+            "INPUT_INVALID",
+            "an attachment is sure only at its end, and a pipe would have had the rest by then",
+            place=Place("--format raw"),
+            hint="write it to a folder: --out DIR",
+        )
     sys.stdout.buffer.write(chosen[0][1].portion.content)
 
 
-def _write(folder: Path, chosen: list[tuple[int, pb.ReadPortion]], out: Out) -> None:
-    """All files or none. Raises ConfigError UNSAFE_NAME, DeliveryError POLICY_DENIED."""
-    from intelshare.cli.shared.files import write_new
+def _write(
+    client: Client, opened: pb.ReadResponse, folder: Path, chosen: list[tuple[int, pb.ReadPortion]], out: Out
+) -> None:
+    """All files or none. Raises ConfigError UNSAFE_NAME, DeliveryError POLICY_DENIED, FILE_INCOMPLETE."""
+    from intelshare.cli.shared.files import Filler, write_new
 
-    contents = {}
+    contents: dict[str, bytes | Filler] = {}
     for number, shown in chosen:
         _may_keep(number, shown)
-        contents[f"{number}-{_name(number, shown)}"] = shown.portion.content
+        is_file = shown.portion.kind == _ATTACHMENT
+        content = _filler(client, opened, number, shown, out) if is_file else shown.portion.content
+        contents[f"{number}-{_name(number, shown)}"] = content
     paths = write_new(folder, contents)
     out.document("files", {"files": [str(path) for path in paths]})
     for path in paths:
         out.line(str(path))
+
+
+def _filler(
+    client: Client, opened: pb.ReadResponse, number: int, shown: pb.ReadPortion, out: Out
+) -> Callable[[BinaryIO], object]:
+    """Writes an attachment as it comes from the node."""
+
+    def fill(file: BinaryIO) -> None:
+        with Progress(out, "MiB") as progress:
+            client.download(
+                opened.bulletin.hex(),
+                number,
+                file.write,
+                originator=opened.originator,
+                told=lambda at: progress.at(at >> 20, shown.file_size >> 20),
+            )
+
+    return fill
 
 
 def _name(number: int, shown: pb.ReadPortion) -> str:

@@ -62,6 +62,8 @@ class Sending:
 @click.command(
     epilog=examples(
         'intelshare send report.txt --to USA,KEN --category cyber --label "//FRA SECRET//REL TO FRA, USA"',
+        'intelshare send report.txt --to USA --category cyber --label "//FRA SECRET//REL TO FRA, USA" '
+        "--attach annex.pdf --wait whole",
         'intelshare send report.txt --to KEN --category cyber --label "//FRA SECRET" --dry-run --explain',
         "intelshare send --batch bulletins.ndjson",
     )
@@ -84,6 +86,13 @@ class Sending:
     multiple=True,
     metavar="FILE:LABEL",
     help='A further portion, as annex.pdf:"//FRA SECRET"; repeatable.',
+)
+@click.option(
+    "--attach",
+    "attached",
+    multiple=True,
+    metavar="FILE[:LABEL]",
+    help="A file of up to 2 GiB that goes beside the bulletin; repeatable. Without LABEL: that of FILE.",
 )
 @click.option(
     "--precedence",
@@ -112,7 +121,9 @@ class Sending:
 @click.option("--explain", is_flag=True, help="Show every portion's reasons, basis and obligations.")
 @click.option("--strict", is_flag=True, help="End with 5 if anything is withheld from anybody.")
 @click.option(
-    "--wait", type=click.Choice(["accepted", "read"]), help="Wait until all recipients have said so."
+    "--wait",
+    type=click.Choice(["accepted", "read", "whole"]),
+    help="Wait until all recipients have said so; whole: that all attachments have arrived.",
 )
 @click.option(
     "--timeout", type=click.FloatRange(0, 86400), default=30.0, show_default=True, help="Seconds to wait."
@@ -143,6 +154,7 @@ def send(
     key: str | None,
     yes: bool,
     portions: tuple[str, ...],
+    attached: tuple[str, ...],
     **composed: Any,
 ) -> int:
     """Send FILE and further portions to members; - is standard input, also where nothing else is named.
@@ -170,9 +182,14 @@ def send(
     how = Sending(
         dry_run=dry_run, explain=explain, strict=strict, wait=wait, timeout=timeout, key=key, yes=yes
     )
+    from intelshare.cli.analyst.attach import split_attached
     from intelshare.cli.analyst.draft import split_portion
 
-    composition = Composition(portions=tuple([split_portion(text) for text in portions]), **composed)
+    composition = Composition(
+        portions=tuple([split_portion(text) for text in portions]),
+        attached=tuple([split_attached(text) for text in attached]),
+        **composed,
+    )
     return deliver(client, out, with_standard_input(composition), how)
 
 
@@ -202,15 +219,16 @@ def deliver(client: Client, out: Out, composition: Composition, how: Sending) ->
     else:
         if not how.yes and sys.stdin.isatty() and sys.stdout.isatty():
             _confirm(client.dry_run(request))
-        answer = _submit(client, request, composition, how.key)
-    states = _wait(client, answer, how, out) if how.wait and not how.dry_run else {}
+        answer = _submit(client, out, request, composition, how.key)
+    states = _wait(client, request, answer, how, out) if how.wait and not how.dry_run else {}
     _print(answer, states, how, out, tables)
     return _exit(answer, strict=how.strict)
 
 
 def _submit(
-    client: Client, request: pb.SubmitRequest, composition: Composition, given: str | None
+    client: Client, out: Out, request: pb.SubmitRequest, composition: Composition, given: str | None
 ) -> pb.SubmitResponse:
+    from intelshare.cli.analyst.attach import upload_attached
     from intelshare.client import (
         answered,
         content_digest,
@@ -225,6 +243,7 @@ def _submit(
     spool, now = client.profile.spool, _now()
     key = parse_key(given) if given is not None else new_key(now, os.urandom)
     request.key = key
+    upload_attached(client, out, request, [path for path, _ in composition.attached], key)
     digest = content_digest(digest_key(client.profile.key.parent), request)
     remember(spool, key, digest, now)
     try:
@@ -268,16 +287,34 @@ def _confirm(planned: pb.SubmitResponse) -> None:
         click.confirm("Some of it is withheld. Send the rest?", abort=True, err=True)
 
 
-def _wait(client: Client, answer: pb.SubmitResponse, how: Sending, out: Out) -> Mapping[str, pb.OutboxPair]:
+def _wait(
+    client: Client, request: pb.SubmitRequest, answer: pb.SubmitResponse, how: Sending, out: Out
+) -> Mapping[str, pb.OutboxPair]:
     """The pairs once all that can still be accepted is. Raises DeliveryError TIMED_OUT."""
-    with Progress(out, f"recipients have {how.wait} it") as progress:
-        return _waited(client, answer, how, progress)
+    files = _given_files(request, answer) if how.wait == "whole" else frozenset()
+    with Progress(out, f"recipients have {'all of' if files else how.wait} it") as progress:
+        return _waited(client, answer, how, files, progress)
+
+
+def _given_files(request: pb.SubmitRequest, answer: pb.SubmitResponse) -> frozenset[str]:
+    """The recipients to whom an attachment goes."""
+    from intelshare.cli.analyst.draft import ATTACHMENT
+
+    places = {place for place, portion in enumerate(request.portions) if portion.kind == ATTACHMENT}
+    return frozenset(
+        pair.recipient
+        for pair in answer.pairs
+        if any(one.position in places and one.outcome != "deny" for one in pair.portions)
+    )
 
 
 def _waited(
-    client: Client, answer: pb.SubmitResponse, how: Sending, progress: Progress
+    client: Client,
+    answer: pb.SubmitResponse,
+    how: Sending,
+    files: frozenset[str],
+    progress: Progress,
 ) -> Mapping[str, pb.OutboxPair]:
-    wanted = _WAITED[how.wait or "accepted"]
     end = time.monotonic() + how.timeout
     while True:
         entries = client.outbox(answer.bulletin.hex()).entries
@@ -285,7 +322,7 @@ def _waited(
         waiting = [
             code
             for code, pair in pairs.items()
-            if pair.word not in wanted and (pair.word in _OPEN or pair.word == "accepted")
+            if _may_still(pair, "accepted" if how.wait == "whole" and code not in files else how.wait)
         ]
         if not waiting:
             return pairs
@@ -298,6 +335,13 @@ def _waited(
                 hint=f"intelshare outbox {answer.bulletin.hex()[:8]}",
             )
         time.sleep(_POLL)
+
+
+def _may_still(pair: pb.OutboxPair, what: str | None) -> bool:
+    """Whether what is waited for has not come of a pair, and can come."""
+    if what == "whole":
+        return "WHOLE" not in pair.codes and pair.word in (*_OPEN, "accepted", "read")
+    return pair.word not in _WAITED[what or "accepted"] and pair.word in (*_OPEN, "accepted")
 
 
 def _print(

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from intelshare.errors import ConfigError, Place
 
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-def write_new(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+Filler = Callable[[BinaryIO], object]
+"""Writes what a file is to hold; raises if it cannot be had whole."""
+
+
+def write_new(folder: Path, contents: Mapping[str, bytes | Filler]) -> list[Path]:
     """Write each content under its (safe) name, mode 0600, all or none; the paths.
 
-    Raises ConfigError UNSAFE_NAME if anything has such a name already, be it a file, a link or a pipe, or if
-    the folder itself is a link.
+    What a ``Filler`` writes has another name until it is whole and durable. Raises ConfigError UNSAFE_NAME if
+    anything has such a name already, be it a file, a link or a pipe, or if the folder itself is a link; and
+    whatever a filler raises.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -27,8 +35,12 @@ def write_new(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     written: list[str] = []
     try:
         for name, content in contents.items():
-            _write(holder, folder, name, content)
+            if isinstance(content, bytes):
+                _write(holder, folder, name, content)
+            else:
+                _fill(holder, folder, name, content)
             written.append(name)
+        os.fsync(holder)
     except BaseException:
         for name in written:
             with contextlib.suppress(FileNotFoundError):
@@ -40,18 +52,41 @@ def write_new(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 
 def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(name, flags, 0o600, dir_fd=holder)
+        descriptor = os.open(name, _NEW, 0o600, dir_fd=holder)
     except FileExistsError:
-        raise ConfigError(
-            "UNSAFE_NAME",
-            "something of this name is there already",
-            place=Place(str(folder / name)),
-            hint="nothing was written; choose an empty folder",
-        ) from None
+        raise _taken(folder / name) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
+    """A file that appears whole or not at all; an end of the process leaves a ``.part`` file behind."""
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(name, dir_fd=holder)
+        raise _taken(folder / name)
+    part = f".{secrets.token_hex(8)}.part"
+    try:
+        with os.fdopen(os.open(part, _NEW, 0o600, dir_fd=holder), "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        # Unlike a rename, a link never takes the place of anything.
+        os.link(part, name, src_dir_fd=holder, dst_dir_fd=holder, follow_symlinks=False)
+    except FileExistsError:
+        raise _taken(folder / name) from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=holder)
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(
+        "UNSAFE_NAME",
+        "something of this name is there already",
+        place=Place(str(path)),
+        hint="nothing was written; choose an empty folder",
+    )
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -247,6 +247,25 @@ CREATE TABLE "checkpoint" (
     PRIMARY KEY ("origin", "incarnation", "size")
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX "checkpoint_state" ON "checkpoint" ("origin", "state", "newest", "incarnation", "size");
+CREATE TABLE "file" (
+    "place" BLOB NOT NULL,
+    "md" BLOB NOT NULL,
+    "slot" INTEGER NOT NULL,
+    "pieces" BLOB NOT NULL,
+    "state" INTEGER NOT NULL,
+    "member" TEXT NOT NULL,
+    "rank" INTEGER NOT NULL,
+    "since" INTEGER NOT NULL,
+    "user" TEXT NOT NULL,
+    "due" INTEGER NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("place")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX "file_portion" ON "file" ("md", "slot", "place");
+CREATE INDEX "file_pieces" ON "file" ("pieces", "place");
+CREATE INDEX "file_wanted" ON "file" ("state", "member", "rank", "since", "place");
+CREATE INDEX "file_user" ON "file" ("user", "state", "place");
+CREATE INDEX "file_due" ON "file" ("due", "place");
 CREATE TABLE "node" (
     "name" TEXT NOT NULL,
     _record BLOB NOT NULL,

@@ -31,6 +31,8 @@ class LinkMessage(_message.Message):
     GAPS_FIELD_NUMBER: _builtins.int
     LOG_ASK_FIELD_NUMBER: _builtins.int
     LOG_PATH_FIELD_NUMBER: _builtins.int
+    SLICE_ASK_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
     hello: _builtins.bytes
     log_ask: _builtins.bytes
     """How does your log at one checkpoint follow from another (record LogAsk, docs/format.md, "Witnesses")?"""
@@ -42,6 +44,12 @@ class LinkMessage(_message.Message):
     def acks(self) -> Global___Acks: ...
     @_builtins.property
     def gaps(self) -> Global___GapRequest: ...
+    @_builtins.property
+    def slice_ask(self) -> Global___SliceAsk:
+        """A part of an attachment is wanted, or comes (docs/wire.md, "Attachments")."""
+
+    @_builtins.property
+    def slice(self) -> Global___Slice: ...
     def __init__(
         self,
         *,
@@ -51,12 +59,14 @@ class LinkMessage(_message.Message):
         gaps: Global___GapRequest | None = ...,
         log_ask: _builtins.bytes = ...,
         log_path: _builtins.bytes = ...,
+        slice_ask: Global___SliceAsk | None = ...,
+        slice: Global___Slice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path", "slice", b"slice", "slice_ask", b"slice_ask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path", "slice", b"slice", "slice_ask", b"slice_ask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "frame", "acks", "gaps", "log_ask", "log_path"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "frame", "acks", "gaps", "log_ask", "log_path", "slice_ask", "slice"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -217,6 +227,60 @@ class GapRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GapRequest: _TypeAlias = GapRequest  # noqa: Y015
+
+@_typing.final
+class SliceAsk(_message.Message):
+    """Of the pieces of a file, one after the other, the bytes from 65,536 x number on: 65,536, or the rest. At most 32
+    unanswered.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIECES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    pieces: _builtins.bytes
+    """The pieces id, 32 bytes (docs/format.md, "Attachments")."""
+    number: _builtins.int
+    def __init__(
+        self,
+        *,
+        pieces: _builtins.bytes = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "pieces", b"pieces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SliceAsk: _TypeAlias = SliceAsk  # noqa: Y015
+
+@_typing.final
+class Slice(_message.Message):
+    """Answers one SliceAsk, in the order in which they came; without data: not here now, or not for this peer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIECES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    pieces: _builtins.bytes
+    number: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        pieces: _builtins.bytes = ...,
+        number: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "number", b"number", "pieces", b"pieces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slice: _TypeAlias = Slice  # noqa: Y015
 
 @_typing.final
 class Range(_message.Message):

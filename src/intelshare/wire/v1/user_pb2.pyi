@@ -33,7 +33,7 @@ class Portion(_message.Message):
     MEDIA_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     kind: _builtins.int
-    """1 text, 2 title, 3 file, 4 STIX."""
+    """1 text, 2 title, 3 file, 4 STIX, 5 attachment."""
     label: _builtins.str
     """Label text, any form that docs/policy-guide.md names."""
     category: _builtins.str
@@ -62,6 +62,111 @@ class Portion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Portion: _TypeAlias = Portion  # noqa: Y015
+
+@_typing.final
+class UploadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    id: _builtins.bytes
+    """Of the first request only: 16 random bytes that name the upload, and the size of the file."""
+    size: _builtins.int
+    data: _builtins.bytes
+    """Of all others: the next bytes."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "id", b"id", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadRequest: _TypeAlias = UploadRequest  # noqa: Y015
+
+@_typing.final
+class UploadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    held: _builtins.int
+    """Of the first answer: so many bytes are here already."""
+    attachment: _builtins.bytes
+    """Of the last."""
+    def __init__(
+        self,
+        *,
+        held: _builtins.int = ...,
+        attachment: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "held", b"held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadResponse: _TypeAlias = UploadResponse  # noqa: Y015
+
+@_typing.final
+class DownloadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
+    PORTION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in ReadRequest."""
+    originator: _builtins.str
+    portion: _builtins.int
+    """Its place among the portions that Read shows, from 1."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        originator: _builtins.str = ...,
+        portion: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "originator", b"originator", "portion", b"portion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadRequest: _TypeAlias = DownloadRequest  # noqa: Y015
+
+@_typing.final
+class DownloadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """Of the first answer: bytes of the file."""
+    data: _builtins.bytes
+    whole: _builtins.bool
+    """Of the last answer: the final tag and every hash agree."""
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        whole: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "size", b"size", "whole", b"whole"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadResponse: _TypeAlias = DownloadResponse  # noqa: Y015
 
 @_typing.final
 class SubmitRequest(_message.Message):
@@ -644,9 +749,14 @@ class ReadPortion(_message.Message):
     MARK_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
+    FILE_SIZE_FIELD_NUMBER: _builtins.int
+    FILE_HERE_FIELD_NUMBER: _builtins.int
     mark: _builtins.str
     """Portion mark, "(//FRA S//REL TO FRA, USA)"."""
     basis: _builtins.str
+    file_size: _builtins.int
+    """Of an attachment, whose content is left out: bytes of the file, and whether all of it is here."""
+    file_here: _builtins.bool
     @_builtins.property
     def portion(self) -> Global___Portion: ...
     @_builtins.property
@@ -658,10 +768,12 @@ class ReadPortion(_message.Message):
         mark: _builtins.str = ...,
         basis: _builtins.str = ...,
         obligations: _abc.Iterable[_builtins.str] | None = ...,
+        file_size: _builtins.int = ...,
+        file_here: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["portion", b"portion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "mark", b"mark", "obligations", b"obligations", "portion", b"portion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "file_here", b"file_here", "file_size", b"file_size", "mark", b"mark", "obligations", b"obligations", "portion", b"portion"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

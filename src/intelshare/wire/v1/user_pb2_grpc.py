@@ -632,6 +632,129 @@ class Bulletins:
             _registered_method=True)
 
 
+class FilesStub:
+    """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments").
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Upload = channel.stream_stream(
+                '/intelshare.v1.Files/Upload',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UploadRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UploadResponse.FromString,
+                _registered_method=True)
+        self.Download = channel.unary_stream(
+                '/intelshare.v1.Files/Download',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DownloadRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DownloadResponse.FromString,
+                _registered_method=True)
+
+
+class FilesServicer:
+    """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments").
+    """
+
+    def Upload(self, request_iterator, context):
+        """Bring a file to the own node, which encrypts it. The first request says which upload and how large; the first
+        answer, from which byte on the rest is wanted; then come the bytes, and the last answer is the content of the
+        portion that stands for the file in Bulletins.Submit. The same upload again goes on where it was cut, for a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Download(self, request, context):
+        """The content of an attachment of a received bulletin, part by part; it is whole when the last answer says so.
+        Opens the bulletin for the caller as Bulletins.Read does, and writes that into the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_FilesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Upload': grpc.stream_stream_rpc_method_handler(
+                    servicer.Upload,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UploadRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UploadResponse.SerializeToString,
+            ),
+            'Download': grpc.unary_stream_rpc_method_handler(
+                    servicer.Download,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DownloadRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DownloadResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Files', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Files', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Files:
+    """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments").
+    """
+
+    @staticmethod
+    def Upload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/intelshare.v1.Files/Upload',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.UploadRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.UploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Download(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intelshare.v1.Files/Download',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.DownloadRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.DownloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ConsentsStub:
     """The third-party rule: asking another member to let a recipient have its portion, and answering.
     """

@@ -219,6 +219,64 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
 
 def add_BulletinsServicer_to_server(servicer: BulletinsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class FilesStub:
+    """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments")."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> FilesAsyncStub: ...
+    Upload: _grpc.StreamStreamMultiCallable[_user_pb2.UploadRequest, _user_pb2.UploadResponse]
+    """Bring a file to the own node, which encrypts it. The first request says which upload and how large; the first
+    answer, from which byte on the rest is wanted; then come the bytes, and the last answer is the content of the
+    portion that stands for the file in Bulletins.Submit. The same upload again goes on where it was cut, for a day.
+    """
+    Download: _grpc.UnaryStreamMultiCallable[_user_pb2.DownloadRequest, _user_pb2.DownloadResponse]
+    """The content of an attachment of a received bulletin, part by part; it is whole when the last answer says so.
+    Opens the bulletin for the caller as Bulletins.Read does, and writes that into the log.
+    """
+
+@_typing.type_check_only
+class FilesAsyncStub(FilesStub):
+    """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments")."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Upload: _aio.StreamStreamMultiCallable[_user_pb2.UploadRequest, _user_pb2.UploadResponse]  # type: ignore[assignment]
+    """Bring a file to the own node, which encrypts it. The first request says which upload and how large; the first
+    answer, from which byte on the rest is wanted; then come the bytes, and the last answer is the content of the
+    portion that stands for the file in Bulletins.Submit. The same upload again goes on where it was cut, for a day.
+    """
+    Download: _aio.UnaryStreamMultiCallable[_user_pb2.DownloadRequest, _user_pb2.DownloadResponse]  # type: ignore[assignment]
+    """The content of an attachment of a received bulletin, part by part; it is whole when the last answer says so.
+    Opens the bulletin for the caller as Bulletins.Read does, and writes that into the log.
+    """
+
+class FilesServicer(metaclass=_abc_1.ABCMeta):
+    """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments")."""
+
+    @_abc_1.abstractmethod
+    def Upload(
+        self,
+        request_iterator: _MaybeAsyncIterator[_user_pb2.UploadRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.UploadResponse], _abc.AsyncIterator[_user_pb2.UploadResponse]]:
+        """Bring a file to the own node, which encrypts it. The first request says which upload and how large; the first
+        answer, from which byte on the rest is wanted; then come the bytes, and the last answer is the content of the
+        portion that stands for the file in Bulletins.Submit. The same upload again goes on where it was cut, for a day.
+        """
+
+    @_abc_1.abstractmethod
+    def Download(
+        self,
+        request: _user_pb2.DownloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.DownloadResponse], _abc.AsyncIterator[_user_pb2.DownloadResponse]]:
+        """The content of an attachment of a received bulletin, part by part; it is whole when the last answer says so.
+        Opens the bulletin for the caller as Bulletins.Read does, and writes that into the log.
+        """
+
+def add_FilesServicer_to_server(servicer: FilesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class ConsentsStub:
     """The third-party rule: asking another member to let a recipient have its portion, and answering."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from intelshare.broker.kernel.tables.attachments import FILE, FileRow
 from intelshare.broker.kernel.tables.inbox import (
     DUTY,
     INBOX,
@@ -102,6 +103,7 @@ TABLES: tuple[Table[Any], ...] = (
     USER,
     EVIDENCE,
     CHECKPOINT,
+    FILE,
     NODE,
 )
 
@@ -114,6 +116,7 @@ __all__ = [
     "CONSENT",
     "DUTY",
     "EVIDENCE",
+    "FILE",
     "INBOX",
     "INCOMING",
     "LOG",
@@ -143,6 +146,7 @@ __all__ = [
     "ConsentRow",
     "DutyRow",
     "EvidenceRow",
+    "FileRow",
     "InboxRow",
     "IncomingRow",
     "LogHeadRow",

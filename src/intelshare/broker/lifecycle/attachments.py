@@ -1,0 +1,400 @@
+"""Attachments: files that lie in pieces beside the store, from their upload to their end.
+
+    at the sender     UPLOADING   a user sends it, piece by piece                  due after a day
+                      UPLOADED    complete; a bulletin may take it                 due after a day
+                      KEPT        a bulletin has it: its recipients are served     due at valid-until
+    at a recipient    WANTED      the release is accepted: its pieces are asked for
+                      WHOLE       all pieces are here; when all files of the bulletin are, a receipt says so
+    at both           GONE        ended, recalled or destroyed: its pieces are removed, then its row
+
+The key of a file is in its portion, so that what becomes of the portion becomes of the file. The copy from
+which an upload goes on is erased with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import rank
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import logged_decision
+from intelshare.broker.kernel.portion_secrets import (
+    destroy_secret,
+    open_portion_secret,
+    put_secret,
+    read_secret,
+)
+from intelshare.broker.kernel.tables import FILE, INBOX, PAIR, PORTION, SECRET, FileRow
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pieces import HEADER_LENGTH, KEY_LENGTH, MAX_FILE, pieces_id, read_attachment
+from intelshare.crypto.records import (
+    Attachment,
+    Claims,
+    Kind,
+    Portion,
+    PortionKind,
+    Precedence,
+    Receipt,
+    ReceiptStatus,
+)
+from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.envelope import reopen
+from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.ids import Digest, FilePlace, ManifestDigest, MemberCode, UserUri
+from intelshare.instant import DAY, NEVER, Instant
+from intelshare.ports import Plan, Random, View, changed
+
+PLACE_LENGTH: Final = 16
+
+MAX_UPLOADS: Final = 64
+"""Uploads of one user that no bulletin has taken: as many as a bulletin has portions."""
+
+MAX_TOGETHER: Final = 256
+"""Files that one step ends or forgets."""
+
+WHOLE: Final = "WHOLE"
+"""The code of a receipt ACCEPTED: every attachment of the bulletin has arrived."""
+
+
+class FileState(IntEnum):
+    """Where a file is: the table above."""
+
+    UPLOADING = 0
+    UPLOADED = 1
+    KEPT = 2
+    WANTED = 3
+    WHOLE = 4
+    GONE = 5
+
+
+HERE: Final = frozenset((FileState.KEPT, FileState.WHOLE))
+"""All pieces lie here, and a bulletin has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginUpload:
+    """A user sends a file of ``size`` bytes, or goes on; ``place`` is drawn by the client."""
+
+    actor: Actor
+    place: FilePlace
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What encrypts a file."""
+
+    place: FilePlace
+    size: int
+    key: bytes
+    header: bytes
+
+    def __repr__(self) -> str:
+        return f"Upload({self.size} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishUpload:
+    """All pieces are durable; ``pieces`` are their hashes."""
+
+    actor: Actor
+    place: FilePlace
+    pieces: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to be asked for: its pieces id, size, and the hash of each piece."""
+
+    place: FilePlace
+    pieces_id: Digest
+    size: int
+    pieces: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file whose pieces lie here."""
+
+    place: FilePlace
+    size: int
+
+
+# At the sender
+
+
+def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, random: Random) -> Plan[Upload]:
+    """Let a user send a file; the same place again goes on with it.
+
+    Raises DeliveryError INPUT_INVALID (no place), TOO_LARGE, RATE, ID_CONFLICT (the place is another file's).
+    """
+    user = row_of(view, command.actor)
+    if len(command.place) != PLACE_LENGTH:
+        raise DeliveryError("INPUT_INVALID", f"an upload is named by {PLACE_LENGTH} bytes")
+    if command.size > MAX_FILE:
+        raise DeliveryError(
+            "TOO_LARGE", f"a file has at most {MAX_FILE} bytes", hint="cut it, and attach the parts"
+        )
+    row = view.get(FILE, command.place)
+    if row is not None:
+        if (row.user, row.size) != (user.user, command.size) or row.state == FileState.GONE:
+            raise DeliveryError(
+                "ID_CONFLICT", "this upload was begun for another file", hint="attach it anew"
+            )
+        return Plan((), _upload(node, view, row))
+    if sum(view.count(FILE, "user", user.user, state) for state in _OPEN) >= MAX_UPLOADS:
+        raise DeliveryError(
+            "RATE", f"more than {MAX_UPLOADS} files that no bulletin has taken", hint="they end after a day"
+        )
+    tx = Transaction(node, view, now, random)
+    key, header = random(KEY_LENGTH), random(HEADER_LENGTH)
+    tx.put(
+        FILE,
+        FileRow(
+            command.place, ManifestDigest(b""), 0, Digest(b""), command.size, FileState.UPLOADING, user.user,
+            MemberCode(""), 0, now, Instant(now + DAY), header,
+        ),
+    )  # fmt: skip
+    put_secret(tx, _secret_of(command.place), 0, key)
+    return tx.plan(Upload(command.place, command.size, key, header))
+
+
+def finish_upload(
+    node: Node, view: View, command: FinishUpload, now: Instant, random: Random
+) -> Plan[Attachment]:
+    """The file may be taken by a bulletin; the content of the portion that stands for it.
+
+    Raises DeliveryError NOT_FOUND (it has ended meanwhile).
+    """
+    user = row_of(view, command.actor)
+    row = view.get(FILE, command.place)
+    if row is None or row.user != user.user or row.state == FileState.GONE:
+        raise DeliveryError("NOT_FOUND", "this upload has ended", hint="attach the file anew")
+    upload = _upload(node, view, row)
+    tx = Transaction(node, view, now, random)
+    if row.state == FileState.UPLOADING:
+        tx.put(FILE, changed(row, state=FileState.UPLOADED, pieces=pieces_id(command.pieces)))
+    return tx.plan(Attachment(row.size, upload.key, upload.header, command.pieces))
+
+
+def uploads_of(tx: Transaction, portions: Sequence[Portion], user: UserUri) -> list[FileRow | None]:
+    """For each portion the upload that it stands for, if it is an attachment.
+
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (one stands for two).
+    """
+    found = [
+        _upload_of(tx, portion, user) if portion.kind is PortionKind.ATTACHMENT else None
+        for portion in portions
+    ]
+    places = [row.place for row in found if row is not None]
+    if len(set(places)) != len(places):
+        raise DeliveryError("INPUT_INVALID", "one upload is attached twice", hint="attach the file twice")
+    return found
+
+
+def take_uploads(
+    tx: Transaction,
+    md: ManifestDigest,
+    uploads: Sequence[FileRow | None],
+    slots: Sequence[int],
+    expires: Instant,
+) -> None:
+    """From now on these files are those of a bulletin of this member."""
+    for row, slot in zip(uploads, slots, strict=True):
+        if row is not None:
+            tx.put(FILE, changed(row, md=md, slot=slot, state=FileState.KEPT, due=expires))
+
+
+def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Instant) -> Kept | None:
+    """The file of which this member asks for pieces, if it was handed the portion and may still have it."""
+    for row in view.find(FILE, "pieces", asked, limit=MAX_TOGETHER):
+        pair = view.get(PAIR, row.md, member) if row.state == FileState.KEPT and now < row.due else None
+        if pair is None or pair.stage != Stage.HANDED_OVER or pair.cause != Cause.NONE:
+            continue
+        # Of what was handed over, whatever was not denied was granted.
+        denied = [
+            one.slot
+            for one in logged_decision(node, view, pair).portions
+            if one.decision.value.outcome == _DENY
+        ]
+        if pair.receipt != BestReceipt.REFUSED and row.slot not in denied:
+            return Kept(row.place, row.size)
+    return None
+
+
+def end_own(tx: Transaction, md: ManifestDigest) -> None:
+    """A bulletin of this member is recalled: nobody gets its files any more."""
+    for row in _of_bulletin(tx, md):
+        if row.state == FileState.KEPT:
+            _end(tx, row)
+
+
+def end_due(tx: Transaction) -> None:
+    """End what is past its time: uploads that nobody took, files of bulletins that have expired."""
+    for row in tx.view.find(FILE, "due", after=(0,), limit=MAX_TOGETHER):
+        if row.due <= tx.now:
+            _end(tx, row)
+
+
+def any_due(view: View, now: Instant) -> bool:
+    """Whether ``end_due`` has something to do."""
+    found = view.find(FILE, "due", after=(0,), limit=1)
+    return bool(found) and found[0].due <= now
+
+
+# At a recipient
+
+
+def want(
+    tx: Transaction,
+    member: MemberCode,
+    md: ManifestDigest,
+    portions: Sequence[tuple[int, Portion]],
+    precedence: Precedence,
+) -> None:
+    """A release is accepted: its attachments, by slot, are to be asked for at the member that sent it."""
+    for slot, portion in portions:
+        if portion.kind is not PortionKind.ATTACHMENT:
+            continue
+        known = [row for row in tx.view.find(FILE, "portion", md, slot) if row.state != FileState.GONE]
+        if known:
+            # It came another way before, or is the own member's. Now it is asked for where it comes from.
+            if known[0].state == FileState.WANTED:
+                tx.put(FILE, changed(known[0], member=member))
+                tx.wanted.add(member)
+            continue
+        record = read_attachment(portion.content)
+        tx.put(
+            FILE,
+            FileRow(
+                FilePlace(tx.random(PLACE_LENGTH)), md, slot, pieces_id(record.pieces), record.size,
+                FileState.WANTED, UserUri(""), member, rank(precedence), tx.now, NEVER, b"",
+            ),
+        )  # fmt: skip
+        tx.wanted.add(member)
+
+
+def first_wanted(
+    node: Node, view: View, member: MemberCode, but: Collection[FilePlace], now: Instant
+) -> Wanted | None:
+    """The most urgent file to ask this member for, but for some, and for what a damaged record holds back."""
+    del now
+    for row in view.find(FILE, "wanted", FileState.WANTED, member, limit=len(but) + MAX_TOGETHER):
+        if row.place not in but:
+            try:
+                attachment = attachment_of(node, view, row.md, row.slot)
+            except IntelshareError:
+                continue
+            return Wanted(row.place, row.pieces, row.size, attachment.pieces)
+    return None
+
+
+def attachment_of(node: Node, view: View, md: ManifestDigest, slot: int) -> Attachment:
+    """What opens the file of a received portion. Raises DeliveryError NOT_FOUND once it is destroyed."""
+    inbox, portion = view.get(INBOX, md), view.get(PORTION, md, slot)
+    if inbox is None or portion is None:
+        raise DeliveryError("NOT_FOUND", "the bulletin of this file is not here any more")
+    claims = decode(Claims, open_secret(node, INBOX.name, md, 0, inbox.sealed_claims))
+    opened = reopen(claims.manifest, slot, read_secret(node, view, portion), portion.body)
+    return read_attachment(opened.portion.content)
+
+
+def arrived(node: Node, view: View, place: FilePlace, now: Instant, random: Random) -> Plan[Effects]:
+    """All pieces are durable. With the last file of a bulletin the originator is told, once."""
+    tx = Transaction(node, view, now, random)
+    row = view.get(FILE, place)
+    if row is not None and row.state == FileState.WANTED:
+        tx.put(FILE, changed(row, state=FileState.WHOLE))
+        inbox = view.get(INBOX, row.md)
+        if inbox is not None and all(other.state != FileState.WANTED for other in _of_bulletin(tx, row.md)):
+            said = Receipt(inbox.sender, inbox.leaf, ReceiptStatus.ACCEPTED, (WHOLE,), now)
+            tx.say([ToSay(inbox.sender, Kind.RECEIPT, encode(Receipt, said), rank(inbox.precedence))])
+    return tx.plan(tx.effects())
+
+
+def end_received(tx: Transaction, md: ManifestDigest) -> None:
+    """A received bulletin is destroyed."""
+    for row in _of_bulletin(tx, md):
+        if row.state in (FileState.WANTED, FileState.WHOLE):
+            _end(tx, row)
+
+
+# At both
+
+
+def file_of(view: View, md: ManifestDigest, slot: int) -> FileRow | None:
+    """The file of a portion, if it was not ended."""
+    rows = view.find(FILE, "portion", md, slot)
+    return next((row for row in rows if row.state != FileState.GONE), None)
+
+
+def is_whole(view: View, md: ManifestDigest, slot: int) -> bool:
+    """Whether a portion has a file of which all pieces are here."""
+    row = file_of(view, md, slot)
+    return row is not None and row.state in HERE
+
+
+def ended(view: View) -> tuple[FilePlace, ...]:
+    """Files that are over, and whose pieces are to be removed."""
+    return tuple([row.place for row in view.find(FILE, "wanted", FileState.GONE, limit=MAX_TOGETHER)])
+
+
+def forget(tx: Transaction, places: Sequence[FilePlace]) -> None:
+    """The pieces of these files are removed."""
+    for place in places:
+        row = tx.get(FILE, place)
+        if row is not None and row.state == FileState.GONE:
+            tx.delete(FILE, place)
+
+
+def kept(view: View) -> list[Kept]:
+    """All files whose pieces may lie here."""
+    return [Kept(row.place, row.size) for row in view.find(FILE, "key", limit=1 << 20)]
+
+
+_DENY: Final = 3
+"""As the log numbers outcomes."""
+
+_OPEN: Final = (FileState.UPLOADING, FileState.UPLOADED)
+
+
+def _upload(node: Node, view: View, row: FileRow) -> Upload:
+    key = open_portion_secret(node, view.get(SECRET, _secret_of(row.place), 0))
+    return Upload(row.place, row.size, key, row.header)
+
+
+def _upload_of(tx: Transaction, portion: Portion, user: UserUri) -> FileRow:
+    asked = pieces_id(read_attachment(portion.content).pieces)
+    for stored in tx.view.find(FILE, "pieces", asked, limit=MAX_TOGETHER):
+        row = tx.get(FILE, stored.place)
+        if row is not None and row.state == FileState.UPLOADED and row.user == user:
+            return row
+    raise DeliveryError(
+        "NOT_FOUND",
+        "an attachment was not uploaded here, or longer than a day ago",
+        hint="send it again: intelshare send --attach FILE",
+    )
+
+
+def _of_bulletin(tx: Transaction, md: ManifestDigest) -> list[FileRow]:
+    """As they will be after the commit."""
+    stored = {row.place: row for row in tx.view.find(FILE, "portion", md)}
+    return list((stored | {row.place: row for row in tx.put_into(FILE) if row.md == md}).values())
+
+
+def _end(tx: Transaction, row: FileRow) -> None:
+    if row.user:
+        destroy_secret(tx, _secret_of(row.place), 0)
+    tx.put(FILE, changed(row, state=FileState.GONE, due=NEVER))
+    tx.marked = True
+
+
+def _secret_of(place: FilePlace) -> ManifestDigest:
+    """Under what the copy of a key stands in SECRET: no digest ends in so many zeros."""
+    return ManifestDigest(place.ljust(32, b"\0"))

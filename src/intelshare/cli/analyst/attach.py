@@ -1,0 +1,102 @@
+"""Attachments on the command line: what ``send --attach`` brings to the node before it submits."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mimetypes
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from intelshare.cli.analyst.draft import ATTACHMENT, Piece, split_portion
+from intelshare.cli.shared.output import Out, Progress
+from intelshare.errors import ConfigError, IntelshareError, Place
+from intelshare.text import safe_name
+
+if TYPE_CHECKING:
+    from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+TRIES: Final = 30
+"""How often a call that broke is made anew, a second apart: it goes on where it was."""
+
+_BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
+
+
+def split_attached(text: str) -> tuple[str, str | None]:
+    """``FILE`` or ``FILE:LABEL``. Raises ConfigError INPUT_INVALID."""
+    return split_portion(text, "--attach") if ":" in text else (text, None)
+
+
+def attached_piece(path: str) -> Piece:
+    """A file that goes beside the bulletin, with a stand-in for what the node makes of it.
+
+    Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME, INPUT_INVALID (no regular file).
+    """
+    from intelshare.crypto.codec import encode
+    from intelshare.crypto.pieces import piece_count
+    from intelshare.crypto.records import Attachment
+
+    with _opened(path) as (_, size):
+        media = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        name = safe_name(Path(path).name, source=path)
+        stand_in = Attachment(size, bytes(32), bytes(24), (bytes(32),) * piece_count(size))
+        return Piece(ATTACHMENT, f"{media}; name={name}", encode(Attachment, stand_in))
+
+
+def upload_attached(
+    client: Client, out: Out, request: pb.SubmitRequest, paths: Sequence[str], key: bytes
+) -> None:
+    """Bring the files to the node and put what it makes of them into the request.
+
+    Under the same ``key`` the node has the same files: what was cut goes on. Raises IntelshareError.
+    """
+    standing = [portion for portion in request.portions if portion.kind == ATTACHMENT]
+    for number, (portion, path) in enumerate(zip(standing, paths, strict=True)):
+        upload_id = hashlib.sha256(key + number.to_bytes(4, "big")).digest()[:16]
+        with _opened(path) as (file, size), Progress(out, f"MiB of {Path(path).name} sent") as progress:
+            portion.content = _upload(client, file, size, upload_id, progress)
+
+
+def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progress: Progress) -> bytes:
+    for tried in range(TRIES):
+        try:
+            return client.upload(file, size, upload_id, told=lambda at: progress.at(at >> 20, size >> 20))
+        except IntelshareError as error:
+            if error.code not in _BROKEN or tried == TRIES - 1:
+                raise
+            time.sleep(1)
+    raise AssertionError("the last try raises")
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """The file and its size."""
+    from intelshare.crypto.pieces import MAX_FILE
+
+    try:
+        # A pipe without a writer would be waited for.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    except OSError as error:
+        raise ConfigError(
+            "NOT_FOUND",
+            f"cannot be read: {error.strerror}",
+            place=Place(path),
+            hint="check the name and who may read it",
+        ) from None
+    with file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
+        if found.st_size > MAX_FILE:
+            raise ConfigError(
+                "TOO_LARGE",
+                f"a file has at most {MAX_FILE} bytes, and this one {found.st_size}",
+                place=Place(path),
+                hint="cut it (split -b 2G), and attach the parts",
+            )
+        yield file, found.st_size

@@ -1,0 +1,85 @@
+"""How a file goes to the own node and comes from it: in parts, of which few are in memory."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final
+
+from intelshare.errors import DeliveryError
+from intelshare.wire.v1 import user_pb2 as pb
+
+PART: Final = 1 << 18
+"""Bytes of a file in one message."""
+
+Told = Callable[[int], object]
+"""Is told how many bytes of the file are through."""
+
+
+def upload(method: Any, file: BinaryIO, size: int, upload_id: bytes, told: Told) -> bytes:
+    """Send a file, from where the node wants it; the content of the portion that stands for it.
+
+    Raises grpc.RpcError; OSError of the file.
+    """
+    parts = _Parts(file, size, upload_id, told)
+    call = method(iter(parts))
+    try:
+        answers = iter(call)
+        parts.begin(next(answers).held)
+        attachment = next(answers).attachment
+    finally:
+        parts.begin(None)
+        call.cancel()
+        if parts.error is not None:
+            raise parts.error
+    return bytes(attachment)
+
+
+class _Parts:
+    """The requests of an upload. They are taken by a thread of gRPC, as fast as the node reads."""
+
+    def __init__(self, file: BinaryIO, size: int, upload_id: bytes, told: Told) -> None:
+        self._file = file
+        self._first = pb.UploadRequest(id=upload_id, size=size)
+        self._told = told
+        self._begin: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self.error: OSError | None = None
+
+    def begin(self, held: int | None) -> None:
+        """The node has so much; None: it wants nothing."""
+        self._begin.put(held)
+
+    def __iter__(self) -> Iterator[pb.UploadRequest]:
+        yield self._first
+        at = self._begin.get()
+        if at is None:
+            return
+        try:
+            self._file.seek(at)
+            while part := self._file.read(PART):
+                yield pb.UploadRequest(data=part)
+                at += len(part)
+                self._told(at)
+        except OSError as error:
+            self.error = error
+
+
+def download(call: Any, write: Callable[[bytes], object], told: Told) -> int:
+    """Write a file part by part; its size, once the node has said that all of it was right.
+
+    Raises grpc.RpcError; DeliveryError FILE_INCOMPLETE (it ends early); whatever ``write`` raises.
+    """
+    size, at, whole = 0, 0, False
+    try:
+        for answer in call:
+            size = size or answer.size
+            if answer.data:
+                write(answer.data)
+                at += len(answer.data)
+                told(at)
+            whole = answer.whole
+    finally:
+        call.cancel()
+    if not whole or at != size:
+        raise DeliveryError("FILE_INCOMPLETE", "the node ended before the file did", hint="try again")
+    return size

@@ -1,0 +1,262 @@
+"""Files in pieces on the disk: one file of the folder ``files`` each, under a name that says nothing.
+
+A piece has its place by its number, so that what is here can be seen after any end of the process: whatever
+does not have its hash is missing. One thread does all of it, in order: nothing is written into a file that
+was removed, and the event loop waits for no disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from intelshare.broker.lifecycle.attachments import Kept, Upload
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.pieces import (
+    PIECE,
+    PLAIN,
+    PieceCipher,
+    check_piece,
+    piece_count,
+    piece_span,
+    sealed_size,
+)
+from intelshare.crypto.records import Attachment
+from intelshare.errors import CryptoError, DeliveryError, StoreError
+from intelshare.ids import FilePlace
+from intelshare.private_files import disk_errors, make_private_folder
+
+T = TypeVar("T")
+
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class PieceFiles:
+    """All files of one node. ``close`` it."""
+
+    def __init__(self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int) -> None:
+        """``kept``: files that the store knows; whatever else lies here is removed. Bounds in bytes."""
+        self.folder = folder
+        self._largest = largest
+        self._total = total
+        self._sizes = {one.place: sealed_size(one.size) for one in kept}
+        self._uploading: set[FilePlace] = set()
+        self._thread = ThreadPoolExecutor(1, "pieces")
+        make_private_folder(folder)
+        names = {place.hex() for place in self._sizes}
+        for path in folder.iterdir():
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let what was begun come to its end."""
+        self._thread.shutdown(cancel_futures=True)
+
+    async def open(self, place: FilePlace, size: int, pieces: Sequence[bytes]) -> list[int]:
+        """Make room for a file; the numbers of the pieces that are missing.
+
+        Raises DeliveryError TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
+        """
+        return await self.run(lambda: self._open(place, size, pieces))
+
+    async def write(self, place: FilePlace, number: int, parts: Sequence[bytes], expected: bytes) -> None:
+        """Write a piece durably.
+
+        Raises CryptoError COMMITMENT_MISMATCH, StoreError DISK_FULL, DISK_ERROR, NOT_FOUND (it was removed).
+        """
+
+        def work() -> None:
+            piece = b"".join(parts)
+            check_piece(piece, expected)
+            self.put(place, number, piece)
+
+        await self.run(work)
+
+    async def read(self, place: FilePlace, start: int, length: int) -> bytes:
+        """Bytes of the pieces; fewer, or none, if they are not here."""
+        return await self.run(lambda: self.get(place, start, length))
+
+    async def remove(self, places: Sequence[FilePlace]) -> None:
+        """Remove files. Raises StoreError DISK_ERROR."""
+        await self.run(lambda: self._remove(places))
+
+    async def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
+        """What a file holds, part by part; all of it, or an error.
+
+        Raises CryptoError COMMITMENT_MISMATCH, OPEN_FAILED.
+        """
+        cipher, last = PieceCipher(record.key, record.header), len(record.pieces) - 1
+
+        def work(number: int) -> bytes:
+            start, end = piece_span(record.size, number)
+            piece = self.get(place, start, end - start)
+            check_piece(piece, record.pieces[number])
+            return cipher.open(piece, last=number == last)
+
+        for number in range(last + 1):
+            yield await self.run(lambda number=number: work(number))  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def upload(self, begun: Upload) -> AsyncIterator[Uploading]:
+        """Take in a file of an own user, or go on with it.
+
+        Raises DeliveryError RATE (it is being uploaded already), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
+        """
+        if begun.place in self._uploading:
+            raise DeliveryError("RATE", "this file is being sent already", hint="wait until that call ends")
+        self._uploading.add(begun.place)
+        try:
+            uploading = Uploading(self, begun)
+            await self.run(uploading.resume)
+            yield uploading
+        finally:
+            self._uploading.discard(begun.place)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something with the disk, after what was asked for before."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self, place: FilePlace, size: int, pieces: Sequence[bytes]) -> list[int]:
+        self.make(place, size)
+        return [
+            number
+            for number in range(piece_count(size))
+            if not self._holds(place, size, number, pieces[number])
+        ]
+
+    def _holds(self, place: FilePlace, size: int, number: int, expected: bytes) -> bool:
+        start, end = piece_span(size, number)
+        piece = self.get(place, start, end - start)
+        return len(piece) == end - start and sha256(piece) == expected
+
+    def make(self, place: FilePlace, size: int) -> None:
+        """Make a file, if it is not there, within the bounds."""
+        if size > self._largest:
+            raise DeliveryError(
+                "TOO_LARGE",
+                f"a file of {size} bytes; this node takes at most {self._largest}",
+                hint="the operator sets [files] largest_mib in node.toml",
+            )
+        others = sum(length for other, length in self._sizes.items() if other != place)
+        if others + sealed_size(size) > self._total:
+            raise StoreError(
+                "DISK_FULL",
+                f"all files together have at most {self._total} bytes here",
+                hint="recall what is no longer needed, or set [files] total_mib in node.toml",
+            )
+        path = self._path(place)
+        with disk_errors(path):
+            os.close(os.open(path, _NEW, 0o600))
+        self._sizes[place] = sealed_size(size)
+
+    # In the thread
+
+    def put(self, place: FilePlace, number: int, piece: bytes) -> None:
+        """Write a piece durably. Raises StoreError."""
+        path = self._path(place)
+        try:
+            with disk_errors(path):
+                descriptor = os.open(path, _OLD)
+                try:
+                    written = 0
+                    while written < len(piece):
+                        written += os.pwrite(descriptor, piece[written:], number * PIECE + written)
+                    os.fdatasync(descriptor)
+                finally:
+                    os.close(descriptor)
+        except FileNotFoundError:
+            raise StoreError("NOT_FOUND", "this file was removed") from None
+
+    def get(self, place: FilePlace, start: int, length: int) -> bytes:
+        """Bytes of the pieces; fewer, or none, if they are not here."""
+        try:
+            descriptor = os.open(self._path(place), _OLD)
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.pread(descriptor, length, start)
+        finally:
+            os.close(descriptor)
+
+    def _remove(self, places: Sequence[FilePlace]) -> None:
+        for place in places:
+            path = self._path(place)
+            with disk_errors(path), suppress(FileNotFoundError):
+                path.unlink()
+            self._sizes.pop(place, None)
+
+    def _path(self, place: FilePlace) -> Path:
+        return self.folder / place.hex()
+
+
+class Uploading:
+    """One file that a user sends: encrypted part by part, each durable before the next is taken."""
+
+    def __init__(self, files: PieceFiles, begun: Upload) -> None:
+        self._files = files
+        self._begun = begun
+        self._cipher = PieceCipher(begun.key, begun.header)
+        self._last = piece_count(begun.size) - 1
+        self._digests: list[bytes] = []
+        self._waiting = bytearray()
+
+    @property
+    def held(self) -> int:
+        """Bytes of the file that are durable."""
+        return min(len(self._digests) * PLAIN, self._begun.size)
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The hashes of all pieces. Raises DeliveryError INPUT_INVALID if the file was shorter than said."""
+        if len(self._digests) <= self._last:
+            raise DeliveryError(
+                "INPUT_INVALID",
+                f"the file ends before its {self._begun.size} bytes",
+                hint="attach it again, once nothing writes to it any more",
+            )
+        return tuple(self._digests)
+
+    async def add(self, data: bytes) -> None:
+        """More of the file. Raises DeliveryError INPUT_INVALID for more than was said, StoreError."""
+        self._waiting += data
+        if self.held + len(self._waiting) > self._begun.size:
+            raise DeliveryError(
+                "INPUT_INVALID",
+                f"the file has more than its {self._begun.size} bytes",
+                hint="attach it again, once nothing writes to it any more",
+            )
+        while len(self._waiting) >= PLAIN or self._is_last():
+            part = bytes(self._waiting[:PLAIN])
+            del self._waiting[:PLAIN]
+            await self._files.run(lambda part=part: self._seal(part))  # type: ignore[misc]
+
+    def resume(self) -> None:
+        """Open what there is, so that the cipher stands where it stood; what does not open is sent anew.
+
+        An opening that fails leaves the cipher where it was.
+        """
+        begun, files = self._begun, self._files
+        files.make(begun.place, begun.size)
+        for number in range(self._last + 1):
+            start, end = piece_span(begun.size, number)
+            piece = files.get(begun.place, start, end - start)
+            try:
+                self._cipher.open(piece, last=number == self._last)
+            except CryptoError:
+                return
+            self._digests.append(sha256(piece))
+
+    def _is_last(self) -> bool:
+        at_the_end = self.held + len(self._waiting) == self._begun.size
+        return at_the_end and len(self._digests) <= self._last
+
+    def _seal(self, part: bytes) -> None:
+        piece = self._cipher.seal(part, last=len(self._digests) == self._last)
+        self._files.put(self._begun.place, len(self._digests), piece)
+        self._digests.append(sha256(piece))

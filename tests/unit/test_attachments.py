@@ -1,0 +1,270 @@
+"""Attachments, step by step: upload, a bulletin that takes it, what its recipient asks for, how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW, actor, draft, text
+from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.tables import FILE, INBOX, PAIR, SECRET
+from intelshare.broker.lifecycle.attachments import (
+    MAX_UPLOADS,
+    BeginUpload,
+    FileState,
+    FinishUpload,
+    Kept,
+    arrived,
+    begin_upload,
+    finish_upload,
+    first_wanted,
+    serves,
+)
+from intelshare.broker.lifecycle.destroy import finish, marked
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.lifecycle.stop import anything_over, expire
+from intelshare.crypto.codec import encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.pieces import MAX_FILE, PieceCipher, pieces_id
+from intelshare.crypto.records import Attachment, Portion, PortionKind
+from intelshare.errors import DeliveryError, LabelError
+from intelshare.ids import Digest, FilePlace, MemberCode
+from intelshare.instant import DAY, HOUR, Instant
+from line_world import TO_BOTH, TO_USA, arrive, hand_over, met, rows, said, send
+
+CONTENT = b"what the annex says"
+USA, KEN = MemberCode("USA"), MemberCode("KEN")
+
+
+def place(number: int = 1) -> FilePlace:
+    return FilePlace(bytes([number]) * 16)
+
+
+def begun(member: Any, number: int = 1, size: int = len(CONTENT), by: str = "a", at: Instant = NOW) -> Any:
+    return member.do(begin_upload, BeginUpload(actor(member.node.member, by), place(number), size), at=at)
+
+
+def uploaded(member: Any, number: int = 1, at: Instant = NOW) -> Attachment:
+    upload = begun(member, number, at=at)
+    piece = PieceCipher(upload.key, upload.header).seal(CONTENT, last=True)
+    command = FinishUpload(actor(member.node.member, "a"), place(number), (sha256(piece),))
+    made: Attachment = member.do(finish_upload, command, at=at)
+    return made
+
+
+def portion(made: Attachment, label: str = TO_USA) -> Portion:
+    return replace(
+        text(label),
+        kind=PortionKind.ATTACHMENT,
+        media="application/pdf; name=annex.pdf",
+        content=encode(Attachment, made),
+    )
+
+
+def states(member: Any) -> list[FileState]:
+    return [FileState(row.state) for row in rows(member, FILE)]
+
+
+@pytest.fixture
+def members() -> Any:
+    return met()
+
+
+@pytest.fixture
+def sent(members: Any) -> Any:
+    """FRA has sent USA and KEN a text, and a file that only USA may have."""
+    made = uploaded(members["FRA"])
+    send(members["FRA"], draft(text(TO_BOTH), portion(made), to=["USA", "KEN"]))
+    frames = {one.peer: one.frame for one in hand_over(members["FRA"], "USA", "KEN")}
+    return members, made, frames
+
+
+def test_a_file_follows_its_bulletin_and_a_receipt_says_when_it_is_whole(sent: Any) -> None:
+    members, made, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    taken = arrive(usa, fra, frames["USA"])
+    assert said(taken) == [("ACCEPTED", ())]
+    assert taken.effects.wanted == {"FRA"}
+    wanted = usa.ask(first_wanted, "FRA", (), NOW)
+    assert (wanted.pieces_id, wanted.size, wanted.pieces) == (
+        pieces_id(made.pieces),
+        len(CONTENT),
+        made.pieces,
+    )
+    assert fra.ask(serves, USA, wanted.pieces_id, NOW) == Kept(place(), len(CONTENT))
+    for outbound in taken.effects.outbound:
+        arrive(fra, usa, outbound.frame)
+    effects = usa.do(arrived, wanted.place)
+    (outbound,) = effects.outbound
+    arrive(fra, usa, outbound.frame)
+    (pair,) = [row for row in rows(fra, PAIR) if row.recipient == "USA"]
+    assert pair.codes == "WHOLE"
+    assert states(usa) == [FileState.WHOLE]
+    assert usa.ask(first_wanted, "FRA", (), NOW) is None
+    again = usa.do(arrived, wanted.place)
+    assert again.outbound == ()
+
+
+def test_whole_stays_beside_the_word_when_the_text_is_read(sent: Any) -> None:
+    members, _, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    taken = arrive(usa, fra, frames["USA"])
+    whole = usa.do(arrived, usa.ask(first_wanted, "FRA", (), NOW).place)
+    for outbound in (*whole.outbound, *taken.effects.outbound):
+        arrive(fra, usa, outbound.frame)
+    (pair,) = [row for row in rows(fra, PAIR) if row.recipient == "USA"]
+    assert pair.codes == "WHOLE"
+    (inbox,) = rows(usa, INBOX)
+    shown = usa.do(read, ReadCommand(actor("USA", "a"), inbox.bulletin.hex())).shown
+    assert [one.portion.kind for one in shown.portions] == [PortionKind.TEXT, PortionKind.ATTACHMENT]
+
+
+def test_only_who_was_granted_the_portion_gets_its_pieces(sent: Any) -> None:
+    members, made, frames = sent
+    fra, ken = members["FRA"], members["KEN"]
+    arrive(ken, fra, frames["KEN"])
+    assert rows(ken, FILE) == []
+    asked = pieces_id(made.pieces)
+    assert fra.ask(serves, USA, asked, NOW) is not None
+    assert fra.ask(serves, KEN, asked, NOW) is None
+    assert fra.ask(serves, MemberCode("DEU"), asked, NOW) is None
+    assert fra.ask(serves, USA, Digest(bytes(32)), NOW) is None
+
+
+def test_nothing_is_served_before_it_is_handed_over(members: Any) -> None:
+    fra = members["FRA"]
+    made = uploaded(fra)
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
+    send(fra, draft(portion(made), to=["USA"]))
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
+    hand_over(fra, "USA")
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is not None
+
+
+def test_a_recall_ends_the_file_at_both_ends(sent: Any) -> None:
+    members, made, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    arrive(usa, fra, frames["USA"])
+    (inbox,) = rows(usa, INBOX)
+    taken = fra.do(recall, RecallCommand(actor("FRA", "a"), inbox.bulletin.hex(), "wrong"))
+    assert taken.effects.marked
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
+    (copy,) = [row for row in rows(fra, SECRET) if row.md.startswith(place())]
+    assert not any(copy.sealed)
+    for outbound in taken.effects.outbound:
+        if outbound.peer == "USA":
+            arrive(usa, fra, outbound.frame)
+    for member, bulletins in ((fra, 0), (usa, 1)):
+        over = member.store.ask_now(marked)
+        assert (len(over.bulletins), len(over.files)) == (bulletins, 1)
+        assert states(member) == [FileState.GONE]
+        member.do(finish, over)
+        assert rows(member, FILE) == []
+        assert not member.store.ask_now(marked)
+
+
+def test_a_file_that_comes_with_its_own_recall_is_not_asked_for(sent: Any) -> None:
+    """Both in one frame: the rows of the release are not in the view yet."""
+    members, _, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    bulletin = rows(fra, PAIR)[0].md
+    arrive(usa, fra, frames["USA"])
+    assert states(usa) == [FileState.WANTED]
+    from intelshare.broker.kernel.transaction import Transaction
+    from intelshare.broker.lifecycle.attachments import end_received, want
+    from intelshare.crypto.records import Precedence
+
+    def both(node: Any, view: Any, now: Any, random: Any) -> Any:
+        tx = Transaction(node, view, now, random)
+        want(
+            tx, MemberCode("FRA"), replace_md(bulletin), [(3, portion(uploaded_record()))], Precedence.ROUTINE
+        )
+        end_received(tx, replace_md(bulletin))
+        return tx.plan(None)
+
+    usa.do(both)
+    assert sorted(states(usa)) == [FileState.WANTED, FileState.GONE]
+
+
+def replace_md(md: Any) -> Any:
+    return type(md)(bytes(reversed(md)))
+
+
+def uploaded_record() -> Attachment:
+    return Attachment(0, bytes(32), bytes(24), (bytes(32),))
+
+
+def test_expiry_ends_the_file_at_both_ends(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    made = uploaded(fra)
+    send(fra, replace(draft(portion(made), to=["USA"]), valid_until=Instant(NOW + HOUR)))
+    arrive(usa, fra, hand_over(fra, "USA")[0].frame)
+    later = Instant(NOW + HOUR)
+    assert fra.ask(serves, USA, pieces_id(made.pieces), later) is None
+    for member in (fra, usa):
+        assert member.store.ask_now(lambda view: anything_over(view, later))
+        assert member.do(expire, at=later).marked
+        assert states(member) == [FileState.GONE]
+
+
+def test_an_upload_that_no_bulletin_takes_ends_after_a_day(members: Any) -> None:
+    fra = members["FRA"]
+    begun(fra, 1)
+    uploaded(fra, 2)
+    fra.do(expire, at=Instant(NOW + DAY))
+    assert states(fra) == [FileState.GONE, FileState.GONE]
+    assert all(not any(row.sealed) for row in rows(fra, SECRET))
+
+
+def test_the_same_upload_again_goes_on_with_the_same_key(members: Any) -> None:
+    fra = members["FRA"]
+    assert begun(fra) == begun(fra)
+    made = uploaded(fra)
+    assert uploaded(fra) == made
+    send(fra, draft(portion(made), to=["USA"]))
+    assert uploaded(fra) == made
+    assert states(fra) == [FileState.KEPT]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"size": 3}, "ID_CONFLICT"),
+        ({"by": "r"}, "ID_CONFLICT"),
+        ({"size": MAX_FILE + 1, "number": 2}, "TOO_LARGE"),
+    ],
+)
+def test_an_upload_is_refused(members: Any, change: dict[str, Any], code: str) -> None:
+    begun(members["FRA"])
+    with pytest.raises(DeliveryError) as error:
+        begun(members["FRA"], **change)
+    assert error.value.code == code
+
+
+def test_uploads_of_one_user_are_bounded(members: Any) -> None:
+    for number in range(MAX_UPLOADS):
+        begun(members["FRA"], number)
+    with pytest.raises(DeliveryError, match="RATE"):
+        begun(members["FRA"], 100)
+    begun(members["FRA"], 101, by="r")
+
+
+def test_a_bulletin_takes_only_what_its_author_has_uploaded_and_once(members: Any) -> None:
+    fra = members["FRA"]
+    made = uploaded(fra)
+    with pytest.raises(DeliveryError, match="NOT_FOUND"):
+        send(fra, draft(portion(made), to=["USA"]), by="r")
+    with pytest.raises(DeliveryError, match="INPUT_INVALID"):
+        send(fra, draft(portion(made), portion(made), to=["USA"]))
+    first = send(fra, draft(portion(made), to=["USA"]), key="one")
+    with pytest.raises(DeliveryError, match="NOT_FOUND"):
+        send(fra, draft(portion(made), to=["USA"]), key="two")
+    assert send(fra, draft(portion(made), to=["USA"]), key="one") == first
+
+
+def test_a_portion_that_is_no_attachment_is_refused(members: Any) -> None:
+    broken = replace(portion(uploaded(members["FRA"])), content=b"no record")
+    with pytest.raises(LabelError, match="INPUT_INVALID"):
+        send(members["FRA"], draft(broken, to=["USA"]))
