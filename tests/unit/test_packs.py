@@ -48,7 +48,7 @@ def read(pack):
 
 def tried(pack):
     _, bench = read(pack)
-    world = bench.world(builtin_registry())
+    world = bench.world()
     return [(world, try_case(world, case)) for case in bench.suite.cases]
 
 
@@ -96,7 +96,7 @@ def test_the_tests_of_a_pack_reach_everything(pack):
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_no_mutant_of_a_pack_lives(pack):
-    count, lived = survivors([read(pack)[1]], builtin_registry())
+    count, lived = survivors([read(pack)[1]])
     assert [mutant.what for mutant in lived] == []
     assert count > 0
 

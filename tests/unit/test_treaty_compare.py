@@ -153,8 +153,8 @@ def test_names_from_a_file_cannot_draw_on_a_terminal(arguments, tmp_path, capsys
     path = tmp_path / "x.toml"
     path.write_text(
         f'id = "x"\ntitle = "{hostile}"\nkind = "bilateral"\nin_force = 2020-01-01\nsource = "{hostile}"\n'
-        f'[[provision]]\narticle = "{hostile}"\ncategories = ["{hostile}"]\nceiling = "R1"\n'
-        f'until = 2021-01-01\nobligations = ["{hostile}"]\n[[party]]\nmember = "FRA"\n'
+        f'[[provision]]\narticle = "{hostile}"\ncategories = ["cyber"]\nceiling = "R1"\n'
+        f'until = 2021-01-01\nobligations = ["attribution"]\n[[party]]\nmember = "FRA"\n'
     )
     out = shown(capsys, arguments[0], str(path), *arguments[1:])
     assert not {letter for letter in out if not letter.isprintable()} - {"\n"}

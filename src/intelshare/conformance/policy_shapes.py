@@ -9,8 +9,7 @@ from intelshare import instant
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, only_known, unusable
 from intelshare.errors import IntelshareError
 from intelshare.labels import convert, format_banner, format_portion, parse_label, rollup
-from intelshare.policy import Outcome, decide, read_decision
-from intelshare.policy import comes_from, foreign_owners
+from intelshare.policy import Outcome, comes_from, decide, foreign_owners, read_decision
 from intelshare.policy.vectors import label_to_json, read_request_from_json, request_from_json
 
 

@@ -14,7 +14,14 @@ from intelshare.policy.decision import (
     Request,
 )
 from intelshare.policy.egress import check_egress
-from intelshare.policy.files import parse_overlay, parse_treaty, read_overlay, read_treaty
+from intelshare.policy.files import (
+    check_word,
+    parse_overlay,
+    parse_treaty,
+    read_overlay,
+    read_treaty,
+    word_hint,
+)
 from intelshare.policy.foreign import comes_from, foreign_owners
 from intelshare.policy.overlay import Overlay, Rule, When
 from intelshare.policy.permits import party_stop
@@ -58,6 +65,7 @@ __all__ = [
     "When",
     "World",
     "check_egress",
+    "check_word",
     "comes_from",
     "compile_world",
     "consents_asked",
@@ -73,4 +81,5 @@ __all__ = [
     "reference_of",
     "text_hash",
     "with_acts",
+    "word_hint",
 ]
