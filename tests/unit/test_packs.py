@@ -179,3 +179,14 @@ def test_an_error_in_a_list_of_parties_has_the_caret_in_its_row(tmp_path, capsys
     assert run(["policy", "check", str(path)]) == 1
     shown = capsys.readouterr()
     assert f"union.toml:{number}:16" in shown.out + shown.err
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_provision_says_what_its_paragraph_asks_of_whom(pack):
+    """What forbids is no basis for sharing: a lawyer reads here what is."""
+    text = treaty_packs()[pack].read_text("utf-8")
+    blocks = text.split("[[provision]]")[:-1]
+    assert blocks
+    for before in blocks:
+        comment = before.rpartition("\n\n")[2]
+        assert "# asks: " in comment, comment
