@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from builders import NOW, Member, actor, draft, text
@@ -14,6 +15,8 @@ from intelshare.broker.exchange.consent import (
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.line.submit import SubmitResult
+from intelshare.bulletin import Draft
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import word as shown
@@ -31,6 +34,20 @@ when = { flags = ["source-identity"], to = ["USA"] }
 """
 FRA, USA, KEN = (MemberCode(code) for code in ("FRA", "USA", "KEN"))
 LATER = Instant(NOW + HOUR)
+
+
+def received_from(members: Any, sender: str = "KEN", to: str = "FRA", label: str = OF_KEN) -> str:
+    """The id of a bulletin that a member has received; the same one however often this is called."""
+    owner = members[sender]
+    bulletin: str = send(owner, draft(text(label), to=[to]), f"for {to}").bulletin.hex()
+    for frame in hand_over(owner, to):
+        arrive(members[to], owner, frame.frame)
+    return bulletin
+
+
+def pass_on(members: Any, given: Draft, key: str = "key", by: str = "FRA") -> SubmitResult:
+    """Submit a draft that has KEN's portions, which come from a received bulletin."""
+    return send(members[by], replace(given, from_bulletin=received_from(members, to=by)), key)
 
 
 def ask(fra: Member, bulletin: str, recipient: MemberCode = USA, until: Instant = NEVER) -> Effects:
@@ -61,7 +78,7 @@ def carry(members: Any, effects: Effects, sender: str, to: str, at: Instant = NO
 def asked(members: Any, label: str = OF_KEN) -> str:
     """FRA has sent a portion of KEN to USA, and has asked; KEN holds the portion and the question."""
     fra = members["FRA"]
-    bulletin: str = send(fra, draft(text(label), to=["USA"])).bulletin.hex()
+    bulletin: str = pass_on(members, draft(text(label), to=["USA"])).bulletin.hex()
     effects = ask(fra, bulletin)
     for frame in hand_over(fra, "KEN"):
         assert said(arrive(members["KEN"], fra, frame.frame)) == [("ACCEPTED", ())]

@@ -148,6 +148,25 @@ def whose(world: Json, case: Json) -> str:
     return str(authority)
 
 
+def may_hand_in(world: Json, label: Json, member: str, source: Json | None) -> bool:
+    """At submit: an own label, or information that comes from the bulletin that is named."""
+
+    def states(one: Json) -> set[str]:
+        authority = one.get("authority")
+        if authority == "JOINT":
+            return set(one.get("owners", ()))
+        return {authority} if authority is not None and is_state(world, authority) else set()
+
+    whose_it_is = states(label)
+    if not whose_it_is or member in whose_it_is:
+        return True
+    if source is None:
+        return False
+    if source["originator"] in whose_it_is:
+        return True
+    return any(whose_it_is.issubset(states(portion)) for portion in source["portions"])
+
+
 def matches(world: Json, when: Json, case: Json, worth: int, at: datetime) -> bool:
     """All given fields must match; no field matches always."""
     recipient = case["to"]

@@ -346,6 +346,15 @@ def make_conversion(dice: Random, world: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def make_handed_in(dice: Random, world: dict[str, Any]) -> dict[str, Any]:
+    """A label that a member hands in, with the received bulletin that it is said to come from, or none."""
+    source = None
+    if maybe(dice, 0.7):
+        portions = [make_label(dice, world) for _ in range(dice.randint(0, 3))]
+        source = {"originator": dice.choice(MEMBERS), "portions": portions}
+    return {"label": make_label(dice, world), "member": dice.choice(MEMBERS), "source": source}
+
+
 def make_portions(dice: Random, world: dict[str, Any]) -> dict[str, Any]:
     """A roll-up: portions that mostly name the same few, so that their reaches meet."""
     return {

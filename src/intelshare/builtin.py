@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,18 @@ from intelshare.labels import Registry, parse_registry
 def builtin_registry() -> Registry:
     """The registry of the real states, groups and ladders (``labels/data/*.toml``). Read once."""
     return parse_registry(_texts("labels", "data"))
+
+
+OWN_FOLDERS = ("ladders", "groups", "words")
+"""Beside treaties/: files in the format of ``labels/data``; they add to what ships and change nothing."""
+
+
+def extended_registry(texts: Mapping[str, str]) -> Registry:
+    """What ships, with what these files add; the shipped one itself if there are none.
+
+    Raises PolicyFileError, LADDER_CONFLICT among others (``parse_registry``).
+    """
+    return parse_registry(texts, builtin_registry()) if texts else builtin_registry()
 
 
 def demo_treaties() -> dict[str, str]:

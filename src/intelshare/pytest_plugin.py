@@ -36,7 +36,6 @@ class PolicyFile(pytest.File):
 
     def collect(self) -> Iterator[PolicyCase]:
         """Its cases. Raises CollectError with everything that is wrong in the files."""
-        from intelshare.builtin import builtin_registry
         from intelshare.cli.policy.files import Shelf
         from intelshare.cli.shared.output import error_lines
         from intelshare.cli.shared.times import moment
@@ -49,7 +48,7 @@ class PolicyFile(pytest.File):
                 for result in found
             ]
             raise self.CollectError("\n".join(line for error in errors for line in error_lines(error)))
-        world = bench.world(builtin_registry())
+        world = bench.world()
         for case in bench.suite.cases:
             yield PolicyCase.from_parent(self, name=case.name, world=world, case=case)
 

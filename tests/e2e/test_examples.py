@@ -42,6 +42,7 @@ BULLETIN = "3f9a1c22"
 """What examples have for the id of a bulletin."""
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
+OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 HOLD = """
 [[hold]]
 id = "FRA-personal-data"
@@ -371,7 +372,8 @@ BULLETINS: dict[str, Callable[[World], str]] = {
     ),
     "mistake": lambda w: w.send("of a wrong source", "--wait", "accepted"),
     "held": lambda w: w.send("about a person", "--flag", "personal-data"),
-    "third": lambda w: w.send("of KEN", "--label", "//KEN RESTRICTED//REL TO KEN, FRA, USA"),
+    "third": lambda w: w.send("of KEN", "--label", OF_KEN, "--from-bulletin", w.bulletin("theirs")),
+    "theirs": lambda w: w.send("of KEN", "--label", OF_KEN, "--wait", "accepted", who=KENYAN, to="FRA"),
     "duty": lambda w: w.send(
         "centrifuges", "--category", "proliferation", "--wait", "accepted", who="usa/users/j.smith", to="FRA"
     ),

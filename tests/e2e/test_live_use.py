@@ -162,8 +162,14 @@ def test_from_says_whose_bulletin_an_id_means(three: Three) -> None:
 
 
 def test_consent_from_request_to_release(three: Three) -> None:
-    words = ("send", "-", "--as", three.ana, "--category", "cyber", "--to", "USA", "--label", OF_KEN)
-    sent = intelshare(*words, "--yes", "--json", stdin="water level at the dam")
+    told = ("--category", "cyber", "--label", OF_KEN, "--yes", "--json")
+    theirs = ok(
+        "send", "-", "--as", three.wanjiku, "--to", "FRA", "--wait", "accepted", *told, stdin="the dam"
+    ).json["bulletin"]
+    words = ("send", "-", "--as", three.ana, "--to", "USA", *told)
+    slip = intelshare(*words, stdin="water level at the dam")
+    assert (slip.code, "FOREIGN_LABEL" in slip.err) == (2, True)
+    sent = intelshare(*words, "--from-bulletin", theirs, stdin="water level at the dam")
     assert (sent.code, sent.json["pairs"][0]["word"]) == (3, "withheld")
     name = str(sent.json["bulletin"])[:8]
     asked = ok("consent", "request", name, "--for", "usa", "--as", three.ana, "--json").json["entries"]

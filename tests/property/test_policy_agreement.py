@@ -20,6 +20,7 @@ from intelshare import instant
 from intelshare.errors import LabelError
 from intelshare.labels import Equivalence, convert, rollup
 from intelshare.policy import Outcome, decide, read_decision
+from intelshare.policy.foreign import comes_from, foreign_owners
 from intelshare.policy.vectors import (
     label_from_json,
     label_to_json,
@@ -27,7 +28,7 @@ from intelshare.policy.vectors import (
     request_from_json,
     world_from_json,
 )
-from random_worlds import make_case, make_conversion, make_portions, make_reading, make_world
+from random_worlds import make_case, make_conversion, make_handed_in, make_portions, make_reading, make_world
 
 pytestmark = pytest.mark.timeout(120)
 thorough = settings(max_examples=150, deadline=None, derandomize=True)
@@ -95,7 +96,23 @@ def plain_rolls_up(document, case):
     return plain_words.banner(document, case["originator"], case["at"], case["portions"])
 
 
+def engine_takes(world, case):
+    label, source = label_from_json(case["label"]), case["source"]
+    if not foreign_owners(label, case["member"], world.registry):
+        return {"outcome": "accepted"}
+    known = [label_from_json(portion) for portion in source["portions"]] if source else []
+    if source is not None and comes_from(label, source["originator"], known, world.registry):
+        return {"outcome": "accepted"}
+    return {"error": "FOREIGN_LABEL"}
+
+
+def plain_takes(document, case):
+    taken = plain_reading.may_hand_in(document, case["label"], case["member"], case["source"])
+    return {"outcome": "accepted"} if taken else {"error": "FOREIGN_LABEL"}
+
+
 PAIRS = {
+    "handed in": (make_handed_in, plain_takes, engine_takes),
     "decision": (make_case, plain_reading.decide, engine_decides),
     "reading": (make_reading, plain_reading.read, engine_reads),
     "banner": (make_portions, plain_rolls_up, engine_rolls_up),
@@ -129,7 +146,13 @@ def disagreements(worlds, seed):
         dice = Random(f"{seed}/{number}")
         document = make_world(dice)
         world = world_from_json(document)
-        for kind, times in (("decision", 12), ("reading", 6), ("banner", 3), ("conversion", 3)):
+        for kind, times in (
+            ("decision", 12),
+            ("reading", 6),
+            ("banner", 3),
+            ("conversion", 3),
+            ("handed in", 3),
+        ):
             make, plain, engine = PAIRS[kind]
             for _ in range(times):
                 case = make(dice, document)

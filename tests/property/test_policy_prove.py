@@ -5,6 +5,7 @@ for every change put in (any forbid, any reservation, any suspension), not for s
 """
 
 import json
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.errors import ConfigError
 from intelshare.labels import Reference
 from intelshare.policy import Outcome, Overlay, Rule, When, World, compile_world, decide, parse_treaty
+from intelshare.policy.foreign import foreign_owners
 from intelshare.policy.vectors import world_from_json
 from intelshare.policy_tools import formula, parse_claim, prove
 from intelshare.policy_tools.formula import Point
@@ -309,6 +311,45 @@ def test_a_proof_can_fail():
     found = never_adds(model, p, p.originator == model.numbers["FRA"], change=left)
     assert isinstance(found, Point)
     assert decide(world, request_of(model, found)).outcome is Outcome.DENY
+
+
+# A slip of the label never skips the treaty test.
+
+
+def test_what_is_handed_in_goes_to_others_by_a_treaty_or_unclassified(model):
+    p, sound, passes, _ = formulas_of(model)
+    solver = z3.Solver()
+    solver.add(sound, passes, model.handed_in(p), p.recipient != p.sender, p.reference > 0)
+    assert solver.check() == z3.sat or model.world is not WORLDS["vectors"]
+    solver.add(z3.Not(model.treaty(p)))
+    assert solver.check() == z3.unsat
+
+
+def test_without_the_rule_a_slip_goes_to_its_own_state_without_a_treaty():
+    """Else the proof before says nothing: z3 finds the slip, and the engine lets it go as OWN_PRODUCT."""
+    model = Model(WORLDS["vectors"])
+    p, sound, passes, _ = formulas_of(model)
+    solver = z3.Solver()
+    usa = model.numbers["USA"]
+    solver.add(sound, passes, p.recipient != p.sender, p.reference > 0, z3.Not(model.treaty(p)))
+    solver.add(p.authority == usa, p.recipient == usa)
+    assert solver.check() == z3.sat
+    request = request_of(model, model.read(p, solver.model()))
+    assert decide(model.world, request).basis == "OWN_PRODUCT"
+    assert foreign_owners(request.label, request.sender, model.world.registry)
+
+
+def test_the_model_takes_what_submit_takes(model):
+    variables, dice, taken = model.point("p"), Random(5), Counter()
+    for _ in range(200):
+        values = random_point(model, dice)
+        request = request_of(model, values)
+        own = not foreign_owners(request.label, request.sender, model.world.registry)
+        # Whose a draft is, its sender says; a JOINT label lets it, if it is an owner.
+        (said,) = said_of([model.handed_in(variables)], variables, values)
+        assert said is (own and values.originator == values.sender), request
+        taken[said] += 1
+    assert min(taken[True], taken[False]) > 10
 
 
 # Claims.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
+from consent_world import pass_on
 from intelshare.broker.exchange.consent import (
     AnswerConsentCommand,
     AskConsentCommand,
@@ -29,7 +30,7 @@ from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.ports import Plan, changed
 from intelshare.statement import leaf_id
-from line_world import arrive, hand_over, met, pair_of, rows, said, send, signed, with_law
+from line_world import arrive, hand_over, met, pair_of, rows, said, signed, with_law
 
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA"
@@ -40,7 +41,7 @@ SOON = Instant(NOW + SECOND)
 def granted(members: dict[str, Member]) -> None:
     """FRA has KEN's consent to give its portion to USA."""
     fra, ken = members["FRA"], members["KEN"]
-    bulletin = send(fra, draft(text(OF_KEN), text(OWN), to=["USA"])).bulletin.hex()
+    bulletin = pass_on(members, draft(text(OF_KEN), text(OWN), to=["USA"])).bulletin.hex()
     effects = fra.do(ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)).effects
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
@@ -94,7 +95,9 @@ def test_row_40_a_consent_counts_for_what_it_says_and_for_nothing_else(
     (row,) = rows(fra, CONSENT)
     genuine = Consent(FRA, pair_of(fra).md, tuple(row.slots), USA, NEVER)
     if changes.get("slots", ()) is None:
-        changes = {"slots": tuple(one.slot for one in rows(fra, PORTION) if one.slot not in row.slots)}
+        changes = {
+            "slots": tuple(one.slot for one in rows(fra, PORTION, "key", row.md) if one.slot not in row.slots)
+        }
     carries(members, by, replace(genuine, **changes))
     with monkeypatch.context() as patched:
         # FRA decides that all is well, and carries whatever it has.
@@ -112,7 +115,7 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     """KEN presents FRA's question as FRA's consent, and passes on its own portion of FRA's bulletin first."""
     members: dict[str, Member] = met()
     fra, usa, ken = members["FRA"], members["USA"], members["KEN"]
-    bulletin = send(fra, draft(text(OF_KEN), text(OWN, "ours"), to=["USA"])).bulletin.hex()
+    bulletin = pass_on(members, draft(text(OF_KEN), text(OWN, "ours"), to=["USA"])).bulletin.hex()
     effects = fra.do(ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)).effects
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
@@ -131,7 +134,7 @@ def test_an_originator_that_is_asked_gets_its_own_portions_whatever_else_it_migh
     fra, ken = members["FRA"], members["KEN"]
     meant = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
     given = draft(text(meant, "for USA alone"), text("//FRA NP", "open"), text(OF_KEN, "yours"), to=["USA"])
-    bulletin = send(fra, given).bulletin.hex()
+    bulletin = pass_on(members, given).bulletin.hex()
     fra.do(ask_consent, AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER))
     row = pair_of(fra, "KEN")
     assert (row.granted, row.portions) == (1, 1)
@@ -148,7 +151,7 @@ def test_nobody_is_asked_about_what_the_own_law_holds_back() -> None:
     members: dict[str, Member] = met()
     fra = members["FRA"]
     with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
-    bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
+    bulletin = pass_on(members, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
     command = AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)
     asked = fra.do(ask_consent, command)
     assert (asked.lines, asked.effects.outbound, hand_over(fra, "KEN")) == ((), (), ())
@@ -163,7 +166,7 @@ def _passed_on(ken: Member, question: Frame) -> Frame:
     evidence = Evidence(Kind.CONSENT, asked.nonce, asked.data, asked.proof, question.batch)
     (row,) = rows(ken, INBOX)
     claims = decode(Claims, open_secret(ken.node, INBOX.name, row.md, 0, row.sealed_claims))
-    (portion,) = rows(ken, PORTION)
+    (portion,) = rows(ken, PORTION, "key", row.md)
     secret = ken.store.ask_now(lambda view: read_secret(ken.node, view, portion))
     kem_id, kem = ken.node.trust.sealing_key(USA, 1, NOW)
     treaty = next(treaty for treaty in ken.node.world.files if treaty.id == "demo-climate")

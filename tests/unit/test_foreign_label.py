@@ -1,4 +1,4 @@
-"""What goes to a state under its own label comes from there: no slip of a label skips the treaty test."""
+"""What is handed in under another state's label comes from there: no slip skips the treaty test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, text
-from intelshare.broker.kernel.tables import INBOX
+from consent_world import OF_KEN, pass_on
+from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.tables import INBOX, PAIR
 from intelshare.broker.line.submit import SubmitCommand, dry_run
 from intelshare.crypto.records import PortionKind
 from intelshare.errors import IntelshareError
@@ -68,8 +70,8 @@ def test_a_joint_label_is_the_own_one_of_each_owner(members: Any) -> None:
     assert error.code == "FOREIGN_LABEL"
 
 
-def test_another_recipient_needs_the_owners_consent_as_ever(members: Any) -> None:
-    answer = send(members["FRA"], draft(text("//KEN RESTRICTED//REL TO KEN, FRA, USA"), to=["USA"]))
+def test_another_recipient_needs_the_owners_consent(members: Any) -> None:
+    answer = pass_on(members, draft(text(OF_KEN), to=["USA"]))
     (pair,) = answer.pairs
     (portion,) = pair.portions
     assert "CONSENT_REQUIRED" in [reason.code for reason in portion.decision.value.reasons]
@@ -100,3 +102,20 @@ def test_a_bulletin_of_somebody_else_or_of_nobody_does_not_help(members: Any) ->
     assert error_of(fra, text(SLIP), from_bulletin="00112233").code == "NOT_FOUND"
     own = send(fra, draft(text(TO_USA), to=["USA"]), "own").bulletin.hex()
     assert error_of(fra, text(SLIP), from_bulletin=own).code == "NOT_FOUND"
+
+
+def test_nobody_is_asked_for_consent_to_a_slip(members: Any) -> None:
+    """The question would hand the portion itself to the label's own state, as OWN_PRODUCT."""
+    fra = members["FRA"]
+    error = error_of(fra, text("//KEN RESTRICTED//REL TO KEN, FRA, USA"), to=("USA",))
+    assert error.code == "FOREIGN_LABEL"
+    assert not rows(fra, PAIR)
+
+
+def test_a_recalled_bulletin_is_no_source(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    bulletin = arrived(members, "USA", ORIGINAL)
+    command = RecallCommand(actor("USA", "a"), bulletin, "wrong")
+    for out in usa.do(recall, command).effects.outbound:
+        arrive(fra, usa, out.frame)
+    assert error_of(fra, text(SLIP), from_bulletin=bulletin).code == "NOT_FOUND"

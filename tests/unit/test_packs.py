@@ -48,7 +48,7 @@ def read(pack):
 
 def tried(pack):
     _, bench = read(pack)
-    world = bench.world(builtin_registry())
+    world = bench.world()
     return [(world, try_case(world, case)) for case in bench.suite.cases]
 
 
@@ -96,7 +96,7 @@ def test_the_tests_of_a_pack_reach_everything(pack):
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_no_mutant_of_a_pack_lives(pack):
-    count, lived = survivors([read(pack)[1]], builtin_registry())
+    count, lived = survivors([read(pack)[1]])
     assert [mutant.what for mutant in lived] == []
     assert count > 0
 
@@ -179,3 +179,14 @@ def test_an_error_in_a_list_of_parties_has_the_caret_in_its_row(tmp_path, capsys
     assert run(["policy", "check", str(path)]) == 1
     shown = capsys.readouterr()
     assert f"union.toml:{number}:16" in shown.out + shown.err
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_provision_says_what_its_paragraph_asks_of_whom(pack):
+    """What forbids is no basis for sharing: a lawyer reads here what is."""
+    text = treaty_packs()[pack].read_text("utf-8")
+    blocks = text.split("[[provision]]")[:-1]
+    assert blocks
+    for before in blocks:
+        comment = before.rpartition("\n\n")[2]
+        assert "# asks: " in comment, comment

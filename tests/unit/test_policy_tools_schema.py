@@ -33,7 +33,7 @@ SPAN
 RESERVATION
 [[provision]]
 article = "a"
-categories = ["c"]
+categories = ["cyber"]
 ceiling = "R1"
 PROVISION
 [[equivalence]]
@@ -54,7 +54,7 @@ WHEN
 id = "b"
 source = "s"
 when = {}
-obligation = "o"
+obligation = "attribution"
 OBLIGE
 """
 TEST = """\
@@ -66,7 +66,7 @@ at = 2020-01-01
 from = "FRA"
 to = "USA"
 label = "TLP:CLEAR"
-category = "c"
+category = "cyber"
 expect = "allow"
 CASE
 [[matrix]]
@@ -75,7 +75,7 @@ at = 2020-01-01
 from = "FRA"
 to = ["USA"]
 label = "TLP:CLEAR"
-category = "c"
+category = "cyber"
 levels = ["x"]
 expect = [["allow"]]
 MATRIX
@@ -174,7 +174,7 @@ SHIPPED = [
     path
     for folder in ("treaties", "examples", "src/intelshare/demo/scenario/treaties")
     for path in sorted((ROOT / folder).rglob("*.toml"))
-    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    if not any(part.startswith(".") or part == "words" for part in path.relative_to(ROOT).parts)
 ]
 
 
@@ -205,13 +205,13 @@ def stripped(template):
         ("treaty", TREATY, '"SWE"', '"SWE"\nwithdrawn = 2021-01-01'),
         ("treaty", TREATY, '"SWE"', '"SWE"\nin_force = 2021-01-01\nperiods = [{ from = 2021-01-01 }]'),
         ("treaty", TREATY, "in_force = 2020-01-01", "in_force = 3.5"),
-        ("treaty", TREATY, '["c"]', "[]"),
-        ("treaty", TREATY, '["c"]', '"c"'),
+        ("treaty", TREATY, '["cyber"]', "[]"),
+        ("treaty", TREATY, '["cyber"]', '"cyber"'),
         ("treaty", TREATY, '"R1"', '"R5"'),
         ("treaty", TREATY, '"R1"', '"R1"\nreinstated = 2021-01-01'),
         ("treaty", TREATY, '"FJI"', '"FIJ"'),
         ("treaty", TREATY, 'as = "S"', ""),
-        ("overlay", OVERLAY, 'obligation = "o"', ""),
+        ("overlay", OVERLAY, 'obligation = "attribution"', ""),
         ("overlay", OVERLAY, "when = {}", "when = { to_group = [] }"),
         ("overlay", OVERLAY, "when = {}", 'when = { not_to_group = "UE" }'),
         ("overlay", OVERLAY, "[[oblige]]", "[[obliege]]"),

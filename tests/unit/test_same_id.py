@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, seeded, text
-from consent_world import OF_KEN
+from consent_world import OF_KEN, pass_on, received_from
 from intelshare.broker.exchange.consent import (
     AnswerConsentCommand,
     AskConsentCommand,
@@ -155,9 +155,13 @@ def asked_by(members: Any, sender: str, bulletin: str, recipient: str) -> Iterat
 def test_consent_is_answered_for_the_bulletin_of_the_originator_that_was_said(members: Any) -> None:
     """FRA and USA each hold a portion of KEN, ask KEN for the other, and have used one id."""
     ken, answers = members["KEN"], {"FRA": "USA", "USA": "FRA"}
-    bulletin = bytes(send(members["FRA"], draft(text(OF_KEN), to=["USA"])).bulletin)
+    bulletin = bytes(pass_on(members, draft(text(OF_KEN), to=["USA"])).bulletin)
     usa = members["USA"]
-    command = SubmitCommand(actor("USA", "a"), b"k" * 16, draft(text(OF_KEN), to=["FRA"]))
+    command = SubmitCommand(
+        actor("USA", "a"),
+        b"k" * 16,
+        replace(draft(text(OF_KEN), to=["FRA"]), from_bulletin=received_from(members, to="USA")),
+    )
     usa.store.perform_now(lambda view: submit(usa.node, view, command, NOW, drawing(bulletin)))
     for sender, recipient in answers.items():
         for taken in asked_by(members, sender, bulletin.hex(), recipient):

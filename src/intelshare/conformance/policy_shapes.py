@@ -1,4 +1,4 @@
-"""Vectors of labels, conversion, banners and decisions (``tests/vectors/README.md``)."""
+"""Vectors of labels, conversion, banners, decisions, drafts (``tests/vectors/README.md``)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from intelshare import instant
-from intelshare.conformance.shapes import Answer, Case, Setting, Shape, unusable
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape, only_known, unusable
 from intelshare.errors import IntelshareError
 from intelshare.labels import convert, format_banner, format_portion, parse_label, rollup
-from intelshare.policy import Outcome, decide, read_decision
+from intelshare.policy import Outcome, comes_from, decide, foreign_owners, read_decision
 from intelshare.policy.vectors import label_to_json, read_request_from_json, request_from_json
 
 
@@ -70,6 +70,18 @@ def _decision(case: Case, setting: Setting) -> Iterator[Answer]:
     yield Answer("", expected, got)
 
 
+def _handed_in(case: Case, setting: Setting) -> Iterator[Answer]:
+    only_known(case, _HANDED_IN | {"name", "source", "expect", "error"})
+    registry, source = setting.registry, case.get("source")
+    label = parse_label(case["handed_in"], registry)
+    got: Any = "accepted"
+    if foreign_owners(label, case["member"], registry):
+        known = [parse_label(text, registry) for text in source["portions"]] if source else []
+        if source is None or not comes_from(label, source["originator"], known, registry):
+            got = {"error": "FOREIGN_LABEL"}
+    yield Answer("", _expected(case, case.get("expect")), got)
+
+
 def _expected(case: Case, otherwise: Any) -> Any:
     return {"error": case["error"]} if "error" in case else otherwise
 
@@ -80,7 +92,10 @@ def _without_notes(value: Any) -> Any:
     return value
 
 
+_HANDED_IN = frozenset(("member", "handed_in"))
+
 POLICY_SHAPES = (
+    Shape("label of what is handed in", _HANDED_IN, _handed_in),
     Shape("label", frozenset(("text",)), _label),
     Shape("banner", frozenset(("portions",)), _banner),
     Shape("decision", frozenset(("category",)), _decision),

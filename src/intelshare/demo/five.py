@@ -60,6 +60,7 @@ _PASSED_ON: Final = replace(
     _JAMMING,
     author=_JANSEN,
     title="Jamming, passed on",
+    source=_JAMMING.title,
     expected=(Expected("NOR", ("withheld CONSENT_REQUIRED: of FRA for NOR",), "withheld"),),
 )
 

@@ -52,6 +52,8 @@ class Sending:
     precedence: str
     portions: tuple[Portion, ...]
     expected: tuple[Expected, ...]
+    source: str = ""
+    """Title of the bulletin that its portions come from, where their label is another member's."""
 
     @property
     def recipients(self) -> tuple[str, ...]:

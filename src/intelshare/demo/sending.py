@@ -30,6 +30,7 @@ def send(stage: Stage, sending: Sending, *, wait: bool = True) -> list[str]:
         words += ["--portion", f"{folder / portion.file}:{portion.label}"]
     words += ["--precedence", sending.precedence, "--yes", "--as", stage.profile(sending.author)]
     words += ["--wait", "accepted"] if wait else []
+    words += ["--from-bulletin", stage.sent[sending.source][:8]] if sending.source else []
     command(*words, out=indented(sys.stdout), ends=(Exit.DONE, Exit.DENIED))
     with stage.client(sending.author) as client:
         stage.sent[sending.title] = client.outbox(limit=1).entries[0].bulletin.hex()

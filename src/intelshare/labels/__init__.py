@@ -37,6 +37,7 @@ from intelshare.labels.registry_files import parse_registry
 from intelshare.labels.rollup import rollup
 from intelshare.labels.stanag4774 import read_stanag4774, write_stanag4774
 from intelshare.labels.stix import TLP_IDS, WHOLE, Marked, definitions_of, mark, read_markings
+from intelshare.labels.vocabulary import Vocabulary, Word, WordKind
 
 __all__ = [
     "ALWAYS",
@@ -69,6 +70,9 @@ __all__ = [
     "Reach",
     "Reference",
     "Registry",
+    "Vocabulary",
+    "Word",
+    "WordKind",
     "check_stix",
     "convert",
     "convert_reference",

@@ -21,6 +21,7 @@ from intelshare.labels.ladders import (
     convert_reference,
     unknown_ladder,
 )
+from intelshare.labels.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Registry:
-    """States (code to English name), groups and ladders. Never changes; a new file is a new registry."""
+    """States (code to English name), groups, ladders, words. Never changes; a new file is a new registry."""
 
     states: Mapping[str, str]
     groups: Mapping[str, Group]
     ladders: Mapping[str, Ladder]
+    words: Vocabulary = field(default_factory=Vocabulary, repr=False)
+    """Categories, flags and obligations."""
     nodes: frozenset[str] = field(init=False, repr=False)
     """Codes that can have a node: states and organisations."""
     known: frozenset[str] = field(init=False, repr=False)

@@ -7,41 +7,54 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from intelshare.labels.intervals import Interval, interval
-from intelshare.labels.ladders import UNMARKED_NAME, Alias, Ladder, LadderRow, Level, Reference, ladder
+from intelshare.labels.ladders import JOINT, UNMARKED_NAME, Alias, Ladder, LadderRow, Level, Reference, ladder
 from intelshare.labels.registry import Group, Registry, fold, level_texts
+from intelshare.labels.vocabulary import Vocabulary, Word, WordKind
 from intelshare.toml import Table, read_table
 
 LANGUAGES = ("tr", "el")
 """Languages with rules of case of their own: dotless i, accents that capitals drop."""
 
+_WORD_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
 _SEPARATORS = ("//", "(", ")", ",", "RELEASABLE TO", "TLP:")
 """What the text of a label is taken apart by; no level may be called so."""
 
 
-def parse_registry(texts: Mapping[str, str]) -> Registry:
+_NOTHING = Registry({}, {}, {})
+
+
+def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Registry:
     """The registry that the files (name to TOML text) give together, in whatever order.
 
-    Raises PolicyFileError with file and line: FIELD_*, DUPLICATE_KEY (a code stated twice, one text for two
-    levels), INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state, a ladder of nobody),
+    ``shipped``: they add to this one, and change nothing of it. Raises PolicyFileError with file and line:
+    FIELD_*, DUPLICATE_KEY (a code stated twice, one text for two levels), LADDER_CONFLICT (stated already in
+    ``shipped``), INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state, a ladder of nobody),
     REFERENCE_CYCLE (groups that name each other).
     """
     states: dict[str, str] = {}
     groups: dict[str, tuple[Table, Group]] = {}
     ladders: dict[str, tuple[Table, Ladder]] = {}
+    words: dict[WordKind, dict[str, Word]] = {kind: {} for kind in WordKind}
     for name in sorted(texts):
         top = read_table(texts[name], name)
         listed = top.table("state")
         for code in listed.names():
-            _new(listed, code, states, code)
+            _new(listed, code, states, shipped.known, code)
             states[code] = listed.text(code)
         for table in top.tables("group"):
             group = _group(table)
-            _new(table, group.code, groups)
+            _new(table, group.code, groups, shipped.known)
             groups[group.code] = (table, group)
         for table in top.tables("ladder"):
             read = _ladder(table)
-            _new(table, read.authority, ladders)
+            _new(table, read.authority, ladders, _classified(shipped))
             ladders[read.authority] = (table, read)
+        for kind in WordKind:
+            for table in top.tables(kind.value):
+                word = _word(table, kind)
+                _new(table, word.name, words[kind], shipped.words.of(kind), "name")
+                words[kind][word.name] = word
         top.text_or("source", None)
         top.close()
     named = {code: group.members.keys() & groups.keys() for code, (_, group) in groups.items()}
@@ -49,25 +62,57 @@ def parse_registry(texts: Mapping[str, str]) -> Registry:
         if _leads_back(group.code, named):
             table.fail("REFERENCE_CYCLE", f"the group {group.code} is among its own members")
         for state in group.members:
-            if state not in states:
+            if state not in states and state not in shipped.states:
                 table.fail("PARTY_UNKNOWN", f"{state!r} is no state", hint="a group lists its member states")
-    _authorities(states, {code for code, (_, group) in groups.items() if group.organisation}, ladders)
+    _authorities(
+        states, {code for code, (_, group) in groups.items() if group.organisation}, ladders, shipped
+    )
     return Registry(
-        states,
-        {code: group for code, (_, group) in groups.items()},
-        {code: read for code, (_, read) in ladders.items()},
+        {**shipped.states, **states},
+        {**shipped.groups, **{code: group for code, (_, group) in groups.items()}},
+        {**shipped.ladders, **{code: read for code, (_, read) in ladders.items()}},
+        Vocabulary({kind: {**shipped.words.of(kind), **words[kind]} for kind in WordKind}),
     )
 
 
+def _classified(shipped: Registry) -> frozenset[str]:
+    """Those of whom levels above unclassified are known."""
+    return frozenset(
+        code
+        for code, ladder in shipped.ladders.items()
+        if code != JOINT and any(row.known for row in ladder.rows)
+    )
+
+
+def _word(table: Table, kind: WordKind) -> Word:
+    word = Word(
+        name=table.text("name"),
+        means=table.text("means"),
+        during=_during(table),
+        enforced=table.text_or("enforced", "") if kind is WordKind.OBLIGATION else "",
+        source=table.text_or("source", ""),
+    )
+    plain = word.name.replace("{days}d", "0d") if kind is WordKind.OBLIGATION else word.name
+    if len(plain) > 64 or not _WORD_LETTERS.issuperset(plain):
+        table.fail("FIELD_RANGE", "a word has up to 64 small letters, digits and hyphens", "name")
+    table.close()
+    return word
+
+
 def _authorities(
-    states: Iterable[str], organisations: AbstractSet[str], ladders: Mapping[str, tuple[Table, Ladder]]
+    states: Iterable[str],
+    organisations: AbstractSet[str],
+    ladders: Mapping[str, tuple[Table, Ladder]],
+    shipped: Registry,
 ) -> None:
     """Ladders are those of states and organisations, and a text without a country means one of them.
 
     An organisation's level and one of the United States stand alone in a label: two alike could not be told
     apart, and the later file would change what labels mean that were written before it.
     """
-    alone: dict[str, str] = {}
+    alone = {text: code for text, (code, _) in shipped.organisation_levels.items() if code not in ladders}
+    alone |= dict.fromkeys(shipped.level_names.get("USA", ()), "USA")
+    organisations = {*organisations, *(code for code in shipped.groups if shipped.is_organisation(code))}
     for code in ("USA", *sorted(organisations)):
         table, read = ladders.get(code, (None, None))
         if table is None or read is None:
@@ -76,7 +121,7 @@ def _authorities(
             if name != UNMARKED_NAME and alone.setdefault(text, code) != code:
                 table.fail("DUPLICATE_KEY", f"{text} is a level of {alone[text]} already", "authority")
     for code, (table, _) in ladders.items():
-        if code not in states and code not in organisations:
+        if code not in states and code not in shipped.states and code not in organisations:
             table.fail("PARTY_UNKNOWN", f"{code!r} is no state or organisation", "authority")
 
 
@@ -92,7 +137,12 @@ def _leads_back(code: str, named: Mapping[str, AbstractSet[str]]) -> bool:
     return code in reached
 
 
-def _new(table: Table, code: str, known: Iterable[str], name: str | None = None) -> None:
+def _new(
+    table: Table, code: str, known: Iterable[str], shipped: Iterable[str], name: str | None = None
+) -> None:
+    if code in shipped:
+        hint = "files beside the treaties add, and change nothing of what ships"
+        table.fail("LADDER_CONFLICT", f"{code} ships with the program", name, hint)
     if code in known:
         table.fail("DUPLICATE_KEY", f"{code} is stated twice", name)
 

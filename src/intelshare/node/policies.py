@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from intelshare.broker.treaty.policy_files import take_files
-from intelshare.builtin import builtin_registry
+from intelshare.builtin import OWN_FOLDERS, extended_registry
 from intelshare.errors import PASSING, Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
@@ -89,9 +89,14 @@ def read_world(folder: Folder, settings: Settings) -> World:
 
 def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
     """The world of these files. Raises PolicyFileError with file and line."""
-    registry = builtin_registry()
+    own = {path: data for path, data in texts.items() if path.parent.name in OWN_FOLDERS}
+    registry = extended_registry(
+        {str(Path(*path.parts[-2:])): _decoded(path, data) for path, data in own.items()}
+    )
     treaties, overlays = [], []
     for path, data in texts.items():
+        if path in own:
+            continue
         if path.parent.name == "treaties":
             treaties.append(parse_treaty(_decoded(path, data), path.name, registry))
         else:
@@ -116,7 +121,8 @@ def _files(folder: Folder) -> list[Path]:
                 hint="put it back, empty if there are none: without the own law more would be released",
             )
     treaties = [path for path in folder.treaties.glob("*.toml") if not path.name.endswith("_test.toml")]
-    return [*sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
+    own = [path for name in OWN_FOLDERS for path in sorted((folder.root / name).glob("*.toml"))]
+    return [*own, *sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
 
 
 def _texts(folder: Folder) -> dict[Path, bytes]:

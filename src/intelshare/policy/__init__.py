@@ -14,8 +14,15 @@ from intelshare.policy.decision import (
     Request,
 )
 from intelshare.policy.egress import check_egress
-from intelshare.policy.files import parse_overlay, parse_treaty, read_overlay, read_treaty
-from intelshare.policy.foreign import comes_from, returns_to
+from intelshare.policy.files import (
+    check_word,
+    parse_overlay,
+    parse_treaty,
+    read_overlay,
+    read_treaty,
+    word_hint,
+)
+from intelshare.policy.foreign import comes_from, foreign_owners
 from intelshare.policy.overlay import Overlay, Rule, When
 from intelshare.policy.permits import party_stop
 from intelshare.policy.reader import ReadDecision, ReadRequest, read_decision
@@ -58,10 +65,12 @@ __all__ = [
     "When",
     "World",
     "check_egress",
+    "check_word",
     "comes_from",
     "compile_world",
     "consents_asked",
     "decide",
+    "foreign_owners",
     "originator_of",
     "parse_overlay",
     "parse_treaty",
@@ -70,7 +79,7 @@ __all__ = [
     "read_overlay",
     "read_treaty",
     "reference_of",
-    "returns_to",
     "text_hash",
     "with_acts",
+    "word_hint",
 ]

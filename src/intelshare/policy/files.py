@@ -1,7 +1,8 @@
 """Treaty and overlay files: TOML text in, values out, or the first error with its line and a hint.
 
 What a file may hold is in the policy guide ("Files"); codes are FILE_SYNTAX, FIELD_UNKNOWN,
-FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, OVERLAY_FOREIGN, TOO_LARGE.
+FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, WORD_UNKNOWN, OVERLAY_FOREIGN,
+TOO_LARGE.
 """
 
 from __future__ import annotations
@@ -18,11 +19,20 @@ from intelshare.labels import (
     Interval,
     Reference,
     Registry,
+    WordKind,
     interval,
     when,
 )
 from intelshare.policy.overlay import Overlay, Rule, When
-from intelshare.policy.treaty import Kind, Party, Provision, Reservation, Treaty, text_hash
+from intelshare.policy.treaty import (
+    ANY_CATEGORY,
+    Kind,
+    Party,
+    Provision,
+    Reservation,
+    Treaty,
+    text_hash,
+)
 from intelshare.toml import Table, guess, read_table
 
 MAX_PARTIES = 1000
@@ -179,7 +189,7 @@ def _reservation(table: Table, registry: Registry) -> Reservation:
     counterparties = table.texts_or("counterparties", None)
     for code in counterparties or ():
         _member(table, "counterparties", code, registry)
-    categories = table.texts_or("categories", None)
+    categories = _words(table, "categories", WordKind.CATEGORY, registry)
     during = Interval(table.instant_or("from", BEGINNING), table.instant_or("until", NEVER))
     if during.until <= during.start:
         table.fail("FIELD_RANGE", "the reservation ends before it begins", "until")
@@ -197,7 +207,8 @@ def _reservation(table: Table, registry: Registry) -> Reservation:
 
 
 def _provision(table: Table, registry: Registry) -> Provision:
-    categories = table.texts("categories")
+    table.texts("categories")
+    categories = _words(table, "categories", WordKind.CATEGORY, registry)
     if not categories:
         table.fail("FIELD_RANGE", "a provision without categories can never apply", "categories")
     start = table.instant_or("from", BEGINNING)
@@ -211,7 +222,7 @@ def _provision(table: Table, registry: Registry) -> Provision:
         article=table.text("article"),
         categories=frozenset(categories),
         ceiling=_level(table, "ceiling", registry),
-        obligations=table.texts_or("obligations", ()),
+        obligations=_words(table, "obligations", WordKind.OBLIGATION, registry) or (),
         start=start,
         until=until,
         reinstated=reinstated,
@@ -265,7 +276,7 @@ def _rules(top: Table, name: str, registry: Registry, seen: set[str]) -> tuple[R
             id=table.text("id"),
             when=_when(table.must("when"), registry),
             source=table.text("source"),
-            obligation=table.text("obligation") if name == "oblige" else None,
+            obligation=_obligation(table, registry) if name == "oblige" else None,
             place=_line(table, ""),
         )
         table.close()
@@ -281,8 +292,8 @@ def _when(table: Table, registry: Registry) -> When:
     for code in recipients or ():
         _member(table, "to", code, registry)
     condition = When(
-        categories=_set(table.texts_or("categories", None)),
-        flags=_set(table.texts_or("flags", None)),
+        categories=_set(_words(table, "categories", WordKind.CATEGORY, registry)),
+        flags=_set(_words(table, "flags", WordKind.FLAG, registry)),
         to=_set(recipients),
         level_at_least=_level_or_none(table, "level_at_least", registry),
         to_group=_groups(table, "to_group", registry),
@@ -305,6 +316,35 @@ def _groups(table: Table, name: str, registry: Registry) -> tuple[str, ...] | No
 
 
 # Words.
+
+
+def _words(table: Table, name: str, kind: WordKind, registry: Registry) -> tuple[str, ...] | None:
+    """The words of a list, each of which is known; None where the field is absent."""
+    words = table.texts_or(name, None)
+    for word in words or ():
+        if word == ANY_CATEGORY and kind is WordKind.CATEGORY:
+            continue
+        check_word(table, name, kind, word, registry)
+    return words
+
+
+def _obligation(table: Table, registry: Registry) -> str:
+    word = table.text("obligation")
+    check_word(table, "obligation", WordKind.OBLIGATION, word, registry)
+    return word
+
+
+def check_word(table: Table, name: str, kind: WordKind, word: str, registry: Registry) -> None:
+    """Return if the word is known. Raises PolicyFileError WORD_UNKNOWN."""
+    wrong = registry.words.wrong(kind, word)
+    if wrong is not None:
+        table.fail("WORD_UNKNOWN", wrong, name, word_hint(kind, word, registry), word)
+
+
+def word_hint(kind: WordKind, word: str, registry: Registry) -> str:
+    """What was probably meant, or where more words are stated."""
+    close = guess(word, registry.words.nearest(kind, word))
+    return close or f"`intelshare policy words {kind.value}` lists them; a file in words/ adds one"
 
 
 def _member(table: Table, name: str, code: str, registry: Registry) -> None:

@@ -1,7 +1,8 @@
-"""Labels that make information another state's: the treaty test is not asked when it goes back to that state.
+"""Labels that make information another state's, whoever writes them.
 
-So a slip of the label (``SECRET//REL TO USA, FRA``, written by FRA) would skip the test, and what goes to a
-state under its own label has to come from there.
+Such a portion goes back to that state without a treaty, and to others by that state's treaties and consent.
+So a slip of the label (``SECRET//REL TO USA, FRA``, written by FRA) would skip the treaty test of FRA: what a
+member hands in under another state's label has to come from there.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ def owners_of(label: Label, registry: Registry) -> frozenset[str]:
     return frozenset(states)
 
 
-def returns_to(label: Label, member: str, recipients: Iterable[str], registry: Registry) -> frozenset[str]:
-    """The recipients for whom a label that ``member`` may not call its own says that it is theirs."""
+def foreign_owners(label: Label, member: str, registry: Registry) -> frozenset[str]:
+    """Whose the label is, if ``member`` may not call it its own; else nobody."""
     owners = owners_of(label, registry)
-    return frozenset() if member in owners else owners.intersection(recipients)
+    return frozenset() if member in owners else owners
 
 
 def comes_from(label: Label, originator: str, labels: Iterable[Label], registry: Registry) -> bool:

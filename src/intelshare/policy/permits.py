@@ -202,13 +202,16 @@ class Tester:
             self._converts[key] = found
         return found
 
-    def _reserved(self, candidate: _Candidate, category: str, reference: Reference) -> bool:
+    def _reserved(self, candidate: _Candidate, category: str, reference: Reference) -> str:
+        """The party whose reservation excludes it; empty: neither's."""
         own, other = candidate.parties
-        return any(
-            self._reserves(reservation, counterparty.member, category, reference)
+        reserving = (
+            party.member
             for party, counterparty in ((own, other), (other, own))
             for reservation in party.reservations
+            if self._reserves(reservation, counterparty.member, category, reference)
         )
+        return next(reserving, "")
 
     def _detail(
         self, code: Code, term: _Term, candidate: _Candidate, reference: Reference, category: str
@@ -224,7 +227,7 @@ class Tester:
         if code is Code.EXCEEDS_CEILING:
             limit = provision.ceiling if term.ceiling is None else term.ceiling.word
             return f"{reference.word} > {limit}"
-        return f"a party reserves {category} at {reference.word}"
+        return f"{self._reserved(candidate, category, reference)} reserves {category} at {reference.word}"
 
     def _reserves(
         self, reservation: Reservation, counterparty: str, category: str, reference: Reference

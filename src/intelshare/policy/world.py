@@ -96,6 +96,8 @@ def _changes(world: World) -> Iterator[Instant]:
             yield from _ends(intervals)
     for ladder in world.registry.ladders.values():
         yield from _ends(row.interval for row in ladder.rows)
+    for words in world.registry.words.words.values():
+        yield from _ends(word.during for word in words.values())
     for treaty in world.treaties:
         yield from (treaty.in_force, treaty.terminated)
         for party in treaty.parties:

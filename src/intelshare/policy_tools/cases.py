@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
-from intelshare.labels import Label, Registry, parse_label
-from intelshare.policy import Code, Outcome, Request
+from intelshare.labels import Label, Registry, WordKind, parse_label
+from intelshare.policy import Code, Outcome, Request, check_word
 from intelshare.toml import Table, guess
 
 _CODES = [code.value for code in Code]
@@ -144,12 +144,12 @@ def _request(table: Table, at: Instant, recipient: str, label: Label, registry: 
     originator = table.text_or("originator", None)
     request = Request(
         label=label,
-        category=table.text("category"),
+        category=_category(table, registry),
         at=at,
         sender=table.text("from"),
         recipient=recipient,
         originator=originator,
-        flags=frozenset(table.texts_or("flags", ())),
+        flags=frozenset(_flags(table, registry)),
         consents=frozenset(table.texts_or("consents", ())),
         approvals=frozenset(table.texts_or("approvals", ())),
         recalled=table.flag("recalled"),
@@ -160,6 +160,19 @@ def _request(table: Table, at: Instant, recipient: str, label: Label, registry: 
         if code is not None and not table.has("reason"):
             _known(table, field, code, registry)
     return request
+
+
+def _category(table: Table, registry: Registry) -> str:
+    word = table.text("category")
+    check_word(table, "category", WordKind.CATEGORY, word, registry)
+    return word
+
+
+def _flags(table: Table, registry: Registry) -> tuple[str, ...]:
+    words = table.texts_or("flags", ())
+    for word in words:
+        check_word(table, "flags", WordKind.FLAG, word, registry)
+    return words
 
 
 def _label(table: Table, text: str, name: str, registry: Registry, at: Instant) -> Label:

@@ -36,7 +36,7 @@ _STAND_INS: dict[str, object] = {
     "source": "stand-in",
     "article": "stand-in",
     "name": "stand-in",
-    "obligation": "stand-in",
+    "obligation": "no-onward-release",
     "kind": "multilateral",
     "ceiling": "R0",
     "categories": ["*"],
@@ -49,7 +49,7 @@ _OF_CASES: dict[str, object] = {
     "from": "FRA",
     "to": "FRA",
     "label": "TLP:CLEAR",
-    "category": "stand-in",
+    "category": "cyber",
     "expect": "allow",
 }
 """The same in a case of a test."""

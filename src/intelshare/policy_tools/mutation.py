@@ -23,18 +23,20 @@ class Mutant:
     overlay: Overlay | None = None
 
 
-def survivors(benches: list[Bench], registry: Registry) -> tuple[int, list[Mutant]]:
+def survivors(benches: list[Bench]) -> tuple[int, list[Mutant]]:
     """How many mutants there are, and those that no case notices. The benches must pass unchanged."""
-    treaties = {treaty.id: treaty for bench in benches for treaty in bench.treaties}
+    treaties = {treaty.id: (treaty, bench.registry) for bench in benches for treaty in bench.treaties}
     overlays = {overlay.member: overlay for bench in benches for overlay in bench.overlays}
-    mutants = [mutant for treaty in treaties.values() for mutant in treaty_mutants(treaty, registry)]
+    mutants = [
+        mutant for treaty, registry in treaties.values() for mutant in treaty_mutants(treaty, registry)
+    ]
     mutants += [mutant for overlay in overlays.values() for mutant in overlay_mutants(overlay)]
-    return len(mutants), [mutant for mutant in mutants if not _noticed(mutant, benches, registry)]
+    return len(mutants), [mutant for mutant in mutants if not _noticed(mutant, benches)]
 
 
-def _noticed(mutant: Mutant, benches: list[Bench], registry: Registry) -> bool:
+def _noticed(mutant: Mutant, benches: list[Bench]) -> bool:
     return any(
-        not passes(changed.world(registry), changed.suite.cases)
+        not passes(changed.world(), changed.suite.cases)
         for bench in benches
         if (changed := _with(bench, mutant)) is not None
     )

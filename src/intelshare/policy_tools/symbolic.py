@@ -70,6 +70,23 @@ class Model(Terms):
             self.implies(p.red, p.guarded),
         )
 
+    def handed_in(self, p: Point) -> Term:
+        """What submit takes without a received bulletin: the sender's label, or one that is no other state's
+        (``policy.foreign``). The label then leaves whose information it is to the sender."""
+        return self.all_(
+            p.originator == p.sender,
+            self.any_(
+                p.authority == p.sender,
+                p.authority == self.numbers[JOINT],
+                p.authority == self.numbers[TLP_ALONE],
+                self._organisation(p),
+            ),
+        )
+
+    def treaty(self, p: Point) -> Term:
+        """Some treaty between originator and recipient permits it."""
+        return self.any_(*(self._permits(p, treaty, UNCHANGED) for treaty in self.world.treaties))
+
     def passes(self, p: Point, change: Change = UNCHANGED) -> Term:
         """Not denied: allowed, or held for a releasing officer."""
         own = p.recipient == p.originator

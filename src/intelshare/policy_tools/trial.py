@@ -18,10 +18,13 @@ class Bench:
     suite: Suite
     treaties: tuple[Treaty, ...]
     overlays: tuple[Overlay, ...]
+    registry: Registry
+    """What the files were read with."""
 
-    def world(self, registry: Registry) -> World:
+    def world(self) -> World:
         """The world of its files. Raises PolicyFileError DUPLICATE_KEY."""
         members: Iterable[str] | None = self.suite.members
+        registry = self.registry
         if members is None:
             organisations = [group.code for group in registry.groups.values() if group.organisation]
             members = (*registry.states, *organisations)

@@ -134,13 +134,16 @@ def law(member: str, members: tuple[str, ...], acts: tuple[PartyAct, ...] = ()) 
     return compile_world(registry(), members, treaties(), [_overlay(member)], texts, acts)
 
 
-def draft_of(act: Act, now: Instant) -> Draft:
-    """The draft of an act: up to three portions, chosen by the digits of ``what``."""
+def draft_of(act: Act, now: Instant, other: str = "") -> Draft:
+    """The draft of an act: up to three portions, chosen by the digits of ``what``.
+
+    ``other``: whose information a foreign portion is; empty: some other member's, of whom nothing is here.
+    """
     to = tuple(act.to.split())
     what, portions = act.what, []
     for _ in range(1 + act.what % 3):
         what, choice = divmod(what // 3, len(_PORTIONS))
-        portions.append(_portion(act, to, *_PORTIONS[choice]))
+        portions.append(_portion(act, to, other, *_PORTIONS[choice]))
     until = Instant(now + act.lasts) if act.lasts else NEVER
     members = tuple(MemberCode(code) for code in to)
     valid, deliver = (until, NEVER) if act.what % 2 else (NEVER, until)
@@ -155,11 +158,17 @@ def about_request(draft: Draft, word: Word, now: Instant) -> Draft:
 
 
 def _portion(
-    act: Act, to: tuple[str, ...], level: int, category: str, flags: tuple[str, ...], released: int
+    act: Act,
+    to: tuple[str, ...],
+    other: str,
+    level: int,
+    category: str,
+    flags: tuple[str, ...],
+    released: int,
 ) -> Portion:
     owner = act.node
     if released == _FOREIGN:
-        owner = next(code for code in MEMBERS if code != act.node)
+        owner = other or next(code for code in MEMBERS if code != act.node)
     others = {act.node, *to} - {owner} if released != _NOBODY else set()
     codes = [owner, *sorted(others)]
     banner = _LEVELS[owner][level] if owner == "USA" else f"//{owner} {_LEVELS[owner][level]}"

@@ -92,9 +92,9 @@ class Client:
         process.perform("submit", command, then=ok, refused=self._refused)
 
     def _refused(self, error: IntelshareError) -> None:
-        """Only what names another bulletin can be refused, which the disk may have forgotten; or a label that
-        is the recipient's own."""
-        named = self._draft.supersedes or self._draft.in_reply_to
+        """Only what names another bulletin can be refused, which the disk may have forgotten; or another
+        member's label, of whom nothing is here."""
+        named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
         if not named and error.code != "FOREIGN_LABEL":
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
@@ -135,7 +135,16 @@ class _Doing:
         Client(self.machine, self.heap, self.oracle, draft, self.key, self.act.again).ask()
 
     def draft(self) -> Draft:
-        return draft_of(self.act, self.process.now())
+        return self.draft_for(self.act)
+
+    def draft_for(self, act: Act) -> Draft:
+        """A portion under another member's label comes from what it has sent, if anything is here."""
+        held = [row for row in self.view.find(INBOX, "newest", limit=_LATER) if not row.gone]
+        source = self.chosen(held)
+        if source is None:
+            return draft_of(act, self.process.now())
+        draft = draft_of(act, self.process.now(), source.originator)
+        return replace(draft, from_bulletin=source.bulletin.hex())
 
 
 def _submit(doing: _Doing) -> None:
@@ -162,7 +171,7 @@ def _answer(doing: _Doing) -> None:
     if asked is None:
         return
     word = Word.CLOSE if row.own else (Word.ANSWER, Word.DECLINE)[act.what // 7 % 2]
-    draft = about_request(draft_of(replace(act, to=row.member), doing.process.now()), word, Instant(0))
+    draft = about_request(doing.draft_for(replace(act, to=row.member)), word, Instant(0))
     doing.send(replace(draft, in_reply_to=asked.bulletin.hex()))
 
 

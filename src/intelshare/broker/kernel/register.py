@@ -13,6 +13,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.words import check_words
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Trust, TrustType
@@ -21,6 +22,8 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, KeyId, MemberCode, UserUri
 from intelshare.instant import Instant
+from intelshare.labels import WordKind
+from intelshare.policy import ANY_CATEGORY
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.roles import Role
 from intelshare.trust import Change
@@ -35,7 +38,7 @@ class SetUserCommand:
 
 
 def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
-    """Write a register row. Raises DeliveryError INPUT_INVALID for a clearance that nobody has."""
+    """Write a register row. Raises DeliveryError INPUT_INVALID (clearance), WORD_UNKNOWN."""
     row = event.user
     if row.role not in frozenset(Role):
         raise DeliveryError("INPUT_INVALID", f"{row.role!r} is no role", hint="one of " + ", ".join(Role))
@@ -51,6 +54,11 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
     if row.nationality and not registry.is_state(row.nationality):
         raise DeliveryError(
             "INPUT_INVALID", f"{row.nationality!r} is no state", hint="ISO 3166-1 alpha-3, as FRA"
+        )
+    if not row.revoked:
+        # Whoever is revoked may hold a category whose time is over.
+        check_words(
+            node, WordKind.CATEGORY, [word for word in row.categories.split() if word != ANY_CATEGORY]
         )
     tx = Transaction(node, view, now, random)
     change = "revoked" if row.revoked else f"{row.role} {row.clearance} {row.nationality} {row.categories}"

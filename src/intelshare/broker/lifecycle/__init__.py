@@ -4,7 +4,7 @@ add_recipient  a bulletin is for one more recipient
 redecide       a stored pair is decided again, with the consents that may be carried
 review         the world has changed: what is on the way and is now denied is stopped
 read           a reader opens what the reader may see
-foreign        what goes to a state under its own label comes from a received bulletin
+foreign        what is handed in under another state's label comes from a received bulletin
 relations      a bulletin supersedes an earlier one, or replies to one
 duties         who has to report what about a received bulletin, until when
 streams        numbers, neighbours, gaps

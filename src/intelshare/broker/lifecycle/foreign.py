@@ -1,4 +1,4 @@
-"""A foreign label: what goes to a state under its own label says which received bulletin it comes from."""
+"""A foreign label: what is handed in under another state's label says which received bulletin it is from."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from intelshare.bulletin import Draft
 from intelshare.errors import LabelError, Place
 from intelshare.instant import Instant
 from intelshare.labels import Label, convert, format_banner
-from intelshare.policy import comes_from, returns_to
+from intelshare.policy import comes_from, foreign_owners
 from intelshare.ports import View
 
 
 def check_foreign(
     node: Node, view: View, draft: Draft, labels: Sequence[Label], user: UserRow, now: Instant
 ) -> None:
-    """Return if no portion returns to its owner, or all that do come from the bulletin that the draft names.
+    """Return if no portion has another state's label, or those come from the bulletin that the draft names.
 
     Raises LabelError FOREIGN_LABEL with the label that was probably meant; DeliveryError NOT_FOUND where the
     user may see no received bulletin of that id.
@@ -28,7 +28,7 @@ def check_foreign(
     foreign = [
         (place, label, owners)
         for place, label in enumerate(labels, 1)
-        if (owners := returns_to(label, node.member, draft.to, registry))
+        if (owners := foreign_owners(label, node.member, registry))
     ]
     if not foreign:
         return
@@ -38,7 +38,7 @@ def check_foreign(
             whose = ", ".join(sorted(owners))
             raise LabelError(
                 "FOREIGN_LABEL",
-                f"{format_banner(label, registry)} is a label of {whose}, and goes there without a treaty",
+                f"{format_banner(label, registry)} is a label of {whose}, which makes the information theirs",
                 place=Place(f"portion {place}"),
                 hint=_hint(node, label, sorted(owners)[0], draft, now),
             )

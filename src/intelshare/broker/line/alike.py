@@ -14,16 +14,17 @@ from intelshare.audit.records import LoggedPortion
 from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, banner_of, decide_pair, loggable
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import encode_heads, without_content
+from intelshare.broker.kernel.words import check_words
 from intelshare.broker.lifecycle.add_recipient import facts_of_new
 from intelshare.bulletin import Draft, content_is_read
 from intelshare.crypto.codec import Count, Fixed, Text, encode, record
 from intelshare.crypto.records import Md32, Member, Portion
 from intelshare.delivery import word
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, Place
 from intelshare.ids import BulletinId, ManifestDigest
 from intelshare.instant import Instant
-from intelshare.labels import Label, format_portion, parse_label
-from intelshare.policy import returns_to
+from intelshare.labels import Label, WordKind, format_portion, parse_label
+from intelshare.policy import foreign_owners
 
 NOBODY: Final = (BulletinId(bytes(16)), ManifestDigest(bytes(32)))
 """The ids of what is not stored."""
@@ -81,13 +82,14 @@ class Alike:
     content_is_read: bool
     """A portion has content that says itself how it is marked."""
     foreign: bool
-    """A portion goes to a recipient under that recipient's own label."""
+    """A portion has another state's label."""
     decided: dict[tuple[int, ...], Decided] = field(default_factory=dict, repr=False, compare=False)
     """By slots: a memory that changes no outcome."""
 
 
 def alike_of(node: Node, draft: Draft, now: Instant) -> Alike:
-    """What such drafts share at this time. Raises LabelError for a label that may not be written."""
+    """What such drafts share at this time. Raises LabelError for a label that may not be written,
+    DeliveryError WORD_UNKNOWN."""
     marks = tuple([(p.kind, p.label, p.category, p.flags, p.grade, p.media) for p in draft.portions])
     # A request's instant counts by its stretch of time and by whether the bulletin has expired.
     key = (alike_of, node.member, node.storage_key, draft.to, now >= draft.valid_until, marks)
@@ -96,6 +98,10 @@ def alike_of(node: Node, draft: Draft, now: Instant) -> Alike:
 
 def _made(node: Node, draft: Draft, now: Instant) -> Alike:
     labels = tuple([_label(node, portion.label, now) for portion in draft.portions])
+    for number, portion in enumerate(draft.portions, 1):
+        place = Place(f"portion {number}")
+        check_words(node, WordKind.CATEGORY, (portion.category,), now, place)
+        check_words(node, WordKind.FLAG, portion.flags, now, place)
     heads = without_content(draft.portions)
     registry = node.world.registry
     return Alike(
@@ -104,7 +110,7 @@ def _made(node: Node, draft: Draft, now: Instant) -> Alike:
         encode_heads(heads),
         labels == tuple([node.labels.read(head.label) for head in heads]),
         any(content_is_read(head) for head in heads),
-        any(returns_to(label, node.member, draft.to, registry) for label in labels),
+        any(foreign_owners(label, node.member, registry) for label in labels),
     )
 
 

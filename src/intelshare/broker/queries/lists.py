@@ -27,6 +27,7 @@ from intelshare.broker.kernel.tables import (
     UserRow,
 )
 from intelshare.broker.kernel.transaction import noting_damage
+from intelshare.broker.kernel.words import check_words
 from intelshare.broker.lifecycle.destroy import reason_of
 from intelshare.broker.lifecycle.read import Shown, show
 from intelshare.broker.lifecycle.relations import Context, context_of
@@ -37,7 +38,7 @@ from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import EPOCH, Instant
-from intelshare.labels import format_portion
+from intelshare.labels import WordKind, format_portion
 from intelshare.ports import Scalar, Table, View
 
 PAGE: Final = 256
@@ -111,8 +112,10 @@ def inbox(
     """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened.
 
     Then the damaged records that were met: a bulletin of which one is damaged is left out (promise P13).
+    Raises DeliveryError WORD_UNKNOWN for a category that nobody knows: nothing would ever be found.
     """
     reader = row_of(view, actor)
+    check_words(node, WordKind.CATEGORY, (wanted.category,) if wanted.category else ())
     found: list[InboxLine] = []
     damaged: list[StoreError] = []
     for row in _newest(view, INBOX, wanted.limit, damaged):

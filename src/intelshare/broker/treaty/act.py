@@ -27,6 +27,7 @@ from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.tables import ACT, PENDING, RECEIVED, STATEMENT, ActRow, ReceivedRow
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.words import check_words
 from intelshare.broker.transparency.evidence import contradict, signed_of
 from intelshare.broker.treaty.act_record import FIRST, check, record_of, value_of
 from intelshare.crypto.codec import decode, encode
@@ -34,7 +35,8 @@ from intelshare.crypto.records import Kind, TreatyAct
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
 from intelshare.instant import EPOCH, Instant
-from intelshare.policy import ActKind, PartyAct, Reservation, Treaty, World
+from intelshare.labels import WordKind
+from intelshare.policy import ANY_CATEGORY, ActKind, PartyAct, Reservation, Treaty, World
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
 
@@ -106,6 +108,9 @@ def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> 
         raise DeliveryError(
             "INPUT_INVALID", "a reservation belongs to the act that makes one, and to no other"
         )
+    if command.reservation is not None and command.kind is ActKind.RESERVE:
+        named = command.reservation.categories or frozenset()
+        check_words(node, WordKind.CATEGORY, sorted(named - {ANY_CATEGORY}))
     last = _last(acts(view, node.member))
     n = 1 if last is None else last.n + 1
     if command.n not in (0, n):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from intelshare.cli.shared.completion import bulletins, members, see
+from intelshare.cli.shared.completion import bulletins, categories, members, see
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out, Progress
@@ -17,7 +17,7 @@ from intelshare.errors import ConfigError, DeliveryError, Place
 from intelshare.instant import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from intelshare.client import Client
@@ -41,7 +41,7 @@ _KEPT = "display-only"
 @click.option(
     "--from", "sender", default="", metavar="CODE", shell_complete=members, help="Only of this originator."
 )
-@click.option("--category", default="", help="Only with this category.")
+@click.option("--category", default="", shell_complete=categories, help="Only with this category.")
 @click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
@@ -159,10 +159,12 @@ def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out
         out.line(line)
     for number, shown in chosen:
         portion = shown.portion
-        about = [portion.category, portion.grade, *portion.flags, shown.basis, *shown.obligations]
+        about = [portion.category, portion.grade, *portion.flags, shown.basis]
         out.line()
         kind = _KINDS.get(portion.kind, "unknown")
         out.line("  ".join((f"[{number}] {shown.mark}", kind, *(word for word in about if word))))
+        for line in _duties(shown.obligations):
+            out.line(f"    {line}")
         if portion.kind in _TEXTS:
             out.block(portion.content.decode("utf-8", "backslashreplace"))
         else:
@@ -171,6 +173,15 @@ def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out
             out.line(f"{portion.media}, {size} bytes: {'take it with --out DIR' if here else 'on its way'}")
     out.line()
     out.block(banner)
+
+
+def _duties(obligations: Sequence[str]) -> list[str]:
+    if not obligations:
+        return []
+    from intelshare.builtin import builtin_registry
+    from intelshare.cli.shared.obligations import seen_to
+
+    return seen_to(obligations, builtin_registry())
 
 
 def _wrapped(banner: str) -> str:

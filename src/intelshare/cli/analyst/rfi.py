@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intelshare.cli.analyst.compose import PRECEDENCES, Composition
-from intelshare.cli.shared.completion import bulletins, members
+from intelshare.cli.shared.completion import bulletins, categories, members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
@@ -63,7 +63,9 @@ _SEND_OPTIONS = (
 @click.option(
     "--to", multiple=True, required=True, metavar="CODES", shell_complete=members, help="Who is asked."
 )
-@click.option("--category", required=True, help="Subject category, as treaties name it.")
+@click.option(
+    "--category", required=True, shell_complete=categories, help="Subject category, as treaties name it."
+)
 @click.option("--due", metavar="TIME", help="When the answer is needed: date, time, 36h or 7d.")
 @_sending
 @printing

@@ -24,7 +24,7 @@ from intelshare.cli.analyst.compose import (
     words_of,
 )
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.completion import members
+from intelshare.cli.shared.completion import categories, flag_words, members
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out, Progress
@@ -77,7 +77,11 @@ class Sending:
     help="Recipients; repeat, or separate by commas.",
 )
 @click.option("--label", help="Label of FILE (and of the title, unless it has its own).")
-@click.option("--category", help="Subject category, as treaties name it: cyber, terrorism ...")
+@click.option(
+    "--category",
+    shell_complete=categories,
+    help="Subject category, as treaties name it: cyber, terrorism ...",
+)
 @click.option("--title", help="A title; it is a portion too.")
 @click.option("--title-label", help="The title's own label.")
 @click.option(
@@ -105,7 +109,13 @@ class Sending:
 @click.option(
     "--valid-until", metavar="TIME", help="After it nothing is released or read: date, time, 36h or 7d."
 )
-@click.option("--flag", "flags", multiple=True, help="Such as personal-data, where law asks; repeatable.")
+@click.option(
+    "--flag",
+    "flags",
+    multiple=True,
+    shell_complete=flag_words,
+    help="Such as personal-data, where law asks; repeatable.",
+)
 @click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
 @click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
 @originator("in_reply_to_from", of="the bulletin of --in-reply-to")

@@ -12,6 +12,7 @@ from intelshare.cli.policy.effects import explain, matrix
 from intelshare.cli.policy.prove import prove
 from intelshare.cli.policy.results import format_option, write_results
 from intelshare.cli.policy.testing import coverage, test
+from intelshare.cli.policy.words import words
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import printing
@@ -30,7 +31,7 @@ def policy() -> None:
     """Check, test and explain treaties and overlays. Needs no node."""
 
 
-for _command in (test, diff, explain, matrix, coverage, prove):
+for _command in (test, diff, explain, matrix, coverage, prove, words):
     policy.add_command(_command)
 
 

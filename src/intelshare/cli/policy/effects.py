@@ -10,8 +10,9 @@ import click
 
 from intelshare.cli.policy.label import read_label
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.completion import members
+from intelshare.cli.shared.completion import categories, flag_words, members
 from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.obligations import seen_to
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.cli.shared.paths import paths_argument
@@ -35,10 +36,10 @@ def world_of(paths: tuple[Path, ...]) -> World:
 
 def build_world(files: Files, read: Callable[[Path], str]) -> World:
     """The world of these files, of all states and organisations. Raises PolicyFileError."""
-    from intelshare.builtin import builtin_registry
+    from intelshare.cli.policy.beside import with_own
     from intelshare.policy import compile_world, parse_overlay, parse_treaty
 
-    registry = builtin_registry()
+    registry = with_own(files.own, read)
     members = [*registry.states, *(code for code in registry.groups if registry.is_organisation(code))]
     return compile_world(
         registry,
@@ -59,9 +60,15 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
     "--to", "recipient", required=True, metavar="MEMBER", shell_complete=members, help="Who would receive."
 )
 @click.option("--label", "text", required=True, help="Label of the portion.")
-@click.option("--category", required=True, help="Category of the portion.")
+@click.option("--category", required=True, shell_complete=categories, help="Category of the portion.")
 @click.option("--at", "at", metavar="TIME", help="Judge at this date or time; else now.")
-@click.option("--flag", "flags", multiple=True, help="Flag of the portion, such as personal-data.")
+@click.option(
+    "--flag",
+    "flags",
+    multiple=True,
+    shell_complete=flag_words,
+    help="Flag of the portion, such as personal-data.",
+)
 @click.option(
     "--originator", metavar="MEMBER", shell_complete=members, help="Who first sent it; else the sender."
 )
@@ -96,6 +103,7 @@ def explain(
     from intelshare.policy_tools import turns
 
     world, when = world_of(paths), moment(at)
+    _check_words(world, category, flags)
     request = Request(
         label=read_label(text, "--label", when),
         category=category,
@@ -151,6 +159,19 @@ def explain(
     return Exit.DENIED if decision.outcome is Outcome.DENY else Exit.DONE
 
 
+def _check_words(world: World, category: str, flags: tuple[str, ...] = ()) -> None:
+    """Return if these words are known. Raises ConfigError WORD_UNKNOWN: a slip would only ever be denied."""
+    from intelshare.labels import WordKind
+    from intelshare.policy import word_hint
+
+    asked = [(WordKind.CATEGORY, category, "--category"), *((WordKind.FLAG, f, "--flag") for f in flags)]
+    for kind, word, option in asked:
+        wrong = world.registry.words.wrong(kind, word)
+        if wrong is not None:
+            hint = word_hint(kind, word, world.registry)
+            raise ConfigError("WORD_UNKNOWN", wrong, place=Place(option), hint=hint)
+
+
 def _hold(world: World, decision: Decision, sender: str, name: str) -> Place | None:
     """Where a ``hold`` row stands: in the law of the originator or of the sender."""
     laws = [world.overlays[member] for member in (decision.originator, sender) if member in world.overlays]
@@ -172,8 +193,8 @@ def _show(decision: Decision, world: World, sender: str, out: Out) -> None:
         out.line(
             f"  rule 9, the treaty test: {decision.basis} permits ({_place(decision.findings[0].place)})"
         )
-    if decision.obligations:
-        out.line(f"  obligations  {', '.join(decision.obligations)}")
+    for number, line in enumerate(seen_to(decision.obligations, world.registry)):
+        out.line(f"  {'' if number else 'obligations':11}  {line}")
     for rule in decision.holds:
         out.line(f"  held by      {rule} ({_place(_hold(world, decision, sender, rule))})")
 
@@ -216,7 +237,7 @@ def _place(place: Place | None) -> str:
 
 @click.command(epilog=examples("intelshare policy matrix treaties/ --category cyber --as-of 2026-01-01"))
 @paths_argument
-@click.option("--category", required=True, help="Category of the information.")
+@click.option("--category", required=True, shell_complete=categories, help="Category of the information.")
 @click.option("--as-of", metavar="TIME", help="Judge at this date or time; else now.")
 @click.option(
     "--member",
@@ -245,6 +266,7 @@ def matrix(
     if len(listed) > MAX_MATRIX:
         message = f"{len(listed)} members are more than the {MAX_MATRIX} of one matrix"
         raise PolicyFileError("TOO_LARGE", message, hint="choose some with --member")
+    _check_words(world, category)
     cells = build(world, when, category, listed)
     out.document(
         "policy-matrix",

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intelshare.builtin import OWN_FOLDERS
+from intelshare.cli.policy.beside import own_files, with_own
 from intelshare.errors import ConfigError, Place, PolicyFileError
 from intelshare.toml import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from intelshare.instant import Instant
+    from intelshare.labels import Registry
     from intelshare.policy import Overlay, Treaty
     from intelshare.policy_tools import Bench, Result, Suite
 
@@ -29,6 +32,8 @@ class Files:
     treaties: list[Path] = field(default_factory=list)
     overlays: list[Path] = field(default_factory=list)
     tests: list[Path] = field(default_factory=list)
+    own: list[Path] = field(default_factory=list)
+    """Of ladders/, groups/ and words/."""
 
     def add(self, path: Path) -> None:
         """Put a path where it belongs."""
@@ -36,6 +41,8 @@ class Files:
             self.tests.append(path)
         elif path.parent.name == "overlays":
             self.overlays.append(path)
+        elif path.parent.name in OWN_FOLDERS:
+            self.own.append(path)
         else:
             self.treaties.append(path)
 
@@ -43,9 +50,10 @@ class Files:
 def find(paths: Iterable[Path]) -> Files:
     """The policy files among the paths and in the folders below them.
 
-    ``*_test.toml`` is a test, anything in a folder ``overlays`` an overlay (``deu.toml`` is that of DEU),
-    any other ``.toml`` a treaty. A file brings the test beside it. Where there is no file ``paris``, it is
-    the treaty of that id that ships. Raises ConfigError NOT_FOUND, TOO_LARGE.
+    ``*_test.toml`` is a test, anything in a folder ``overlays`` an overlay (``deu.toml`` is that of DEU), in
+    ``ladders``, ``groups`` or ``words`` what those are read with, any other ``.toml`` a treaty. A file brings
+    the test beside it. Where there is no file ``paris``, it is the treaty of that id that ships. Raises
+    ConfigError NOT_FOUND, TOO_LARGE.
     """
     files = Files()
     seen: set[Path] = set()
@@ -54,6 +62,8 @@ def find(paths: Iterable[Path]) -> Files:
             if _real(found) not in seen:
                 seen.add(_real(found))
                 files.add(found)
+    beside = own_files([*files.treaties, *files.overlays, *files.tests])
+    files.own += [path for path in beside if _real(path) not in seen]
     return files
 
 
@@ -132,41 +142,45 @@ class Shelf:
         self._as_of = as_of
         self._treaties: dict[Path, tuple[Treaty | None, list[Result]]] = {}
         self._overlays: dict[Path, tuple[Overlay | None, list[Result]]] = {}
+        self._registries: dict[tuple[Path, ...], Registry] = {}
+
+    def registry(self, path: Path) -> Registry:
+        """What a file is read with. Raises PolicyFileError."""
+        own = tuple(own_files([path]))
+        if own not in self._registries:
+            self._registries[own] = with_own(own, read_policy)
+        return self._registries[own]
 
     def treaty(self, path: Path) -> tuple[Treaty | None, list[Result]]:
         """The treaty, or None, and what was found in the file."""
-        from intelshare.builtin import builtin_registry
         from intelshare.policy_tools import check_treaty, of_error
 
         key = _real(path)
         if key not in self._treaties:
             try:
-                self._treaties[key] = check_treaty(read_policy(path), str(path), builtin_registry())
+                self._treaties[key] = check_treaty(read_policy(path), str(path), self.registry(path))
             except PolicyFileError as error:
                 self._treaties[key] = None, [of_error(error)]
         return self._treaties[key]
 
     def overlay(self, path: Path) -> tuple[Overlay | None, list[Result]]:
         """The overlay, or None, and what was found in the file."""
-        from intelshare.builtin import builtin_registry
         from intelshare.policy_tools import check_overlay, of_error
 
         key = _real(path)
         if key not in self._overlays:
             try:
-                self._overlays[key] = check_overlay(read_policy(path), str(path), builtin_registry())
+                self._overlays[key] = check_overlay(read_policy(path), str(path), self.registry(path))
             except PolicyFileError as error:
                 self._overlays[key] = None, [of_error(error)]
         return self._overlays[key]
 
     def suite(self, path: Path) -> tuple[Suite | None, list[Result]]:
         """The suite of a test file, or None, and what is wrong with it."""
-        from intelshare.builtin import builtin_registry
         from intelshare.policy_tools import gather, of_error, read_suite
 
-        registry = builtin_registry()
         try:
-            text = read_policy(path)
+            text, registry = read_policy(path), self.registry(path)
         except PolicyFileError as error:
             return None, [of_error(error)]
         suite, errors = gather(text, str(path), registry, lambda top: read_suite(top, registry, self._as_of))
@@ -196,7 +210,9 @@ class Shelf:
             found += [result for result in results if failed([result])]
             overlays += [] if overlay is None else [overlay]
         complete = len(treaties) == len(suite.treaties) and len(overlays) == len(suite.overlays)
-        return (Bench(suite, tuple(treaties), tuple(overlays)) if complete else None), found
+        if not complete:
+            return None, found
+        return Bench(suite, tuple(treaties), tuple(overlays), self.registry(path)), found
 
 
 def _beside(test: Path, name: str, suite: Suite) -> Path:

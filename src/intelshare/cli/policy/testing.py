@@ -177,11 +177,10 @@ def _benches(files: Files, shelf: Shelf) -> tuple[list[Bench], list[Result]]:
 
 
 def _trials(benches: list[Bench], words: str | None) -> Iterator[tuple[World, Trial]]:
-    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import try_case
 
     for bench in benches:
-        world = bench.world(builtin_registry())
+        world = bench.world()
         for case in bench.suite.cases:
             if words is None or words.lower() in case.name.lower():
                 yield world, try_case(world, case)
@@ -197,10 +196,9 @@ def _below(coverage: Coverage, threshold: int | None) -> list[Result]:
 
 
 def _mutants(benches: list[Bench]) -> tuple[int, list[Result]]:
-    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import Result, Severity, survivors
 
-    count, living = survivors(benches, builtin_registry())
+    count, living = survivors(benches)
     hint = "add a case that this would change"
     return count, [
         Result(Severity.ERROR, mutant.what, "MUTANT_LIVES", "no case notices this change", mutant.place, hint)

@@ -37,6 +37,26 @@ def members(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     ]
 
 
+def categories(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The categories that ship, with what each means."""
+    return _words("CATEGORY", incomplete)
+
+
+def flag_words(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The flags that ship, with what each means."""
+    return _words("FLAG", incomplete)
+
+
+def _words(kind: str, incomplete: str) -> list[CompletionItem]:
+    from intelshare.builtin import builtin_registry
+    from intelshare.labels import WordKind
+
+    words = builtin_registry().words.of(WordKind[kind])
+    return [
+        CompletionItem(name, help=word.means) for name, word in words.items() if name.startswith(incomplete)
+    ]
+
+
 def treaties(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The treaties that ship, and files."""
     from intelshare.builtin import treaty_packs

@@ -26,12 +26,13 @@ KINDS = ("bilateral", "regional", "multilateral", "political-commitment")
 
 def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
     """The treaties of the paths in their order. Raises PolicyFileError at the first error, ConfigError."""
-    from intelshare.builtin import builtin_registry
+    from intelshare.cli.policy.beside import with_own
     from intelshare.cli.policy.files import find, read_policy
     from intelshare.policy import parse_treaty
 
-    registry = builtin_registry()
-    found = [parse_treaty(read_policy(path), str(path), registry) for path in find(paths).treaties]
+    files = find(paths)
+    registry = with_own(files.own, read_policy)
+    found = [parse_treaty(read_policy(path), str(path), registry) for path in files.treaties]
     if not found:
         raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place(" ".join(map(str, paths))))
     return found
@@ -114,7 +115,7 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 
     A file that cannot be read is left out, or with ``strict`` raises its PolicyFileError.
     """
-    from intelshare.builtin import builtin_registry
+    from intelshare.cli.policy.beside import registry_for
     from intelshare.cli.policy.files import read_policy
     from intelshare.policy_tools import formatted
 
@@ -123,7 +124,7 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
         for path in paths:
             try:
                 text = read_policy(path)
-                canonical = formatted(text, str(path), kind, builtin_registry())
+                canonical = formatted(text, str(path), kind, registry_for(path))
             except PolicyFileError:
                 if strict:
                     raise
