@@ -81,6 +81,11 @@ def test_the_log_is_followed_cosigned_and_proved_with_the_tools_of_others(
     assert signed[head.origin] is None
     assert signed[witness] is not None
 
+    members = [str(word) for m in ("fra", "usa") for word in ("--member", fra.parent / f"{m}.member")]
+    judged = ok("verify", checkpoint, *members, "--json").json
+    assert (judged["size"], [one["member"] for one in judged["witnesses"]]) == (head.size, ["USA"])
+    assert intelshare("verify", checkpoint, *members[2:]).code == 7
+
     words = ("audit", "prove", "2", "--tlog", "--folder", fra, "--checkpoint", checkpoint)
     proof = ok(*words).out
     index, extra, _, included = c2sp.check_proof(proof, keys)

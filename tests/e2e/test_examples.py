@@ -128,9 +128,12 @@ CASES: dict[str, Case] = {
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
     "verify entry.json": Case(code=5, why="no member file is given"),
+    "verify fra-log": Case(before=lambda w: (w.followed(), w.member_files())),
     "verify release.json": Case(before=lambda w: w.member_files()),
     "audit reconcile": Case(before=lambda w: w.report()),
     "audit export": Case(code=8, why="no node of this world contradicts itself"),
+    "audit export --tlog": Case(),
+    "audit cosign": Case(before=lambda w: w.followed()),
     "audit settle": Case(typed="y\n", code=8, why="no node of this world contradicts itself"),
     "demo": Case(stopped=True, code=130, why="it is played to its end by test_demo.py; here it gets Ctrl-C"),
     "demo paris": Case(),
@@ -280,6 +283,13 @@ class World:
             file = self.desk / f"{name}.member"
             file.unlink(missing_ok=True)
             ok("member", "export", "--folder", self.desk / name, "--out", file)
+
+    def followed(self) -> None:
+        """FRA's log as others follow it, up to where USA has seen it."""
+        log = self.desk / "fra-log"
+        ok("audit", "export", "--tlog", log, "--folder", self.desk / "fra")
+        words = ("audit", "cosign", log / "checkpoint", "--folder", self.desk / "usa")
+        wait_until(lambda: intelshare(*words).code == 0, "USA to have seen that much")
 
     def evidence(self) -> None:
         """Evidence against another USA, made in memory: no node contradicts itself on request."""

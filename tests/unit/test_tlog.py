@@ -18,12 +18,22 @@ from intelshare.broker.kernel.tables import CHECKPOINT
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.tlog import LogNote, cosign, entry_hashes, log_note, prove_note
 from intelshare.crypto.pae import key_id
-from intelshare.crypto.records import KeyUse
-from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key, load_signer
+from intelshare.crypto.records import KeyUse, Trust
+from intelshare.crypto.suites import SUITE_1, NoteKey, Signer, load_note_key, load_signer
 from intelshare.errors import IntelshareError
-from intelshare.ids import Digest, Incarnation, NodeUri
+from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
 from intelshare.instant import SECOND
-from intelshare.trust import Founding, create_member, new_key, renew_directory
+from intelshare.trust import (
+    Founding,
+    Revocation,
+    Revoked,
+    Why,
+    create_member,
+    new_key,
+    renew_directory,
+    write_member_file,
+)
+from intelshare.verifier import GivenMember, check_note, is_note, read_given
 from line_world import met
 from log_world import Logs, rewrite
 
@@ -40,6 +50,7 @@ class Tools:
     def __init__(self) -> None:
         self.logs = Logs(met())
         self.members: dict[str, Member] = self.logs.members
+        self.directories: dict[str, Signer] = {}
         self.keys = {code: self._published(code) for code in self.members}
 
     def _published(self, code: str) -> NoteKey:
@@ -52,10 +63,21 @@ class Tools:
         signer = load_signer(SUITE_1, key.record, key.key_id, key.secret)
         # A founding is a function of its seed but for its time: the key is the one that the root names.
         (named,) = node.trust.members[node.member].root.directory
-        signed = renew_directory(held, replace(signer, key_id=key_id(named)), at, add_keys=[made.record])
-        for member in self.members.values():
-            member.node = replace(member.node, trust=member.node.trust.with_document(signed, at).view)
+        signer = self.directories[code] = replace(signer, key_id=key_id(named))
+        self._adopt(renew_directory(held, signer, at, add_keys=[made.record]))
         return load_note_key(made.record, made.secret)
+
+    def revoke(self, code: str) -> None:
+        """A member revokes its note key, and makes no other."""
+        held = self.members[code].node.trust.members[MemberCode(code)].directory
+        assert held is not None
+        row = Revocation(Revoked.KEY, key_id(self.keys[code].record), Why.COMPROMISED, self.logs.tick())
+        self._adopt(renew_directory(held, self.directories[code], self.logs.now, revoke=[row]))
+
+    def _adopt(self, signed: Trust) -> None:
+        for member in self.members.values():
+            view = member.node.trust.with_document(signed, self.logs.now).view
+            member.node = replace(member.node, trust=view)
 
     def note(self, code: str) -> LogNote:
         member = self.members[code]
@@ -237,6 +259,65 @@ def test_a_log_that_contradicted_itself_is_not_cosigned(tools: Tools) -> None:
     tools.logs.show("FRA")
     assert tools.logs.held("USA", "FRA", CheckpointState.BROKEN)
     assert code_of(lambda: tools.cosigned("USA", note)) == "LOG_INCONSISTENT"
+
+
+def given(tools: Tools, *codes: str) -> list[GivenMember]:
+    """Member files as USA writes them."""
+    held = tools.members["USA"].node.trust.members
+    return [read_given(write_member_file(held[MemberCode(code)]).encode(), code) for code in codes]
+
+
+def proved(tools: Tools) -> str:
+    """A tlog-proof of FRA under a checkpoint that USA and KEN cosigned."""
+    tools.logs.act("FRA", 3)
+    tools.logs.show("FRA")
+    fra, key = tools.members["FRA"], tools.keys["FRA"]
+    found = prove_note(fra.node, fra.store, fra.node.incarnation, 2, 0, key)
+    raw = tools.cosigned("KEN", tools.cosigned("USA", found.log.note))
+    return write_proof(2, found.proof, raw, found.preimage)
+
+
+def test_the_judge_reads_notes_by_the_keys_of_the_member_files(tools: Tools) -> None:
+    proof = proved(tools)
+    checkpoint = proof.split("\n\n", 1)[1]
+    found = check_note(proof.encode(), "x", given(tools, "FRA", "USA"))
+    assert (found.node, found.size) == (tools.members["FRA"].node.uri, tools.note("FRA").head.size)
+    assert found.root == tools.note("FRA").head.root
+    assert [one.member for one in found.witnesses] == ["USA"]
+    assert found.unknown == 1
+    assert [one.member for one in found.members] == ["FRA", "USA"]
+    assert found.entry is not None
+    assert (found.entry.index, found.entry.type) == (2, "REGISTER")
+    bare = check_note(checkpoint.encode(), "x", given(tools, "FRA", "USA", "KEN"))
+    assert (bare.entry, bare.unknown, len(bare.witnesses)) == (None, 0, 2)
+    assert code_of(lambda: check_note(proof.encode(), "x", given(tools, "USA", "KEN"))) == "SIGNER_UNKNOWN"
+    assert is_note(proof.encode())
+    assert not is_note(b' {"schema": ""}')
+
+
+def test_no_changed_proof_is_believed(tools: Tools) -> None:
+    proof = proved(tools).encode()
+    files = given(tools, "FRA", "USA", "KEN")
+    honest = check_note(proof, "x", files)
+    for at in range(len(proof)):
+        spoilt = proof[:at] + bytes([proof[at] ^ 1]) + proof[at + 1 :]
+        try:
+            found = check_note(spoilt, "x", files)
+        except IntelshareError:
+            continue
+        # The name or id of a witness: its line is somebody's of whom nothing is known.
+        assert replace(found, witnesses=(), unknown=0, members=()) == replace(
+            honest, witnesses=(), unknown=0, members=()
+        )
+        assert found.unknown == 1
+        assert len(found.witnesses) == 1
+
+
+def test_a_revoked_note_key_counts_for_nothing(tools: Tools) -> None:
+    proof = proved(tools)
+    tools.revoke("FRA")
+    assert code_of(lambda: check_note(proof.encode(), "x", given(tools, "FRA"))) == "SIGNER_REVOKED"
+    assert code_of(lambda: tools.cosigned("USA", tools.note("FRA").note)) == "SIGNER_UNKNOWN"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ member's root 1, whose fingerprint the reader compares or has in a member file.
     entries      what log entries say              exhibits    what contradicts itself
     seeing       who else saw a statement          evidence    all of it for one evidence file
     padding      padded records                    releases    a release and what became of it
-    verdict      what the judge answers
+    notes        checkpoints as c2sp.org has them  verdict     what the judge answers
 """
 
 from intelshare.verifier.evidence import check_evidence
 from intelshare.verifier.files import GivenMember, read_given, schema_of
 from intelshare.verifier.logs import check_proof
+from intelshare.verifier.notes import Noted, check_note, is_note
 from intelshare.verifier.releases import Released, ShownPortion, check_release
 from intelshare.verifier.verdict import (
     Convicting,
@@ -33,6 +34,7 @@ __all__ = [
     "Convicting",
     "GivenMember",
     "Named",
+    "Noted",
     "Proven",
     "ProvenEntry",
     "Provenance",
@@ -42,8 +44,10 @@ __all__ = [
     "Step",
     "Witness",
     "check_evidence",
+    "check_note",
     "check_proof",
     "check_release",
+    "is_note",
     "read_given",
     "schema_of",
 ]

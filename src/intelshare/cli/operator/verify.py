@@ -20,13 +20,14 @@ from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
-    from intelshare.verifier import Released
+    from intelshare.verifier import Noted, Released
 
 
 @click.command(
     epilog=examples(
         "intelshare verify release.json --member fra.member --member usa.member",
         "intelshare verify entry.json",
+        "intelshare verify fra-log/checkpoint --member fra.member --member usa.member",
     )
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
 def verify(file: Path, members: tuple[Path, ...], out: Out) -> int:
     """Check FILE of `export`, `audit prove` or `audit export`, without a node: step by step, then a verdict.
 
+    FILE may also be the `checkpoint` of `audit export --tlog`, or a tlog-proof.
+
     Ends with 7 if it does not hold, with 5 if it holds but no member file of yours confirms a signer's keys.
     """
-    from intelshare.verifier import check_evidence, check_proof, check_release, schema_of
+    from intelshare.verifier import check_evidence, check_note, check_proof, check_release, is_note, schema_of
 
     text, given = file.read_bytes(), given_members(members)
+    if is_note(text):
+        return _show_note(out, check_note(text, str(file), given))
     match schema_of(text):
         case "intelshare/log-proof/1":
             return show_proof(out, check_proof(text, str(file), given))
@@ -47,6 +52,36 @@ def verify(file: Path, members: tuple[Path, ...], out: Out) -> int:
             return show_evidence(out, check_evidence(text, str(file), given))
         case _:
             return _show_release(out, check_release(text, str(file), given))
+
+
+def _show_note(out: Out, found: Noted) -> int:
+    from intelshare.cli.operator.proved import lines_of
+    from intelshare.labels import when
+
+    entry, document = found.entry, {"incarnation": f"{found.incarnation:016x}", "root": found.root.hex()}
+    seen = [{"member": one.member, "node": one.node, "at": when(one.signed_at)} for one in found.witnesses]
+    out.document(
+        "note-checked",
+        {
+            "node": found.node,
+            **document,
+            "size": found.size,
+            "witnesses": seen,
+            "unknown": found.unknown,
+            "entry": entry and {"index": entry.index, "type": entry.type, "says": entry.says},
+            "members": named_members(found.members),
+        },
+    )
+    if entry is not None:
+        out.line(f"entry {entry.index}  {when(entry.at)}  {entry.type}")
+        for line in lines_of(entry.says):
+            out.line(f"  {line}")
+    out.line(f"log {found.incarnation:016x} of {found.node}, {found.size} entries, root {found.root.hex()}")
+    for one in found.witnesses:
+        out.line(f"{one.member} signed that it saw this state at {when(one.signed_at)}")
+    if found.unknown:
+        out.line(f"{found.unknown} signatures of others were not checked: no member file of them was given")
+    return conclude(out, found.members)
 
 
 def _show_release(out: Out, found: Released) -> int:
