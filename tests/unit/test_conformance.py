@@ -13,8 +13,18 @@ from intelshare.errors import PolicyFileError
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
-NAMES = ("labels", "conversion", "banners", "decisions", "envelope", "statements", "realworld", "suites")
-LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, _ = (
+NAMES = (
+    "labels",
+    "conversion",
+    "banners",
+    "decisions",
+    "envelope",
+    "statements",
+    "realworld",
+    "suites",
+    "notes",
+)
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, *_ = (
     json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
 )
 
