@@ -44,7 +44,7 @@ def make() -> list[dict[str, Any]]:
         ("by its log alone", note, {**told, "seen": 0}),
         ("cosigned", note + seen, {**told, "seen": seconds}),
         ("the order of lines says nothing", f"{head.text}\n{seen}{signed}", {**told, "seen": seconds}),
-        ("cosigned twice: the first line counts", note + seen + late, {**told, "seen": seconds}),
+        ("cosigned twice", note + seen + late, {"error": "INPUT_INVALID"}),
         ("another time", note + late, {"error": "SIGNATURE_INVALID"}),
         ("another size", note.replace("70000", "70001", 1), {"error": "SIGNATURE_INVALID"}),
         ("another origin", note.replace("fra.", "deu.", 1), {"error": "SIGNER_UNKNOWN"}),

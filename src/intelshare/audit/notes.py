@@ -142,7 +142,10 @@ def read_note(raw: str) -> Note:
     text, gap, signed = raw.rpartition("\n\n")
     if not gap or not signed.endswith("\n"):
         raise _unreadable("no text with an empty line and signatures behind it")
-    return Note(text + "\n", tuple(_line(line) for line in signed.splitlines()))
+    lines = tuple(_line(line) for line in signed.removesuffix("\n").split("\n"))
+    if len({(line.name, line.key_id) for line in lines}) != len(lines):
+        raise _unreadable("a key has signed it twice")
+    return Note(text + "\n", lines)
 
 
 def read_head(text: str) -> Head:

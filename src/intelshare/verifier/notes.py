@@ -102,6 +102,8 @@ def _read(raw: str, source: str) -> _Note:
     if not gap or said is None or not behind.endswith("\n") or not all(lines):
         raise unreadable("it is neither JSON nor the signed checkpoint of a log of ours", source)
     signed = tuple((line[1], _decoded(line[2], source)) for line in lines if line is not None)
+    if len({(name, data[:4]) for name, data in signed}) != len(signed):
+        raise unreadable("a key has signed it twice", source)
     return _Note(text + "\n", signed, said[1], int(said[2], 16), int(said[3]), _decoded(said[4], source))
 
 
