@@ -80,7 +80,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
 
     try:
         # A pipe without a writer would be waited for.
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(
             "NOT_FOUND",
@@ -88,10 +88,11 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
             place=Place(path),
             hint="check the name and who may read it",
         ) from None
-    with file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
+    with os.fdopen(descriptor, "rb") as file:
         if found.st_size > MAX_FILE:
             raise ConfigError(
                 "TOO_LARGE",
