@@ -185,6 +185,7 @@ class World:
         _furnish_shelf(self.shelf)
         for name in ("report.txt", "question.txt", "answer.txt"):
             (self.desk / name).write_text(f"The {name.removesuffix('.txt')} is about a phishing kit.\n")
+        (self.desk / "annex.pdf").write_bytes(b"%PDF-1.7 an annex")
         line = {"to": ["USA"], "category": "cyber", "label": SHARED, "text": "Seen again."}
         (self.desk / "bulletins.ndjson").write_text(json.dumps(line) + "\n")
         (self.desk / "swe.passphrase").write_text("correct horse battery staple\n")

@@ -20,10 +20,10 @@ from intelshare.broker.lifecycle.attachments import (
     begin_upload,
     finish_upload,
     first_wanted,
-    serves,
 )
 from intelshare.broker.lifecycle.destroy import finish, marked
 from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.lifecycle.serving import serves
 from intelshare.broker.lifecycle.stop import anything_over, expire
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
@@ -32,8 +32,14 @@ from intelshare.crypto.records import Attachment, Portion, PortionKind
 from intelshare.errors import DeliveryError, LabelError
 from intelshare.ids import Digest, FilePlace, MemberCode
 from intelshare.instant import DAY, HOUR, Instant
-from line_world import TO_BOTH, TO_USA, arrive, hand_over, met, rows, said, send
+from line_world import TO_BOTH, TO_USA, arrive, hand_over, met, rows, said, send, with_law
 
+FORBID = """
+[[forbid]]
+id = "FRA-no-cyber"
+source = "invented for this test"
+when = { categories = ["cyber"] }
+"""
 CONTENT = b"what the annex says"
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 
@@ -141,6 +147,18 @@ def test_nothing_is_served_before_it_is_handed_over(members: Any) -> None:
     assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
     hand_over(fra, "USA")
     assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is not None
+
+
+def test_what_the_law_denies_now_is_not_given_any_more(sent: Any) -> None:
+    """Also in the middle of a file that was accepted: a release that was made keeps its text."""
+    members, made, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    taken = arrive(usa, fra, frames["USA"])
+    for outbound in taken.effects.outbound:
+        arrive(fra, usa, outbound.frame)
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is not None
+    with_law(fra, FORBID)
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
 
 
 def test_a_recall_ends_the_file_at_both_ends(sent: Any) -> None:

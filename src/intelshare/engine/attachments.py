@@ -271,8 +271,8 @@ class Fetching:
             failed = self._failures.get(place, Backoff(contact=now)).failed()
             self._failures[place] = failed
             pause += failed.delay(now, turn.parts.random)
+            turn.do(Tell(Notice.FILE_WAITS, code=error.code))
         self._later[place] = Instant(now + pause), member
-        turn.do(Tell(Notice.FILE_WAITS, code=error.code))
         self._next(turn)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle import attachments, destroy, review, stop
+from intelshare.broker.lifecycle import attachments, destroy, review, serving, stop
 from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import hello
 from intelshare.broker.line.handover import first_ready, handover
@@ -108,7 +108,7 @@ def _still_missing(
 
 def _serves(node: Node, view: View, member: MemberCode, pieces: Digest, now: Instant) -> Kept | None:
     try:
-        return attachments.serves(node, view, member, pieces, now)
+        return serving.serves(node, view, member, pieces, now)
     except StoreError:
         # A damaged record is this file's trouble, not the link's.
         return None

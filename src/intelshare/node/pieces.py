@@ -45,13 +45,16 @@ class PieceFiles:
         self.folder = folder
         self._largest = largest
         self._total = total
-        self._sizes = {one.place: sealed_size(one.size) for one in kept}
+        self._held: dict[FilePlace, int] = {}
+        """Bytes of each file that are here: what is only promised takes no room."""
         self._uploading: set[FilePlace] = set()
         self._thread = ThreadPoolExecutor(1, "pieces")
         make_private_folder(folder)
-        names = {place.hex() for place in self._sizes}
+        places = {one.place.hex(): one.place for one in kept}
         for path in folder.iterdir():
-            if path.name not in names:
+            if path.name in places:
+                self._held[places[path.name]] = path.stat().st_size
+            else:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -143,23 +146,27 @@ class PieceFiles:
                 f"a file of {size} bytes; this node takes at most {self._largest}",
                 hint="the operator sets [files] largest_mib in node.toml",
             )
-        others = sum(length for other, length in self._sizes.items() if other != place)
-        if others + sealed_size(size) > self._total:
+        self._need_room(place, sealed_size(size))
+        path = self._path(place)
+        with disk_errors(path):
+            os.close(os.open(path, _NEW, 0o600))
+        self._held.setdefault(place, 0)
+
+    def _need_room(self, place: FilePlace, size: int) -> None:
+        others = sum(length for other, length in self._held.items() if other != place)
+        if others + size > self._total:
             raise StoreError(
                 "DISK_FULL",
                 f"all files together have at most {self._total} bytes here",
                 hint="recall what is no longer needed, or set [files] total_mib in node.toml",
             )
-        path = self._path(place)
-        with disk_errors(path):
-            os.close(os.open(path, _NEW, 0o600))
-        self._sizes[place] = sealed_size(size)
 
     # In the thread
 
     def put(self, place: FilePlace, number: int, piece: bytes) -> None:
         """Write a piece durably. Raises StoreError."""
-        path = self._path(place)
+        path, end = self._path(place), max(self._held.get(place, 0), number * PIECE + len(piece))
+        self._need_room(place, end)
         try:
             with disk_errors(path):
                 descriptor = os.open(path, _OLD)
@@ -172,6 +179,7 @@ class PieceFiles:
                     os.close(descriptor)
         except FileNotFoundError:
             raise StoreError("NOT_FOUND", "this file was removed") from None
+        self._held[place] = end
 
     def get(self, place: FilePlace, start: int, length: int) -> bytes:
         """Bytes of the pieces; fewer, or none, if they are not here."""
@@ -189,7 +197,7 @@ class PieceFiles:
             path = self._path(place)
             with disk_errors(path), suppress(FileNotFoundError):
                 path.unlink()
-            self._sizes.pop(place, None)
+            self._held.pop(place, None)
 
     def _path(self, place: FilePlace) -> Path:
         return self.folder / place.hex()

@@ -19,7 +19,9 @@ from intelshare.engine.values import (
     Drained,
     Notice,
     Opened,
+    OpenPieces,
     QueryDone,
+    ReadSlice,
     RunQuery,
     RunStep,
     Send,
@@ -28,10 +30,12 @@ from intelshare.engine.values import (
     Shred,
     Shredded,
     SidecarWritten,
+    SliceRead,
     StepDone,
     Stopped,
     Tell,
     TimerDue,
+    WritePiece,
     WriteSidecar,
     Written,
 )
@@ -214,8 +218,27 @@ class Driver:
         else:
             self._process.machine.remember(self._process.node.incarnation, written, clean=run.clean)
 
-    def _shred(self, _: Shred) -> None:
-        self._process.machine.shred(lambda: self.feed(Shredded()))
+    def _shred(self, shred: Shred) -> None:
+        machine = self._process.machine
+
+        def shredded() -> None:
+            machine.pieces.remove(shred.files)
+            self.feed(Shredded())
+
+        machine.shred(shredded)
+
+    def _open_pieces(self, action: OpenPieces) -> None:
+        self._soon(0, lambda: self._process.machine.pieces.open(action))
+
+    def _write_piece(self, action: WritePiece) -> None:
+        self._soon(self._process.machine.sync, lambda: self._process.machine.pieces.write(action))
+
+    def _read_slice(self, action: ReadSlice) -> None:
+        self._soon(0, lambda: SliceRead(action, self._process.machine.pieces.read(action)))
+
+    def _soon(self, after: int, do: Callable[[], Event]) -> None:
+        """What the disk does; a crash in between leaves it undone."""
+        self._process.heap.after(after, lambda: self.feed(do()) if self._process.alive else None)
 
     def _tell(self, tell: Tell) -> None:
         self._process.heap.note(tell.notice, self._process.name, tell.peer or "", tell.code, tell.count)
@@ -232,12 +255,15 @@ class Driver:
 
 _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     Dial: Driver._dial,
+    OpenPieces: Driver._open_pieces,
     Opened: Driver._opened,
+    ReadSlice: Driver._read_slice,
     Close: Driver._close,
     Send: Driver._send,
     SetReading: Driver._set_reading,
     RunStep: Driver._run_step,
     RunQuery: Driver._run_query,
+    WritePiece: Driver._write_piece,
     WriteSidecar: Driver._write_sidecar,
     Shred: Driver._shred,
     SetTimer: Driver._set_timer,

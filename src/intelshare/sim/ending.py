@@ -16,6 +16,7 @@ from intelshare.broker.kernel.tables import (
     CHECKPOINT,
     CONSENT,
     EVIDENCE,
+    FILE,
     INBOX,
     INCOMING,
     LOG_HEAD,
@@ -28,6 +29,7 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.attachments import FileState
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.lifecycle.review import denial
@@ -63,6 +65,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
         machine.disk.unsynced
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
+        or any(row.state in (FileState.WANTED, FileState.GONE) for row in _rows(machine.disk.view, FILE))
         or _unproved(machine, machines)
         or any(_lacks(machine, other) for other in machines.values())
         or _pending(machine, machines)
@@ -81,6 +84,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         _check_inbox(machine)
         _check_streams(machine)
         _check_destroyed(oracle, machine)
+        _check_files(oracle, machine, machines)
     for machine in machines.values():
         for row in _rows(machine.disk.view, PAIR):
             _check_pair(oracle, machine, machines[row.recipient], row)
@@ -89,6 +93,24 @@ def finish(oracle: Oracle, machines: Machines) -> None:
     for machine in machines.values():
         _check_acts(machine, machines)
         _check_consents(machine, machines)
+
+
+def _check_files(oracle: Oracle, machine: Machine, machines: Machines) -> None:
+    """Files are whole as they were sent, or not here; and nothing lies here that belongs to no bulletin."""
+    rows = _rows(machine.disk.view, FILE)
+    if machine.pieces.files.keys() - {row.place for row in rows}:
+        raise Violation("I8", f"{machine.name} holds pieces of a file that is over")
+    sent = {
+        row.pieces: other.pieces.files[row.place]
+        for other in machines.values()
+        for row in _rows(other.disk.view, FILE)
+        if row.state == FileState.KEPT
+    }
+    for row in rows:
+        if row.state == FileState.WHOLE:
+            oracle.counts["file whole"] += 1
+            if row.pieces in sent and machine.pieces.files[row.place] != sent[row.pieces]:
+                raise Violation("I4", f"{machine.name} holds another file than was sent")
 
 
 def _check_log(machine: Machine) -> None:

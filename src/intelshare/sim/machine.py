@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.tables import NODE, PAIR
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.attachments import kept
 from intelshare.delivery import Stage
 from intelshare.engine import Limits
 from intelshare.errors import StoreError
@@ -21,6 +22,7 @@ from intelshare.sim.chance import stream
 from intelshare.sim.disk import Disk
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.network import Network
+from intelshare.sim.pieces import Pieces
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.process import Process
 from intelshare.sim.world import BEGIN, first_disk, first_keys, start_node
@@ -42,8 +44,11 @@ class Machine:
         self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers)
         self.lasts = plan.knobs.lasts
         self.page = plan.knobs.page
+        self.sync = plan.knobs.sync
         self.disk = Disk(first_disk(plan, name))
         self.keys = first_keys(plan, name)
+        self.pieces = Pieces()
+        """Files beside the disk."""
         self.sidecar: Sidecar | None = None
         """A file beside the disk: durable when it is written, and never restored."""
         self.process: Process | None = None
@@ -94,6 +99,7 @@ class Machine:
                 raise Violation("I9", f"{self.name} believes that its disk forgot, and it did not") from error
             self._oracle.counts[error.code] += 1
             forgot = True
+        self.pieces.keep([one.place for one in kept(view)])
         me = view.get(NODE, SELF)
         incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
         node = start_node(self.name, incarnation, self.keys, view, self.now())

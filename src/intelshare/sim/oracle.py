@@ -41,6 +41,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     ReceivedRow,
 )
+from intelshare.broker.lifecycle.attachments import WHOLE
 from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.receive import ReceiveResult
@@ -299,8 +300,9 @@ class Oracle:
     def _receipt(self, process: Process, peer: MemberCode, leaf: LeafId, receipt: Receipt) -> None:
         if receipt.to != peer:
             raise Violation("I4", f"{process.name} sends {peer} a receipt for {receipt.to}")
-        # ACCEPTED and REFUSED are one answer; READ and DESTROYED are other acts.
+        # ACCEPTED and REFUSED are one answer; READ, DESTROYED, and that all files are whole, are other acts.
         act = 1 if receipt.status in {ReceiptStatus.ACCEPTED, ReceiptStatus.REFUSED} else int(receipt.status)
+        act = 0 if WHOLE in receipt.codes else act
         key = (process.name, process.forgets, receipt.leaf, act)
         if self._receipts.setdefault(key, leaf) != leaf:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")

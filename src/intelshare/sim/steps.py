@@ -9,6 +9,7 @@ from intelshare.broker.exchange import consent
 from intelshare.broker.exchange.backfill import backfill
 from intelshare.broker.exchange.recall import recall
 from intelshare.broker.kernel.register import adopt
+from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.read import read
 from intelshare.broker.line import hello
@@ -27,6 +28,8 @@ STEPS: Steps = {
     **engine.STEPS,
     "begin": hello.start_incarnation,
     "submit": submit,
+    "begin_upload": begin_upload,
+    "finish_upload": finish_upload,
     "approve": approve,
     "read": read,
     "ask_again": hello.ask_again,

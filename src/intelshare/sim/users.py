@@ -24,6 +24,7 @@ from intelshare.broker.kernel.tables import (
     REQUEST,
     BulletinRow,
 )
+from intelshare.broker.lifecycle.attachments import BeginUpload, FinishUpload, Upload
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
@@ -31,12 +32,14 @@ from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand
 from intelshare.broker.treaty.act import ActCommand
 from intelshare.bulletin import Draft, Word
-from intelshare.crypto.codec import decode
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.pieces import PLAIN, PieceCipher, piece_count
 from intelshare.crypto.records import Act as Written
-from intelshare.crypto.records import TreatyAct
+from intelshare.crypto.records import Attachment, PortionKind, TreatyAct
 from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode
+from intelshare.ids import FilePlace, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.labels import Interval
 from intelshare.policy import ActKind, Reservation
@@ -149,6 +152,34 @@ class _Doing:
 
 def _submit(doing: _Doing) -> None:
     doing.send(doing.draft())
+
+
+def _attach(doing: _Doing) -> None:
+    """A bulletin whose first portion is a file of ``size`` bytes."""
+    place, size = FilePlace(doing.key), doing.act.size
+    content = (f"{doing.act.node} {doing.act.at} ".encode() * (size // 8 + 1))[:size]
+
+    def begun(upload: Upload) -> None:
+        cipher, count = PieceCipher(upload.key, upload.header), piece_count(size)
+        pieces = [
+            cipher.seal(content[n * PLAIN : (n + 1) * PLAIN], last=n == count - 1) for n in range(count)
+        ]
+        doing.machine.pieces.put(place, pieces)
+        command = FinishUpload(doing.actor("a"), place, tuple([sha256(piece) for piece in pieces]))
+        doing.perform("finish_upload", command, then=finished)
+
+    def finished(made: Attachment) -> None:
+        draft = draft_of(replace(doing.act, size=0), doing.process.now())
+        first, *others = draft.portions
+        file = replace(
+            first,
+            kind=PortionKind.ATTACHMENT,
+            media="application/octet-stream; name=annex.bin",
+            content=encode(Attachment, made),
+        )
+        doing.send(replace(draft, portions=(file, *others)))
+
+    doing.perform("begin_upload", BeginUpload(doing.actor("a"), place, size), then=begun)
 
 
 def _supersede(doing: _Doing) -> None:
@@ -322,6 +353,7 @@ def _own(doing: _Doing) -> BulletinRow | None:
 
 ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "submit": _submit,
+    "attach": _attach,
     "supersede": _supersede,
     "ask": _ask,
     "answer": _answer,

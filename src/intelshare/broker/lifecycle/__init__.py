@@ -9,6 +9,7 @@ relations      a bulletin supersedes an earlier one, or replies to one
 duties         who has to report what about a received bulletin, until when
 streams        numbers, neighbours, gaps
 stop           what is over stops by itself, and its number is cancelled
-attachments    files in pieces: uploaded, served, wanted, whole, ended
+attachments    files in pieces: uploaded, kept, wanted, whole, ended
+serving        to whom the pieces of a file go
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them
 """

@@ -22,14 +22,13 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.portion_secrets import (
     destroy_secret,
     open_portion_secret,
     put_secret,
     read_secret,
 )
-from intelshare.broker.kernel.tables import FILE, INBOX, PAIR, PORTION, SECRET, FileRow
+from intelshare.broker.kernel.tables import FILE, INBOX, PORTION, SECRET, FileRow
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pieces import HEADER_LENGTH, KEY_LENGTH, MAX_FILE, pieces_id, read_attachment
@@ -43,7 +42,6 @@ from intelshare.crypto.records import (
     Receipt,
     ReceiptStatus,
 )
-from intelshare.delivery import BestReceipt, Cause, Stage
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Digest, FilePlace, ManifestDigest, MemberCode, UserUri
@@ -211,23 +209,6 @@ def take_uploads(
             tx.put(FILE, changed(row, md=md, slot=slot, state=FileState.KEPT, due=expires))
 
 
-def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Instant) -> Kept | None:
-    """The file of which this member asks for pieces, if it was handed the portion and may still have it."""
-    for row in view.find(FILE, "pieces", asked, limit=MAX_TOGETHER):
-        pair = view.get(PAIR, row.md, member) if row.state == FileState.KEPT and now < row.due else None
-        if pair is None or pair.stage != Stage.HANDED_OVER or pair.cause != Cause.NONE:
-            continue
-        # Of what was handed over, whatever was not denied was granted.
-        denied = [
-            one.slot
-            for one in logged_decision(node, view, pair).portions
-            if one.decision.value.outcome == _DENY
-        ]
-        if pair.receipt != BestReceipt.REFUSED and row.slot not in denied:
-            return Kept(row.place, row.size)
-    return None
-
-
 def end_own(tx: Transaction, md: ManifestDigest) -> None:
     """A bulletin of this member is recalled: nobody gets its files any more."""
     for row in _of_bulletin(tx, md):
@@ -357,9 +338,6 @@ def kept(view: View) -> list[Kept]:
     """All files whose pieces may lie here."""
     return [Kept(row.place, row.size) for row in view.find(FILE, "key", limit=1 << 20)]
 
-
-_DENY: Final = 3
-"""As the log numbers outcomes."""
 
 _OPEN: Final = (FileState.UPLOADING, FileState.UPLOADED)
 

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from intelshare.cli.analyst.draft import ATTACHMENT, Piece, split_portion
 from intelshare.cli.shared.output import Out, Progress
 from intelshare.errors import ConfigError, IntelshareError, Place
+from intelshare.patience import patient
 from intelshare.text import safe_name
 
 if TYPE_CHECKING:
     from intelshare.client import Client
     from intelshare.wire.v1 import user_pb2 as pb
 
-TRIES: Final = 30
-"""How often a call that broke is made anew, a second apart: it goes on where it was."""
+PATIENCE: Final = 60.0
+"""Seconds for which a call that broke is made anew, one apart: it goes on where it was."""
 
-_BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
+_BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"))
+"""What a node that ends in the middle looks like; at the beginning TLS was accepted."""
 
 
 def split_attached(text: str) -> tuple[str, str | None]:
@@ -55,6 +57,9 @@ def upload_attached(
 
     Under the same ``key`` the node has the same files: what was cut goes on. Raises IntelshareError.
     """
+    if not paths:
+        return
+    client.whoami()
     standing = [portion for portion in request.portions if portion.kind == ATTACHMENT]
     for number, (portion, path) in enumerate(zip(standing, paths, strict=True)):
         upload_id = hashlib.sha256(key + number.to_bytes(4, "big")).digest()[:16]
@@ -63,14 +68,14 @@ def upload_attached(
 
 
 def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progress: Progress) -> bytes:
-    for tried in range(TRIES):
+    end = time.monotonic() + patient(PATIENCE)
+    while True:
         try:
             return client.upload(file, size, upload_id, told=lambda at: progress.at(at >> 20, size >> 20))
         except IntelshareError as error:
-            if error.code not in _BROKEN or tried == TRIES - 1:
+            if error.code not in _BROKEN or time.monotonic() > end:
                 raise
             time.sleep(1)
-    raise AssertionError("the last try raises")
 
 
 @contextlib.contextmanager
@@ -80,7 +85,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
 
     try:
         # A pipe without a writer would be waited for.
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(
             "NOT_FOUND",
@@ -88,10 +93,11 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
             place=Place(path),
             hint="check the name and who may read it",
         ) from None
-    with file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
+    with os.fdopen(descriptor, "rb") as file:
         if found.st_size > MAX_FILE:
             raise ConfigError(
                 "TOO_LARGE",

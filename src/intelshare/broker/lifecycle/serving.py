@@ -1,0 +1,38 @@
+"""Serving: to whom the pieces of a file go. Asked at most once a second for each peer and file.
+
+Whoever was handed the portion may have them, as long as the law lets it go now, and until its time is over:
+what is stopped, recalled or denied since is not given any more, in the middle of a file too.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import FILE, PAIR, STATEMENT
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.attachments import MAX_TOGETHER, FileState, Kept
+from intelshare.broker.lifecycle.review import denial
+from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.ids import Digest, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import View
+
+
+def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Instant) -> Kept | None:
+    """The file of which this member asks for pieces, if it may have it. Raises StoreError."""
+    for row in view.find(FILE, "pieces", asked, limit=MAX_TOGETHER):
+        pair = view.get(PAIR, row.md, member) if row.state == FileState.KEPT and now < row.due else None
+        if pair is None or pair.stage != Stage.HANDED_OVER or pair.cause != Cause.NONE:
+            continue
+        said = view.get(STATEMENT, pair.leaf)
+        granted = said is not None and row.slot in said.slots
+        refused = pair.receipt == BestReceipt.REFUSED
+        # Only read: what is decided again is neither logged nor stored.
+        if granted and not refused and not denial(Transaction(node, view, now, _nothing_is_drawn), pair):
+            return Kept(row.place, row.size)
+    return None
+
+
+def _nothing_is_drawn(count: int) -> NoReturn:
+    raise AssertionError(f"{count} random bytes were asked for by a question")

@@ -1,0 +1,104 @@
+"""The pieces of files on the disk: bounds, what is missing after any end, what is removed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from intelshare.broker.lifecycle.attachments import Kept
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.pieces import PIECE
+from intelshare.errors import CryptoError, DeliveryError, StoreError
+from intelshare.ids import FilePlace
+from intelshare.node.pieces import PieceFiles
+
+ONE, OTHER = FilePlace(b"1" * 16), FilePlace(b"2" * 16)
+PIECES = (bytes(PIECE), b"\x01" * PIECE, b"\x02" * 100)
+DIGESTS = tuple(sha256(piece) for piece in PIECES)
+SIZE = sum(map(len, PIECES)) - 17 * len(PIECES)
+
+
+def files(folder: Path, *kept: FilePlace, largest: int = 1 << 40, total: int = 1 << 40) -> PieceFiles:
+    return PieceFiles(folder, [Kept(place, SIZE) for place in kept], largest=largest, total=total)
+
+
+async def write(at: PieceFiles, place: FilePlace, *numbers: int) -> None:
+    for number in numbers:
+        await at.write(place, number, [PIECES[number]], DIGESTS[number])
+
+
+async def test_what_is_missing_is_seen_after_any_end(tmp_path: Path) -> None:
+    first = files(tmp_path)
+    assert await first.open(ONE, SIZE, DIGESTS) == [0, 1, 2]
+    await write(first, ONE, 2, 0)
+    first.close()
+    again = files(tmp_path, ONE)
+    assert await again.open(ONE, SIZE, DIGESTS) == [1]
+    await write(again, ONE, 1)
+    assert await again.open(ONE, SIZE, DIGESTS) == []
+    assert await again.read(ONE, PIECE, 3) == b"\x01\x01\x01"
+    again.close()
+
+
+async def test_a_torn_piece_is_missing(tmp_path: Path) -> None:
+    at = files(tmp_path)
+    await at.open(ONE, SIZE, DIGESTS)
+    await write(at, ONE, 0, 1, 2)
+    path = tmp_path / ONE.hex()
+    path.write_bytes(path.read_bytes()[: 2 * PIECE + 50])
+    assert await at.open(ONE, SIZE, DIGESTS) == [2]
+    at.close()
+
+
+async def test_a_piece_that_is_not_the_right_one_is_not_written(tmp_path: Path) -> None:
+    at = files(tmp_path)
+    await at.open(ONE, SIZE, DIGESTS)
+    with pytest.raises(CryptoError, match="COMMITMENT_MISMATCH"):
+        await at.write(ONE, 0, [PIECES[1]], DIGESTS[0])
+    assert await at.open(ONE, SIZE, DIGESTS) == [0, 1, 2]
+    at.close()
+
+
+async def test_only_what_is_here_takes_room(tmp_path: Path) -> None:
+    """A peer that promises much and sends nothing keeps nobody out."""
+    at = files(tmp_path, total=SIZE + 17 * 3)
+    await at.open(ONE, SIZE, DIGESTS)
+    assert await at.open(OTHER, SIZE, DIGESTS) == [0, 1, 2]
+    await write(at, ONE, 0, 1)
+    with pytest.raises(StoreError, match="DISK_FULL"):
+        await write(at, OTHER, 1)
+    await at.remove([ONE])
+    await write(at, OTHER, 0, 1, 2)
+    with pytest.raises(StoreError, match="DISK_FULL"):
+        await at.open(ONE, SIZE, DIGESTS)
+    at.close()
+
+
+async def test_what_is_too_large_is_refused_before_there_is_a_file(tmp_path: Path) -> None:
+    at = files(tmp_path, largest=SIZE - 1)
+    with pytest.raises(DeliveryError, match="TOO_LARGE"):
+        await at.open(ONE, SIZE, DIGESTS)
+    assert list(tmp_path.iterdir()) == []
+    at.close()
+
+
+async def test_nothing_is_written_into_a_file_that_was_removed(tmp_path: Path) -> None:
+    at = files(tmp_path)
+    await at.open(ONE, SIZE, DIGESTS)
+    removed, written = at.remove([ONE]), write(at, ONE, 0)
+    with pytest.raises(StoreError, match="NOT_FOUND"):
+        await asyncio.gather(removed, written)
+    assert list(tmp_path.iterdir()) == []
+    at.close()
+
+
+async def test_what_nobody_knows_is_removed_at_a_start(tmp_path: Path) -> None:
+    at = files(tmp_path)
+    await at.open(ONE, SIZE, DIGESTS)
+    await at.open(OTHER, SIZE, DIGESTS)
+    at.close()
+    files(tmp_path, OTHER).close()
+    assert [path.name for path in tmp_path.iterdir()] == [OTHER.hex()]
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
