@@ -84,6 +84,8 @@ class Forgery:
     given: tuple[Any, ...]
     """Parties, or member files."""
     code: str
+    fingerprints: tuple[str, ...] = ()
+    """That the reader has of members."""
 
 
 def _log() -> Log:
@@ -164,6 +166,10 @@ def _made_up() -> Iterator[Forgery]:
     yield Forgery(
         "DEU's key for FRA's node", evidence_file(fork(FRA, at(9)), filed(posing)), (FRA,), "NOT_AUTHORISED"
     )
+    known = (FRA.given().fingerprint,)
+    for name, documents in (("under its own name", {"FRA": own}), ("nowhere", {})):
+        text = evidence_file(pair, filed(**documents))
+        yield Forgery(f"made-up FRA {name}, fingerprint known", text, (), "TRUST_FINGERPRINT", known)
     yield Forgery(
         "two member files of FRA", evidence_file(fork(FRA, at(9)), {}), (FRA, FAKE_FRA), "INPUT_INVALID"
     )
@@ -353,7 +359,6 @@ def _releases() -> Iterator[Forgery]:
         "a checkpoint in its place": (
             {"release": _by(members["FRA"], Kind.CHECKPOINT, checkpoint)}, "ENVELOPE_MALFORMED",
         ),
-        "another decision": ({"decision": other["decision"]}, "LOG_INCONSISTENT"),
         "a changed portion": ({"portions": [spoiled]}, "COMMITMENT_MISMATCH"),
         "a portion that was not granted": (
             {"portions": [dict(one["portions"][0], slot=(granted + 1) % 16)]}, "MANIFEST_MISMATCH",
@@ -361,6 +366,24 @@ def _releases() -> Iterator[Forgery]:
         "portions without claims": ({"claims": None}, "ENVELOPE_MALFORMED"),
         "logs of nobody": ({"documents": {"FRA": one["documents"]["USA"]}}, "INPUT_INVALID"),
     }  # fmt: skip
+    entry = one["logs"][0]["entries"][0]
+    (opened,) = entry["opened"]
+    shown: dict[str, tuple[dict[str, Any], str]] = {
+        "of another slot": ({"opened": [{**opened, "slot": (opened["slot"] + 1) % 16}]}, "LOG_INCONSISTENT"),
+        "of a slot that is none": ({"opened": [{**opened, "slot": 255}]}, "ENVELOPE_MALFORMED"),
+        "that was edited": (
+            {"opened": [{**opened, "decision": f"02{opened['decision'][2:]}"}]}, "LOG_INCONSISTENT",
+        ),
+        "with another salt": ({"opened": [{**opened, "salt": "00" * 32}]}, "LOG_INCONSISTENT"),
+        "shown twice": ({"opened": [opened, opened]}, "ENVELOPE_MALFORMED"),
+    }  # fmt: skip
+    for name, (change, code) in shown.items():
+        logs = [{**one["logs"][0], "entries": [{**entry, **change}, *one["logs"][0]["entries"][1:]]}]
+        yield Forgery(f"a decided portion {name}", json.dumps({**one, "logs": logs}).encode(), given, code)
+    later = one["logs"][0]["entries"][1]
+    logs = [{**one["logs"][0], "entries": [{**later, "opened": [opened]}]}]
+    text = json.dumps({**one, "logs": logs}).encode()
+    yield Forgery("a decided portion of what is no decision", text, given, "ENVELOPE_MALFORMED")
     for name, (change, code) in mixed.items():
         believed = () if "documents" in change else given
         yield Forgery(f"a release with {name}", json.dumps({**one, **change}).encode(), believed, code)
@@ -409,7 +432,7 @@ def _crafted(
         "release": base64_of(FRA.signed(Kind.RELEASE, replace(made, **release), at(9))),
         "claims": b64encode(data).decode(), "secrets": secrets.hex(),
         "portions": [{"slot": 0, "secret": secret.hex(), "portion": b64encode(padded).decode()}],
-        "decision": None, "about": [], "logs": [], "documents": {},
+        "about": [], "logs": [], "documents": {},
     }).encode()  # fmt: skip
 
 
@@ -529,7 +552,7 @@ def judge(one: Forgery) -> object:
     """What the judge says of it to a reader who has these member files. Raises what it raises."""
     check = CHECKS.get(schema_of(one.text), check_evidence)
     given = [file.given() if isinstance(file, Party) else file for file in one.given]
-    return check(one.text, one.name, given)
+    return check(one.text, one.name, given, one.fingerprints)
 
 
 def main(folder: Path) -> int:

@@ -88,7 +88,15 @@ def refused() -> str:
             name = next((known for known, text in members.items() if text == file), f"member {len(members)}")
             members[name] = file
             names.append(name)
-        cases.append({"name": one.name, "given": names, "error": code, "file": json.loads(one.text)})
+        cases.append(
+            {
+                "name": one.name,
+                "given": names,
+                "fingerprints": one.fingerprints,
+                "error": code,
+                "file": json.loads(one.text),
+            }
+        )
     return json.dumps({"members": members, "cases": cases}, indent=1) + "\n"
 
 

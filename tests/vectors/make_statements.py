@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from make_envelope import plain
-from make_log import exhibit_vectors, log_vectors, path_vectors, rest_vectors
+from make_log import decision_vectors, exhibit_vectors, log_vectors, path_vectors, rest_vectors
 from make_said import everything
 from make_trust import document_vectors, hello_vector, succession_vector
 from make_verdicts import verdict_vectors
@@ -193,6 +193,7 @@ def make(old: Any) -> dict[str, Any]:
         "paths": path_vectors(INCARNATION, NOW, origin),
         "exhibits": exhibit_vectors(INCARNATION, NOW, origin),
         "rest": rest_vectors(),
+        "decisions": decision_vectors(NOW),
     }
 
 

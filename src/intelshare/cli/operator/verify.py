@@ -9,6 +9,7 @@ import click
 
 from intelshare.cli.operator.audit_check import (
     conclude,
+    fingerprint_option,
     given_members,
     member_option,
     named_members,
@@ -31,22 +32,23 @@ if TYPE_CHECKING:
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
+@fingerprint_option
 @printing
-def verify(file: Path, members: tuple[Path, ...], out: Out) -> int:
+def verify(file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out) -> int:
     """Check FILE of `export`, `audit prove` or `audit export`, without a node: step by step, then a verdict.
 
-    Ends with 7 if it does not hold, with 5 if it holds but no member file of yours confirms a signer's keys.
+    Ends with 7 if it does not hold, with 5 if it holds but nothing that you gave confirms a signer's keys.
     """
     from intelshare.verifier import check_evidence, check_proof, check_release, schema_of
 
     text, given = file.read_bytes(), given_members(members)
     match schema_of(text):
         case "intelshare/log-proof/1":
-            return show_proof(out, check_proof(text, str(file), given))
+            return show_proof(out, check_proof(text, str(file), given, fingerprints))
         case "intelshare/evidence/1":
-            return show_evidence(out, check_evidence(text, str(file), given))
+            return show_evidence(out, check_evidence(text, str(file), given, fingerprints))
         case _:
-            return _show_release(out, check_release(text, str(file), given))
+            return _show_release(out, check_release(text, str(file), given, fingerprints))
 
 
 def _show_release(out: Out, found: Released) -> int:
@@ -67,9 +69,10 @@ def _show_release(out: Out, found: Released) -> int:
             out.line(f"{len(portion.content)} bytes")
         else:
             out.block(portion.content.decode("utf-8", "replace"))
+    decided = "" if found.outcome == "released" else f" at {when(found.decided_at)}"
     out.line(
         f"{found.sender} released number {found.number} to {found.recipient} "
-        f"at {when(found.signed_at)}; the last word of {found.recipient}: {found.outcome}"
+        f"at {when(found.signed_at)}; the last word of {found.recipient}: {found.outcome}{decided}"
     )
     return conclude(out, found.members)
 
@@ -86,6 +89,7 @@ def _document(found: Released) -> dict[str, Any]:
         "originator": found.originator,
         "md": found.md,
         "outcome": found.outcome,
+        "decided_at": when(found.decided_at),
         "steps": [
             {
                 "established": step.established,
