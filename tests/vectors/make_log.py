@@ -303,6 +303,14 @@ def path_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> lis
             "a hop too many", early, first.at(origin, 9), (hop,), first.proof(6, 9), error="LOG_INCONSISTENT"
         ),
         case(
+            "a hop that holds, behind the log that forgot",
+            first.at(origin, 9),
+            lost.at(origin, 2),
+            (lost.hop(2), first.hop(5)),
+            (),
+            error="LOG_INCONSISTENT",
+        ),
+        case(
             "a hop of another time",
             early,
             following.at(origin, 3),

@@ -130,10 +130,36 @@ def _decision(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
 
 LOG_SHAPES = (
-    Shape("log entry", frozenset(("entry", "time", "salt", "bytes")), _entry, answered=False),
+    Shape(
+        "log entry",
+        frozenset(("entry", "time", "salt", "bytes")),
+        _entry,
+        frozenset(("type", "record", "hash", "leaf")),
+        answered=False,
+    ),
     Shape("log", frozenset(("hashes", "roots", "inclusion", "consistency", "paths")), _log, answered=False),
-    Shape("path", frozenset(("earlier", "later", "path")), _path, answered=False),
-    Shape("exhibit", frozenset(("exhibit",)), _exhibit, answered=False),
-    Shape("decision kept", frozenset(("kept",)), _decision, answered=False),
-    Shape("row at rest", frozenset(("storage_key", "sealed")), _rest, answered=False),
+    Shape(
+        "path",
+        frozenset(("earlier", "later", "path")),
+        _path,
+        frozenset(("record", "verdict", "forgot")),
+        answered=False,
+    ),
+    Shape(
+        "exhibit", frozenset(("exhibit",)), _exhibit, frozenset(("record", "contradiction")), answered=False
+    ),
+    Shape(
+        "decision kept",
+        frozenset(("kept",)),
+        _decision,
+        frozenset(("record", "committed", "opened")),
+        answered=False,
+    ),
+    Shape(
+        "row at rest",
+        frozenset(("storage_key", "sealed")),
+        _rest,
+        frozenset(("table", "row", "slot", "plaintext")),
+        answered=False,
+    ),
 )
