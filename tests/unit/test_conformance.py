@@ -17,9 +17,9 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
 NAMES = (
     "labels", "conversion", "banners", "decisions", "envelope", "statements", "realworld", "suites",
-    "releases", "edges",
+    "releases", "edges", "foreign",
 )  # fmt: skip
-LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, _, RELEASES, EDGES = (
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, _, RELEASES, EDGES, FOREIGN = (
     json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
 )
 
@@ -36,7 +36,7 @@ def test_all_shipped_vectors_match(capsys):
     total += len(STATEMENTS["succession"]["given"]) + 2 + len(STATEMENTS["hello"]["refused"])
     total += len(STATEMENTS["log_entries"]) + len(STATEMENTS["paths"]) + len(STATEMENTS["exhibits"])
     total += sum(len(STATEMENTS["log"][name]) for name in ("inclusion", "consistency", "paths"))
-    total += len(RELEASES["judged"]["releases"]) + len(EDGES["cases"])
+    total += len(RELEASES["judged"]["releases"]) + len(EDGES["cases"]) + len(FOREIGN)
     checked, said, *_ = capsys.readouterr().out.splitlines()[-1].split(" ", 1)
     assert int(checked) >= total
     assert said == "checked, 0 mismatches"

@@ -24,7 +24,7 @@ from intelshare.crypto.records import Claims, Kind
 from intelshare.crypto.rest import seal_at_rest
 from intelshare.errors import IntelshareError
 from intelshare.instant import HOUR, Instant
-from intelshare.ports import Plan, Put
+from intelshare.ports import Plan, Put, changed
 from intelshare.trust import read_member_file, write_member_file
 from intelshare.verifier import Released, check_release
 from line_world import TO_USA, arrive, met, rows, send, with_law
@@ -118,7 +118,7 @@ def test_the_claims_that_are_exported_are_those_that_were_sealed_whatever_holds_
         fra.node.storage_key, bytes(24), encode(ClaimsKept, replace(kept, banner="TLP:CLEAR")),
         table="statement", row=row.leaf, slot=0,
     )  # fmt: skip
-    fra.store.apply(Plan((Put(STATEMENT, replace(row, sealed_claims=edited)),), None))
+    fra.store.apply(Plan((Put(STATEMENT, changed(row, sealed_claims=edited)),), None))
     with pytest.raises(IntelshareError, match="RECORD_CORRUPT"):
         exported(members, "FRA", bulletin)
 
