@@ -442,10 +442,12 @@ def _by(member: Any, kind: Kind, record: Any) -> str:
 SECRET = bytes(range(32))
 
 
-def _manifest(spoil: Callable[[bytes], bytes] = lambda padded: padded) -> tuple[bytes, bytes]:
+def _manifest(
+    spoil: Callable[[bytes], bytes] = lambda padded: padded, content: str = "text"
+) -> tuple[bytes, bytes]:
     """A manifest with one portion, and that portion, padded."""
     bulletin = BulletinId(bytes(16))
-    portion = Portion(PortionKind.TEXT, "//FRA SECRET", "cyber", (), "", "text/plain", b"text")
+    portion = Portion(PortionKind.TEXT, "//FRA SECRET", "cyber", (), "", "text/plain", content.encode())
     padded = spoil(pad(encode(Portion, portion), 256))
     commitments = (commitment(SECRET, bulletin, 0, padded), *[Digest(bytes(32))] * 15)
     manifest = Manifest(1, bulletin, FRA.of.code, NOW, Precedence.FLASH, NEVER, commitments)
@@ -458,9 +460,10 @@ def _crafted(
     *,
     spoil: Callable[[bytes], bytes] = lambda padded: padded,
     kind: Kind = Kind.RELEASE,
+    content: str = "text",
 ) -> bytes:
     """A release of FRA to USA as its signer likes it, with one portion shown."""
-    manifest, padded = _manifest(spoil)
+    manifest, padded = _manifest(spoil, content)
     granted = (Granted(0, (), ()),)
     said = Claims(manifest, USA.of.code, granted, "", (), (), Digest(bytes(32)), ())
     data = encode(Claims, replace(said, **claims))
@@ -477,6 +480,11 @@ def _crafted(
         "portions": [{"slot": 0, "secret": SECRET.hex(), "portion": b64encode(padded).decode()}],
         "about": [], "logs": [], "documents": {},
     }).encode()  # fmt: skip
+
+
+def crafted_with(content: str) -> bytes:
+    """A genuine release of FRA to USA with this text."""
+    return _crafted({}, {}, content=content)
 
 
 def _senders() -> Iterator[Forgery]:

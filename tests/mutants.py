@@ -108,4 +108,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(1 if main() else 0)

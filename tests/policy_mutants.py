@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -89,6 +90,11 @@ EQUIVALENT: Final = (
         "level_at_least is None",
         "no level is an unknown one, and that covers all too",
     ),
+    (
+        "reader.read_decision",
+        "facts.mark.reference > Reference.R0",
+        "R0 is R0 in every ladder, and nobody has less",
+    ),
     ("reader._needed", "authority or", NOBODY),
     ("reader._clearance", "word is None", "no level is called nothing, and an unknown one is R0 too"),
     (
@@ -161,4 +167,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(1 if main() else 0)

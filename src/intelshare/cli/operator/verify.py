@@ -65,10 +65,12 @@ def _show_release(out: Out, found: Released) -> int:
             out.line(f"                 {seen.member} saw it at {when(seen.at)}: {seen.how}")
     for portion in found.portions:
         out.line(f"slot {portion.slot}  {portion.label}  {portion.category}")
-        if portion.kind.name == "FILE":
+        if portion.kind.name in ("FILE", "ATTACHMENT"):
             out.line(f"{len(portion.content)} bytes")
         else:
-            out.block(portion.content.decode("utf-8", "replace"))
+            # Marked line by line, so that no text of the file passes for a word of the judge.
+            for line in portion.content.decode("utf-8", "replace").splitlines():
+                out.line(f"  | {line}")
     decided = "" if found.outcome == "released" else f" at {when(found.decided_at)}"
     out.line(
         f"{found.sender} released number {found.number} to {found.recipient} "
