@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import shake_256
+from typing import Final
 
 from intelshare.audit.records import DecisionKept, DecisionMade, EntryType, LoggedPortion
 from intelshare.crypto.codec import decode, encode, malformed
-from intelshare.crypto.pae import Domain, digest, pae, u32
+from intelshare.crypto.pae import Domain, digest, u32, u64
 from intelshare.crypto.records import SLOT_COUNTS
 from intelshare.errors import EnvelopeError
 
+_SALTS: Final = Domain.DECISION_SALTS.heads[1] + u64(32)
+"""PAE up to the seed."""
 
-def portion_hashes(seed: bytes, portions: Sequence[LoggedPortion]) -> list[bytes]:
-    """The hash of every slot."""
-    count = _slots(portions)
-    drawn = _drawn(seed, count)
-    hashes = drawn[count:]
+
+def portion_hashes(seed: bytes, portions: Sequence[LoggedPortion]) -> bytes:
+    """The hashes of all slots, one after the other."""
+    stream = _drawn(seed, _slots(portions))
+    half = len(stream) // 2
+    hashes = bytearray(stream[half:])
     for one in portions:
-        hashes[one.slot] = portion_hash(drawn[one.slot], one)
-    return hashes
+        place = 32 * one.slot
+        hashes[place : place + 32] = portion_hash(stream[place : place + 32], one)
+    return bytes(hashes)
 
 
 def portion_hash(salt: bytes, one: LoggedPortion) -> bytes:
@@ -33,14 +38,15 @@ def portion_hash(salt: bytes, one: LoggedPortion) -> bytes:
 
 def portion_salts(seed: bytes, portions: Sequence[LoggedPortion]) -> dict[int, bytes]:
     """What opens the portions that were decided, by slot."""
-    drawn = _drawn(seed, _slots(portions))
-    return {one.slot: drawn[one.slot] for one in portions}
+    stream = _drawn(seed, _slots(portions))
+    return {one.slot: stream[32 * one.slot : 32 * one.slot + 32] for one in portions}
 
 
 def made_of(kept: DecisionKept) -> DecisionMade:
     """What the entry commits to."""
-    hashes = tuple(portion_hashes(kept.seed, kept.portions))
-    return DecisionMade(kept.md, kept.sender, kept.recipient, kept.at, hashes)
+    hashes = portion_hashes(kept.seed, kept.portions)
+    cut = tuple([hashes[place : place + 32] for place in range(0, len(hashes), 32)])
+    return DecisionMade(kept.md, kept.sender, kept.recipient, kept.at, cut)
 
 
 def committed(kind: int, stored: bytes) -> bytes:
@@ -65,7 +71,6 @@ def _slots(portions: Iterable[LoggedPortion]) -> int:
     raise malformed("DecisionKept", f"there is no slot {last}")
 
 
-def _drawn(seed: bytes, count: int) -> list[bytes]:
-    """A salt for each slot, then what stands in the place of each that was not decided."""
-    stream = shake_256(pae(Domain.DECISION_SALTS, seed)).digest(64 * count)
-    return [stream[start : start + 32] for start in range(0, len(stream), 32)]
+def _drawn(seed: bytes, count: int) -> bytes:
+    """A salt for each slot, then what stands in the place of each that was not decided; 32 bytes each."""
+    return shake_256(_SALTS + seed).digest(64 * count)

@@ -35,7 +35,7 @@ def log_decision(
     seed, kept = tx.draw(32), logged.entry(md, tx.now)
     hashes = portion_hashes(seed, pair.logged)
     # Up to the portions the record that is kept and the one that is hashed are the same.
-    made = b"".join((kept[: -len(logged.portions)], u16(len(hashes)), *hashes))
+    made = b"".join((kept[: -len(logged.portions)], u16(len(hashes) // 32), hashes))
     return tx.log_encoded(EntryType.DECISION, seed + kept, made)
 
 
