@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim demo
-.PHONY: forgeries mutants bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: forgeries mutants codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -45,8 +45,12 @@ prove:          ## the invariants of the decision over the finite core, with z3 
 forgeries:      ## writes every forged file that we know, and asks the judge about each
 	PYTHONPATH=tests $(PY) tests/forgeries.py $(or $(OUT),build/forgeries)
 
-mutants:        ## each refusal of the judge switched off: which ones no forged file needs
+mutants:        ## wrong copies of the judge and of decide: those that no forged file, no vector tells
 	PYTHONPATH=tests $(PY) tests/mutants.py
+	PYTHONPATH=tests $(PY) tests/policy_mutants.py
+
+codes:          ## each code of docs/format.md: the vectors that state it, the tests that do
+	@PYTHONPATH=tests $(PY) tests/codes.py
 
 bench:          ## releases per second end to end, in turn with JetStream, a secure peer and a floor (extra bench)
 	$(PY) -m bench.releases

@@ -33,7 +33,7 @@ def sent(members: Any, key: str = "key") -> str:
     return str(send(members["FRA"], draft(*portions, to=["USA"]), key=key).bulletin.hex())
 
 
-def exported(members: Any, of: str, bulletin: str, **changes: Any) -> bytes:
+def exported(members: Any, of: str, bulletin: str, *, user: str = "a", **changes: Any) -> bytes:
     logs = Logs(members)
     logs.now = Instant(NOW + HOUR)
     logs.show("FRA", "USA")
@@ -43,5 +43,5 @@ def exported(members: Any, of: str, bulletin: str, **changes: Any) -> bytes:
     documents = {code: documents_of(held) for code, held in member.node.trust.members.items()}
     wanted = ExportQuery(bulletin, **changes)
     return write(
-        export_release(member.node, member.store, actor(of, "a"), wanted, documents, Instant(NOW + HOUR))
+        export_release(member.node, member.store, actor(of, user), wanted, documents, Instant(NOW + HOUR))
     ).encode()

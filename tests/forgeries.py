@@ -18,14 +18,25 @@ from typing import Any
 
 from envelope_world import stream_of
 from export_world import deliver, exported, sent
+from intelshare.audit.log import leaf_hash
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.proofs import inclusion_path, prefix_path, root_over
-from intelshare.audit.records import EntryType, Rejected, Start, Submit
+from intelshare.audit.records import (
+    DecisionMade,
+    Destroyed,
+    EntryType,
+    HandOver,
+    LoggedDecision,
+    Rejected,
+    Start,
+    Submit,
+)
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.pae import key_id
+from intelshare.crypto.pae import Domain, digest, key_id, u32
 from intelshare.crypto.records import (
     Act,
     Checkpoint,
+    Citation,
     Claims,
     Cosigned,
     Evidence,
@@ -59,7 +70,7 @@ from intelshare.ids import (
 from intelshare.instant import NEVER, Instant
 from intelshare.statement import Leaf, leaf_id, sign_batch
 from intelshare.trust import new_key, read_member_file, renew_root, sign_directory, write_member_file
-from intelshare.trust.documents import Why, sign_root
+from intelshare.trust.documents import Revocation, Revoked, Why, sign_root
 from intelshare.verifier import check_evidence, check_proof, check_release, schema_of
 from judge_world import LOG, Log, Party, at, base64_of, evidence_file, filed, fork, party, proof_file
 from line_world import met
@@ -84,6 +95,8 @@ class Forgery:
     given: tuple[Any, ...]
     """Parties, or member files."""
     code: str
+    fingerprints: tuple[str, ...] = ()
+    """That the reader has of members."""
 
 
 def _log() -> Log:
@@ -164,6 +177,10 @@ def _made_up() -> Iterator[Forgery]:
     yield Forgery(
         "DEU's key for FRA's node", evidence_file(fork(FRA, at(9)), filed(posing)), (FRA,), "NOT_AUTHORISED"
     )
+    known = (FRA.given().fingerprint,)
+    for name, documents in (("under its own name", {"FRA": own}), ("nowhere", {})):
+        text = evidence_file(pair, filed(**documents))
+        yield Forgery(f"made-up FRA {name}, fingerprint known", text, (), "TRUST_FINGERPRINT", known)
     yield Forgery(
         "two member files of FRA", evidence_file(fork(FRA, at(9)), {}), (FRA, FAKE_FRA), "INPUT_INVALID"
     )
@@ -188,6 +205,20 @@ def _old_keys() -> Iterator[Forgery]:
     yield Forgery(
         "signed at the key's end", evidence_file(fork(ended, at(9)), filed(ended)), (), "SIGNER_NOT_VALID"
     )
+    odd = _with_key(FRA, suite=9)
+    key = odd.of.key(KeyUse.SIGNING)
+    odd_signer = replace(FRA.of.signer(KeyUse.SIGNING), record=key.record, key_id=key.key_id)
+    forked = [
+        FRA.signed(
+            Kind.CHECKPOINT,
+            Checkpoint(FRA.node, LOG, 9, Digest(bytes([n]) * 32), ()),
+            at(9),
+            signer=odd_signer,
+        )
+        for n in (1, 2)
+    ]
+    text = evidence_file(forked, filed(odd))
+    yield Forgery("a key of another suite than the batch", text, (), "SIGNATURE_INVALID")
     early = _with_key(FRA, not_before=at(10))
     yield Forgery(
         "signed before the key's time",
@@ -259,6 +290,7 @@ def _entries() -> Iterator[Forgery]:
         "another salt": (lambda e: e.update(salt="00" * 32), "LOG_INCONSISTENT"),
         "another type": (lambda e: e.update(type=19), "ENVELOPE_MALFORMED"),
         "a type that does not exist": (lambda e: e.update(type=200), "ENVELOPE_MALFORMED"),
+        "something before its proof": (lambda e: e["proof"].insert(0, "00" * 32), "LOG_INCONSISTENT"),
         "another log": (lambda e: e.update(incarnation=f"{8:016x}"), "LOG_INCONSISTENT"),
         "a shorter proof": (lambda e: e["proof"].pop(), "LOG_INCONSISTENT"),
         "a longer proof": (lambda e: e["proof"].append("00" * 32), "LOG_INCONSISTENT"),
@@ -269,6 +301,9 @@ def _entries() -> Iterator[Forgery]:
     for name, (change, code) in changes.items():
         text = _changed(genuine, lambda whole, change=change: change(whole["entries"][0]))  # type: ignore[misc]
         yield Forgery(f"an entry with {name}", text, (FRA,), code)
+    last = proof_file(THE_LOG.shown(FRA, at(100), [5]), filed(FRA, USA))
+    text = _changed(last, lambda whole: whole["entries"][0].update(index=6))
+    yield Forgery("the last entry, one place further", text, (FRA,), "LOG_INCONSISTENT")
     yield Forgery(
         "a proof for another node",
         _changed(genuine, lambda w: w.update(node=USA.node)),
@@ -283,6 +318,10 @@ def _entries() -> Iterator[Forgery]:
     receipt = FRA.signed(Kind.RECEIPT, b"", at(1))
     text = _changed(genuine, lambda w: w.update(checkpoint=base64_of(receipt)))
     yield Forgery("a receipt as checkpoint", text, (FRA,), "ENVELOPE_MALFORMED")
+    said = Checkpoint(FRA.node, LOG, 6, Digest(THE_LOG.root()), ())
+    signed = FRA.signed(Kind.RECEIPT, encode(Checkpoint, said), at(100))
+    text = _changed(genuine, lambda w: w.update(checkpoint=base64_of(signed)))
+    yield Forgery("a checkpoint signed as a receipt", text, (FRA,), "ENVELOPE_MALFORMED")
 
 
 def _signatures() -> Iterator[Forgery]:
@@ -353,7 +392,6 @@ def _releases() -> Iterator[Forgery]:
         "a checkpoint in its place": (
             {"release": _by(members["FRA"], Kind.CHECKPOINT, checkpoint)}, "ENVELOPE_MALFORMED",
         ),
-        "another decision": ({"decision": other["decision"]}, "LOG_INCONSISTENT"),
         "a changed portion": ({"portions": [spoiled]}, "COMMITMENT_MISMATCH"),
         "a portion that was not granted": (
             {"portions": [dict(one["portions"][0], slot=(granted + 1) % 16)]}, "MANIFEST_MISMATCH",
@@ -361,6 +399,24 @@ def _releases() -> Iterator[Forgery]:
         "portions without claims": ({"claims": None}, "ENVELOPE_MALFORMED"),
         "logs of nobody": ({"documents": {"FRA": one["documents"]["USA"]}}, "INPUT_INVALID"),
     }  # fmt: skip
+    entry = one["logs"][0]["entries"][0]
+    (opened,) = entry["opened"]
+    shown: dict[str, tuple[dict[str, Any], str]] = {
+        "of another slot": ({"opened": [{**opened, "slot": (opened["slot"] + 1) % 16}]}, "LOG_INCONSISTENT"),
+        "of a slot that is none": ({"opened": [{**opened, "slot": 255}]}, "ENVELOPE_MALFORMED"),
+        "that was edited": (
+            {"opened": [{**opened, "decision": f"02{opened['decision'][2:]}"}]}, "LOG_INCONSISTENT",
+        ),
+        "with another salt": ({"opened": [{**opened, "salt": "00" * 32}]}, "LOG_INCONSISTENT"),
+        "shown twice": ({"opened": [opened, opened]}, "ENVELOPE_MALFORMED"),
+    }  # fmt: skip
+    for name, (change, code) in shown.items():
+        logs = [{**one["logs"][0], "entries": [{**entry, **change}, *one["logs"][0]["entries"][1:]]}]
+        yield Forgery(f"a decided portion {name}", json.dumps({**one, "logs": logs}).encode(), given, code)
+    later = one["logs"][0]["entries"][1]
+    logs = [{**one["logs"][0], "entries": [{**later, "opened": [opened]}]}]
+    text = json.dumps({**one, "logs": logs}).encode()
+    yield Forgery("a decided portion of what is no decision", text, given, "ENVELOPE_MALFORMED")
     for name, (change, code) in mixed.items():
         believed = () if "documents" in change else given
         yield Forgery(f"a release with {name}", json.dumps({**one, **change}).encode(), believed, code)
@@ -383,22 +439,35 @@ def _by(member: Any, kind: Kind, record: Any) -> str:
     return base64_of(Evidence(told.kind, told.nonce, told.data, told.proof, batch.batch))
 
 
+SECRET = bytes(range(32))
+
+
+def _manifest(
+    spoil: Callable[[bytes], bytes] = lambda padded: padded, content: str = "text"
+) -> tuple[bytes, bytes]:
+    """A manifest with one portion, and that portion, padded."""
+    bulletin = BulletinId(bytes(16))
+    portion = Portion(PortionKind.TEXT, "//FRA SECRET", "cyber", (), "", "text/plain", content.encode())
+    padded = spoil(pad(encode(Portion, portion), 256))
+    commitments = (commitment(SECRET, bulletin, 0, padded), *[Digest(bytes(32))] * 15)
+    manifest = Manifest(1, bulletin, FRA.of.code, NOW, Precedence.FLASH, NEVER, commitments)
+    return encode(Manifest, manifest), padded
+
+
 def _crafted(
     claims: dict[str, Any],
     release: dict[str, Any],
     *,
     spoil: Callable[[bytes], bytes] = lambda padded: padded,
+    kind: Kind = Kind.RELEASE,
+    content: str = "text",
 ) -> bytes:
     """A release of FRA to USA as its signer likes it, with one portion shown."""
-    secret, bulletin = bytes(range(32)), BulletinId(bytes(16))
-    portion = Portion(PortionKind.TEXT, "//FRA SECRET", "cyber", (), "", "text/plain", b"text")
-    padded = spoil(pad(encode(Portion, portion), 256))
-    commitments = (commitment(secret, bulletin, 0, padded), *[bytes(32)] * 15)
-    manifest = Manifest(1, bulletin, FRA.of.code, NOW, Precedence.FLASH, NEVER, commitments)
+    manifest, padded = _manifest(spoil, content)
     granted = (Granted(0, (), ()),)
-    said = Claims(encode(Manifest, manifest), USA.of.code, granted, "", (), (), Digest(bytes(32)), ())
+    said = Claims(manifest, USA.of.code, granted, "", (), (), Digest(bytes(32)), ())
     data = encode(Claims, replace(said, **claims))
-    secrets = sha256(secret).digest()
+    secrets = sha256(SECRET).digest()
     zero = bytes(32)
     made = Release(
         FRA.node, LOG, USA.of.code, ReleaseNumber(1), LeafId(zero), Precedence.FLASH, NEVER, KeyId(zero),
@@ -406,11 +475,16 @@ def _crafted(
     )  # fmt: skip
     return json.dumps({
         "schema": "intelshare/release-proof/1",
-        "release": base64_of(FRA.signed(Kind.RELEASE, replace(made, **release), at(9))),
+        "release": base64_of(FRA.signed(kind, replace(made, **release), at(9))),
         "claims": b64encode(data).decode(), "secrets": secrets.hex(),
-        "portions": [{"slot": 0, "secret": secret.hex(), "portion": b64encode(padded).decode()}],
-        "decision": None, "about": [], "logs": [], "documents": {},
+        "portions": [{"slot": 0, "secret": SECRET.hex(), "portion": b64encode(padded).decode()}],
+        "about": [], "logs": [], "documents": {},
     }).encode()  # fmt: skip
+
+
+def crafted_with(content: str) -> bytes:
+    """A genuine release of FRA to USA with this text."""
+    return _crafted({}, {}, content=content)
 
 
 def _senders() -> Iterator[Forgery]:
@@ -425,6 +499,7 @@ def _senders() -> Iterator[Forgery]:
         "with something in the padding": (
             _crafted({}, {}, spoil=lambda padded: padded[:-1] + b"x"), "ENVELOPE_MALFORMED",
         ),
+        "that is signed as a recall": (_crafted({}, {}, kind=Kind.RECALL), "ENVELOPE_MALFORMED"),
         "of more than 1,000 bytes": (_crafted({}, {"recipient": "X" * 900}), "ENVELOPE_MALFORMED"),
     }  # fmt: skip
     for name, (text, code) in made.items():
@@ -476,8 +551,22 @@ def _documents() -> Iterator[Forgery]:
     )
     yield Forgery("a root key with an end", rooted(under(not_after=at(1))), (), "ENVELOPE_MALFORMED")
     yield Forgery("a root without a name", rooted(root_key, name=""), (), "ENVELOPE_MALFORMED")
-    short = under(public=root_key.record.public[:-1])
-    yield Forgery("a root key that is too short", rooted(root_key, short), (), "ENVELOPE_MALFORMED")
+    other = new_key(SUITE_1, KeyUse.ROOT, FRA.of.code, NOW, stream_of("another root"))
+    cut = replace(other.record, public=other.record.public[:-1])
+    short = replace(other, record=cut, key_id=key_id(cut))
+    root = replace(FRA.of.root, keys=(root_key.record, short.record))
+    text = evidence_file(pair, filed(FRA=[sign_root(root, [signer(root_key)]), directory]))
+    yield Forgery("a root key that is too short", text, (), "ENVELOPE_MALFORMED")
+    rows = tuple(
+        Revocation(Revoked.NODE, f"{FRA.node}/{n:0200}".encode(), Why.ROTATED, NOW) for n in range(2500)
+    )
+    large = sign_directory(
+        replace(FRA.of.directory, version=2, revocations=rows), FRA.of.signer(KeyUse.DIRECTORY)
+    )
+    text = evidence_file(pair, filed(FRA=[FRA.of.founded.root, large]))
+    yield Forgery("a directory of more than 512 KiB", text, (), "ENVELOPE_MALFORMED")
+    text = evidence_file(pair, {}) + b" " * (16 * 1024 * 1024)
+    yield Forgery("a file of more than 16 MiB", text, (FRA,), "TOO_LARGE")
     fresh = new_key(SUITE_1, KeyUse.DIRECTORY, FRA.of.code, NOW, stream_of("fresh"))
     second = renew_root(FRA.of.root, [signer(root_key)], directory=[fresh.record])
     genuine = sign_directory(replace(FRA.of.directory, version=2, issued=at(5)), signer(fresh))
@@ -510,6 +599,14 @@ def _paths() -> Iterator[Forgery]:
         text = _changed(_proof(), lambda whole, change=change: whole["entries"][0].update(change))  # type: ignore[misc]
         yield Forgery(f"a way {name}", text, (FRA,), "LOG_INCONSISTENT")
     cosigned = [(USA.checkpoint(4, bytes(32), at(50), [SEEN]), 5)]
+    for name, size in (("no entry", 0), ("more entries than there are", 9)):
+        row = replace(SEEN, size=size)
+        signed = base64_of(USA.checkpoint(4, bytes(32), at(50), [row]))
+        text = _changed(
+            _proof(FRA, cosigned), lambda whole, signed=signed: whole["cosigned"][0].update(signed=signed)
+        )  # type: ignore[misc]
+        yield Forgery(f"a witness that saw {name}", text, (FRA, USA), "LOG_INCONSISTENT")
+    yield Forgery("a way through a log of the same name", _around(), (FRA,), "LOG_INCONSISTENT")
     text = _changed(_proof(FRA, cosigned), lambda whole: whole["cosigned"][0].update(proof=[]))
     yield Forgery("a cosignature without its proof", text, (FRA, USA), "LOG_INCONSISTENT")
     spaced = json.loads(_proof())
@@ -517,7 +614,88 @@ def _paths() -> Iterator[Forgery]:
     yield Forgery("a space in a record", json.dumps(spaced).encode(), (FRA,), "INPUT_INVALID")
 
 
-KINDS = (_made_up, _old_keys, _witnesses, _entries, _signatures, _releases, _senders, _documents, _paths)
+def _around() -> bytes:
+    """FRA's present log names its log 7, whose START names a second log 7: an entry of that one."""
+    submitted = (EntryType.SUBMIT, Submit(ManifestDigest(bytes([9]) * 32), "user"), at(1))
+    hidden = Log.of([(EntryType.START, Start("1", Incarnation(0), 0, bytes(32)), at(0)), submitted], "hidden")
+    shown = Log.of([(EntryType.START, Start("1", LOG, 2, Digest(hidden.root())), at(0)), submitted], "shown")
+    present = Log.of(
+        [(EntryType.START, Start("1", LOG, 2, Digest(shown.root())), at(2)), submitted], "present"
+    )
+    whole = json.loads(proof_file(hidden.shown(FRA, at(100), [1]), filed(FRA)))
+    whole["checkpoint"] = base64_of(FRA.checkpoint(2, present.root(), at(100), log=9))
+    hops = [Hop(*log.entries[0][1:], (log.hashes[1],)) for log in (present, shown)]
+    hops = [replace(hop, proof=(leaf_hash(hop.proof[0]),)) for hop in hops]
+    whole["entries"][0]["hops"] = [base64_of(hop) for hop in hops]
+    return json.dumps(whole).encode()
+
+
+def _decided() -> Iterator[Forgery]:
+    """Releases whose claims name an entry that decides something else, or decides it otherwise."""
+    citation = Citation("t", Digest(bytes(32)), "1")
+    told = LoggedDecision(1, "t", (citation,), ("log",), (), ())
+    salt = bytes(range(32))
+    md = manifest_digest(_manifest()[0])
+
+    def released(decision: LoggedDecision, slot: int = 0, **changes: Any) -> bytes:
+        data = encode(LoggedDecision, decision)
+        hashes = [Digest(bytes([n]) * 32) for n in range(16)]
+        hashes[slot] = digest(Domain.DECIDED_PORTION, salt, u32(slot), data)
+        made = DecisionMade(md, FRA.of.code, USA.of.code, NOW, tuple(hashes))
+        rows = [
+            (EntryType.START, Start("1", Incarnation(0), 0, bytes(32)), at(0)),
+            (EntryType.DECISION, replace(made, **changes), at(1)),
+        ]
+        log = Log.of(rows)
+        granted = (Granted(0, (citation,), ("log",)),)
+        text = _crafted({"granted": granted, "decision": Digest(log.hashes[1])}, {})
+        shown = log.shown(FRA, at(100), [1])
+        shown["entries"][0]["opened"] = [{"slot": slot, "salt": salt.hex(), "decision": data.hex()}]
+        return _changed(text, lambda whole: whole.update(logs=[shown]))
+
+    other = ManifestDigest(bytes(32))
+    for name, text in (
+        ("of another bulletin", released(told, md=other)),
+        ("for another recipient", released(told, recipient=DEU.of.code)),
+        ("by another sender", released(told, sender=DEU.of.code)),
+        ("with a portion that was not granted", released(told, 1)),
+        ("with a portion that was denied", released(replace(told, outcome=3))),
+        ("under another obligation", released(replace(told, obligations=()))),
+        ("under another article", released(replace(told, citations=()))),
+    ):
+        yield Forgery(f"a release and a decision {name}", text, (FRA, USA), "MANIFEST_MISMATCH")
+    text = _crafted({}, {})
+    leaf = leaf_id(*_parts(json.loads(text)["release"]))
+    for by, kind, record in (
+        (
+            FRA,
+            EntryType.HAND_OVER,
+            HandOver(other, USA.of.code, leaf, LOG, ReleaseNumber(1), Digest(bytes(32))),
+        ),
+        (USA, EntryType.DESTROYED, Destroyed(FRA.of.code, other, leaf, "RECALLED")),
+    ):
+        log = Log.of(
+            [(EntryType.START, Start("1", Incarnation(0), 0, bytes(32)), at(0)), (kind, record, at(1))]
+        )
+        shown = log.shown(by, at(100), [1])
+        text = _changed(_crafted({}, {}), lambda whole, shown=shown: whole.update(logs=[shown]))  # type: ignore[misc]
+        yield Forgery(
+            f"a release that {by.code} logged of another bulletin", text, (FRA, USA), "MANIFEST_MISMATCH"
+        )
+
+
+KINDS = (
+    _decided,
+    _made_up,
+    _old_keys,
+    _witnesses,
+    _entries,
+    _signatures,
+    _releases,
+    _senders,
+    _documents,
+    _paths,
+)
 
 
 def forgeries() -> list[Forgery]:
@@ -529,7 +707,7 @@ def judge(one: Forgery) -> object:
     """What the judge says of it to a reader who has these member files. Raises what it raises."""
     check = CHECKS.get(schema_of(one.text), check_evidence)
     given = [file.given() if isinstance(file, Party) else file for file in one.given]
-    return check(one.text, one.name, given)
+    return check(one.text, one.name, given, one.fingerprints)
 
 
 def main(folder: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,16 @@ class MalformedError(ValueError):
 def read(record: str, data: bytes) -> dict[str, Any]:
     """The record of these bytes, as JSON shows it. Raises MalformedError."""
     return read_row(RECORDS[record], data)
+
+
+def read_start(record: str, data: bytes) -> tuple[dict[str, Any], int]:
+    """The record at the start of these bytes, and where it ends. Raises MalformedError."""
+    return _read_all(fields(RECORDS[record]), data, 0)
+
+
+def start(record: str, data: bytes, names: Collection[str]) -> dict[str, Any]:
+    """The first fields of a record, as far as these, whatever follows. Raises MalformedError."""
+    return _read_all(fields(RECORDS[record])[: len(names)], data, 0)[0]
 
 
 def read_row(row: str, data: bytes) -> dict[str, Any]:

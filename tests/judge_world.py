@@ -128,6 +128,7 @@ class Log:
                     "incarnation": f"{LOG:016x}", "index": place, "type": int(kind), "time": when,
                     "salt": salt.hex(), "record": data.hex(),
                     "proof": [part.hex() for part in inclusion_path(over, place, size)], "hops": [],
+                    "opened": [],
                     "says": {},
                 }
                 for place in places

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from builders import NOW, Member, user
-from intelshare.audit import LogHead, append, entry_hash
+from intelshare.audit import LogHead, append
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, ShownLog, wrap, write
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Frame
-from intelshare.broker.kernel.log import entries_of, make_row, opened, row_of
+from intelshare.broker.kernel.log import entries_of, hash_of, make_row, opened, row_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, UserRow
@@ -133,7 +133,8 @@ def rewrite(member: Member, place: int, incarnation: Incarnation | None = None) 
     before = list(opened(member.node, member.store, log))
     old = before[place]
     salt, record = os.urandom(32), old.record[::-1]
-    before[place] = old._replace(salt=salt, record=record, leaf=entry_hash(old.type, old.at, salt, record))
+    edited = old._replace(salt=salt, record=record)
+    before[place] = edited._replace(leaf=hash_of(edited))
     stored = row_of(member.store, log, place)
     together = [before[one.place] for one in entries_of(stored)]
     row = make_row(member.node.storage_key, os.urandom(24), together)

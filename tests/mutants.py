@@ -67,7 +67,9 @@ def said(judge: Any, one: Forgery) -> str:
     }
     given = [file.given() if isinstance(file, Party) else file for file in one.given]
     try:
-        checks.get(judge.schema_of(one.text), judge.check_evidence)(one.text, one.name, given)
+        checks.get(judge.schema_of(one.text), judge.check_evidence)(
+            one.text, one.name, given, one.fingerprints
+        )
     except IntelshareError as error:
         return error.code
     except Exception as error:
@@ -106,4 +108,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(1 if main() else 0)

@@ -11,13 +11,14 @@ from base64 import b64decode
 from itertools import combinations
 from typing import Any
 
+from intelshare.audit.decided import portion_hash
 from intelshare.audit.exhibit import Exhibit, contradiction, position
 from intelshare.audit.log import entry_hash
 from intelshare.audit.path import Hop, follow
 from intelshare.audit.portable import EVIDENCE_SCHEMA, PROOF_SCHEMA, EvidenceFile, ProofFile, read, unwrap
 from intelshare.audit.proofs import check_inclusion, fold
-from intelshare.audit.records import RECORDS, EntryType
-from intelshare.crypto.codec import decode
+from intelshare.audit.records import RECORDS, EntryType, LoggedDecision, LoggedPortion
+from intelshare.crypto.codec import Encoded, decode
 from intelshare.crypto.records import Checkpoint, Evidence, Trust, TrustType
 from intelshare.crypto.suites import SUITES
 from intelshare.errors import CryptoError, IntelshareError
@@ -116,7 +117,15 @@ def read_log(file: Any, known: list[TrustView]) -> tuple[str, list[tuple[int, in
     entries = []
     for entry in file.entries:
         record, salt = bytes.fromhex(entry.record), bytes.fromhex(entry.salt)
-        decode(RECORDS[EntryType(entry.type)], record)
+        told = decode(RECORDS[EntryType(entry.type)], record)
+        for one in entry.opened:
+            data = bytes.fromhex(one.decision)
+            shown = LoggedPortion(0, one.slot, Encoded(decode(LoggedDecision, data), data))
+            if (
+                entry.type != EntryType.DECISION
+                or portion_hash(bytes.fromhex(one.salt), shown) != told.portions[one.slot]
+            ):
+                raise RefusedError("another portion")
         hops = tuple(unwrap(Hop, hop, "file") for hop in entry.hops)
         if len(entry.incarnation) != 16:
             raise RefusedError("an incarnation has 16 digits")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, text, user
-from intelshare.audit.records import Approve, DecisionMade, EntryType
+from intelshare.audit.records import Approve, DecisionKept, EntryType
 from intelshare.broker.exchange.backfill import (
     MAX_ADDRESSED,
     MAX_LOOKED,
@@ -87,7 +87,7 @@ def test_after_an_accession_what_was_written_before_is_offered_and_accepted() ->
     assert said(arrive(ken, fra, frame.frame, at=LATER)) == [("ACCEPTED", ())]
     # Decided and logged, with who did it.
     assert entries(fra, EntryType.APPROVE, Approve) == [Approve(sent.md, KEN, user("FRA", "r"), ())]
-    assert [e.recipient for e in entries(fra, EntryType.DECISION, DecisionMade)] == ["USA", "KEN"]
+    assert [e.recipient for e in entries(fra, EntryType.DECISION, DecisionKept)] == ["USA", "KEN"]
     assert digests(look(fra)) == []
     assert offer(fra, [sent.md]).offers == (), "once"
 

@@ -1,6 +1,7 @@
 """Vectors run through ``intelshare conformance``, and a wrong expectation is found."""
 
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -9,22 +10,16 @@ import pytest
 from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
 from intelshare.conformance import conform
+from intelshare.conformance.run import SHAPES
 from intelshare.errors import PolicyFileError
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
 NAMES = (
-    "labels",
-    "conversion",
-    "banners",
-    "decisions",
-    "envelope",
-    "statements",
-    "realworld",
-    "suites",
-    "notes",
-)
-LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, *_ = (
+    "labels", "conversion", "banners", "decisions", "envelope", "statements", "realworld", "suites",
+    "releases", "edges", "foreign", "notes",
+)  # fmt: skip
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, _, RELEASES, EDGES, FOREIGN, _ = (
     json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
 )
 
@@ -41,6 +36,7 @@ def test_all_shipped_vectors_match(capsys):
     total += len(STATEMENTS["succession"]["given"]) + 2 + len(STATEMENTS["hello"]["refused"])
     total += len(STATEMENTS["log_entries"]) + len(STATEMENTS["paths"]) + len(STATEMENTS["exhibits"])
     total += sum(len(STATEMENTS["log"][name]) for name in ("inclusion", "consistency", "paths"))
+    total += len(RELEASES["judged"]["releases"]) + len(EDGES["cases"]) + len(FOREIGN)
     checked, said, *_ = capsys.readouterr().out.splitlines()[-1].split(" ", 1)
     assert int(checked) >= total
     assert said == "checked, 0 mismatches"
@@ -296,3 +292,34 @@ def test_file_without_cases_proves_nothing(tmp_path, capsys):
     path.write_text("{")
     assert run(["conformance", str(path)]) == 2
     assert run(["conformance", str(tmp_path / "absent.json")]) == 2
+
+
+def cases_of(node):
+    """Every case of a vector document, by the shape that it has."""
+    if isinstance(node, list):
+        yield from (found for item in node for found in cases_of(item))
+    elif isinstance(node, dict):
+        shape = next((shape for shape in SHAPES if shape.fits(node)), None)
+        if shape is not None:
+            yield shape.name, node
+        else:
+            yield from (found for name, item in node.items() if name != "world" for found in cases_of(item))
+
+
+def test_a_key_that_its_shape_does_not_know_is_an_error_in_every_shape():
+    one_each = {}
+    for name in NAMES:
+        one_each |= dict(cases_of(json.loads((VECTORS / f"{name}.json").read_text("utf-8"))))
+    assert one_each.keys() == {shape.name for shape in SHAPES}
+    for name, case in one_each.items():
+        document = {"world": DECISIONS["world"], "cases": [{**case, "misspelt": 1}]}
+        with pytest.raises(PolicyFileError, match=r"unknown keys \['misspelt'\]"):
+            conform(document, builtin_registry())
+        assert name
+
+
+def test_every_link_of_the_page_about_vectors_leads_to_a_file():
+    links = re.findall(r"\]\(([^)#]+)", (VECTORS / "README.md").read_text("utf-8"))
+    assert links
+    assert [link for link in links if not (VECTORS / link).exists()] == []
+    assert "domain.md" not in (VECTORS / "README.md").read_text("utf-8")

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders import NOW, actor, draft, text
 from export_world import HIDDEN, SHOWN, bring, deliver, exported, sent
+from intelshare.audit.records import DecisionMade
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.kept_claims import ClaimsKept
+from intelshare.broker.kernel.tables import INBOX, LOG_HEAD, STATEMENT
+from intelshare.broker.kernel.transaction import open_secret
+from intelshare.broker.lifecycle.destroy import finish, marked
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.lifecycle.stop import expire
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.records import Claims, Kind
+from intelshare.crypto.rest import seal_at_rest
 from intelshare.errors import IntelshareError
-from intelshare.instant import Instant
+from intelshare.instant import HOUR, Instant
+from intelshare.ports import Plan, Put, changed
 from intelshare.trust import read_member_file, write_member_file
 from intelshare.verifier import Released, check_release
-from line_world import TO_USA, arrive, met, send, with_law
+from line_world import TO_USA, arrive, met, rows, send, with_law
 
 
 @pytest.fixture
@@ -66,6 +78,7 @@ def test_the_recipient_proves_what_it_got_from_whom(members: Any) -> None:
     assert [step.what for step in found.steps if not step.established] == [
         f"slot {found.granted[0].slot}: content",
         "FRA logged this decision before it released",
+        f"USA showed its log of {rows(members['USA'], LOG_HEAD)[0].size} entries to others",
     ]
 
 
@@ -75,13 +88,79 @@ def test_nothing_of_what_was_withheld_or_of_others_is_in_the_file(members: Any) 
     for content in (False, True):
         file = exported(members, "FRA", bulletin, content=content)
         told = json.loads(file)
-        entries = [entry["type"] for log in told["logs"] for entry in log["entries"]]
-        assert 3 not in entries, "a DECISION tells what was withheld"
+        (decision,) = [entry for log in told["logs"] for entry in log["entries"] if entry["type"] == 3]
+        granted = decode(Claims, b64decode(told["claims"])).granted
+        assert [one["slot"] for one in decision["opened"]] == [one.slot for one in granted]
+        assert len(decode(DecisionMade, bytes.fromhex(decision["record"])).portions) == 16
+        assert b"NOT_RELEASABLE_TO" not in file
+        assert b"NOT_RELEASABLE_TO" not in bytes.fromhex(decision["record"])
         raw = file + b"".join(
             b64decode(one) for one in [told["claims"], *[portion["portion"] for portion in told["portions"]]]
         )
         assert HIDDEN.encode() not in raw
         assert (SHOWN.encode() in raw) is content
+
+
+def test_the_claims_that_are_exported_are_those_that_were_sealed_whatever_holds_now(members: Any) -> None:
+    fra = members["FRA"]
+    bulletin = sent(members)
+    deliver(members)
+    before = json.loads(exported(members, "FRA", bulletin))["claims"]
+    (opened,) = [decode(Claims, b64decode(before))]
+    (inbox,) = rows(members["USA"], INBOX)
+    assert b64decode(before) == open_secret(members["USA"].node, "inbox", inbox.md, 0, inbox.sealed_claims)
+    assert opened.banner
+    with_law(fra, '[[forbid]]\nid = "x"\nwhen = { categories = ["*"] }\nsource = "invented"\n')
+    assert json.loads(exported(members, "FRA", bulletin))["claims"] == before
+    (row,) = [row for row in rows(fra, STATEMENT) if row.kind == Kind.RELEASE]
+    kept = decode(ClaimsKept, open_secret(fra.node, "statement", row.leaf, 0, row.sealed_claims))
+    edited = seal_at_rest(
+        fra.node.storage_key, bytes(24), encode(ClaimsKept, replace(kept, banner="TLP:CLEAR")),
+        table="statement", row=row.leaf, slot=0,
+    )  # fmt: skip
+    fra.store.apply(Plan((Put(STATEMENT, changed(row, sealed_claims=edited)),), None))
+    with pytest.raises(IntelshareError, match="RECORD_CORRUPT"):
+        exported(members, "FRA", bulletin)
+
+
+def test_the_recipient_shows_what_it_may_read_and_nothing_else(members: Any) -> None:
+    portions = [text(TO_USA, SHOWN), text(TO_USA, "another part")]
+    bulletin = str(send(members["FRA"], draft(*portions, to=["USA"])).bulletin.hex())
+    deliver(members)
+    found = judged(members, exported(members, "USA", bulletin, content=True), "FRA", "USA", "KEN")
+    assert [portion.content.decode() for portion in found.portions] == [SHOWN, "another part"]
+    second = found.portions[1].slot
+    for of in ("FRA", "USA"):
+        file = exported(members, of, bulletin, content=True, slots=(second,))
+        assert [one.content for one in judged(members, file, "FRA", "USA").portions] == [b"another part"]
+        assert SHOWN.encode() not in b"".join(
+            b64decode(one["portion"]) for one in json.loads(file)["portions"]
+        )
+        with pytest.raises(IntelshareError, match="NOT_FOUND"):
+            exported(members, of, bulletin, content=True, slots=((second + 1) % 16,) * 2)
+    assert found.granted[1].citations
+
+
+def test_both_sides_prove_a_destruction_and_when_it_was(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    end = Instant(NOW + HOUR)
+    bulletin = send(fra, replace(draft(text(TO_USA, SHOWN), to=["USA"]), valid_until=end)).bulletin.hex()
+    deliver(members)
+    usa.do(read, ReadCommand(actor("USA", "a"), bulletin))
+    usa.do(expire, at=end)
+    done = usa.do(finish, usa.store.ask_now(marked), at=end)
+    for outbound in done.effects.outbound:
+        arrive(fra, usa, outbound.frame, at=end)
+    for of in ("FRA", "USA"):
+        found = judged(members, exported(members, of, bulletin), "FRA", "USA")
+        assert (found.outcome, found.decided_at) == ("destroyed", end)
+        assert "USA destroyed it (EXPIRED)" in established(found)
+        if of == "USA":
+            assert "USA logged that the keys are destroyed (EXPIRED)" in established(found)
+            with pytest.raises(IntelshareError, match="NOT_FOUND"):
+                exported(members, of, bulletin, content=True)
+    with pytest.raises(IntelshareError, match="NOT_FOUND"):
+        exported(members, "USA", bulletin, user="r")
 
 
 def test_a_refusal_is_proved_with_its_reason(members: Any) -> None:
@@ -108,6 +187,7 @@ def test_a_recall_is_proved_by_its_originator(
     found = judged(members, exported(members, "FRA", bulletin), "FRA", "USA")
     assert "FRA recalled it" in established(found)
     assert (found.outcome, len(found.granted)) == ("accepted", 1)
+    # Nobody at USA had opened it: for them it does not exist.
     with pytest.raises(IntelshareError, match="NOT_FOUND"):
         exported(members, "USA", bulletin)
 
@@ -144,7 +224,6 @@ def test_parts_of_two_releases_do_not_go_together(members: Any) -> None:
     for name, code in (
         ("claims", "COMMITMENT_MISMATCH"),
         ("about", "RECEIPT_UNKNOWN"),
-        ("decision", "LOG_INCONSISTENT"),
         ("release", "COMMITMENT_MISMATCH"),
     ):
         mixed = {**one, name: other[name]}

@@ -33,4 +33,4 @@ def test_every_code_that_the_page_gives_to_a_judge_is_tried(everything: list[For
     rows = [line.rsplit("|", 2)[1] for line in section.splitlines() if line.startswith("| ")]
     told = set(re.findall(r"[A-Z]{2,}(?:_[A-Z]+)+", " ".join(rows)))
     assert len(told) > 10
-    assert told - {one.code for one in everything} == {"TOO_LARGE"}, "test_judge.py tries the size"
+    assert told <= {one.code for one in everything}

@@ -12,6 +12,7 @@ import format_page as page
 from intelshare.audit import exhibit, path, portable, report
 from intelshare.audit import records as logged
 from intelshare.audit.records import EntryType
+from intelshare.broker.kernel import kept_claims
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.cli.shared.codes import catalogue
 from intelshare.crypto import records as signed
@@ -30,7 +31,7 @@ from intelshare.verifier import logs as judge_logs
 INLINE = {
     # Spelled out in braces where they stand, or the beginning of another record.
     "ReleasePeek", "Cancelled", "DocumentSignature", "Endpoint", "DocumentVersions",
-    "LoggedReason", "LoggedDecision", "LoggedPortion", "SealedEntry", "Entries",
+    "LoggedReason", "LoggedPortion", "SealedEntry", "Entries",
 }  # fmt: skip
 NAMES = {"header": "Header", "body": "Body", "entry": "Entry"}
 """Rows whose record has another name."""
@@ -43,7 +44,7 @@ _NO_BOUNDS = Count()
 
 def code_records() -> dict[str, Any]:
     """Every record that is signed, sealed, logged or shown to others."""
-    rooms = (signed, logged, path, exhibit, documents, hello, vault)
+    rooms = (signed, logged, path, exhibit, documents, hello, vault, kept_claims)
     return {
         name.lstrip("_"): kind
         for room in rooms
@@ -113,6 +114,10 @@ JUDGE = {
 @pytest.mark.parametrize("row", sorted(set(page.RECORDS) & set(JUDGE)))
 def test_a_record_of_the_judge_is_the_one_of_the_page(row: str) -> None:
     assert page_fields(page.RECORDS[row]) == code_fields(JUDGE[row])
+
+
+def test_a_decision_of_the_judge_is_the_one_of_the_page() -> None:
+    assert page_fields(page.RECORDS["LoggedDecision"]) == code_fields(judge_entries.LoggedDecision)
 
 
 def test_the_judge_has_no_record_or_entry_that_the_page_has_not() -> None:
@@ -197,8 +202,12 @@ def test_files_for_others_have_the_members_of_the_page() -> None:
         name: file_members(file) for name, file in FILES.items()
     }
     proof = rows[portable.PROOF_SCHEMA]
-    for name, inside in (("cosigned", portable.Cosigning), ("entries", portable.ProvedEntry)):
-        told = proof.split(f"{name}: [{{")[1].split("}]")[0]
+    for name, inside, end in (
+        ("cosigned", portable.Cosigning, "}]"),
+        ("entries", portable.ProvedEntry, "}] ≤ 1024; documents"),
+        ("opened", portable.OpenedPortion, "}]"),
+    ):
+        told = proof.split(f"{name}: [{{")[1].split(end)[0]
         assert members(told) == list(inside.__struct_fields__)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, seeded, text
-from intelshare.audit.records import DecisionMade, EntryType, HandOver
+from intelshare.audit.records import DecisionKept, EntryType, HandOver
 from intelshare.broker.kernel import decide_pair as judging
 from intelshare.broker.kernel.decide_pair import PairDecision, loggable
 from intelshare.broker.kernel.frame import Ack
@@ -299,8 +299,8 @@ def test_a_decision_is_logged_as_the_codec_writes_it_and_its_fingerprint_tells_n
         made = logged_decision(fra.node, fra.store, row)
         pair = PairDecision(row.recipient, (), (), made.portions)
         logged = loggable(fra.node.storage_key, pair, fra.node.member)
-        assert logged.entry(row.md, NOW) == encode(DecisionMade, made)
-        assert logged.entry(row.md, LATER) != encode(DecisionMade, made)
+        assert made.seed + logged.entry(row.md, NOW) == encode(DecisionKept, made)
+        assert made.seed + logged.entry(row.md, LATER) != encode(DecisionKept, made)
         assert logged.fingerprint == row.gist
 
 

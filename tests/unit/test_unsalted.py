@@ -19,7 +19,7 @@ import pytest
 import builders
 from builders import actor, draft, text
 from intelshare.audit.portable import plain, write
-from intelshare.audit.records import RECORDS, EntryType
+from intelshare.audit.records import STORED, EntryType
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.tables import LOG, PAIR, SUBMISSION, TABLES
@@ -109,7 +109,7 @@ def windows(members: Any, sent: Any) -> set[bytes]:
                 take(row)
         for row in rows(member, LOG):
             for entry in open_row(member.node, row):
-                take(plain(decode(RECORDS[EntryType(entry.type)], entry.record)))
+                take(plain(decode(STORED[EntryType(entry.type)], entry.record)))
     for file in exported(members, sent):
         take(json.loads(file))
     return found

@@ -77,7 +77,8 @@ def refused() -> str:
     """One forged file for each code, the smallest; and the member files that its reader has."""
     smallest: dict[str, Forgery] = {}
     for one in sorted(forgeries(), key=lambda forgery: len(forgery.text)):
-        if one.text.startswith(b'{"schema": "intelshare/'):
+        # A file of 16 MiB stands in no vector.
+        if one.text.startswith(b'{"schema": "intelshare/') and one.code != "TOO_LARGE":
             smallest.setdefault(one.code, one)
     members: dict[str, Any] = {}
     cases = []
@@ -88,7 +89,15 @@ def refused() -> str:
             name = next((known for known, text in members.items() if text == file), f"member {len(members)}")
             members[name] = file
             names.append(name)
-        cases.append({"name": one.name, "given": names, "error": code, "file": json.loads(one.text)})
+        cases.append(
+            {
+                "name": one.name,
+                "given": names,
+                "fingerprints": one.fingerprints,
+                "error": code,
+                "file": json.loads(one.text),
+            }
+        )
     return json.dumps({"members": members, "cases": cases}, indent=1) + "\n"
 
 

@@ -10,6 +10,7 @@ from make_envelope import plain
 from envelope_world import stream_of
 from intelshare.audit import RECORDS, EntryType, consistency_proof, entry_hash, inclusion_proof
 from intelshare.audit import records as logged
+from intelshare.audit.decided import committed, made_of, portion_salts
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.log import leaf_hash
 from intelshare.audit.path import Hop, LogAsk, LogPath
@@ -47,9 +48,8 @@ def salt(label: str) -> bytes:
     return stream_of(f"{SEED}/salt/{label}")(32)
 
 
-def said(now: Instant) -> dict[EntryType, Any]:
-    """One record of every type."""
-    md = h("md")
+def kept_decision(now: Instant, slots: tuple[int, int] = (5, 0)) -> logged.DecisionKept:
+    """What a node keeps of one denial and one permission."""
     decided = logged.LoggedDecision(
         3,
         "",
@@ -61,12 +61,46 @@ def said(now: Instant) -> dict[EntryType, Any]:
     allowed = logged.LoggedDecision(1, "gsa-fra-usa", (), (), (), ())
     portions = tuple(
         logged.LoggedPortion(place, slot, encoded(logged.LoggedDecision, decision))
-        for place, (slot, decision) in enumerate(((5, decided), (0, allowed)))
+        for place, (slot, decision) in enumerate(zip(slots, (decided, allowed), strict=True))
     )
+    return logged.DecisionKept(salt("seed of a decision"), h("md"), FRA, USA, now, portions)
+
+
+def decision_vectors(now: Instant) -> list[dict[str, Any]]:
+    """What is kept of decisions over 16, 64 and 256 slots, and what their entries commit to."""
+    made = []
+    for slots in ((5, 0), (15, 16), (63, 255)):
+        kept = kept_decision(now, slots)
+        salts = portion_salts(kept.seed, kept.portions)
+        made.append({
+            "kept": encode(logged.DecisionKept, kept).hex(),
+            "record": plain_kept(kept),
+            "committed": committed(EntryType.DECISION, encode(logged.DecisionKept, kept)).hex(),
+            "opened": [
+                {"slot": one.slot, "salt": salts[one.slot].hex(), "decision": one.decision.data.hex()}
+                for one in kept.portions
+            ],
+        })  # fmt: skip
+    missing = replace(kept, portions=(replace(kept.portions[0], slot=256),))
+    raw = encode(logged.DecisionKept, missing)
+    return [*made, {"kept": raw.hex(), "error": "ENVELOPE_MALFORMED"}]
+
+
+def plain_kept(kept: logged.DecisionKept) -> Any:
+    """As ``plain``, without the memory of a decision's bytes."""
+    shown = plain(kept)
+    for portion in shown["portions"]:
+        portion["decision"] = portion["decision"]["value"]
+    return shown
+
+
+def said(now: Instant) -> dict[EntryType, Any]:
+    """One record of every type."""
+    md = h("md")
     made = [
         logged.Start("0.9.0", Incarnation(0), 0, bytes(32)),
         logged.Submit(md, USER),
-        logged.DecisionMade(md, FRA, USA, now, portions),
+        made_of(kept_decision(now)),
         logged.Approve(md, USA, USER, ("NUCLEAR",)),
         logged.Stop(md, DEU, 1, ("NO_TREATY",)),
         logged.HandOver(md, USA, h("release"), Incarnation(7), 1, h("decision")),
@@ -106,7 +140,7 @@ def log_vectors(incarnation: Incarnation, now: Instant) -> tuple[list[dict[str, 
                 "type": int(kind),
                 "time": time,
                 "salt": own.hex(),
-                "record": plain_entry(records[kind]),
+                "record": plain(records[kind]),
                 "bytes": raw.hex(),
                 "hash": hashed.hex(),
                 "leaf": leaf_hash(hashed).hex(),
@@ -114,14 +148,6 @@ def log_vectors(incarnation: Incarnation, now: Instant) -> tuple[list[dict[str, 
         )
     hashes = [bytes.fromhex(entry["hash"]) for entry in entries[:11]]
     return entries, tree_vector(hashes)
-
-
-def plain_entry(record: Any) -> Any:
-    """As ``plain``, without the memory of a decision's bytes."""
-    shown = plain(record)
-    for portion in shown.get("portions", ()):
-        portion["decision"] = portion["decision"]["value"]
-    return shown
 
 
 def tree_vector(hashes: list[bytes]) -> dict[str, Any]:
@@ -275,6 +301,14 @@ def path_vectors(incarnation: Incarnation, now: Instant, origin: NodeUri) -> lis
         case("no hop", early, following.at(origin, 3), (), first.proof(6, 9), error="LOG_INCONSISTENT"),
         case(
             "a hop too many", early, first.at(origin, 9), (hop,), first.proof(6, 9), error="LOG_INCONSISTENT"
+        ),
+        case(
+            "a hop that holds, behind the log that forgot",
+            first.at(origin, 9),
+            lost.at(origin, 2),
+            (lost.hop(2), first.hop(5)),
+            (),
+            error="LOG_INCONSISTENT",
         ),
         case(
             "a hop of another time",

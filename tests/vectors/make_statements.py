@@ -17,9 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from make_envelope import plain
-from make_log import exhibit_vectors, log_vectors, path_vectors, rest_vectors
+from make_log import decision_vectors, exhibit_vectors, log_vectors, path_vectors, rest_vectors
 from make_said import everything
-from make_trust import document_vectors, hello_vector, succession_vector
+from make_trust import document_vectors, hello_vector, later_succession_vector, succession_vector
 from make_verdicts import verdict_vectors
 from statement_world import FRA, INCARNATION, NOW, SEED, USA, h, make_world
 
@@ -43,6 +43,7 @@ from intelshare.crypto.records import (
     Precedence,
     Receipt,
     ReceiptStatus,
+    Release,
     Reply,
     Reservation,
     StreamHead,
@@ -50,7 +51,7 @@ from intelshare.crypto.records import (
 )
 from intelshare.crypto.suites import Signer
 from intelshare.envelope import stream_start
-from intelshare.ids import Incarnation
+from intelshare.ids import Digest, Incarnation, KeyId, LeafId, MemberCode, NodeUri, ReleaseNumber
 from intelshare.instant import NEVER, Instant
 from intelshare.statement import KINDS, Leaf, SignedBatch, batch_message, sign_batch
 
@@ -115,6 +116,19 @@ def record_vectors(said: Sequence[Leaf]) -> list[dict[str, Any]]:
             "ratified with a reservation",
             encode(TreatyAct, replace(act, reservation=(reservation,))),
         ),
+        *[
+            (
+                "TreatyAct",
+                f"{word} with a reservation",
+                encode(TreatyAct, replace(act, act=kind, reservation=(reservation,))),
+            )
+            for word, kind in (
+                ("suspended", Act.SUSPEND),
+                ("notice given", Act.GIVE_NOTICE),
+                ("withdrawn", Act.WITHDRAW),
+            )
+        ],
+        ("Release", "more than 1000 bytes", _long_release()),
         ("TreatyAct", "reserved without one", encode(TreatyAct, replace(act, act=Act.RESERVE))),
         (
             "TreatyAct",
@@ -165,6 +179,16 @@ def signed_vector(signer: Signer, signed: SignedBatch) -> dict[str, Any]:
     }
 
 
+def _long_release() -> bytes:
+    """One that names a recipient of 900 letters."""
+    zero = bytes(32)
+    release = Release(
+        NodeUri("n"), INCARNATION, MemberCode("X" * 900), ReleaseNumber(1), LeafId(zero), Precedence.FLASH,
+        NEVER, KeyId(zero), Digest(zero), Digest(zero),
+    )  # fmt: skip
+    return encode(Release, release)
+
+
 def make(old: Any) -> dict[str, Any]:
     """The file; signatures of ``old`` are kept where they hold."""
     world = make_world(old)
@@ -187,12 +211,14 @@ def make(old: Any) -> dict[str, Any]:
         "verdicts": verdict_vectors(world, signed),
         "documents": document_vectors(world),
         "succession": succession_vector(world),
+        "later_succession": later_succession_vector(world),
         "hello": hello_vector(world),
         "log_entries": entries,
         "log": log,
         "paths": path_vectors(INCARNATION, NOW, origin),
         "exhibits": exhibit_vectors(INCARNATION, NOW, origin),
         "rest": rest_vectors(),
+        "decisions": decision_vectors(NOW),
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from make_envelope import plain
-from statement_world import FRA, INCARNATION, NOW, SEED, SUITES, USA, World, flip, h
+from statement_world import DEU, FRA, INCARNATION, NOW, SEED, SUITES, USA, World, flip, h
 
 from envelope_world import stream_of
 from intelshare.crypto.codec import decode, encode
@@ -19,7 +20,7 @@ from intelshare.crypto.records import (
     Trust,
 )
 from intelshare.crypto.suites import SUITE_1
-from intelshare.ids import Incarnation
+from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.trust import (
     Channel,
@@ -32,11 +33,13 @@ from intelshare.trust import (
     open_hello,
     renew_directory,
     renew_root,
+    sign_directory,
+    sign_root,
 )
-from intelshare.trust.documents import document_message, signatures_by
+from intelshare.trust.documents import DirectoryDocument, RootDocument, document_message, signatures_by
 from intelshare.trust.hello import Proof, Role, hello_message
 from intelshare.trust.keys import new_key
-from trust_world import documents, view_of
+from trust_world import TestMember, documents, member, view_of
 
 
 def document_vectors(world: World) -> list[dict[str, Any]]:
@@ -71,6 +74,20 @@ def succession_vector(world: World) -> dict[str, Any]:
     older = renew_directory(replace(held, version=0), directory, NOW)
     other = renew_directory(replace(held, version=held.version - 1), directory, NOW, ratified=())
     late = Instant(NOW + 8 * DAY)
+    end = decode(DirectoryDocument, following.document).expires
+    third = renew_root(decode(RootDocument, second.document), [old_root, new_root])
+    renamed = sign_root(replace(fra.root, name="Another name"), [old_root])
+    taken = sign_root(replace(fra.root, version=2, domain=world.usa.root.domain), [old_root])
+    node, *_ = held.nodes
+    deu = member(DEU)
+    deu_root = sign_root(deu.root, [world.of(deu, KeyUse.ROOT)])
+
+    def outside(**changes: Any) -> Trust:
+        return sign_directory(replace(held, version=held.version + 1, **changes), directory)
+
+    foreign = NodeUri(world.usa.founded.node.uri)
+    away = replace(node, uri=foreign, dns=world.usa.founded.node.dns)
+    stray = new_key(SUITE_1, KeyUse.SIGNING, FRA, NOW, stream_of(f"{SEED}/stray"), node=foreign)
     given = [
         ("the root held", fra.founded.root, NOW, (1, 2)),
         ("root 2, signed by both", second, NOW, (2, 2)),
@@ -93,15 +110,49 @@ def succession_vector(world: World) -> dict[str, Any]:
         ("signed by another key", renew_directory(held, world.signer(thief), NOW), NOW, "TRUST_THRESHOLD"),
         ("expired", following, late, "TRUST_EXPIRED"),
         ("more than 300 s ahead", following, NOW - 300 * SECOND - 1, "CLOCK_SKEW"),
+        ("at its expiry", following, end, "TRUST_EXPIRED"),
+        ("a moment before its expiry", following, end - 1, (1, 3)),
+        ("handed over by another member", following, NOW, "NOT_AUTHORISED", USA),
+        ("of a member never met", deu_root, NOW, "TRUST_FINGERPRINT", DEU),
+        ("another root 1, signed like the one held", renamed, NOW, "TRUST_FORK"),
+        ("another root 1, signed by nobody", replace(renamed, signatures=()), NOW, "TRUST_THRESHOLD"),
+        ("root 3 before root 2", third, NOW, "TRUST_THRESHOLD"),
+        ("root 2 with the domain of another", taken, NOW, "NOT_AUTHORISED"),
+        ("a node outside its domain", outside(nodes=(away,)), NOW, "NOT_AUTHORISED"),
+        (
+            "a key of a node outside its domain",
+            outside(keys=(*held.keys, stray.record)),
+            NOW,
+            "NOT_AUTHORISED",
+        ),
     ]
+    return _successions(world, documents(fra, world.usa), given)
+
+
+def later_succession_vector(world: World) -> dict[str, Any]:
+    """To one who holds root 2 already."""
+    old_root, fresh = (
+        world.of(world.fra, KeyUse.ROOT),
+        new_key(SUITE_1, KeyUse.ROOT, FRA, NOW, stream_of(f"{SEED}/root 2")),
+    )
+    second = renew_root(world.fra.root, [old_root, world.signer(fresh)], keys=[fresh.record])
+    held = [encode(Trust, second), *documents(world.fra, world.usa)]
+    given = [
+        ("root 1 again", world.fra.founded.root, NOW, "TRUST_ROLLBACK"),
+        ("root 2 again", second, NOW, (2, 2)),
+    ]
+    return _successions(world, held, given)
+
+
+def _successions(world: World, held: Sequence[bytes], given: Sequence[Any]) -> dict[str, Any]:
     return {
-        "own": USA,
-        "held": [raw.hex() for raw in documents(fra, world.usa)],
+        "own": world.usa.code,
+        "held": [raw.hex() for raw in held],
         "given": [
             {
                 "id": name,
                 "trust": encode(Trust, trust).hex(),
-                "peer": FRA,
+                "peer": peer,
                 "at": at,
                 **(
                     {"error": verdict}
@@ -109,7 +160,7 @@ def succession_vector(world: World) -> dict[str, Any]:
                     else dict(zip(("root", "directory"), verdict, strict=True))
                 ),
             }
-            for name, trust, at, verdict in given
+            for name, trust, at, verdict, peer in [(*row, FRA)[:5] for row in given]
         ],
     }
 
@@ -146,6 +197,12 @@ def hello_vector(world: World) -> dict[str, Any]:
     mine = decode(Proof, confirmation)
     unknown, year = replace(theirs, key=h("no key")), NOW + 400 * DAY
     short = world.of(usa, KeyUse.DIRECTORY)
+
+    def other(who: TestMember, **changes: Any) -> TestMember:
+        signed = sign_directory(replace(who.directory, version=3, **changes), world.of(who, KeyUse.DIRECTORY))
+        return TestMember(replace(who.founded, directory=signed))
+
+    floored, nowhere = other(fra, suites=(1, 2), floor=2), other(usa, nodes=())
     refused = [
         ("a byte after the end", "answer", answer + b"\0", {}, "ENVELOPE_MALFORMED"),
         ("the own proof reflected", "answer", confirmation, {}, "PEER_IDENTITY_MISMATCH"),
@@ -158,6 +215,27 @@ def hello_vector(world: World) -> dict[str, Any]:
             "PEER_IDENTITY_MISMATCH",
         ),
         ("a year later", "answer", answer, {"at": year}, "SIGNER_NOT_VALID"),
+        (
+            "before the key's time",
+            "answer",
+            answer,
+            {"at": int(signers[USA].record.not_before) - 1},
+            "SIGNER_NOT_VALID",
+        ),
+        (
+            "of a suite below our floor",
+            "answer",
+            answer,
+            {"held": [raw.hex() for raw in documents(floored, usa)]},
+            "SUITE_BELOW_FLOOR",
+        ),
+        (
+            "of a node that its directory does not name",
+            "answer",
+            answer,
+            {"held": [raw.hex() for raw in documents(fra, nowhere)]},
+            "PEER_IDENTITY_MISMATCH",
+        ),
         ("under another TLS leaf", "answer", answer, {"leaf": h("another leaf").hex()}, "SIGNATURE_INVALID"),
         (
             "one bit of the payload",

@@ -36,7 +36,9 @@ def verdict_vectors(world: World, signed: SignedBatch) -> list[dict[str, Any]]:
     return [
         _changed_on_the_way(signer, signed),
         _signed_by(world.of(world.fra, KeyUse.DIRECTORY), "SIGNER_NOT_AUTHORISED"),
-        _signed_by(_ended(world, signer), "SIGNER_NOT_VALID"),
+        _signed_by(_otherwise(world, signer, not_after=NOW), "SIGNER_NOT_VALID"),
+        _signed_by(_otherwise(world, signer, not_before=Instant(NOW + 1)), "SIGNER_NOT_VALID", "early"),
+        _signed_by(_otherwise(world, signer, suite=2), "SIGNATURE_INVALID", "another suite"),
         _signed_malformed(signer),
     ]
 
@@ -65,8 +67,8 @@ def _changed_on_the_way(signer: Signer, signed: SignedBatch) -> dict[str, Any]:
         shown = {k: v.hex() if isinstance(v, bytes) else v for k, v in changes.items()}
         return {"id": name, **base, **shown, **({"error": code} if code else {"leaf_id": known.hex()})}
 
-    def revoked(why: Why, effective: int) -> Any:
-        return plain(Revocation(Revoked.KEY, key, why, Instant(effective)))
+    def revoked(why: Why, effective: int, of: bytes = key) -> Any:
+        return plain(Revocation(Revoked.KEY, of, why, Instant(effective)))
 
     return _group(
         signer,
@@ -93,6 +95,7 @@ def _changed_on_the_way(signer: Signer, signed: SignedBatch) -> dict[str, Any]:
             case("signed 300 s ahead", at=NOW - 300 * SECOND),
             case("signed more than 300 s ahead", "CLOCK_SKEW", at=NOW - 300 * SECOND - 1),
             case("rotated out when it was signed", "SIGNER_REVOKED", revoked=revoked(Why.ROTATED, NOW)),
+            case("another key is compromised", revoked=revoked(Why.COMPROMISED, NOW, h("another key"))),
             case("rotated out later", revoked=revoked(Why.ROTATED, NOW + 1)),
             case("compromised later", "SIGNER_REVOKED", revoked=revoked(Why.COMPROMISED, NOW + DAY)),
             case(
@@ -125,17 +128,17 @@ def _changed_on_the_way(signer: Signer, signed: SignedBatch) -> dict[str, Any]:
     )
 
 
-def _signed_by(signer: Signer, code: str) -> dict[str, Any]:
-    signed = sign_batch([receipts()[0]], signer, NOW, stream_of(f"{SEED}/tree/{code}"))
+def _signed_by(signer: Signer, code: str, label: str = "") -> dict[str, Any]:
+    signed = sign_batch([receipts()[0]], signer, NOW, stream_of(f"{SEED}/tree/{label or code}"))
     (told,) = signed.statements
     shown = {"nonce": told.nonce.hex(), "data": told.data.hex(), "proof": told.proof.hex()}
     return _group(signer, signed.batch, [{"kind": "RECEIPT", **shown, "error": code}])
 
 
-def _ended(world: World, signer: Signer) -> Signer:
-    """The same secret under a record that ends when the batch is signed."""
+def _otherwise(world: World, signer: Signer, **changes: Any) -> Signer:
+    """The same secret under another record."""
     (key,) = [key for key in world.fra.founded.keys if key.record.use is KeyUse.SIGNING]
-    record = replace(signer.record, not_after=NOW)
+    record = replace(signer.record, **changes)
     return world.signer(SecretKey(record, key_id(record), key.secret))
 
 

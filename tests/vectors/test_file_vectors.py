@@ -70,7 +70,7 @@ def test_a_forged_file_is_refused(case: dict[str, Any]) -> None:
     checks = {"log-proof": check_proof, "evidence": check_evidence, "release-proof": check_release}
     check: Any = checks[case["file"]["schema"].split("/")[1]]
     with pytest.raises(IntelshareError) as caught:
-        check(json.dumps(case["file"]).encode(), case["name"], given)
+        check(json.dumps(case["file"]).encode(), case["name"], given, case["fingerprints"])
     assert caught.value.code == case["error"]
 
 

@@ -30,6 +30,15 @@ Documents = dict[str, list[str]]
 """A member's roots and directory, as a member file has them."""
 
 
+class OpenedPortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a DECISION says of one portion."""
+
+    slot: int
+    salt: str
+    decision: str
+    """A ``LoggedDecision``, hex."""
+
+
 class ProvedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry, opened, and how the checkpoint commits to it."""
 
@@ -43,6 +52,8 @@ class ProvedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Inclusion in the log at the size at which that log is known."""
     hops: list[str]
     """From the checkpoint's log back to this one; empty if it is the same."""
+    opened: list[OpenedPortion]
+    """Of a DECISION: the portions that are shown; else empty."""
     says: dict[str, Any]
     """What the record says, for the eye."""
 
@@ -86,15 +97,6 @@ class EvidenceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     documents: Documents
 
 
-class ProvedHash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an entry stands of which only the hash is told."""
-
-    incarnation: str
-    index: int
-    proof: list[str]
-    hops: list[str]
-
-
 class ShownPortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One portion with the secret that opens its commitment."""
 
@@ -111,7 +113,6 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     claims: str | None
     secrets: str
     portions: list[ShownPortion]
-    decision: ProvedHash | None
     about: list[str]
     """Receipts of the release and recalls of its bulletin."""
     logs: list[ShownLog]

@@ -24,6 +24,7 @@ from intelshare.crypto.codec import (
     record,
 )
 from intelshare.crypto.records import (
+    SLOT_COUNTS,
     Citation,
     Digest32,
     IncarnationId,
@@ -114,8 +115,22 @@ class LoggedPortion:
 
 @record
 class DecisionMade:
-    """One pair decided, portion by portion."""
+    """One pair decided: a hash for each slot, so that each portion can be shown alone (``audit.decided``)."""
 
+    md: Md32
+    sender: Member
+    recipient: Member
+    at: Time
+    portions: Annotated[tuple[Bytes32, ...], Count(among=SLOT_COUNTS)]
+    """By slot. Of one that was not decided: random."""
+
+
+@record
+class DecisionKept:
+    """What is stored of a decision: all that ``DecisionMade`` commits to."""
+
+    seed: Bytes32
+    """From which the salts of the portions come. It never leaves the node."""
     md: Md32
     sender: Member
     recipient: Member
@@ -333,6 +348,9 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.SETTLED: Settled,
     EntryType.TREATY_ACT: TreatyActed,
 }
+
+STORED: Final[Mapping[EntryType, type[Any]]] = {**RECORDS, EntryType.DECISION: DecisionKept}
+"""As a row of the log has them."""
 
 
 @record

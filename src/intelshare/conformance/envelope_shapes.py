@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from intelshare.conformance.fields import plain
-from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer
+from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
 from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode, decode_prefix, encode
 from intelshare.crypto.pae import Domain, key_id, pae, sha256
@@ -53,6 +53,17 @@ from intelshare.statement import (
 )
 
 _bytes = bytes.fromhex
+
+_TOLD = frozenset(("kind", "nonce", "data", "proof", "leaf_id", "error"))
+_PARTS = {
+    "kem": frozenset(("record", "key_id", "secret")),
+    "manifest": frozenset(("record", "bytes", "md")),
+    "portions": frozenset(("record", "padded", "slot", "secret", "salt", "commitment", "body_key", "body")),
+    "batch_key": frozenset(("info", "sealed", "opened")),
+    "grant": frozenset(("claims", "claims_bytes", "secrets_digest", "key", "ciphertext")),
+    "release": frozenset(("record", "bytes", "nonce", "leaf_id", "proof", "batch")),
+}
+"""What each part of a release states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,7 @@ def _batch(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
     yield answer("record", {name: case[name] for name in ("batch", "error") if name in case}, record)
     for number, told in enumerate(case["statements"], 1):
+        only_known(told, _TOLD)
         yield answer(f"statement {number}", told, partial(_statement, case, told))
 
 
@@ -127,6 +139,9 @@ def _verified(signer: str, batch: str, told: Case) -> Verified:
 
 
 def _release(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    for name, known in _PARTS.items():
+        for part in case[name] if isinstance(case[name], list) else [case[name]]:
+            only_known(part, known | {"error"})
     yield answer("manifest", case["manifest"], partial(_manifest, case))
     for number, told in enumerate(case["portions"], 1):
         yield answer(f"portion {number}", told, partial(_portion, case, told))
@@ -253,7 +268,13 @@ def _pieces_opened(case: Case) -> dict[str, Any]:
 
 
 ENVELOPE_SHAPES = (
-    Shape("attachment", frozenset(("attachment", "size")), _attachment, answered=False),
+    Shape(
+        "attachment",
+        frozenset(("attachment", "size")),
+        _attachment,
+        frozenset(("key", "header", "pieces_id", "given", "content")),
+        answered=False,
+    ),
     Shape("pae", frozenset(("domain", "parts", "pae")), _pae, answered=False),
     Shape("key", frozenset(("secret", "record", "bytes", "key_id")), _key, answered=False),
     Shape("batch", frozenset(("signer", "batch", "statements")), _batch, answered=False),

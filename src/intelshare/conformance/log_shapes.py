@@ -15,10 +15,12 @@ from intelshare.audit import (
     entry_hash,
     inclusion_proof,
 )
+from intelshare.audit.decided import made_of, portion_salts
 from intelshare.audit.exhibit import Exhibit, contradiction
 from intelshare.audit.log import leaf_hash
 from intelshare.audit.path import LogPath, check_path
 from intelshare.audit.proofs import fold, prefix_path, root_over
+from intelshare.audit.records import DecisionKept, DecisionMade
 from intelshare.conformance.fields import plain, unplain
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
 from intelshare.crypto.codec import decode, encode
@@ -109,10 +111,55 @@ def _rest(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
+def _decision(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+    def compute() -> dict[str, Any]:
+        raw = _bytes(case["kept"])
+        kept = decode(DecisionKept, raw)
+        made, salts = made_of(kept), portion_salts(kept.seed, kept.portions)
+        return {
+            "record": plain(kept),
+            "kept": encode(DecisionKept, unplain(DecisionKept, case.get("record", plain(kept)))).hex(),
+            "committed": encode(DecisionMade, made).hex(),
+            "opened": [
+                {"slot": one.slot, "salt": salts[one.slot].hex(), "decision": one.decision.data.hex()}
+                for one in kept.portions
+            ],
+        }
+
+    yield answer("", case, compute)
+
+
 LOG_SHAPES = (
-    Shape("log entry", frozenset(("entry", "time", "salt", "bytes")), _entry, answered=False),
+    Shape(
+        "log entry",
+        frozenset(("entry", "time", "salt", "bytes")),
+        _entry,
+        frozenset(("type", "record", "hash", "leaf")),
+        answered=False,
+    ),
     Shape("log", frozenset(("hashes", "roots", "inclusion", "consistency", "paths")), _log, answered=False),
-    Shape("path", frozenset(("earlier", "later", "path")), _path, answered=False),
-    Shape("exhibit", frozenset(("exhibit",)), _exhibit, answered=False),
-    Shape("row at rest", frozenset(("storage_key", "sealed")), _rest, answered=False),
+    Shape(
+        "path",
+        frozenset(("earlier", "later", "path")),
+        _path,
+        frozenset(("record", "verdict", "forgot")),
+        answered=False,
+    ),
+    Shape(
+        "exhibit", frozenset(("exhibit",)), _exhibit, frozenset(("record", "contradiction")), answered=False
+    ),
+    Shape(
+        "decision kept",
+        frozenset(("kept",)),
+        _decision,
+        frozenset(("record", "committed", "opened")),
+        answered=False,
+    ),
+    Shape(
+        "row at rest",
+        frozenset(("storage_key", "sealed")),
+        _rest,
+        frozenset(("table", "row", "slot", "plaintext")),
+        answered=False,
+    ),
 )

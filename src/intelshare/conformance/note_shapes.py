@@ -40,4 +40,12 @@ def _note(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-NOTE_SHAPES = (Shape("note", frozenset(("log_key", "witness_key", "signed_note")), _note, answered=False),)
+NOTE_SHAPES = (
+    Shape(
+        "note",
+        frozenset(("log_key", "witness_key", "signed_note")),
+        _note,
+        frozenset(("node", "incarnation", "size", "root", "vkeys", "seen")),
+        answered=False,
+    ),
+)

@@ -92,12 +92,29 @@ def _without_notes(value: Any) -> Any:
     return value
 
 
+_REQUEST = frozenset(
+    (
+        "at",
+        "from",
+        "to",
+        "label",
+        "flags",
+        "originator",
+        "consents",
+        "approvals",
+        "recalled",
+        "valid_until",
+        "reader",
+        "basis",
+    )
+)
+
 _HANDED_IN = frozenset(("member", "handed_in"))
 
 POLICY_SHAPES = (
-    Shape("label of what is handed in", _HANDED_IN, _handed_in),
-    Shape("label", frozenset(("text",)), _label),
-    Shape("banner", frozenset(("portions",)), _banner),
-    Shape("decision", frozenset(("category",)), _decision),
-    Shape("conversion", frozenset(("level",)), _conversion),
+    Shape("label of what is handed in", _HANDED_IN, _handed_in, frozenset(("source", "at"))),
+    Shape("label", frozenset(("text",)), _label, frozenset(("at", "use", "banner", "portion"))),
+    Shape("banner", frozenset(("portions",)), _banner, frozenset(("originator", "at"))),
+    Shape("decision", frozenset(("category",)), _decision, _REQUEST),
+    Shape("conversion", frozenset(("level",)), _conversion, frozenset(("from", "to", "at"))),
 )

@@ -16,6 +16,7 @@ from intelshare.conformance.envelope_shapes import ENVELOPE_SHAPES, padding
 from intelshare.conformance.log_shapes import LOG_SHAPES
 from intelshare.conformance.note_shapes import NOTE_SHAPES
 from intelshare.conformance.policy_shapes import POLICY_SHAPES
+from intelshare.conformance.release_shapes import RELEASE_SHAPES
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, unusable
 from intelshare.conformance.statement_shapes import STATEMENT_SHAPES
 from intelshare.conformance.trust_shapes import TRUST_SHAPES
@@ -26,7 +27,10 @@ from intelshare.policy.vectors import world_from_json
 MAX_DEPTH = 8
 """How deep lists and objects around the cases may nest."""
 
-SHAPES = (*POLICY_SHAPES, *STATEMENT_SHAPES, *TRUST_SHAPES, *LOG_SHAPES, *NOTE_SHAPES, *ENVELOPE_SHAPES)
+SHAPES = (
+    *POLICY_SHAPES, *STATEMENT_SHAPES, *TRUST_SHAPES, *LOG_SHAPES, *NOTE_SHAPES, *RELEASE_SHAPES,
+    *ENVELOPE_SHAPES,
+)  # fmt: skip
 _WORDS: frozenset[str] = frozenset().union(*(shape.keys for shape in SHAPES))
 """An object that gives one of these a plain value is meant as a case; another may be a note for people."""
 
@@ -104,6 +108,7 @@ def _shape(case: Case) -> Shape | None:
 def _judged(shape: Shape, case: Case, setting: Setting, path: str) -> Iterator[tuple[str, Answer]]:
     name = str(case.get("id", path))
     try:
+        shape.check_known(case)
         for answer in shape.judge(case, setting):
             yield name, answer
     except PolicyFileError:

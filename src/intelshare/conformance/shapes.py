@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from intelshare.errors import IntelshareError, PolicyFileError
 from intelshare.labels import Registry
@@ -31,6 +31,11 @@ class Answer:
     got: Any
 
 
+_FOR_PEOPLE: Final = frozenset(("id", "name", "note", "source"))
+"""Keys that any case may have, and that nobody judges."""
+_ERROR: Final = frozenset(("error",))
+_ANSWER: Final = frozenset(("expect", "error"))
+
 Judge = Callable[[Case, Setting], Iterator[Answer]]
 
 
@@ -41,8 +46,14 @@ class Shape:
     name: str
     keys: frozenset[str]
     judge: Judge
+    more: frozenset[str] = frozenset()
+    """What a case may have besides: the answer, or what matters only at times."""
     answered: bool = True
     """Whether a case states its answer under ``expect`` or ``error``; else the keys themselves are it."""
+
+    def check_known(self, case: Case) -> None:
+        """Return if a case has no other keys. Raises ValueError."""
+        only_known(case, self.keys | self.more | (_ANSWER if self.answered else _ERROR))
 
     def fits(self, case: Case) -> bool:
         """Whether a case is of this shape."""
@@ -67,6 +78,6 @@ def answer(part: str, stated: Case, compute: Callable[[], dict[str, Any]]) -> An
 
 def only_known(case: Case, known: frozenset[str]) -> None:
     """Return if a case has no other keys. Raises ValueError: a misspelt key would be looked at by nobody."""
-    unknown = case.keys() - known - {"id", "note"}
+    unknown = case.keys() - known - _FOR_PEOPLE
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")

@@ -15,9 +15,19 @@ from intelshare.conformance.fields import plain, unplain
 from intelshare.conformance.shapes import Answer, Case, Setting, Shape, answer, only_known
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
-from intelshare.crypto.records import Batch, Claims, Evidence, KeyRecord, Kind, Manifest, Portion, TreatyAct
+from intelshare.crypto.records import (
+    Batch,
+    Claims,
+    Evidence,
+    KeyRecord,
+    Kind,
+    Manifest,
+    Portion,
+    Release,
+    TreatyAct,
+)
 from intelshare.crypto.suites import SUITES
-from intelshare.envelope import stream_start
+from intelshare.envelope import check_size, stream_start
 from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
 from intelshare.instant import NEVER, Instant
 from intelshare.statement import (
@@ -45,7 +55,10 @@ LAYOUTS: Final[Mapping[str, Any]] = {
     )
 }  # fmt: skip
 
-_CHECKS: Final[Mapping[Any, Callable[[Any], None]]] = {TreatyAct: check}
+_CHECKS: Final[Mapping[Any, Callable[[Any], None]]] = {
+    TreatyAct: check,
+    Release: lambda release: check_size(encode(Release, release)),
+}
 """What holds of a record besides its layout."""
 
 
@@ -162,8 +175,20 @@ def _known(given: Case, keys: list[KeyRecord]) -> _Known:
 
 
 STATEMENT_SHAPES = (
-    Shape("record", frozenset(("layout", "bytes")), _record, answered=False),
-    Shape("stream", frozenset(("stream_start", "origin")), _stream, answered=False),
+    Shape("record", frozenset(("layout", "bytes")), _record, frozenset(("record",)), answered=False),
+    Shape(
+        "stream",
+        frozenset(("stream_start", "origin")),
+        _stream,
+        frozenset(("incarnation", "recipient")),
+        answered=False,
+    ),
     Shape("signed batch", frozenset(("signer", "batch", "message", "statements")), _signed, answered=False),
-    Shape("judged statements", frozenset(("keys", "batch", "judged")), _judged, answered=False),
+    Shape(
+        "judged statements",
+        frozenset(("keys", "batch", "judged")),
+        _judged,
+        frozenset(("at", "peer")),
+        answered=False,
+    ),
 )

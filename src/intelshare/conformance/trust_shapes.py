@@ -115,7 +115,13 @@ def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
 
 TRUST_SHAPES = (
-    Shape("trust document", frozenset(("trust", "by")), _document, answered=False),
+    Shape(
+        "trust document",
+        frozenset(("trust", "by")),
+        _document,
+        frozenset(("signed_by", "document", "bytes", "fingerprint", "messages")),
+        answered=False,
+    ),
     Shape("succession", frozenset(("own", "held", "given")), _succession, answered=False),
     Shape(
         "hello",

@@ -58,6 +58,8 @@ class Domain(Enum):
     REST_GROUP = b"rest-group"
     SUBMISSION = b"submission"
     DECIDED = b"decided"
+    DECISION_SALTS = b"decision-salts"
+    DECIDED_PORTION = b"decided-portion"
 
 
 def pae(domain: Domain, *parts: bytes) -> bytes:

@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelshare.audit import EntryType, LogHead, append, entry_hash
-from intelshare.broker.kernel.log import Entry, opened, rewritten, row_of
+from intelshare.audit import EntryType, LogHead, append
+from intelshare.broker.kernel.log import Entry, hash_of, opened, rewritten, row_of
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
@@ -74,7 +74,8 @@ def _rewrite(
         raise StoreError("NOT_FOUND", f"the newest log has no entry of type {kind.name}")
     old = rows[place]
     at = Instant(old.at - by)
-    rows[place] = old._replace(at=at, leaf=entry_hash(old.type, at, old.salt, old.record))
+    edited = old._replace(at=at)
+    rows[place] = edited._replace(leaf=hash_of(edited))
     stored = row_of(view, incarnation, place)
     assert stored is not None  # noqa: S101 - it was read just now
     grown = append(LogHead(incarnation, 0, b""), [row.leaf for row in rows])

@@ -187,9 +187,14 @@ def peek(verified: Verified, member: MemberCode) -> ReleasePeek:
 
 def read_release(verified: Verified) -> Release:
     """Check 7: the whole release. Raises EnvelopeError ENVELOPE_MALFORMED."""
-    if len(verified.statement.data) > MAX_RELEASE:
-        raise malformed("Release", f"{len(verified.statement.data)} bytes are more than {MAX_RELEASE}")
+    check_size(verified.statement.data)
     return verified.read(Release)
+
+
+def check_size(data: bytes) -> None:
+    """Return if a release is not too long. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    if len(data) > MAX_RELEASE:
+        raise malformed("Release", f"{len(data)} bytes are more than {MAX_RELEASE}")
 
 
 def match_payload(release: Release, payload: Payload) -> Payload:

@@ -7,10 +7,11 @@ from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
-from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
-from intelshare.broker.queries.export import ExportQuery, export_release
+from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.queries.export import ExportQuery, export_release, find_received
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
 from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
@@ -52,6 +53,8 @@ async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.File
         request.bulletin,
         request.statement,
         request.originator,
+        request.recipient,
+        request.withheld,
     )
     node = backend.node
     file = await backend.query_logs(lambda view: prove_entries(node, view, wanted, _documents(node)))
@@ -118,10 +121,17 @@ async def export_evidence(backend: Backend, _: Actor, request: pb.ExportEvidence
 
 
 async def release_file(backend: Backend, actor: Actor, request: pb.ExportReleaseRequest) -> pb.FileResponse:
-    """A release with all that was signed and logged about it, for others."""
-    await backend.sign_log()
+    """A release with all that was signed and logged about it, for others.
+
+    Whoever takes the content of a received bulletin out has read it: that is logged, and told as obliged.
+    """
     wanted = ExportQuery(request.bulletin, request.recipient, request.content, tuple(request.slots))
     node, now = backend.node, backend.now()
+    if wanted.content and await backend.query(
+        lambda view: find_received(node, view, row_of(view, actor), wanted, now) is not None
+    ):
+        await backend.perform(read, ReadCommand(actor, wanted.bulletin))
+    await backend.sign_log()
     file = await backend.query_logs(
         lambda view: export_release(node, view, actor, wanted, _documents(node), now)
     )

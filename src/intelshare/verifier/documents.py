@@ -212,6 +212,12 @@ def fingerprint(document: bytes) -> str:
     return "-".join(digits[start : start + 5] for start in range(0, 40, 5))
 
 
+def typed(text: str) -> str:
+    """A fingerprint as a person types it back: in any case, O for 0, I and L for 1, groups as they come."""
+    signs = text.upper().replace("-", "").replace(" ", "").translate(str.maketrans("OIL", "011"))
+    return "-".join(signs[start : start + 5] for start in range(0, len(signs), 5))
+
+
 def _bounded(trust: Trust) -> bytes:
     if len(trust.document) > MAX_DOCUMENT:
         raise malformed("Trust", "the document is larger than 512 KiB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from intelshare.crypto.codec import U8, U16, U32, U64, Bytes32, Count, Text, decode, malformed, record
+from intelshare.crypto.codec import U8, U32, U64, Bytes32, Count, Text, decode, malformed, record
 
 _DIGEST: Final = Bytes32
 
@@ -21,13 +21,22 @@ def _many(item: Any) -> Any:
 
 _CITATION: Final = _row("Cited", treaty=Text, text=_DIGEST, article=Text)
 _REASON: Final = _row("Reason", code=Text, detail=Text, place=Text)
-_DECISION: Final = _row(
-    "Decision",
+LoggedDecision: Final = _row(
+    "LoggedDecision",
     outcome=U8, basis=Text, citations=_many(_CITATION), obligations=_many(Text), holds=_many(Text),
     reasons=_many(_REASON),
 )  # fmt: skip
-_PORTION: Final = _row("Portion", position=U16, slot=U16, decision=_DECISION)
 
+Decided: Final = _row(
+    "Decided",
+    md=_DIGEST, sender=Text, recipient=Text, at=U64,
+    portions=Annotated[tuple[Bytes32, ...], Count(among=(16, 64, 256))],
+)  # fmt: skip
+Destroyed: Final = _row("Destroyed", member=Text, md=_DIGEST, leaf=_DIGEST, cause=Text)
+HandOver: Final = _row(
+    "HandOver",
+    md=_DIGEST, recipient=Text, leaf=_DIGEST, incarnation=U64, sequence=U64, decision=_DIGEST,
+)  # fmt: skip
 Start: Final = _row("Start", version=Text, previous=U64, size=U64, root=_DIGEST)
 Received: Final = _row("Received", member=Text, kind=U8, leaf=_DIGEST, subject=_DIGEST, codes=_many(Text))
 ReceiptJoined: Final = _row("Receipt", member=Text, leaf=_DIGEST, of=_DIGEST, status=U8, codes=_many(Text))
@@ -39,6 +48,7 @@ Witnessed: Final = _row(
 )  # fmt: skip
 
 START: Final = 1
+DECISION: Final = 3
 RECEIVED: Final = 7
 REJECTED: Final = 8
 RECEIPT: Final = 9
@@ -47,18 +57,15 @@ WITNESSED: Final = 17
 ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     START: ("START", Start),
     2: ("SUBMIT", _row("Submit", md=_DIGEST, user=Text)),
-    3: (
+    DECISION: (
         "DECISION",
-        _row("Made", md=_DIGEST, sender=Text, recipient=Text, at=U64, portions=_many(_PORTION)),
+        Decided,
     ),
     4: ("APPROVE", _row("Approve", md=_DIGEST, recipient=Text, user=Text, holds=_many(Text))),
     5: ("STOP", _row("Stop", md=_DIGEST, recipient=Text, cause=U8, codes=_many(Text))),
     6: (
         "HAND_OVER",
-        _row(
-            "HandOver",
-            md=_DIGEST, recipient=Text, leaf=_DIGEST, incarnation=U64, sequence=U64, decision=_DIGEST,
-        ),
+        HandOver,
     ),
     RECEIVED: ("RECEIVED", Received),
     REJECTED: ("REJECTED", Rejected),
@@ -71,7 +78,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
         _row("TreatyAct", member=Text, n=U64, leaf=_DIGEST, treaty=Text, act=U8, since=U64, user=Text),
     ),
     14: ("RECALL", _row("Recall", md=_DIGEST, user=Text, reason=Text)),
-    15: ("DESTROYED", _row("Destroyed", member=Text, md=_DIGEST, leaf=_DIGEST, cause=Text)),
+    15: ("DESTROYED", Destroyed),
     16: (
         "CONSENT",
         _row("Consent", member=Text, md=_DIGEST, recipient=Text, slots=_many(U32), state=U8),

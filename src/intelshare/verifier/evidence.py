@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from intelshare.errors import TrustError
 from intelshare.verifier.exhibits import Exhibit, contradiction
@@ -14,15 +14,17 @@ from intelshare.verifier.statements import revoked, verify
 from intelshare.verifier.verdict import Convicting, Proven
 
 
-def check_evidence(text: bytes, source: str, given: Sequence[Given] = ()) -> Proven:
-    """Check an evidence file. ``given``: the member files that the reader has from elsewhere.
+def check_evidence(
+    text: bytes, source: str, given: Sequence[Given] = (), fingerprints: Collection[str] = ()
+) -> Proven:
+    """Check an evidence file. ``given`` and ``fingerprints``: what the reader has of members.
 
     Raises TrustError EVIDENCE_INCONCLUSIVE if all is genuine and proves nothing, INPUT_INVALID,
     LOG_INCONSISTENT; CryptoError, EnvelopeError for a statement that nobody known signed; SIGNER_REVOKED
     for one whose key was revoked before anybody else is shown to have seen it.
     """
     file = read_text(EvidenceText, "intelshare/evidence/1", text, source)
-    members = members_of(file.documents, given, source)
+    members = members_of(file.documents, given, source, fingerprints)
     exhibit = unwrap(Exhibit, file.exhibit, source)
     said = [verify(signed, members) for signed in exhibit.statements]
     found = contradiction(said, exhibit.paths)

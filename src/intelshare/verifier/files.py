@@ -27,6 +27,14 @@ Hashes = Annotated[list[Hex32], msgspec.Meta(max_length=65)]
 Documents = dict[str, Annotated[list[str], msgspec.Meta(max_length=512)]]
 
 
+class OpenedText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a DECISION says of one portion, and the salt of its hash."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, lt=256)]
+    salt: Hex32
+    decision: str
+
+
 class EntryText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One log entry, opened."""
 
@@ -38,6 +46,8 @@ class EntryText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record: str
     proof: Hashes
     hops: Annotated[list[str], msgspec.Meta(max_length=256)]
+    opened: Annotated[list[OpenedText], msgspec.Meta(max_length=256)]
+    """Of a DECISION: the portions that are shown."""
     says: dict[str, Any]
     """For the eye; computed anew."""
 
@@ -80,15 +90,6 @@ class EvidenceText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     documents: Documents
 
 
-class DecisionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an entry stands of which only the hash is known."""
-
-    incarnation: HexId
-    index: Index
-    proof: Hashes
-    hops: Annotated[list[str], msgspec.Meta(max_length=256)]
-
-
 class PortionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One portion with the secret that opens its commitment."""
 
@@ -107,7 +108,6 @@ class ReleaseText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: Hex32
     """H of the granted secrets, in their order."""
     portions: Annotated[list[PortionText], msgspec.Meta(max_length=256)]
-    decision: DecisionText | None
     about: Annotated[list[str], msgspec.Meta(max_length=64)]
     """Receipts of the release and recalls of its bulletin."""
     logs: Annotated[list[LogText], msgspec.Meta(max_length=64)]

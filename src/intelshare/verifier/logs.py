@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from intelshare.crypto.codec import B32, U64, Bytes32, Count, decode, record
-from intelshare.crypto.pae import Domain, digest, u64
+from intelshare.crypto.codec import B32, U64, Bytes32, Count, decode, malformed, record
+from intelshare.crypto.pae import Domain, digest, u32, u64
 from intelshare.crypto.records import Cosigned, Evidence
 from intelshare.errors import CryptoError
 from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
-from intelshare.verifier.entries import ENTRIES, START, Start, read_entry
+from intelshare.verifier.entries import ENTRIES, START, Decided, LoggedDecision, Start, read_entry
 from intelshare.verifier.files import (
     CosigningText,
-    DecisionText,
     EntryText,
     LogText,
     ProofText,
@@ -28,8 +27,6 @@ from intelshare.verifier.members import Given, Member, Members, members_of
 from intelshare.verifier.merkle import both_roots, inconsistent, root_with
 from intelshare.verifier.statements import Said, checkpoint_of, position, revoked, verify
 from intelshare.verifier.verdict import Named, Provenance, ProvenEntry, Witness
-
-MAX_HOPS: Final = 256
 
 ProofHashes = Annotated[tuple[Bytes32, ...], Count(0, 65)]
 
@@ -57,13 +54,15 @@ class ShownLog:
     """How many entries of it count: all, or under a revoked key those that were witnessed in time."""
 
 
-def check_proof(text: bytes, source: str, given: Sequence[Given] = ()) -> Provenance:
-    """Check a proof file. ``given``: the member files that the reader has from elsewhere.
+def check_proof(
+    text: bytes, source: str, given: Sequence[Given] = (), fingerprints: Collection[str] = ()
+) -> Provenance:
+    """Check a proof file. ``given`` and ``fingerprints``: what the reader has of members.
 
     Raises TrustError LOG_INCONSISTENT, INPUT_INVALID, TOO_LARGE; CryptoError, EnvelopeError.
     """
     file = read_text(ProofText, "intelshare/log-proof/1", text, source)
-    log = show_log(file, members_of(file.documents, given, source), source)
+    log = show_log(file, members_of(file.documents, given, source, fingerprints), source)
     own = log.said.member
     return Provenance(
         file.node,
@@ -131,7 +130,7 @@ def in_time_of(witness: Said, of: Said) -> bool:
 def follow(later: Cosigned, hops: Sequence[Hop], wanted: int) -> Cosigned | None:
     """Where the log ``wanted`` ends, as the log of ``later`` commits to it over all these hops.
 
-    None if no log of that name is behind it, or not within 256 hops. Raises TrustError LOG_INCONSISTENT.
+    None if they do not lead to a log of that name. Raises TrustError LOG_INCONSISTENT.
     """
     at = later
     for hop in hops:
@@ -142,30 +141,12 @@ def follow(later: Cosigned, hops: Sequence[Hop], wanted: int) -> Cosigned | None
             raise inconsistent("what is shown as the first entry of a log is not in it")
         start = decode(Start, hop.record)
         at = Cosigned(later.origin, Incarnation(start.previous), start.size, Digest(start.root))
-    if at.incarnation not in (wanted, 0) and len(hops) < MAX_HOPS:
-        raise inconsistent("the path ends before it has led anywhere")
     return at if at.incarnation == wanted else None
 
 
 def entry_hash(kind: int, at: int, salt: bytes, data: bytes) -> bytes:
     """What an entry is known by."""
     return digest(Domain.LOG_ENTRY, bytes([kind]), u64(at), salt, data)
-
-
-def prove_hash(entry: bytes, given: DecisionText, log: ShownLog, source: str) -> None:
-    """Return if the entry of this hash stands where the file says. Raises TrustError LOG_INCONSISTENT.
-
-    CryptoError SIGNER_REVOKED for one that the log's key needs a witness for, and has none.
-    """
-    incarnation = int(given.incarnation, 16)
-    hops = [unwrap(Hop, text, source) for text in given.hops]
-    end = follow(log.at, hops, incarnation)
-    if end is None:
-        raise inconsistent(f"the checkpoint does not lead to log {given.incarnation}")
-    if root_with(entry, given.index, end.size, _hashes(given.proof, source)) != end.root:
-        raise inconsistent(f"entry {given.index} is not in the log of size {end.size}")
-    if log.said.revoked_from is not None and incarnation == log.at.incarnation and given.index >= log.until:
-        raise revoked(log.said, "no other member signed before that that it saw this entry")
 
 
 def _entry(given: EntryText, checkpoint: Cosigned, source: str) -> ProvenEntry:
@@ -178,9 +159,28 @@ def _entry(given: EntryText, checkpoint: Cosigned, source: str) -> ProvenEntry:
     entry = entry_hash(given.type, given.time, from_hex(given.salt, source), data)
     if root_with(entry, given.index, log.size, _hashes(given.proof, source)) != log.root:
         raise inconsistent(f"entry {given.index} is not in the log of size {log.size}")
-    name = ENTRIES[given.type][0]
-    shown: dict[str, Any] = plain(read)
-    return ProvenEntry(incarnation, given.index, name, Instant(given.time), shown, read)
+    opened = _opened(given, read, source)
+    says: dict[str, Any] = plain(read)
+    if isinstance(read, Decided):
+        says["portions"] = [{"slot": slot, "decision": plain(decision)} for slot, decision in opened]
+    name, at = ENTRIES[given.type][0], Instant(given.time)
+    return ProvenEntry(incarnation, given.index, name, at, says, read, entry, opened)
+
+
+def _opened(given: EntryText, read: Any, source: str) -> tuple[tuple[int, Any], ...]:
+    """The portions of a decision that are shown, each as its entry commits to it."""
+    hashes = read.portions if isinstance(read, Decided) else ()
+    slots = [one.slot for one in given.opened]
+    if len(set(slots)) != len(slots) or max(slots, default=-1) >= len(hashes):
+        raise malformed("Log entry", "a portion is shown twice, or the entry has none of this slot")
+    found = []
+    for one in given.opened:
+        data = from_hex(one.decision, source)
+        salted = digest(Domain.DECIDED_PORTION, from_hex(one.salt, source), u32(one.slot), data)
+        if salted != hashes[one.slot]:
+            raise inconsistent(f"the entry does not commit to what is shown of slot {one.slot}")
+        found.append((one.slot, decode(LoggedDecision, data)))
+    return tuple(found)
 
 
 def _witnessed(

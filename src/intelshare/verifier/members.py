@@ -7,8 +7,8 @@ the member's own word on when a key was not revoked yet (docs/format.md, "Judgin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from intelshare.crypto.pae import key_id
@@ -27,6 +27,7 @@ from intelshare.verifier.documents import (
     read_directory,
     read_root,
     signers,
+    typed,
 )
 from intelshare.verifier.files import Documents, unreadable, unwrap
 
@@ -54,7 +55,7 @@ class Member:
     code: str
     fingerprint: str
     confirmed: bool
-    """Whether the reader's own copy was the source; else the file vouches for itself."""
+    """Whether the reader knows it, by its own copy or by fingerprint; else the file vouches for itself."""
     directory: DirectoryDocument | None
     domain: str
     keys: Mapping[KeyId, KeyRecord] = field(repr=False)
@@ -103,12 +104,15 @@ class Members:
         )
 
 
-def members_of(documents: Documents, given: Sequence[Given], source: str) -> Members:
-    """The members that a file and its reader bring.
+def members_of(
+    documents: Documents, given: Sequence[Given], source: str, fingerprints: Collection[str] = ()
+) -> Members:
+    """The members that a file and its reader bring. ``fingerprints``: those that the reader has of members.
 
     Raises TrustError INPUT_INVALID for a document under another's name or a member given twice,
-    TRUST_THRESHOLD, NOT_AUTHORISED; EnvelopeError ENVELOPE_MALFORMED.
+    TRUST_THRESHOLD, NOT_AUTHORISED, TRUST_FINGERPRINT; EnvelopeError ENVELOPE_MALFORMED.
     """
+    wanted = {typed(one) for one in fingerprints}
     filed = {code: [unwrap(Trust, one, source) for one in texts] for code, texts in documents.items()}
     found: dict[str, Member] = {}
     for file in given:
@@ -117,7 +121,15 @@ def members_of(documents: Documents, given: Sequence[Given], source: str) -> Mem
         own = [*file.roots, *([] if file.directory is None else [file.directory])]
         found[file.member] = _member(file.member, own, True, filed.pop(file.member, ()), source)
     for code, trusts in filed.items():
-        found[code] = _member(code, trusts, False, (), source)
+        member = _member(code, trusts, False, (), source)
+        found[code] = replace(member, confirmed=member.fingerprint in wanted)
+    missing = wanted - {member.fingerprint for member in found.values()}
+    if missing:
+        raise TrustError(
+            "TRUST_FINGERPRINT",
+            f"no member of the file has the fingerprint {min(missing)}",
+            hint="compare it once more; if it is right, somebody else's documents are in the file",
+        )
     domains = [member.domain for member in found.values()]
     if len(set(domains)) != len(domains):
         raise TrustError("NOT_AUTHORISED", f"{source}: two members claim one domain")

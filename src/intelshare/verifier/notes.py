@@ -168,7 +168,7 @@ def _entry(front: str, note: _Note, source: str) -> ProvenEntry:
     if root_with(entry, place, note.size, proof) != note.root:
         raise inconsistent(f"entry {place} is not in the log of size {note.size}")
     read = read_entry(kind, told[41:])
-    return ProvenEntry(note.incarnation, place, ENTRIES[kind][0], Instant(at), plain(read), read)
+    return ProvenEntry(note.incarnation, place, ENTRIES[kind][0], Instant(at), plain(read), read, entry, ())
 
 
 def _decoded(text: str, source: str) -> bytes:

@@ -6,7 +6,7 @@ signed is no missing step: it refuses the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,8 +28,8 @@ from intelshare.crypto.records import (
 )
 from intelshare.errors import CryptoError, EnvelopeError, IntelshareError
 from intelshare.instant import Instant
+from intelshare.verifier.entries import Decided, Destroyed, HandOver
 from intelshare.verifier.files import (
-    DecisionText,
     PortionText,
     ReleaseText,
     from_base64,
@@ -37,15 +37,17 @@ from intelshare.verifier.files import (
     read_text,
     unwrap,
 )
-from intelshare.verifier.logs import ShownLog, named, prove_hash, show_log
+from intelshare.verifier.logs import ShownLog, named, show_log
 from intelshare.verifier.members import Given, Member, Members, members_of
 from intelshare.verifier.padding import unpadded
 from intelshare.verifier.seeing import seen_in
 from intelshare.verifier.statements import Said, revoked, verify
-from intelshare.verifier.verdict import Named, Step
+from intelshare.verifier.verdict import Named, SeenBy, Step
 
 MAX_RELEASE: Final = 1000
 PORTION_FLOOR: Final = 256
+ALLOWED: Final = 1
+"""The outcome of a portion that is granted, as logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Released:
     portions: tuple[ShownPortion, ...]
     outcome: str
     """The latest that the recipient signed: accepted, refused, read, destroyed; else "released"."""
+    decided_at: Instant
+    """When the recipient says that it did that; else when it was released."""
     steps: tuple[Step, ...]
     members: tuple[Named, ...]
 
@@ -84,13 +88,15 @@ class Released:
         return all(one.confirmed for one in self.members)
 
 
-def check_release(text: bytes, source: str, given: Sequence[Given] = ()) -> Released:
-    """Check a release proof. ``given``: the member files that the reader has from elsewhere.
+def check_release(
+    text: bytes, source: str, given: Sequence[Given] = (), fingerprints: Collection[str] = ()
+) -> Released:
+    """Check a release proof. ``given`` and ``fingerprints``: what the reader has of members.
 
     Raises CryptoError, EnvelopeError, TrustError for anything that contradicts what was signed.
     """
     file = read_text(ReleaseText, "intelshare/release-proof/1", text, source)
-    members = members_of(file.documents, given, source)
+    members = members_of(file.documents, given, source, fingerprints)
     logs = [show_log(log, members, source) for log in file.logs]
     said = verify(unwrap(Evidence, file.release, source), members)
     release = _release(said)
@@ -111,14 +117,16 @@ def check_release(text: bytes, source: str, given: Sequence[Given] = ()) -> Rele
         manifest = decode(Manifest, claims.manifest)
         portions = tuple([_portion(one, claims, manifest, source) for one in file.portions])
         steps += _what(claims, manifest, portions)
-        steps.append(_decision(file.decision, claims, said, logs, source))
-    answers, outcome = _answers(file, said, release, claims, members, logs, vouching, source)
+        steps.append(_decision(claims, said, logs))
+    steps += _logged(logs, said, release, claims)
+    answers, decided_at, outcome = _answers(file, said, release, claims, members, logs, vouching, source)
     steps += answers
+    steps += _witnessed(logs, vouching)
     return Released(
         said.member.code, said.node, release.recipient, release.sequence, said.signed_at,
         _md(claims).hex() if claims is not None else "",
         decode(Manifest, claims.manifest).originator if claims is not None else "",
-        claims.granted if claims is not None else (), portions, outcome, tuple(steps),
+        claims.granted if claims is not None else (), portions, outcome, decided_at, tuple(steps),
         named(said.member, vouching),
     )  # fmt: skip
 
@@ -148,8 +156,8 @@ def _claims(
     file: ReleaseText, said: Said, release: Release, members: Members, vouching: list[Member], source: str
 ) -> Claims | None:
     if file.claims is None:
-        if file.portions or file.decision is not None:
-            raise malformed("Release proof", "portions or a decision without the claims that name them")
+        if file.portions:
+            raise malformed("Release proof", "portions without the claims that name them")
         return None
     raw = from_base64(file.claims, source)
     if digest(Domain.GRANT, raw, from_hex(file.secrets, source)) != release.grant_digest:
@@ -216,15 +224,65 @@ def _what(claims: Claims, manifest: Manifest, portions: Sequence[ShownPortion]) 
             yield Step(True, law, f"treaty text {cited.text.hex()}")
 
 
-def _decision(
-    given: DecisionText | None, claims: Claims, said: Said, logs: Sequence[ShownLog], source: str
-) -> Step:
+def _decision(claims: Claims, said: Said, logs: Sequence[ShownLog]) -> Step:
+    """The entry that the claims name: decided before it was released, and as the claims have it."""
     what = f"{said.member.code} logged this decision before it released"
-    own = next((log for log in logs if log.said.node == said.node), None)
-    if given is None or own is None:
+    entry = next(
+        (
+            entry
+            for log in logs
+            for entry in log.entries
+            if log.said.node == said.node and entry.hash == claims.decision
+        ),
+        None,
+    )
+    if entry is None:
         return Step(False, what, f"the file does not show it in the log of {said.node}")
-    prove_hash(claims.decision, given, own, source)
-    return Step(True, what, f"entry {given.index} of log {given.incarnation}", own.said.signed_at)
+    told, granted = entry.record, {one.slot: one for one in claims.granted}
+    named = (told.md, told.sender, told.recipient) if isinstance(told, Decided) else ()
+    if named != (_md(claims), said.member.code, claims.recipient):
+        raise EnvelopeError("MANIFEST_MISMATCH", "the entry that the claims name decides something else")
+    for slot, one in entry.opened:
+        claimed = granted.get(slot)
+        if claimed is None or (one.outcome, one.obligations) != (ALLOWED, claimed.obligations):
+            raise EnvelopeError("MANIFEST_MISMATCH", f"slot {slot} was not granted as it was decided")
+        if [(cited.treaty, cited.text, cited.article) for cited in one.citations] != [
+            (cited.treaty, cited.text, cited.article) for cited in claimed.citations
+        ]:
+            raise EnvelopeError("MANIFEST_MISMATCH", f"slot {slot} was decided under another article")
+    return Step(True, what, f"entry {entry.index} of log {entry.incarnation:016x}", entry.at)
+
+
+def _witnessed(logs: Sequence[ShownLog], vouching: list[Member]) -> Iterator[Step]:
+    """Whose logs the file shows, and who else has seen them."""
+    for log in logs:
+        vouching += [log.said.member, *[witness.member for witness, _ in log.witnesses]]
+        seen = tuple(
+            SeenBy(witness.member.code, witness.signed_at, f"its first {size} entries")
+            for witness, size in log.witnesses
+        )
+        what = f"{log.said.member.code} showed its log of {log.at.size} entries to others"
+        if seen:
+            yield Step(True, what, "cosigned", log.said.signed_at, seen)
+        else:
+            yield Step(False, what, "no other member has signed in the file that it saw it")
+
+
+def _logged(logs: Sequence[ShownLog], said: Said, release: Release, claims: Claims | None) -> Iterator[Step]:
+    """What the two of them logged about the release: handed over, destroyed."""
+    for log in logs:
+        for entry in log.entries:
+            told, whose = entry.record, log.said.member.code
+            if getattr(told, "leaf", b"") != said.leaf or not isinstance(told, HandOver | Destroyed):
+                continue
+            if claims is not None and told.md != _md(claims):
+                raise EnvelopeError("MANIFEST_MISMATCH", "a log entry names this release of another bulletin")
+            where = f"entry {entry.index} of log {entry.incarnation:016x}"
+            if isinstance(told, HandOver) and log.said.node == said.node:
+                yield Step(True, f"{whose} logged that it hands over number {told.sequence}", where, entry.at)
+            elif isinstance(told, Destroyed) and whose == release.recipient:
+                what = f"{whose} logged that the keys are destroyed ({told.cause})"
+                yield Step(True, what, where, entry.at)
 
 
 def _answers(
@@ -236,25 +294,26 @@ def _answers(
     logs: Sequence[ShownLog],
     vouching: list[Member],
     source: str,
-) -> tuple[list[Step], str]:
+) -> tuple[list[Step], Instant, str]:
     """What the recipient signed about it, and what the originator took back, as they were signed."""
     steps: list[tuple[Instant, Step]] = []
-    outcome: tuple[Instant, int, str] = (Instant(-1), 0, "released")
+    outcome: tuple[Instant, int, str] = (said.signed_at, 0, "released")
     for text in file.about:
         answer = verify(unwrap(Evidence, text, source), members)
         if answer.kind is Kind.RECEIPT:
             receipt = decode(Receipt, answer.evidence.data)
             what = _receipt(answer, receipt, said, release)
             word = receipt.status.name.lower()
-            outcome = max(outcome, (receipt.decided_at, int(receipt.status), word))
+            said_so = (receipt.decided_at, int(receipt.status), word)
+            outcome = max(outcome, said_so) if outcome[1] else said_so
         elif answer.kind is Kind.RECALL:
             what = _recall(answer, decode(Recall, answer.evidence.data), release, claims)
         else:
             raise malformed("Release proof", f"a {answer.kind.name} says nothing about a release")
         steps.append((answer.signed_at, _signed(answer, logs, vouching, what)))
-    if outcome[0] < 0:
+    if not outcome[1]:
         steps.append((Instant(0), Step(False, f"{release.recipient} answered", "no receipt is in the file")))
-    return [step for _, step in sorted(steps, key=lambda row: row[0])], outcome[2]
+    return [step for _, step in sorted(steps, key=lambda row: row[0])], outcome[0], outcome[2]
 
 
 def _receipt(answer: Said, receipt: Receipt, said: Said, release: Release) -> str:

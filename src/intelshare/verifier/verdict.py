@@ -17,7 +17,7 @@ class Named:
     fingerprint: str
     """Of its root 1, to be compared."""
     confirmed: bool
-    """Whether the reader's own member file was the source of its keys; else the file brought them itself."""
+    """Whether the reader knows it, by its own member file or by its fingerprint."""
     directory: int
     """Version of the directory by which it was judged; 0: none."""
     issued: Instant
@@ -47,6 +47,10 @@ class ProvenEntry:
     at: Instant
     says: dict[str, Any]
     record: Any
+    hash: bytes
+    """What the log is over."""
+    opened: tuple[tuple[int, Any], ...]
+    """Of a decision: slot and decision of each portion that is shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intelshare.audit.records import DecisionMade, LoggedDecision, LoggedPortion, LoggedReason
+from intelshare.audit.records import DecisionKept, LoggedDecision, LoggedPortion, LoggedReason
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.codec import Encoded, encode, encoded
 from intelshare.crypto.pae import Domain, kdf, u16, u64
@@ -188,7 +188,7 @@ def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: I
 
 @dataclass(frozen=True, slots=True)
 class Loggable:
-    """A decision as it is logged (a ``DecisionMade``), but for the bulletin and the time."""
+    """A decision as it is kept (a ``DecisionKept``), but for the seed, the bulletin and the time."""
 
     names: bytes
     portions: bytes
@@ -207,9 +207,8 @@ def loggable(key: bytes, pair: PairDecision, sender: MemberCode) -> Loggable:
     nearly all of it, is encoded once for both. ``key``: the vault's storage key, for the database has the
     fingerprint in clear, and labels are soon guessed.
     """
-    plain = encode(
-        DecisionMade, DecisionMade(_NOBODY, MemberCode(""), pair.recipient, Instant(0), pair.logged)
-    )
+    nothing = DecisionKept(_NOBODY, _NOBODY, MemberCode(""), pair.recipient, Instant(0), pair.logged)
+    plain = encode(DecisionKept, nothing)[32:]
     name, end = sender.encode(), 36 + len(pair.recipient.encode())
     return Loggable(
         u16(len(name)) + name + plain[34:end], plain[end + 8 :], Digest(kdf(key, Domain.DECIDED, plain))

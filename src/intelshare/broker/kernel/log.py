@@ -14,7 +14,8 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from intelshare.audit import EntryType
+from intelshare.audit import EntryType, entry_hash
+from intelshare.audit.decided import committed
 from intelshare.audit.records import SealedEntries
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import LOG, LogRow
@@ -118,6 +119,11 @@ def open_row(node: Node, row: LogRow) -> list[OpenedEntry]:
         OpenedEntry(*one, salt, record)
         for one, salt, record in zip(found, sealed.salts, sealed.records, strict=True)
     ]
+
+
+def hash_of(entry: OpenedEntry) -> Digest:
+    """What the entry is known by, from what it says. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    return entry_hash(entry.type, entry.at, entry.salt, committed(entry.type, entry.record))
 
 
 def make_row(storage_key: bytes, nonce: bytes, written: Sequence[OpenedEntry]) -> LogRow:

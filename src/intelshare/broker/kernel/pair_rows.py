@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from intelshare.audit.records import DecisionMade
+from intelshare.audit.decided import portion_hashes
+from intelshare.audit.records import DecisionKept, EntryType
+from intelshare.broker.kernel.decide_pair import Loggable, PairDecision
 from intelshare.broker.kernel.log import opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PairRow
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import decode
+from intelshare.crypto.pae import u16
 from intelshare.delivery import BestReceipt, Cause, Facts, Stage
 from intelshare.errors import StoreError
+from intelshare.ids import Digest, ManifestDigest
 from intelshare.instant import Instant
 from intelshare.ports import View, changed
 
 
-def logged_decision(node: Node, view: View, row: PairRow) -> DecisionMade:
+def logged_decision(node: Node, view: View, row: PairRow) -> DecisionKept:
     """The decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
     entry = opened_at(node, view, row.decided_in, row.decided_at)
     if entry is None:
         raise StoreError("RECORD_CORRUPT", "the log entry of a decision is missing")
-    return decode(DecisionMade, entry.record)
+    return decode(DecisionKept, entry.record)
+
+
+def log_decision(
+    tx: Transaction, pair: PairDecision, md: ManifestDigest, logged: Loggable
+) -> tuple[Digest, int]:
+    """Log this decision for a bulletin; the entry's hash and index."""
+    seed, kept = tx.draw(32), logged.entry(md, tx.now)
+    hashes = portion_hashes(seed, pair.logged)
+    # Up to the portions the record that is kept and the one that is hashed are the same.
+    made = b"".join((kept[: -len(logged.portions)], u16(len(hashes) // 32), hashes))
+    return tx.log_encoded(EntryType.DECISION, seed + kept, made)
 
 
 def facts_of(row: PairRow) -> Facts:

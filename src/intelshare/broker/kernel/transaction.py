@@ -144,15 +144,19 @@ class Transaction:
         """Seal at rest for this table, row and slot."""
         return seal_at_rest(self.node.storage_key, self._draw(24), plaintext, table=table, row=row, slot=slot)
 
+    def draw(self, count: int) -> bytes:
+        """Random bytes."""
+        return self._draw(count)
+
     def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
         """Append to this incarnation's log; its entry hash and its index."""
         return self.log_encoded(kind, encode(record.__class__, record))
 
-    def log_encoded(self, kind: EntryType, data: bytes) -> tuple[Digest, int]:
-        """``log`` for a record that is encoded already."""
+    def log_encoded(self, kind: EntryType, data: bytes, committed: bytes | None = None) -> tuple[Digest, int]:
+        """``log`` for a record that is encoded already. ``committed``: as in ``audit.decided``."""
         head, salt = self._log_head(), self._draw(32)
         place = head.size + len(self._entries)
-        entry = entry_hash(kind, self.now, salt, data)
+        entry = entry_hash(kind, self.now, salt, data if committed is None else committed)
         self._entries.append(OpenedEntry(head.incarnation, place, kind, self.now, entry, salt, data))
         return entry, place
 

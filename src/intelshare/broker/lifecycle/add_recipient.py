@@ -5,7 +5,7 @@ from __future__ import annotations
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, loggable
 from intelshare.broker.kernel.frame import rank
-from intelshare.broker.kernel.pair_rows import is_open, is_ready
+from intelshare.broker.kernel.pair_rows import is_open, is_ready, log_decision
 from intelshare.broker.kernel.tables import PAIR, PairRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.delivery import Cause, Facts, Stage
@@ -43,7 +43,7 @@ def add_recipient(
     """
     node, now = tx.node, tx.now
     logged = logged or loggable(node.storage_key, one, node.member)
-    entry, place = tx.log_encoded(EntryType.DECISION, logged.entry(md, now))
+    entry, place = log_decision(tx, one, md, logged)
     facts = facts_of_new(one)
     if facts.cause is not Cause.NONE:
         tx.log(EntryType.STOP, Stop(md, one.recipient, facts.cause, one.codes))

@@ -32,7 +32,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError
-from intelshare.ids import MemberCode
+from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
 from intelshare.policy import ReadRequest, decide, read_decision
@@ -132,14 +132,22 @@ def _say_if_destroyed(view: View, command: ReadCommand) -> None:
 
     Raises DeliveryError NOT_FOUND.
     """
-    for row in _starting(view, command.bulletin, command.originator):
-        if row.gone and view.get(READER, command.actor.user, row.md) is not None:
-            reason = reason_of(view, row)
-            raise DeliveryError(
-                "NOT_FOUND",
-                f"the bulletin was destroyed here: {row.cause}{f', {reason}' if reason else ''}",
-                hint=f"ask {row.originator}; nobody here can open it any more",
-            )
+    for row in destroyed_of(view, command.bulletin, command.actor.user, command.originator):
+        reason = reason_of(view, row)
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"the bulletin was destroyed here: {row.cause}{f', {reason}' if reason else ''}",
+            hint=f"ask {row.originator}; nobody here can open it any more",
+        )
+
+
+def destroyed_of(view: View, given: str, user: UserUri, originator: str = "") -> list[InboxRow]:
+    """The received bulletins whose id starts so, that were destroyed, and that this user had opened."""
+    return [
+        row
+        for row in _starting(view, given, originator)
+        if row.gone and view.get(READER, user, row.md) is not None
+    ]
 
 
 def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> Shown | None:

@@ -22,8 +22,9 @@ from intelshare.broker.kernel.decide_pair import (
     loggable,
 )
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
+from intelshare.broker.kernel.kept_claims import keep_claims
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, log_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import open_portion_secret
 from intelshare.broker.kernel.stored_bulletins import Made, Written, made_of, read_written
 from intelshare.broker.kernel.tables import (
@@ -187,6 +188,7 @@ def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Diges
         StatementRow(
             release.leaf, row.recipient, Kind.RELEASE, release.nonce, release.data, release.proof, batch,
             one.cleared.kem_id, release.grant, row.md, slots, node.incarnation, release.number,
+            keep_claims(tx, row, one.cleared, release.leaf),
         ),
         row.rank,
         one.size,
@@ -346,7 +348,7 @@ def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> Pair
     logged = loggable(tx.node.storage_key, decided, tx.node.member)
     if logged.fingerprint == row.gist:
         return row
-    entry, place = tx.log_encoded(EntryType.DECISION, logged.entry(row.md, tx.now))
+    entry, place = log_decision(tx, decided, row.md, logged)
     return changed(
         row,
         decided_in=tx.node.incarnation,

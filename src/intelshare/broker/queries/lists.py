@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from intelshare.audit.records import DecisionMade
+from intelshare.audit.records import DecisionKept
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.log import entry_at
@@ -100,7 +100,7 @@ class Why:
     """The decision of one pair with the log entry that holds it."""
 
     pair: PairLine
-    decision: DecisionMade
+    decision: DecisionKept
     marks: tuple[str, ...]
     place: int
     entry: Digest

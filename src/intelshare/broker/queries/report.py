@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from intelshare.audit.records import RECORDS, EntryType, HandOver, ReceiptJoined, Received, Stop
+from intelshare.audit.records import STORED, EntryType, HandOver, ReceiptJoined, Received, Stop
 from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
 from intelshare.broker.kernel.log import opened
 from intelshare.broker.kernel.node import Node
@@ -106,7 +106,7 @@ def _records(node: Node, view: View, since: Instant, until: Instant) -> Iterator
         if head.began < until and (after is None or after.began >= since):
             for entry in opened(node, view, head.incarnation, types=_WANTED):
                 if since <= entry.at < until:
-                    yield entry.at, decode(RECORDS[EntryType(entry.type)], entry.record)
+                    yield entry.at, decode(STORED[EntryType(entry.type)], entry.record)
 
 
 def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, at: Instant) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from intelshare.audit.records import (
-    RECORDS,
+    STORED,
     ConsentSaid,
     Destroyed,
     EntryType,
@@ -162,7 +162,7 @@ class _Asked:
 
 def _told(node: Node, view: View, reader: UserRow, entry: OpenedEntry, now: Instant) -> Happened | None:
     kind = EntryType(entry.type)
-    record = decode(RECORDS[kind], entry.record)
+    record = decode(STORED[kind], entry.record)
     after = Cursor(entry.incarnation, entry.place + 1)
     return _TELL[kind](_Asked(node, view, reader, now, entry.at, after), record)
 

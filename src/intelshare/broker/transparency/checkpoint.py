@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from intelshare.audit import LogHead, entry_hash, root
+from intelshare.audit import LogHead, root
 from intelshare.audit.path import MAX_HOPS, Hop, LogAsk, LogPath
 from intelshare.audit.proofs import inconsistent
 from intelshare.audit.records import Start
 from intelshare.audit.tree import Fetch, Tree
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.log import entries, opened, opened_at
+from intelshare.broker.kernel.log import entries, hash_of, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -215,10 +215,7 @@ def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
     def hashes(low: int, high: int) -> Iterator[bytes]:
         found: Iterator[tuple[int, bytes]]
         if closed:
-            found = (
-                (one.place, entry_hash(one.type, one.at, one.salt, one.record))
-                for one in opened(node, view, incarnation, low, high)
-            )
+            found = ((one.place, hash_of(one)) for one in opened(node, view, incarnation, low, high))
         else:
             found = ((one.place, one.leaf) for one in entries(view, incarnation, low, high))
         for expected, (place, entry) in enumerate(found, low):

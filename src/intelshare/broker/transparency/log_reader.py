@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intelshare.audit import EntryType, LogHead, append, entry_hash, root
+from intelshare.audit import EntryType, LogHead, append, root
 from intelshare.audit.records import Start
-from intelshare.broker.kernel.log import opened
+from intelshare.broker.kernel.log import hash_of, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, LogHeadRow
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
@@ -46,7 +46,7 @@ def _check(node: Node, view: View, row: LogHeadRow, roots: dict[Incarnation, byt
             if entry.place != expected:
                 yield f"{name}: entry {expected} is missing"
                 return
-            if entry_hash(entry.type, entry.at, entry.salt, entry.record) != entry.leaf:
+            if hash_of(entry) != entry.leaf:
                 yield f"{name}: entry {entry.place} was changed"
             if entry.place == 0 and entry.type == EntryType.START:
                 start = decode(Start, entry.record)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from intelshare.audit.decided import committed, made_of, portion_salts
 from intelshare.audit.exhibit import Exhibit
 from intelshare.audit.path import Hop
 from intelshare.audit.portable import (
     PROOF_SCHEMA,
     Cosigning,
     Documents,
+    OpenedPortion,
     ProofFile,
     ProvedEntry,
-    ProvedHash,
     ShownLog,
     plain,
     wrap,
 )
-from intelshare.audit.records import RECORDS, EntryType, Received, Witnessed
+from intelshare.audit.records import STORED, DecisionKept, EntryType, LoggedPortion, Received, Witnessed
 from intelshare.audit.tree import Tree
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
@@ -48,6 +49,12 @@ MAX_ENTRIES: Final = 64
 _SEEING: Final = frozenset((EntryType.RECEIVED, EntryType.REJECTED, EntryType.WITNESSED))
 """Entries that say that a statement of another was seen."""
 
+_DENIED: Final = 3
+"""The outcome of a portion that is withheld, as logged."""
+
+_Shown = Callable[[LoggedPortion], bool]
+"""Which portions of a decision are opened."""
+
 _NAMED: Final = ("leaf", "of", "md", "subject", "digest")
 """Fields of records by which an entry is found."""
 
@@ -62,6 +69,10 @@ class ProofQuery:
     statement: str = ""
     originator: str = ""
     """Who wrote the bulletin; empty: all bulletins of that id."""
+    recipient: str = ""
+    """Of a bulletin: only what is about this recipient or about all; empty: about everybody."""
+    withheld: bool = False
+    """Of a decision: whether portions that were denied are shown too."""
 
 
 def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
@@ -85,13 +96,17 @@ def show_about(node: Node, view: View, wanted: ProofQuery) -> ShownLog:
         raise DeliveryError(
             "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
         )
-    return _show(node, view, last, rows)
+    return _show(node, view, last, rows, lambda one: wanted.withheld or one.decision.value.outcome != _DENIED)
 
 
-def prove_place(node: Node, view: View, incarnation: Incarnation, place: int) -> ProvedHash:
-    """Where an entry stands under the last signed checkpoint, without opening it. Raises TrustError."""
-    proof, hops = _place(node, view, _signed(node, view), incarnation, place)
-    return ProvedHash(f"{incarnation:016x}", place, proof, hops)
+def show_release(
+    node: Node, view: View, leaf: LeafId, decided: tuple[Incarnation, int] | None, slots: Collection[int]
+) -> ShownLog:
+    """The own log as far as it is about a release, and of its decision these slots. As ``prove_entries``."""
+    rows = list(_found(node, view, ProofQuery(node.incarnation, 0, statement=leaf.hex())))
+    decision = None if decided is None else opened_at(node, view, *decided)
+    rows = rows if decision is None else [decision, *rows]
+    return _show(node, view, _signed(node, view), rows, lambda one: one.slot in slots)
 
 
 def _signed(node: Node, view: View) -> CheckpointRow:
@@ -130,12 +145,14 @@ def _names(record: Any, leaves: set[LeafId], seen: set[tuple[NodeUri, Incarnatio
     return (record.leaf if isinstance(record, Received) else record.digest) in leaves
 
 
-def _show(node: Node, view: View, last: CheckpointRow, rows: Sequence[OpenedEntry]) -> ShownLog:
+def _show(
+    node: Node, view: View, last: CheckpointRow, rows: Sequence[OpenedEntry], shown: _Shown = lambda _: True
+) -> ShownLog:
     return ShownLog(
         node.uri,
         wrap(Evidence, decode(Evidence, last.signed)),
         _cosigned(node, view, last),
-        [_entry(node, view, last, row) for row in rows],
+        [_entry(node, view, last, row, shown) for row in rows],
     )
 
 
@@ -161,18 +178,27 @@ def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
     return found
 
 
-def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry) -> ProvedEntry:
+def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry, shown: _Shown) -> ProvedEntry:
     proof, hops = _place(node, view, last, row.incarnation, row.place)
+    record, says, opened = _record(row), plain(_record(row)), list[OpenedPortion]()
+    if isinstance(record, DecisionKept):
+        portions = [one for one in record.portions if shown(one)]
+        salts = portion_salts(record.seed, record.portions)
+        opened = [OpenedPortion(one.slot, salts[one.slot].hex(), one.decision.data.hex()) for one in portions]
+        says = plain(made_of(record)) | {
+            "portions": [{"slot": one.slot, "decision": plain(one.decision)} for one in portions]
+        }
     return ProvedEntry(
         f"{row.incarnation:016x}",
         row.place,
         row.type,
         row.at,
         row.salt.hex(),
-        row.record.hex(),
+        committed(row.type, row.record).hex(),
         proof,
         hops,
-        plain(_record(row)),
+        opened,
+        says,
     )
 
 
@@ -199,6 +225,9 @@ def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[OpenedEntry]:
     for row in all_entries(node, view):
         record = _record(row)
         about = [value.hex() for name in _NAMED if isinstance(value := getattr(record, name, None), bytes)]
+        whose = getattr(record, "recipient", getattr(record, "member", wanted.recipient))
+        if wanted.recipient not in ("", whose):
+            continue
         if any(name in names or (wanted.statement and name.startswith(wanted.statement)) for name in about):
             yield row
             count += 1
@@ -227,4 +256,4 @@ def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
 
 
 def _record(row: OpenedEntry) -> Any:
-    return decode(RECORDS[EntryType(row.type)], row.record)
+    return decode(STORED[EntryType(row.type)], row.record)

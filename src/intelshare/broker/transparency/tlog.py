@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from intelshare.audit.decided import committed
 from intelshare.audit.notes import (
     Head,
     Note,
@@ -94,7 +95,7 @@ def prove_note(
         )
     tree = node.trees.setdefault(incarnation, Tree())
     proof = finish(tree.inclusion(fetch_of(node, view, incarnation), index, size))
-    preimage = bytes([entry.type]) + entry.at.to_bytes(8) + entry.salt + entry.record
+    preimage = bytes([entry.type]) + entry.at.to_bytes(8) + entry.salt + committed(entry.type, entry.record)
     return ProvedNote(log, tuple(proof), preimage)
 
 

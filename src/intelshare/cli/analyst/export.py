@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--to", "recipient", default="", metavar="MEMBER", help="Whose release, if there are several.")
 @click.option(
-    "--content", is_flag=True, help="Show the portions that were granted: their text is in the file."
+    "--content",
+    is_flag=True,
+    help="Show the granted portions: their text is in the file. As recipient you read them by this.",
 )
 @click.option(
     "--slot", "slots", type=click.IntRange(0, 255), multiple=True, help="Only this portion; repeat."
@@ -46,8 +48,9 @@ def export(
 ) -> int:
     """Write the release of the bulletin whose id begins with ID, with all that was signed about it.
 
-    For its sender and for its recipient. Anybody checks the file with `intelshare verify`. It names no other
-    recipient and nothing that was withheld; without --content it shows no text.
+    For its sender and for its recipient, also after that has destroyed it. Anybody checks the file with
+    `intelshare verify`. It names no other recipient and nothing that was withheld; without --content it
+    shows no text.
     """
     text = client.export_release(bulletin, recipient.upper(), content=content or bool(slots), slots=slots)
     if target is None:

@@ -94,7 +94,7 @@ def head(node: NodeFolder, out: Out) -> int:
 @audit.command(
     epilog=examples(
         "intelshare audit prove 7 --folder fra --out entry.json",
-        "intelshare audit prove --bulletin 3f9a1c22 --folder fra --out bulletin.json",
+        "intelshare audit prove --bulletin 3f9a1c22 --to USA --folder fra --out bulletin.json",
         "intelshare audit prove 7 --tlog --folder fra --out entry.tlog-proof",
     )
 )
@@ -110,6 +110,8 @@ def head(node: NodeFolder, out: Out) -> int:
     default="",
     help="All entries about a statement, as a release or its receipt.",
 )
+@click.option("--to", "recipient", metavar="MEMBER", default="", help="Only what is about this recipient.")
+@click.option("--withheld", is_flag=True, help="Show what was decided about portions that were denied, too.")
 @click.option("--tlog", is_flag=True, help="Write one entry as a tlog-proof (c2sp.org) instead.")
 @click.option(
     "--checkpoint",
@@ -126,16 +128,23 @@ def prove(
     bulletin: str,
     originator: str,
     statement: str,
+    recipient: str,
+    withheld: bool,
     tlog: bool,
     checkpoint: Path | None,
     target: Path | None,
     quiet: bool,
 ) -> int:
-    """Write entries of the log, opened, with the proof that they are in it: a file that anybody can check."""
+    """Write entries of the log, opened, with the proof that they are in it: a file that anybody can check.
+
+    Of a decision it shows the portions that were granted, and nothing of the others without --withheld.
+    """
     from intelshare.wire.v1 import user_pb2 as pb
 
     if (entry is None) == (not bulletin and not statement):
         raise click.UsageError("give the number of an entry, or --bulletin, or --receipt")
+    if recipient and not bulletin:
+        raise click.UsageError("--to says whose release of --bulletin is meant: give both")
     if originator and not bulletin:
         raise click.UsageError("--from says whose bulletin --bulletin means: give both")
     if (tlog and entry is None) or (checkpoint and not tlog):
@@ -149,6 +158,8 @@ def prove(
         bulletin=bulletin,
         statement=statement.lower(),
         originator=originator,
+        recipient=recipient.upper(),
+        withheld=withheld,
     )
     return _give(node.operate("Prove", request).text, target, Out(quiet=quiet))
 

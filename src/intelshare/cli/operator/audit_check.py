@@ -25,6 +25,14 @@ member_option = click.option(
     help="Your copy of a signer's member file: the only source for its keys. Give one for each signer.",
 )
 
+fingerprint_option = click.option(
+    "--fingerprint",
+    "fingerprints",
+    multiple=True,
+    metavar="TEXT",
+    help="A signer's fingerprint that you have from elsewhere. Its keys are those of the file.",
+)
+
 
 @click.command(
     name="check-proof",
@@ -32,17 +40,20 @@ member_option = click.option(
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
+@fingerprint_option
 @click.option("--root", metavar="HEX", help="The checkpoint must have this root: one that you hold.")
 @printing
-def check_proof_(file: Path, members: tuple[Path, ...], root: str | None, out: Out) -> int:
+def check_proof_(
+    file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], root: str | None, out: Out
+) -> int:
     """Check FILE of `audit prove`, offline: entry, log, checkpoint, signature, witnesses.
 
-    Ends with 7 if it fails, with 5 if it holds but no member file of yours confirms the keys of a signer.
+    Ends with 7 if it fails, with 5 if it holds but nothing that you gave confirms the keys of a signer.
     """
     from intelshare.errors import TrustError
     from intelshare.verifier import check_proof
 
-    found = check_proof(file.read_bytes(), str(file), given_members(members))
+    found = check_proof(file.read_bytes(), str(file), given_members(members), fingerprints)
     if root is not None and root.lower() != found.checkpoint.root.hex():
         raise TrustError("LOG_INCONSISTENT", "the file's checkpoint has another root than the one given")
     return show_proof(out, found)
@@ -73,15 +84,18 @@ def show_proof(out: Out, found: Provenance) -> int:
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
+@fingerprint_option
 @printing
-def check_evidence_(file: Path, members: tuple[Path, ...], out: Out) -> int:
+def check_evidence_(file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out) -> int:
     """Check FILE of `audit export`, offline: that it proves a contradiction of a node.
 
-    Ends with 7 if it does not, with 5 if it does but no member file of yours confirms the keys of a signer.
+    Ends with 7 if it does not, with 5 if it does but nothing that you gave confirms the keys of a signer.
     """
     from intelshare.verifier import check_evidence
 
-    return show_evidence(out, check_evidence(file.read_bytes(), str(file), given_members(members)))
+    return show_evidence(
+        out, check_evidence(file.read_bytes(), str(file), given_members(members), fingerprints)
+    )
 
 
 def show_evidence(out: Out, found: Proven) -> int:
@@ -178,14 +192,19 @@ def conclude(out: Out, members: Sequence[Named]) -> int:
     from intelshare.labels import when
 
     for one in members:
-        source = "your member file" if one.confirmed else "NOT CONFIRMED: the file brought these keys itself"
+        source = (
+            "confirmed by what you gave"
+            if one.confirmed
+            else "NOT CONFIRMED: the file brought these keys itself"
+        )
         dated = f"directory {one.directory} of {when(one.issued)}" if one.directory else "no directory"
         out.line(f"{one.member}  {one.fingerprint}  {dated}  {source}")
     missing = [one.member for one in members if not one.confirmed]
     if not missing:
         return Exit.DONE
     names = ", ".join(missing)
-    out.note(f"this holds only if the fingerprint of {names} is right: compare it by voice, or give --member")
+    way = "compare it by voice, or give --member or --fingerprint"
+    out.note(f"this holds only if the fingerprint of {names} is right: {way}")
     return Exit.PARTLY
 
 

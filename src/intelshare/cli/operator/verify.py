@@ -9,6 +9,7 @@ import click
 
 from intelshare.cli.operator.audit_check import (
     conclude,
+    fingerprint_option,
     given_members,
     member_option,
     named_members,
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
+@fingerprint_option
 @printing
-def verify(file: Path, members: tuple[Path, ...], out: Out) -> int:
+def verify(file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out) -> int:
     """Check FILE of `export`, `audit prove` or `audit export`, without a node: step by step, then a verdict.
 
     FILE may also be the `checkpoint` of `audit export --tlog`, or a tlog-proof.
 
-    Ends with 7 if it does not hold, with 5 if it holds but no member file of yours confirms a signer's keys.
+    Ends with 7 if it does not hold, with 5 if it holds but nothing that you gave confirms a signer's keys.
     """
     from intelshare.verifier import check_evidence, check_note, check_proof, check_release, is_note, schema_of
 
@@ -47,11 +49,11 @@ def verify(file: Path, members: tuple[Path, ...], out: Out) -> int:
         return _show_note(out, check_note(text, str(file), given))
     match schema_of(text):
         case "intelshare/log-proof/1":
-            return show_proof(out, check_proof(text, str(file), given))
+            return show_proof(out, check_proof(text, str(file), given, fingerprints))
         case "intelshare/evidence/1":
-            return show_evidence(out, check_evidence(text, str(file), given))
+            return show_evidence(out, check_evidence(text, str(file), given, fingerprints))
         case _:
-            return _show_release(out, check_release(text, str(file), given))
+            return _show_release(out, check_release(text, str(file), given, fingerprints))
 
 
 def _show_note(out: Out, found: Noted) -> int:
@@ -98,13 +100,16 @@ def _show_release(out: Out, found: Released) -> int:
             out.line(f"                 {seen.member} saw it at {when(seen.at)}: {seen.how}")
     for portion in found.portions:
         out.line(f"slot {portion.slot}  {portion.label}  {portion.category}")
-        if portion.kind.name == "FILE":
+        if portion.kind.name in ("FILE", "ATTACHMENT"):
             out.line(f"{len(portion.content)} bytes")
         else:
-            out.block(portion.content.decode("utf-8", "replace"))
+            # Marked line by line, so that no text of the file passes for a word of the judge.
+            for line in portion.content.decode("utf-8", "replace").splitlines():
+                out.line(f"  | {line}")
+    decided = "" if found.outcome == "released" else f" at {when(found.decided_at)}"
     out.line(
         f"{found.sender} released number {found.number} to {found.recipient} "
-        f"at {when(found.signed_at)}; the last word of {found.recipient}: {found.outcome}"
+        f"at {when(found.signed_at)}; the last word of {found.recipient}: {found.outcome}{decided}"
     )
     return conclude(out, found.members)
 
@@ -121,6 +126,7 @@ def _document(found: Released) -> dict[str, Any]:
         "originator": found.originator,
         "md": found.md,
         "outcome": found.outcome,
+        "decided_at": when(found.decided_at),
         "steps": [
             {
                 "established": step.established,

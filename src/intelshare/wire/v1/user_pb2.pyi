@@ -2913,6 +2913,8 @@ class ProveRequest(_message.Message):
     BULLETIN_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
     ORIGINATOR_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    WITHHELD_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.int
     """A log and an entry of it; 0: the present log."""
     index: _builtins.int
@@ -2921,6 +2923,10 @@ class ProveRequest(_message.Message):
     statement: _builtins.str
     originator: _builtins.str
     """Of the bulletin; empty: entries about every bulletin of that id."""
+    recipient: _builtins.str
+    """Of the bulletin: only what is about this recipient; empty: about all."""
+    withheld: _builtins.bool
+    """Whether a decision shows the portions that were denied, too."""
     def __init__(
         self,
         *,
@@ -2929,10 +2935,12 @@ class ProveRequest(_message.Message):
         bulletin: _builtins.str = ...,
         statement: _builtins.str = ...,
         originator: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        withheld: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "incarnation", b"incarnation", "index", b"index", "originator", b"originator", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "incarnation", b"incarnation", "index", b"index", "originator", b"originator", "recipient", b"recipient", "statement", b"statement", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

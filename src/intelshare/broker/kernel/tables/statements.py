@@ -29,6 +29,8 @@ class StatementRow(NamedTuple):
     """Of a release: u8 per granted slot, in grant order."""
     incarnation: Incarnation
     sequence: int
+    sealed_claims: bytes = b""
+    """Of a release: what its grant said (``kept_claims``); else empty."""
 
 
 STATEMENT = Table(

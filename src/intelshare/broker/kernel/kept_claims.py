@@ -1,0 +1,95 @@
+"""What a grant said, as its sender keeps it: nobody keeps the key of the recipient's ciphertext.
+
+The manifest stands with the bulletin, and what was granted under which article in the decision; the rest is
+sealed beside the signed release. Together they are the claims to the byte, and the release's digest says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from intelshare.audit.records import DecisionKept
+from intelshare.broker.kernel.log import opened_at
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import BULLETIN, STATEMENT, PairRow, StatementRow
+from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.crypto.codec import U64, Bytes32, Count, Text, decode, encode, record
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import (
+    Claims,
+    Evidence,
+    Granted,
+    IncarnationId,
+    Md32,
+    Release,
+    Reply,
+)
+from intelshare.envelope import Cleared, grant_digest
+from intelshare.errors import StoreError
+from intelshare.ids import Incarnation, LeafId
+from intelshare.ports import View
+
+
+@record
+class ClaimsKept:
+    """Of a grant: what stands nowhere else, and where the decision stands."""
+
+    banner: Text
+    supersedes: Annotated[tuple[Md32, ...], Count(0, 1)]
+    reply: Annotated[tuple[Reply, ...], Count(0, 1)]
+    decided_in: IncarnationId
+    decided_at: U64
+    secrets: Bytes32
+    """H(secrets)."""
+    consents: Annotated[tuple[Evidence, ...], Count()]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The claims of a release."""
+
+    claims: bytes
+    granted: Sequence[Granted]
+    secrets: bytes
+    """H(secrets)."""
+    decided: tuple[Incarnation, int] | None
+    """Incarnation and index of the log entry of the decision; None: it is in another's log."""
+
+
+def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -> bytes:
+    """What to store with the release of this leaf."""
+    secrets = sha256(b"".join([portion.secret for portion in cleared.portions]))
+    kept = ClaimsKept(
+        cleared.banner, cleared.supersedes, cleared.reply, row.decided_in, row.decided_at, secrets,
+        cleared.consents,
+    )  # fmt: skip
+    return tx.seal(STATEMENT.name, leaf, 0, encode(ClaimsKept, kept))
+
+
+def read_claims(node: Node, view: View, row: StatementRow) -> Said:
+    """The claims of a release of this node. Raises StoreError RECORD_CORRUPT."""
+    kept = decode(ClaimsKept, open_secret(node, STATEMENT.name, row.leaf, 0, row.sealed_claims))
+    entry = opened_at(node, view, kept.decided_in, kept.decided_at)
+    bulletin = view.get(BULLETIN, row.md)
+    if entry is None or bulletin is None:
+        raise _damaged()
+    decided = {one.slot: one.decision.value for one in decode(DecisionKept, entry.record).portions}
+    if not decided.keys() >= set(row.slots):
+        raise _damaged()
+    granted = tuple([Granted(slot, decided[slot].citations, decided[slot].obligations) for slot in row.slots])
+    claims = encode(
+        Claims,
+        Claims(
+            bulletin.manifest, row.peer, granted, kept.banner, kept.supersedes, kept.reply, entry.leaf,
+            kept.consents,
+        ),
+    )  # fmt: skip
+    if grant_digest(claims, kept.secrets) != decode(Release, row.data).grant_digest:
+        raise _damaged()
+    return Said(claims, granted, kept.secrets, (kept.decided_in, kept.decided_at))
+
+
+def _damaged() -> StoreError:
+    return StoreError("RECORD_CORRUPT", "what is kept of a release is not what was signed")
