@@ -102,8 +102,8 @@ DAMAGED = [
     (THING, thing("a", 2), "UPDATE thing SET due = due + 1 WHERE part = 2"),
     (THING, thing("a", 2), "UPDATE thing SET owner = -1 WHERE part = 2"),
     (SECRET, Secret("a", 2, b"s"), "UPDATE secret SET _record = zeroblob(20) WHERE _place = 2"),
-    (BODY, Body("a", 2, Instant(1), b"b"), "UPDATE body SET _record = X'' WHERE _place = 2"),
-    (BODY, Body("a", 2, Instant(1), b"b"), "UPDATE body_at SET _place = 1 WHERE part = 2"),
+    (BODY, Body("a", 2, Instant(1), b"b"), "UPDATE body SET _place = _place - 1 WHERE part = 2"),
+    (SECRET, Secret("a", 2, b"s"), "UPDATE secret_at SET _place = 1 WHERE part = 2"),
     (NOTE, Note("a", 2, Instant(1), b"n"), "UPDATE note SET _place = _place + 1 WHERE part = 2"),
 ]
 
@@ -151,6 +151,30 @@ async def test_a_damaged_chunk_names_each_of_its_rows_and_no_other(path: Path) -
         assert [error.message.rpartition(": ")[2] for error in store.scrub()] == ["a, 1"]
         (whole,) = scrub(path, TABLES)
         assert "chunk 2 " in whole.message
+
+
+async def test_what_bulk_rows_took_is_given_back_once_all_of_a_chunk_are_deleted(path: Path) -> None:
+    def chunks() -> int:
+        (count,) = store._database._writer.execute("SELECT count(*) FROM chunk").fetchall()[0]
+        return int(str(count))
+
+    bodies = [Body("a", part, Instant(1), b"b" * 9000) for part in range(6)]
+    with opened(path) as store:
+        await store.perform(put(*bodies, Note("a", 0, Instant(1), b"n")))
+        assert chunks() == 3
+        await store.perform(put(replace(bodies[0], body=b"another")))
+        assert chunks() == 4
+    with opened(path) as store:  # from their tables now
+        for part in range(3):
+            await store.perform(lambda _, part=part: Plan((Delete(BODY, ("a", part)),), None))
+        assert chunks() == 2
+        assert store.ask_now(lambda view: view.find(BODY, "key", "a")) == bodies[3:]
+        await store.perform(lambda _: Plan((Delete(BODY, ("a", 0)),), None))
+        assert list(store.scrub()) == []
+    assert list(scrub(path, TABLES)) == []
+    with opened(path) as store:
+        await store.perform(lambda _: Plan(tuple(Delete(BODY, ("a", part)) for part in range(6)), None))
+        assert chunks() == 1
 
 
 async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(path: Path) -> None:

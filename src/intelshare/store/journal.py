@@ -138,8 +138,9 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
         yield corrupt(expected or 0, str(error))
 
 
-def may_delete(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
-    """Whether a group deletes this row; without the storage key: whether there is any group."""
+def may_move(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
+    """Whether a group deletes this row, or puts it elsewhere; without the storage key: whether there is any
+    group. Of a table whose rows have places of their own."""
     for place, epoch, sealed in connection.execute(_ALL):
         if key is None:
             return True
@@ -147,7 +148,8 @@ def may_delete(connection: apsw.Connection, key: bytes | None, table: str, row: 
             content = _opened(key, place, epoch, sealed)
         except StoreError:
             continue
-        if any(name == table and row in map(tuple, gone) for name, _, gone in content):
+        moved = [one for name, put, gone in content if name == table for one in (*put, *gone)]
+        if any(tuple(one[: len(row)]) == row for one in moved):
             return True
     return False
 
