@@ -25,6 +25,7 @@ from intelshare.ports import Delete, Plan, Put, Table, View
 from intelshare.store import journal, sqlite
 from intelshare.store.connection import check_durable, connect
 from intelshare.store.flush import Flush
+from intelshare.store.measure import measure
 from intelshare.store.migrate import PAGE, differences, first_schema, migrate, migrations
 from intelshare.store.scrub import scrub
 from intelshare.store.sqlite import SqliteStore, open_store
@@ -162,7 +163,7 @@ async def test_what_bulk_rows_took_is_given_back_once_all_of_a_chunk_are_deleted
     with opened(path) as store:
         await store.perform(put(*bodies, Note("a", 0, Instant(1), b"n")))
         assert chunks() == 3
-        await store.perform(put(replace(bodies[0], body=b"another")))
+        await store.perform(put(bodies[0]._replace(body=b"another")))
         assert chunks() == 4
     with opened(path) as store:  # from their tables now
         for part in range(3):
@@ -196,6 +197,7 @@ async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(pat
         ("DELETE FROM journal WHERE id = 2", 2),
         ("DELETE FROM journal WHERE id = 1", 1),
         ("UPDATE journal SET id = 9 WHERE id = 3", 3),
+        ("DELETE FROM journal WHERE id = 3", 3),
         ("UPDATE journal SET epoch = 7 WHERE id = 1", 1),
     ],
 )
@@ -288,6 +290,23 @@ async def test_a_question_that_cannot_begin_keeps_no_connection(store: SqliteSto
     with pytest.raises(StoreError, match="DISK_ERROR"):
         store.ask_now(lambda _: None)
     assert (database._readers, database._seen) == ([], {})
+
+
+async def test_what_takes_the_room_is_measured_beside_a_store_that_runs(path: Path) -> None:
+    with opened(path) as store:
+        await store.perform(put(thing("a", body=b"b" * 5000)))
+        beside = measure(path, kinds=False)
+        assert (beside.groups, beside.kinds) == (1, {})
+        assert beside.journal >= 5000
+        assert beside.wal > beside.journal
+        assert store.figures().journalled == beside.journal
+    after = measure(path, kinds=True)
+    assert (after.groups, after.journal, after.wal) == (0, 0, 0)
+    assert after.database == path.stat().st_size
+    assert after.kinds["thing"] > 5000
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="RECORD_CORRUPT"):
+        measure(path, kinds=True)
 
 
 async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_by_itself(store: SqliteStore) -> None:

@@ -9,7 +9,7 @@ CREATE TABLE "store_state" (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
+INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL,
