@@ -18,6 +18,7 @@ from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
+from intelshare.ports import Figures
 from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts, Uploading
 from intelshare.trust import new_key
 
@@ -109,7 +110,7 @@ class MemberBackend:
         return load_note_key(made.record, made.secret)
 
     def facts(self) -> NodeFacts:
-        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1))
+        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1))
 
     def link(self, node: NodeUri) -> LinkFacts:
         del node

@@ -25,6 +25,7 @@ from intelshare.ports import Delete, Plan, Put, Table, View
 from intelshare.store import journal, sqlite
 from intelshare.store.connection import check_durable, connect
 from intelshare.store.flush import Flush
+from intelshare.store.measure import measure
 from intelshare.store.migrate import PAGE, differences, first_schema, migrate, migrations
 from intelshare.store.scrub import scrub
 from intelshare.store.sqlite import SqliteStore, open_store
@@ -102,8 +103,8 @@ DAMAGED = [
     (THING, thing("a", 2), "UPDATE thing SET due = due + 1 WHERE part = 2"),
     (THING, thing("a", 2), "UPDATE thing SET owner = -1 WHERE part = 2"),
     (SECRET, Secret("a", 2, b"s"), "UPDATE secret SET _record = zeroblob(20) WHERE _place = 2"),
-    (BODY, Body("a", 2, Instant(1), b"b"), "UPDATE body SET _record = X'' WHERE _place = 2"),
-    (BODY, Body("a", 2, Instant(1), b"b"), "UPDATE body_at SET _place = 1 WHERE part = 2"),
+    (BODY, Body("a", 2, Instant(1), b"b"), "UPDATE body SET _place = _place - 1 WHERE part = 2"),
+    (SECRET, Secret("a", 2, b"s"), "UPDATE secret_at SET _place = 1 WHERE part = 2"),
     (NOTE, Note("a", 2, Instant(1), b"n"), "UPDATE note SET _place = _place + 1 WHERE part = 2"),
 ]
 
@@ -153,6 +154,30 @@ async def test_a_damaged_chunk_names_each_of_its_rows_and_no_other(path: Path) -
         assert "chunk 2 " in whole.message
 
 
+async def test_what_bulk_rows_took_is_given_back_once_all_of_a_chunk_are_deleted(path: Path) -> None:
+    def chunks() -> int:
+        (count,) = store._database._writer.execute("SELECT count(*) FROM chunk").fetchall()[0]
+        return int(str(count))
+
+    bodies = [Body("a", part, Instant(1), b"b" * 9000) for part in range(6)]
+    with opened(path) as store:
+        await store.perform(put(*bodies, Note("a", 0, Instant(1), b"n")))
+        assert chunks() == 3
+        await store.perform(put(bodies[0]._replace(body=b"another")))
+        assert chunks() == 4
+    with opened(path) as store:  # from their tables now
+        for part in range(3):
+            await store.perform(lambda _, part=part: Plan((Delete(BODY, ("a", part)),), None))
+        assert chunks() == 2
+        assert store.ask_now(lambda view: view.find(BODY, "key", "a")) == bodies[3:]
+        await store.perform(lambda _: Plan((Delete(BODY, ("a", 0)),), None))
+        assert list(store.scrub()) == []
+    assert list(scrub(path, TABLES)) == []
+    with opened(path) as store:
+        await store.perform(lambda _: Plan(tuple(Delete(BODY, ("a", part)) for part in range(6)), None))
+        assert chunks() == 1
+
+
 async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(path: Path) -> None:
     left = await crashed(path, put(thing("a")), put(thing("b")), put(thing("c")))
     damage(left, "UPDATE journal SET sealed = zeroblob(length(sealed)) WHERE id = 2")
@@ -172,6 +197,7 @@ async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(pat
         ("DELETE FROM journal WHERE id = 2", 2),
         ("DELETE FROM journal WHERE id = 1", 1),
         ("UPDATE journal SET id = 9 WHERE id = 3", 3),
+        ("DELETE FROM journal WHERE id = 3", 3),
         ("UPDATE journal SET epoch = 7 WHERE id = 1", 1),
     ],
 )
@@ -264,6 +290,23 @@ async def test_a_question_that_cannot_begin_keeps_no_connection(store: SqliteSto
     with pytest.raises(StoreError, match="DISK_ERROR"):
         store.ask_now(lambda _: None)
     assert (database._readers, database._seen) == ([], {})
+
+
+async def test_what_takes_the_room_is_measured_beside_a_store_that_runs(path: Path) -> None:
+    with opened(path) as store:
+        await store.perform(put(thing("a", body=b"b" * 5000)))
+        beside = measure(path, kinds=False)
+        assert (beside.groups, beside.kinds) == (1, {})
+        assert beside.journal >= 5000
+        assert beside.wal > beside.journal
+        assert store.figures().journalled == beside.journal
+    after = measure(path, kinds=True)
+    assert (after.groups, after.journal, after.wal) == (0, 0, 0)
+    assert after.database == path.stat().st_size
+    assert after.kinds["thing"] > 5000
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="RECORD_CORRUPT"):
+        measure(path, kinds=True)
 
 
 async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_by_itself(store: SqliteStore) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = (
-    *("grpc", "google.protobuf", "rich", "cryptography", "nacl", "apsw", "tomlkit", "structlog"),
+    *("grpc", "google.protobuf", "rich", "cryptography", "nacl", "apsw", "tomlkit"),
     *("msgspec", "asyncio", "intelshare.node", "intelshare.store", "intelshare.broker"),
     *("intelshare.vault", "intelshare.crypto", "intelshare.trust", "intelshare.wire"),
 )
@@ -54,7 +54,7 @@ def test_nothing_heavy_is_loaded_by(words: list[str], code: int) -> None:
 
 
 def test_a_health_check_loads_no_node() -> None:
-    heavy = ("grpc", "google.protobuf", "structlog", "rich", "intelshare.broker", "intelshare.node.runtime")
+    heavy = ("grpc", "google.protobuf", "rich", "intelshare.broker", "intelshare.node.runtime")
     done = subprocess.run(
         [sys.executable, "-c", PROBE.format(heavy=heavy), "node", "health", "--folder", "/nowhere"],
         capture_output=True,

@@ -30,7 +30,7 @@ FACES: Final[Mapping[str, str]] = {
     "services": "dispatch",
     "sim": "",
     "statement": "",
-    "store": "engines folder memory scrub sidecar",
+    "store": "engines folder measure memory scrub sidecar",
     "toml": "",
     "trust": "hello",
     "vault": "",

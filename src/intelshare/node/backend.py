@@ -151,6 +151,7 @@ class NodeBackend:
             runtime.store.steps,
             runtime.store.commits,
             validity(runtime.vault.certified(NODE_LEAF).certificate).end,
+            runtime.store.figures(),
             tuple(self._ports()),
             runtime.shut_out,
         )

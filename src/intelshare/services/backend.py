@@ -16,7 +16,7 @@ from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Figures, Plan, Random, View
 
 A = TypeVar("A")
 
@@ -49,6 +49,7 @@ class NodeFacts:
     """Carried out by the store since the start."""
     commits: int
     certificate_expires: Instant
+    store: Figures
     ports: tuple[PortFacts, ...] = ()
     shut_out: tuple[MemberCode, ...] = ()
     """Members of whose authorities the TLS library does not load one."""

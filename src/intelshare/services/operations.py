@@ -14,7 +14,7 @@ from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import View
+from intelshare.ports import Figures, View
 from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend, PortFacts
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
@@ -47,12 +47,19 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         log_size=size,
         steps=facts.steps if counts else 0,
         commits=facts.commits if counts else 0,
+        store=_store_figures(facts.store) if counts else None,
         ports=[_port_status(port) for port in facts.ports] if counts else (),
         shut_out=facts.shut_out,
         version=__version__,
         alarms=alarms,
         directory_expires=own.expires if own is not None else 0,
         certificate_expires=facts.certificate_expires,
+    )
+
+
+def _store_figures(figures: Figures) -> pb.StoreFigures:
+    return pb.StoreFigures(
+        bytes_journalled=figures.journalled, rows_moved=figures.flushed, bytes_waiting=figures.waiting
     )
 
 

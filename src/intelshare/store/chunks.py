@@ -1,18 +1,22 @@
 """Where rows stay that are written once: many in one sealed record, never moved and never changed.
 
-    chunk  id      1, 2, 3 ...
-           digest  of what is sealed, so that damage shows without the key
-           sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
+    chunk       id      1, 2, 3 ...
+                digest  of what is sealed, so that damage shows without the key
+                sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
+    chunk_left  id      of a chunk of bulk rows
+                rows    how many of them are not deleted: at none the chunk goes
 
 A row's place is the chunk's id and its number in it. One tag stands for the digests of all rows of a chunk. A
 row that is replaced later or deleted stays in its chunk, sealed and with no way to it: no secret stands here.
+Bulk rows have chunks of their own, because what they take is given back: packed so, three of 2 KiB take
+6 KiB, where as rows of a table each would take a page of 4 KiB.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -29,14 +33,18 @@ CREATE TABLE "chunk" (
     digest BLOB NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
+CREATE TABLE "chunk_left" (
+    id INTEGER PRIMARY KEY,
+    rows INTEGER NOT NULL
+) STRICT;
 """
 
 MAX_ROWS: Final = 256
 MAX_BYTES: Final = 32 << 10
 """Bounds of a chunk, but for a single row that is larger: what one look-up has to open."""
 
-REMEMBERED: Final = 128
-"""Chunks that are kept open in memory (4 MiB): rows that are asked for together were written together."""
+REMEMBERED: Final = 4 << 20
+"""Bytes of chunks that are kept open in memory: rows that are asked for together were written together."""
 
 _WHAT: Final = b"chunk"
 
@@ -55,19 +63,34 @@ class Chunks:
         self._key = key
         self._next = last + 1
         self._opened: OrderedDict[int, list[Row]] = OrderedDict()
+        self._size = 0
         self._lock = threading.Lock()
 
-    def write(self, connection: apsw.Connection, rows: Sequence[Row]) -> list[int]:
+    def write(self, connection: apsw.Connection, rows: Sequence[Row], *, bulk: bool = False) -> list[int]:
         """Write rows inside a running transaction; the place of each."""
         places: list[int] = []
-        made = []
+        made, left = [], []
         for cut in _cut(rows):
             sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self._next)
             made.append((self._next, digest(sealed), sealed))
             places += range(self._next * MAX_ROWS, self._next * MAX_ROWS + len(cut))
+            left.append((self._next, len(cut)))
             self._next += 1
         connection.executemany("INSERT INTO chunk VALUES (?, ?, ?)", made)
+        if bulk:
+            connection.executemany("INSERT INTO chunk_left VALUES (?, ?)", left)
         return places
+
+    @staticmethod
+    def drop(connection: apsw.Connection, places: Sequence[int]) -> None:
+        """Bulk rows are deleted, inside a running transaction."""
+        for number, count in Counter(place // MAX_ROWS for place in places).items():
+            connection.execute("UPDATE chunk_left SET rows = rows - ? WHERE id = ?", (count, number))
+            connection.execute(
+                "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk_left WHERE id = ? AND rows = 0)",
+                (number,),
+            )
+            connection.execute("DELETE FROM chunk_left WHERE id = ? AND rows = 0", (number,))
 
     def read(self, connection: apsw.Connection, place: int) -> Row | None:
         """The row in a place; None if it is not there as it was written. Raises apsw.Error."""
@@ -79,9 +102,10 @@ class Chunks:
         if rows is None:
             rows = self._open(connection, number)
             with self._lock:
+                self._size += _size(rows) - _size(self._opened.get(number, ()))
                 self._opened[number] = rows
-                if len(self._opened) > REMEMBERED:
-                    self._opened.popitem(last=False)
+                while self._size > REMEMBERED:
+                    self._size -= _size(self._opened.popitem(last=False)[1])
         return rows[at] if at < len(rows) else None
 
     def _open(self, connection: apsw.Connection, number: int) -> list[Row]:
@@ -116,6 +140,15 @@ def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:
         return _decode(open_group(key, bytes(sealed), what=_WHAT, place=number))  # type: ignore[call-overload]
     except (CryptoError, msgspec.MsgspecError, TypeError):
         return None
+
+
+def is_there(connection: apsw.Connection, place: int) -> bool:
+    """Whether the chunk of a place has not been given back."""
+    return bool(connection.execute("SELECT 1 FROM chunk WHERE id = ?", (place // MAX_ROWS,)).fetchall())
+
+
+def _size(rows: Sequence[Row]) -> int:
+    return sum(len(record) for _, record in rows)
 
 
 def _cut(rows: Sequence[Row]) -> Iterator[list[Row]]:

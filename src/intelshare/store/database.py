@@ -170,19 +170,31 @@ class Database:
             raise
 
     def _place(self, group: Layer) -> bool:
-        """Write the rows that have places of their own; whether any that was committed changed."""
-        lasting = [
-            (memory, key, one)
-            for name, memory in group.tables.items()
-            if self._tables[name].kept is Kept.CHUNK
-            for key, one in memory.rows.items()
-            if one is not None
-        ]
-        rows = [(memory.sql.layout.table.name, one.record) for memory, _, one in lasting]
-        for (memory, key, one), place in zip(lasting, self._chunks.write(self._writer, rows), strict=True):
-            _placed(group, memory, key, one, place)
+        """Write the rows that have places of their own; whether any that was committed changed or went."""
+        changed = False
+        for bulk in (False, True):
+            found = [
+                (memory, key, one)
+                for name, memory in group.tables.items()
+                if (sql := self._tables[name]).kept is Kept.CHUNK and sql.layout.table.bulk is bulk
+                for key, one in memory.rows.items()
+            ]
+            if bulk and found:
+                changed = self._drop([(memory.sql, key) for memory, key, _ in found])
+            kept = [(memory, key, one) for memory, key, one in found if one is not None]
+            rows = [(memory.sql.layout.table.name, one.record) for memory, _, one in kept]
+            places = self._chunks.write(self._writer, rows, bulk=bulk)
+            for (memory, key, one), place in zip(kept, places, strict=True):
+                _placed(group, memory, key, one, place)
         apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
-        return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0
+        return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0 or changed
+
+    def _drop(self, keys: Sequence[tuple[RowTable, Key]]) -> bool:
+        """Give back what bulk rows took that are written again or deleted; whether there were any."""
+        below = self._view(self._writer)
+        places = [place for sql, key in keys if (place := below.place_of(sql, key))]
+        self._chunks.drop(self._writer, places)
+        return bool(places)
 
     def _place_apart(self, group: Layer, memory: MemoryTable) -> bool:
         below, sql = self._view(self._writer), memory.sql

@@ -6,8 +6,8 @@
              sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
 
 Of rows that have a place of their own it has keys and places: no secret is in a group. A group is
-deleted once all of it stands in the tables; ``flushed`` is the last one of those. A group that its tag does
-not authenticate is never applied.
+deleted once all of it stands in the tables; ``flushed`` is the last one of those, ``last`` the last that was
+written. A group that its tag does not authenticate is never applied.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CREATE TABLE "store_state" (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
+INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 """
 """Besides the tables that are declared."""
 
@@ -79,6 +79,7 @@ def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, grou
         content.append((name, [_put(held) for held in memory.rows.values() if held], gone))
     sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
     connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (place, epoch, digest(sealed), sealed))
+    connection.execute("UPDATE store_state SET value = ? WHERE name = 'last'", (place,))
     return len(sealed)
 
 
@@ -114,6 +115,8 @@ def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tu
             if place != expected:
                 raise corrupt(expected, "it is missing")
             yield place, _opened(key, place, epoch, sealed)
+        if expected != _state(connection, "last"):
+            raise corrupt(expected + 1, "it is missing")
     except apsw.CorruptError as error:
         raise corrupt(expected + 1, str(error)) from None
 
@@ -131,6 +134,10 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
                     _opened(key, place, epoch, sealed)
             except StoreError as error:
                 yield error
+        if expected is None:
+            expected = flushed_upto(connection) + 1
+        if expected <= _state(connection, "last"):
+            yield corrupt(_state(connection, "last"), "it is missing")
         for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
             if key is None and digest(sealed) != kept:
                 yield corrupt(place, "it is not as it was written")
@@ -138,8 +145,9 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
         yield corrupt(expected or 0, str(error))
 
 
-def may_delete(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
-    """Whether a group deletes this row; without the storage key: whether there is any group."""
+def may_move(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
+    """Whether a group deletes this row, or puts it elsewhere; without the storage key: whether there is any
+    group. Of a table whose rows have places of their own."""
     for place, epoch, sealed in connection.execute(_ALL):
         if key is None:
             return True
@@ -147,7 +155,8 @@ def may_delete(connection: apsw.Connection, key: bytes | None, table: str, row: 
             content = _opened(key, place, epoch, sealed)
         except StoreError:
             continue
-        if any(name == table and row in map(tuple, gone) for name, _, gone in content):
+        moved = [one for name, put, gone in content if name == table for one in (*put, *gone)]
+        if any(tuple(one[: len(row)]) == row for one in moved):
             return True
     return False
 

@@ -6,8 +6,8 @@ and in sequence, and its neighbours never move. ``_record`` and ``_place`` are n
 
     kept      tables
     IN_TABLE  NAME     key and index fields, record behind its digest    rows that change
-    CHUNK     NAME     key and index fields, place in a chunk            rows written once (``chunks``)
-    APART     NAME_at  key, place                                        erasable and bulk rows
+    CHUNK     NAME     key and index fields, place in a chunk            rows written once, bulk (``chunks``)
+    APART     NAME_at  key, place                                        erasable rows
               NAME     place, record behind its digest
 """
 
@@ -36,8 +36,8 @@ class RowTable:
 
     def __init__(self, table: Table[Any]) -> None:
         self.layout = Layout(table)
-        apart = table.erasable or table.bulk
-        self.kept = Kept.APART if apart else Kept.CHUNK if table.lasting else Kept.IN_TABLE
+        apart, chunked = table.erasable, table.lasting or table.bulk
+        self.kept = Kept.APART if apart else Kept.CHUNK if chunked else Kept.IN_TABLE
         indexed = [field for fields in table.indexes.values() for field in fields]
         self.columns = tuple(dict.fromkeys((*table.key, *indexed)))
         """The fields of a row that have columns."""

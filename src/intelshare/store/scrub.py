@@ -73,15 +73,19 @@ def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Ite
 def _is_there(
     connection: apsw.Connection, sql: RowTable, columns: list[Any], found: Any, key: bytes | None
 ) -> bool:
-    """Whether a row that seems damaged still leads there, and nothing in the journal deletes it."""
+    """Whether a row that seems damaged still leads there, and nothing in the journal moves it."""
     where = tuple(columns[: len(sql.layout.table.key)])
     connection.execute("BEGIN")  # one state of tables and journal
     try:
         if connection.execute(sql.get, where).fetchall() != [(found,)]:
             return False
-        if sql.kept is not Kept.APART or connection.execute(sql.read_at, (found,)).fetchall():
+        if sql.layout.table.bulk:
+            whole = chunks.is_there(connection, found)
+        else:
+            whole = sql.kept is not Kept.APART or bool(connection.execute(sql.read_at, (found,)).fetchall())
+        if whole:
             return True
-        return not journal.may_delete(connection, key, sql.layout.table.name, where)
+        return not journal.may_move(connection, key, sql.layout.table.name, where)
     finally:
         connection.execute("ROLLBACK")
 

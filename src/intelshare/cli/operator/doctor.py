@@ -36,6 +36,10 @@ _MAX_BAD: Final = 20
 """Damaged records that are named; the others are counted."""
 
 
+_MAX_KINDS: Final = 6
+"""Kinds of rows whose size is named."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Where:
     """What is to be examined."""
@@ -249,8 +253,26 @@ def _folder(where: _Where) -> Iterator[Finding]:
         yield Finding(OK, "process", f"{running.pid} runs, {running.health}")
     else:
         yield Finding(WARNING, "process", "no node runs here", f"intelshare node run --folder {folder.root}")
-    size = sum(path.stat().st_size for path in folder.root.glob(f"{folder.database.name}*"))
-    yield Finding(OK, "database", f"{size / (1024 * 1024):.1f} MiB")
+    yield from _database(folder.database, where)
+
+
+def _database(path: Path, where: _Where) -> Iterator[Finding]:
+    from intelshare.store.measure import measure
+
+    found = measure(path, kinds=where.deep)
+    yield Finding(
+        OK,
+        "database",
+        f"{_mib(found.database)}, its log {_mib(found.wal)}; "
+        f"journal: {found.groups} groups, {_mib(found.journal)}",
+    )
+    if found.kinds:
+        largest = sorted(found.kinds.items(), key=lambda kind: -kind[1])[:_MAX_KINDS]
+        yield Finding(OK, "database", ", ".join(f"{name} {_mib(size)}" for name, size in largest))
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1024 * 1024):.1f} MiB"
 
 
 def _policy(where: _Where) -> Iterator[Finding]:

@@ -106,6 +106,12 @@ def _show(found: Any, out: Out) -> int:
     entries = f"  log entries {found.log_size}" if found.log_size else ""
     shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
     out.line(f"incarnation {found.incarnation:016x}{entries}{shared}")
+    if found.HasField("store"):
+        store = found.store
+        out.line(
+            f"store  journalled {store.bytes_journalled / 2**20:.1f} MiB  rows moved {store.rows_moved}  "
+            f"waiting in memory {store.bytes_waiting / 2**20:.1f} MiB"
+        )
     if found.peers:
         out.table(peer_table(found.peers))
     else:

@@ -1285,6 +1285,7 @@ class StatusResponse(_message.Message):
     COMMITS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     SHUT_OUT_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -1313,6 +1314,8 @@ class StatusResponse(_message.Message):
     def shut_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Members of whose certificate authorities the TLS library does not load one: nodes under it cannot call."""
 
+    @_builtins.property
+    def store(self) -> Global___StoreFigures: ...
     def __init__(
         self,
         *,
@@ -1332,14 +1335,42 @@ class StatusResponse(_message.Message):
         commits: _builtins.int = ...,
         ports: _abc.Iterable[Global___PortStatus] | None = ...,
         shut_out: _abc.Iterable[_builtins.str] | None = ...,
+        store: Global___StoreFigures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusResponse: _TypeAlias = StatusResponse  # noqa: Y015
+
+@_typing.final
+class StoreFigures(_message.Message):
+    """What the store has moved since the start, and what is still in memory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_JOURNALLED_FIELD_NUMBER: _builtins.int
+    ROWS_MOVED_FIELD_NUMBER: _builtins.int
+    BYTES_WAITING_FIELD_NUMBER: _builtins.int
+    bytes_journalled: _builtins.int
+    rows_moved: _builtins.int
+    bytes_waiting: _builtins.int
+    def __init__(
+        self,
+        *,
+        bytes_journalled: _builtins.int = ...,
+        rows_moved: _builtins.int = ...,
+        bytes_waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_journalled", b"bytes_journalled", "bytes_waiting", b"bytes_waiting", "rows_moved", b"rows_moved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreFigures: _TypeAlias = StoreFigures  # noqa: Y015
 
 @_typing.final
 class PortStatus(_message.Message):
