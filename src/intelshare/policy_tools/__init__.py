@@ -15,6 +15,7 @@ from intelshare.policy_tools.reports import Result, Severity, as_json, failed, g
 from intelshare.policy_tools.schema import schema_of
 from intelshare.policy_tools.skeleton import skeleton
 from intelshare.policy_tools.terms import TERMS, summary, terms
+from intelshare.policy_tools.texts import Mismatch, mismatches
 from intelshare.policy_tools.timeline import (
     LEGEND,
     MAX_LANE,
@@ -49,6 +50,7 @@ __all__ = [
     "Effect",
     "Event",
     "Lane",
+    "Mismatch",
     "Mutant",
     "Point",
     "Proof",
@@ -75,6 +77,7 @@ __all__ = [
     "github",
     "junit",
     "matrix",
+    "mismatches",
     "of_error",
     "parse_claim",
     "party_spans",

@@ -96,6 +96,7 @@ def status(client: Client, out: Out) -> int:
 
 
 def _show(found: Any, out: Out) -> int:
+    from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import peer_table, short_time
 
@@ -106,6 +107,7 @@ def _show(found: Any, out: Out) -> int:
     entries = f"  log entries {found.log_size}" if found.log_size else ""
     shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
     out.line(f"incarnation {found.incarnation:016x}{entries}{shared}")
+    out.line(policy_line(found.policy))
     if found.peers:
         out.table(peer_table(found.peers))
     else:
@@ -119,6 +121,8 @@ def _show(found: Any, out: Out) -> int:
         )
     for member in found.shut_out:
         out.line(f"{member}: a certificate authority of it does not load: its nodes cannot call")
+    for mismatch in found.policy.mismatches:
+        out.line(f"{mismatch.treaty}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]")
     for alarm in found.alarms:
         out.line(
             f"alarm {alarm.evidence.hex()[:8]}  {alarm.member}: {alarm.what}  [{alarm.code}]  "

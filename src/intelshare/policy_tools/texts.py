@@ -1,0 +1,31 @@
+"""Which parties adopted another text of a treaty than the one that is held here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from intelshare.instant import Instant
+from intelshare.policy import Treaty, World
+from intelshare.policy.permits import party_stop
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Nothing goes to or comes from the member under the treaty: TEXT_MISMATCH."""
+
+    treaty: str
+    member: str
+    text: str
+    """Of the treaty as it is held here."""
+    adopted: str
+    """What the member's directory names; empty: no text of this treaty."""
+
+
+def mismatches(world: World, treaty: Treaty, at: Instant) -> Iterator[Mismatch]:
+    """Of the parties that are bound at ``at`` and whose directory is held."""
+    for party in sorted(treaty.parties, key=lambda party: party.member):
+        directory = world.texts.get(party.member)
+        adopted = "" if directory is None else directory.get(treaty.id, "")
+        if directory is not None and adopted != treaty.text and party_stop(party, at) is None:
+            yield Mismatch(treaty.id, party.member, treaty.text, adopted)
