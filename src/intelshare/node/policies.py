@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from intelshare.broker.treaty.policy_files import LawFile, take_files
@@ -41,7 +41,7 @@ class PolicyFiles:
     async def begin(self) -> None:
         """Note in the log under which files this start decides."""
         runtime = self._runtime
-        texts = await asyncio.to_thread(_texts, runtime.folder)
+        texts = await asyncio.to_thread(law_texts, runtime.folder)
         await self._take(runtime.node.world, law_files(texts, runtime.node.world, runtime.settings))
 
     async def follow(self) -> bool:
@@ -54,7 +54,7 @@ class PolicyFiles:
             if stamps == seen:
                 runtime.lacks("policy")
                 return False
-            texts = await asyncio.to_thread(_texts, runtime.folder)
+            texts = await asyncio.to_thread(law_texts, runtime.folder)
             world = await asyncio.to_thread(world_of, texts, runtime.settings)
         except PolicyFileError as error:
             runtime.health.set(UNAVAILABLE)
@@ -128,7 +128,7 @@ def law_files(texts: Mapping[Path, bytes], world: World, settings: Settings) -> 
 
 def read_law(folder: Folder, settings: Settings) -> tuple[World, tuple[LawFile, ...]]:
     """The world of the folder, and its files. Raises PolicyFileError with file and line."""
-    texts = _texts(folder)
+    texts = law_texts(folder)
     world = world_of(texts, settings)
     return world, law_files(texts, world, settings)
 
@@ -159,8 +159,12 @@ def _files(folder: Folder) -> list[Path]:
     return [*own, *sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
 
 
-def _texts(folder: Folder) -> dict[Path, bytes]:
-    with while_it_lies_still(folder):
+def law_texts(folder: Folder, *, locked: bool = False) -> dict[Path, bytes]:
+    """The policy files of the folder; ``locked``: the caller has seen to it that nobody changes them.
+
+    Raises PolicyFileError NOT_FOUND for a missing folder, OSError.
+    """
+    with nullcontext() if locked else while_it_lies_still(folder):
         return {path: path.read_bytes() for path in _files(folder)}
 
 

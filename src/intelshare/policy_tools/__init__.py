@@ -15,7 +15,7 @@ from intelshare.policy_tools.reports import Result, Severity, as_json, failed, g
 from intelshare.policy_tools.schema import schema_of
 from intelshare.policy_tools.skeleton import skeleton
 from intelshare.policy_tools.terms import TERMS, summary, terms
-from intelshare.policy_tools.texts import Mismatch, mismatches
+from intelshare.policy_tools.texts import Mismatch, as_adopted, mismatches
 from intelshare.policy_tools.timeline import (
     LEGEND,
     MAX_LANE,
@@ -61,6 +61,7 @@ __all__ = [
     "Trial",
     "Turn",
     "article_spans",
+    "as_adopted",
     "as_json",
     "came_and_stayed",
     "check_overlay",

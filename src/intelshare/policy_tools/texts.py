@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from intelshare.instant import Instant
 from intelshare.policy import Treaty, World
@@ -29,3 +29,15 @@ def mismatches(world: World, treaty: Treaty, at: Instant) -> Iterator[Mismatch]:
         adopted = "" if directory is None else directory.get(treaty.id, "")
         if directory is not None and adopted != treaty.text and party_stop(party, at) is None:
             yield Mismatch(treaty.id, party.member, treaty.text, adopted)
+
+
+def as_adopted(treaty: Treaty, adopted: Mapping[str, str], known: Collection[str]) -> Treaty:
+    """The treaty among the ``known`` only, each party with what it ``adopted``, else as the file says."""
+    return replace(
+        treaty,
+        parties=tuple(
+            replace(party, text=adopted.get(party.member, party.text))
+            for party in treaty.parties
+            if party.member in known
+        ),
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.policy.apply import apply, plan
 from intelshare.cli.policy.diff import diff
 from intelshare.cli.policy.effects import explain, matrix
 from intelshare.cli.policy.prove import prove
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def policy() -> None:
-    """Check, test and explain treaties and overlays. Needs no node."""
+    """Check, test and explain treaties and overlays; make them the law of a node."""
 
 
-for _command in (test, diff, explain, matrix, coverage, prove, words):
+for _command in (test, diff, plan, apply, explain, matrix, coverage, prove, words):
     policy.add_command(_command)
 
 

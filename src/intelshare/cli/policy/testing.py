@@ -65,7 +65,7 @@ def test(
     from intelshare.policy_tools import Severity, failed, junit
 
     with waiting("testing"):
-        run = _run(paths, as_of, words, fail_fast)
+        run = run_tests(paths, as_of, words, fail_fast)
         results = run.results
         coverage = _covered(run) if with_coverage or threshold is not None else None
         if coverage is not None:
@@ -105,7 +105,7 @@ def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, 
     """
     from intelshare.policy_tools import KINDS, failed
 
-    run = _run(paths, as_of)
+    run = run_tests(paths, as_of)
     reached = _covered(run)
     results = [*run.results, *_below(reached, threshold)]
     out.document("policy-coverage", {"cases": len(run.tried), **_figures(reached)})
@@ -121,7 +121,7 @@ def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, 
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class TestRun:
     """The cases below some paths, tried: what came of each, and the worlds they were tried in."""
 
     files: Files
@@ -131,9 +131,10 @@ class _Run:
     tried: list[tuple[World, Trial]]
 
 
-def _run(
+def run_tests(
     paths: tuple[Path, ...], as_of: str | None, words: str | None = None, fail_fast: bool = False
-) -> _Run:
+) -> TestRun:
+    """Try the cases below the paths."""
     from intelshare.cli.policy.files import Shelf, find
     from intelshare.policy_tools import Result, Severity, failed, result_of
 
@@ -152,10 +153,10 @@ def _run(
             "cases are in files *_test.toml beside the treaty",
         )
         results.append(Result(Severity.ERROR, "tests", "NO_CASES", message, hint=hint))
-    return _Run(files, shelf, benches, results, tried)
+    return TestRun(files, shelf, benches, results, tried)
 
 
-def _covered(run: _Run) -> Coverage:
+def _covered(run: TestRun) -> Coverage:
     """Of the treaties and overlays in the paths and of those that the tests name."""
     from intelshare.policy_tools import cover
 

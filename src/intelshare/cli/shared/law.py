@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from intelshare.policy import PartyAct
     from intelshare.wire.v1 import user_pb2 as pb
 
 _HEX = 12
@@ -35,6 +36,31 @@ def short_hash(text: str) -> str:
     """``sha256:`` and as much as a person compares."""
     kind, _, digits = text.partition(":")
     return f"{kind}:{digits[:_HEX]}"
+
+
+def act_of(given: pb.ActEntry) -> PartyAct:
+    """An act as the node tells it."""
+    from intelshare.instant import NEVER, Instant
+    from intelshare.labels import BEGINNING, Interval
+    from intelshare.policy import ActKind, PartyAct, Reservation
+
+    terms = given.reservation
+    reservation = Reservation(
+        frozenset(terms.categories) or None,
+        terms.level_at_least or None,
+        frozenset(terms.counterparties) or None,
+        Interval(Instant(getattr(terms, "from")) or BEGINNING, Instant(terms.until or NEVER)),
+    )
+    return PartyAct(
+        given.member,
+        given.n,
+        given.treaty,
+        given.text,
+        ActKind[given.kind.upper().replace("-", "_")],
+        Instant(given.at),
+        Instant(given.since),
+        reservation if given.HasField("reservation") else None,
+    )
 
 
 def _count(number: int, one: str, many: str) -> str:
