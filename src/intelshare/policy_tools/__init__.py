@@ -8,10 +8,20 @@ from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
 from intelshare.policy_tools.formatting import formatted
 from intelshare.policy_tools.gather import gather
-from intelshare.policy_tools.matrix import matrix
+from intelshare.policy_tools.matrix import Group, grouped, matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.prove import Counterexample, Proof, prove
-from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
+from intelshare.policy_tools.reports import (
+    Result,
+    Severity,
+    as_json,
+    failed,
+    github,
+    junit,
+    of_error,
+    sarif,
+    tap,
+)
 from intelshare.policy_tools.schema import schema_of
 from intelshare.policy_tools.skeleton import skeleton
 from intelshare.policy_tools.terms import TERMS, summary, terms
@@ -49,6 +59,7 @@ __all__ = [
     "Drawing",
     "Effect",
     "Event",
+    "Group",
     "Lane",
     "Mismatch",
     "Mutant",
@@ -76,6 +87,7 @@ __all__ = [
     "formatted",
     "gather",
     "github",
+    "grouped",
     "junit",
     "matrix",
     "mismatches",
@@ -92,6 +104,7 @@ __all__ = [
     "state_at",
     "summary",
     "survivors",
+    "tap",
     "terms",
     "try_case",
     "turns",
