@@ -17,7 +17,7 @@ from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.cli.shared.paths import paths_argument
 from intelshare.cli.shared.times import moment
-from intelshare.errors import Place
+from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.policy.files import Files
