@@ -14,8 +14,7 @@ from itertools import chain, pairwise
 
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval
-from intelshare.policy import Party, Treaty, World
-from intelshare.policy.permits import party_stop
+from intelshare.policy import Party, Treaty, World, party_stop
 from intelshare.policy_tools.compared import LAST, Pair, Stretch, Worlds, authorities_of, rules_of
 
 _Listing = tuple[tuple[int, Treaty, Party], ...]

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from intelshare.instant import Instant
-from intelshare.policy import Treaty, World
-from intelshare.policy.permits import party_stop
+from intelshare.policy import Treaty, World, party_stop
 
 
 @dataclass(frozen=True, slots=True)
