@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.broker.treaty.policy_files import Became
-from intelshare.builtin import builtin_registry
+from intelshare.builtin import OWN_FOLDERS
 from intelshare.errors import ConfigError, Place
 from intelshare.node.folder import Folder
 from intelshare.node.policies import law_texts, while_it_lies_still
 from intelshare.node.settings import Settings
-from intelshare.policy import parse_treaty
-from intelshare.private_files import write_private
+from intelshare.private_files import make_private_folder, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +51,34 @@ class NewLaw:
             else:
                 after[change.path] = change.data
         # In the order in which a node reads them.
-        order = sorted(after, key=lambda path: (path.parent.name == "overlays", path))
-        return {path: after[path] for path in order}
+        order = (*OWN_FOLDERS, "treaties", "overlays")
+        return {
+            path: after[path]
+            for path in sorted(after, key=lambda path: (order.index(path.parent.name), path))
+        }
 
 
 def new_law(
-    folder: Folder, settings: Settings, treaties: Mapping[Path, str], overlay: str | None, *, prune: bool
+    folder: Folder,
+    settings: Settings,
+    treaties: Mapping[Path, str],
+    overlay: str | None,
+    own: Mapping[Path, str],
+    *,
+    prune: bool,
 ) -> NewLaw:
-    """What these treaties (by path, valid) and this overlay of the member would change in the folder.
+    """What these treaties, this overlay of the member and these own ladders, groups and words would change.
 
     A treaty takes the place of the file that holds its id. ``prune``: whatever is not among them goes.
     Raises PolicyFileError for a folder that does not load, ConfigError ID_CONFLICT.
     """
     held = law_texts(folder)
-    by_id = {_id(data, path): path for path, data in held.items() if path.parent == folder.treaties}
+    by_id = {_id(data): path for path, data in held.items() if path.parent == folder.treaties}
     wanted: dict[Path, bytes] = {}
     for path, text in treaties.items():
         data = text.encode()
-        wanted[_place(folder, path, _id(data, path), by_id, held)] = data
+        wanted[_place(folder, path, _id(data), by_id, held)] = data
+    wanted |= {folder.root / path.parent.name / path.name: text.encode() for path, text in own.items()}
     if overlay is not None:
         wanted[folder.overlays / f"{settings.member.lower()}.toml"] = overlay.encode()
     changes = [
@@ -94,14 +104,19 @@ def write_law(law: NewLaw) -> None:
             )
         for change in law.changes:
             if change.became is not Became.GONE:
+                make_private_folder(change.path.parent)
                 write_private(change.path, change.data)
         for change in law.changes:
             if change.became is Became.GONE:
                 change.path.unlink()
 
 
-def _id(data: bytes, path: Path) -> str:
-    return parse_treaty(data.decode(), path.name, builtin_registry()).id
+def _id(data: bytes) -> str:
+    """Of a treaty's file; empty for what is none, which is told of where the folder is read."""
+    try:
+        return str(tomllib.loads(data.decode()).get("id", ""))
+    except ValueError:
+        return ""
 
 
 def _place(

@@ -119,10 +119,18 @@ def law_files(texts: Mapping[Path, bytes], world: World, settings: Settings) -> 
     return tuple(
         LawFile(
             f"{path.parent.name}/{path.name}",
-            treaties.get(path.name, "") if path.parent.name == "treaties" else settings.member,
+            _about(path, treaties, settings),
             Digest(sha256(data)),
         )
         for path, data in texts.items()
+    )
+
+
+def _about(path: Path, treaties: Mapping[str, str], settings: Settings) -> str:
+    """The treaty's id, the member whose overlay it is, or the kind of what either is read with."""
+    kind = path.parent.name
+    return (
+        treaties.get(path.name, "") if kind == "treaties" else settings.member if kind == "overlays" else kind
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain, pairwise
 
@@ -22,7 +21,7 @@ _Listing = tuple[tuple[int, Treaty, Party], ...]
 
 
 class States:
-    """The states of two worlds of one registry."""
+    """The states of two worlds; states of the registry are the same in both."""
 
     def __init__(self, both: Worlds) -> None:
         self._both = both
@@ -73,16 +72,10 @@ class States:
     def _frame(self, names: frozenset[str]) -> tuple[Instant, ...]:
         """When these treaties themselves change, or the ladders of organisations that they are written in."""
         if names not in self._frames:
-            treaties = [
-                replace(treaty, parties=())
-                for world in self._both
-                for treaty in world.treaties
-                if treaty.id in names
-            ]
-            bare = replace(self._registry, groups={}, ladders={})
-            changes = set(
-                chain.from_iterable(World(bare, frozenset(), (treaty,)).changes for treaty in treaties)
-            )
+            treaties = [treaty for world in self._both for treaty in world.treaties if treaty.id in names]
+            changes = {at for treaty in treaties for at in (treaty.in_force, treaty.terminated)}
+            for provision in chain.from_iterable(treaty.provisions for treaty in treaties):
+                changes |= {provision.start, provision.until, provision.reinstated}
             changes |= {at for name in self._authorities for at in self._ladder(name)}
             self._frames[names] = tuple(sorted(at for at in changes if BEGINNING < at < LAST))
         return self._frames[names]
@@ -122,11 +115,11 @@ class States:
 
     def _state(self, member: str, parts: _Listing, at: Instant) -> Hashable:
         exact = member in self._named or not self._registry.is_state(member)
-        levels = self._registry.ladder(member).at(at).levels
+        ladders = [world.registry.ladder(member) for world in self._both]
         return (
             member if exact else None,
             tuple(member in world.members for world in self._both),
-            tuple(level.reference for level in levels),
+            tuple(tuple(level.reference for level in ladder.at(at).levels) for ladder in ladders),
             tuple(
                 (
                     number,
@@ -144,7 +137,8 @@ class States:
         )
 
     def _ladder(self, authority: str) -> Iterator[Instant]:
-        return chain.from_iterable(row.interval for row in self._registry.ladder(authority).rows)
+        rows = chain.from_iterable(world.registry.ladder(authority).rows for world in self._both)
+        return chain.from_iterable(row.interval for row in rows)
 
     def _groups(self, pair: Pair) -> Iterator[Instant]:
         """When anybody joins or leaves a group that the law of one of the two names."""
@@ -152,7 +146,7 @@ class States:
             for member in pair:
                 for rule in rules_of(world.overlays.get(member)):
                     for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ())):
-                        for spans in self._registry.groups[code].members.values():
+                        for spans in world.registry.groups[code].members.values():
                             yield from chain.from_iterable(spans)
 
 

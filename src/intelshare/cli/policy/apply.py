@@ -181,6 +181,7 @@ def _plan(
         settings,
         {path: read_policy(path) for path in files.treaties},
         read_policy(own[-1]) if own else None,
+        {path: read_policy(path) for path in files.own},
         prune=prune,
     )
     node = _node(folder, profile)
@@ -246,7 +247,6 @@ def _adopted(member: pb.MemberEntry, treaties: Sequence[pb.TreatyState]) -> dict
 
 def _world(texts: Mapping[Path, bytes], settings: Settings, node: _Node | None) -> World:
     """The world of these files as the node would see it: its members, acts, and the texts they adopted."""
-    from intelshare.builtin import builtin_registry
     from intelshare.node.policies import world_of
     from intelshare.policy import World, with_acts
     from intelshare.policy_tools import as_adopted
@@ -260,7 +260,7 @@ def _world(texts: Mapping[Path, bytes], settings: Settings, node: _Node | None) 
         as_adopted(treaty, _texts_of(treaty, settings, node), known)
         for treaty in with_acts(world.files, node.acts)
     ]
-    return World(builtin_registry(), known, tuple(treaties), world.overlays)
+    return World(world.registry, known, tuple(treaties), world.overlays)
 
 
 def _texts_of(treaty: Treaty, settings: Settings, node: _Node) -> dict[str, str]:
