@@ -51,7 +51,7 @@ def _arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command(epilog=examples("intelshare policy plan treaties/ --folder fra"))
+@click.command(epilog=examples("intelshare policy plan law/ --folder fra"))
 @_arguments
 @printing
 def plan(
@@ -75,8 +75,8 @@ def plan(
 
 @click.command(
     epilog=examples(
-        "intelshare policy apply treaties/ overlays/ --folder fra",
-        "intelshare policy apply . --folder fra --prune --yes",
+        "intelshare policy apply law/ --folder fra",
+        "intelshare policy apply law/ --folder fra --yes --json",
     )
 )
 @_arguments

@@ -26,8 +26,8 @@ _BOUND, _CHANGED, _MISSING, _UNHASHED, _ELSEWHERE = "as bound", "changed", "miss
 
 @click.command(
     epilog=examples(
-        'intelshare label bind report.pdf --label "//FRA S//REL TO FRA, USA"',
-        "intelshare label bind release.json --label TLP:GREEN --form json",
+        'intelshare label bind report.txt --label "//FRA S//REL TO FRA, USA"',
+        "intelshare label bind answer.txt --label TLP:GREEN --form json",
     )
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -67,7 +67,7 @@ def bind(
         out.line(str(path))
 
 
-@click.command(epilog=examples("intelshare label check received/1-report.pdf.bdo"))
+@click.command(epilog=examples("intelshare label check report.txt.bdo"))
 @click.argument("bindings", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--at", "at", metavar="TIME", help="Read the labels as of this date or time. Default: now.")
 @printing
