@@ -110,6 +110,8 @@ CASES: dict[str, Case] = {
     "policy diff main..HEAD": Case(
         code=2, why="the last commit changes what is releasable", before=lambda w: w.changes()
     ),
+    "policy plan": Case(code=12, why="changes are pending"),
+    "policy apply": Case(typed="y\n"),
     "policy explain": Case(code=3, why="the decision is a denial"),
     "treaty ratify": Case(OFFICER, typed="y\n"),
     "treaty ratify demo-climate --effective": Case(OFFICER, typed="y\n", before=lambda w: w.withdraws()),
@@ -152,6 +154,8 @@ ORDER = (
     "treaty withdraw",
     "treaty ratify",
     "policy diff",
+    "policy plan",
+    "policy apply",
     "consent request",
     "consent grant",
     "consent refuse",
@@ -165,7 +169,9 @@ ORDER = (
 )
 """Examples that begin so come in this order, those that are not named where "" stands, as help has them."""
 
-ON_THE_SHELF = re.compile(r"policy|conformance|treaty (list|show|lint|fmt|new|compare|timeline)")
+ON_THE_SHELF = re.compile(
+    r"policy (?!plan|apply)|conformance|treaty (list|show|lint|fmt|new|compare|timeline)"
+)
 """What is run where the policy is; everything else is run at the desk."""
 
 
@@ -201,6 +207,9 @@ class World:
             ok("init", folder.name, folder, "--dev")
             (folder / "treaties" / "reporting.toml").write_text(REPORTING)
         (fra / "overlays" / "fra.toml").write_text(HOLD)
+        shutil.copytree(fra / "treaties", self.desk / "law" / "treaties")
+        (self.desk / "law" / "overlays").mkdir()
+        (self.desk / "law" / "overlays" / "fra.toml").write_text(f"# Reworded.\n{HOLD}")
         for path, role in users:
             folder, name = self.desk / path.split("/")[0], path.rsplit("/")[-1]
             ok(

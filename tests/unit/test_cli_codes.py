@@ -70,6 +70,7 @@ def test_exit_codes_are_the_published_ones() -> None:
         "CONFLICT": 9,
         "TIMED_OUT": 10,
         "UNKNOWN": 11,
+        "PENDING": 12,
         "INTERRUPTED": 130,
     }
     assert EXIT_MEANINGS.keys() == set(Exit)

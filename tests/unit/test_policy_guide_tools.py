@@ -70,6 +70,9 @@ def test_command_prints_what_the_guide_shows(command, shown, folder, capsys):
     ended = run(words)
     assert ended == ENDS.get(" ".join(words[:2]), 0) or (words[1] == "prove" and ended in (0, 1))
     printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.rstrip("\n").split("\n"))
+    if words[0] == "conformance":
+        # How many vectors there are changes with every one that is added.
+        printed, shown = (re.sub(r"^\d+ checked", "N checked", text) for text in (printed, shown))
     assert printed == shown
 
 

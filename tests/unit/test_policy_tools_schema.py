@@ -236,3 +236,14 @@ def test_file_with_an_error_is_not_valid_by_the_schema(kind, template, old, new,
         "test": lambda top: read_suite(top, REGISTRY, 0),
     }[kind]
     assert gather(wrong, "fra.toml", REGISTRY, read)[1]
+
+
+def test_the_schema_offers_the_words_that_ship_and_takes_others():
+    words = schema_of("overlay", REGISTRY)["properties"]["forbid"]["items"]["properties"]["when"][
+        "properties"
+    ]
+    offered = {one["const"]: one["description"] for one in words["flags"]["items"]["anyOf"] if "const" in one}
+    assert offered["personal-data"]
+    validator = jsonschema.Draft202012Validator(schema_of("overlay", REGISTRY))
+    rule = {"id": "a", "source": "s", "when": {"flags": ["personal-data", "a-word-of-our-own"]}}
+    assert list(validator.iter_errors({"forbid": [rule]})) == []

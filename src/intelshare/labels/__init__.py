@@ -36,6 +36,7 @@ from intelshare.labels.registry import Group, Registry, convert
 from intelshare.labels.registry_files import parse_registry
 from intelshare.labels.rollup import rollup
 from intelshare.labels.stanag4774 import read_stanag4774, write_stanag4774
+from intelshare.labels.stanag4778 import Bound, is_binding, read_binding, write_binding
 from intelshare.labels.stix import TLP_IDS, WHOLE, Marked, definitions_of, mark, read_markings
 from intelshare.labels.vocabulary import Vocabulary, Word, WordKind
 
@@ -56,6 +57,7 @@ __all__ = [
     "TLP_IDS",
     "TLP_WORDS",
     "WHOLE",
+    "Bound",
     "Converted",
     "Equivalence",
     "Found",
@@ -83,6 +85,7 @@ __all__ = [
     "format_prose",
     "in_force",
     "interval",
+    "is_binding",
     "ladder",
     "level_reference",
     "mark",
@@ -93,12 +96,14 @@ __all__ = [
     "parse_registry",
     "reach",
     "reach_of",
+    "read_binding",
     "read_bundle",
     "read_markings",
     "read_stanag4774",
     "rollup",
     "show_banner",
     "when",
+    "write_binding",
     "write_bundle",
     "write_stanag4774",
 ]

@@ -32,6 +32,7 @@ class Element:
     parts: list[str] = field(default_factory=list)
     children: list[Element] = field(default_factory=list)
     has_text: bool = False
+    namespace: str = ""
 
     def fail(self, code: str, message: str, hint: str | None = None) -> NoReturn:
         """Raise LabelError that points here."""
@@ -72,8 +73,10 @@ class Element:
         return value
 
 
-def read_elements(text: str, source: str, namespace: str) -> Element:
-    """The root element; all are of the one namespace. ``source`` is what errors call the text.
+def read_elements(text: str, source: str, *namespaces: str) -> Element:
+    """The root element; all are of these namespaces, the root of the first.
+
+    ``source`` is what errors call the text.
 
     Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (not well-formed, another encoding than
     UTF-8, another namespace, a DOCTYPE, a comment, a processing instruction).
@@ -81,15 +84,15 @@ def read_elements(text: str, source: str, namespace: str) -> Element:
     if len(text) > MAX_XML_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_XML_BYTES:
         message = f"a label in XML has at most {MAX_XML_BYTES} bytes"
         raise LabelError("TOO_LARGE", message, place=Place(source))
-    return _Reader(text, source, namespace).read()
+    return _Reader(text, source, namespaces).read()
 
 
 class _Reader:
-    def __init__(self, text: str, source: str, namespace: str) -> None:
+    def __init__(self, text: str, source: str, namespaces: tuple[str, ...]) -> None:
         self._text = text
         self._lines = text.split("\n")
         self._source = source
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._open: list[Element] = []
         self._root: Element | None = None
         # A space cannot stand in a local name, so it parts namespace and name without doubt.
@@ -133,9 +136,12 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         namespace, _, local = name.rpartition(" ")
-        element = Element(local, attributes, self._here(len(local) + 1))
-        if namespace != self._namespace:
-            element.fail("INPUT_INVALID", f"{local!r} is of another namespace", f"expected {self._namespace}")
+        element = Element(local, attributes, self._here(len(local) + 1), namespace=namespace)
+        known = self._namespaces if self._open else self._namespaces[:1]
+        if namespace not in known:
+            element.fail(
+                "INPUT_INVALID", f"{local!r} is of another namespace", f"expected {' or '.join(known)}"
+            )
         if len(self._open) >= MAX_DEPTH:
             element.fail("TOO_LARGE", f"elements are nested more than {MAX_DEPTH} deep")
         if self._open:

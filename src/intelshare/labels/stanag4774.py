@@ -129,7 +129,13 @@ def read_stanag4774(
     label that succeeds itself), UNKNOWN_CONTROL (another category that restricts, or a context or other value
     that is not modelled), COMPARTMENT_NOT_CARRIED, and as ``parse_label``.
     """
-    root = read_elements(text, source, NAMESPACE)
+    return label_of(read_elements(text, source, NAMESPACE), registry, at, use)
+
+
+def label_of(
+    root: Element, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
+) -> Label:
+    """``read_stanag4774`` for an element that has been read, all of its namespace."""
     if root.name not in _ROOTS:
         root.fail("INPUT_INVALID", f"{root.name!r} is not the originator's label", f"expected {_ROOT}")
     for child in root.children:

@@ -41,6 +41,7 @@ class Event(StrEnum):
     SHUT_OUT = "trust.shut_out"
     TRUST_CHANGED = "trust.changed"
     POLICY_LOADED = "policy.loaded"
+    POLICY_CHANGED = "policy.changed"
     POLICY_FAILED = "policy.failed"
 
 

@@ -7,12 +7,15 @@ nothing is released (POLICY_UNAVAILABLE), and releases go on by themselves when 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from hashlib import sha256
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from intelshare.broker.treaty.policy_files import take_files
+from intelshare.broker.treaty.policy_files import LawFile, take_files
 from intelshare.builtin import OWN_FOLDERS, extended_registry
+from intelshare.crypto.pae import sha256
 from intelshare.errors import PASSING, Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
@@ -38,8 +41,8 @@ class PolicyFiles:
     async def begin(self) -> None:
         """Note in the log under which files this start decides."""
         runtime = self._runtime
-        texts = await asyncio.to_thread(_texts, runtime.folder)
-        await runtime.step(take_files, runtime.node.world, digest_of(texts), len(texts))
+        texts = await asyncio.to_thread(law_texts, runtime.folder)
+        await self._take(runtime.node.world, law_files(texts, runtime.node.world, runtime.settings))
 
     async def follow(self) -> bool:
         """Look again; whether there is a new world."""
@@ -51,7 +54,7 @@ class PolicyFiles:
             if stamps == seen:
                 runtime.lacks("policy")
                 return False
-            texts = await asyncio.to_thread(_texts, runtime.folder)
+            texts = await asyncio.to_thread(law_texts, runtime.folder)
             world = await asyncio.to_thread(world_of, texts, runtime.settings)
         except PolicyFileError as error:
             runtime.health.set(UNAVAILABLE)
@@ -71,7 +74,7 @@ class PolicyFiles:
             return False
         runtime.lacks("policy")
         try:
-            await runtime.step(take_files, world, digest_of(texts), len(texts))
+            await self._take(world, law_files(texts, world, runtime.settings))
         except StoreError as error:
             self._seen = None
             if error.code not in PASSING:
@@ -81,10 +84,16 @@ class PolicyFiles:
         runtime.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
 
+    async def _take(self, world: World, files: tuple[LawFile, ...]) -> None:
+        """Decide by these from now on; each file that is not as it was is logged. Raises StoreError."""
+        done = await self._runtime.step(take_files, world, files)
+        for file, became in done.value.changes:
+            self._runtime.log.info(Event.POLICY_CHANGED, path=file, status=became.value)
+
 
 def read_world(folder: Folder, settings: Settings) -> World:
     """Treaties and own overlays of the folder. Raises PolicyFileError with file and line."""
-    return world_of(_texts(folder), settings)
+    return read_law(folder, settings)[0]
 
 
 def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
@@ -104,10 +113,43 @@ def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
     return compile_world(registry, (settings.member,), treaties, overlays)
 
 
-def digest_of(texts: Mapping[Path, bytes]) -> Digest:
-    """SHA-256 over names and contents, in the order of names: what the log says was read."""
-    lines = [f"{path.parent.name}/{path.name} {sha256(data).hexdigest()}\n" for path, data in texts.items()]
-    return Digest(sha256("".join(lines).encode()).digest())
+def law_files(texts: Mapping[Path, bytes], world: World, settings: Settings) -> tuple[LawFile, ...]:
+    """What was read, file by file; ``world`` was made of it."""
+    treaties = {one.place.source: one.id for one in world.files if one.place is not None}
+    return tuple(
+        LawFile(
+            f"{path.parent.name}/{path.name}",
+            _about(path, treaties, settings),
+            Digest(sha256(data)),
+        )
+        for path, data in texts.items()
+    )
+
+
+def _about(path: Path, treaties: Mapping[str, str], settings: Settings) -> str:
+    """The treaty's id, the member whose overlay it is, or the kind of what either is read with."""
+    kind = path.parent.name
+    return (
+        treaties.get(path.name, "") if kind == "treaties" else settings.member if kind == "overlays" else kind
+    )
+
+
+def read_law(folder: Folder, settings: Settings) -> tuple[World, tuple[LawFile, ...]]:
+    """The world of the folder, and its files. Raises PolicyFileError with file and line."""
+    texts = law_texts(folder)
+    world = world_of(texts, settings)
+    return world, law_files(texts, world, settings)
+
+
+@contextmanager
+def while_it_lies_still(folder: Folder, *, change: bool = False) -> Iterator[None]:
+    """Nobody else reads the folder's law while this changes it, and nobody changes it while this reads."""
+    descriptor = os.open(folder.root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if change else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _files(folder: Folder) -> list[Path]:
@@ -125,8 +167,13 @@ def _files(folder: Folder) -> list[Path]:
     return [*own, *sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
 
 
-def _texts(folder: Folder) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in _files(folder)}
+def law_texts(folder: Folder, *, locked: bool = False) -> dict[Path, bytes]:
+    """The policy files of the folder; ``locked``: the caller has seen to it that nobody changes them.
+
+    Raises PolicyFileError NOT_FOUND for a missing folder, OSError.
+    """
+    with nullcontext() if locked else while_it_lies_still(folder):
+        return {path: path.read_bytes() for path in _files(folder)}
 
 
 def _stamps(folder: Folder) -> _Stamps:

@@ -8,13 +8,24 @@ from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
 from intelshare.policy_tools.formatting import formatted
 from intelshare.policy_tools.gather import gather
-from intelshare.policy_tools.matrix import matrix
+from intelshare.policy_tools.matrix import Group, grouped, matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.prove import Counterexample, Proof, prove
-from intelshare.policy_tools.reports import Result, Severity, as_json, failed, github, junit, of_error, sarif
+from intelshare.policy_tools.reports import (
+    Result,
+    Severity,
+    as_json,
+    failed,
+    github,
+    junit,
+    of_error,
+    sarif,
+    tap,
+)
 from intelshare.policy_tools.schema import schema_of
 from intelshare.policy_tools.skeleton import skeleton
 from intelshare.policy_tools.terms import TERMS, summary, terms
+from intelshare.policy_tools.texts import Mismatch, as_adopted, mismatches
 from intelshare.policy_tools.timeline import (
     LEGEND,
     MAX_LANE,
@@ -48,7 +59,9 @@ __all__ = [
     "Drawing",
     "Effect",
     "Event",
+    "Group",
     "Lane",
+    "Mismatch",
     "Mutant",
     "Point",
     "Proof",
@@ -59,6 +72,7 @@ __all__ = [
     "Trial",
     "Turn",
     "article_spans",
+    "as_adopted",
     "as_json",
     "came_and_stayed",
     "check_overlay",
@@ -73,8 +87,10 @@ __all__ = [
     "formatted",
     "gather",
     "github",
+    "grouped",
     "junit",
     "matrix",
+    "mismatches",
     "of_error",
     "parse_claim",
     "party_spans",
@@ -88,6 +104,7 @@ __all__ = [
     "state_at",
     "summary",
     "survivors",
+    "tap",
     "terms",
     "try_case",
     "turns",

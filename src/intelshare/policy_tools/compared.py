@@ -1,13 +1,11 @@
-"""Two worlds asked the same question; and when anything changes for two members in either of them."""
+"""Two worlds asked the same question."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import chain, pairwise
+from itertools import chain
 
-from intelshare.instant import NEVER, Instant
-from intelshare.labels import BEGINNING, Label, Reference
+from intelshare.instant import Instant
+from intelshare.labels import Label, Reference
 from intelshare.policy import Decision, Outcome, Overlay, Request, Rule, Treaty, World, decide
 
 Worlds = tuple[World, World]
@@ -16,7 +14,8 @@ Question = tuple[str, str, str, str | None]
 """Sender, recipient, category and flag."""
 Stretch = tuple[Instant, Instant]
 
-_LAST = Instant(253_402_300_800_000_000)
+LAST = Instant(253_402_300_800_000_000)
+"""The year 10000: what lies beyond is for ever."""
 _RANK = {Outcome.DENY: 0, Outcome.HOLD: 1, Outcome.ALLOW: 2}
 
 
@@ -46,28 +45,7 @@ def _word(decision: Decision) -> str:
     return decision.codes[0] if decision.codes else decision.outcome.value
 
 
-def stretches_of(both: Worlds, pair: Pair) -> list[Stretch]:
-    """Spans in which nothing changes for the two. Labels name both, so groups count only where a law does."""
-    changes = {change for world in both for change in _changes(world, pair) if BEGINNING < change < _LAST}
-    return list(pairwise((Instant(min(changes, default=Instant(0)) - 1), *sorted(changes), NEVER)))
-
-
-def _changes(world: World, pair: Pair) -> Iterator[Instant]:
-    registry = world.registry
-    for authority in (*pair, *_authorities(world)):
-        yield from chain.from_iterable(row.interval for row in registry.ladder(authority).rows)
-    for treaty in shared(world, pair):
-        parties = tuple(party for party in treaty.parties if party.member in pair)
-        alone = replace(treaty, parties=parties)
-        yield from World(replace(registry, groups={}, ladders={}), frozenset(), (alone,)).changes
-    for member in pair:
-        for rule in rules_of(world.overlays.get(member)):
-            for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ())):
-                for spans in registry.groups[code].members.values():
-                    yield from chain.from_iterable(spans)
-
-
-def _authorities(world: World) -> set[str]:
+def authorities_of(world: World) -> set[str]:
     """The organisations whose levels some article, reservation or rule is written in."""
     words = {provision.ceiling for treaty in world.treaties for provision in treaty.provisions}
     parties = chain.from_iterable(treaty.parties for treaty in world.treaties)

@@ -2,31 +2,30 @@
 
 Every pair of members, category, flag and level that the changed files can concern is decided in both worlds,
 in each stretch of time in which nothing changes for the two; what differs is put together into few lines.
+Pairs in the same state (see ``states``) are asked once.
 What the changed treaties alone answer alike before and after is answered alike by all, and not asked further.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, groupby
 
 from intelshare.instant import Instant
 from intelshare.labels import Reference
-from intelshare.policy import ANY_CATEGORY, Overlay, Treaty, World
+from intelshare.policy import Overlay, Treaty, World
 from intelshare.policy_tools.compared import (
     Pair,
-    Question,
-    Stretch,
     Worlds,
     difference,
     members_of,
     rules_of,
     shared,
-    stretches_of,
     written,
 )
+from intelshare.policy_tools.states import States
 
 ANY_OTHER = "any other"
 """Stands for every category that no treaty of the two and no law of theirs names."""
@@ -54,47 +53,97 @@ def effects(base: World, head: World) -> list[Effect]:
     """All that differs between two worlds of one registry, widening first. Empty: the same effect."""
     both = (base, head)
     changed = _Changed(both, _changed_treaties(base, head), _changed_overlays(base, head))
-    found: dict[tuple[Question, _Change], list[Reference]] = {}
+    states = States(both)
+    lines: list[Effect] = []
+    answers: dict[Hashable, _Answers] = {}
+    runs: dict[tuple[int, ...], list[_Run]] = {}
     for pair in sorted(_pairs(both, changed)):
-        questions = list(_questions(both, pair, changed))
-        stretches = stretches_of(both, pair) if questions else []
-        plain: dict[tuple[str, Reference], list[_Change]] = {}
-        for question, reference in questions:
-            changes = list(_over_time(both, question, reference, stretches))
-            # Without a flag comes first; what a flag makes no other is told once.
-            if changes != plain.setdefault((question[2], reference), changes) or question[3] is None:
-                for change in changes:
-                    found.setdefault((question, change), []).append(reference)
-    lines = [
-        Effect(widens, sender, recipient, category, flag, tuple(levels), start, until, before, after)
-        for (
-            ((sender, recipient, category, flag), (start, until, before, after, widens)),
-            levels,
-        ) in found.items()
-    ]
+        stretches = states.stretches(pair)
+        asked = []
+        for start, _ in stretches:
+            key = states.key(pair, start)
+            if key not in answers:
+                answers[key] = _answers(both, pair, changed, start)
+            asked.append(answers[key])
+        # ``answers`` keeps each alive, so that its id is its own.
+        sequence = tuple(map(id, asked))
+        if sequence not in runs:
+            runs[sequence] = list(_runs(asked))
+        lines += [
+            Effect(
+                run.widens,
+                *pair,
+                run.category,
+                run.flag,
+                run.levels,
+                stretches[run.first][0],
+                stretches[run.last][1],
+                run.before,
+                run.after,
+            )
+            for run in runs[sequence]
+        ]
     return sorted(
         lines, key=lambda line: (not line.widens, line.sender, line.recipient, line.category, line.start)
     )
 
 
-_Change = tuple[Instant, Instant, str, str, bool]
+_Answers = dict[tuple[str, str | None, Reference], tuple[str, str, bool]]
+"""What differs at an instant, by category, flag and level: before, after, and whether that is more."""
 
 
-def _over_time(
-    both: Worlds, question: Question, reference: Reference, stretches: list[Stretch]
-) -> Iterator[_Change]:
-    """The differences for one question, stretches that adjoin and differ alike as one."""
-    running: _Change | None = None
-    for start, until in stretches:
-        differs = difference(both, question, reference, start)
-        if running is not None and differs is not None and running[2:] == differs and running[1] == start:
-            running = (running[0], until, *differs)
-            continue
-        if running is not None:
-            yield running
-        running = None if differs is None else (start, until, *differs)
-    if running is not None:
-        yield running
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """An effect of a pair, from its ``first`` stretch to its ``last``."""
+
+    category: str
+    flag: str | None
+    levels: tuple[Reference, ...]
+    first: int
+    last: int
+    before: str
+    after: str
+    widens: bool
+
+
+def _answers(both: Worlds, pair: Pair, changed: _Changed, at: Instant) -> _Answers:
+    found: _Answers = {}
+    for category, flag, reference in _questions(both, pair, changed, at):
+        differs = difference(both, (*pair, category, flag), reference, at)
+        if differs is not None:
+            found[category, flag, reference] = differs
+    return found
+
+
+def _runs(asked: Sequence[_Answers]) -> Iterator[_Run]:
+    """Stretches that adjoin and differ alike as one; levels that do so at the same times together."""
+    plain: dict[tuple[str, Reference], list[_Change]] = {}
+    found: dict[tuple[str, str | None, _Change], list[Reference]] = {}
+    # Without a flag comes first; what a flag makes no other is told once.
+    questions = sorted(
+        set().union(*asked), key=lambda one: (one[0], one[2], one[1] is not None, one[1] or "")
+    )
+    for category, flag, reference in questions:
+        changes = list(_changes([answers.get((category, flag, reference)) for answers in asked]))
+        if flag is None:
+            plain[category, reference] = changes
+        if flag is None or changes != plain.get((category, reference), []):
+            for change in changes:
+                found.setdefault((category, flag, change), []).append(reference)
+    for (category, flag, change), levels in found.items():
+        yield _Run(category, flag, tuple(levels), *change)
+
+
+_Change = tuple[int, int, str, str, bool]
+
+
+def _changes(over_time: Sequence[tuple[str, str, bool] | None]) -> Iterator[_Change]:
+    number = 0
+    for differs, same in groupby(over_time):
+        count = len(list(same))
+        if differs is not None:
+            yield (number, number + count - 1, *differs)
+        number += count
 
 
 # What can differ at all.
@@ -107,7 +156,6 @@ class _Changed:
     both: Worlds
     treaties: list[tuple[Treaty | None, Treaty | None]]
     overlays: list[Overlay]
-    _known: dict[Hashable, frozenset[tuple[str, Reference]]] = field(default_factory=dict)
 
     @cached_property
     def by_law(self) -> frozenset[str]:
@@ -122,67 +170,36 @@ class _Changed:
         base, head = self.both
         return World(base.registry, base.members, old), World(head.registry, head.members, new)
 
-    @cached_property
-    def named(self) -> frozenset[str]:
-        """Members that a changed treaty names otherwise than as a party."""
-        found: set[str] = set()
-        for treaty in chain.from_iterable(world.treaties for world in self.alone):
-            found |= {code for row in treaty.equivalence for code in (row.origin, row.to)}
-            for reservation in chain.from_iterable(party.reservations for party in treaty.parties):
-                found |= reservation.counterparties or set()
-        return frozenset(found)
-
-    def alike(self, member: str) -> Hashable:
-        """Members of whom this is equal are treated alike by the changed treaties."""
-        if member in self.named:
-            return member
-        ladder = self.both[1].registry.ladders.get(member)
-        parties = [
-            (number, treaty.id, replace(party, member=""))
-            for number, world in enumerate(self.alone)
-            for treaty in world.treaties
-            for party in treaty.parties
-            if party.member == member
-        ]
-        return (None if ladder is None else member, tuple(parties))
-
-    def answers(self, pair: Pair) -> frozenset[tuple[str, Reference]]:
-        """Categories and levels that the changed treaties alone answer otherwise for the two."""
-        key = tuple(map(self.alike, pair))
-        if key not in self._known:
-            stretches = stretches_of(self.alone, pair)
-            self._known[key] = frozenset(
-                (category, reference)
-                for category in _categories(chain.from_iterable(shared(own, pair) for own in self.alone))
-                for reference in written(self.both[1], pair[0])
-                if any(_scope(old, new, pair, category, reference) for old, new in self.treaties)
-                and any(
-                    difference(self.alone, (*pair, category, None), reference, start)
-                    for start, _ in stretches
-                )
-            )
-        return self._known[key]
+    def answers(self, pair: Pair, at: Instant) -> set[tuple[str, Reference]]:
+        """Categories and levels that the changed treaties alone answer otherwise at an instant."""
+        return {
+            (category, reference)
+            for category in _categories(chain.from_iterable(shared(own, pair) for own in self.alone))
+            for reference in written(self.both[1], pair[0])
+            if difference(self.alone, (*pair, category, None), reference, at)
+        }
 
 
-def _questions(both: Worlds, pair: Pair, changed: _Changed) -> Iterator[tuple[Question, Reference]]:
+def _questions(
+    both: Worlds, pair: Pair, changed: _Changed, at: Instant
+) -> Iterator[tuple[str, str | None, Reference]]:
     """What the changes can concern between the two: by law whatever any treaty of theirs lets through.
 
     Categories that only an unchanged treaty names may be let through by that one, so each is asked by name.
     """
     own = [overlay for world in both for member in pair if (overlay := world.overlays.get(member))]
+    asked = changed.answers(pair, at)
+    by_law = changed.by_law & set(pair)
+    if not asked and not by_law:
+        return
     words = _categories(chain.from_iterable(shared(world, pair) for world in both), own)
-    asked = set(changed.answers(pair))
     asked |= {(word, reference) for category, reference in asked if category == ANY_OTHER for word in words}
-    if changed.by_law & set(pair):
+    if by_law:
         asked |= {(category, reference) for category in words for reference in written(both[1], pair[0])}
-    flags = (
-        {flag for overlay in own for rule in rules_of(overlay) for flag in rule.when.flags or ()}
-        if asked
-        else ()
-    )
-    for category, reference in sorted(asked):
-        for flag in (None, *sorted(flags)):
-            yield (*pair, category, flag), reference
+    flags = {flag for overlay in own for rule in rules_of(overlay) for flag in rule.when.flags or ()}
+    for category, reference in asked:
+        for flag in (None, *flags):
+            yield category, flag, reference
 
 
 def _changed_treaties(base: World, head: World) -> list[tuple[Treaty | None, Treaty | None]]:
@@ -220,38 +237,6 @@ def _pairs(both: Worlds, changed: _Changed) -> set[Pair]:
         for other in set().union(*map(members_of, listing)):
             pairs |= {(member, other), (other, member)}
     return {pair for pair in pairs if pair[0] != pair[1]}
-
-
-def _scope(old: Treaty | None, new: Treaty | None, pair: Pair, category: str, reference: Reference) -> bool:
-    """Whether a treaty may treat a category and level otherwise: its dates, rows or either party changed, or
-    the articles that reach so high.
-    """
-    if old is None or new is None:
-        return True
-    frame = [
-        (
-            treaty.kind,
-            treaty.in_force,
-            treaty.terminated,
-            frozenset(treaty.equivalence),
-            # A party that adopted the text of its file is no other for another text.
-            {
-                replace(party, text="" if party.text == treaty.text else party.text)
-                for party in treaty.parties
-                if party.member in pair
-            },
-            {
-                (one.start, one.until, one.reinstated, one.ceiling)
-                if one.ceiling not in Reference.__members__
-                else (one.start, one.until, one.reinstated)
-                for one in treaty.provisions
-                if (category in one.categories or ANY_CATEGORY in one.categories)
-                and not (one.ceiling in Reference.__members__ and Reference[one.ceiling] < reference)
-            },
-        )
-        for treaty in (old, new)
-    ]
-    return frame[0] != frame[1]
 
 
 def _body(treaty: Treaty) -> tuple[object, ...]:

@@ -152,6 +152,27 @@ def junit(results: Sequence[Result], suite: str) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
+def tap(results: Sequence[Result]) -> str:
+    """TAP version 14: one test point per result; a warning passes and says so in its diagnostics."""
+    lines = ["TAP version 14", f"1..{len(results)}"]
+    for number, result in enumerate(results, 1):
+        word = "not ok" if result.severity is Severity.ERROR else "ok"
+        name = " ".join(_xml(result.name).split()).replace("\\", "\\\\").replace("#", "\\#")
+        lines.append(f"{word} {number} - {name}")
+        if result.severity is not Severity.PASSED:
+            facts = {
+                "severity": result.severity.value,
+                "code": result.code,
+                "message": result.message,
+                "at": _where(result.place),
+                "hint": result.hint,
+            }
+            # A JSON string is a YAML string.
+            shown = [f"  {key}: {json.dumps(value)}" for key, value in facts.items() if value]
+            lines += ["  ---", *shown, "  ..."]
+    return "".join(line + "\n" for line in lines)
+
+
 def _xml(text: str) -> str:
     """Without the characters that XML 1.0 cannot hold."""
     return "".join(

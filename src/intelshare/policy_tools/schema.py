@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from intelshare.labels import Reference, Registry
+from intelshare.labels import Reference, Registry, WordKind
 from intelshare.policy import Code, Kind, Outcome
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,6 +28,19 @@ def schema_of(kind: str, registry: Registry) -> dict[str, Any]:
     return {"$schema": DIALECT, "title": f"intelshare: {title}", **make(registry)}
 
 
+def _words(kind: WordKind, registry: Registry) -> dict[str, Any]:
+    """A list of words: an editor offers those that are known, with what each means, and takes others.
+
+    The words of ``words/`` beside the treaties are no part of a schema; ``policy check`` knows them.
+    """
+    return {"type": "array", "items": _word(kind, registry)}
+
+
+def _word(kind: WordKind, registry: Registry) -> dict[str, Any]:
+    known = [{"const": name, "description": word.means} for name, word in registry.words.of(kind).items()]
+    return {"anyOf": [*known, _TEXT]} if known else _TEXT
+
+
 def _object(required: str, **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
@@ -44,10 +57,11 @@ def _list(item: dict[str, Any]) -> dict[str, Any]:
 
 def _treaty(registry: Registry) -> dict[str, Any]:
     member, level = _member(registry), _level(registry)
+    categories = _words(WordKind.CATEGORY, registry)
     span = _object("from", from_=_WHEN, until=_WHEN)
     reservation = _object(
         "",
-        categories=_TEXTS,
+        categories=categories,
         level_at_least=level,
         counterparties=_list(member),
         from_=_WHEN,
@@ -73,9 +87,9 @@ def _treaty(registry: Registry) -> dict[str, Any]:
     provision = _object(
         "article categories ceiling",
         article=_TEXT,
-        categories={**_TEXTS, "minItems": 1},
+        categories={**categories, "minItems": 1},
         ceiling=level,
-        obligations=_TEXTS,
+        obligations=_words(WordKind.OBLIGATION, registry),
         from_=_WHEN,
         until=_WHEN,
         reinstated=_WHEN,
@@ -104,15 +118,21 @@ def _overlay(registry: Registry) -> dict[str, Any]:
     groups = {"anyOf": [group, {"type": "array", "items": group, "minItems": 1}]}
     condition = _object(
         "",
-        categories=_TEXTS,
-        flags=_TEXTS,
+        categories=_words(WordKind.CATEGORY, registry),
+        flags=_words(WordKind.FLAG, registry),
         to=_list(_member(registry)),
         level_at_least=level,
         to_group=groups,
         not_to_group=groups,
     )
     rule = _object("id source when", id=_TEXT, source=_TEXT, when=condition)
-    oblige = _object("id source when obligation", id=_TEXT, source=_TEXT, when=condition, obligation=_TEXT)
+    oblige = _object(
+        "id source when obligation",
+        id=_TEXT,
+        source=_TEXT,
+        when=condition,
+        obligation=_word(WordKind.OBLIGATION, registry),
+    )
     return _object("", forbid=_list(rule), hold=_list(rule), refuse=_list(rule), oblige=_list(oblige))
 
 
@@ -125,8 +145,8 @@ def _test(registry: Registry) -> dict[str, Any]:
         "at": _WHEN,
         "from_": _TEXT,
         "label": _TEXT,
-        "category": _TEXT,
-        "flags": _TEXTS,
+        "category": _word(WordKind.CATEGORY, registry),
+        "flags": _words(WordKind.FLAG, registry),
         "originator": _TEXT,
         "consents": _TEXTS,
         "approvals": _TEXTS,
@@ -142,7 +162,7 @@ def _test(registry: Registry) -> dict[str, Any]:
         reasons=_list(code),
         basis=_TEXT,
         article=_TEXT,
-        obligations=_TEXTS,
+        obligations=_words(WordKind.OBLIGATION, registry),
         holds=_TEXTS,
         as_=_TEXT,
     )

@@ -11,12 +11,14 @@ from intelshare.broker.kernel.register import SetUserCommand, admit, revoke_user
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency.log_reader import verify_logs
+from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Figures, View
 from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend, PortFacts
+from intelshare.services.law import policy_state
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
 from intelshare.wire.v1 import user_pb2 as pb
@@ -31,6 +33,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
     counts = actor.role in OVERSEERS
     own = node.trust.members[node.member].directory
     alarms, size, waiting = await backend.query(lambda view: _stored(node, view, counts=counts))
+    held = await backend.query(lambda view: (law_in_force(view), files_in_force(view)))
     return pb.StatusResponse(
         member=node.member,
         node=node.uri,
@@ -54,6 +57,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         alarms=alarms,
         directory_expires=own.expires if own is not None else 0,
         certificate_expires=facts.certificate_expires,
+        policy=policy_state(node, held, backend.now()),
     )
 
 

@@ -16,6 +16,7 @@ from intelshare.broker.kernel.tables import ActRow
 from intelshare.broker.queries.lists import title_of
 from intelshare.broker.treaty import act
 from intelshare.broker.treaty.act import ActCommand, ActState
+from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
 from intelshare.errors import DeliveryError, PolicyFileError
@@ -35,6 +36,7 @@ from intelshare.policy import (
 from intelshare.policy_tools import matrix, party_spans
 from intelshare.ports import View
 from intelshare.services.backend import Backend
+from intelshare.services.law import mismatch_messages
 from intelshare.services.rpc import (
     ACTORS,
     EVERYBODY,
@@ -67,7 +69,14 @@ async def list_treaties(
         raise DeliveryError("NOT_FOUND", f"this node holds no treaty {request.treaty!r}")
     texts = await backend.treaty_texts() if request.files else {}
     files = await asyncio.to_thread(_files, world, texts)
-    return pb.ListTreatiesResponse(treaties=[_treaty(one, now, files) for one in found])
+    law = {row.file: row for row in await backend.query(files_in_force)}
+    treaties = [_treaty(one, now, files) for one in found]
+    for one, shown in zip(found, treaties, strict=True):
+        held = law.get(f"treaties/{one.place.source}" if one.place is not None else "")
+        if held is not None:
+            shown.source, shown.since = held.file, held.since
+        shown.mismatches.extend(mismatch_messages(backend.node, one, now))
+    return pb.ListTreatiesResponse(treaties=treaties)
 
 
 def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsResponse:

@@ -214,6 +214,11 @@ CREATE TABLE "act" (
     _place INTEGER NOT NULL,
     PRIMARY KEY ("member", "n", "leaf")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "law" (
+    "file" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("file")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "trust" (
     "member" TEXT NOT NULL,
     "type" INTEGER NOT NULL,

@@ -109,6 +109,13 @@ def inbox(
 @click.option(
     "--out", "folder", metavar="DIR", help="Write each portion to a file in DIR; never over a file."
 )
+@click.option(
+    "--binding",
+    "bindings",
+    multiple=True,
+    type=click.Choice(["xml", "json"]),
+    help="With --out: write a STANAG 4778 binding (label and hash) beside each file, in this form; repeat.",
+)
 @printing
 @talking
 def read(
@@ -119,12 +126,15 @@ def read(
     number: int | None,
     form: str,
     folder: str | None,
+    bindings: tuple[str, ...],
 ) -> None:
     """Open the bulletin whose id begins with ID. Your node logs that you read it."""
     from pathlib import Path
 
     from intelshare.cli.shared.plain import plain
 
+    if bindings and folder is None:
+        raise click.UsageError("--binding stands beside files: name a folder with --out")
     opened = client.read(bulletin, originator=originator)
     chosen = list(enumerate(opened.portions, 1))
     if number is not None:
@@ -133,7 +143,7 @@ def read(
             message = f"the bulletin has {len(opened.portions)} portions that you may read"
             raise ConfigError("NOT_FOUND", message, place=Place("--portion"), hint="they are counted from 1")
     if folder is not None:
-        _write(client, opened, Path(folder), chosen, out)
+        _write(client, opened, Path(folder), chosen, bindings, out)
     elif form == "raw":
         _raw(chosen)
     elif form == "json" or out.json:
@@ -233,17 +243,32 @@ def _raw(chosen: list[tuple[int, pb.ReadPortion]]) -> None:
 
 
 def _write(
-    client: Client, opened: pb.ReadResponse, folder: Path, chosen: list[tuple[int, pb.ReadPortion]], out: Out
+    client: Client,
+    opened: pb.ReadResponse,
+    folder: Path,
+    chosen: list[tuple[int, pb.ReadPortion]],
+    bindings: tuple[str, ...],
+    out: Out,
 ) -> None:
-    """All files or none. Raises ConfigError UNSAFE_NAME, DeliveryError POLICY_DENIED, FILE_INCOMPLETE."""
+    """All files or none.
+
+    Raises ConfigError UNSAFE_NAME, DeliveryError POLICY_DENIED, FILE_INCOMPLETE, LabelError.
+    """
+    from hashlib import sha384
+
     from intelshare.cli.shared.files import Filler, write_new
 
     contents: dict[str, bytes | Filler] = {}
     for number, shown in chosen:
         _may_keep(number, shown)
-        is_file = shown.portion.kind == _ATTACHMENT
-        content = _filler(client, opened, number, shown, out) if is_file else shown.portion.content
-        contents[f"{number}-{_name(number, shown)}"] = content
+        name, hashed = f"{number}-{_name(number, shown)}", sha384()
+        if shown.portion.kind == _ATTACHMENT:
+            contents[name] = _filler(client, opened, number, shown, hashed.update, out)
+        else:
+            contents[name] = shown.portion.content
+            hashed.update(shown.portion.content)
+        # Written after the file: then its hash is known.
+        contents |= _companions(name, shown, bindings, opened.created_at, hashed.digest)
     paths = write_new(folder, contents)
     out.document("files", {"files": [str(path) for path in paths]})
     for path in paths:
@@ -251,21 +276,55 @@ def _write(
 
 
 def _filler(
-    client: Client, opened: pb.ReadResponse, number: int, shown: pb.ReadPortion, out: Out
+    client: Client,
+    opened: pb.ReadResponse,
+    number: int,
+    shown: pb.ReadPortion,
+    seen: Callable[[bytes], object],
+    out: Out,
 ) -> Callable[[BinaryIO], object]:
-    """Writes an attachment as it comes from the node."""
+    """Writes an attachment as it comes from the node, and shows each piece to ``seen``."""
 
     def fill(file: BinaryIO) -> None:
+        def write(piece: bytes) -> None:
+            file.write(piece)
+            seen(piece)
+
         with Progress(out, "MiB") as progress:
             client.download(
                 opened.bulletin.hex(),
                 number,
-                file.write,
+                write,
                 originator=opened.originator,
                 told=lambda at: progress.at(at >> 20, shown.file_size >> 20),
             )
 
     return fill
+
+
+def _companions(
+    name: str,
+    shown: pb.ReadPortion,
+    bindings: tuple[str, ...],
+    created: int,
+    digest: Callable[[], bytes],
+) -> dict[str, Callable[[BinaryIO], object]]:
+    """The hash is of the content: it stays beside the file, and goes nowhere else (docs/decisions)."""
+    from intelshare.builtin import builtin_registry
+    from intelshare.cli.shared.bindings import SUFFIXES, binding_of
+    from intelshare.instant import Instant
+    from intelshare.labels import parse_label
+
+    if not bindings:
+        return {}
+    label = parse_label(shown.portion.label, builtin_registry(), Instant(created))
+
+    def filler(form: str) -> Callable[[BinaryIO], object]:
+        return lambda file: file.write(
+            binding_of(name, label, shown.portion.media, digest(), form, Instant(created))
+        )
+
+    return {name + SUFFIXES[form]: filler(form) for form in dict.fromkeys(bindings)}
 
 
 def _name(number: int, shown: pb.ReadPortion) -> str:

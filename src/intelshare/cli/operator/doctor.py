@@ -220,11 +220,28 @@ def _node(where: _Where) -> Iterator[Finding]:
         found = read_profile(where.folder / "users" / "operator")
     if found is None:
         return
-    from intelshare.cli.policy.examine import examine
+    from intelshare.cli.policy.examine import examine, lies_otherwise
     from intelshare.client import Client
 
     with Client(found) as client:
-        yield from examine(client.status(), where.now)
+        status = client.status()
+    yield from examine(status, where.now)
+    if where.folder is not None:
+        yield from lies_otherwise(status, _lying(where.folder))
+
+
+def _lying(folder: Path) -> bytes:
+    """The digest of the policy files of a data folder; empty if they do not load: another check says so."""
+    from intelshare.broker.treaty.policy_files import digest_of
+    from intelshare.errors import PolicyFileError
+    from intelshare.node.folder import Folder
+    from intelshare.node.policies import read_law
+    from intelshare.node.settings import read_settings
+
+    try:
+        return digest_of(read_law(Folder(folder), read_settings(Folder(folder).settings))[1])
+    except PolicyFileError:
+        return b""
 
 
 def _folder(where: _Where) -> Iterator[Finding]:
@@ -278,13 +295,20 @@ def _mib(size: int) -> str:
 def _policy(where: _Where) -> Iterator[Finding]:
     if where.folder is None:
         return
+    from intelshare.cli.shared.law import short_hash
     from intelshare.node.folder import Folder
-    from intelshare.node.policies import read_world
+    from intelshare.node.policies import read_law
     from intelshare.node.settings import read_settings
 
     folder = Folder(where.folder)
-    world = read_world(folder, read_settings(folder.settings))
+    world, files = read_law(folder, read_settings(folder.settings))
     yield Finding(OK, "policy", f"{len(world.treaties)} treaties, {len(world.overlays)} overlays load")
+    texts = {one.place.source: one.text for one in world.treaties if one.place is not None}
+    for one in files:
+        text = texts.get(Path(one.file).name) if one.file.startswith("treaties/") else None
+        yield Finding(
+            OK, "policy", f"{one.file}: {one.about}" + (f", text {short_hash(text)}" if text else "")
+        )
     if not world.treaties:
         yield Finding(
             WARNING,

@@ -96,6 +96,7 @@ def status(client: Client, out: Out) -> int:
 
 
 def _show(found: Any, out: Out) -> int:
+    from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import peer_table, short_time
 
@@ -112,6 +113,7 @@ def _show(found: Any, out: Out) -> int:
             f"store  journalled {store.bytes_journalled / 2**20:.1f} MiB  rows moved {store.rows_moved}  "
             f"waiting in memory {store.bytes_waiting / 2**20:.1f} MiB"
         )
+    out.line(policy_line(found.policy))
     if found.peers:
         out.table(peer_table(found.peers))
     else:
@@ -125,6 +127,8 @@ def _show(found: Any, out: Out) -> int:
         )
     for member in found.shut_out:
         out.line(f"{member}: a certificate authority of it does not load: its nodes cannot call")
+    for mismatch in found.policy.mismatches:
+        out.line(f"{mismatch.treaty}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]")
     for alarm in found.alarms:
         out.line(
             f"alarm {alarm.evidence.hex()[:8]}  {alarm.member}: {alarm.what}  [{alarm.code}]  "

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.policy.apply import apply, plan
 from intelshare.cli.policy.diff import diff
-from intelshare.cli.policy.effects import explain, matrix
+from intelshare.cli.policy.effects import explain
+from intelshare.cli.policy.matrix import matrix
 from intelshare.cli.policy.prove import prove
 from intelshare.cli.policy.results import format_option, write_results
 from intelshare.cli.policy.testing import coverage, test
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def policy() -> None:
-    """Check, test and explain treaties and overlays. Needs no node."""
+    """Check, test and explain treaties and overlays; make them the law of a node."""
 
 
-for _command in (test, diff, explain, matrix, coverage, prove, words):
+for _command in (test, diff, plan, apply, explain, matrix, coverage, prove, words):
     policy.add_command(_command)
 
 
@@ -65,13 +67,13 @@ def findings(files: Files) -> list[Result]:
 
     Raises ConfigError NOT_FOUND if there are none: nothing checked is nothing right.
     """
-    from intelshare.cli.policy.files import Shelf
+    from intelshare.cli.policy.files import Shelf, stray_results
     from intelshare.policy_tools import check_treaties
 
-    if not (files.treaties or files.overlays or files.tests):
+    if not (files.treaties or files.overlays or files.tests or files.strays):
         raise ConfigError("NOT_FOUND", "there is no policy file here", place=Place("PATHS"))
     shelf = Shelf(moment(None))
-    results: list[Result] = []
+    results = stray_results(files)
     treaties = []
     for path in files.treaties:
         treaty, found = shelf.treaty(path)

@@ -50,13 +50,13 @@ def diff(sides: tuple[str, ...], path: str, only_widening: bool, form: str, out:
     base, head = _worlds(sides, path)
     found = [effect for effect in effects(base, head) if effect.widens or not only_widening]
     if out.json or form == "json":
-        Out(json=True).document("policy-diff", {"effects": [_document(effect) for effect in found]})
+        Out(json=True).document("policy-diff", {"effects": [effect_document(effect) for effect in found]})
     elif form == "markdown":
         out.block(_markdown(found))
     elif found:
-        out.table(Table(_COLUMNS, _rows(found)))
+        out.table(effect_table(found))
     if form == "text":
-        out.line(_counted(found) if found else "the effect of the policy is the same")
+        out.line(effects_counted(found) if found else "the effect of the policy is the same")
     return CHANGED if found else 0
 
 
@@ -114,6 +114,11 @@ _SHOWN = 12
 """Members that one cell lists."""
 
 
+def effect_table(found: list[Effect]) -> Table:
+    """The effects, members who may all do the same in one row."""
+    return Table(_COLUMNS, _rows(found))
+
+
 def _rows(found: list[Effect]) -> list[tuple[str, ...]]:
     """One row for all recipients whose lines are otherwise the same, and one for members among each other."""
     from intelshare.labels import when
@@ -151,17 +156,18 @@ def _list(members: Collection[str]) -> str:
 def _markdown(found: list[Effect]) -> str:
     if not found:
         return "The effect of the policy is the same."
-    return f"**{_counted(found)}**\n\n{markdown_table(_COLUMNS, _rows(found))}"
+    return f"**{effects_counted(found)}**\n\n{markdown_table(_COLUMNS, _rows(found))}"
 
 
-def _counted(found: list[Effect]) -> str:
+def effects_counted(found: list[Effect]) -> str:
     """Pairs of sender and recipient, each once."""
     wider = {(effect.sender, effect.recipient) for effect in found if effect.widens}
     less = {(effect.sender, effect.recipient) for effect in found if not effect.widens}
     return f"more becomes releasable between {len(wider)} pairs of members, less between {len(less)}"
 
 
-def _document(effect: Effect) -> dict[str, object]:
+def effect_document(effect: Effect) -> dict[str, object]:
+    """One effect for ``--json``."""
     from intelshare.labels import when
 
     return {

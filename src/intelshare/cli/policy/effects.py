@@ -1,4 +1,4 @@
-"""``policy explain`` and ``policy matrix``: what treaties and overlays do, for one question or for all."""
+"""``policy explain``: what treaties and overlays do for one question, and what would turn it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,11 @@ from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.cli.shared.paths import paths_argument
 from intelshare.cli.shared.times import moment
-from intelshare.errors import ConfigError, Place, PolicyFileError
+from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.policy.files import Files
     from intelshare.policy import Decision, World
-
-MAX_MATRIX = 64
-"""Members of one matrix."""
 
 
 def world_of(paths: tuple[Path, ...]) -> World:
@@ -103,7 +100,7 @@ def explain(
     from intelshare.policy_tools import turns
 
     world, when = world_of(paths), moment(at)
-    _check_words(world, category, flags)
+    check_words(world, category, flags)
     request = Request(
         label=read_label(text, "--label", when),
         category=category,
@@ -159,7 +156,7 @@ def explain(
     return Exit.DENIED if decision.outcome is Outcome.DENY else Exit.DONE
 
 
-def _check_words(world: World, category: str, flags: tuple[str, ...] = ()) -> None:
+def check_words(world: World, category: str, flags: tuple[str, ...] = ()) -> None:
     """Return if these words are known. Raises ConfigError WORD_UNKNOWN: a slip would only ever be denied."""
     from intelshare.labels import WordKind
     from intelshare.policy import word_hint
@@ -233,65 +230,3 @@ def decision_document(decision: Decision) -> dict[str, object]:
 
 def _place(place: Place | None) -> str:
     return "" if place is None else f"{place.source}:{place.line}"
-
-
-@click.command(epilog=examples("intelshare policy matrix treaties/ --category cyber --as-of 2026-01-01"))
-@paths_argument
-@click.option("--category", required=True, shell_complete=categories, help="Category of the information.")
-@click.option("--as-of", metavar="TIME", help="Judge at this date or time; else now.")
-@click.option(
-    "--member",
-    "members",
-    multiple=True,
-    metavar="MEMBER",
-    shell_complete=members,
-    help="Only these; else all parties.",
-)
-@printing
-def matrix(
-    paths: tuple[Path, ...], category: str, as_of: str | None, members: tuple[str, ...], out: Out
-) -> None:
-    """Show for every sender and recipient the highest level that goes through.
-
-    Asked with labels that name both in REL TO, under the treaties and overlays of PATHS.
-    """
-    from intelshare.instant import show
-    from intelshare.policy_tools import matrix as build
-
-    world, when = world_of(paths), moment(as_of, "--as-of")
-    listed = sorted(set(members) or {party.member for treaty in world.treaties for party in treaty.parties})
-    unknown = [member for member in listed if member not in world.members]
-    if unknown:
-        raise ConfigError("UNKNOWN_MEMBER", f'"{unknown[0]}" is no member', place=Place("--member"))
-    if len(listed) > MAX_MATRIX:
-        message = f"{len(listed)} members are more than the {MAX_MATRIX} of one matrix"
-        raise PolicyFileError("TOO_LARGE", message, hint="choose some with --member")
-    _check_words(world, category)
-    cells = build(world, when, category, listed)
-    out.document(
-        "policy-matrix",
-        {
-            "as_of": show(when),
-            "category": category,
-            "cells": [
-                {
-                    "from": sender,
-                    "to": recipient,
-                    "level": None if level is None else level.name,
-                    "reference": None if level is None else level.reference.name,
-                }
-                for (sender, recipient), level in cells.items()
-            ],
-        },
-    )
-    out.line(f"{category} as of {show(when)}: the highest level that goes through (- nothing)")
-    rows = [
-        [sender, *(_cell(sender, recipient, cells.get((sender, recipient))) for recipient in listed)]
-        for sender in listed
-    ]
-    out.table(Table(("from \\ to", *listed), rows))
-
-
-def _cell(sender: str, recipient: str, level: object) -> str:
-    name: str = getattr(level, "name", "-")
-    return "" if sender == recipient else name

@@ -30,11 +30,35 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
         yield by_code(WRONG, f"alarm {alarm.evidence.hex()[:8]}", alarm.code, f"{alarm.member}: {alarm.what}")
     yield from _ends("directory", status.directory_expires, now)
     yield from _ends("node certificate", status.certificate_expires, now)
+    yield from _law(status.policy)
     if not status.peers:
         remedy = "`intelshare member export` and `import`, with the fingerprint by another way"
         yield Finding(WARNING, "links", "no other member is known", remedy)
     for peer in status.peers:
         yield from _link(peer, now)
+
+
+def _law(policy: pb.PolicyState) -> Iterator[Finding]:
+    """Which files hold since when, and with whom a text differs."""
+    from intelshare.cli.shared.law import mismatch_words
+    from intelshare.cli.shared.tables import short_time
+
+    for one in policy.files:
+        what = f"{one.file}, sha256:{one.digest.hex()[:12]}, in force since {short_time(one.since)}"
+        yield Finding(OK, f"law {one.about}", what)
+    for mismatch in policy.mismatches:
+        remedy = (
+            f"nothing goes between you and {mismatch.member} under it: compare the files with its operators "
+            f"(`intelshare treaty show {mismatch.treaty} --as FOLDER` prints the whole hash)"
+        )
+        yield Finding(WARNING, f"treaty {mismatch.treaty}", mismatch_words(mismatch), remedy, "TEXT_MISMATCH")
+
+
+def lies_otherwise(status: pb.StatusResponse, lying: bytes) -> Iterator[Finding]:
+    """Whether the files that lie in the folder are those that the node decides by."""
+    if status.policy.digest and status.policy.digest != lying:
+        remedy = "it reads them within seconds; if this stays, its log says why (policy.failed)"
+        yield Finding(WARNING, "policy", "the node decides by other files than lie in its folder", remedy)
 
 
 def _ends(check: str, expires: int, now: Instant) -> Iterator[Finding]:

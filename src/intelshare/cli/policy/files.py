@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Files:
     tests: list[Path] = field(default_factory=list)
     own: list[Path] = field(default_factory=list)
     """Of ladders/, groups/ and words/."""
+    strays: list[Path] = field(default_factory=list)
+    """Tests by what they hold, whose names say otherwise: nothing runs them."""
 
     def add(self, path: Path) -> None:
         """Put a path where it belongs."""
@@ -61,10 +64,44 @@ def find(paths: Iterable[Path]) -> Files:
         for found in sorted(_walk(path)) if path.is_dir() else _with_test(path):
             if _real(found) not in seen:
                 seen.add(_real(found))
-                files.add(found)
+                if not found.name.endswith(TEST_SUFFIX) and _holds_cases(found):
+                    files.strays.append(found)
+                else:
+                    files.add(found)
     beside = own_files([*files.treaties, *files.overlays, *files.tests])
     files.own += [path for path in beside if _real(path) not in seen]
     return files
+
+
+_CASES = re.compile(rb"^\s*\[\[\s*(case|matrix)\s*\]\]", re.MULTILINE)
+
+
+def _holds_cases(path: Path) -> bool:
+    """Whether the file is a test, whatever it is called; a file that cannot be read is told of elsewhere."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return _CASES.search(file.read(MAX_FILE_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def stray_results(files: Files) -> list[Result]:
+    """A warning for each test that nothing runs."""
+    from intelshare.policy_tools import Result, Severity
+
+    return [
+        Result(
+            Severity.WARNING,
+            str(path),
+            "TEST_NOT_RUN",
+            f"it holds test cases, and only files named *{TEST_SUFFIX} are run",
+            Place(str(path)),
+            f"rename it to {path.stem.removeprefix('test_')}{TEST_SUFFIX}",
+        )
+        for path in files.strays
+    ]
 
 
 def _real(path: Path) -> Path:

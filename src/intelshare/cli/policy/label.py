@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from intelshare.cli.policy.binding import bind, check
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import printing
@@ -42,7 +43,7 @@ def file_option(function: F) -> F:
         "files",
         metavar="FILE",
         multiple=True,
-        help="Read from FILE (- for standard input): a label as text, STANAG 4774 XML or STIX 2.1 JSON.",
+        help="Read from FILE (-: standard input): text, STANAG 4774 XML, a STANAG 4778 binding, STIX 2.1.",
     )(function)
 
 
@@ -53,6 +54,10 @@ def label() -> None:
     A label is a text (banner, portion, prose or TLP), a STANAG 4774 originatorConfidentialityLabel, or the
     markings of a STIX 2.1 object; what begins with < or { is read as XML or JSON.
     """
+
+
+label.add_command(bind)
+label.add_command(check)
 
 
 @label.command(epilog=examples('intelshare label parse "//FRA S//REL TO FRA, USA"'))
@@ -277,16 +282,26 @@ def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant) -> list
     if not texts and not files:
         raise click.UsageError("give a label, or --file")
     given = [(text, "TEXT" if len(texts) == 1 else f"TEXTS[{n}]") for n, text in enumerate(texts)]
-    given += [(_file_text(path), "standard input" if path == "-" else path) for path in files]
+    given += [(file_text(path), "standard input" if path == "-" else path) for path in files]
     return [found for text, source in given for found in _read_form(text, source, at)]
 
 
 def _read_form(text: str, source: str, at: Instant) -> Sequence[Found]:
     from intelshare.builtin import builtin_registry
-    from intelshare.labels import WHOLE, Found, read_bundle, read_stanag4774
+    from intelshare.labels import (
+        WHOLE,
+        Found,
+        is_binding,
+        read_binding,
+        read_bundle,
+        read_stanag4774,
+    )
 
     begins = text.lstrip(" \t\r\n")[:1]
     try:
+        if is_binding(text):
+            bound = read_binding(text, builtin_registry(), at, source=source)
+            return [Found(one.uri, WHOLE, one.label) for one in bound]
         if begins == "{":
             return read_bundle(text, builtin_registry(), at, source=source)
         if begins == "<":
@@ -300,7 +315,11 @@ def _read_form(text: str, source: str, at: Instant) -> Sequence[Found]:
     return [Found("", WHOLE, read_label(text, source, at))]
 
 
-def _file_text(path: str) -> str:
+def file_text(path: str) -> str:
+    """The text of a file, or of standard input (``-``).
+
+    Raises ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID.
+    """
     source = "standard input" if path == "-" else path
     try:
         if path == "-":

@@ -12,7 +12,7 @@ from intelshare.cli.shared.output import Out, error_lines
 if TYPE_CHECKING:
     from intelshare.policy_tools import Result
 
-FORMATS = ("text", "json", "github", "sarif", "junit")
+FORMATS = ("text", "json", "github", "sarif", "junit", "tap")
 
 format_option = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print it."
@@ -25,7 +25,7 @@ def write_results(
     """The results in one of the formats, on stdout; ``figures`` only as JSON."""
     from intelshare import __version__
     from intelshare.errors import PolicyFileError
-    from intelshare.policy_tools import Severity, as_json, github, junit, sarif
+    from intelshare.policy_tools import Severity, as_json, github, junit, sarif, tap
 
     if form == "json":
         Out(json=True).document(title.replace(" ", "-"), {"results": as_json(results), **(figures or {})})
@@ -35,6 +35,8 @@ def write_results(
         click.echo(sarif(results, __version__), nl=False)
     elif form == "junit":
         click.echo(junit(results, title), nl=False)
+    elif form == "tap":
+        click.echo(tap(results), nl=False)
     else:
         for result in results:
             if result.severity is Severity.PASSED:

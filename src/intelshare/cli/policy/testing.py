@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.policy.results import format_option, write_results
+from intelshare.cli.policy.watching import watched
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
@@ -44,6 +45,7 @@ _threshold = click.option(
 @click.option("--coverage", "with_coverage", is_flag=True, help="Show what the tests reach.")
 @_threshold
 @click.option("--mutate", is_flag=True, help="Change one rule at a time: some case must fail.")
+@click.option("--watch", is_flag=True, help="Run again whenever a file changes, until Ctrl-C.")
 @printing
 def test(
     paths: tuple[Path, ...],
@@ -55,6 +57,7 @@ def test(
     with_coverage: bool,
     threshold: int | None,
     mutate: bool,
+    watch: bool,
     out: Out,
 ) -> int:
     """Run the policy tests (*_test.toml) of PATHS.
@@ -62,25 +65,44 @@ def test(
     A denial for another reason than the case states fails; one that states no reason is a warning. Exit 1
     if a case fails, a mutant lives or the coverage is below the threshold.
     """
+    asked = _Asked(words, as_of, fail_fast, junit_file, form, with_coverage, threshold, mutate)
+    return watched(paths, lambda: _once(paths, asked, out), out) if watch else _once(paths, asked, out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options of ``policy test``."""
+
+    words: str | None
+    as_of: str | None
+    fail_fast: bool
+    junit_file: Path | None
+    form: str
+    with_coverage: bool
+    threshold: int | None
+    mutate: bool
+
+
+def _once(paths: tuple[Path, ...], asked: _Asked, out: Out) -> int:
     from intelshare.policy_tools import Severity, failed, junit
 
     with waiting("testing"):
-        run = _run(paths, as_of, words, fail_fast)
+        run = run_tests(paths, asked.as_of, asked.words, asked.fail_fast)
         results = run.results
-        coverage = _covered(run) if with_coverage or threshold is not None else None
+        coverage = _covered(run) if asked.with_coverage or asked.threshold is not None else None
         if coverage is not None:
-            results += _below(coverage, threshold)
+            results += _below(coverage, asked.threshold)
         mutants = 0
-        if mutate and not failed(results):
+        if asked.mutate and not failed(results):
             mutants, lived = _mutants(run.benches)
             results += lived
-    if junit_file is not None:
-        _write_report(junit_file, junit(results, "policy test"))
+    if asked.junit_file is not None:
+        _write_report(asked.junit_file, junit(results, "policy test"))
     figures: dict[str, object] = {"cases": len(run.tried), "mutants": mutants}
     if coverage is not None:
         figures["coverage"] = _figures(coverage)
-    write_results(results, "json" if out.json else form, "policy test", out, figures)
-    if form == "text":
+    write_results(results, "json" if out.json else asked.form, "policy test", out, figures)
+    if asked.form == "text":
         if coverage is not None:
             _show(coverage, out)
         if mutants:
@@ -105,7 +127,7 @@ def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, 
     """
     from intelshare.policy_tools import KINDS, failed
 
-    run = _run(paths, as_of)
+    run = run_tests(paths, as_of)
     reached = _covered(run)
     results = [*run.results, *_below(reached, threshold)]
     out.document("policy-coverage", {"cases": len(run.tried), **_figures(reached)})
@@ -121,7 +143,7 @@ def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, 
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class TestRun:
     """The cases below some paths, tried: what came of each, and the worlds they were tried in."""
 
     files: Files
@@ -131,14 +153,16 @@ class _Run:
     tried: list[tuple[World, Trial]]
 
 
-def _run(
+def run_tests(
     paths: tuple[Path, ...], as_of: str | None, words: str | None = None, fail_fast: bool = False
-) -> _Run:
-    from intelshare.cli.policy.files import Shelf, find
+) -> TestRun:
+    """Try the cases below the paths."""
+    from intelshare.cli.policy.files import Shelf, find, stray_results
     from intelshare.policy_tools import Result, Severity, failed, result_of
 
     files, shelf = find(paths), Shelf(moment(as_of, "--as-of"))
     benches, results = _benches(files, shelf)
+    results += stray_results(files)
     tried: list[tuple[World, Trial]] = []
     for world, trial in _trials(benches, words):
         result = result_of(trial)
@@ -152,10 +176,10 @@ def _run(
             "cases are in files *_test.toml beside the treaty",
         )
         results.append(Result(Severity.ERROR, "tests", "NO_CASES", message, hint=hint))
-    return _Run(files, shelf, benches, results, tried)
+    return TestRun(files, shelf, benches, results, tried)
 
 
-def _covered(run: _Run) -> Coverage:
+def _covered(run: TestRun) -> Coverage:
     """Of the treaties and overlays in the paths and of those that the tests name."""
     from intelshare.policy_tools import cover
 

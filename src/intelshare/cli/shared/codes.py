@@ -23,6 +23,7 @@ class Exit(IntEnum):
     CONFLICT = 9
     TIMED_OUT = 10
     UNKNOWN = 11
+    PENDING = 12
     INTERRUPTED = 130
 
 
@@ -39,6 +40,7 @@ EXIT_MEANINGS = {
     Exit.CONFLICT: "conflict with what is there",
     Exit.TIMED_OUT: "timed out waiting",
     Exit.UNKNOWN: "outcome unknown: the command that resolves it was printed",
+    Exit.PENDING: "changes pending: nothing was written (policy plan, policy apply)",
     Exit.INTERRUPTED: "interrupted",
 }
 

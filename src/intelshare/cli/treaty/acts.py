@@ -183,14 +183,33 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
 @printing
 @talking
 def state(client: Client, out: Out, treaty: str) -> None:
-    """Show how the parties of TREATY, or of all treaties, stand at your node now: files and acts together."""
+    """Show TREATY, or all treaties, as your node goes by them now: files and acts together.
+
+    Which text from which file since when, which parties adopted another text (nothing goes between you and
+    them under it), and how each party stands.
+    """
+    from intelshare.cli.shared.law import mismatch_words, short_hash
     from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import short_time
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = client.treat("ListTreaties", pb.ListTreatiesRequest(treaty=treaty))
     out.document("treaty-state", plain(found))
+    law = [(one.id, short_hash(one.text), short_time(one.since) or "-", one.source) for one in found.treaties]
+    out.table(Table(("treaty", "text", "in force here since", "file"), law))
+    for one in found.treaties:
+        for mismatch in one.mismatches:
+            out.line(f"{one.id}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]")
+    out.line()
+    differs = {(one.treaty, one.member) for each in found.treaties for one in each.mismatches}
     rows = [
-        (one.id, party.member, party.state.lower().replace("_", " "), _day(party.since), _day(party.until))
+        (
+            one.id,
+            party.member,
+            "text mismatch" if (one.id, party.member) in differs else party.state.lower().replace("_", " "),
+            _day(party.since),
+            _day(party.until),
+        )
         for one in found.treaties
         for party in one.parties
     ]

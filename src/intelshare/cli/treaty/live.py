@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.shared.law import act_of
 from intelshare.cli.shared.options import connect
 from intelshare.cli.treaty.files import read_treaties
 from intelshare.errors import ConfigError, Place
-from intelshare.instant import Instant
 
 if TYPE_CHECKING:
-    from intelshare.policy import PartyAct, Treaty
-    from intelshare.wire.v1 import user_pb2 as pb
+    from intelshare.policy import Treaty
 
 live_option = click.option(
     "--as",
@@ -60,28 +59,4 @@ def _live(ids: tuple[str, ...], profile: str) -> list[Treaty]:
             )
     registry = builtin_registry()
     files = [parse_treaty(one.file, one.name, registry) for one in chosen]
-    return list(with_acts(files, [_act(act) for act in acts if act.state == "counts"]))
-
-
-def _act(given: pb.ActEntry) -> PartyAct:
-    from intelshare.instant import NEVER
-    from intelshare.labels import BEGINNING, Interval
-    from intelshare.policy import ActKind, PartyAct, Reservation
-
-    terms = given.reservation
-    reservation = Reservation(
-        frozenset(terms.categories) or None,
-        terms.level_at_least or None,
-        frozenset(terms.counterparties) or None,
-        Interval(Instant(getattr(terms, "from")) or BEGINNING, Instant(terms.until or NEVER)),
-    )
-    return PartyAct(
-        given.member,
-        given.n,
-        given.treaty,
-        given.text,
-        ActKind[given.kind.upper().replace("-", "_")],
-        Instant(given.at),
-        Instant(given.since),
-        reservation if given.HasField("reservation") else None,
-    )
+    return list(with_acts(files, [act_of(act) for act in acts if act.state == "counts"]))

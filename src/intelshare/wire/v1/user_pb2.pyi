@@ -1284,6 +1284,7 @@ class StatusResponse(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     SHUT_OUT_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
     member: _builtins.str
@@ -1311,6 +1312,8 @@ class StatusResponse(_message.Message):
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortStatus]: ...
     @_builtins.property
+    def policy(self) -> Global___PolicyState: ...
+    @_builtins.property
     def shut_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Members of whose certificate authorities the TLS library does not load one: nodes under it cannot call."""
 
@@ -1334,12 +1337,13 @@ class StatusResponse(_message.Message):
         steps: _builtins.int = ...,
         commits: _builtins.int = ...,
         ports: _abc.Iterable[Global___PortStatus] | None = ...,
+        policy: Global___PolicyState | None = ...,
         shut_out: _abc.Iterable[_builtins.str] | None = ...,
         store: Global___StoreFigures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["store", b"store"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1432,6 +1436,102 @@ class PortStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PortStatus: _TypeAlias = PortStatus  # noqa: Y015
+
+@_typing.final
+class PolicyState(_message.Message):
+    """By which files the node decides, and since when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    MISMATCHES_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Since when nothing about the files has changed; acts count from their own instants."""
+    digest: _builtins.bytes
+    """Over names and contents of all files, as the log has it."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___LawFile]: ...
+    @_builtins.property
+    def mismatches(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextMismatch]:
+        """Treaties of which another party that is known here adopted another text: nothing goes under them."""
+
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+        files: _abc.Iterable[Global___LawFile] | None = ...,
+        mismatches: _abc.Iterable[Global___TextMismatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "files", b"files", "mismatches", b"mismatches", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyState: _TypeAlias = PolicyState  # noqa: Y015
+
+@_typing.final
+class LawFile(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    """treaties/paris.toml"""
+    about: _builtins.str
+    """Id of the treaty, or the member whose overlay it is."""
+    digest: _builtins.bytes
+    since: _builtins.int
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        about: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "digest", b"digest", "file", b"file", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LawFile: _TypeAlias = LawFile  # noqa: Y015
+
+@_typing.final
+class TextMismatch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREATY_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ADOPTED_FIELD_NUMBER: _builtins.int
+    treaty: _builtins.str
+    member: _builtins.str
+    text: _builtins.str
+    """Of the text that this node holds: "sha256:..."."""
+    adopted: _builtins.str
+    """What the member's directory names; empty: none."""
+    def __init__(
+        self,
+        *,
+        treaty: _builtins.str = ...,
+        member: _builtins.str = ...,
+        text: _builtins.str = ...,
+        adopted: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted", b"adopted", "member", b"member", "text", b"text", "treaty", b"treaty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextMismatch: _TypeAlias = TextMismatch  # noqa: Y015
 
 @_typing.final
 class PeerStatus(_message.Message):
@@ -2273,6 +2373,9 @@ class TreatyState(_message.Message):
     PARTIES_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    MISMATCHES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     title: _builtins.str
     kind: _builtins.str
@@ -2281,8 +2384,13 @@ class TreatyState(_message.Message):
     name: _builtins.str
     """Name and text of the file, if asked for and if it is still the one that the node goes by."""
     file: _builtins.str
+    source: _builtins.str
+    """The file that it was read from, and since when the node decides by it."""
+    since: _builtins.int
     @_builtins.property
     def parties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyState]: ...
+    @_builtins.property
+    def mismatches(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextMismatch]: ...
     def __init__(
         self,
         *,
@@ -2293,10 +2401,13 @@ class TreatyState(_message.Message):
         parties: _abc.Iterable[Global___PartyState] | None = ...,
         name: _builtins.str = ...,
         file: _builtins.str = ...,
+        source: _builtins.str = ...,
+        since: _builtins.int = ...,
+        mismatches: _abc.Iterable[Global___TextMismatch] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "id", b"id", "kind", b"kind", "name", b"name", "parties", b"parties", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "id", b"id", "kind", b"kind", "mismatches", b"mismatches", "name", b"name", "parties", b"parties", "since", b"since", "source", b"source", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,6 +56,21 @@ class ActRow(NamedTuple):
 ACT = Table("act", ActRow, ("member", "n", "leaf"), lasting=True)
 
 
+class LawRow(NamedTuple):
+    """A policy file that the node decides by, and since when it does so; one without a name is for all."""
+
+    file: str
+    """``treaties/paris.toml``; empty: all files together, also those that went."""
+    about: str
+    """Id of the treaty, or the member whose overlay it is."""
+    digest: Digest
+    """SHA-256 of the file."""
+    since: Instant
+
+
+LAW = Table("law", LawRow, ("file",))
+
+
 class TrustRow(NamedTuple):
     """A trust document of a member, as it was signed: roots all, the directory the newest only."""
 

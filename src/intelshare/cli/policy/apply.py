@@ -1,0 +1,339 @@
+"""``policy plan`` and ``policy apply``: what new files would change, and making them the law of a node."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from intelshare.cli.policy.diff import effect_document, effect_table, effects_counted
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import folder_option, printing
+from intelshare.cli.shared.output import Out, Table, draw
+from intelshare.cli.shared.paths import paths_argument
+from intelshare.errors import ConfigError, IntelshareError
+
+if TYPE_CHECKING:
+    from intelshare.cli.policy.files import Files
+    from intelshare.client import Client
+    from intelshare.node.new_law import NewLaw
+    from intelshare.node.settings import Settings
+    from intelshare.policy import PartyAct, Treaty, World
+    from intelshare.policy_tools import Effect, Result
+    from intelshare.wire.v1 import user_pb2 as pb
+
+_PATIENCE: Final = 20.0
+"""Seconds in which a running node reads its new files; it looks every one or two."""
+
+
+def _arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        paths_argument,
+        folder_option,
+        click.option("--prune", is_flag=True, help="Remove files of the folder that are not among PATHS."),
+        click.option("--no-test", is_flag=True, help="Do not run the policy tests among PATHS first."),
+        click.option(
+            "--as",
+            "--profile",
+            "profile",
+            metavar="PROFILE",
+            help="Profile to ask the running node with. Default: the operator's in the data folder.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command(epilog=examples("intelshare policy plan law/ --folder fra"))
+@_arguments
+@printing
+def plan(
+    paths: tuple[Path, ...], folder: Path, prune: bool, no_test: bool, profile: str | None, out: Out
+) -> int:
+    """Show what PATHS would change in the law of a node: files, and who could send what to whom.
+
+    Checks and tests the files first. Exit 0 if nothing would change, 12 if changes are pending.
+    """
+    found = _plan(paths, folder, prune, no_test, profile, out)
+    if found is None:
+        return Exit.FAILED
+    out.document("policy-plan", found.document(applied=False))
+    for line in _lines(found):
+        out.line(line)
+    _show_tables(found, out)
+    if found.law.changes:
+        out.line("nothing was written: `intelshare policy apply` makes it the law")
+    return Exit.PENDING if found.law.changes else Exit.DONE
+
+
+@click.command(
+    epilog=examples(
+        "intelshare policy apply law/ --folder fra",
+        "intelshare policy apply law/ --folder fra --yes --json",
+    )
+)
+@_arguments
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+def apply(
+    paths: tuple[Path, ...],
+    folder: Path,
+    prune: bool,
+    no_test: bool,
+    profile: str | None,
+    yes: bool,
+    out: Out,
+) -> int:
+    """Make PATHS the law of a node: show the effect, ask, write the files, and wait until they hold.
+
+    A treaty replaces the file of the folder that holds its id; tests and other members' overlays stay
+    out. Exit 0 if the law holds or nothing changes, 12 if changes are pending because nobody said yes.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.node.new_law import write_law
+
+    found = _plan(paths, folder, prune, no_test, profile, out)
+    if found is None:
+        return Exit.FAILED
+    if not found.law.changes:
+        out.document("policy-apply", found.document(applied=True))
+        out.line("nothing to do: the folder holds these files already")
+        return Exit.DONE
+    if not yes:
+        sys.stderr.write("".join(f"{line}\n" for line in _lines(found)))
+        for table in _tables(found):
+            draw(table, sys.stderr)
+        try:
+            confirm("Make this the law of the node?", yes=yes)
+        except (ConfigError, click.Abort):
+            out.document("policy-apply", found.document(applied=False))
+            out.note("nothing was written; --yes applies it without a question")
+            return Exit.PENDING
+    write_law(found.law)
+    since = _await_law(found, found.node.client) if found.node is not None else 0
+    out.document("policy-apply", {**found.document(applied=True), "since": since or None})
+    if yes:
+        for line in _lines(found):
+            out.line(line)
+        _show_tables(found, out)
+    out.line(_told(found, since))
+    return Exit.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """What a running node knows beside its files."""
+
+    client: Client
+    acts: tuple[PartyAct, ...]
+    texts: Mapping[str, Mapping[str, str]]
+    """Per known member the treaties that its directory names, with the text as far as it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    law: NewLaw
+    settings: Settings
+    node: _Node | None
+    effects: list[Effect]
+    notes: list[str]
+
+    def document(self, *, applied: bool) -> dict[str, object]:
+        """For ``--json``."""
+        return {
+            "files": [{"file": one.name, "change": one.became.value} for one in self.law.changes],
+            "left": list(self.law.left),
+            "effects": [effect_document(one) for one in self.effects],
+            "notes": self.notes,
+            "compared_with": "the running node" if self.node is not None else "the files of the folder",
+            "applied": applied,
+        }
+
+
+def _plan(
+    paths: tuple[Path, ...], folder: Path, prune: bool, no_test: bool, profile: str | None, out: Out
+) -> _Plan | None:
+    """None: the new files are wrong, which was printed. Raises what reading either side raises."""
+    from intelshare.cli.policy.files import find, read_policy
+    from intelshare.cli.policy.results import write_results
+    from intelshare.node.folder import Folder
+    from intelshare.node.new_law import new_law
+    from intelshare.node.settings import read_settings
+    from intelshare.policy_tools import effects
+
+    files, target = find(paths), Folder(folder)
+    settings = read_settings(target.settings)
+    wrong = _wrong(files, paths, no_test)
+    if wrong:
+        write_results(wrong, "json" if out.json else "text", "policy plan", out)
+        out.line(f"{len(wrong)} errors: nothing was written")
+        return None
+    own = [path for path in files.overlays if path.stem.upper() == settings.member]
+    law = new_law(
+        target,
+        settings,
+        {path: read_policy(path) for path in files.treaties},
+        read_policy(own[-1]) if own else None,
+        {path: read_policy(path) for path in files.own},
+        prune=prune,
+    )
+    node = _node(folder, profile)
+    base, head = (_world(texts, settings, node) for texts in (law.held, law.wanted))
+    now = time.time_ns() // 1000
+    found = [
+        one
+        for one in effects(base, head)
+        if settings.member in (one.sender, one.recipient) and one.until > now
+    ]
+    notes = [
+        f"{path}: the law of {path.stem.upper()}, not applied to a node of {settings.member}"
+        for path in files.overlays
+        if path not in own
+    ]
+    return _Plan(law, settings, node, found, [*notes, *_notes(law, settings, node)])
+
+
+def _wrong(files: Files, paths: tuple[Path, ...], no_test: bool) -> list[Result]:
+    from intelshare.cli.policy.check import findings
+    from intelshare.cli.policy.testing import run_tests
+    from intelshare.policy_tools import failed
+
+    results = findings(files)
+    if files.tests and not no_test and not failed(results):
+        results += run_tests(paths, None).results
+    return [result for result in results if failed([result])]
+
+
+def _node(folder: Path, profile: str | None) -> _Node | None:
+    """What the running node knows; None if it does not run or does not answer."""
+    from intelshare.cli.shared.law import act_of
+    from intelshare.client import Client, read_profile
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    chosen = Path(profile) if profile else folder / "users" / "operator"
+    if not (folder / "run.json").exists() or not chosen.exists():
+        return None
+    client = Client(read_profile(chosen))
+    try:
+        acts = client.treat("ListActs", pb.ListActsRequest()).acts
+        treaties = client.treat("ListTreaties", pb.ListTreatiesRequest()).treaties
+        members = client.operate("ListMembers", pb.ListMembersRequest()).members
+    except IntelshareError as error:
+        if profile is None and error.code == "NODE_UNREACHABLE":
+            return None
+        raise
+    return _Node(
+        client,
+        tuple(act_of(act) for act in acts if act.state == "counts"),
+        {member.member: _adopted(member, treaties) for member in members},
+    )
+
+
+def _adopted(member: pb.MemberEntry, treaties: Sequence[pb.TreatyState]) -> dict[str, str]:
+    """What a member's directory names: this node's text, unless it told of another."""
+    other = {
+        each.id: one.adopted for each in treaties for one in each.mismatches if one.member == member.member
+    }
+    held = {each.id: each.text for each in treaties}
+    return {name: other.get(name, held.get(name, "")) for name in member.treaties}
+
+
+def _world(texts: Mapping[Path, bytes], settings: Settings, node: _Node | None) -> World:
+    """The world of these files as the node would see it: its members, acts, and the texts they adopted."""
+    from intelshare.node.policies import world_of
+    from intelshare.policy import World, with_acts
+    from intelshare.policy_tools import as_adopted
+
+    world = world_of(texts, settings)
+    if node is None:
+        parties = {party.member for treaty in world.files for party in treaty.parties}
+        return World(world.registry, frozenset(parties), world.files, world.overlays)
+    known = frozenset(node.texts)
+    treaties = [
+        as_adopted(treaty, _texts_of(treaty, settings, node), known)
+        for treaty in with_acts(world.files, node.acts)
+    ]
+    return World(world.registry, known, tuple(treaties), world.overlays)
+
+
+def _texts_of(treaty: Treaty, settings: Settings, node: _Node) -> dict[str, str]:
+    """This member adopts what lies in its folder; what a directory does not name is adopted in no text."""
+    adopted = {member: texts.get(treaty.id, "") for member, texts in node.texts.items()}
+    return {**adopted, settings.member: treaty.text}
+
+
+def _notes(law: NewLaw, settings: Settings, node: _Node | None) -> list[str]:
+    """What the table of effects does not say by itself."""
+    from intelshare.node.policies import world_of
+
+    if node is None:
+        return ["the node does not run here: compared without treaty acts and without adopted texts"]
+    before = {one.id: one.text for one in world_of(law.held, settings).files}
+    found = []
+    for treaty in world_of(law.wanted, settings).files:
+        parties = {party.member for party in treaty.parties} - {settings.member}
+        others = sorted(
+            member
+            for member in parties & set(node.texts)
+            if node.texts[member].get(treaty.id, "") != treaty.text
+        )
+        if others and before.get(treaty.id) != treaty.text:
+            what = "is another text" if treaty.id in before else "is new here"
+            found.append(
+                f"{treaty.id} {what}: nothing goes under it with {', '.join(others)} until they adopt it too"
+            )
+    return found
+
+
+def _lines(found: _Plan) -> list[str]:
+    lines = [f"{one.became.value:<8} {one.name}" for one in found.law.changes]
+    lines += [f"stays    {name} (not among PATHS; --prune removes it)" for name in found.law.left]
+    lines += [f"note: {note}" for note in found.notes]
+    if not found.law.changes:
+        return [*lines, "nothing would change"]
+    effect = effects_counted(found.effects) if found.effects else "no decision changes"
+    return [*lines, f"for {found.settings.member}: {effect}"]
+
+
+def _tables(found: _Plan) -> list[Table]:
+    return [effect_table(found.effects)] if found.effects else []
+
+
+def _show_tables(found: _Plan, out: Out) -> None:
+    for table in _tables(found):
+        out.table(table)
+
+
+def _await_law(found: _Plan, client: Client) -> int:
+    """When the running node began to decide by the new files; 0 if it has not within a while."""
+    from intelshare.broker.treaty.policy_files import digest_of
+    from intelshare.node.policies import law_files, world_of
+
+    wanted = found.law.wanted
+    digest = digest_of(law_files(wanted, world_of(wanted, found.settings), found.settings))
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        policy = client.status().policy
+        if policy.digest == digest:
+            return policy.since
+        time.sleep(0.2)
+    return 0
+
+
+def _told(found: _Plan, since: int) -> str:
+    from intelshare.cli.shared.tables import short_time
+
+    count = len(found.law.changes)
+    files = "1 file" if count == 1 else f"{count} files"
+    if since:
+        return f"{files} written; in force since {short_time(since)}"
+    if found.node is None:
+        return f"{files} written; the node decides by them from its next start, or within seconds if it runs"
+    return f"{files} written; the node has not taken them yet: `intelshare status` says why"

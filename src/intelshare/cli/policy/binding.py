@@ -1,0 +1,141 @@
+"""``label bind`` and ``label check``: STANAG 4778 bindings beside files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import click
+
+from intelshare.cli.shared.bindings import SUFFIXES, binding_of
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.output import Out, Table
+from intelshare.cli.shared.times import moment
+from intelshare.errors import ConfigError, LabelError, Place
+
+if TYPE_CHECKING:
+    from intelshare.labels import Bound
+
+FORMS: Final = ("xml", "json")
+_CHUNK: Final = 1 << 20
+_BOUND, _CHANGED, _MISSING, _UNHASHED, _ELSEWHERE = "as bound", "changed", "missing", "no hash", "elsewhere"
+
+
+@click.command(
+    epilog=examples(
+        'intelshare label bind report.txt --label "//FRA S//REL TO FRA, USA"',
+        "intelshare label bind answer.txt --label TLP:GREEN --form json",
+    )
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--label", "text", required=True, metavar="TEXT", help="Label of the files.")
+@click.option(
+    "--form",
+    "forms",
+    multiple=True,
+    type=click.Choice(FORMS),
+    help="Form of the binding; repeat for both. Default: xml.",
+)
+@click.option("--at", "at", metavar="TIME", help="When the label was given. Default: now.")
+@click.option("--media", default="", metavar="TYPE", help="Media type of the files.")
+@printing
+def bind(
+    files: tuple[Path, ...], text: str, forms: tuple[str, ...], at: str | None, media: str, out: Out
+) -> None:
+    """Write a STANAG 4778 binding beside each of FILES: its label and a hash, in FILE.bdo or FILE.bdoj.
+
+    The hash is of the content: keep the binding where the file may be kept. Never over a file that is there.
+    """
+    from intelshare.cli.policy.label import read_label
+    from intelshare.cli.shared.files import write_new
+
+    when = moment(at)
+    label = read_label(text, "--label", when, writing=True)
+    written: list[Path] = []
+    for file in files:
+        digest = digest_of(file)
+        made = {
+            file.name + SUFFIXES[form]: binding_of(file.name, label, media, digest, form, when)
+            for form in dict.fromkeys(forms or ("xml",))
+        }
+        written += write_new(file.parent, made)
+    out.document("files", {"files": [str(path) for path in written]})
+    for path in written:
+        out.line(str(path))
+
+
+@click.command(epilog=examples("intelshare label check report.txt.bdo"))
+@click.argument("bindings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--at", "at", metavar="TIME", help="Read the labels as of this date or time. Default: now.")
+@printing
+def check(bindings: tuple[Path, ...], at: str | None, out: Out) -> int:
+    """Check that the files beside BINDINGS are those that were bound, and show their labels.
+
+    Whoever can change a file can change its binding too: this finds mix-ups, not forgers. A file that lies
+    elsewhere is not looked at. Exit 7 if a file has changed, is missing, or has no hash.
+    """
+    from intelshare.builtin import builtin_registry
+    from intelshare.labels import format_banner, read_binding, show_banner
+
+    registry, when = builtin_registry(), moment(at)
+    rows = [
+        (str(path), bound, _state(path.parent, bound))
+        for path in bindings
+        for bound in read_binding(_text(path), registry, when, source=str(path))
+    ]
+    out.document(
+        "bindings",
+        {
+            "objects": [
+                {
+                    "binding": path,
+                    "uri": bound.uri,
+                    "state": state,
+                    "label": format_banner(bound.label, registry),
+                }
+                for path, bound, state in rows
+            ]
+        },
+    )
+    shown = [(unquote(bound.uri), state, show_banner(bound.label, registry)) for _, bound, state in rows]
+    out.table(Table(("file", "state", "label"), shown))
+    return Exit.DONE if all(state == _BOUND for *_, state in rows) else Exit.NOT_VERIFIED
+
+
+def digest_of(file: Path) -> bytes:
+    """SHA-384 of a file's content. Raises ConfigError NOT_FOUND."""
+    from hashlib import sha384
+
+    found = sha384()
+    try:
+        with file.open("rb") as opened:
+            while chunk := opened.read(_CHUNK):
+                found.update(chunk)
+    except OSError as error:
+        raise ConfigError(
+            "NOT_FOUND", f"it cannot be read: {error.strerror}", place=Place(str(file))
+        ) from None
+    return found.digest()
+
+
+def _state(folder: Path, bound: Bound) -> str:
+    """What a data object is, as far as it lies beside its binding: a reference leads nowhere else."""
+    name = unquote(bound.uri)
+    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name or ":" in name:
+        return _ELSEWHERE
+    if not (folder / name).is_file():
+        return _MISSING
+    if bound.digest is None:
+        return _UNHASHED
+    return _BOUND if digest_of(folder / name) == bound.digest else _CHANGED
+
+
+def _text(path: Path) -> str:
+    from intelshare.cli.policy.label import file_text
+
+    if path.suffix not in (".bdo", ".bdoj") and not path.exists():
+        raise LabelError("INPUT_INVALID", "this is no binding", place=Place(str(path)))
+    return file_text(str(path))

@@ -1,0 +1,67 @@
+"""The law that a node decides by, in words: files, since when, and texts that differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from intelshare.policy import PartyAct
+    from intelshare.wire.v1 import user_pb2 as pb
+
+_HEX = 12
+"""Of a hash, where a person compares."""
+
+
+def policy_line(policy: pb.PolicyState) -> str:
+    """What ``status`` says of the law in force."""
+    from intelshare.cli.shared.tables import short_time
+
+    if not policy.since:
+        return "policy  not read yet"
+    laws = sum(one.file.startswith("overlays/") for one in policy.files)
+    treaties = len(policy.files) - laws
+    counted = f"{_count(treaties, 'treaty', 'treaties')}, {_count(laws, 'overlay', 'overlays')}"
+    return (
+        f"policy  {counted}  in force since {short_time(policy.since)}  sha256:{policy.digest.hex()[:_HEX]}"
+    )
+
+
+def mismatch_words(mismatch: pb.TextMismatch) -> str:
+    """Who adopted another text, and which."""
+    adopted = short_hash(mismatch.adopted) if mismatch.adopted else "no text of it"
+    return f"{mismatch.member} adopted {adopted}, held here is {short_hash(mismatch.text)}"
+
+
+def short_hash(text: str) -> str:
+    """``sha256:`` and as much as a person compares."""
+    kind, _, digits = text.partition(":")
+    return f"{kind}:{digits[:_HEX]}"
+
+
+def act_of(given: pb.ActEntry) -> PartyAct:
+    """An act as the node tells it."""
+    from intelshare.instant import NEVER, Instant
+    from intelshare.labels import BEGINNING, Interval
+    from intelshare.policy import ActKind, PartyAct, Reservation
+
+    terms = given.reservation
+    reservation = Reservation(
+        frozenset(terms.categories) or None,
+        terms.level_at_least or None,
+        frozenset(terms.counterparties) or None,
+        Interval(Instant(getattr(terms, "from")) or BEGINNING, Instant(terms.until or NEVER)),
+    )
+    return PartyAct(
+        given.member,
+        given.n,
+        given.treaty,
+        given.text,
+        ActKind[given.kind.upper().replace("-", "_")],
+        Instant(given.at),
+        Instant(given.since),
+        reservation if given.HasField("reservation") else None,
+    )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

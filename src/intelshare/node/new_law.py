@@ -1,0 +1,135 @@
+"""Policy files on their way into the data folder: what would change there, and the change itself."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from intelshare.broker.treaty.policy_files import Became
+from intelshare.builtin import OWN_FOLDERS
+from intelshare.errors import ConfigError, Place
+from intelshare.node.folder import Folder
+from intelshare.node.policies import law_texts, while_it_lies_still
+from intelshare.node.settings import Settings
+from intelshare.private_files import make_private_folder, write_private
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file of the folder that would be another."""
+
+    path: Path
+    became: Became
+    data: bytes
+    """What it would hold; empty where it goes."""
+
+    @property
+    def name(self) -> str:
+        """``treaties/paris.toml``."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewLaw:
+    """The law that lies in a folder, and the one that is wanted."""
+
+    folder: Folder
+    held: Mapping[Path, bytes]
+    changes: tuple[FileChange, ...]
+    left: tuple[str, ...]
+    """Files of the folder that are not among the wanted ones and stay."""
+
+    @property
+    def wanted(self) -> dict[Path, bytes]:
+        """The files of the folder as they would be."""
+        after = dict(self.held)
+        for change in self.changes:
+            if change.became is Became.GONE:
+                del after[change.path]
+            else:
+                after[change.path] = change.data
+        # In the order in which a node reads them.
+        order = (*OWN_FOLDERS, "treaties", "overlays")
+        return {
+            path: after[path]
+            for path in sorted(after, key=lambda path: (order.index(path.parent.name), path))
+        }
+
+
+def new_law(
+    folder: Folder,
+    settings: Settings,
+    treaties: Mapping[Path, str],
+    overlay: str | None,
+    own: Mapping[Path, str],
+    *,
+    prune: bool,
+) -> NewLaw:
+    """What these treaties, this overlay of the member and these own ladders, groups and words would change.
+
+    A treaty takes the place of the file that holds its id. ``prune``: whatever is not among them goes.
+    Raises PolicyFileError for a folder that does not load, ConfigError ID_CONFLICT.
+    """
+    held = law_texts(folder)
+    by_id = {_id(data): path for path, data in held.items() if path.parent == folder.treaties}
+    wanted: dict[Path, bytes] = {}
+    for path, text in treaties.items():
+        data = text.encode()
+        wanted[_place(folder, path, _id(data), by_id, held)] = data
+    wanted |= {folder.root / path.parent.name / path.name: text.encode() for path, text in own.items()}
+    if overlay is not None:
+        wanted[folder.overlays / f"{settings.member.lower()}.toml"] = overlay.encode()
+    changes = [
+        FileChange(path, Became.CHANGED if path in held else Became.NEW, data)
+        for path, data in wanted.items()
+        if held.get(path) != data
+    ]
+    others = [path for path in held if path not in wanted]
+    changes += [FileChange(path, Became.GONE, b"") for path in others if prune]
+    left = () if prune else tuple(f"{path.parent.name}/{path.name}" for path in others)
+    return NewLaw(folder, held, tuple(changes), left)
+
+
+def write_law(law: NewLaw) -> None:
+    """Make it so, while no node reads. Raises ConfigError BULLETIN..."""
+    with while_it_lies_still(law.folder, change=True):
+        if law_texts(law.folder, locked=True) != law.held:
+            raise ConfigError(
+                "LAW_CHANGED",
+                "the files of the folder have changed since their effect was shown",
+                place=Place(str(law.folder.root)),
+                hint="look at the effect again",
+            )
+        for change in law.changes:
+            if change.became is not Became.GONE:
+                make_private_folder(change.path.parent)
+                write_private(change.path, change.data)
+        for change in law.changes:
+            if change.became is Became.GONE:
+                change.path.unlink()
+
+
+def _id(data: bytes) -> str:
+    """Of a treaty's file; empty for what is none, which is told of where the folder is read."""
+    try:
+        return str(tomllib.loads(data.decode()).get("id", ""))
+    except ValueError:
+        return ""
+
+
+def _place(
+    folder: Folder, path: Path, treaty: str, by_id: Mapping[str, Path], held: Mapping[Path, bytes]
+) -> Path:
+    if treaty in by_id:
+        return by_id[treaty]
+    for name in (path.name, f"{treaty}.toml"):
+        if folder.treaties / name not in held:
+            return folder.treaties / name
+    raise ConfigError(
+        "ID_CONFLICT",
+        f"{treaty}.toml in the folder holds another treaty",
+        place=Place(str(path)),
+        hint="give one of the two another name",
+    )
