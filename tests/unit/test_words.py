@@ -112,10 +112,10 @@ def test_a_slip_in_the_register_a_reservation_or_a_filter_is_refused(members: An
     fra = members["FRA"]
     row = UserRow(user("FRA", "n"), "n", "analyst", "R4", "FRA", "cyber terrorsim", 0)
     assert code_of(fra, lambda: fra.do(set_user, SetUserCommand(user("FRA", "o"), row))) == "WORD_UNKNOWN"
-    fra.do(set_user, SetUserCommand(user("FRA", "o"), replace(row, categories="cyber *")))
+    fra.do(set_user, SetUserCommand(user("FRA", "o"), row._replace(categories="cyber *")))
     bad = Reservation(categories=frozenset(("cybr",)))
     assert code_of(fra, lambda: does(fra, ActKind.RESERVE, reservation=bad)) == "WORD_UNKNOWN"
-    wanted = replace(InboxQuery(), category="cybr")
+    wanted = InboxQuery(category="cybr")
     assert code_of(fra, lambda: fra.ask(inbox, actor("FRA", "a"), wanted, NOW)) == "WORD_UNKNOWN"
 
 
