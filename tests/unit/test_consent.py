@@ -157,7 +157,7 @@ def test_a_grant_that_was_taken_back_does_not_count_for_a_newer_question(members
 
 def test_a_newer_question_takes_the_place_of_the_one_before(members: dict[str, Member]) -> None:
     fra = members["FRA"]
-    bulletin = send(fra, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
+    bulletin = pass_on(members, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
     (first,) = ask(fra, bulletin).outbound
     again = ask(fra, bulletin)
     assert again.ended == (("KEN", first.leaves[0]),)

@@ -44,7 +44,7 @@ def test_at_least_the_nineteen_authorities_have_a_ladder() -> None:
 @pytest.mark.parametrize("group", ["NATO", "EU"])
 def test_members_of_nato_and_the_union_have_one_but_iceland(group: str) -> None:
     without = {state for state in REGISTRY.expand(group, NOW) if not REGISTRY.ladder(state).at(NOW).known}
-    assert without == {"NATO": {"ISL"}, "EU": set()}[group]
+    assert without == {"NATO": set(), "EU": set()}[group]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -161,7 +161,7 @@ def test_scales_beside_the_ladder_and_levels_before_their_day_are_unknown(text: 
 def test_adding_a_state_is_adding_a_file() -> None:
     added = """
 [[ladder]]
-authority = "ISL"
+authority = "LIE"
 source = "Reglugerð nr. 959/2012"
 
 [[ladder.row]]
@@ -170,20 +170,20 @@ R2 = { name = "TRUNADARMAL", display = "TRÚNAÐARMÁL" }
 R3 = { name = "LEYNDARMAL", display = "LEYNDARMÁL" }
 R4 = { name = "ALGERT LEYNDARMAL", short = "AL", display = "ALGERT LEYNDARMÁL" }
 """
-    registry = parse_registry({**FILES, "isl.toml": added})
-    label = parse_label("//isl algert leyndarmál//rel to isl, fin", registry, NOW, "write")
-    assert format_banner(label, registry) == "//ISL ALGERT LEYNDARMAL//REL TO ISL, FIN"
-    assert convert(registry, "ISL", "TAKMARKADUR ADGANGUR", "FIN", NOW).name == "KAYTTO RAJOITETTU"
-    assert convert(registry, "USA", "SECRET", "ISL", NOW).name == "LEYNDARMAL"
+    registry = parse_registry({**FILES, "lie.toml": added})
+    label = parse_label("//lie algert leyndarmál//rel to lie, fin", registry, NOW, "write")
+    assert format_banner(label, registry) == "//LIE ALGERT LEYNDARMAL//REL TO LIE, FIN"
+    assert convert(registry, "LIE", "TAKMARKADUR ADGANGUR", "FIN", NOW).name == "KAYTTO RAJOITETTU"
+    assert convert(registry, "USA", "SECRET", "LIE", NOW).name == "LEYNDARMAL"
     # Nothing else changed.
     for authority, ladder in REGISTRY.ladders.items():
         assert registry.ladders[authority] == ladder
     with pytest.raises(LabelError, match="NO_EQUIVALENCE"):
-        convert(REGISTRY, "USA", "SECRET", "ISL", NOW)
+        convert(REGISTRY, "USA", "SECRET", "LIE", NOW)
 
 
 LADDER = """[[ladder]]
-authority = "ISL"
+authority = "LIE"
 source = "§ 11"
 [[ladder.row]]
 until = 2000-01-01
@@ -198,10 +198,10 @@ R3 = { name = "SALAJANE", short = "S" }
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        ('"ISL"', '"ZZZ"', "PARTY_UNKNOWN"),
-        ('"ISL"', '"FVEY"', "PARTY_UNKNOWN"),
-        ('"ISL"', '"JOINT"', "PARTY_UNKNOWN"),
-        ('"ISL"', '"FIN"', "DUPLICATE_KEY"),
+        ('"LIE"', '"ZZZ"', "PARTY_UNKNOWN"),
+        ('"LIE"', '"FVEY"', "PARTY_UNKNOWN"),
+        ('"LIE"', '"JOINT"', "PARTY_UNKNOWN"),
+        ('"LIE"', '"FIN"', "DUPLICATE_KEY"),
         ('"§ 11"', '" "', "FIELD_RANGE"),
         ('short = "S"', 'short = "P"', "DUPLICATE_KEY"),
         ('short = "S"', 'short = "PIIRATUD"', "DUPLICATE_KEY"),
@@ -226,7 +226,7 @@ def test_a_ladder_that_no_label_could_say_is_a_file_error(old: str, new: str, co
 
 
 def test_an_organisation_gets_a_ladder_as_a_file_too() -> None:
-    text = LADDER.replace('"ISL"', '"OSCE"').replace('"S"', '"OS"')
+    text = LADDER.replace('"LIE"', '"OSCE"').replace('"S"', '"OS"')
     registry = parse_registry({**FILES, "osce-ladder.toml": text})
     assert format_banner(parse_label("salajane releasable to usa", registry), registry) == (
         "//SALAJANE//REL TO OSCE, USA"
@@ -235,7 +235,7 @@ def test_an_organisation_gets_a_ladder_as_a_file_too() -> None:
 
 @pytest.mark.parametrize("name", ["SECRET", "NATO SECRET", "NS", "S"])
 def test_an_organisation_cannot_take_a_level_that_stands_alone_already(name: str) -> None:
-    text = LADDER.replace('"ISL"', '"OSCE"').replace('"SALAJANE", short = "S"', f'"{name}"')
+    text = LADDER.replace('"LIE"', '"OSCE"').replace('"SALAJANE", short = "S"', f'"{name}"')
     with pytest.raises(PolicyFileError) as caught:
         parse_registry({**FILES, "osce-ladder.toml": text})
     assert caught.value.code == "DUPLICATE_KEY"

@@ -10,8 +10,9 @@ from intelshare.builtin import builtin_registry, treaty_packs
 from intelshare.cli.app import run
 from intelshare.cli.policy.files import Shelf, find
 from intelshare.instant import NEVER, Instant, parse
-from intelshare.labels import in_force, interval
-from intelshare.policy_tools import check_treaties, cover, survivors, try_case
+from intelshare.labels import Label, in_force, interval
+from intelshare.policy import Outcome, Request, compile_world, parse_treaty
+from intelshare.policy_tools import Case, check_treaties, cover, survivors, try_case
 
 PACKS = treaty_packs()
 ORGANISATIONS = {
@@ -190,3 +191,17 @@ def test_every_provision_says_what_its_paragraph_asks_of_whom(pack):
     for before in blocks:
         comment = before.rpartition("\n\n")[2]
         assert "# asks: " in comment, comment
+
+
+def test_an_article_for_everything_is_asked_for_a_stop_where_a_party_lacks_levels():
+    """Else the conversion that stops it there would be tested by nobody."""
+    registry = builtin_registry()
+    text = treaty_packs()["gsa-geo-pol"].read_text("utf-8")
+    whole = parse_treaty(text, "t.toml", registry)
+    lacking = parse_treaty(text.replace('member = "GEO"', 'member = "NGA"'), "t.toml", registry)
+    for treaty, asked in ((whole, False), (lacking, True)):
+        request = Request(Label("POL", "TAJNE", ("POL",)), "cyber", parse("2020-01-01"), "POL", "DEU")
+        world = compile_world(registry, registry.nodes, [treaty])
+        trial = try_case(world, Case("any", request, Outcome.DENY))
+        points = cover([treaty], [], [(world, trial)]).points
+        assert any(point.name.endswith("stops") for point in points) is asked

@@ -115,6 +115,16 @@ def test_row_without_effect_is_a_warning(row):
     assert (result.code, result.severity) == ("ROW_VOID", Severity.WARNING)
 
 
+def test_parties_whom_nothing_classified_can_reach_are_named_unless_the_file_says_why():
+    listed = GOOD + '[[party]]\nmember = "NGA"\nin_force = 2021-01-01\n'
+    _, (result,) = check_treaty(listed, "n.toml", builtin_registry())
+    assert (result.code, result.name, result.severity) == ("PARTY_UNREACHABLE", "NGA", Severity.WARNING)
+    row = '[[equivalence]]\nfrom = "SWE"\nlevel = "HEMLIG"\nto = "NGA"\nas = "SECRET"\n'
+    said = listed.replace("source =", 'unclassified_only = "no levels are published"\nsource =')
+    for text in (listed + row, said, listed.replace('ceiling = "NATO SECRET"', 'ceiling = "R0"')):
+        assert check_treaty(text, "n.toml", builtin_registry())[1] == []
+
+
 def test_untested_treaty_and_second_id_are_found():
     treaty, _ = check_treaty(GOOD, "nordic.toml", builtin_registry())
     assert [result.code for result in check_treaties([treaty], [])] == ["TREATY_UNTESTED"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from builders import NOW, Member, actor, draft, text, user
+from intelshare.broker.kernel.node import with_files
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.line.submit import SubmitCommand, dry_run
@@ -18,8 +20,9 @@ from intelshare.cli.app import run
 from intelshare.errors import IntelshareError, PolicyFileError
 from intelshare.instant import parse
 from intelshare.labels import WordKind, parse_registry
+from intelshare.node.policies import world_of
 from intelshare.policy import ActKind, Reservation, parse_overlay, parse_treaty
-from line_world import TO_USA, does, everything, met, send
+from line_world import TO_USA, does, everything, met, refused, send
 
 REGISTRY = builtin_registry()
 TREATY = """id = "t"
@@ -112,10 +115,10 @@ def test_a_slip_in_the_register_a_reservation_or_a_filter_is_refused(members: An
     fra = members["FRA"]
     row = UserRow(user("FRA", "n"), "n", "analyst", "R4", "FRA", "cyber terrorsim", 0)
     assert code_of(fra, lambda: fra.do(set_user, SetUserCommand(user("FRA", "o"), row))) == "WORD_UNKNOWN"
-    fra.do(set_user, SetUserCommand(user("FRA", "o"), replace(row, categories="cyber *")))
+    fra.do(set_user, SetUserCommand(user("FRA", "o"), row._replace(categories="cyber *")))
     bad = Reservation(categories=frozenset(("cybr",)))
     assert code_of(fra, lambda: does(fra, ActKind.RESERVE, reservation=bad)) == "WORD_UNKNOWN"
-    wanted = replace(InboxQuery(), category="cybr")
+    wanted = InboxQuery(category="cybr")
     assert code_of(fra, lambda: fra.ask(inbox, actor("FRA", "a"), wanted, NOW)) == "WORD_UNKNOWN"
 
 
@@ -183,3 +186,24 @@ def test_explain_checks_its_words_and_says_who_sees_to_an_obligation(
     out = capsys.readouterr().out
     assert "equal-protection: for people: " in out
     assert "no-onward-release: a node passes" in out
+
+
+LIE = """[[ladder]]
+authority = "LIE"
+source = "invented"
+[[ladder.row]]
+R3 = { name = "GEHEIM" }
+"""
+
+
+def test_a_node_reads_what_stands_beside_its_treaties(members: Any) -> None:
+    """Also while it runs: a draft in a new ladder and of a new category is taken from then on."""
+    fra = members["FRA"]
+    given = draft(text("//LIE GEHEIM//REL TO LIE, FRA", category="fisheries"), to=["USA"])
+    assert refused(fra, lambda: send(fra, given)).code == "UNKNOWN_LEVEL"
+    texts = {Path("f/ladders/lie.toml"): LIE.encode(), Path("f/words/own.toml"): OWN.encode()}
+    settings: Any = SimpleNamespace(member="FRA")
+    fra.node = with_files(fra.node, world_of(texts, settings))
+    assert fra.node.labels.read("//LIE GEHEIM").level == "GEHEIM"
+    # The label and its words are known; what is left is that it is another state's.
+    assert code_of(fra, lambda: send(fra, given)) == "FOREIGN_LABEL"

@@ -94,6 +94,8 @@ class Ladder:
     source: str = ""
     language: str = ""
     """Whose rules of case hold for its names, where they are not the common ones: ``tr`` or ``el``."""
+    unverified: str = ""
+    """What of it was written from memory and compared with no source; empty: nothing."""
 
     def at(self, at: Instant) -> LadderRow:
         """The row that holds at the instant."""
@@ -114,7 +116,9 @@ class Ladder:
         return None
 
 
-def ladder(authority: str, rows: Iterable[LadderRow], source: str = "", language: str = "") -> Ladder:
+def ladder(
+    authority: str, rows: Iterable[LadderRow], source: str = "", language: str = "", unverified: str = ""
+) -> Ladder:
     """A ladder over all of time: what the rows leave open is unknown there, and no R0 means UNMARKED.
 
     The rows must not overlap (the file reader sees to it).
@@ -128,7 +132,7 @@ def ladder(authority: str, rows: Iterable[LadderRow], source: str = "", language
         reached = row.interval.until
     if reached < NEVER:
         filled.append(LadderRow(Interval(reached, NEVER), (UNMARKED,)))
-    return Ladder(authority, tuple(filled), source, language)
+    return Ladder(authority, tuple(filled), source, language, unverified)
 
 
 def _with_r0(row: LadderRow) -> LadderRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from intelshare.instant import Instant
@@ -47,13 +47,18 @@ def level_reference(label: Label, registry: Registry, at: Instant) -> Reference 
 def reach(label: Label, registry: Registry, at: Instant) -> Reach:
     """Whom the label covers at ``at`` (an unknown level counts as R4)."""
     unclassified = level_reference(label, registry, at) == Reference.R0
-    return reach_of(label, registry, unclassified, lambda code: registry.expand(code, at))
+    return reach_of(
+        label,
+        registry,
+        unclassified,
+        lambda codes: frozenset[str]().union(*[registry.expand(code, at) for code in codes]),
+    )
 
 
 def reach_of(
-    label: Label, registry: Registry, unclassified: bool, expand: Callable[[str], frozenset[str]]
+    label: Label, registry: Registry, unclassified: bool, expand: Callable[[Collection[str]], frozenset[str]]
 ) -> Reach:
-    """Whom the label covers, by what ``expand`` says that groups stand for.
+    """Whom the label covers, by what ``expand`` says that codes stand for together.
 
     EYES ONLY covers only states that REL TO names themselves; an organisation's label covers the
     organisation whatever else it says (C-M(2002)49, C-M(2002)60); neither REL TO nor DISPLAY ONLY on a
@@ -68,11 +73,11 @@ def reach_of(
     organisation = label.authority is not None and registry.is_organisation(label.authority)
     if named is None and displayed is None and not organisation:
         return EVERYBODY if unclassified else NOBODY
-    codes = [*(named or ()), *((label.authority,) if organisation and label.authority else ())]
-    kept = frozenset[str]().union(*map(expand, codes))
+    codes = named or ()
+    kept = expand((*codes, label.authority) if organisation and label.authority else codes)
     if displayed is None:
         return Reach(stated=True, covers=kept)
-    covers = kept.union(*map(expand, displayed))
+    covers = kept | expand(displayed)
     return Reach(stated=True, covers=covers, shown=covers - kept)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from intelshare.errors import LabelError
-from intelshare.instant import Instant
-from intelshare.labels.intervals import Interval, in_force
+from intelshare.instant import NEVER, Instant
+from intelshare.labels.intervals import BEGINNING, Interval, in_force
 from intelshare.labels.ladders import (
     JOINT,
     JOINT_LADDER,
@@ -33,6 +35,29 @@ class Group:
     members: Mapping[str, tuple[Interval, ...]]
     name: str = ""
     source: str = ""
+    unverified: str = ""
+    """What of it was written from memory and compared with no source; empty: nothing."""
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` of whom it holds and when: two who have the same expand a label alike.
+
+        Over ``intelshare/group/1`` LF, then JSON as of a treaty's text: [code, organisation, [[state, [[from,
+        until]...]]...]], states and intervals sorted, microseconds since 1970 or null where open.
+        """
+        members = [
+            [
+                state,
+                [
+                    [None if start == BEGINNING else start, None if until == NEVER else until]
+                    for start, until in sorted(self.members[state])
+                ],
+            ]
+            for state in sorted(self.members)
+        ]
+        document = [self.code, self.organisation, members]
+        encoded = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+        return "sha256:" + hashlib.sha256(b"intelshare/group/1\n" + encoded).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,6 +163,7 @@ def _group(table: Table) -> Group:
         members=members,
         name=table.text("name"),
         source=table.text("source"),
+        unverified=table.text_or("unverified", ""),
     )
     table.close()
     return group
@@ -178,7 +179,8 @@ def _ladder(table: Table) -> Ladder:
         rows.append(LadderRow(during, tuple(levels)))
         entry.close()
     language = table.choice("language", str, LANGUAGES) if table.has("language") else ""
-    read = ladder(table.text("authority"), rows, table.text("source"), language)
+    unverified = table.text_or("unverified", "")
+    read = ladder(table.text("authority"), rows, table.text("source"), language, unverified)
     if not read.source.strip():
         table.fail("FIELD_RANGE", "where can the levels be looked up?", "source")
     named: dict[str, str] = {}

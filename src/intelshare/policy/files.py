@@ -75,6 +75,7 @@ def read_treaty(top: Table, registry: Registry) -> Treaty:
         terminated=terminated,
         title=top.text("title"),
         source=top.text("source"),
+        unclassified_only=top.text_or("unclassified_only", ""),
         adopted=top.instant_or("adopted", None),
         place=_line(top, "id"),
     )

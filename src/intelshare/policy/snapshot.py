@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from intelshare.instant import Instant
@@ -42,6 +42,9 @@ _CONTROL_OBLIGATIONS = {ORCON: NO_ONWARD_RELEASE}
 _TLP_OBLIGATIONS = {RED: NO_ONWARD_RELEASE, AMBER_STRICT: "own-organisation-only"}
 
 
+_NOBODY: frozenset[str] = frozenset()
+
+
 class Mark(NamedTuple):
     """All that the rules ask of a label but its lists of codes, at the snapshot's instant."""
 
@@ -78,6 +81,7 @@ class LabelFacts(NamedTuple):
     shown: frozenset[str]
     """Of those covered, who may be shown it and not keep it."""
     named: frozenset[str]
+    """Of TLP:RED: whom REL TO names itself."""
     unrestricted: bool
 
 
@@ -168,6 +172,12 @@ class Snapshot:
             found = self._expansions[code] = self.registry.expand(code, self.at)
         return found
 
+    def _expand_all(self, codes: Collection[str]) -> frozenset[str]:
+        """What the codes stand for together: most are states, which stand for themselves."""
+        found = frozenset(codes)
+        groups = found & self.registry.groups.keys()
+        return found.difference(groups).union(*map(self._expand, groups)) if groups else found
+
     def _read(self, label: Label) -> LabelFacts:
         """Labels that differ only in REL TO and DISPLAY ONLY share their mark."""
         key = (label.authority, label.level, label.controls, label.tlp, label.owners, label.fgi)
@@ -175,7 +185,7 @@ class Snapshot:
         if mark is None:
             mark = _keep(self._marks, key, _mark(label, self.registry, self.at))
         registry = self.registry
-        own = reach_of(label, registry, mark.reference == Reference.R0, self._expand)
+        own = reach_of(label, registry, mark.reference == Reference.R0, self._expand_all)
         codes = mark.codes.union(label.releasable_to or (), label.displayable_to or ())
         unknown = () if registry.known.issuperset(codes) else tuple(sorted(codes - registry.known))
         return LabelFacts(
@@ -184,7 +194,7 @@ class Snapshot:
             own.stated,
             own.covers,
             own.shown,
-            named_itself(label, registry),
+            named_itself(label, registry) if mark.red else _NOBODY,
             mark.open and not own.stated,
         )
 

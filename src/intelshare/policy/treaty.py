@@ -90,6 +90,8 @@ class Treaty:
     terminated: Instant = NEVER
     title: str = ""
     source: str = ""
+    unclassified_only: str = ""
+    """Why parties whose levels nobody publishes are listed, whom nothing classified can reach."""
     adopted: Instant | None = None
     place: Place | None = field(default=None, compare=False)
 

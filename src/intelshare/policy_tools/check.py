@@ -7,7 +7,7 @@ from itertools import chain, pairwise
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
-from intelshare.labels import Interval, Registry, when
+from intelshare.labels import Interval, Reference, Registry, when
 from intelshare.policy import Overlay, Party, Provision, Treaty, read_overlay, read_treaty
 from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.reports import Result, Severity, of_error
@@ -24,6 +24,7 @@ def check_treaty(text: str, name: str, registry: Registry) -> tuple[Treaty | Non
             *_dates(treaty, source),
             *_articles(treaty, source),
             *_rows(treaty, source, registry),
+            *_unreachable(treaty, registry),
         ]
     return treaty, sorted(found, key=_line)
 
@@ -157,6 +158,19 @@ def _rows(treaty: Treaty, source: Source, registry: Registry) -> Iterator[Result
         if why is not None:
             place = source.place(("equivalence", number))
             yield Result(Severity.WARNING, treaty.id, "ROW_VOID", f"the row has no effect: {why}", place)
+
+
+def _unreachable(treaty: Treaty, registry: Registry) -> Iterator[Result]:
+    """Parties whom nothing classified can reach: nobody knows a level of theirs, and no row names one."""
+    if treaty.unclassified_only or all(one.ceiling == Reference.R0.name for one in treaty.provisions):
+        return
+    named = {row.to for row in treaty.equivalence}
+    for party in treaty.parties:
+        if party.member in named or any(row.known for row in registry.ladder(party.member).rows):
+            continue
+        message = f"no classified information can reach {party.member}: no level of it is known"
+        hint = "a file in ladders/ or an equivalence row states one; unclassified_only = ... says why not"
+        yield Result(Severity.WARNING, party.member, "PARTY_UNREACHABLE", message, party.place, hint)
 
 
 def _meet(one: Interval, other: Interval) -> bool:

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
-from intelshare.labels import BEGINNING, Reference
-from intelshare.policy import ANY_CATEGORY, Code, Overlay, Provision, Treaty, World, party_stop
+from intelshare.labels import BEGINNING, Reference, Registry
+from intelshare.policy import (
+    ANY_CATEGORY,
+    Code,
+    Overlay,
+    Party,
+    Provision,
+    Treaty,
+    World,
+    party_stop,
+    reference_of,
+)
 from intelshare.policy_tools.trial import Trial
 
 KINDS = ("article", "party", "state", "rule")
@@ -22,6 +32,7 @@ _STATES = (
 )
 _RANK = {code: rank for rank, code in enumerate(_STATES)}
 _ACTIVE = len(_RANK)
+_LATE = Instant(NEVER - 1)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,8 +81,10 @@ def cover(
 ) -> Coverage:
     """What the trials, each with the world it was decided in, reach of these treaties and overlays."""
     points: dict[Point, Place | None] = {}
+    tried = list(tried)
+    registries = {treaty.id: world.registry for world, _ in tried for treaty in world.treaties}
     for treaty in {treaty.id: treaty for treaty in treaties}.values():
-        points |= dict(_treaty_points(treaty))
+        points |= dict(_treaty_points(treaty, registries.get(treaty.id)))
     for overlay in overlays:
         for rule in (*overlay.forbid, *overlay.hold, *overlay.oblige, *overlay.refuse):
             for side in ("matches", "does not match"):
@@ -83,12 +96,12 @@ def cover(
     return Coverage(frozenset(points), frozenset(reached & points.keys()), places)
 
 
-def _treaty_points(treaty: Treaty) -> Iterator[tuple[Point, Place | None]]:
+def _treaty_points(treaty: Treaty, registry: Registry | None) -> Iterator[tuple[Point, Place | None]]:
     for provision in treaty.provisions:
         place = provision.place("")
         yield Point("article", treaty.id, provision.article), place
         yield Point("rule", treaty.id, f"{provision.article} lets through"), place
-        if _can_stop(treaty, provision):
+        if _limits(treaty, provision, registry):
             yield Point("rule", treaty.id, f"{provision.article} stops"), place
     for party in treaty.parties:
         yield Point("party", treaty.id, party.member), party.place or treaty.place
@@ -96,14 +109,34 @@ def _treaty_points(treaty: Treaty) -> Iterator[tuple[Point, Place | None]]:
         yield Point("state", treaty.id, state), treaty.place
 
 
-def _can_stop(treaty: Treaty, provision: Provision) -> bool:
-    """Whether the article itself or a reservation can stop anything: one for everything cannot."""
+def _limits(treaty: Treaty, provision: Provision, registry: Registry | None) -> bool:
+    """Whether it can stop anything: one for everything, between parties who have all levels, cannot."""
+    return ANY_CATEGORY not in provision.categories or _limits_in_scope(treaty, provision, registry)
+
+
+def _limits_in_scope(treaty: Treaty, provision: Provision, registry: Registry | None) -> bool:
+    """Whether it, a reservation or a ladder without the level can stop what is in its scope."""
+    if registry is None:
+        return True
+    highest = reference_of(provision.ceiling, registry, _LATE) or Reference.R0
     return (
-        ANY_CATEGORY not in provision.categories
-        or provision.ceiling != Reference.R4.name
+        highest < Reference.R4
         or provision.start > BEGINNING
         or provision.until < NEVER
         or any(party.reservations for party in treaty.parties)
+        or any(_lacks_levels(party, registry) for party in treaty.parties)
+    )
+
+
+def _lacks_levels(party: Party, registry: Registry) -> bool:
+    """Whether it was bound at a time at which it had no highest level to convert to."""
+    return any(
+        row.levels[-1].reference < Reference.R4
+        for row in registry.ladder(party.member).rows
+        if any(
+            max(row.interval.start, span.start) < min(row.interval.until, span.until)
+            for span in party.in_force
+        )
     )
 
 
@@ -141,6 +174,12 @@ def _reached(world: World, trial: Trial) -> Iterator[Point]:
         yield Point("state", finding.treaty, state)
         if finding.article is not None and finding.code is not None:
             yield Point("rule", finding.treaty, f"{finding.article} stops")
+        if finding.code is Code.OUT_OF_SCOPE:
+            # All stop there, one is named. What only its scope limits is never named for anything else.
+            treaty = next(each for each in world.treaties if each.id == finding.treaty)
+            for provision in treaty.provisions:
+                if not _limits_in_scope(treaty, provision, world.registry):
+                    yield Point("rule", treaty.id, f"{provision.article} stops")
     snapshot = world.at(request.at)
     reference = snapshot.facts(request.label).mark.reference
     for member, names in (

@@ -106,6 +106,7 @@ def _treaty(registry: Registry) -> dict[str, Any]:
         terminated=_WHEN,
         text={**_TEXT, "pattern": "^sha256:[0-9a-f]{64}$"},
         source=_TEXT,
+        unclassified_only=_TEXT,
         party={**_list(party), "maxItems": 1000},
         provision=_list(provision),
         equivalence=_list(row),

@@ -102,7 +102,10 @@ def with_acts(node: Node, acts: Iterable[PartyAct]) -> Node:
 
 def with_files(node: Node, files: World) -> Node:
     """The node that decides by the treaties and overlays of this world; acts count on as they did."""
-    return replace(node, world=_compiled(files, node.trust, node.world.acts))
+    world = _compiled(files, node.trust, node.world.acts)
+    # Files beside the treaties may have changed what labels mean.
+    labels = node.labels if node.labels.registry is world.registry else LabelReader(world.registry)
+    return replace(node, world=world, labels=labels)
 
 
 def _compiled(world: World, trust: TrustView, acts: Iterable[PartyAct]) -> World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,6 +81,8 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) ->
             out.note(
                 f"{own} has its own meaning; in the practice of the United States it would be {meant.name}"
             )
+    for line in dict.fromkeys(line for each in found for line in _unverified(each.label, registry)):
+        out.note(line)
     if len(found) == 1 and not found[0].subject:
         out.document("label", contents[0])
         for name, value in contents[0].items():
@@ -97,6 +99,16 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) ->
         for each, content in zip(found, contents, strict=True)
     ]
     out.table(Table(("object", "selector", "label", "worth"), rows))
+
+
+def _unverified(label: Label, registry: Registry) -> Iterator[str]:
+    """What is believed here from memory of the ladder and the groups that the label names."""
+    if label.authority and (what := registry.ladder(label.authority).unverified):
+        yield f"unverified in the ladder of {label.authority}: {what}"
+    for code in (*(label.releasable_to or ()), *(label.displayable_to or ())):
+        group = registry.groups.get(code)
+        if group is not None and group.unverified:
+            yield f"unverified in the group {code}: {group.unverified}"
 
 
 @label.command(
