@@ -60,12 +60,10 @@ class Written:
 class Made:
     """A bulletin as submit has just made it, so that hand-over need not read it back (``Node.recent``)."""
 
-    portions: tuple[PortionRow, ...]
-    """As they were stored, in reading order; so are the others."""
     heads: tuple[Portion, ...]
     labels: tuple[Label, ...]
     secrets: Mapping[int, bytes]
-    """By slot."""
+    """By slot, in reading order."""
     names: bool
     """Whether it names another bulletin."""
     snapshot: Snapshot
@@ -78,8 +76,7 @@ class Made:
 
 def remember_made(node: Node, md: ManifestDigest, made: Made) -> None:
     """Until it is handed over to all of ``decided``."""
-    bodies = sum([len(portion.body) for portion in made.portions])
-    node.recent.put(md, made, bodies + 2048 * (len(made.heads) + len(made.decided)), made.decided)
+    node.recent.put(md, made, 2048 * (len(made.heads) + len(made.decided)), made.decided)
 
 
 def made_of(node: Node, md: ManifestDigest) -> Made | None:

@@ -32,6 +32,7 @@ from intelshare.broker.kernel.tables import (
     NODE,
     OUTGOING,
     PAIR,
+    PORTION,
     SECRET,
     BatchKeyRow,
     OutgoingRow,
@@ -248,8 +249,11 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
     assert row is not None  # noqa: S101 - stored in the same transaction as its pairs
     made = made_of(tx.node, md)
     if made is not None:
-        # The very rows that were stored: a retry finds the same bytes.
-        return _Bulletin(Written(row, made.portions, made.heads, made.labels), made, {})
+        # What leaves is what is stored, also now: a retry must find the same bytes.
+        stored = tx.get_many(PORTION, [(md, slot) for slot in made.secrets])
+        portions = tuple([portion for portion in stored if portion is not None])
+        if len(portions) == len(stored):
+            return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
     secrets = {secret.slot: secret for secret in tx.view.find(SECRET, "key", md)}
     return _Bulletin(read_written(tx.node, tx.view, row), None, secrets)
 

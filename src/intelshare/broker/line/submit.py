@@ -139,7 +139,7 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     decided = decided_of(node, draft, alike, tuple(encrypted.slots), now)
     requests = requests_of(tx, encrypted.md, draft.portions, named, decided.pairs)
     # From here on nothing is refused: what is refused after a write would be stored in part.
-    portions = _put_bulletin(tx, command, encrypted, alike)
+    _put_bulletin(tx, command, encrypted, alike)
     keep(tx, encrypted.md, named)
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
@@ -154,9 +154,7 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     if alike.reread:
         secrets = dict(zip(encrypted.slots, encrypted.secrets, strict=True))
         by_recipient = {one.recipient: one for one in decided.pairs}
-        made = Made(
-            portions, alike.heads, alike.labels, secrets, bool(named), node.world.at(now), by_recipient
-        )  # fmt: skip
+        made = Made(alike.heads, alike.labels, secrets, bool(named), node.world.at(now), by_recipient)
         remember_made(node, encrypted.md, made)
     return SubmitResult(encrypted.bulletin, encrypted.md, decided.banner, decided.marks, decided.told)
 
@@ -190,9 +188,7 @@ def _encrypt(tx: Transaction, draft: Draft) -> Encrypted:
     )  # fmt: skip
 
 
-def _put_bulletin(
-    tx: Transaction, command: SubmitCommand, encrypted: Encrypted, alike: Alike
-) -> tuple[PortionRow, ...]:
+def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: Encrypted, alike: Alike) -> None:
     bulletin, manifest, md, slots, secrets, bodies, digests = encrypted
     draft = command.draft
     tx.put(
@@ -203,16 +199,11 @@ def _put_bulletin(
             tx.seal(BULLETIN.name, md, 0, alike.encoded_heads),
         ),
     )  # fmt: skip
-    portions = tuple(
-        [
-            PortionRow(md, slot, position, body, digest)
-            for position, (slot, body, digest) in enumerate(zip(slots, bodies, digests, strict=True))
-        ]
-    )
-    for portion, secret in zip(portions, secrets, strict=True):
-        put_secret(tx, md, portion.slot, secret)
-        tx.put(PORTION, portion)
-    return portions
+    for position, (slot, secret, body, digest) in enumerate(
+        zip(slots, secrets, bodies, digests, strict=True)
+    ):
+        put_secret(tx, md, slot, secret)
+        tx.put(PORTION, PortionRow(md, slot, position, body, digest))
 
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
