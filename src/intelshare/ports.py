@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from intelshare.errors import StoreError
@@ -33,9 +33,9 @@ Random = Callable[[int], bytes]
 Scalar = int | str | bytes
 
 
-def _tuple_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    get = attrgetter(*names)
-    return get if len(names) > 1 else lambda row: (get(row),)
+def _values_at(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
+    get = itemgetter(*places)
+    return get if len(places) > 1 else lambda row: (get(row),)
 
 
 def changed(row: R, **changes: Any) -> R:
@@ -53,7 +53,7 @@ def _choice(row: type[Row], names: tuple[str, ...]) -> Callable[[Any], tuple[Any
     if not set(names) <= set(known):
         raise TypeError(f"{row.__name__} has no field {sorted(set(names) - set(known))[0]}")
     places = [len(known) + names.index(name) if name in names else place for place, name in enumerate(known)]
-    return itemgetter(*places) if len(places) > 1 else lambda found: (found[places[0]],)
+    return _values_at(places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Table(Generic[R]):
     """Rows are written once, and seldom replaced or deleted: the engine may keep what was, sealed."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key_of", _tuple_of(self.key))
+        object.__setattr__(self, "key_of", _values_at([self.row._fields.index(name) for name in self.key]))
         if self.indexes and (self.erasable or self.bulk):
             raise TypeError(f"table {self.name} is erasable or bulk: it is read by key alone")
         if self.only and self.lasting:

@@ -11,7 +11,7 @@ from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
-from intelshare.services.drafts import submit_command, submit_response
+from intelshare.services.drafts import submit_command, submit_responses
 from intelshare.services.gather import gathered
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -37,19 +37,22 @@ async def submit_drafts(
     with backend.open_call(METHOD, actor.user, MAX_CALLS):
         async for drafts in gathered(messages):
             outcomes = await _stored(backend, [_read(actor, draft) for draft in drafts])
+            stored = submit_responses([one for one in outcomes if isinstance(one, SubmitResult)])
             shown = [
-                _shown(backend, actor, draft, outcome)
+                _refused(backend, actor, draft, outcome)
+                if isinstance(outcome, IntelshareError)
+                else pb.SubmitOutcome(key=draft.key, stored=next(stored))
                 for draft, outcome in zip(drafts, outcomes, strict=True)
             ]
             for message in in_messages(shown):
                 yield message
 
 
-def _shown(backend: Backend, actor: Actor, draft: pb.SubmitRequest, outcome: Outcome) -> pb.SubmitOutcome:
-    if isinstance(outcome, IntelshareError):
-        backend.refused(METHOD, actor.user, outcome)
-        return pb.SubmitOutcome(key=draft.key, refused=refusal_message(outcome))
-    return pb.SubmitOutcome(key=draft.key, stored=submit_response(outcome))
+def _refused(
+    backend: Backend, actor: Actor, draft: pb.SubmitRequest, error: IntelshareError
+) -> pb.SubmitOutcome:
+    backend.refused(METHOD, actor.user, error)
+    return pb.SubmitOutcome(key=draft.key, refused=refusal_message(error))
 
 
 async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareError]) -> list[Outcome]:

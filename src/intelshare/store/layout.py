@@ -6,19 +6,19 @@ digest over the table's name and itself: against rot, not against people, hence 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 
+from intelshare.crypto.aead import TAG_LENGTH, checksum
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.ports import Scalar, Table
 
-DIGEST_LENGTH: Final = 16
+DIGEST_LENGTH: Final = TAG_LENGTH
 
 Key = tuple[Scalar, ...]
 """Values of the fields of a key or an index, as they are stored."""
@@ -41,7 +41,7 @@ def stored(value: Scalar) -> Scalar:
 
 def digest(data: bytes) -> bytes:
     """What a record at rest is compared with."""
-    return hashlib.sha256(data).digest()[:DIGEST_LENGTH]
+    return checksum(data)
 
 
 class Layout:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from intelshare.audit.decided import portion_hashes
@@ -41,29 +43,41 @@ def log_decision(
 
 def facts_of(row: PairRow) -> Facts:
     """The facts that a row stores."""
-    return Facts(Stage(row.stage), Cause(row.cause), BestReceipt(row.receipt), bool(row.conflict))
+    return _facts(row.stage, row.cause, row.receipt, row.conflict)
 
 
 def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> PairRow:
-    """The row with these facts; ``ready`` follows from them."""
-    return changed(
-        row,
-        stage=facts.stage,
-        cause=facts.cause,
-        receipt=facts.receipt,
-        conflict=int(facts.conflict),
-        ready=is_ready(facts),
-        open=is_open(facts),
-        changed=now,
-        **changes,
-    )
+    """The row with these facts; ``ready`` and ``open`` follow from them."""
+    return changed(row, **_fields(facts), changed=now, **changes)
 
 
+@cache
 def is_open(facts: Facts) -> int:
     """1 if the pair can still end by itself."""
     return int(facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE)
 
 
+@cache
 def is_ready(facts: Facts) -> int:
     """1 if hand-over may take the pair."""
     return int(facts.stage is Stage.QUEUED and is_open(facts))
+
+
+# There are 200 different facts, and each release changes some thrice.
+
+
+@cache
+def _facts(stage: int, cause: int, receipt: int, conflict: int) -> Facts:
+    return Facts(Stage(stage), Cause(cause), BestReceipt(receipt), bool(conflict))
+
+
+@cache
+def _fields(facts: Facts) -> Mapping[str, int]:
+    return {
+        "stage": facts.stage,
+        "cause": facts.cause,
+        "receipt": facts.receipt,
+        "conflict": int(facts.conflict),
+        "ready": is_ready(facts),
+        "open": is_open(facts),
+    }
