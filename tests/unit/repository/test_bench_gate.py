@@ -1,0 +1,120 @@
+"""The gate of the bench: what it lets pass, and what it does not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from bench.gate import FILE, WORSE, Run, best, recorded, worse
+from bench.measured import Phase, Side
+from bench.metered import Meter, read_meter
+from bench.processor import Used, resident, unit, used
+
+PHASES = {"submit": ("sender",), "backlog": ("sender", "recipient")}
+
+
+def ran(cpu: float, commits: int, *, unit_: float = 1e-3, rounds: int = 1) -> Run:
+    """Rounds of 100 releases, each a little dearer than the one before, and with fewer in a commit."""
+    phases = {
+        name: [
+            Phase(100, 1.0, {side: Side(Used(cpu * (1 + 0.1 * n)), Meter(commits + n)) for side in sides})
+            for n in range(rounds)
+        ]
+        for name, sides in PHASES.items()
+    }
+    return Run(phases, unit_)
+
+
+def test_the_same_figures_pass():
+    assert worse(best(ran(0.2, 10)), recorded(ran(0.2, 10))) == []
+
+
+@pytest.mark.parametrize("cpu", [0.2 * WORSE * 1.01, 0.4])
+def test_processor_time_that_is_a_quarter_worse_is_named(cpu: float):
+    found = worse(best(ran(cpu, 10)), recorded(ran(0.2, 10)))
+    assert [line.split(":")[0] for line in found] == [
+        "processor_units, backlog recipient",
+        "processor_units, backlog sender",
+        "processor_units, submit sender",
+    ]
+
+
+def test_one_commit_for_each_step_is_named():
+    found = worse(best(ran(0.2, 100)), recorded(ran(0.2, 10)))
+    assert [line.split(":")[0] for line in found] == [
+        "releases_per_commit, backlog recipient",
+        "releases_per_commit, backlog sender",
+        "releases_per_commit, submit sender",
+    ]
+
+
+def test_beyond_what_is_enough_sharing_may_vary():
+    assert worse(best(ran(0.2, 3)), recorded(ran(0.2, 1))) == []
+
+
+def test_what_is_better_passes():
+    assert worse(best(ran(0.1, 1)), recorded(ran(0.2, 10))) == []
+
+
+def test_a_machine_that_is_twice_as_slow_passes():
+    assert worse(best(ran(0.4, 10, unit_=2e-3)), recorded(ran(0.2, 10, unit_=1e-3))) == []
+
+
+def test_a_longer_recording_does_not_ask_for_more():
+    """The best of ten rounds is better than that of five: the file has what five find."""
+    kept, now = recorded(ran(0.2, 10, rounds=10)), best(ran(0.2, 10, rounds=10))
+    assert now["processor_units"]["submit sender"] == pytest.approx(2.0)
+    assert kept["processor_units"]["submit sender"] == pytest.approx((2.0 + 3.0) / 2)
+    assert now["releases_per_commit"]["submit sender"] == pytest.approx(10)
+    assert kept["releases_per_commit"]["submit sender"] == pytest.approx(100 / 15, abs=0.01)
+
+
+def test_a_figure_that_is_missing_on_one_side_is_named():
+    kept = recorded(ran(0.2, 10))
+    del kept["processor_units"]["submit sender"]
+    assert worse(best(ran(0.2, 10)), kept) == ["processor_units, submit sender: measured 2.0, committed None"]
+
+
+def test_the_committed_figures_are_those_that_are_measured():
+    import json
+
+    committed = json.loads(FILE.read_text())
+    measured = best(ran(0.2, 10))
+    assert {kind: set(named) for kind, named in committed.items()} == {
+        kind: set(named) for kind, named in measured.items()
+    }
+    assert all(value > 0 for named in committed.values() for value in named.values())
+
+
+def test_the_meter_counts_commits_and_syncs_of_another_process(tmp_path: Path):
+    import subprocess
+
+    program = (
+        "import os, sys, apsw; from pathlib import Path; from bench.metered import install\n"
+        "install(Path(sys.argv[1]))\n"
+        "db = apsw.Connection(sys.argv[2]); db.execute('CREATE TABLE t (x)')\n"
+        "for n in range(3): db.execute('INSERT INTO t VALUES (?)', (n,))\n"
+        "with open(sys.argv[2], 'rb') as file: os.fsync(file.fileno()); os.fdatasync(file.fileno())\n"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "meter"), str(tmp_path / "db")]
+    subprocess.run(words, cwd=Path(__file__).parents[3], check=True)
+    found = read_meter(tmp_path / "meter")
+    assert (found.commits, found.syncs) == (4, 6)
+    assert read_meter(tmp_path / "none") == Meter()
+
+
+def test_processor_time_of_a_process_is_that_which_it_says_itself():
+    import os
+    import time
+
+    before, own = used(os.getpid()), time.process_time()
+    taken = unit()
+    spent, own = used(os.getpid()) - before, time.process_time() - own
+    assert 0 < taken < spent.whole
+    assert spent.whole == pytest.approx(own, rel=0.1, abs=0.002)
+    assert spent.loop <= spent.whole + 0.005
+    assert resident(os.getpid()) > 10 * 2**20

@@ -1,0 +1,58 @@
+"""A name that docs/glossary.md retires does not come back, and what it says is used now exists."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import intelshare
+
+SOURCE = Path(intelshare.__file__).parent
+GLOSSARY = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text("utf-8")
+WORDS = GLOSSARY.partition("## Retired names")[0]
+ROWS = [
+    [re.findall(r"`(\w+)`", cell) for cell in row]
+    for row in re.findall(r"^\| (.*) \| (.*) \|$", GLOSSARY.partition("## Retired names")[2], re.MULTILINE)
+    if "`" in row[0]
+]
+RETIRED = [name for old, _ in ROWS for name in old]
+
+
+def public_names() -> dict[str, list[str]]:
+    """Modules, and the classes and functions at their top level, by name: where each is."""
+    found = defaultdict(list)
+    for path in SOURCE.rglob("*.py"):
+        if path.is_relative_to(SOURCE / "wire" / "v1"):
+            continue
+        here = str(path.relative_to(SOURCE))
+        found[path.stem].append(here)
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found[node.name].append(f"{here}:{node.lineno}")
+    return found
+
+
+NAMES = public_names()
+
+
+@pytest.mark.parametrize("name", RETIRED)
+def test_a_retired_name_does_not_come_back(name):
+    assert NAMES.get(name, []) == []
+
+
+def test_every_retired_name_has_a_successor_that_exists():
+    assert len(ROWS) > 10
+    assert [name for _, new in ROWS for name in new if name not in NAMES] == []
+
+
+def test_a_word_has_one_row_in_the_glossary():
+    words = [
+        word
+        for cell in re.findall(r"^\| ([^|]+) \|", WORDS, re.MULTILINE)
+        if cell not in ("word", "---")
+        for word in cell.split(", ")
+    ]
+    assert len(words) > 30
+    assert sorted(words) == sorted(set(words))
