@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import pty
 import re
@@ -192,8 +191,6 @@ class World:
         for name in ("report.txt", "question.txt", "answer.txt"):
             (self.desk / name).write_text(f"The {name.removesuffix('.txt')} is about a phishing kit.\n")
         (self.desk / "annex.pdf").write_bytes(b"%PDF-1.7 an annex")
-        line = {"to": ["USA"], "category": "cyber", "label": SHARED, "text": "Seen again."}
-        (self.desk / "bulletins.ndjson").write_text(json.dumps(line) + "\n")
         (self.desk / "swe.passphrase").write_text("correct horse battery staple\n")
         (self.desk / "swe.passphrase").chmod(0o600)
         fra, *others = (self.desk / name for name in ("fra", "usa", "ken"))

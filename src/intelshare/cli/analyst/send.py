@@ -62,10 +62,8 @@ class Sending:
 @click.command(
     epilog=examples(
         'intelshare send report.txt --to USA,KEN --category cyber --label "//FRA SECRET//REL TO FRA, USA"',
-        'intelshare send report.txt --to USA --category cyber --label "//FRA SECRET//REL TO FRA, USA" '
-        "--attach annex.pdf --wait whole",
         'intelshare send report.txt --to KEN --category cyber --label "//FRA SECRET" --dry-run --explain',
-        "intelshare send --batch bulletins.ndjson",
+        'intelshare send --attach annex.pdf:"//FRA SECRET//REL TO FRA, USA" --to USA --category cyber',
     )
 )
 @click.argument("file", required=False)
