@@ -21,7 +21,7 @@ from intelshare.demo.scenario import (
     spelled,
 )
 from intelshare.demo.sending import read, send
-from intelshare.demo.withdrawal import NOTICE, Withdrawal, withdrawal
+from intelshare.demo.withdrawal import Withdrawal, withdrawal
 
 _DURAND: Final = Analyst("FRA", "m.durand", "SECRET", ("*",))
 _MOREAU: Final = Analyst("FRA", "l.moreau", "DIFFUSION RESTREINTE", ("climate-disaster",))
@@ -138,7 +138,7 @@ def climate(story: Story = STORY) -> Scenario:
         ),
         Scene(
             f"{leaving.member} gives notice of withdrawal from {leaving.treaty} (90 days, then "
-            f"{NOTICE} s); {warning.author.member}'s drought warning is withheld: WITHDRAWN since ...",
+            f"seconds); {warning.author.member}'s drought warning is withheld: WITHDRAWN since ...",
             partial(withdrawal, story=leaving),
         ),
         Scene(

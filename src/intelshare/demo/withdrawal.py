@@ -17,12 +17,14 @@ from intelshare.demo.scenario import Analyst, Expected, Sending, unmet
 from intelshare.demo.sending import compare, send
 from intelshare.demo.stage import Stage, command, indented, report, say, until
 from intelshare.instant import SECOND, Instant, show
+from intelshare.patience import patient
 
 if TYPE_CHECKING:
     from intelshare.client import Client
 
-NOTICE: Final = 6
-"""Seconds until the second notice ends: enough to stop a node and to write a bulletin."""
+_NOTICE: Final = 6
+"""Seconds until the second notice ends, and as many again for each second that the first notice took: enough
+to stop a node and to write a bulletin, on a busy machine too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,19 @@ def withdrawal(stage: Stage, story: Withdrawal) -> list[str]:
     """Notice, a warning that waits for the leaving member, the end of the notice, and what became of it."""
     leaving, warning = stage.sites[story.member], story.warning
     words = ("treaty", "withdraw", story.treaty, "--yes", "--as", str(leaving.profile("operator")))
+    begun = time.monotonic()
     command(*words, "--effective", "90d", out=indented(sys.stdout))
-    end = _whole(time.time() + 1 + NOTICE)
+    notice = round(patient(_NOTICE) * (1 + time.monotonic() - begun))
+    end = _whole(time.time() + 1 + notice)
     said = command(*words, "--effective", show(end))
-    say(f"no clock is moved here; a second notice is to end {NOTICE} s from now:")
+    say(f"no clock is moved here; a second notice is to end {notice} s from now:")
     say(said.splitlines()[0])
     until(lambda: all(_ends(stage, story, code) == end for code in stage.sites), "all to hold both acts")
     leaving.stop()
     say(f"{story.member}'s node is stopped, and {warning.author.name} ({warning.author.member}) sends:")
     send(stage, warning, wait=False)
     if time.time() >= end / SECOND:
-        return [f"this machine took more than {NOTICE} s to send a bulletin"]
+        return [f"this machine took more than {notice} s to send a bulletin"]
     with stage.client(warning.author) as client:
         bulletin = stage.sent[warning.title]
         waiting = _with(story, lambda row: replace(row, state="queued"))
