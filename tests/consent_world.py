@@ -19,7 +19,7 @@ from intelshare.broker.line.submit import SubmitResult
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Consent, Kind
-from intelshare.delivery import word as shown
+from intelshare.delivery import status_of
 from intelshare.ids import MemberCode
 from intelshare.instant import HOUR, NEVER, Instant
 from intelshare.ports import Plan
@@ -88,7 +88,7 @@ def asked(members: Any, label: str = OF_KEN) -> str:
 
 
 def word(member: Member, recipient: str = "USA") -> str:
-    return shown(facts_of(pair_of(member, recipient)))
+    return status_of(facts_of(pair_of(member, recipient)))
 
 
 def say(member: Member, consent: Consent) -> Any:

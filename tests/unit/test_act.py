@@ -33,7 +33,7 @@ from intelshare.broker.treaty.act import (
 )
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, Receipt, Reservation, TreatyAct
-from intelshare.delivery import word
+from intelshare.delivery import status_of
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import DAY, HOUR, MINUTE, NEVER, SECOND, Instant
 from intelshare.policy import ActKind
@@ -476,7 +476,7 @@ def test_p9_what_is_on_the_way_is_not_resent_and_in_doubt_until_its_cancellation
 
 def word_of(member: Member) -> tuple[str, str]:
     row = pair_of(member, "KEN")
-    return word(facts_of(row)), row.codes
+    return status_of(facts_of(row)), row.codes
 
 
 def test_p9_the_recipients_signed_word_beats_the_stop() -> None:

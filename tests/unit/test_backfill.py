@@ -80,7 +80,7 @@ def test_after_an_accession_what_was_written_before_is_offered_and_accepted() ->
     found = look(fra)
     assert everything(fra) == before, "a look changes nothing"
     assert digests(found) == [sent.md]
-    assert (found.offers[0].word, found.offers[0].pair.basis) == ("queued", "demo-climate")
+    assert (found.offers[0].status, found.offers[0].pair.basis) == ("queued", "demo-climate")
     done = offer(fra, digests(found))
     assert done.effects.ready == {KEN}
     (frame,) = hand_over(fra, "KEN", at=LATER)
@@ -147,7 +147,7 @@ def test_a_hold_holds_what_is_backfilled_too() -> None:
     send(fra, warning())
     with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
     found = look(fra)
-    assert [one.word for one in found.offers] == ["held"]
+    assert [one.status for one in found.offers] == ["held"]
     (offered,) = offer(fra, digests(found)).offers
     assert hand_over(fra, "KEN", at=LATER) == ()
     # Two people: whoever has addressed it does not close its hold.

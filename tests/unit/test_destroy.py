@@ -71,7 +71,7 @@ def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(m
     for one in done.outbound:
         arrive(fra, usa, one.frame, at=END)
     (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, END)[0]
-    assert (line.pairs[0].word, line.pairs[0].row.codes) == ("destroyed", "EXPIRED")
+    assert (line.pairs[0].status, line.pairs[0].row.codes) == ("destroyed", "EXPIRED")
 
 
 def test_p10_what_expired_stays_gone_when_the_clock_goes_back(members: Any) -> None:

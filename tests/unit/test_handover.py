@@ -23,7 +23,7 @@ from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import ApproveCommand, approve
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
-from intelshare.delivery import Cause, word
+from intelshare.delivery import Cause, status_of
 from intelshare.envelope import MAX_CONTENT, SealedRow, stream_start
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
@@ -67,7 +67,7 @@ def _fra(members: Any) -> Any:
 
 
 def words(member: Any) -> list[str]:
-    return sorted(word(facts_of(row)) for row in rows(member, PAIR))
+    return sorted(status_of(facts_of(row)) for row in rows(member, PAIR))
 
 
 def releases(frames: Any) -> list[Release]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelshare.delivery import BestReceipt, Cause, Facts, Stage, pair, word
+from intelshare.delivery import BestReceipt, Cause, Facts, Stage, pair, status_of
 
 STOPPED = [cause for cause in Cause if cause is not Cause.NONE]
 SIGNED = [receipt for receipt in BestReceipt if receipt is not BestReceipt.NONE]
@@ -23,15 +23,15 @@ plain_codes = st.sampled_from([(), ("POLICY_DENIED",), ("EXPIRED",)])
 @pytest.mark.parametrize("receipt", SIGNED)
 def test_a_signed_word_beats_everything_the_sender_knows(receipt: BestReceipt) -> None:
     for stage, cause, conflict in product(Stage, Cause, (False, True)):
-        assert word(Facts(stage, cause, receipt, conflict)) == receipt.name.lower()
+        assert status_of(Facts(stage, cause, receipt, conflict)) == receipt.name.lower()
 
 
 @pytest.mark.parametrize("cause", STOPPED)
 def test_a_stopped_pair_shows_its_cause_unless_the_bytes_may_have_arrived(cause: Cause) -> None:
-    assert word(Facts(Stage.QUEUED, cause)) == cause.name.lower()
-    assert word(Facts(Stage.HELD, cause)) == cause.name.lower()
-    assert word(Facts(Stage.HANDED_OVER, cause)) == "in doubt"
-    assert word(Facts(Stage.CANCELLED, cause)) == cause.name.lower()
+    assert status_of(Facts(Stage.QUEUED, cause)) == cause.name.lower()
+    assert status_of(Facts(Stage.HELD, cause)) == cause.name.lower()
+    assert status_of(Facts(Stage.HANDED_OVER, cause)) == "in doubt"
+    assert status_of(Facts(Stage.CANCELLED, cause)) == cause.name.lower()
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_a_stopped_pair_shows_its_cause_unless_the_bytes_may_have_arrived(cause:
     ],
 )
 def test_an_open_pair_shows_its_stage(stage: Stage, shown: str) -> None:
-    assert word(Facts(stage)) == shown
+    assert status_of(Facts(stage)) == shown
 
 
 @given(any_facts)
 def test_every_facts_have_exactly_one_word_of_the_table(facts: Facts) -> None:
-    assert word(facts) in pair.WORDS
+    assert status_of(facts) in pair.PairStatus
 
 
 def test_approval_closes_a_hold_and_nothing_else() -> None:
@@ -77,20 +77,20 @@ def test_after_a_receipt_only_a_recall_is_noted_and_the_word_stays(receipt: Best
     for cause in STOPPED:
         after = pair.stop(facts, cause)
         assert after.cause is (cause if cause is Cause.RECALLED else Cause.NONE)
-        assert word(after) == word(facts)
+        assert status_of(after) == status_of(facts)
 
 
 def test_an_acknowledged_stream_head_or_a_refusal_voided_cancels_the_number() -> None:
     doubt = pair.stop(SENT, Cause.EXPIRED)
-    assert word(pair.cancelled(doubt)) == "expired"
+    assert status_of(pair.cancelled(doubt)) == "expired"
     assert pair.receive(doubt, BestReceipt.REFUSED, ("VOIDED",)) == pair.cancelled(doubt)
     assert pair.cancelled(QUEUED) == QUEUED
 
 
 def test_a_refusal_for_a_retired_key_queues_the_pair_again() -> None:
-    assert word(pair.receive(SENT, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",))) == "queued"
+    assert status_of(pair.receive(SENT, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",))) == "queued"
     stopped = pair.stop(SENT, Cause.WITHHELD)
-    assert word(pair.receive(stopped, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",))) == "withheld"
+    assert status_of(pair.receive(stopped, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",))) == "withheld"
 
 
 def test_accepted_and_refused_are_a_conflict_and_the_word_is_accepted() -> None:
@@ -99,7 +99,7 @@ def test_accepted_and_refused_are_a_conflict_and_the_word_is_accepted() -> None:
         for receipt in order:
             facts = pair.receive(facts, receipt, ())
         assert facts.conflict
-        assert word(facts) == "accepted"
+        assert status_of(facts) == "accepted"
 
 
 @given(any_facts, st.permutations(SIGNED), st.data())

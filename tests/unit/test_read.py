@@ -15,7 +15,7 @@ from intelshare.broker.kernel.tables import BULLETIN, INBOX, UserRow
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.queries import lists
 from intelshare.crypto.records import PortionKind
-from intelshare.delivery import word
+from intelshare.delivery import status_of
 from intelshare.errors import DeliveryError
 from intelshare.instant import Instant
 from line_world import (
@@ -148,7 +148,7 @@ def test_the_originator_learns_of_a_reading_only_where_it_is_obliged(fra: Any, u
     arrive(fra, usa, outbound.frame)
     row = next(row for row in rows(fra, BULLETIN) if row.bulletin.hex() == obliged)
     pair = next(pair_of(fra, number=n) for n in range(2) if pair_of(fra, number=n).md == row.md)
-    assert word(facts_of(pair)) == "read"
+    assert status_of(facts_of(pair)) == "read"
     assert opened(usa, actor("USA", "a"), obliged).effects.outbound == ()
     # One act of reading, one receipt: a second reader makes no second signature (promise P4).
     assert opened(usa, actor("USA", "r"), obliged).effects.outbound == ()

@@ -90,7 +90,7 @@ def accepted(members: Any, bulletin_to: tuple[str, ...] = ("USA",)) -> None:
 
 def word_of(members: Any, recipient: str = "USA") -> str:
     (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), "", 10, False, LATER)
-    return next(pair.word for pair in line.pairs if pair.row.recipient == recipient)
+    return next(pair.status for pair in line.pairs if pair.row.recipient == recipient)
 
 
 def destroy(member: Any, at: Any = LATER) -> Any:
@@ -189,7 +189,7 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     (logged,) = entries(usa, EntryType.DESTROYED, Destroyed)
     assert (logged.member, logged.cause) == ("FRA", "RECALLED")
     assert [e.reason for e in entries(fra, EntryType.RECALL, Recalled)] == ["wrong source"]
-    assert fra.ask(why, actor("FRA", "a"), bulletin, USA, LATER).pair.word == "destroyed"
+    assert fra.ask(why, actor("FRA", "a"), bulletin, USA, LATER).pair.status == "destroyed"
 
 
 def test_what_is_on_the_way_is_in_doubt_until_the_cancellation_is_acknowledged(members: Any) -> None:

@@ -18,7 +18,7 @@ from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.transparency import evidence
 from intelshare.crypto.records import Cancelled, Kind, Receipt, ReceiptStatus, StreamHead
-from intelshare.delivery import word
+from intelshare.delivery import status_of
 from intelshare.envelope import stream_start
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import MINUTE, Instant
@@ -76,7 +76,7 @@ def frames_of(fra: Any, count: int) -> list[Any]:
 
 
 def shown(member: Any) -> str:
-    return word(facts_of(pair_of(member)))
+    return status_of(facts_of(pair_of(member)))
 
 
 def holes_of(member: Any) -> tuple[tuple[int, int], ...]:
@@ -321,7 +321,7 @@ def test_accepted_and_refused_are_both_kept_marked_and_the_word_is_accepted(
         receipt = Receipt(MemberCode("FRA"), leaf, status, said_codes, NOW)
         assert codes(arrive(fra, usa, signed(usa, Kind.RECEIPT, receipt, seed=status.name))) == [""]
     row = pair_of(fra)
-    assert (word(facts_of(row)), row.conflict, row.codes) == ("accepted", 1, "")
+    assert (status_of(facts_of(row)), row.conflict, row.codes) == ("accepted", 1, "")
     assert len(rows(fra, RECEIVED, "key", "USA")) == 2
 
 

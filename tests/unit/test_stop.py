@@ -32,7 +32,7 @@ def sent(members: dict[str, Member], *, over: bool = True) -> tuple[Outbound, ..
 
 def shown(fra: Member) -> str:
     (line,) = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)[0]
-    return line.pairs[0].word
+    return line.pairs[0].status
 
 
 def arrives(members: dict[str, Member], said: tuple[Outbound, ...], to: str, by: str) -> object:
@@ -102,4 +102,4 @@ def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.Mo
     taken = arrives(members, fra.do(expire, at=END).outbound, "USA", "FRA")
     fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]
     lines = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)[0]
-    assert [line.pairs[0].word for line in lines] == ["expired"] * 5
+    assert [line.pairs[0].status for line in lines] == ["expired"] * 5

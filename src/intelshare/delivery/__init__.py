@@ -5,7 +5,7 @@ a link at once in ``link``; nothing here knows what a bulletin says.
 """
 
 from intelshare.delivery.link import LinkQueue
-from intelshare.delivery.pair import BestReceipt, Cause, Facts, Stage, word
+from intelshare.delivery.pair import BestReceipt, Cause, Facts, PairStatus, Stage, status_of
 from intelshare.delivery.retry import Backoff
 from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES, Incoming, NumberVerdict, Ranges, arrive
 
@@ -19,8 +19,9 @@ __all__ = [
     "Incoming",
     "LinkQueue",
     "NumberVerdict",
+    "PairStatus",
     "Ranges",
     "Stage",
     "arrive",
-    "word",
+    "status_of",
 ]

@@ -1,4 +1,4 @@
-"""A pair (bulletin, recipient): its facts, the events that change them, and the one word that is shown.
+"""A pair (bulletin, recipient): its facts, the events that change them, and the one status that is shown.
 
 The table of promises.md section 2, as data. Facts only ever move forward: a stop cause is set once (a
 recall replaces it after hand-over), receipts are joined, a number is never given back.
@@ -7,7 +7,7 @@ recall replaces it after hand-over), receipts are joined, a number is never give
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Stage(IntEnum):
@@ -57,43 +57,59 @@ REQUEUING = frozenset(("KEM_KEY_RETIRED",))
 CANCELLING = frozenset(("VOIDED",))
 """Codes of a refusal that only confirms a cancellation; one that the disk forgot happens anew."""
 
-_CAUSE_WORDS = {
-    Cause.WITHHELD: "withheld",
-    Cause.EXPIRED: "expired",
-    Cause.RECALLED: "recalled",
-    Cause.UNDELIVERABLE: "undeliverable",
+
+class PairStatus(StrEnum):
+    """The one word of a pair that people are shown."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    SENT = "sent"
+    IN_DOUBT = "in doubt"
+    WITHHELD = "withheld"
+    EXPIRED = "expired"
+    RECALLED = "recalled"
+    UNDELIVERABLE = "undeliverable"
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+    READ = "read"
+    DESTROYED = "destroyed"
+
+
+_STOPPED = {
+    Cause.WITHHELD: PairStatus.WITHHELD,
+    Cause.EXPIRED: PairStatus.EXPIRED,
+    Cause.RECALLED: PairStatus.RECALLED,
+    Cause.UNDELIVERABLE: PairStatus.UNDELIVERABLE,
 }
 
-_RECEIPT_WORDS = {
-    BestReceipt.DESTROYED: "destroyed",
-    BestReceipt.READ: "read",
-    BestReceipt.ACCEPTED: "accepted",
-    BestReceipt.REFUSED: "refused",
+_ANSWERED = {
+    BestReceipt.DESTROYED: PairStatus.DESTROYED,
+    BestReceipt.READ: PairStatus.READ,
+    BestReceipt.ACCEPTED: PairStatus.ACCEPTED,
+    BestReceipt.REFUSED: PairStatus.REFUSED,
 }
 
-_STAGE_WORDS = {
-    Stage.QUEUED: ("queued", None),
-    Stage.HELD: ("held", None),
-    Stage.HANDED_OVER: ("sent", "in doubt"),
-    Stage.CANCELLED: ("sent", None),
+_ON_THE_WAY = {
+    Stage.QUEUED: (PairStatus.QUEUED, None),
+    Stage.HELD: (PairStatus.HELD, None),
+    Stage.HANDED_OVER: (PairStatus.SENT, PairStatus.IN_DOUBT),
+    Stage.CANCELLED: (PairStatus.SENT, None),
 }
-"""Stage -> (word without a stop cause, word with one; None: the cause itself)."""
-
-WORDS = frozenset({*_CAUSE_WORDS.values(), *_RECEIPT_WORDS.values(), "queued", "held", "sent", "in doubt"})
+"""Stage -> (status without a stop cause, status with one; None: that of the cause itself)."""
 
 
-def word(facts: Facts) -> str:
-    """The word of the first fitting row of promises.md section 2."""
+def status_of(facts: Facts) -> PairStatus:
+    """The status in the first fitting row of promises.md section 2."""
     if facts.receipt is not BestReceipt.NONE:
-        return _RECEIPT_WORDS[facts.receipt]
-    plain, stopped = _STAGE_WORDS[facts.stage]
+        return _ANSWERED[facts.receipt]
+    plain, stopped = _ON_THE_WAY[facts.stage]
     if facts.cause is Cause.NONE:
         return plain
-    return stopped or _CAUSE_WORDS[facts.cause]
+    return stopped or _STOPPED[facts.cause]
 
 
 def recall_requested(facts: Facts) -> bool:
-    """Whether the recipient holds it and was asked to destroy it: shown beside the word."""
+    """Whether the recipient holds it and was asked to destroy it: shown beside the status."""
     return facts.cause is Cause.RECALLED and facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ)
 
 

@@ -19,7 +19,7 @@ from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve
 from intelshare.broker.queries import lists
 from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Portion, PortionKind
-from intelshare.delivery import BestReceipt, word
+from intelshare.delivery import BestReceipt, status_of
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.services.backend import Backend
@@ -114,7 +114,7 @@ def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse
     return pb.WhyResponse(
         decision=pb.PairDecision(
             recipient=recipient,
-            word=found.pair.word,
+            word=found.pair.status,
             portions=portion_decisions(found.decision.portions),
         ),
         decided_at=found.decision.at,
@@ -133,7 +133,7 @@ def recall_response(result: RecallResult, *_: object) -> pb.RecallResponse:
         bulletin=result.row.bulletin,
         before=result.before,
         pairs=[
-            pb.RecallPair(recipient=row.recipient, word=word(facts_of(row)), effect=effect)
+            pb.RecallPair(recipient=row.recipient, word=status_of(facts_of(row)), effect=effect)
             for row, effect in result.pairs
         ],
     )
@@ -266,7 +266,7 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
         pairs=[
             pb.OutboxPair(
                 recipient=pair.row.recipient,
-                word=pair.word,
+                word=pair.status,
                 changed_at=pair.row.changed,
                 codes=pair.row.codes.split(),
                 granted=pair.row.granted,

@@ -316,7 +316,7 @@ def _offer(node: Node, view: View, offer: Offer, now: Instant) -> pb.BackfillEnt
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,
-        word=offer.word,
+        word=offer.status,
     )
 
 

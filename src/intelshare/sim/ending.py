@@ -40,7 +40,7 @@ from intelshare.broker.transparency.known_checkpoints import UNPROVED, Checkpoin
 from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
-from intelshare.delivery import BestReceipt, Ranges, word
+from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.ports import Row, Table, View
 from intelshare.sim import remains
@@ -231,7 +231,7 @@ def _check_destroyed(oracle: Oracle, machine: Machine) -> None:
 
 def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRow) -> None:
     """I3 and I9 of one pair."""
-    shown = word(facts_of(row))
+    shown = status_of(facts_of(row))
     oracle.words[shown] += 1
     view, me = recipient.disk.view, MemberCode(sender.name)
     answer: ReceivedRow | None = view.get(RECEIVED, me, row.leaf) if row.leaf else None

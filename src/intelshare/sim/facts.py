@@ -22,7 +22,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.line.receive import ReceiveResult
-from intelshare.delivery import BestReceipt, Cause, Stage, word
+from intelshare.delivery import BestReceipt, Cause, Stage, status_of
 from intelshare.ids import MemberCode
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.sim.heap import Violation
@@ -185,8 +185,8 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
             raise Violation("I11", f"{me}: {name} makes {new} of {old}")
         taken[f"event {event}"] += 1
     place = next((place for place, (_, fits) in enumerate(WORDS) if fits(new)), None)
-    if place is None or WORDS[place][0] != word(facts_of(row)):
-        raise Violation("I11", f"{me} shows {word(facts_of(row))} for {new}")
+    if place is None or WORDS[place][0] != status_of(facts_of(row)):
+        raise Violation("I11", f"{me} shows {status_of(facts_of(row))} for {new}")
     taken[f"word {place}: {WORDS[place][0]}"] += 1
 
 

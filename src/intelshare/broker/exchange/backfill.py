@@ -21,7 +21,7 @@ from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
 from intelshare.broker.lifecycle.relations import Relation
-from intelshare.delivery import word
+from intelshare.delivery import PairStatus, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, Instant
@@ -52,9 +52,9 @@ class Offer:
     pair: PairDecision
 
     @property
-    def word(self) -> str:
-        """The word that the pair begins with: queued or held."""
-        return word(facts_of_new(self.pair))
+    def status(self) -> PairStatus:
+        """The status that the pair begins with: queued or held."""
+        return status_of(facts_of_new(self.pair))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from intelshare.broker.lifecycle.add_recipient import facts_of_new
 from intelshare.bulletin import Draft, content_is_read
 from intelshare.crypto.codec import Count, Fixed, Text, encode, record
 from intelshare.crypto.records import Md32, Member, Portion
-from intelshare.delivery import word
+from intelshare.delivery import status_of
 from intelshare.errors import DeliveryError, Place
 from intelshare.ids import BulletinId, ManifestDigest
 from intelshare.instant import Instant
@@ -36,7 +36,7 @@ _MAX_SLOTS: Final = 64
 
 @record
 class SubmittedPair:
-    """One recipient: the word that is shown, and the decision behind it."""
+    """One recipient: the status that is shown, and the decision behind it."""
 
     recipient: Member
     word: Text
@@ -134,7 +134,7 @@ def _decided(node: Node, draft: Draft, alike: Alike, slots: tuple[int, ...], now
     )
     banner = banner_of(node, alike.labels, node.member, now)
     marks = tuple([_mark(node, label, now) for label in alike.labels])
-    told = tuple([SubmittedPair(one.recipient, word(facts_of_new(one)), one.logged) for one in pairs])
+    told = tuple([SubmittedPair(one.recipient, status_of(facts_of_new(one)), one.logged) for one in pairs])
     return Decided(
         pairs,
         tuple([loggable(node.storage_key, one, node.member) for one in pairs]),

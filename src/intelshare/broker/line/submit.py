@@ -48,7 +48,7 @@ from intelshare.broker.lifecycle.relations import Named, keep, named_by
 from intelshare.broker.line.alike import NOBODY, Alike, SubmitResult, alike_of, decided_of
 from intelshare.bulletin import Draft, check_content, check_draft, content_digest
 from intelshare.crypto.codec import decode
-from intelshare.delivery import Stage, pair, word
+from intelshare.delivery import PairStatus, Stage, pair, status_of
 from intelshare.envelope import Encrypted, ToEncrypt, encrypt_bulletin, encrypt_many
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import MemberCode
@@ -215,8 +215,10 @@ def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> Sub
     return SubmitResult(*NOBODY, decided.banner, decided.marks, decided.told)
 
 
-def approve(node: Node, view: View, command: ApproveCommand, now: Instant, random: Random) -> Plan[str]:
-    """Close the holds of a pair, by a second person; hand-over decides again. The word after it.
+def approve(
+    node: Node, view: View, command: ApproveCommand, now: Instant, random: Random
+) -> Plan[PairStatus]:
+    """Close the holds of a pair, by a second person; hand-over decides again. The status after it.
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
     """
@@ -233,7 +235,7 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
         )
     facts = facts_of(row)
     if facts.stage is not Stage.HELD:
-        raise DeliveryError("INPUT_INVALID", f"the pair is {word(facts)}, not held")
+        raise DeliveryError("INPUT_INVALID", f"the pair is {status_of(facts)}, not held")
     logged = logged_decision(node, view, row)
     holds = tuple(sorted({hold for portion in logged.portions for hold in portion.decision.value.holds}))
     tx = Transaction(node, view, now, random)
@@ -241,7 +243,7 @@ def approve(node: Node, view: View, command: ApproveCommand, now: Instant, rando
     approved = sorted({*row.approved.split(), *holds})
     after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
     tx.put(PAIR, after)
-    return tx.plan(word(facts_of(after)))
+    return tx.plan(status_of(facts_of(after)))
 
 
 def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:

@@ -33,7 +33,7 @@ from intelshare.broker.lifecycle.read import Shown, show
 from intelshare.broker.lifecycle.relations import Context, context_of
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.crypto.records import PortionKind
-from intelshare.delivery import pair, word
+from intelshare.delivery import PairStatus, pair, status_of
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, MemberCode
@@ -76,7 +76,7 @@ class PairLine:
     """One recipient of an own bulletin."""
 
     row: PairRow
-    word: str
+    status: PairStatus
 
     @property
     def recall_requested(self) -> bool:
@@ -177,7 +177,7 @@ def outbox(
             written = read_written(node, view, row)
             if may_see(node, written, reader, now):
                 line = _outbox_line(node, view, written, reader, now)
-                if not held or any(pair.word == "held" for pair in line.pairs):
+                if not held or any(pair.status is PairStatus.HELD for pair in line.pairs):
                     lines.append(line)
     return lines, _named(damaged)
 
@@ -193,7 +193,7 @@ def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode,
         )
     entry = entry_at(view, row.decided_in, row.decided_at)
     return Why(
-        PairLine(row, word(facts_of(row))),
+        PairLine(row, status_of(facts_of(row))),
         logged_decision(node, view, row),
         tuple(format_portion(label, node.world.registry) for label in written.labels),
         row.decided_at,
@@ -239,6 +239,6 @@ def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
 
 def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
     row, title = written.row, title_of(node, view, written)
-    pairs = tuple(PairLine(pair, word(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
+    pairs = tuple(PairLine(pair, status_of(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)

@@ -33,7 +33,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.crypto.codec import decode, decode_prefix
 from intelshare.crypto.records import Citation, Claims, Kind, ReceiptStatus, ReleasePeek
-from intelshare.delivery import BestReceipt, Cause, Stage, word
+from intelshare.delivery import BestReceipt, Cause, PairStatus, Stage, status_of
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import ManifestDigest
@@ -122,7 +122,7 @@ def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, 
             act.recipient,
             act.sequence,
             at,
-            word(facts_of(row)) if current else "cancelled",
+            status_of(facts_of(row)) if current else "cancelled",
             _treaties(kinds),
         )
         found.releases.append(one)
@@ -167,7 +167,7 @@ def _received(node: Node, view: View, found: _Gathered, act: Received, treaty: s
             node.member,
             start.sequence,
             known.at,
-            "refused" if act.codes else _word_here(inbox),
+            PairStatus.REFUSED if act.codes else _status_here(inbox),
             _treaties(kinds),
         )
     )
@@ -178,8 +178,10 @@ def _received(node: Node, view: View, found: _Gathered, act: Received, treaty: s
                 found.overdue.append(late)
 
 
-def _word_here(inbox: InboxRow | None) -> str:
-    return "destroyed" if inbox is None or inbox.gone else ("read" if inbox.told else "accepted")
+def _status_here(inbox: InboxRow | None) -> PairStatus:
+    if inbox is None or inbox.gone:
+        return PairStatus.DESTROYED
+    return PairStatus.READ if inbox.told else PairStatus.ACCEPTED
 
 
 def _granted_there(node: Node, view: View, inbox: InboxRow) -> list[_Kind]:
