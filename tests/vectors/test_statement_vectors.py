@@ -1,7 +1,7 @@
 """statements.json, read a second time: records by the tables of docs/format.md, the rest by its words.
 
 Shares nothing with ``src/`` but the suite's signatures; ``intelshare conformance`` is the first reading
-(``tests/unit/test_conformance.py``).
+(``tests/unit/conformance/test_conformance.py``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is hashed, signed or derived: PAE with a closed list of domains, H and KDF (docs/format.md).
 
-Each domain is used by exactly one construction; ``tests/unit/test_crypto.py`` holds it.
+Each domain is used by exactly one construction; ``tests/unit/crypto/test_crypto.py`` holds it.
 """
 
 from __future__ import annotations

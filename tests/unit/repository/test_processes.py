@@ -17,7 +17,7 @@ from intelshare.patience import VARIABLE, patient
 from processes import ended, finished, process
 from waits import wait_until
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 
 STUBBORN = """
 import signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RECORDS = sorted((Path(__file__).parents[2] / "docs" / "decisions").glob("[0-9]*.md"))
+RECORDS = sorted((Path(__file__).parents[3] / "docs" / "decisions").glob("[0-9]*.md"))
 
 
 def test_numbers_run_from_1_without_a_gap_and_none_is_given_twice() -> None:

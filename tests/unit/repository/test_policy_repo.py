@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "policy-repo"
 GITHUB = EXAMPLE / ".github" / "workflows" / "policy.yml"
 GITLAB = EXAMPLE / ".gitlab-ci.yml"

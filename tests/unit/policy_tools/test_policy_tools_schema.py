@@ -169,7 +169,7 @@ def validators():
     return made
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = [
     path
     for folder in ("treaties", "examples", "src/intelshare/demo/scenario/treaties")

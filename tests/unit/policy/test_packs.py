@@ -164,7 +164,7 @@ def test_an_unknown_id_is_told_apart_from_a_path_with_a_hint(capsys):
 
 
 def test_a_wheel_takes_the_packs_along():
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert included == {"treaties": "intelshare/treaties"}

@@ -19,7 +19,7 @@ from intelshare.instant import SECOND
 from intelshare.wire import MAX_MESSAGE, scan
 from intelshare.wire.v1 import peer_pb2 as pb
 
-PAGE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text("utf-8")
 MESSAGES = pb.DESCRIPTOR.message_types_by_name
 CONSTANTS = {
     "MAX_MESSAGE": MAX_MESSAGE,

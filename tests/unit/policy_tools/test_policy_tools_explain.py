@@ -73,7 +73,7 @@ def test_smallest_change_turns_the_decision(world, label, recipient, at, expecte
     assert all((turn.decision.outcome is not Outcome.DENY) is not granted for turn in found.values())
 
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "decisions.json").read_text("utf-8"))
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "decisions.json").read_text("utf-8"))
 SMALL = world_from_json(VECTORS["world"])
 QUESTIONS = {case["id"]: request_from_json(case) for case in VECTORS["cases"] if "reader" not in case}
 
@@ -254,7 +254,7 @@ def test_explanation_shows_rule_article_file_line_and_change(capsys):
 
 
 def test_explanation_of_national_law_names_the_rule_and_its_line(capsys, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2] / "examples" / "policy-repo")
+    monkeypatch.chdir(Path(__file__).parents[3] / "examples" / "policy-repo")
     question = ["policy", "explain", ".", "--from", "DEU", "--at", "2026-06-01"]
     label = "//DEU VS-NUR FUER DEN DIENSTGEBRAUCH//REL TO DEU, CHE"
     personal = ["--to", "CHE", "--category", "flood-warning", "--flag", "personal-data", "--label", label]

@@ -11,7 +11,7 @@ from intelshare.builtin import builtin_registry
 from intelshare.cli.app import run
 from intelshare.policy import parse_overlay, parse_treaty
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "policy-guide.md").read_text("utf-8")
 DEMO = Path(intelshare.__file__).parent / "demo" / "scenario" / "treaties"
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

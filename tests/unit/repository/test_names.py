@@ -10,7 +10,7 @@ import pytest
 import intelshare
 
 SOURCE = Path(intelshare.__file__).parent
-GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text("utf-8")
+GLOSSARY = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text("utf-8")
 WORDS = GLOSSARY.partition("## Retired names")[0]
 ROWS = [
     [re.findall(r"`(\w+)`", cell) for cell in row]

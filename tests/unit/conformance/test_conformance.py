@@ -13,7 +13,7 @@ from intelshare.conformance import conform
 from intelshare.conformance.run import SHAPES
 from intelshare.errors import PolicyFileError
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
 NAMES = (
     "labels", "conversion", "banners", "decisions", "envelope", "statements", "realworld", "suites",

@@ -11,7 +11,7 @@ from intelshare.cli.app import run
 from intelshare.errors import Place
 from intelshare.policy_tools import Result, Severity, github, junit, sarif
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "schemas" / "sarif-2.1.0.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "sarif-2.1.0.json").read_text())
 SARIF = jsonschema.Draft4Validator(SCHEMA)
 
 ERROR = Result(

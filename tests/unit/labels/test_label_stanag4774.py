@@ -219,7 +219,7 @@ def test_a_label_that_no_text_can_say_is_not_written(label: Label) -> None:
         write_stanag4774(label, REGISTRY, Instant(0))
 
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "stanag4774"
+SAMPLES = Path(__file__).parents[2] / "samples" / "stanag4774"
 
 
 @pytest.mark.parametrize(

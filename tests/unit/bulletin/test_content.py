@@ -21,7 +21,7 @@ from intelshare.labels import TLP_IDS, TLP_WORDS, check_stix, format_banner, par
 
 REGISTRY = builtin_registry()
 NOW = instant.parse("2026-11-01")
-SAMPLES = Path(__file__).parents[1] / "samples" / "stix"
+SAMPLES = Path(__file__).parents[2] / "samples" / "stix"
 OWN = "//FRA SECRET//REL TO FRA, USA"
 
 

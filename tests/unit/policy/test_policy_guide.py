@@ -9,7 +9,7 @@ import pytest
 from intelshare.builtin import treaty_packs
 from intelshare.cli.app import run
 
-GUIDE = Path(__file__).parents[2] / "docs" / "policy-guide.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "policy-guide.md"
 TEXT = GUIDE.read_text("utf-8")
 TABLES = re.findall(r"<!-- (intelshare [^>]*) -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)
 DRAWINGS = re.findall(r"```\n\$ (intelshare treaty [^\n]*)\n(.*?)\n```", TEXT, re.DOTALL)

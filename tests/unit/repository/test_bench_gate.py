@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from bench.gate import FILE, WORSE, Run, best, recorded, worse
 from bench.measured import Phase, Side
@@ -101,7 +101,7 @@ def test_the_meter_counts_commits_and_syncs_of_another_process(tmp_path: Path):
         "with open(sys.argv[2], 'rb') as file: os.fsync(file.fileno()); os.fdatasync(file.fileno())\n"
     )
     words = [sys.executable, "-c", program, str(tmp_path / "meter"), str(tmp_path / "db")]
-    subprocess.run(words, cwd=Path(__file__).parents[2], check=True)
+    subprocess.run(words, cwd=Path(__file__).parents[3], check=True)
     found = read_meter(tmp_path / "meter")
     assert (found.commits, found.syncs) == (4, 6)
     assert read_meter(tmp_path / "none") == Meter()
