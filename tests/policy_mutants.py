@@ -23,7 +23,9 @@ DECISIONS: Final = [
 ]
 REGISTRY: Final = builtin_registry()
 
-WORDS: Final = "says in words why; vectors state codes, tests/unit/test_policy_tools_explain.py the words"
+WORDS: Final = (
+    "says in words why; vectors state codes, tests/unit/policy_tools/test_policy_tools_explain.py the words"
+)
 MEMO: Final = "what is remembered: right or slow, never wrong"
 TEXT: Final = "the hash of a text, which test_treaty_files.py states"
 CITED: Final = "vectors state basis and obligations; tests/property/test_policy.py what is cited"
@@ -49,7 +51,7 @@ EQUIVALENT: Final = (
     (
         "decide.decide",
         "request.released",
-        "no vector says that it was released: tests/unit/test_receive.py does",
+        "no vector says that it was released: tests/unit/broker/line/test_receive.py does",
     ),
     ("decide._unknown", "{request.recipient", WORDS),
     ("decide._unknown", "if not snapshot.registry", WORDS),
@@ -75,7 +77,11 @@ EQUIVALENT: Final = (
     ("decide._sending_laws", "sender != case.originator", "the same law twice gives the same codes"),
     ("permits._lifecycle", "party.place", WORDS),
     ("permits._lifecycle", "adopted or", WORDS),
-    ("permits._lifecycle", "directory is None", "no vector has directories: tests/unit/test_world.py does"),
+    (
+        "permits._lifecycle",
+        "directory is None",
+        "no vector has directories: tests/unit/policy/test_world.py does",
+    ),
     ("permits.Tester.test", "authority or", NOBODY),
     ("permits.Tester.test", "finding.article", WORDS),
     ("permits.Tester.test", "finding.treaty if", WORDS),

@@ -12,7 +12,7 @@ from forgeries import FRA, USA, crafted_with
 from intelshare.cli.app import run
 from judge_world import filed
 
-FILES = Path(__file__).parents[1] / "vectors" / "files"
+FILES = Path(__file__).parents[2] / "vectors" / "files"
 
 
 def fingerprint(member: str) -> str:
