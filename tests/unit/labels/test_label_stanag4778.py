@@ -18,7 +18,7 @@ from intelshare.labels import Bound, format_banner, parse_label, read_binding, w
 
 REGISTRY = builtin_registry()
 AT = instant.parse("2026-11-24T12:00:00Z")
-SAMPLE = Path(__file__).parents[1] / "samples" / "stanag4778" / "package-parts.xml"
+SAMPLE = Path(__file__).parents[2] / "samples" / "stanag4778" / "package-parts.xml"
 MB = "{urn:nato:stanag:4778:bindinginformation:1:0}"
 SLAB = "{urn:nato:stanag:4774:confidentialitymetadatalabel:1:0}"
 DS = "{http://www.w3.org/2000/09/xmldsig#}"
