@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from intelshare.audit.records import RECORDS, EntryType
+from intelshare.audit.records import STORED, EntryType
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
@@ -78,7 +78,7 @@ def _logged(node: Node, plan: Plan[Any]) -> Iterator[Entry]:
                 kind = EntryType(entry.type)
                 fields = _ABOUT.get(kind)
                 if fields is not None:
-                    record = decode(RECORDS[kind], entry.record)
+                    record = decode(STORED[kind], entry.record)
                     yield (kind, *(getattr(record, field) for field in fields))
 
 
