@@ -9,11 +9,15 @@ CREATE TABLE "store_state" (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0);
+INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL,
     sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE "chunk_left" (
+    id INTEGER PRIMARY KEY,
+    rows INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE "submission" (
     "key" BLOB NOT NULL,
@@ -29,16 +33,12 @@ CREATE TABLE "bulletin" (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX "bulletin_newest" ON "bulletin" ("newest", "md");
 CREATE INDEX "bulletin_bulletin" ON "bulletin" ("bulletin", "md");
-CREATE TABLE "portion_at" (
+CREATE TABLE "portion" (
     "md" BLOB NOT NULL,
     "slot" INTEGER NOT NULL,
     _place INTEGER NOT NULL,
     PRIMARY KEY ("md", "slot")
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE "portion" (
-    _place INTEGER PRIMARY KEY,
-    _record BLOB NOT NULL
-) STRICT;
 CREATE TABLE "secret_at" (
     "md" BLOB NOT NULL,
     "slot" INTEGER NOT NULL,
