@@ -167,7 +167,7 @@ def test_row_15_malformed_portion_or_padding(world: World) -> None:
         pad(record, 256)[:-1] + b"\x01",
         pad(record, 256) + bytes(1),
         record,
-        pad(b"\x05" + record[1:], 256),
+        pad(b"\x06" + record[1:], 256),
         pad(record.replace(b"climate", b"climat\xff"), 256),
         bytes(256),
         b"",

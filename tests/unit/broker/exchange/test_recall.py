@@ -89,7 +89,7 @@ def accepted(members: Any, bulletin_to: tuple[str, ...] = ("USA",)) -> None:
 
 
 def word_of(members: Any, recipient: str = "USA") -> str:
-    (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), "", 10, False, LATER)
+    (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), "", 10, False, LATER)[0]
     return next(pair.status for pair in line.pairs if pair.row.recipient == recipient)
 
 
@@ -128,7 +128,7 @@ def test_who_had_opened_it_is_told_the_originators_reason(members: Any) -> None:
     accepted(members)
     usa.do(read, ReadCommand(actor("USA", "a"), bulletin))
     deliver(members, take_back(members, bulletin).effects.outbound)
-    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)
+    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)[0]
     assert (line.row.cause, line.reason) == ("RECALLED", "wrong source")
     with pytest.raises(DeliveryError, match="destroyed here: RECALLED, wrong source"):
         usa.do(read, ReadCommand(actor("USA", "a"), bulletin), at=LATER)
@@ -143,7 +143,7 @@ def test_a_peers_endless_reason_is_cut_and_an_own_one_is_refused(members: Any) -
     usa.do(read, ReadCommand(actor("USA", "a"), bulletin))
     (row,) = rows(usa, INBOX)
     arrive(usa, fra, signed(fra, Kind.RECALL, Recall(USA, row.md, "x" * 60_000)))
-    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)
+    (line,) = usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)[0]
     assert line.reason == "x" * 500
     with pytest.raises(DeliveryError) as caught:
         fra.do(recall, RecallCommand(actor("FRA", "a"), bulletin, "x" * 501))
@@ -167,7 +167,7 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     taking = take_back(members, bulletin)
     row = pair_of(fra)
     assert word_of(members) == "accepted"
-    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)[0]
     assert line.pairs[0].recall_requested
     (taken,) = deliver(members, taking.effects.outbound)
     assert codes(taken) == [""]
@@ -176,7 +176,7 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     assert keyless(usa)
     with pytest.raises(DeliveryError, match="there is no bulletin"):
         usa.do(read, ReadCommand(actor("USA", "a"), bulletin), at=LATER)
-    assert usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER) == []
+    assert usa.ask(inbox, actor("USA", "a"), InboxQuery(), LATER)[0] == []
     done = destroy(usa)
     (receipt,) = [decode(Receipt, c.data) for one in done.outbound for c in one.frame.statements]
     assert (receipt.to, receipt.leaf) == ("FRA", row.leaf)
@@ -184,7 +184,7 @@ def test_recalled_bulletin_cannot_be_read_and_its_destruction_is_signed_once(mem
     assert destroy(usa).outbound == ()
     deliver(members, done.outbound, "USA")
     assert word_of(members) == "destroyed"
-    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)
+    (line,) = fra.ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)[0]
     assert not line.pairs[0].recall_requested
     (logged,) = entries(usa, EntryType.DESTROYED, Destroyed)
     assert (logged.member, logged.cause) == ("FRA", "RECALLED")
@@ -379,7 +379,7 @@ def test_the_effect_is_known_before_and_nothing_is_stored(members: Any) -> None:
 def test_the_own_copy_stays_readable_and_shows_the_recall(members: Any) -> None:
     bulletin = submitted(members)
     take_back(members, bulletin)
-    (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)
+    (line,) = members["FRA"].ask(outbox, actor("FRA", "a"), bulletin, 1, False, LATER)[0]
     assert line.row.recalled == LATER
     assert len(rows(members["FRA"], PORTION)) == 1
     assert rows(members["FRA"], BULLETIN)[0].recalled == LATER

@@ -180,7 +180,7 @@ def test_a_release_brings_so_many_duties_and_its_bulletin_is_opened_once_for_all
 ) -> None:
     fra, usa = members["FRA"], members["USA"]
     law = "".join(
-        f'[[oblige]]\nid = "FRA-{n}"\nsource = "invented"\nobligation = "report-{n}-1d"\nwhen = {{}}\n'
+        f'[[oblige]]\nid = "FRA-{n}"\nsource = "invented"\nobligation = "report-use-{n + 1}d"\nwhen = {{}}\n'
         for n in range(duties.MAX_DUTIES + 8)
     )
     with_law(fra, law)

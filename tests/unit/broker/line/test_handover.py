@@ -256,7 +256,7 @@ def test_p18_no_frame_is_over_a_megabyte(members: Any) -> None:
     sizes = [MAX_CONTENT, MAX_CONTENT // 2, MAX_CONTENT // 2, MAX_CONTENT // 3, MAX_CONTENT, 10]
     for place, size in enumerate(sizes):
         send(fra, draft(text(TO_USA, "x" * size), to=["USA"]), key=str(place))
-    many = [text(TO_USA, str(place), flags=("f" * 900,)) for place in range(63)]
+    many = [text(TO_USA, str(place), media="text/" + "f" * 900) for place in range(63)]
     send(fra, draft(*many, text(TO_USA, "x" * (MAX_CONTENT - 1000)), to=["USA"]), key="many")
     frames = hand_over(fra, "USA", room=1 << 24)
     assert sum(len(outbound.leaves) for outbound in frames) == len(sizes) + 1
