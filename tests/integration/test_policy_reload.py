@@ -9,9 +9,12 @@ import pytest
 
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.log import entries
+from intelshare.broker.kernel.node import Node, with_files
 from intelshare.broker.kernel.tables import LOG_HEAD
+from intelshare.broker.treaty import policy_files
 from intelshare.broker.treaty.policy_files import take_files
 from intelshare.errors import StoreError
+from intelshare.policy import World, compile_world
 from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, until, word
@@ -85,6 +88,30 @@ async def test_under_a_file_that_does_not_load_nothing_leaves_and_mending_it_let
     (fra.root / "treaties" / "gsa-fra-usa.toml").write_text(good)
     await becomes(fra, waiting, "accepted")
     assert not fra.running.runtime.health.codes
+
+
+async def test_a_file_that_makes_a_member_a_state_is_not_taken_away_unseen(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, _ = pair
+    own = fra.root / "groups" / "atlantis.toml"
+    own.parent.mkdir()
+    own.write_text('source = "invented for this test"\n[state]\nXAT = "Atlantis"\n')
+    await until(lambda: "policy.loaded" in fra.log.getvalue())
+
+    def with_a_member(node: Node, files: World) -> Node:
+        """As where XAT were a member whose directory is held."""
+        compile_world(files.registry, ["FRA", "USA", "XAT"], ())
+        return with_files(node, files)
+
+    monkeypatch.setattr(policy_files, "with_files", with_a_member)
+    own.unlink()
+    await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
+    assert "atlantis.toml" in fra.log.getvalue().splitlines()[-1]
+    assert "PARTY_UNKNOWN" in fra.log.getvalue()
+    assert fra.running.runtime.node.world.registry.states["XAT"] == "Atlantis"
+    own.write_text('source = "invented for this test"\n[state]\nXAT = "Atlantis"\n')
+    await until(lambda: not fra.running.runtime.health.codes)
 
 
 async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Site]) -> None:

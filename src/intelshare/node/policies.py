@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from intelshare.broker.treaty.policy_files import LawFile, take_files
+from intelshare.broker.treaty.policy_files import LawFile, files_in_force, take_files
 from intelshare.builtin import OWN_FOLDERS, extended_registry
 from intelshare.crypto.pae import sha256
 from intelshare.errors import PASSING, Place, PolicyFileError, StoreError
@@ -57,9 +57,7 @@ class PolicyFiles:
             texts = await asyncio.to_thread(law_texts, runtime.folder)
             world = await asyncio.to_thread(world_of, texts, runtime.settings)
         except PolicyFileError as error:
-            runtime.health.set(UNAVAILABLE)
-            place = error.place.source if error.place is not None else ""
-            runtime.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
+            self._failed(error)
             return False
         except OSError as error:
             # A system without descriptors says nothing of the files: the world stays as it is.
@@ -75,6 +73,9 @@ class PolicyFiles:
         runtime.lacks("policy")
         try:
             await self._take(world, law_files(texts, world, runtime.settings))
+        except PolicyFileError as error:
+            self._failed(error, self._taken_away(texts))
+            return False
         except StoreError as error:
             self._seen = None
             if error.code not in PASSING:
@@ -83,6 +84,21 @@ class PolicyFiles:
         runtime.health.clear(UNAVAILABLE)
         runtime.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
+
+    def _failed(self, error: PolicyFileError, file: str = "") -> None:
+        """The last good world goes on, and nothing is released."""
+        runtime = self._runtime
+        runtime.health.set(UNAVAILABLE)
+        place = error.place.source if error.place is not None else file
+        runtime.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
+
+    def _taken_away(self, texts: Mapping[Path, bytes]) -> str:
+        """The first own ladder, group or word that the law in force has and these files do not: who is a
+        member by it is one no longer."""
+        now = {f"{path.parent.name}/{path.name}": Digest(sha256(data)) for path, data in texts.items()}
+        held = self._runtime.store.ask_now(files_in_force)
+        lost = (row.file for row in held if row.about in OWN_FOLDERS and now.get(row.file) != row.digest)
+        return next(lost, "")
 
     async def _take(self, world: World, files: tuple[LawFile, ...]) -> None:
         """Decide by these from now on; each file that is not as it was is logged. Raises StoreError."""
