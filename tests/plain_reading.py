@@ -73,6 +73,11 @@ def reserves(world: Json, row: Json, counterparty: str, category: str, worth: in
     return least is None or worth >= least
 
 
+def under(world: Json, treaty: Json) -> Json:
+    """The world with the ladders that the treaty's text brings."""
+    return {**world, "ladders": {**world["ladders"], **treaty.get("ladders", {})}}
+
+
 def ask_treaty(
     world: Json,
     treaty: Json,
@@ -111,7 +116,7 @@ def ask_treaty(
             step = "OUT_OF_SCOPE"
         elif not in_effect(provision, at):
             step = "PROVISION_SUNSET"
-        elif convert(world, label.get("authority"), worth, recipient, at, rows) is None:
+        elif convert(under(world, treaty), label.get("authority"), worth, recipient, at, rows) is None:
             step = "NO_EQUIVALENCE"
         elif ceiling is None or worth > ceiling:
             step = "EXCEEDS_CEILING"
@@ -293,15 +298,15 @@ def read(world: Json, case: Json) -> dict[str, Any]:
         reasons.append("BULLETIN_EXPIRED")
     worth = classified_as(world, label, at)
     worth = 4 if worth is None else worth
-    rows = [
-        row
-        for treaty in world["treaties"]
-        if treaty["id"] == case.get("basis") and member in {party["member"] for party in treaty["parties"]}
-        for row in treaty.get("equivalence", ())
-    ]
+    cited: Json = {}
+    for treaty in world["treaties"]:
+        if treaty["id"] == case.get("basis") and member in {party["member"] for party in treaty["parties"]}:
+            cited = treaty
     word = reader["clearance"]
     clearance = REFERENCES.index(word) if word in REFERENCES else worth_of(world, member, word, at) or 0
-    there = convert(world, label.get("authority"), worth, member, at, rows)
+    there = convert(
+        under(world, cited), label.get("authority"), worth, member, at, cited.get("equivalence", ())
+    )
     if worth > 0 and (there is None or max(worth, there[1]) > clearance):
         reasons.append("CLEARANCE_INSUFFICIENT")
     if not unrestricted(world, label, at) and not {case["category"], "*"} & set(reader["categories"]):

@@ -113,7 +113,7 @@ EQUIVALENT: Final = (
     ("snapshot._originator", "authority is None", "nothing is no organisation, and is given back as it is"),
     ("snapshot.Snapshot.facts", "found is None", MEMO),
     ("snapshot.Snapshot.treaty_test", "found is None", MEMO),
-    ("snapshot.Snapshot.equivalence", "treaty is None", "no treaty is called nothing"),
+    ("snapshot.Snapshot.convert", "treaty is None", "no treaty is called nothing"),
     (
         "snapshot.Snapshot.matches",
         "level_at_least is not None",

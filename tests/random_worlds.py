@@ -138,6 +138,10 @@ def treaty(dice: Random, number: int, known: dict[str, Any]) -> dict[str, Any]:
         "parties": [party(dice, member) for member in members],
         "provisions": [provision(dice, number) for number in range(dice.choice([0, 1, 1, 2, 3]))],
     }
+    if maybe(dice, 0.25):
+        drawn = ladders(dice)
+        made["ladders"] = {authority: drawn[authority] for authority in some(dice, sorted(drawn), 3)}
+        known = {**known, **made["ladders"]}
     if maybe(dice, 0.4):
         made["equivalence"] = [
             {

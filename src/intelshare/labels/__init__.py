@@ -21,6 +21,7 @@ from intelshare.labels.label import (
 )
 from intelshare.labels.ladders import (
     JOINT,
+    UNMARKED,
     Converted,
     Equivalence,
     Ladder,
@@ -33,7 +34,7 @@ from intelshare.labels.ladders import (
 from intelshare.labels.parse import MAX_LABEL_BYTES, LabelReader, parse_label
 from intelshare.labels.reach import Reach, level_reference, named_itself, reach, reach_of
 from intelshare.labels.registry import Group, Registry, convert
-from intelshare.labels.registry_files import parse_registry
+from intelshare.labels.registry_files import level_name, parse_registry
 from intelshare.labels.rollup import rollup
 from intelshare.labels.stanag4774 import read_stanag4774, write_stanag4774
 from intelshare.labels.stanag4778 import Bound, is_binding, read_binding, write_binding
@@ -56,6 +57,7 @@ __all__ = [
     "RELIDO",
     "TLP_IDS",
     "TLP_WORDS",
+    "UNMARKED",
     "WHOLE",
     "Bound",
     "Converted",
@@ -87,6 +89,7 @@ __all__ = [
     "interval",
     "is_binding",
     "ladder",
+    "level_name",
     "level_reference",
     "mark",
     "named_itself",

@@ -205,13 +205,26 @@ def _level(row: Table, reference: Reference) -> Level:
             continue
         if key != "display" and not text.isascii():
             table.fail("FIELD_RANGE", "the canonical name is plain ASCII", key, "put accents into display")
-        plain = fold(" ".join(unicodedata.normalize("NFC", text).split()))
-        separated = any(each in text for each in _SEPARATORS)
-        if plain != text or not text.isprintable() or separated or text == UNMARKED_NAME:
-            hint = "capitals, single spaces, no // ( ) , and not UNMARKED, which is there by itself"
-            table.fail("FIELD_RANGE", "no label could be read that says this", key, hint)
+        _readable(table, key, text)
     table.close()
     return level
+
+
+def level_name(table: Table, key: str) -> str:
+    """A level's canonical name: plain ASCII, as a label could say it. Raises PolicyFileError."""
+    text = table.text(key)
+    if not text.isascii():
+        table.fail("FIELD_RANGE", "the canonical name is plain ASCII", key)
+    _readable(table, key, text)
+    return text
+
+
+def _readable(table: Table, key: str, text: str) -> None:
+    plain = fold(" ".join(unicodedata.normalize("NFC", text).split()))
+    separated = any(each in text for each in _SEPARATORS)
+    if plain != text or not text.isprintable() or separated or text == UNMARKED_NAME:
+        hint = "capitals, single spaces, no // ( ) , and not UNMARKED, which is there by itself"
+        table.fail("FIELD_RANGE", "no label could be read that says this", key, hint)
 
 
 def _alias(table: Table) -> Alias:

@@ -34,6 +34,7 @@ from intelshare.policy.treaty import (
     Provision,
     Reservation,
     Treaty,
+    ladder_rows,
     reference_of,
     text_hash,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "consents_asked",
     "decide",
     "foreign_owners",
+    "ladder_rows",
     "originator_of",
     "parse_overlay",
     "parse_treaty",

@@ -1,13 +1,13 @@
 """Treaty and overlay files: TOML text in, values out, or the first error with its line and a hint.
 
 What a file may hold is in the policy guide ("Files"); codes are FILE_SYNTAX, FIELD_UNKNOWN,
-FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, WORD_UNKNOWN, OVERLAY_FOREIGN,
-TOO_LARGE.
+FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, LADDER_CONFLICT, WORD_UNKNOWN,
+OVERLAY_FOREIGN, TOO_LARGE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from intelshare.errors import Place
@@ -17,10 +17,15 @@ from intelshare.labels import (
     BEGINNING,
     Equivalence,
     Interval,
+    Ladder,
+    LadderRow,
+    Level,
     Reference,
     Registry,
     WordKind,
     interval,
+    ladder,
+    level_name,
     when,
 )
 from intelshare.policy.overlay import Overlay, Rule, When
@@ -60,15 +65,18 @@ def read_treaty(top: Table, registry: Registry) -> Treaty:
     if terminated <= in_force:
         top.fail("FIELD_RANGE", "it ends before it is in force", "terminated")
     provisions = tuple(_provision(table, registry) for table in top.tables("provision"))
-    equivalence = _equivalence(top.tables("equivalence"), registry)
-    adopted = text_hash(name, kind, provisions, equivalence)
+    ladders = _ladders(top.tables("ladder"), registry)
+    equivalence = _equivalence(top.tables("equivalence"), ladders, registry)
+    adopted = text_hash(name, kind, provisions, equivalence, ladders.values())
     if top.text_or("text", adopted) != adopted:
         top.fail("FIELD_RANGE", f"the text of this file has the hash {adopted}", "text")
+    parties = _parties(top, registry, adopted)
+    _of_parties(top, parties)
     treaty = Treaty(
         id=name,
         kind=kind,
         in_force=in_force,
-        parties=_parties(top, registry, adopted),
+        parties=parties,
         provisions=provisions,
         text=adopted,
         equivalence=equivalence,
@@ -77,6 +85,7 @@ def read_treaty(top: Table, registry: Registry) -> Treaty:
         source=top.text("source"),
         unclassified_only=top.text_or("unclassified_only", ""),
         adopted=top.instant_or("adopted", None),
+        ladders=tuple(ladders[authority] for authority in sorted(ladders)),
         place=_line(top, "id"),
     )
     top.close()
@@ -204,7 +213,7 @@ def _reservation(table: Table, registry: Registry) -> Reservation:
     return reservation
 
 
-# The text: provisions and equivalence.
+# The text: provisions, ladders and equivalence.
 
 
 def _provision(table: Table, registry: Registry) -> Provision:
@@ -237,17 +246,67 @@ def _provision(table: Table, registry: Registry) -> Provision:
     return provision
 
 
-def _equivalence(tables: Iterable[Table], registry: Registry) -> tuple[Equivalence, ...]:
+def _ladders(tables: Iterable[Table], registry: Registry) -> dict[str, Ladder]:
+    """Ladders that the treaty brings for parties of whom no level is known otherwise."""
+    rows: dict[str, list[LadderRow]] = {}
+    for table in tables:
+        authority = table.text("authority")
+        _member(table, "authority", authority, registry)
+        if any(row.known for row in registry.ladder(authority).rows):
+            hint = "a treaty brings the levels of parties that have none, and changes nobody's"
+            table.fail("LADDER_CONFLICT", f"{authority} has a ladder", "authority", hint, authority)
+        during = interval(table.instant_or("from", None), table.instant_or("until", None))
+        if during.until <= during.start:
+            table.fail("FIELD_RANGE", "the row ends before it begins", "until")
+        row = LadderRow(during, _levels(table.table("levels")))
+        table.close()
+        before = rows.setdefault(authority, [])
+        if any(during.start < one.interval.until and one.interval.start < during.until for one in before):
+            table.fail("INTERVAL_OVERLAP", f"two rows for {authority} hold at one time")
+        before.append(row)
+    return {authority: ladder(authority, found) for authority, found in rows.items()}
+
+
+def _levels(table: Table) -> tuple[Level, ...]:
+    """``{ R1 = "RESTRICTED", R3 = "SECRET" }``, one name for each."""
+    levels: list[Level] = []
+    for reference in Reference:
+        if table.has(reference.name):
+            name = level_name(table, reference.name)
+            if any(level.name == name for level in levels):
+                table.fail("DUPLICATE_KEY", f"{name} is two levels at one time", reference.name)
+            levels.append(Level(name, reference))
+    table.close()
+    if not levels:
+        table.fail("FIELD_RANGE", "a ladder states at least one level, R0 to R4")
+    return tuple(levels)
+
+
+def _of_parties(top: Table, parties: Iterable[Party]) -> None:
+    """A ladder of somebody else would hold nowhere."""
+    members = [party.member for party in parties]
+    for table in top.tables("ladder"):
+        authority = table.text("authority")
+        if authority not in members:
+            hint = guess(authority, members) or "a ladder in a treaty is that of one of its parties"
+            table.fail(
+                "PARTY_UNKNOWN", f"{authority} is no party of this treaty", "authority", hint, authority
+            )
+
+
+def _equivalence(
+    tables: Iterable[Table], ladders: Mapping[str, Ladder], registry: Registry
+) -> tuple[Equivalence, ...]:
     rows: list[Equivalence] = []
     seen: set[tuple[str, str, str]] = set()
     for table in tables:
         origin, to = table.text("from"), table.text("to")
         _member(table, "from", origin, registry)
         _member(table, "to", to, registry)
-        level = _ladder_name(table, "level", origin, registry)
+        level = _ladder_name(table, "level", origin, ladders, registry)
         name = table.text("as")
-        if registry.level_names.get(to):
-            name = _ladder_name(table, "as", to, registry)
+        if to in ladders or registry.level_names.get(to):
+            name = _ladder_name(table, "as", to, ladders, registry)
         table.close()
         if (origin, level, to) in seen:
             table.fail("DUPLICATE_KEY", f"two rows say what {to} uses for {origin} {level}")
@@ -256,10 +315,14 @@ def _equivalence(tables: Iterable[Table], registry: Registry) -> tuple[Equivalen
     return tuple(rows)
 
 
-def _ladder_name(table: Table, name: str, authority: str, registry: Registry) -> str:
+def _ladder_name(
+    table: Table, name: str, authority: str, ladders: Mapping[str, Ladder], registry: Registry
+) -> str:
     """The canonical name of a level, however the file writes it."""
     word = table.text(name)
     names = registry.level_names.get(authority, {"UNMARKED": "UNMARKED"})
+    if authority in ladders:
+        names = {level.name: level.name for row in ladders[authority].rows for level in row.levels}
     canonical = names.get(word)
     if canonical is None:
         message = f"{authority} has no level {word!r}"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from intelshare.errors import Place
 from intelshare.instant import Instant
-from intelshare.labels import Reference, Registry, convert_reference, in_force, when
+from intelshare.labels import Reference, Registry, in_force, when
 from intelshare.policy.decision import Citation, Code, Finding, Reason
 from intelshare.policy.treaty import ANY_CATEGORY, Kind, Party, Provision, Reservation, Treaty, reference_of
 
@@ -189,16 +189,15 @@ class Tester:
         return terms
 
     def _has_equivalent(self, candidate: _Candidate, authority: str, reference: Reference) -> bool:
-        """Whether the label can be written in the recipient's ladder, by the treaty's rows if it has any.
+        """Whether the label can be written in the recipient's ladder, by the treaty's rows and ladders too.
 
         An authority comes this far only if a treaty lists it, or is JOINT or none: the table stays small.
         """
         treaty, recipient = candidate.treaty, candidate.parties[1].member
-        key = (treaty.id if treaty.equivalence else None, authority, recipient, reference)
+        key = (treaty.id if treaty.equivalence or treaty.ladders else None, authority, recipient, reference)
         found = self._converts.get(key)
         if found is None:
-            source, target = self._registry.ladder(authority), self._registry.ladder(recipient)
-            found = convert_reference(reference, source, target, self._at, treaty.equivalence) is not None
+            found = treaty.convert(reference, authority, recipient, self._at, self._registry) is not None
             self._converts[key] = found
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelshare.instant import Instant
-from intelshare.labels import Label, Reference, convert_reference
+from intelshare.labels import Label, Reference
 from intelshare.policy.decision import Code
 from intelshare.policy.snapshot import LabelFacts, Snapshot
 from intelshare.policy.treaty import ANY_CATEGORY
@@ -66,11 +66,9 @@ def read_decision(world: World, request: ReadRequest) -> ReadDecision:
 
 def _needed(snapshot: Snapshot, facts: LabelFacts, request: ReadRequest) -> Reference | None:
     """What the label asks for here: its own level, or the one it converts up to; None if it does not."""
-    registry = snapshot.registry
-    rows = snapshot.equivalence(request.basis, request.member)
-    source, target = registry.ladder(facts.mark.authority or ""), registry.ladder(request.member)
-    converted = convert_reference(facts.mark.reference, source, target, snapshot.at, rows)
-    return None if converted is None else max(facts.mark.reference, converted.reference)
+    own = facts.mark.reference
+    converted = snapshot.convert(own, facts.mark.authority or "", request.member, request.basis)
+    return None if converted is None else max(own, converted.reference)
 
 
 def _clearance(snapshot: Snapshot, request: ReadRequest) -> Reference:

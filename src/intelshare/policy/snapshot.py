@@ -17,10 +17,11 @@ from intelshare.labels import (
     RED,
     RELIDO,
     TLP_WORDS,
-    Equivalence,
+    Converted,
     Label,
     Reference,
     Registry,
+    convert_reference,
     first_owner,
     level_reference,
     named_itself,
@@ -131,10 +132,15 @@ class Snapshot:
         found = self._tests.get(key)
         return _keep(self._tests, key, self._tester.test(*key)) if found is None else found
 
-    def equivalence(self, treaty: str | None, member: str) -> tuple[Equivalence, ...]:
-        """The equivalence rows of a treaty that lists the member; none of any other."""
+    def convert(
+        self, reference: Reference, authority: str, member: str, treaty: str | None
+    ) -> Converted | None:
+        """What a level is for the member, by rows and ladders of the treaty if that lists the member."""
         found = None if treaty is None else self._tester.listing(treaty, member)
-        return () if found is None else found.equivalence
+        if found is not None:
+            return found.convert(reference, authority, member, self.at, self.registry)
+        source, target = self.registry.ladder(authority), self.registry.ladder(member)
+        return convert_reference(reference, source, target, self.at)
 
     def matches(
         self, when: When, recipient: str, category: str, flags: frozenset[str], reference: Reference

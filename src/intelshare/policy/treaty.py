@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
-from intelshare.labels import ALWAYS, BEGINNING, Equivalence, Interval, Reference, Registry
+from intelshare.labels import (
+    ALWAYS,
+    BEGINNING,
+    UNMARKED,
+    Converted,
+    Equivalence,
+    Interval,
+    Ladder,
+    Reference,
+    Registry,
+    convert_reference,
+)
 
 ANY_CATEGORY = "*"
 
@@ -93,20 +104,39 @@ class Treaty:
     unclassified_only: str = ""
     """Why parties whose levels nobody publishes are listed, whom nothing classified can reach."""
     adopted: Instant | None = None
+    ladders: tuple[Ladder, ...] = ()
+    """Of parties of whom none is known otherwise, by authority; they hold under this treaty only."""
     place: Place | None = field(default=None, compare=False)
+
+    def ladder(self, authority: str, registry: Registry) -> Ladder:
+        """The ladder of the authority under this treaty: the one of its text, else the known one."""
+        own = next((one for one in self.ladders if one.authority == authority), None)
+        return own or registry.ladder(authority)
+
+    def convert(
+        self, reference: Reference, authority: str, to: str, at: Instant, registry: Registry
+    ) -> Converted | None:
+        """What a level of ``authority`` worth ``reference`` is for ``to`` under this treaty, if anything."""
+        source, target = self.ladder(authority, registry), self.ladder(to, registry)
+        return convert_reference(reference, source, target, at, self.equivalence)
 
 
 def text_hash(
-    treaty: str, kind: Kind, provisions: Iterable[Provision], equivalence: Iterable[Equivalence]
+    treaty: str,
+    kind: Kind,
+    provisions: Iterable[Provision],
+    equivalence: Iterable[Equivalence],
+    ladders: Iterable[Ladder] = (),
 ) -> str:
-    """``sha256:<hex>`` of what the parties adopted: id, kind, provisions and equivalence rows.
+    """``sha256:<hex>`` of what the parties adopted: id, kind, provisions, equivalence rows and ladders.
 
     The hashed bytes are ``intelshare/treaty-text/1`` LF, then JSON with sorted keys, no spaces and
     ASCII escapes: {"equivalence": [[from, level, to, as]...], "id", "kind", "provisions":
-    [[article, [categories], ceiling, [obligations], from, until, reinstated]...]}. Instants are
+    [[article, [categories], ceiling, [obligations], from, until, reinstated]...]}. Where there are ladders,
+    also "ladder": [[authority, from, until, [[reference, name]...]]...] by authority and time. Instants are
     microseconds since 1970 or null where open; all lists are sorted, so the order in a file is free.
     """
-    document = {
+    document: dict[str, object] = {
         "id": treaty,
         "kind": kind.value,
         "provisions": sorted(
@@ -126,8 +156,26 @@ def text_hash(
         ),
         "equivalence": sorted([row.origin, row.level, row.to, row.name] for row in equivalence),
     }
+    if rows := list(ladder_rows(ladders)):
+        document["ladder"] = rows
     encoded = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(b"intelshare/treaty-text/1\n" + encoded.encode("ascii")).hexdigest()
+
+
+def ladder_rows(
+    ladders: Iterable[Ladder],
+) -> Iterator[tuple[str, Instant | None, Instant | None, list[tuple[str, str]]]]:
+    """Authority, from, until (None: open), references and names of each row that a text states, in order."""
+    for one in sorted(ladders, key=lambda one: one.authority):
+        for row in one.rows:
+            start, until = row.interval
+            if levels := [(level.reference.name, level.name) for level in row.levels if level != UNMARKED]:
+                yield (
+                    one.authority,
+                    None if start == BEGINNING else start,
+                    None if until == NEVER else until,
+                    levels,
+                )
 
 
 def reference_of(word: str, registry: Registry, at: Instant) -> Reference | None:

@@ -17,6 +17,7 @@ from intelshare.labels import (
     Group,
     Interval,
     Label,
+    Ladder,
     LadderRow,
     Level,
     Reference,
@@ -48,12 +49,8 @@ def world_from_json(document: Json) -> World:
         for code, group in document["groups"].items()
     }
     states = {code: code for code in document["members"] if code not in groups}
-    ladders = {
-        authority: ladder(authority, [_row(row) for row in rows])
-        for authority, rows in document["ladders"].items()
-    }
     return World(
-        Registry(states, groups, ladders),
+        Registry(states, groups, _ladders(document["ladders"])),
         frozenset(document["members"]),
         tuple(_treaty(treaty) for treaty in document["treaties"]),
         {member: _overlay(member, rules) for member, rules in document["overlays"].items()},
@@ -145,6 +142,10 @@ def _intervals(pairs: Sequence[Sequence[str | None]]) -> tuple[Interval, ...]:
     return tuple(interval(_instant(start, None), _instant(until, None)) for start, until in pairs)
 
 
+def _ladders(document: Json) -> dict[str, Ladder]:
+    return {authority: ladder(authority, [_row(row) for row in rows]) for authority, rows in document.items()}
+
+
 def _row(row: Json) -> LadderRow:
     levels = tuple(Level(name, Reference[word]) for word, name in row["levels"].items())
     return LadderRow(interval(_instant(row["from"], None), _instant(row["until"], None)), levels)
@@ -157,7 +158,8 @@ def _treaty(document: Json) -> Treaty:
         Equivalence(row["from"], row["level"], row["to"], row["as"])
         for row in document.get("equivalence", ())
     )
-    text = document.get("text") or text_hash(document["id"], kind, provisions, rows)
+    ladders = _ladders(document.get("ladders", {}))
+    text = document.get("text") or text_hash(document["id"], kind, provisions, rows, ladders.values())
     return Treaty(
         id=document["id"],
         kind=kind,
@@ -167,6 +169,7 @@ def _treaty(document: Json) -> Treaty:
         text=text,
         equivalence=rows,
         terminated=_open(document.get("terminated"), NEVER),
+        ladders=tuple(ladders[authority] for authority in sorted(ladders)),
     )
 
 

@@ -105,6 +105,8 @@ def _changes(world: World) -> Iterator[Instant]:
             yield from _ends(reservation.during for reservation in party.reservations)
             if party.ratified is not None:
                 yield party.ratified
+        for ladder in treaty.ladders:
+            yield from _ends(row.interval for row in ladder.rows)
         for provision in treaty.provisions:
             yield from (provision.start, provision.until, provision.reinstated)
 

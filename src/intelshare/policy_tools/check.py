@@ -151,8 +151,8 @@ def _rows(treaty: Treaty, source: Source, registry: Registry) -> Iterator[Result
         elif registry.is_state(row.origin) and row.origin not in parties:
             why = f"{row.origin} is no party"
         else:
-            own = registry.ladder(row.origin).read(row.level, None)
-            used = registry.ladder(row.to).read(row.name, None)
+            own = treaty.ladder(row.origin, registry).read(row.level, None)
+            used = treaty.ladder(row.to, registry).read(row.name, None)
             if own is not None and used is not None and used.reference < own.reference:
                 why = f"{row.name} protects less than {row.level}"
         if why is not None:
@@ -166,10 +166,10 @@ def _unreachable(treaty: Treaty, registry: Registry) -> Iterator[Result]:
         return
     named = {row.to for row in treaty.equivalence}
     for party in treaty.parties:
-        if party.member in named or any(row.known for row in registry.ladder(party.member).rows):
+        if party.member in named or any(row.known for row in treaty.ladder(party.member, registry).rows):
             continue
         message = f"no classified information can reach {party.member}: no level of it is known"
-        hint = "a file in ladders/ or an equivalence row states one; unclassified_only = ... says why not"
+        hint = "a file in ladders/, a ladder or an equivalence row states one; unclassified_only says why not"
         yield Result(Severity.WARNING, party.member, "PARTY_UNREACHABLE", message, party.place, hint)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from intelshare.errors import Place
 from intelshare.instant import NEVER, Instant
-from intelshare.labels import BEGINNING, Reference, Registry
+from intelshare.labels import BEGINNING, Ladder, Reference, Registry
 from intelshare.policy import (
     ANY_CATEGORY,
     Code,
@@ -124,15 +124,15 @@ def _limits_in_scope(treaty: Treaty, provision: Provision, registry: Registry | 
         or provision.start > BEGINNING
         or provision.until < NEVER
         or any(party.reservations for party in treaty.parties)
-        or any(_lacks_levels(party, registry) for party in treaty.parties)
+        or any(_lacks_levels(party, treaty.ladder(party.member, registry)) for party in treaty.parties)
     )
 
 
-def _lacks_levels(party: Party, registry: Registry) -> bool:
+def _lacks_levels(party: Party, ladder: Ladder) -> bool:
     """Whether it was bound at a time at which it had no highest level to convert to."""
     return any(
         row.levels[-1].reference < Reference.R4
-        for row in registry.ladder(party.member).rows
+        for row in ladder.rows
         if any(
             max(row.interval.start, span.start) < min(row.interval.until, span.until)
             for span in party.in_force

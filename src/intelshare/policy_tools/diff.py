@@ -247,6 +247,7 @@ def _body(treaty: Treaty) -> tuple[object, ...]:
         treaty.terminated,
         frozenset(treaty.provisions),
         frozenset(treaty.equivalence),
+        treaty.ladders,
     )
 
 

@@ -76,6 +76,9 @@ def treaty_mutants(treaty: Treaty, registry: Registry) -> Iterator[Mutant]:
     for number, row in enumerate(treaty.equivalence):
         rows = treaty.equivalence[:number] + treaty.equivalence[number + 1 :]
         yield mutant(f"row {row.origin} {row.level} to {row.to} dropped", None, equivalence=rows)
+    for ladder in treaty.ladders:
+        remaining = tuple(one for one in treaty.ladders if one != ladder)
+        yield mutant(f"levels of {ladder.authority} dropped", None, ladders=remaining)
 
 
 def _provision_mutants(

@@ -96,6 +96,14 @@ def _treaty(registry: Registry) -> dict[str, Any]:
     )
     provision["dependentRequired"] = {"reinstated": ["until"]}
     row = _object("from level to as", from_=member, level=_TEXT, to=member, as_=_TEXT)
+    levels = _object("", **{reference.name: _TEXT for reference in Reference})
+    ladder = _object(
+        "authority levels",
+        authority=member,
+        from_=_WHEN,
+        until=_WHEN,
+        levels={**levels, "minProperties": 1},
+    )
     return _object(
         "id title kind in_force source",
         id={**_TEXT, "pattern": "^[a-z0-9-]{1,64}$"},
@@ -109,6 +117,7 @@ def _treaty(registry: Registry) -> dict[str, Any]:
         unclassified_only=_TEXT,
         party={**_list(party), "maxItems": 1000},
         provision=_list(provision),
+        ladder=_list(ladder),
         equivalence=_list(row),
     )
 

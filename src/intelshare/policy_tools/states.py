@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import chain, pairwise
 
 from intelshare.instant import NEVER, Instant
-from intelshare.labels import BEGINNING, Interval
+from intelshare.labels import BEGINNING, Interval, Ladder, LadderRow, Reference
 from intelshare.policy import Party, Treaty, World, party_stop
 from intelshare.policy_tools.compared import LAST, Pair, Stretch, Worlds, authorities_of, rules_of
 
@@ -102,6 +102,7 @@ class States:
             listed = self._listings.get(member, {})
             parts = tuple(chain.from_iterable(listed[name] for name in sorted(names)))
             changes = set(self._ladder(member)).union(*(_turns(party) for *_, party in parts))
+            changes.update(chain.from_iterable(row.interval for row in _own_rows(member, parts)))
             within = tuple(sorted(at for at in changes if BEGINNING < at < LAST))
             self._parts[key] = within, parts
         return self._parts[key]
@@ -119,13 +120,14 @@ class States:
         return (
             member if exact else None,
             tuple(member in world.members for world in self._both),
-            tuple(tuple(level.reference for level in ladder.at(at).levels) for ladder in ladders),
+            tuple(_worths(ladder, at) for ladder in ladders),
             tuple(
                 (
                     number,
                     treaty.id,
                     None if (stop := party_stop(party, at)) is None else stop[0],
                     _adopts(self._both[number], treaty, party),
+                    _worths(treaty.ladder(member, self._both[number].registry), at),
                     tuple(
                         (one.categories, one.level_at_least, one.counterparties)
                         for one in party.reservations
@@ -148,6 +150,18 @@ class States:
                     for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ())):
                         for spans in world.registry.groups[code].members.values():
                             yield from chain.from_iterable(spans)
+
+
+def _own_rows(member: str, parts: _Listing) -> Iterator[LadderRow]:
+    """What the member's treaties themselves say of its levels."""
+    for _, treaty, _ in parts:
+        for ladder in treaty.ladders:
+            if ladder.authority == member:
+                yield from ladder.rows
+
+
+def _worths(ladder: Ladder, at: Instant) -> tuple[Reference, ...]:
+    return tuple(level.reference for level in ladder.at(at).levels)
 
 
 def _adopts(world: World, treaty: Treaty, party: Party) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from intelshare.instant import NEVER
-from intelshare.labels import BEGINNING, JOINT, Equivalence, Interval, Reference
+from intelshare.labels import BEGINNING, JOINT, Equivalence, Interval, Ladder, Reference
 from intelshare.policy import Overlay, Party, Provision, Reservation, Rule, Treaty, When
 from intelshare.policy_tools.formula import TLP_ALONE, Point, Term, Terms
 
@@ -235,7 +235,6 @@ class Model(Terms):
 
     def _converts(self, p: Point, treaty: Treaty) -> Term:
         """A level of the recipient's that is not below, by its own ladder or by a row that is not void."""
-        registry = self.world.registry
         general = [
             self.all_(
                 self.is_(p.recipient, party.member),
@@ -243,25 +242,26 @@ class Model(Terms):
                 p.reference <= int(row.levels[-1].reference),
             )
             for party in treaty.parties
-            for row in registry.ladder(party.member).rows
+            for row in treaty.ladder(party.member, self.world.registry).rows
         ]
-        return self.any_(*general, *(self._row(p, row) for row in treaty.equivalence))
+        return self.any_(*general, *(self._row(p, treaty, row) for row in treaty.equivalence))
 
-    def _row(self, p: Point, row: Equivalence) -> Term:
+    def _row(self, p: Point, treaty: Treaty, row: Equivalence) -> Term:
         """The row is of these two and its level is the label's or a higher one."""
 
+        source, target = (treaty.ladder(each, self.world.registry) for each in (row.origin, row.to))
+
         def gives(own: Reference) -> Term:
-            return self.all_(p.reference <= int(own), self._used(p, row.to, row.name, own))
+            return self.all_(p.reference <= int(own), self._used(p, target, row.name, own))
 
         return self.all_(
             self.is_(p.authority, row.origin),
             self.is_(p.recipient, row.to),
-            self.worth(p, self.world.registry.ladder(row.origin), row.level, gives),
+            self.worth(p, source, row.level, gives),
         )
 
-    def _used(self, p: Point, to: str, name: str, own: Reference) -> Term:
+    def _used(self, p: Point, ladder: Ladder, name: str, own: Reference) -> Term:
         """The row is not void: its ``as`` is not below its level, in a ladder that is known."""
-        ladder = self.world.registry.ladder(to)
         return self.any_(
             *(self.during(p, row.interval) for row in ladder.rows if not row.known),
             self.all_(

@@ -8,7 +8,16 @@ from typing import Any
 
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Registry, when
-from intelshare.policy import ANY_CATEGORY, Code, Party, Provision, Reservation, Treaty, reference_of
+from intelshare.policy import (
+    ANY_CATEGORY,
+    Code,
+    Party,
+    Provision,
+    Reservation,
+    Treaty,
+    ladder_rows,
+    reference_of,
+)
 from intelshare.policy_tools.coverage import IN_FORCE
 from intelshare.policy_tools.timeline import describe, state_at
 
@@ -72,6 +81,15 @@ def terms(treaty: Treaty, at: Instant) -> dict[str, Any]:
             {"from": row.origin, "level": row.level, "to": row.to, "as": row.name}
             for row in treaty.equivalence
         ],
+        "ladders": [
+            {
+                "authority": authority,
+                "from": None if start is None else when(start),
+                "until": None if until is None else when(until),
+                "levels": dict(levels),
+            }
+            for authority, start, until, levels in ladder_rows(treaty.ladders)
+        ],
         "text": treaty.text,
         "source": treaty.source,
     }
@@ -94,7 +112,12 @@ def summary(treaty: Treaty, at: Instant, registry: Registry) -> dict[str, str]:
         _exits(treaty),
         _sunsets(treaty.provisions),
         " ".join(sorted(party.member for party in treaty.parties if party.reservations)) or "none",
-        _listed(f"{origin} to {to} ({count})" for (origin, to), count in sorted(rows.items())),
+        _listed(
+            (
+                *(f"{origin} to {to} ({count})" for (origin, to), count in sorted(rows.items())),
+                *(f"levels of {ladder.authority}" for ladder in treaty.ladders),
+            )
+        ),
     )
     return dict(zip(TERMS, texts, strict=True))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from intelshare.labels import Registry, convert_reference
+from intelshare.labels import Registry
 from intelshare.policy import Decision, Outcome, Overlay, Treaty, World, compile_world, decide
 from intelshare.policy_tools.cases import Case, Suite
 from intelshare.policy_tools.reports import Result, Severity
@@ -103,12 +103,8 @@ def _converted(world: World, case: Case, decision: Decision) -> str:
     snapshot = world.at(case.request.at)
     facts = snapshot.facts(case.request.label)
     treaty = decision.findings[0].treaty if decision.findings else None
-    converted = convert_reference(
-        facts.mark.reference,
-        world.registry.ladder(facts.mark.authority or ""),
-        world.registry.ladder(case.request.recipient),
-        case.request.at,
-        snapshot.equivalence(treaty, case.request.recipient),
+    converted = snapshot.convert(
+        facts.mark.reference, facts.mark.authority or "", case.request.recipient, treaty
     )
     return "no level" if converted is None else converted.name
 

@@ -148,6 +148,59 @@ def test_equivalence_row_names_a_level_of_the_ladder():
     assert "SECRET" in caught.value.hint
 
 
+PARTY = '[[party]]\nmember = "NGA"\nin_force = 2021-01-01\n'
+LADDER = '[[ladder]]\nauthority = "NGA"\nuntil = 2024-01-01\nlevels = { R1 = "RESTRICTED" }\n'
+LATER = '[[ladder]]\nauthority = "NGA"\nfrom = 2024-01-01\nlevels = { R1 = "RESTRICTED", R3 = "SECRET" }\n'
+
+
+def test_a_treaty_brings_the_ladder_of_a_party_that_has_none():
+    read = parse(GOOD + PARTY + LATER + LADDER)
+    (ladder,) = read.ladders
+    assert ladder.authority == "NGA"
+    levels = [[level.name for level in row.levels] for row in ladder.rows]
+    assert levels == [["UNMARKED", "RESTRICTED"], ["UNMARKED", "RESTRICTED", "SECRET"]]
+    registry = builtin_registry()
+    assert read.ladder("NGA", registry) is ladder
+    assert read.ladder("FRA", registry) is registry.ladder("FRA")
+    # It is part of the text that the parties adopt; without one the text is what it was.
+    assert read.text == parse(GOOD + PARTY + LADDER + LATER).text
+    assert read.text not in {parse(GOOD + PARTY).text, parse(GOOD + PARTY + LADDER).text}
+    assert parse(GOOD + PARTY).text == parse(GOOD).text
+
+
+def test_rows_name_levels_of_the_ladder_that_the_treaty_brings():
+    row = '[[equivalence]]\nfrom = "FRA"\nlevel = "SECRET"\nto = "NGA"\nas = "{}"\n'
+    assert parse(GOOD + PARTY + LATER + row.format("SECRET")).equivalence[0].name == "SECRET"
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD + PARTY + LATER + row.format("SECRTE"))
+    assert caught.value.code == "FIELD_RANGE"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (LADDER, "PARTY_UNKNOWN"),
+        (PARTY + LADDER.replace("NGA", "QQQ"), "PARTY_UNKNOWN"),
+        (LADDER.replace("NGA", "FRA"), "LADDER_CONFLICT"),
+        (PARTY + LADDER + LADDER, "INTERVAL_OVERLAP"),
+        (PARTY + LADDER + LATER.replace("2024", "2023"), "INTERVAL_OVERLAP"),
+        (PARTY + LADDER.replace("until = 2024", "from = 2024-01-01\nuntil = 2024"), "FIELD_RANGE"),
+        (PARTY + LADDER.replace('{ R1 = "RESTRICTED" }', "{}"), "FIELD_RANGE"),
+        (PARTY + LADDER.replace("R1", "R5"), "FIELD_UNKNOWN"),
+        (PARTY + LADDER.replace("R1 =", "R2 = 1, R1 ="), "FIELD_TYPE"),
+        (PARTY + LADDER.replace("R1 =", 'R2 = "RESTRICTED", R1 ='), "DUPLICATE_KEY"),
+        (PARTY + LADDER.replace("RESTRICTED", "Restricted"), "FIELD_RANGE"),
+        (PARTY + LADDER.replace("RESTRICTED", "UNMARKED"), "FIELD_RANGE"),
+        (PARTY + LADDER.replace("RESTRICTED", "SÉCRET"), "FIELD_RANGE"),
+        (PARTY + LADDER + "short = 1\n", "FIELD_UNKNOWN"),
+    ],
+)
+def test_a_ladder_of_a_treaty_is_read_strictly(text, code):
+    with pytest.raises(PolicyFileError) as caught:
+        parse(GOOD + text)
+    assert caught.value.code == code
+
+
 OVERLAY = """\
 [[forbid]]
 id = "DEU-personal-data"
@@ -245,13 +298,13 @@ def test_the_caret_of_an_unknown_field_stands_under_its_name() -> None:
 @pytest.mark.parametrize(
     ("wrong", "place"),
     [
-        ("[[ladder]]\nx = 1\n", (21, 1, "[[ladder]]")),
-        ("[ladder.row]\nx = 1\n", (21, 1, "[ladder.row]")),
-        ("[[ladder.row]]\nx = 1\n[[ladder.row]]\n", (21, 1, "[[ladder.row]]")),
-        ('["ladder"]\nx = 1\n', (21, 1, '["ladder"]')),
-        ('[[party]]\nmember = "DNK"\n"a ladder" = 1\n', (23, 2, "a ladder")),
-        ('[[party]]\nmember = "DNK"\nladder.row = 1\n', (23, 1, "ladder")),
-        ('[[party]]\nmember = "DNK"\n[party.ladder.row]\n', (23, 1, "[party.ladder.row]")),
+        ("[[ladders]]\nx = 1\n", (21, 1, "[[ladders]]")),
+        ("[ladders.row]\nx = 1\n", (21, 1, "[ladders.row]")),
+        ("[[ladders.row]]\nx = 1\n[[ladders.row]]\n", (21, 1, "[[ladders.row]]")),
+        ('["ladders"]\nx = 1\n', (21, 1, '["ladders"]')),
+        ('[[party]]\nmember = "DNK"\n"a ladders" = 1\n', (23, 2, "a ladders")),
+        ('[[party]]\nmember = "DNK"\nladders.row = 1\n', (23, 1, "ladders")),
+        ('[[party]]\nmember = "DNK"\n[party.ladders.row]\n', (23, 1, "[party.ladders.row]")),
     ],
 )
 def test_an_unknown_field_has_its_line_however_it_is_written(wrong, place) -> None:

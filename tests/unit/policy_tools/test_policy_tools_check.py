@@ -121,7 +121,13 @@ def test_parties_whom_nothing_classified_can_reach_are_named_unless_the_file_say
     assert (result.code, result.name, result.severity) == ("PARTY_UNREACHABLE", "NGA", Severity.WARNING)
     row = '[[equivalence]]\nfrom = "SWE"\nlevel = "HEMLIG"\nto = "NGA"\nas = "SECRET"\n'
     said = listed.replace("source =", 'unclassified_only = "no levels are published"\nsource =')
-    for text in (listed + row, said, listed.replace('ceiling = "NATO SECRET"', 'ceiling = "R0"')):
+    ladder = '[[ladder]]\nauthority = "NGA"\nlevels = { R3 = "SECRET" }\n'
+    for text in (
+        listed + row,
+        listed + ladder,
+        said,
+        listed.replace('ceiling = "NATO SECRET"', 'ceiling = "R0"'),
+    ):
         assert check_treaty(text, "n.toml", builtin_registry())[1] == []
 
 

@@ -36,6 +36,10 @@ article = "a"
 categories = ["cyber"]
 ceiling = "R1"
 PROVISION
+[[ladder]]
+authority = "FJI"
+levels = { R1 = "S" }
+LADDER
 [[equivalence]]
 from = "FRA"
 level = "SECRET"
@@ -124,6 +128,7 @@ def at(schema, *path):
         ("treaty", TREATY, "SPAN", treaty, ("party", "suspended")),
         ("treaty", TREATY, "RESERVATION", treaty, ("party", "reservations")),
         ("treaty", TREATY, "PROVISION", treaty, ("provision",)),
+        ("treaty", TREATY, "LADDER", treaty, ("ladder",)),
         ("treaty", TREATY, "ROW", treaty, ("equivalence",)),
         ("overlay", OVERLAY, "RULE", overlay, ("forbid",)),
         ("overlay", OVERLAY, "WHEN", overlay, ("forbid", "when")),

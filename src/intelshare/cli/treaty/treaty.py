@@ -90,6 +90,8 @@ def show(paths: tuple[Path, ...], as_of: str | None, profile: str | None, out: O
 
 def _show(each: Treaty, now: Instant, out: Out) -> None:
     from intelshare.builtin import builtin_registry
+    from intelshare.labels import when
+    from intelshare.policy import ladder_rows
     from intelshare.policy_tools import state_at, summary
 
     width = get_terminal_size().columns - 4
@@ -119,6 +121,17 @@ def _show(each: Treaty, now: Instant, out: Out) -> None:
     rows = [(row.origin, row.level, row.to, row.name) for row in each.equivalence]
     if rows:
         out.table(Table(("from", "level", "to", "uses"), rows), indent=2)
+    levels = [
+        (
+            authority,
+            "" if start is None else when(start),
+            "" if until is None else when(until),
+            ", ".join(f"{name} ({reference})" for reference, name in named),
+        )
+        for authority, start, until, named in ladder_rows(each.ladders)
+    ]
+    if levels:
+        out.table(Table(("levels of", "from", "until", "under this treaty"), levels), indent=2)
 
 
 @treaty.command(
