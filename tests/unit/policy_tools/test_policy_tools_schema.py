@@ -24,6 +24,8 @@ in_force = 2020-01-01
 source = "s"
 TOP
 [[party]]
+member = "FJI"
+[[party]]
 member = "SWE"
 PARTY
 [[party.suspended]]
