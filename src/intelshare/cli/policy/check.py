@@ -10,6 +10,7 @@ import click
 from intelshare.cli.policy.apply import apply, plan
 from intelshare.cli.policy.diff import diff
 from intelshare.cli.policy.effects import explain
+from intelshare.cli.policy.groups import groups
 from intelshare.cli.policy.matrix import matrix
 from intelshare.cli.policy.prove import prove
 from intelshare.cli.policy.results import format_option, write_results
@@ -33,7 +34,7 @@ def policy() -> None:
     """Check, test and explain treaties and overlays; make them the law of a node."""
 
 
-for _command in (test, diff, plan, apply, explain, matrix, coverage, prove, words):
+for _command in (test, diff, plan, apply, explain, matrix, coverage, prove, words, groups):
     policy.add_command(_command)
 
 

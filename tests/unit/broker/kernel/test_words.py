@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from intelshare.broker.queries.lists import InboxQuery, inbox
 from intelshare.builtin import builtin_registry, demo_treaties, extended_registry, treaty_packs
 from intelshare.cli.app import run
 from intelshare.errors import IntelshareError, PolicyFileError
-from intelshare.instant import parse
+from intelshare.instant import NEVER, parse
 from intelshare.labels import WordKind, parse_registry
 from intelshare.node.policies import world_of
 from intelshare.policy import ActKind, Reservation, parse_overlay, parse_treaty
@@ -164,6 +165,41 @@ def test_words_are_listed_with_who_sees_to_them(capsys: pytest.CaptureFixture[st
     }
     assert "node" in lines["retention-{days}d"]
     assert "people" in lines["equal-protection"]
+
+
+def test_groups_are_listed_with_a_hash_that_two_operators_can_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hashes(*words: str) -> dict[str, str]:
+        assert run(["policy", "groups", *words, "--json"]) == 0
+        return {one["code"]: one["digest"] for one in json.loads(capsys.readouterr().out)["groups"]}
+
+    shipped = hashes()
+    assert shipped == {code: group.digest for code, group in REGISTRY.groups.items()}
+    (tmp_path / "groups").mkdir()
+    (tmp_path / "groups" / "own.toml").write_text(
+        '[[group]]\ncode = "RHINE"\nname = "n"\norganisation = false\nsource = "s"\n'
+        '[[group.membership]]\nmembers = ["CHE", "DEU"]\n'
+    )
+    assert hashes("--folder", str(tmp_path)).keys() - shipped.keys() == {"RHINE"}
+    assert run(["policy", "groups", "PFP", "--at", "2000-01-01"]) == 0
+    shown = capsys.readouterr().out
+    assert REGISTRY.groups["PFP"].digest in shown
+    assert " SWE " in shown
+    assert " POL " not in shown
+    assert "unverified" in shown
+    assert run(["policy", "groups", "RHIN"]) == 2
+
+
+def test_a_partner_is_one_until_it_joins_nato() -> None:
+    nato = REGISTRY.groups["NATO"].members
+    joined = {
+        state: spans[-1].until
+        for state, spans in REGISTRY.groups["PFP"].members.items()
+        if spans[-1].until < NEVER
+    }
+    assert len(joined) == 16
+    assert joined == {state: nato[state][0].start for state in joined}
 
 
 def test_explain_checks_its_words_and_says_who_sees_to_an_obligation(
