@@ -61,3 +61,11 @@ def test_what_is_remembered_is_bounded_private_and_kept_once(tmp_path: Path) -> 
     assert (one.folder / "seen").stat().st_mode & 0o777 == 0o600
     (one.folder / "seen").write_bytes(b"\xff")
     assert seen(one) == []
+
+
+def test_members_of_an_own_group_are_completed_where_its_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "groups").mkdir()
+    (tmp_path / "groups" / "own.toml").write_text('source = "invented"\n[state]\nXAT = "Atlantis"\n')
+    words = ["label", "convert", "x"]
+    assert completions(*words, "--folder", str(tmp_path), "--to", "XA", at=tmp_path) == ["XAT"]
+    assert completions(*words, "--to", "XA", at=tmp_path) == []

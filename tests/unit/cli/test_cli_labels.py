@@ -288,3 +288,48 @@ def test_a_wrong_time_names_the_option_that_has_it(
 ) -> None:
     assert run(words) == 2
     assert f"--> {option}\n" in capsys.readouterr().err
+
+
+OWN = """
+[[group]]
+code = "RHINE"
+name = "Commission of the Rhine"
+organisation = true
+source = "invented for this test"
+[[group.membership]]
+members = ["CHE", "DEU"]
+[[ladder]]
+authority = "RHINE"
+source = "invented for this test"
+[[ladder.row]]
+R3 = { name = "RHINE SECRET" }
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "groups").mkdir()
+    (tmp_path / "groups" / "rhine.toml").write_text(OWN)
+    return str(tmp_path)
+
+
+def test_own_ladders_and_groups_count_where_their_folder_is_named(
+    own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marked = "RHINE SECRET//REL TO RHINE, FRA"
+    assert run(["label", "parse", marked]) == 2
+    assert run(["label", "parse", marked, "--folder", own, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["authority"] == "RHINE"
+    assert run(["label", "convert", marked, "--to", "FRA", "--folder", own]) == 0
+    assert run(["label", "rollup", marked, "--originator", "RHINE", "--folder", own]) == 0
+    assert run(["policy", "schema", "treaty", "--folder", own]) == 0
+    assert "RHINE" in capsys.readouterr().out
+    (tmp_path / "treaties").mkdir()
+    (tmp_path / "treaties" / "rhine.toml").write_text(
+        'id = "rhine"\ntitle = "t"\nkind = "regional"\nin_force = 2020-01-01\nsource = "s"\n'
+        '[[party]]\nmember = "RHINE"\nin_force = 2020-01-01\n'
+        '[[party]]\nmember = "FRA"\nin_force = 2020-01-01\n'
+        '[[provision]]\narticle = "1"\ncategories = ["cyber"]\nceiling = "R3"\n'
+    )
+    question = ["--from", "RHINE", "--to", "FRA", "--label", marked, "--category", "cyber"]
+    assert run(["policy", "explain", own, *question]) == 0

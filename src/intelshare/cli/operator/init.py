@@ -85,6 +85,7 @@ def init(
 
     Makes the root (in a vault of its own, which then belongs off this machine), the directory, the
     authorities for nodes and users, the node's vault and database, and one user: an operator.
+    MEMBER is one that ships: FOLDER is new and has no groups/ yet.
     """
     from intelshare.ids import MemberCode
     from intelshare.trust import Founding, fingerprint

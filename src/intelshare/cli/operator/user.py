@@ -78,7 +78,7 @@ def add(
         name=name,
         role=role,
         clearance=clearance,
-        nationality=nationality or _state(settings.member),
+        nationality=nationality or _state(settings.member, node.folder),
         categories=categories,
     )
     _issue(node, out, wanted, target, address)
@@ -184,11 +184,11 @@ def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
     out.line(f"{name} revoked")
 
 
-def _state(member: str) -> str:
+def _state(member: str, folder: Path) -> str:
     """The member if it is a state: an organisation's people have a nationality that must be given."""
-    from intelshare.builtin import builtin_registry
+    from intelshare.cli.policy.beside import registry_of
 
-    return member if builtin_registry().is_state(member) else ""
+    return member if registry_of(folder).is_state(member) else ""
 
 
 def _server_name(node: str) -> str:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     from intelshare.labels import Registry
+
+
+def own_option(function: Any) -> Any:
+    """``--folder``: the command gets ``folder``, for ``registry_of``."""
+    return click.option(
+        "--folder",
+        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        help="Where own ladders/, groups/ and words/ stand, as in a data folder; else only what ships.",
+    )(function)
+
+
+def registry_of(folder: Path | None) -> Registry:
+    """What ships, with what stands in the folder, if one is named. Raises PolicyFileError."""
+    from intelshare.builtin import builtin_registry
+
+    return builtin_registry() if folder is None else registry_for(folder / "any.toml")
 
 
 def registry_for(path: Path) -> Registry:

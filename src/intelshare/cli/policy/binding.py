@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import click
 
+from intelshare.cli.policy.beside import own_option, registry_of
 from intelshare.cli.shared.bindings import SUFFIXES, binding_of
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
@@ -70,17 +71,17 @@ def bind(
 @click.command(epilog=examples("intelshare label check report.txt.bdo"))
 @click.argument("bindings", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--at", "at", metavar="TIME", help="Read the labels as of this date or time. Default: now.")
+@own_option
 @printing
-def check(bindings: tuple[Path, ...], at: str | None, out: Out) -> int:
+def check(bindings: tuple[Path, ...], at: str | None, folder: Path | None, out: Out) -> int:
     """Check that the files beside BINDINGS are those that were bound, and show their labels.
 
     Whoever can change a file can change its binding too: this finds mix-ups, not forgers. A file that lies
     elsewhere is not looked at. Exit 7 if a file has changed, is missing, or has no hash.
     """
-    from intelshare.builtin import builtin_registry
     from intelshare.labels import format_banner, read_binding, show_banner
 
-    registry, when = builtin_registry(), moment(at)
+    registry, when = registry_of(folder), moment(at)
     rows = [
         (str(path), bound, _state(path.parent, bound))
         for path in bindings

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.policy.apply import apply, plan
+from intelshare.cli.policy.beside import own_option, registry_of
 from intelshare.cli.policy.diff import diff
 from intelshare.cli.policy.effects import explain
 from intelshare.cli.policy.groups import groups
@@ -92,11 +93,11 @@ def findings(files: Files) -> list[Result]:
 
 @policy.command(epilog=examples("intelshare policy schema treaty > treaty.schema.json"))
 @click.argument("kind", type=click.Choice(("treaty", "overlay", "test")))
-def schema(kind: str) -> None:
+@own_option
+def schema(kind: str, folder: Path | None) -> None:
     """Print the JSON Schema of a kind of policy file, for editors."""
     import json
 
-    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import schema_of
 
-    click.echo(json.dumps(schema_of(kind, builtin_registry()), indent=1))
+    click.echo(json.dumps(schema_of(kind, registry_of(folder)), indent=1))

@@ -102,7 +102,7 @@ def explain(
     world, when = world_of(paths), moment(at)
     check_words(world, category, flags)
     request = Request(
-        label=read_label(text, "--label", when),
+        label=read_label(text, "--label", when, world.registry),
         category=category,
         at=when,
         sender=sender,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from intelshare.cli.policy.beside import own_option, registry_of
 from intelshare.cli.policy.binding import bind, check
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import Group, examples
@@ -64,13 +65,12 @@ label.add_command(check)
 @click.argument("text", required=False)
 @file_option
 @at_option
+@own_option
 @printing
-def parse(text: str | None, files: tuple[str, ...], at: str | None, out: Out) -> None:
+def parse(text: str | None, files: tuple[str, ...], at: str | None, folder: Path | None, out: Out) -> None:
     """Show how TEXT is read: authority, level, releasability, controls."""
-    from intelshare.builtin import builtin_registry
-
-    registry, when = builtin_registry(), moment(at)
-    found = read_labels(() if text is None else (text,), files, when)
+    registry, when = registry_of(folder), moment(at)
+    found = read_labels(() if text is None else (text,), files, when, registry)
     contents = [_content(each.label, registry, when) for each in found]
     if at is None and any(_named_by_group(each.label) for each in found):
         out.note("groups in REL TO hold their members of now; --at judges at another time")
@@ -124,20 +124,25 @@ def _unverified(label: Label, registry: Registry) -> Iterator[str]:
 )
 @form_option
 @at_option
+@own_option
 @printing
 def convert(
-    text: str | None, files: tuple[str, ...], to: str | None, form: str | None, at: str | None, out: Out
+    text: str | None,
+    files: tuple[str, ...],
+    to: str | None,
+    form: str | None,
+    at: str | None,
+    folder: Path | None,
+    out: Out,
 ) -> None:
     """Convert the level of TEXT into another ladder (--to), or the whole label into another form (--form).
 
     Levels go by the general table: rounded up, never down.
     """
-    from intelshare.builtin import builtin_registry
-
-    registry, when = builtin_registry(), moment(at)
+    registry, when = registry_of(folder), moment(at)
     if (to is None) == (form is None):
         raise click.UsageError("give either --to or --form")
-    read = _single(read_labels(() if text is None else (text,), files, when))
+    read = _single(read_labels(() if text is None else (text,), files, when, registry))
     if form is not None:
         _print_form(read, form, registry, when, out)
     elif to is not None:
@@ -158,6 +163,7 @@ def convert(
 )
 @form_option
 @at_option
+@own_option
 @printing
 def rollup(
     texts: tuple[str, ...],
@@ -165,19 +171,19 @@ def rollup(
     originator: str,
     form: str | None,
     at: str | None,
+    folder: Path | None,
     out: Out,
 ) -> None:
     """Show the banner of a bulletin whose portions have these labels.
 
     Of a STIX file every label counts, that of an object and those of its properties.
     """
-    from intelshare.builtin import builtin_registry
     from intelshare.labels import format_banner, show_banner
     from intelshare.labels import rollup as roll_up
 
-    registry, when = builtin_registry(), moment(at)
+    registry, when = registry_of(folder), moment(at)
     _member(originator, "--originator", registry)
-    labels = [each.label for each in read_labels(texts, files, when)]
+    labels = [each.label for each in read_labels(texts, files, when, registry)]
     rolled = roll_up(originator, when, labels, registry)
     if form is not None:
         _print_form(rolled, form, registry, when, out)
@@ -285,7 +291,7 @@ def _member(code: str, option: str, registry: Registry) -> None:
         raise ConfigError("UNKNOWN_MEMBER", message, place=Place(option), hint="FRA, USA, NATO ...")
 
 
-def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant) -> list[Found]:
+def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant, registry: Registry) -> list[Found]:
     """The labels of arguments and files, whatever their form.
 
     Raises LabelError, ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID (no UTF-8), and click.UsageError if
@@ -295,11 +301,10 @@ def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant) -> list
         raise click.UsageError("give a label, or --file")
     given = [(text, "TEXT" if len(texts) == 1 else f"TEXTS[{n}]") for n, text in enumerate(texts)]
     given += [(file_text(path), "standard input" if path == "-" else path) for path in files]
-    return [found for text, source in given for found in _read_form(text, source, at)]
+    return [found for text, source in given for found in _read_form(text, source, at, registry)]
 
 
-def _read_form(text: str, source: str, at: Instant) -> Sequence[Found]:
-    from intelshare.builtin import builtin_registry
+def _read_form(text: str, source: str, at: Instant, registry: Registry) -> Sequence[Found]:
     from intelshare.labels import (
         WHOLE,
         Found,
@@ -312,19 +317,19 @@ def _read_form(text: str, source: str, at: Instant) -> Sequence[Found]:
     begins = text.lstrip(" \t\r\n")[:1]
     try:
         if is_binding(text):
-            bound = read_binding(text, builtin_registry(), at, source=source)
+            bound = read_binding(text, registry, at, source=source)
             return [Found(one.uri, WHOLE, one.label) for one in bound]
         if begins == "{":
-            return read_bundle(text, builtin_registry(), at, source=source)
+            return read_bundle(text, registry, at, source=source)
         if begins == "<":
-            return [Found("", WHOLE, read_stanag4774(text, builtin_registry(), at, source=source))]
+            return [Found("", WHOLE, read_stanag4774(text, registry, at, source=source))]
     except LabelError as error:
         if error.place is None or error.place.source == source:
             raise
         # The label itself is wrong, not the XML or JSON round it: it is shown as text.
         place = replace(error.place, source=f"{source}, its label")
         raise LabelError(error.code, error.message, place=place, hint=error.hint) from None
-    return [Found("", WHOLE, read_label(text, source, at))]
+    return [Found("", WHOLE, read_label(text, source, at, registry))]
 
 
 def file_text(path: str) -> str:
@@ -351,13 +356,15 @@ def file_text(path: str) -> str:
         raise ConfigError("INPUT_INVALID", "this is no UTF-8", place=Place(source)) from None
 
 
-def read_label(text: str, source: str, at: Instant, *, writing: bool = False) -> Label:
-    """The label of an argument; errors name the argument instead of a nameless text."""
+def read_label(
+    text: str, source: str, at: Instant, registry: Registry | None = None, *, writing: bool = False
+) -> Label:
+    """The label of an argument, by what ships unless a registry is given; errors name the argument."""
     from intelshare.builtin import builtin_registry
     from intelshare.labels import parse_label
 
     try:
-        return parse_label(text, builtin_registry(), at, "write" if writing else "read")
+        return parse_label(text, registry or builtin_registry(), at, "write" if writing else "read")
     except LabelError as error:
         place = Place(source) if error.place is None else replace(error.place, source=source)
         raise LabelError(error.code, error.message, place=place, hint=error.hint) from None

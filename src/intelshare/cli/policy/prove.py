@@ -38,14 +38,13 @@ def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     What is held for an officer may still go, so it counts as going; information that returns to its
     originator does not. Exit 0: proved; 1: refuted. Needs z3, which is in the extra "prove".
     """
-    from intelshare.builtin import builtin_registry
     from intelshare.labels import show_banner, when
     from intelshare.policy_tools import parse_claim
     from intelshare.policy_tools import prove as find
 
-    registry = builtin_registry()
-    asked = parse_claim(claim, registry)
     world = world_of(paths or (Path(),))
+    registry = world.registry
+    asked = parse_claim(claim, registry)
     if not world.treaties:
         # With nothing to let anything through every claim would hold, and say nothing.
         raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place("PATHS"))

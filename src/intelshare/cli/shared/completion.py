@@ -14,6 +14,7 @@ from intelshare.errors import IntelshareError, StoreError
 
 if TYPE_CHECKING:
     from intelshare.client import Profile
+    from intelshare.labels import Registry
 
 SEEN_FILE = "seen"
 """In the profile folder: the ids that lists have shown, newest last, and nothing else of them."""
@@ -23,11 +24,9 @@ MAX_SEEN = 500
 _ID = 32
 
 
-def members(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def members(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """States and organisations by code; of a list separated by commas the last one."""
-    from intelshare.builtin import builtin_registry
-
-    registry = builtin_registry()
+    registry = _registry(context)
     before, comma, last = incomplete.rpartition(",")
     names = {**registry.states, **{code: group.name for code, group in registry.groups.items()}}
     return [
@@ -37,21 +36,32 @@ def members(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     ]
 
 
-def categories(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The categories that ship, with what each means."""
-    return _words("CATEGORY", incomplete)
+def categories(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The categories, with what each means."""
+    return _words(context, "CATEGORY", incomplete)
 
 
-def flag_words(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The flags that ship, with what each means."""
-    return _words("FLAG", incomplete)
+def flag_words(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The flags, with what each means."""
+    return _words(context, "FLAG", incomplete)
 
 
-def _words(kind: str, incomplete: str) -> list[CompletionItem]:
+def _registry(context: click.Context) -> Registry:
+    """What ships, with what stands in the folder that the command line names, if that can be read."""
     from intelshare.builtin import builtin_registry
+    from intelshare.cli.policy.beside import registry_of
+
+    folder = context.params.get("folder")
+    try:
+        return registry_of(Path(folder) if isinstance(folder, str | Path) else None)
+    except IntelshareError:
+        return builtin_registry()
+
+
+def _words(context: click.Context, kind: str, incomplete: str) -> list[CompletionItem]:
     from intelshare.labels import WordKind
 
-    words = builtin_registry().words.of(WordKind[kind])
+    words = _registry(context).words.of(WordKind[kind])
     return [
         CompletionItem(name, help=word.means) for name, word in words.items() if name.startswith(incomplete)
     ]
