@@ -295,3 +295,33 @@ def test_effect_says_exactly_what_is_decided_otherwise(mutant):
                 decision.codes[0] if decision.codes else decision.outcome.value
                 for decision in (before, after)
             )
+
+
+def test_the_ladder_of_a_treaty_frees_its_party_alone_and_from_its_first_day():
+    text = (
+        'id = "t"\ntitle = "t"\nkind = "regional"\nin_force = 2020-01-01\nsource = "s"\n'
+        '[[provision]]\narticle = "1"\ncategories = ["cyber"]\nceiling = "R4"\n'
+    ) + "".join(
+        f'[[party]]\nmember = "{member}"\nin_force = 2020-01-01\n'
+        for member in ("FRA", "NGA", "GHA", "SEN", "SWE")
+    )
+    rows = (
+        '[[ladder]]\nauthority = "NGA"\nfrom = 2022-01-01\nuntil = 2024-01-01\nlevels = { R1 = "RESTRICTED" }\n'
+        '[[ladder]]\nauthority = "NGA"\nfrom = 2024-01-01\nlevels = { R2 = "RESTRICTED", R3 = "SECRET" }\n'
+    )
+    before, after = (
+        compile_world(REGISTRY, REGISTRY.states, [parse_treaty(one, "t.toml", REGISTRY)])
+        for one in (text, text + rows)
+    )
+    told = {
+        (one.sender, instant.show(one.start)[:10], tuple(level.name for level in one.levels))
+        for one in effects(before, after)
+        if one.recipient == "NGA" and one.widens
+    }
+    assert {one.recipient for one in effects(before, after)} == {"NGA"}
+    assert told == {
+        ("FRA", "2022-01-01", ("R1",)),
+        ("SWE", "2022-01-01", ("R1",)),
+        ("FRA", "2024-01-01", ("R3",)),  # It has no R2 since 2021.
+        ("SWE", "2024-01-01", ("R2", "R3")),
+    }
