@@ -271,7 +271,7 @@ def _levels(table: Table) -> tuple[Level, ...]:
     """``{ R1 = "RESTRICTED", R3 = "SECRET" }``, one name for each."""
     levels: list[Level] = []
     for reference in Reference:
-        if table.has(reference.name):
+        if table.text_or(reference.name, None) is not None:
             name = level_name(table, reference.name)
             if any(level.name == name for level in levels):
                 table.fail("DUPLICATE_KEY", f"{name} is two levels at one time", reference.name)

@@ -306,7 +306,8 @@ def test_the_ladder_of_a_treaty_frees_its_party_alone_and_from_its_first_day():
         for member in ("FRA", "NGA", "GHA", "SEN", "SWE")
     )
     rows = (
-        '[[ladder]]\nauthority = "NGA"\nfrom = 2022-01-01\nuntil = 2024-01-01\nlevels = { R1 = "RESTRICTED" }\n'
+        '[[ladder]]\nauthority = "NGA"\nfrom = 2022-01-01\nuntil = 2024-01-01\n'
+        'levels = { R1 = "RESTRICTED" }\n'
         '[[ladder]]\nauthority = "NGA"\nfrom = 2024-01-01\nlevels = { R2 = "RESTRICTED", R3 = "SECRET" }\n'
     )
     before, after = (
