@@ -363,7 +363,7 @@ class PeerLink:
         for outbound in said.value:
             if outbound.peer == self.member:
                 statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
-                self.queue.sent([(leaf, carried.size) for leaf, carried in statements])
+                self.queue.sent([(leaf, carried.size) for leaf, carried in statements], turn.now.steady)
                 self._post(turn, 1 + outbound.rank, outbound)
                 self._note_checkpoint(outbound)
 

@@ -1,5 +1,8 @@
 """What one link holds: a window, and what is to be tried again."""
 
+from collections import deque
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +22,7 @@ def most(count):
 
 def rejected():
     queue = LinkQueue()
-    queue.sent([(LEAF, 100)])
+    queue.sent([(LEAF, 100)], NOW)
     queue.more = False
     queue.rejected(LEAF, NOW, most)
     return queue
@@ -50,7 +53,7 @@ def test_each_rejection_waits_longer_than_the_one_before():
     for _ in range(3):
         now = Instant(queue.due(now))
         queue.due(now)
-        queue.sent([(LEAF, 100)])
+        queue.sent([(LEAF, 100)], NOW)
         queue.rejected(LEAF, now, lambda count: b"\x00" * (count - 4) + b"\xff" * 4)
         waits.append(queue.due(now) - now)
     assert waits[0] < waits[1] < waits[2]
@@ -67,15 +70,15 @@ def test_codes_for_what_was_never_sent_cost_nothing():
 def test_the_window_starts_at_four_small_frames_and_closes_when_nobody_answers():
     queue = LinkQueue()
     assert queue.room() == MIN_WINDOW
-    queue.sent([(LEAF, MIN_WINDOW)])
+    queue.sent([(LEAF, MIN_WINDOW)], NOW)
     assert queue.room() == 0
     assert queue.unacknowledged == 1
 
 
 def test_what_is_sent_again_counts_once():
     queue = LinkQueue()
-    queue.sent([(LEAF, 100)])
-    queue.sent([(LEAF, 100)])
+    queue.sent([(LEAF, 100)], NOW)
+    queue.sent([(LEAF, 100)], NOW)
     assert queue.room() == MIN_WINDOW - 100
     queue.acknowledged(LEAF, NOW)
     queue.acknowledged(LEAF, NOW)
@@ -89,7 +92,7 @@ def test_the_window_is_within_its_bounds_and_counts_what_is_on_the_way(steps):
     for step, number in steps:
         leaf, size, now = LeafId(bytes([number]) * 32), 200_000 * number, Instant(now + SECOND // 8)
         if step == "sent":
-            queue.sent([(leaf, size)])
+            queue.sent([(leaf, size)], now)
             flying[leaf] = size
         elif step == "acknowledged":
             queue.acknowledged(leaf, now)
@@ -106,12 +109,30 @@ def test_the_window_widens_with_what_flows_and_narrows_when_it_stops():
     queue, now = LinkQueue(), NOW
     for number in range(40):
         leaf = LeafId(number.to_bytes(32, "big"))
-        queue.sent([(leaf, 100_000)])
+        queue.sent([(leaf, 100_000)], now)
         queue.acknowledged(leaf, now)
     assert queue.room() == MAX_WINDOW
     for number in range(3):
         now = Instant(now + SECOND)
         leaf = LeafId(number.to_bytes(32, "big"))
-        queue.sent([(leaf, 10)])
+        queue.sent([(leaf, 10)], now)
         queue.acknowledged(leaf, now)
     assert queue.room() == MIN_WINDOW
+
+
+@pytest.mark.parametrize("trip", [2, 20, 300], ids=lambda trip: f"{trip} ms there and back")
+def test_what_is_on_the_way_fills_the_path_and_is_little_more(trip):
+    """A peer that commits 3 kB a millisecond is kept busy; FLASH waits behind 100 ms, or four trips."""
+    size, queue, flying, number, done = 3_000, LinkQueue(), deque(), 0, 0
+    for millisecond in range(6_000):
+        now = Instant(NOW + millisecond * SECOND // 1000)
+        while queue.room() > 0:
+            leaf = LeafId(number.to_bytes(32, "big"))
+            number += 1
+            queue.sent([(leaf, size)], now)
+            flying.append((millisecond + trip, leaf))
+        if flying and flying[0][0] <= millisecond:
+            queue.acknowledged(flying.popleft()[1], now)
+            done += millisecond >= 3_000
+    assert done > 2_900
+    assert len(flying) < max(100, 4.5 * trip)
