@@ -1,7 +1,7 @@
 # The door to every chore. PY is the environment that `make env` makes.
 PY ?= .venv/bin/python
 
-.PHONY: env lock lint types imports test test-timed check proto agree prove sim demo
+.PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
 .PHONY: forgeries mutants codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
@@ -75,6 +75,9 @@ bench-policy:   ## decisions per second, loading, 1,000 treaties, beside Cedar
 
 sim:            ## a thousand seeds of the simulator
 	$(PY) -m intelshare sim --seeds 1..1000
+
+soak:           ## every planted bug is found, many seeds take every row of both tables (minutes)
+	$(PY) -m pytest -n 2 -m soak
 
 demo:           ## the demo, without pauses
 	$(PY) -m intelshare demo --no-pause
