@@ -186,7 +186,7 @@ def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
 
 def _state(member: str, folder: Path) -> str:
     """The member if it is a state: an organisation's people have a nationality that must be given."""
-    from intelshare.cli.policy.beside import registry_of
+    from intelshare.cli.shared.beside import registry_of
 
     return member if registry_of(folder).is_state(member) else ""
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import click
 
-from intelshare.cli.policy.beside import own_option, registry_of
+from intelshare.cli.shared.beside import own_option, registry_of
 from intelshare.cli.shared.bindings import SUFFIXES, binding_of
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.policy.apply import apply, plan
-from intelshare.cli.policy.beside import own_option, registry_of
 from intelshare.cli.policy.diff import diff
 from intelshare.cli.policy.effects import explain
 from intelshare.cli.policy.groups import groups
@@ -17,6 +16,7 @@ from intelshare.cli.policy.prove import prove
 from intelshare.cli.policy.results import format_option, write_results
 from intelshare.cli.policy.testing import coverage, test
 from intelshare.cli.policy.words import words
+from intelshare.cli.shared.beside import own_option, registry_of
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import printing

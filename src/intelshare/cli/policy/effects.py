@@ -33,7 +33,7 @@ def world_of(paths: tuple[Path, ...]) -> World:
 
 def build_world(files: Files, read: Callable[[Path], str]) -> World:
     """The world of these files, of all states and organisations. Raises PolicyFileError."""
-    from intelshare.cli.policy.beside import with_own
+    from intelshare.cli.shared.beside import with_own
     from intelshare.policy import compile_world, parse_overlay, parse_treaty
 
     registry = with_own(files.own, read)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intelshare.builtin import OWN_FOLDERS
-from intelshare.cli.policy.beside import own_files, with_own
+from intelshare.cli.shared.beside import own_files, with_own
 from intelshare.errors import ConfigError, Place, PolicyFileError
 from intelshare.toml import MAX_FILE_BYTES
 

@@ -34,7 +34,7 @@ def groups(codes: tuple[str, ...], at: str | None, folder: Path, out: Out) -> No
     Two members whose hashes are the same expand a label alike. Groups are no part of a treaty's text: compare
     them by telephone or mail before labels name a group of one's own.
     """
-    from intelshare.cli.policy.beside import registry_for
+    from intelshare.cli.shared.beside import registry_for
     from intelshare.errors import ConfigError, Place
     from intelshare.toml import guess
 

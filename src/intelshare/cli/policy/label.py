@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from intelshare.cli.policy.beside import own_option, registry_of
 from intelshare.cli.policy.binding import bind, check
+from intelshare.cli.shared.beside import own_option, registry_of
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import printing

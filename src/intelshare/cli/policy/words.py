@@ -27,7 +27,7 @@ def words(kind: str | None, folder: Path, out: Out) -> None:
 
     An obligation that the node sees to by itself says so; every other one is for people.
     """
-    from intelshare.cli.policy.beside import registry_for
+    from intelshare.cli.shared.beside import registry_for
     from intelshare.labels import WordKind, when
 
     registry = registry_for(folder / "words.toml")

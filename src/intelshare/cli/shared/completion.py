@@ -49,7 +49,7 @@ def flag_words(context: click.Context, _: click.Parameter, incomplete: str) -> l
 def _registry(context: click.Context) -> Registry:
     """What ships, with what stands in the folder that the command line names, if that can be read."""
     from intelshare.builtin import builtin_registry
-    from intelshare.cli.policy.beside import registry_of
+    from intelshare.cli.shared.beside import registry_of
 
     folder = context.params.get("folder")
     try:
