@@ -161,8 +161,9 @@ def _plan(
     paths: tuple[Path, ...], folder: Path, prune: bool, no_test: bool, profile: str | None, out: Out
 ) -> _Plan | None:
     """None: the new files are wrong, which was printed. Raises what reading either side raises."""
-    from intelshare.cli.policy.files import find, read_policy
+    from intelshare.cli.policy.files import find
     from intelshare.cli.policy.results import write_results
+    from intelshare.cli.shared.beside import read_policy
     from intelshare.node.folder import Folder
     from intelshare.node.new_law import new_law
     from intelshare.node.settings import read_settings

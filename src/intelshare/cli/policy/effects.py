@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 def world_of(paths: tuple[Path, ...]) -> World:
     """The world of all treaties and overlays below the paths. Raises PolicyFileError at the first error."""
-    from intelshare.cli.policy.files import find, read_policy
+    from intelshare.cli.policy.files import find
+    from intelshare.cli.shared.beside import read_policy
 
     return build_world(find(paths), read_policy)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intelshare.builtin import OWN_FOLDERS
-from intelshare.cli.shared.beside import own_files, with_own
+from intelshare.cli.shared.beside import own_files, read_policy, with_own
 from intelshare.errors import ConfigError, Place, PolicyFileError
 from intelshare.toml import MAX_FILE_BYTES
 
@@ -144,32 +143,6 @@ def is_policy(path: Path) -> bool:
     """Whether a file found in a folder, by its path inside it, is a policy file."""
     hidden = any(part.startswith(".") for part in path.parts)
     return path.suffix == ".toml" and not hidden and path.name != "pyproject.toml"
-
-
-def read_policy(path: Path) -> str:
-    """The text of a policy file.
-
-    Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), REFERENCE_CYCLE (of links), NOT_FOUND (also for
-    what is no ordinary file: a pipe would never end).
-    """
-    place = Place(str(path))
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PolicyFileError("NOT_FOUND", "it is no ordinary file", place=place)
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            message = "it is a link that leads back to itself"
-            raise PolicyFileError("REFERENCE_CYCLE", message, place=place) from None
-        raise PolicyFileError("NOT_FOUND", f"it cannot be read: {error.strerror}", place=place) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise PolicyFileError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=place)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(path), line)) from None
 
 
 class Shelf:

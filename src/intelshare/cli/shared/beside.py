@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from intelshare.errors import Place, PolicyFileError
+from intelshare.toml import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from intelshare.labels import Registry
@@ -33,8 +38,6 @@ def registry_for(path: Path) -> Registry:
 
     Raises PolicyFileError.
     """
-    from intelshare.cli.policy.files import read_policy
-
     return with_own(own_files([path]), read_policy)
 
 
@@ -51,6 +54,32 @@ def with_own(own: Iterable[Path], read: Callable[[Path], str]) -> Registry:
     from intelshare.builtin import extended_registry
 
     return extended_registry({str(path): read(path) for path in own})
+
+
+def read_policy(path: Path) -> str:
+    """The text of a policy file.
+
+    Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), REFERENCE_CYCLE (of links), NOT_FOUND (also for
+    what is no ordinary file: a pipe would never end).
+    """
+    place = Place(str(path))
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PolicyFileError("NOT_FOUND", "it is no ordinary file", place=place)
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            message = "it is a link that leads back to itself"
+            raise PolicyFileError("REFERENCE_CYCLE", message, place=place) from None
+        raise PolicyFileError("NOT_FOUND", f"it cannot be read: {error.strerror}", place=place) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise PolicyFileError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=place)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(path), line)) from None
 
 
 def _root(path: Path) -> Path:

@@ -26,8 +26,8 @@ KINDS = ("bilateral", "regional", "multilateral", "political-commitment")
 
 def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
     """The treaties of the paths in their order. Raises PolicyFileError at the first error, ConfigError."""
-    from intelshare.cli.policy.files import find, read_policy
-    from intelshare.cli.shared.beside import with_own
+    from intelshare.cli.policy.files import find
+    from intelshare.cli.shared.beside import read_policy, with_own
     from intelshare.policy import parse_treaty
 
     files = find(paths)
@@ -115,8 +115,7 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 
     A file that cannot be read is left out, or with ``strict`` raises its PolicyFileError.
     """
-    from intelshare.cli.policy.files import read_policy
-    from intelshare.cli.shared.beside import registry_for
+    from intelshare.cli.shared.beside import read_policy, registry_for
     from intelshare.policy_tools import formatted
 
     found = []
