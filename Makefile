@@ -40,7 +40,7 @@ agree:          ## the engine and its second reading on 50,000 random worlds (WO
 	PYTHONPATH=tests $(PY) tests/property/test_policy_agreement.py $(or $(WORLDS),50000)
 
 prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
-	PYTHONPATH=tests $(PY) -m pytest -n 0 tests/property/test_policy_prove.py
+	PYTHONPATH=tests $(PY) -m pytest -n 0 -m 'soak or not soak' tests/property/test_policy_prove.py
 
 forgeries:      ## writes every forged file that we know, and asks the judge about each
 	PYTHONPATH=tests $(PY) tests/forgeries.py $(or $(OUT),build/forgeries)

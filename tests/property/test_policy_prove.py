@@ -42,7 +42,13 @@ WORLDS = {
 }
 
 
-@pytest.fixture(scope="module", params=WORLDS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if not name.startswith("random") else pytest.param(name, marks=pytest.mark.soak)
+        for name in WORLDS
+    ],
+)
 def model(request):
     return Model(WORLDS[request.param])
 
