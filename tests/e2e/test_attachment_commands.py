@@ -118,7 +118,7 @@ def test_kills_in_the_middle_of_upload_transfer_and_download_lose_nothing(tmp_pa
     assert same(file, out / "2-annex.pdf")
 
 
-@pytest.mark.timed
+@pytest.mark.soak
 def test_memory_is_constant_at_both_ends(tmp_path: Path) -> None:
     """A file of 512 MiB, through the sender's command, both nodes and the reader's command."""
     with linked(tmp_path) as (fra, usa, nodes):
