@@ -25,9 +25,6 @@ from intelshare.ids import Digest, Incarnation, NodeUri
 MAX_NOTE: Final = 64 * 1024
 """Bytes of a note: more than a hundred cosignatures."""
 
-ENTRY_LENGTH: Final = 32
-"""An entry, as others see it: its salted hash."""
-
 _SCHEME: Final = "intelshare://"
 _DASH: Final = "\u2014 "
 _ORIGIN: Final = re.compile(r"([a-z0-9.:/_-]+)/([0-9a-f]{16})")

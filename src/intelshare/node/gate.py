@@ -185,8 +185,7 @@ class Gate:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         outer = self._open[number] = _Outer(self, number)
-        task = self._loop.create_task(self._take(outer, connection))
-        outer.task = task
+        outer.task = self._loop.create_task(self._take(outer, connection))
 
     async def _take(self, outer: _Outer, connection: socket.socket) -> None:
         try:
@@ -194,6 +193,9 @@ class Gate:
         except OSError:
             connection.close()
             self.left(outer.number)
+            return
+        if outer.number not in self._open:
+            outer.abort()  # It was ended before it was taken.
 
     def _look(self) -> None:
         """Once a second: end what is over."""
