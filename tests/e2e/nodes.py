@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,17 +115,35 @@ def _seen() -> list[str]:
 
 
 def found(folder: Path, member: str, *words: str) -> Path:
-    """A development member with an analyst and a releasing officer; ``words`` are for ``init``."""
+    """A development member with an analyst and a releasing officer; ``words`` are for ``init``.
+
+    The commands run once for each kind of member; every further folder is a copy, with the same keys. A
+    folder that no node has run on yet may be copied: nothing in it says where it lies.
+    """
+    made = _made(member, words)
+    shutil.copytree(made, folder)
+    return folder
+
+
+@functools.cache
+def _made(member: str, words: Sequence[str]) -> Path:
+    """A member's folder to copy from."""
+    folder = Path(_originals().name) / "-".join((member, *words))
     ok("init", member, folder, "--dev", *words)
     for name, role in (("ana", "analyst"), ("rel", "releasing-officer")):
         ok("user", "add", name, "--folder", folder, "--role", role, "--clearance", "R3", "--category", "*")
     return folder
 
 
+@functools.cache
+def _originals() -> tempfile.TemporaryDirectory[str]:
+    """Where the folders lie that are copied; gone when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="intelshare-originals-")
+
+
 def introduce(one: Path, other: Path) -> None:
     """Exchange member files and fingerprints, both ways."""
     for giver, taker in ((one, other), (other, one)):
         file = giver.parent / f"{giver.name}.member"
-        ok("member", "export", "--folder", giver, "--out", file)
-        print_ = ok("member", "fingerprint", "--folder", giver).out.strip()
+        print_ = ok("member", "export", "--folder", giver, "--out", file, "--json").json["fingerprint"]
         ok("member", "import", file, "--folder", taker, "--fingerprint", print_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +26,8 @@ class Sender:
     """FRA, which has met USA; whether either runs is up to the test."""
 
     def __init__(self, home: Path) -> None:
-        self.fra, self.usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
+        self.fra, self.usa = home / "fra", home / "usa"
         self.ana, self.smith = self.fra / "users" / "ana", self.usa / "users" / "ana"
-        with running(self.fra), running(self.usa):
-            introduce(self.fra, self.usa)
-            wait_for_links(self.fra)
         self.file = home / "bulletins.ndjson"
 
     def write(self, texts: Sequence[str], to: str = "USA") -> None:
@@ -44,8 +42,20 @@ class Sender:
         return sorted(entry["bulletin"] for entry in entries)
 
 
+@pytest.fixture(name="met", scope="module")
+def _met(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of two members that have met, at rest."""
+    home = tmp_path_factory.mktemp("met")
+    fra, usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
+    with running(fra), running(usa):
+        introduce(fra, usa)
+        wait_for_links(fra)
+    return home
+
+
 @pytest.fixture(name="sender")
-def _sender(tmp_path: Path) -> Sender:
+def _sender(met: Path, tmp_path: Path) -> Sender:
+    shutil.copytree(met, tmp_path, dirs_exist_ok=True)
     return Sender(tmp_path)
 
 

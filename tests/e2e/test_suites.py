@@ -8,6 +8,7 @@ import pytest
 
 from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links, wait_until
 
+TO_KEN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN"
 LABELS = {"fra": "//FRA SECRET//REL TO FRA, USA", "usa": "SECRET//REL TO USA, FRA"}
 
 
@@ -53,7 +54,9 @@ def test_a_floor_refuses_a_lower_suite_with_a_code_on_both_sides_until_it_is_rai
             print_ = ok("member", "fingerprint", "--folder", fra).out.strip()
             ok("member", "import", file, "--folder", ken, "--fingerprint", print_)
             wait_for_links(fra)
-            assert not refused(fra)
+            words = ("--as", fra / "users" / "ana", "--category", "cyber", "--to", "KEN", "--label", TO_KEN)
+            sent = ok("send", "-", *words, "--wait", "accepted", "--json", stdin="Drought").json
+            assert sent["states"]["KEN"]["word"] == "accepted", "under its new keys"
 
 
 @pytest.mark.parametrize("words", [("--suite", "3"), ("--floor", "0")])
