@@ -1,6 +1,6 @@
 """What a release costs, held against the committed figures: for CI, in less than a minute.
 
-python -m bench.gate --short     fail where a figure is 25 % worse than in bench/figures.json
+python -m bench.gate --short     fail where a figure is half as bad again as in bench/figures.json
 python -m bench.gate --record    measure longer, and write that file
 
 Rates depend on what else the machine does, so none is looked at. Held are, for submit alone at the sender and
@@ -27,8 +27,8 @@ from bench.nodes import Failed, federation
 from bench.processor import unit
 
 FILE = Path(__file__).with_name("figures.json")
-WORSE = 1.25
-"""Factor by which a figure may be worse."""
+WORSE = 1.5
+"""Factor by which a figure may be worse: beside other work a cost goes up by 45 %; what halves the rate is 2."""
 
 COUNT, IN_FLIGHT = 512, 256
 SHORT, LONG = 25.0, 120.0
@@ -103,7 +103,7 @@ def _figures(
 
 
 def worse(measured: Figures, committed: Figures) -> list[str]:
-    """What is more than 25 % worse, a line each. A figure that only one of them has is worse too."""
+    """What is worse by more than ``WORSE``, a line each. A figure that only one of them has is worse too."""
     found = []
     for kind, factor in (("processor_units", 1.0), ("releases_per_commit", -1.0)):
         for name in sorted(measured[kind].keys() | committed[kind].keys()):
