@@ -28,7 +28,7 @@ from bench.processor import unit
 
 FILE = Path(__file__).with_name("figures.json")
 WORSE = 1.5
-"""Factor by which a figure may be worse: beside other work a cost goes up by 45 %; what halves the rate is 2."""
+"""Factor by which a figure may be worse: other work on the machine makes a release up to 45 % dearer."""
 
 COUNT, IN_FLIGHT = 512, 256
 SHORT, LONG = 25.0, 120.0
