@@ -122,7 +122,7 @@ LOGS = st.lists(st.lists(st.booleans(), min_size=1, max_size=3).map(tuple), min_
 HOW = st.sampled_from(["honest", "rewritten", "restored"])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(how=HOW, answered=LOGS, empty=st.integers(0, 4), dice=st.integers(0, 1 << 32))
 def test_every_order_ends_in_the_same_verdict(how: str, answered: Any, empty: int, dice: int) -> None:
     story = Story(how, tuple(answered), empty)

@@ -35,7 +35,7 @@ thorough = settings(max_examples=150, deadline=None, derandomize=True)
 dice = st.randoms(use_true_random=False)
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "decisions.json"
-BULK_WORLDS = 3000
+BULK_WORLDS = 2000
 
 
 def engine_decides(world, case):
