@@ -107,7 +107,7 @@ def _end(started: subprocess.Popen[Any], number: signal.Signals) -> str:
             started.wait(patient(_GRACE))
         except subprocess.TimeoutExpired:
             wrong = f"did not end by {number.name} and was killed"
-    elif left := _members(started.pid):
+    elif left := left_behind(started.pid):
         wrong = f"left behind: {left}"
     _tell(started, signal.SIGKILL)
     started.wait()
@@ -119,7 +119,7 @@ def _tell(started: subprocess.Popen[Any], number: signal.Signals) -> None:
         os.killpg(started.pid, number)
 
 
-def _members(group: int) -> list[str]:
+def left_behind(group: int) -> list[str]:
     """Processes of a group that still run."""
     try:
         os.killpg(group, 0)

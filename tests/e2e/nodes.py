@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import waits
-from processes import Ended, clean_environment, finished, process
+from processes import Ended, clean_environment, process
 
 PROGRAM = (sys.executable, "-m", "intelshare")
 """What runs the command line."""
@@ -40,7 +41,7 @@ class Done(Ended):
 
 def intelshare(*words: str | Path, stdin: str = "", cwd: Path | None = None) -> Done:
     """Run one command to its end."""
-    done = finished([*PROGRAM, *words], stdin=stdin, cwd=cwd, env=clean_environment())
+    done = forked.finished(words, stdin=stdin, cwd=cwd, env=clean_environment())
     _said[:] = [f"last command: {' '.join(map(str, words))}: {done}"]
     return Done(done.code, done.out, done.err)
 
