@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
-.PHONY: forgeries mutants codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: forgeries mutants sbom codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -48,6 +48,9 @@ forgeries:      ## writes every forged file that we know, and asks the judge abo
 mutants:        ## wrong copies of the judge and of decide: those that no forged file, no vector tells
 	PYTHONPATH=tests $(PY) tests/mutants.py
 	PYTHONPATH=tests $(PY) tests/policy_mutants.py
+
+sbom:           ## docs/sbom.cdx.json: what is installed with intelshare, under which licences
+	@PYTHONPATH=tests $(PY) tests/supply.py
 
 codes:          ## each code of docs/format.md: the vectors that state it, the tests that do
 	@PYTHONPATH=tests $(PY) tests/codes.py

@@ -1,0 +1,140 @@
+"""``make sbom``: what is installed with intelshare, as CycloneDX 1.6 writes it, in docs/sbom.cdx.json.
+
+It holds the packages that the wheel needs, no extras, each with the version of requirements.lock, the
+licence that the package states, and what it needs itself. It says nothing of when it was written: the same
+lock gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageMetadata, distribution
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import LicenseExpression
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).parents[1]
+LOCK = REPOSITORY / "requirements.lock"
+SBOM = REPOSITORY / "docs" / "sbom.cdx.json"
+
+OWN = "intelshare"
+
+ALLOWED = {
+    "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "LicenseRef-any-OSI", "MIT", "MIT-0", "PSF-2.0",
+}  # fmt: skip
+"""Licences under which a package may be needed. Nothing else comes in without a decision."""
+
+_SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "License :: OSI Approved :: Apache Software License": "Apache-2.0",
+    "License :: OSI Approved :: MIT License": "MIT",
+    "any-OSI": "LicenseRef-any-OSI",
+}
+"""What packages say that have no SPDX expression in their metadata."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package that runs with intelshare."""
+
+    name: str
+    version: str
+    licence: str
+    """An SPDX expression."""
+    needs: tuple[str, ...]
+
+
+def runtime() -> dict[str, Package]:
+    """Everything that a plain install brings, intelshare itself included, by name."""
+    found: dict[str, Package] = {}
+    waiting = [OWN]
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        one = distribution(name)
+        required = [Requirement(text) for text in one.requires or ()]
+        needs = sorted(
+            canonicalize_name(each.name)
+            for each in required
+            if each.marker is None or each.marker.evaluate({"extra": ""})
+        )
+        found[name] = Package(name, one.version, licence_of(one.metadata), tuple(needs))
+        waiting += needs
+    return dict(sorted(found.items()))
+
+
+def licence_of(metadata: PackageMetadata) -> str:
+    """The SPDX expression that a package states, or what it says instead."""
+    said = [metadata.get("License-Expression") or "", *(metadata.get_all("Classifier") or ())]
+    stated = [text for text in said if text and ("::" not in text or text in _SPDX)]
+    first = (stated or [metadata.get("License") or "unknown"])[0]
+    return _SPDX.get(first, first)
+
+
+def locked(text: str) -> dict[str, str]:
+    """The version of each package in a lock."""
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", text, re.MULTILINE))
+
+
+def wrong(packages: Mapping[str, Package], lock: Mapping[str, str]) -> list[str]:
+    """What does not fit: versions that differ from the lock, licences that are not allowed; a line each."""
+    found = []
+    for package in packages.values():
+        if package.name != OWN and lock.get(package.name) != package.version:
+            found.append(f"{package.name} {package.version}: the lock has {lock.get(package.name)}")
+        parts = set(re.split(r" (?:OR|AND) |[()]", package.licence)) - {""}
+        choice = " OR " in package.licence
+        if not (parts & ALLOWED if choice else parts <= ALLOWED):
+            found.append(f"{package.name}: licence {package.licence} is not allowed")
+    return found
+
+
+def sbom(packages: Mapping[str, Package]) -> str:
+    """The document."""
+    components = {name: _component(package) for name, package in packages.items()}
+    bom = Bom(components=[one for name, one in components.items() if name != OWN])
+    bom.metadata.component = components[OWN]
+    for package in packages.values():
+        bom.register_dependency(components[package.name], [components[name] for name in package.needs])
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
+    # The same packages give the same document, whenever it is written.
+    del document["metadata"]["timestamp"]
+    names = "\n".join(f"{one.name}=={one.version}" for one in packages.values())
+    document["serialNumber"] = f"urn:uuid:{uuid5(NAMESPACE_URL, names)}"
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _component(package: Package) -> Component:
+    own = package.name == OWN
+    return Component(
+        name=package.name,
+        version=package.version,
+        type=ComponentType.APPLICATION if own else ComponentType.LIBRARY,
+        bom_ref=package.name,
+        purl=None if own else PackageURL("pypi", None, package.name, package.version),
+        licenses=[LicenseExpression(package.licence)],
+    )
+
+
+def main() -> int:
+    """Write the document; the exit code says whether everything fits the lock and the licences."""
+    packages = runtime()
+    SBOM.write_text(sbom(packages), "utf-8")
+    found = wrong(packages, locked(LOCK.read_text("utf-8")))
+    print("\n".join(found) or f"{len(packages)} packages in {SBOM.relative_to(REPOSITORY)}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
