@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from intelshare.broker.kernel.actor import proofs, superseded
+from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
-from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
 from intelshare.node.runtime import Runtime
 
 Context = Any
@@ -25,6 +27,12 @@ class UserCaller:
 
     user: UserUri
     role: str
+    certificate: Digest
+    """SHA-256 of the certificate that the call came with."""
+    pending: bool = False
+    """It was issued last and is used for the first time."""
+    ticket: bool = False
+    """It is the ticket of an enrolment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,8 @@ def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
 
 
 def user_identity(runtime: Runtime, proved: Proved) -> Identify:
-    """Who calls on the user port: TLS floor, own user authority, a user of the register."""
-    checked: dict[bytes, tuple[UserUri, x509.Validity]] = {}
+    """Who calls on the user port: TLS floor, own user authority, a certificate that the register names."""
+    checked: dict[bytes, tuple[x509.Leaf, x509.Validity]] = {}
 
     def identify(context: Context) -> Caller:
         pem = _pem(context)
@@ -68,15 +76,28 @@ def user_identity(runtime: Runtime, proved: Proved) -> Identify:
         if known is None or not known[1].holds(now):
             certificate = x509.from_pem(pem)
             leaf = x509.inspect(certificate)
-            known = UserUri(leaf.uri), x509.check_issued(certificate, (runtime.user_authority,), now)
+            known = leaf, x509.check_issued(certificate, (runtime.user_authority,), now)
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
             checked[pem] = known
-        caller = UserCaller(known[0], runtime.role_of(known[0]))
+        caller = _user(runtime.user_row(UserUri(known[0].uri)), known[0].digest)
         proved(context.peer(), caller.user)
         return caller
 
     return identify
+
+
+def _user(row: UserRow, certificate: Digest) -> UserCaller:
+    """The caller, if the row names this certificate. Raises DeliveryError NOT_AUTHORISED."""
+    if certificate not in proofs(row):
+        raise superseded()
+    return UserCaller(
+        row.user,
+        row.role,
+        certificate,
+        pending=certificate == row.pending,
+        ticket=certificate == row.ticket,
+    )
 
 
 def _pem(context: Context) -> bytes:

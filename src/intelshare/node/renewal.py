@@ -12,14 +12,14 @@ from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.hello import announce
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
-from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity
+from intelshare.crypto.x509 import issue_node, validity
 from intelshare.errors import VaultError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.trust import DirectoryNode, Endpoint, Ratified, due, new_key, renew_directory
-from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD
+from intelshare.vault import NODE_AUTHORITY, NODE_LEAF
 
 
 async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None) -> bool:
@@ -96,14 +96,13 @@ def _renew_leaf(runtime: Runtime) -> None:
     listed = runtime.node.trust.node(runtime.node.uri)
     if listed is None:
         return
-    lifetime = NODE_LIFETIME if runtime.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
     issued = issue_node(
         runtime.vault.certified(NODE_AUTHORITY),
         runtime.node.uri,
         listed[1].dns,
         now,
         runtime.random,
-        lifetime=lifetime,
+        lifetime=runtime.settings.node_lifetime,
     )
     runtime.vault.put(certified={NODE_LEAF: issued})
     runtime.log.info(Event.LEAF_RENEWED)

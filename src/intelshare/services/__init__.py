@@ -8,7 +8,7 @@
 One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
 """
 
-from intelshare.services.backend import Backend, IssuedUser, LinkFacts, NodeFacts, PortFacts, Uploading
+from intelshare.services.backend import Backend, Issued, LinkFacts, NodeFacts, PortFacts, Uploading
 from intelshare.services.dispatch import answer, authorise
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
@@ -16,7 +16,7 @@ from intelshare.services.table import SERVICES
 __all__ = [
     "SERVICES",
     "Backend",
-    "IssuedUser",
+    "Issued",
     "LinkFacts",
     "NodeFacts",
     "PortFacts",

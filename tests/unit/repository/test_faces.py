@@ -16,7 +16,7 @@ FACES: Final[Mapping[str, str]] = {
     "broker": "exchange kernel lifecycle line queries transparency treaty",
     "bulletin": "",
     "cli": "app policy shared",
-    "client": "spool",
+    "client": "enrolment renewal spool",
     "conformance": "",
     "crypto": "aead codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair",

@@ -75,6 +75,14 @@ class NodeFolder:
             raise click.UsageError("Missing option '--folder'.", click.get_current_context())
         return self._folder
 
+    @property
+    def is_development(self) -> bool:
+        """Whether the folder was made by ``init --dev``: its vault guards nothing. NOT_FOUND, VaultError."""
+        from intelshare.node.folder import Folder
+        from intelshare.vault import is_development
+
+        return is_development(Folder(self.folder).vault)
+
     def operate(self, method: str, request: Message) -> Any:
         """One call of the Operations service, by the running node or on the folder of one that does not run.
 
@@ -104,11 +112,12 @@ class NodeFolder:
         """
         import os
 
+        from intelshare.cli.shared.options import client_of
         from intelshare.cli.shared.output import waiting
-        from intelshare.client import Client, choose_profile, read_profile
+        from intelshare.client import choose_profile, read_profile
 
         if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
-            with Client(read_profile(chosen[0])) as client, waiting(_ASKED):
+            with client_of(read_profile(chosen[0])) as client, waiting(_ASKED):
                 return client.operate(method, request)
         folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
         if not folder.exists():
@@ -118,5 +127,5 @@ class NodeFolder:
                 place=Place(str(folder)),
                 hint="--as FOLDER of an operator; or stop the node",
             )
-        with Client(read_profile(folder)) as client, waiting(_ASKED):
+        with client_of(read_profile(folder)) as client, waiting(_ASKED):
             return client.operate(method, request)
