@@ -187,9 +187,9 @@ class Client:
         return b"".join(parts)
 
 
-def make_site(code: str, root: Path, **settings: Any) -> Site:
-    """A data folder with an analyst, a releasing officer, an operator and an auditor."""
-    founded = create_member(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
+def make_site(code: str, root: Path, *, at: Instant | None = None, **settings: Any) -> Site:
+    """A data folder with an analyst, a releasing officer, an operator and an auditor, founded now or then."""
+    founded = create_member(Founding(MemberCode(code), code.title(), "one"), at or now(), os.urandom)
     site = Site(code, root, founded)
     wanted = replace(Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings)
     folder = Folder(root)

@@ -126,6 +126,9 @@ class MemberBackend:
         credential = Credential(ticket=Digest(sha256(user.encode())))
         return Issued(credential, b"ticket", b"authority", "node", Instant(NOW + 1))
 
+    async def renew_node(self) -> None:
+        return None
+
     def register_changed(self, row: UserRow) -> None:
         return None
 

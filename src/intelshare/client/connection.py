@@ -43,13 +43,18 @@ class Client:
     """
 
     def __init__(
-        self, profile: Profile, *, credentials: Credentials | None = None, deadline: float | None = None
+        self,
+        profile: Profile,
+        *,
+        credentials: Credentials | None = None,
+        channel: grpc.Channel | None = None,
+        deadline: float | None = None,
     ) -> None:
-        """``credentials``: others than the profile's, as those of a ticket."""
+        """``credentials``: others than the profile's, as those of a ticket. ``channel``: another way in."""
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
-        self._address = address_of(profile)
-        self._channel = grpc.secure_channel(
+        self._address = address_of(profile) if channel is None else str(profile.folder)
+        self._channel = channel or grpc.secure_channel(
             self._address,
             credentials_of(credentials or read_credentials(profile)),
             options=options_of(profile),

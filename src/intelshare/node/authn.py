@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from intelshare.broker.kernel.actor import proofs, superseded
+from intelshare.broker.kernel.actor import NO_DIGEST, proofs, superseded
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
 from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
+from intelshare.node.owner import OWNER_KEY, OWNER_LIFETIME
 from intelshare.node.runtime import Runtime
+from intelshare.roles import Role
+from intelshare.services import FOLDER_OWNER
+from intelshare.trust import user_uri
+from intelshare.vault import USER_AUTHORITY
 
 Context = Any
 """``grpc.aio.ServicerContext``: grpcio has no types."""
@@ -83,6 +88,25 @@ def user_identity(runtime: Runtime, proved: Proved) -> Identify:
         caller = _user(runtime.user_row(UserUri(known[0].uri)), known[0].digest)
         proved(context.peer(), caller.user)
         return caller
+
+    return identify
+
+
+def owner_identity(runtime: Runtime) -> Identify:
+    """Who calls on the socket in the data folder: whoever has just opened the vault, as a certificate proves
+    that its user authority has signed for these minutes."""
+
+    def identify(context: Context) -> Caller:
+        metadata = dict(context.invocation_metadata() or ())
+        certificate = metadata.get(OWNER_KEY, b"")
+        now = runtime.clock.now()
+        leaf = x509.inspect(certificate if isinstance(certificate, bytes) else b"")
+        authority = runtime.vault.certified(USER_AUTHORITY).certificate
+        valid = x509.check_issued(certificate, (authority,), now)
+        domain = runtime.node.trust.members[runtime.node.member].root.domain
+        if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - now > OWNER_LIFETIME:
+            raise TrustError("NOT_AUTHORISED", "this is no certificate of the folder's owner for now")
+        return UserCaller(UserUri(leaf.uri), Role.OPERATOR, NO_DIGEST)
 
     return identify
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,6 +24,7 @@ from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
+from intelshare.node.renewal import renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
 from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, Uploading
@@ -39,10 +40,16 @@ class NodeBackend:
     """``services.backend.Backend`` over a runtime and its links; one for each node."""
 
     def __init__(
-        self, runtime: Runtime, links: Links, ports: Callable[[], Sequence[PortFacts]] = tuple
+        self,
+        runtime: Runtime,
+        links: Links,
+        ports: Callable[[], Sequence[PortFacts]] = tuple,
+        follow: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """``follow``: has the ports take the certificates of now."""
         self._runtime = runtime
         self._ports = ports
+        self._follow = follow
         self._links = links
         self._open = Counter[tuple[str, UserUri]]()
         self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
@@ -186,6 +193,12 @@ class NodeBackend:
             listed[1].dns if listed is not None else "",
             validity(certificate).end,
         )
+
+    async def renew_node(self) -> None:
+        """A new certificate for the node, and at its ports at once."""
+        renew_leaf(self._runtime, at_once=True)
+        if self._follow is not None:
+            await self._follow()
 
     def register_changed(self, row: UserRow) -> None:
         """From now on the user is what the row says."""

@@ -10,10 +10,12 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import Backend, Issued, LinkFacts, NodeFacts, PortFacts, Uploading
 from intelshare.services.dispatch import answer, authorise
+from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
 
 __all__ = [
+    "FOLDER_OWNER",
     "SERVICES",
     "Backend",
     "Issued",

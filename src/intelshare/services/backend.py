@@ -173,6 +173,9 @@ class Backend(Protocol):
     def make_ticket(self, user: UserUri) -> Issued:
         """A ticket with which the user fetches a first certificate."""
 
+    async def renew_node(self) -> None:
+        """A new certificate for the node, and at its ports at once. Raises VaultError, StoreError."""
+
     def register_changed(self, row: UserRow) -> None:
         """The register has this row now: the next call of this user is judged by it."""
 

@@ -30,6 +30,9 @@ from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, 
 from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
 from intelshare.wire.v1 import user_pb2 as pb
 
+FOLDER_OWNER: Final = "folder-owner"
+"""Whom the log names: who has the folder and the passphrase needs no certificate. No user is called so."""
+
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 MAX_NAME: Final = 64
 
@@ -157,6 +160,12 @@ async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) 
     return pb.RevokeUserResponse()
 
 
+async def renew_node(backend: Backend, _: Actor, __: pb.RenewNodeRequest) -> pb.RenewNodeResponse:
+    """A new certificate for the node, at once."""
+    await backend.renew_node()
+    return pb.RenewNodeResponse(expires=backend.facts().certificate_expires)
+
+
 def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
     """The own member file, and its fingerprint."""
     held = context.node.trust.members[context.node.member]
@@ -198,6 +207,7 @@ OPERATIONS: Final = (
     Rpc("Renew", EVERYBODY, AsyncCall(renew), by_ticket=True),
     Rpc("ListUsers", OVERSEERS, QueryCall(list_users)),
     Rpc("RevokeUser", OPERATORS, AsyncCall(revoke)),
+    Rpc("RenewNode", OPERATORS, AsyncCall(renew_node)),
     Rpc("ExportMember", OPERATORS, QueryCall(export_member)),
     Rpc("ImportMember", OPERATORS, AsyncCall(import_member)),
     Rpc("ListMembers", EVERYBODY, QueryCall(list_members)),
@@ -229,7 +239,8 @@ def _credential(row: UserRow, issued: Issued) -> pb.UserCredential:
 
 
 def _user(node: Node, name: str) -> UserUri:
-    if not 0 < len(name) <= MAX_NAME or not _NAME.issuperset(name) or name.strip(".-") != name:
+    fitting = 0 < len(name) <= MAX_NAME and _NAME.issuperset(name) and name.strip(".-") == name
+    if not fitting or name == FOLDER_OWNER:
         raise DeliveryError(
             "UNSAFE_NAME",
             f"{name[:80]!r} is not a valid user name",

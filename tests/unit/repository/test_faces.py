@@ -24,7 +24,8 @@ FACES: Final[Mapping[str, str]] = {
     "engine": "steps values",
     "envelope": "",
     "labels": "",
-    "node": "clock establish events folder new_law offline policies run running runtime settings sidecar",
+    "node": "clock establish events folder new_law offline owner policies run running runtime settings "
+    "sidecar",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",

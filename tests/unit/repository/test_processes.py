@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from intelshare.client import Client
@@ -127,7 +128,10 @@ def test_one_factor_scales_the_deadline_of_a_call_and_nothing_is_set_by_default(
 ) -> None:
     assert (patient(10, {}), patient(10, {VARIABLE: ""}), patient(10, {VARIABLE: "2.5"})) == (10, 10, 25)
     assert os.environ[VARIABLE]
-    monkeypatch.setattr("intelshare.client.channel._bytes", lambda _: None)
+    monkeypatch.setattr(
+        "intelshare.client.connection.credentials_of", lambda _: grpc.ssl_channel_credentials()
+    )
+    monkeypatch.setattr("intelshare.client.connection.read_credentials", lambda _: None)
     monkeypatch.setattr("intelshare.client.connection.address_of", lambda _: "ipv4:127.0.0.1:1")
     monkeypatch.setenv(VARIABLE, "3")
     from types import SimpleNamespace

@@ -93,7 +93,7 @@ def _coming_in(function: F) -> F:
 @user.command(
     epilog=examples(
         "intelshare user add a.petit --folder fra --clearance SECRET --category cyber --here",
-        "intelshare user add c.roux --folder fra --role releasing-officer --clearance SECRET --elsewhere",
+        "intelshare user add c.roux --folder fra --role auditor --elsewhere --out c.roux.enrol",
         "intelshare user add d.vidal --folder fra --request d.vidal.csr --out d.vidal.crt",
     )
 )
@@ -138,8 +138,7 @@ def add(
 
 @user.command(
     epilog=examples(
-        "intelshare user change m.durand --folder fra --clearance RESTRICTED",
-        "intelshare user change c.leroy --folder fra --role analyst --yes",
+        "intelshare user change a.petit --folder fra --clearance R1 --category '*'",
     )
 )
 @click.argument("name")
@@ -281,10 +280,11 @@ def _make_profile(
     from intelshare.client import Profile, profile_at, read_profile, replace_credentials, write_profile
     from intelshare.client.renewal import credentials_from
     from intelshare.crypto.x509 import request_key
+    from intelshare.trust import dns_of
 
     settings = _settings(node)
     where = "" if address else os.path.relpath(node.folder.resolve(), folder.resolve())
-    profile = Profile(folder, settings.member, name, address, where, _server_name(settings.node))
+    profile = Profile(folder, settings.member, name, address, where, dns_of(settings.node))
     there = profile_at(profile)
     made = request_key(os.urandom)
     given = node.operate(*call(made.request))
@@ -396,9 +396,3 @@ def _state(member: str, folder: Path) -> str:
     from intelshare.cli.shared.beside import registry_of
 
     return member if registry_of(folder).is_state(member) else ""
-
-
-def _server_name(node: str) -> str:
-    """The DNS name in the node's certificate: ``intelshare://D/node/N`` is ``N.D`` (trust.create_member)."""
-    domain, _, name = node.removeprefix("intelshare://").partition("/node/")
-    return f"{name}.{domain}"

@@ -1469,6 +1469,11 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.FromString,
                 _registered_method=True)
+        self.RenewNode = channel.unary_unary(
+                '/intelshare.v1.Operations/RenewNode',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeResponse.FromString,
+                _registered_method=True)
         self.ExportMember = channel.unary_unary(
                 '/intelshare.v1.Operations/ExportMember',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportMemberRequest.SerializeToString,
@@ -1539,6 +1544,13 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewNode(self, request, context):
+        """The node's own certificate, now; it does so by itself at half time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportMember(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1600,6 +1612,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.RevokeUser,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.SerializeToString,
+            ),
+            'RenewNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewNode,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeResponse.SerializeToString,
             ),
             'ExportMember': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportMember,
@@ -1812,6 +1829,33 @@ class Operations:
             '/intelshare.v1.Operations/RevokeUser',
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RenewNode',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

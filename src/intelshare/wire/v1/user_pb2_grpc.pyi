@@ -506,6 +506,8 @@ class OperationsStub:
     """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]
     RevokeUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeUserRequest, _user_pb2.RevokeUserResponse]
+    RenewNode: _grpc.UnaryUnaryMultiCallable[_user_pb2.RenewNodeRequest, _user_pb2.RenewNodeResponse]
+    """The node's own certificate, now; it does so by itself at half time."""
     ExportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]
     ImportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]
     ListMembers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]
@@ -525,6 +527,8 @@ class OperationsAsyncStub(OperationsStub):
     """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]  # type: ignore[assignment]
     RevokeUser: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeUserRequest, _user_pb2.RevokeUserResponse]  # type: ignore[assignment]
+    RenewNode: _aio.UnaryUnaryMultiCallable[_user_pb2.RenewNodeRequest, _user_pb2.RenewNodeResponse]  # type: ignore[assignment]
+    """The node's own certificate, now; it does so by itself at half time."""
     ExportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]  # type: ignore[assignment]
     ImportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]  # type: ignore[assignment]
     ListMembers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]  # type: ignore[assignment]
@@ -583,6 +587,14 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.RevokeUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RevokeUserResponse, _abc.Awaitable[_user_pb2.RevokeUserResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RenewNode(
+        self,
+        request: _user_pb2.RenewNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RenewNodeResponse, _abc.Awaitable[_user_pb2.RenewNodeResponse]]:
+        """The node's own certificate, now; it does so by itself at half time."""
 
     @_abc_1.abstractmethod
     def ExportMember(
