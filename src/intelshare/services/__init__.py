@@ -8,15 +8,17 @@
 One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
 """
 
-from intelshare.services.backend import Backend, IssuedUser, LinkFacts, NodeFacts, PortFacts, Uploading
+from intelshare.services.backend import Backend, Issued, LinkFacts, NodeFacts, PortFacts, Uploading
 from intelshare.services.dispatch import answer, authorise
+from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
 
 __all__ = [
+    "FOLDER_OWNER",
     "SERVICES",
     "Backend",
-    "IssuedUser",
+    "Issued",
     "LinkFacts",
     "NodeFacts",
     "PortFacts",

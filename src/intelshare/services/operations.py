@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare import __version__
+from intelshare.broker.kernel import register
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import SetUserCommand, admit, revoke_user, set_user, users
+from intelshare.broker.kernel.register import (
+    RenewOwnCommand,
+    RenewUserCommand,
+    SetUserCommand,
+    admit,
+    users,
+)
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency.log_reader import verify_logs
@@ -15,13 +22,16 @@ from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Figures, View
+from intelshare.ports import Figures, View, changed
 from intelshare.services.audit import alarm_messages
-from intelshare.services.backend import Backend, PortFacts
+from intelshare.services.backend import Backend, Issued, PortFacts
 from intelshare.services.law import policy_state
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
 from intelshare.wire.v1 import user_pb2 as pb
+
+FOLDER_OWNER: Final = "folder-owner"
+"""Whom the log names: who has the folder and the passphrase needs no certificate. No user is called so."""
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 MAX_NAME: Final = 64
@@ -104,21 +114,38 @@ def _peer_status(
     )
 
 
-async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -> pb.AddUserResponse:
-    """Write the user into the register, then issue a certificate with a new key."""
-    asked = request.user
-    uri = _user(backend.node, asked.name)
-    categories = " ".join(asked.categories)
-    row = UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
+async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -> pb.UserCredential:
+    """Write a new user into the register, with the certificate that was asked for, or a ticket."""
+    row = _row(backend.node, request.user)
+    issued = _issue(backend, row.user, request.request)
+    row = changed(row, certificate=issued.credential.certificate, ticket=issued.credential.ticket)
     command = SetUserCommand(actor.user, row)
-    stored = await backend.perform(set_user, command, then=backend.register_changed)
-    issued = backend.issue_user(uri)
-    return pb.AddUserResponse(
-        user=_user_message(stored),
-        certificate_pem=issued.certificate,
-        private_key_pem=issued.key,
-        node_authority_pem=issued.node_authority,
-    )
+    stored = await backend.perform(register.add_user, command, then=backend.register_changed)
+    return _credential(stored, issued)
+
+
+async def change_user(backend: Backend, actor: Actor, request: pb.ChangeUserRequest) -> pb.User:
+    """Write other rights into the row of a user."""
+    command = SetUserCommand(actor.user, _row(backend.node, request.user))
+    stored = await backend.perform(register.change_user, command, then=backend.register_changed)
+    return _user_message(stored)
+
+
+async def renew_user(backend: Backend, actor: Actor, request: pb.RenewUserRequest) -> pb.UserCredential:
+    """Let a user come in by something new, and by nothing that was before."""
+    user = _user(backend.node, request.name)
+    issued = _issue(backend, user, request.request)
+    command = RenewUserCommand(actor.user, user, issued.credential, request.restore)
+    stored = await backend.perform(register.renew_user, command, then=backend.register_changed)
+    return _credential(stored, issued)
+
+
+async def renew(backend: Backend, actor: Actor, request: pb.RenewRequest) -> pb.UserCredential:
+    """A certificate for the caller, who came with the one of before or with a ticket."""
+    issued = backend.sign_user(actor.user, request.request)
+    command = RenewOwnCommand(actor.user, actor.certificate, issued.credential.certificate)
+    stored = await backend.perform(register.renew_own, command, then=backend.register_changed)
+    return _credential(stored, issued)
 
 
 def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResponse:
@@ -129,8 +156,14 @@ def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResp
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
     """Take a user's access away, at once."""
     user = _user(backend.node, request.name)
-    await backend.perform(revoke_user, actor.user, user, then=backend.register_changed)
+    await backend.perform(register.revoke_user, actor.user, user, then=backend.register_changed)
     return pb.RevokeUserResponse()
+
+
+async def renew_node(backend: Backend, _: Actor, __: pb.RenewNodeRequest) -> pb.RenewNodeResponse:
+    """A new certificate for the node, at once."""
+    await backend.renew_node()
+    return pb.RenewNodeResponse(expires=backend.facts().certificate_expires)
 
 
 def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
@@ -169,8 +202,12 @@ def verify_audit(context: CallContext, _: pb.VerifyAuditRequest) -> pb.VerifyAud
 OPERATIONS: Final = (
     Rpc("Status", EVERYBODY, AsyncCall(status_response)),
     Rpc("AddUser", OPERATORS, AsyncCall(add_user)),
+    Rpc("ChangeUser", OPERATORS, AsyncCall(change_user)),
+    Rpc("RenewUser", OPERATORS, AsyncCall(renew_user)),
+    Rpc("Renew", EVERYBODY, AsyncCall(renew), by_ticket=True),
     Rpc("ListUsers", OVERSEERS, QueryCall(list_users)),
     Rpc("RevokeUser", OPERATORS, AsyncCall(revoke)),
+    Rpc("RenewNode", OPERATORS, AsyncCall(renew_node)),
     Rpc("ExportMember", OPERATORS, QueryCall(export_member)),
     Rpc("ImportMember", OPERATORS, AsyncCall(import_member)),
     Rpc("ListMembers", EVERYBODY, QueryCall(list_members)),
@@ -178,8 +215,32 @@ OPERATIONS: Final = (
 )
 
 
+def _row(node: Node, asked: pb.NewUser) -> UserRow:
+    """The row that is asked for, without what its user comes in with."""
+    categories = " ".join(asked.categories)
+    uri = _user(node, asked.name)
+    return UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
+
+
+def _issue(backend: Backend, user: UserUri, request: bytes) -> Issued:
+    return backend.sign_user(user, request) if request else backend.make_ticket(user)
+
+
+def _credential(row: UserRow, issued: Issued) -> pb.UserCredential:
+    ticket = bool(issued.credential.ticket)
+    return pb.UserCredential(
+        user=_user_message(row),
+        certificate_pem=b"" if ticket else issued.pem,
+        ticket_pem=issued.pem if ticket else b"",
+        node_authority_pem=issued.node_authority,
+        server_name=issued.server_name,
+        expires=issued.expires,
+    )
+
+
 def _user(node: Node, name: str) -> UserUri:
-    if not 0 < len(name) <= MAX_NAME or not _NAME.issuperset(name) or name.strip(".-") != name:
+    fitting = 0 < len(name) <= MAX_NAME and _NAME.issuperset(name) and name.strip(".-") == name
+    if not fitting or name == FOLDER_OWNER:
         raise DeliveryError(
             "UNSAFE_NAME",
             f"{name[:80]!r} is not a valid user name",
@@ -210,4 +271,6 @@ def _user_message(row: UserRow) -> pb.User:
         nationality=row.nationality,
         categories=row.categories.split(),
         revoked=bool(row.revoked),
+        certificate=row.certificate,
+        enrolling=bool(row.ticket),
     )

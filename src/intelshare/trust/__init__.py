@@ -18,7 +18,7 @@ from intelshare.trust.documents import (
     signatures_by,
 )
 from intelshare.trust.fingerprint import fingerprint
-from intelshare.trust.founding import Founded, Founding, create_member, node_uri, user_uri
+from intelshare.trust.founding import Founded, Founding, create_member, dns_of, domain_of, node_uri, user_uri
 from intelshare.trust.hello import (
     Channel,
     DocumentVersions,
@@ -73,8 +73,10 @@ __all__ = [
     "check_confirmation",
     "confirm_hello",
     "create_member",
+    "dns_of",
     "document_message",
     "documents_of",
+    "domain_of",
     "due",
     "fingerprint",
     "hello_message",

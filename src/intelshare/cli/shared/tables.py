@@ -259,11 +259,19 @@ def user_table(users: Iterable[pb.User]) -> Table:
             user.clearance or "none",
             user.nationality,
             " ".join(user.categories),
-            "revoked" if user.revoked else "",
+            _comes_in(user),
         )
         for user in users
     ]
-    return Table(("name", "role", "clearance", "nationality", "categories", ""), rows)
+    return Table(("name", "role", "clearance", "nationality", "categories", "certificate"), rows)
+
+
+def _comes_in(user: pb.User) -> str:
+    """The beginning of the digest of the certificate that counts, or why there is none."""
+    if user.revoked:
+        return "revoked"
+    shown = [user.certificate.hex()[:16]] if user.certificate else []
+    return ", ".join([*shown, *(["to be enrolled"] if user.enrolling else [])])
 
 
 def member_table(members: Iterable[pb.MemberEntry]) -> Table:

@@ -1589,6 +1589,8 @@ class User(_message.Message):
     NATIONALITY_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ENROLLING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     role: _builtins.str
@@ -1596,6 +1598,10 @@ class User(_message.Message):
     clearance: _builtins.str
     nationality: _builtins.str
     revoked: _builtins.bool
+    certificate: _builtins.bytes
+    """SHA-256 of the certificate that counts; empty: none yet."""
+    enrolling: _builtins.bool
+    """A ticket of theirs is open."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1608,10 +1614,12 @@ class User(_message.Message):
         nationality: _builtins.str = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
         revoked: _builtins.bool = ...,
+        certificate: _builtins.bytes = ...,
+        enrolling: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1651,9 +1659,72 @@ class NewUser(_message.Message):
 Global___NewUser: _TypeAlias = NewUser  # noqa: Y015
 
 @_typing.final
-class AddUserRequest(_message.Message):
-    """The node issues the certificate; the private key is made here and given once."""
+class UserCredential(_message.Message):
+    """What a user comes in with. The user's private key is made by the user and never sent: a request (PKCS #10)
+    names it, and is answered with a certificate. Without a request the answer is a ticket, with which the user
+    makes one (Renew).
+    """
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    TICKET_PEM_FIELD_NUMBER: _builtins.int
+    NODE_AUTHORITY_PEM_FIELD_NUMBER: _builtins.int
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    EXPIRES_FIELD_NUMBER: _builtins.int
+    certificate_pem: _builtins.bytes
+    ticket_pem: _builtins.bytes
+    """Certificate and key of a ticket, which serves once."""
+    node_authority_pem: _builtins.bytes
+    server_name: _builtins.str
+    """The DNS name in the node's certificate."""
+    expires: _builtins.int
+    @_builtins.property
+    def user(self) -> Global___User: ...
+    def __init__(
+        self,
+        *,
+        user: Global___User | None = ...,
+        certificate_pem: _builtins.bytes = ...,
+        ticket_pem: _builtins.bytes = ...,
+        node_authority_pem: _builtins.bytes = ...,
+        server_name: _builtins.str = ...,
+        expires: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_pem", b"certificate_pem", "expires", b"expires", "node_authority_pem", b"node_authority_pem", "server_name", b"server_name", "ticket_pem", b"ticket_pem", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserCredential: _TypeAlias = UserCredential  # noqa: Y015
+
+@_typing.final
+class AddUserRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    @_builtins.property
+    def user(self) -> Global___NewUser: ...
+    def __init__(
+        self,
+        *,
+        user: Global___NewUser | None = ...,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddUserRequest: _TypeAlias = AddUserRequest  # noqa: Y015
+
+@_typing.final
+class ChangeUserRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_FIELD_NUMBER: _builtins.int
@@ -1670,36 +1741,86 @@ class AddUserRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AddUserRequest: _TypeAlias = AddUserRequest  # noqa: Y015
+Global___ChangeUserRequest: _TypeAlias = ChangeUserRequest  # noqa: Y015
 
 @_typing.final
-class AddUserResponse(_message.Message):
+class RenewUserRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    USER_FIELD_NUMBER: _builtins.int
-    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
-    PRIVATE_KEY_PEM_FIELD_NUMBER: _builtins.int
-    NODE_AUTHORITY_PEM_FIELD_NUMBER: _builtins.int
-    certificate_pem: _builtins.bytes
-    private_key_pem: _builtins.bytes
-    node_authority_pem: _builtins.bytes
-    @_builtins.property
-    def user(self) -> Global___User: ...
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    RESTORE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    request: _builtins.bytes
+    restore: _builtins.bool
+    """Of a user who was revoked."""
     def __init__(
         self,
         *,
-        user: Global___User | None = ...,
-        certificate_pem: _builtins.bytes = ...,
-        private_key_pem: _builtins.bytes = ...,
-        node_authority_pem: _builtins.bytes = ...,
+        name: _builtins.str = ...,
+        request: _builtins.bytes = ...,
+        restore: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_pem", b"certificate_pem", "node_authority_pem", b"node_authority_pem", "private_key_pem", b"private_key_pem", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request", b"request", "restore", b"restore"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AddUserResponse: _TypeAlias = AddUserResponse  # noqa: Y015
+Global___RenewUserRequest: _TypeAlias = RenewUserRequest  # noqa: Y015
+
+@_typing.final
+class RenewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewRequest: _TypeAlias = RenewRequest  # noqa: Y015
+
+@_typing.final
+class RenewNodeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewNodeRequest: _TypeAlias = RenewNodeRequest  # noqa: Y015
+
+@_typing.final
+class RenewNodeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPIRES_FIELD_NUMBER: _builtins.int
+    expires: _builtins.int
+    def __init__(
+        self,
+        *,
+        expires: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewNodeResponse: _TypeAlias = RenewNodeResponse  # noqa: Y015
 
 @_typing.final
 class ListUsersRequest(_message.Message):

@@ -94,6 +94,12 @@ class UserRow(NamedTuple):
     categories: str
     """Space between; ``*`` all."""
     revoked: int
+    certificate: Digest = Digest(b"")
+    """SHA-256 of the certificate that counts; empty: none yet."""
+    pending: Digest = Digest(b"")
+    """Of one that was issued since. It counts too; with its first use it takes the other's place."""
+    ticket: Digest = Digest(b"")
+    """Of an enrolment that is open: it fetches a certificate and nothing else, until one is used."""
 
 
 USER = Table("user", UserRow, ("user",))
