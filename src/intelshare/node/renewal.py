@@ -84,8 +84,7 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
 async def renew_and_tell(runtime: Runtime, links: Links) -> None:
     """Renew what is due, and hand a new directory to every peer."""
     if await renew(runtime):
-        members = sorted(m for m in runtime.node.trust.members if m != runtime.node.member)
-        await links.act(announce, members)
+        await links.act(announce, runtime.node.trust.partners)
 
 
 def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:

@@ -21,6 +21,7 @@ from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.suites import SUITES
@@ -170,7 +171,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
             "the store holds no documents of the own member",
             hint="`intelshare init` makes them; or restore a backup",
         )
-    trust = TrustView.load(settings.member, stored, SUITES)
+    trust = TrustView.load(settings.member, stored, SUITES, store.ask_now(exclusions))
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     signer = vault.signer(trust.signing_key(settings.node, now))
     node = with_trust(

@@ -12,7 +12,6 @@ from intelshare.broker.kernel.register import (
     RenewOwnCommand,
     RenewUserCommand,
     SetUserCommand,
-    admit,
     users,
 )
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
@@ -26,8 +25,9 @@ from intelshare.ports import Figures, View, changed
 from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend, Issued, PortFacts
 from intelshare.services.law import policy_state
+from intelshare.services.members import exclusion_word
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
-from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
+from intelshare.trust import user_uri
 from intelshare.wire.v1 import user_pb2 as pb
 
 FOLDER_OWNER: Final = "folder-owner"
@@ -100,11 +100,12 @@ def _stored(
 def _peer_status(
     backend: Backend, member: MemberCode, node: NodeUri, waiting: tuple[int, int]
 ) -> pb.PeerStatus:
-    link, held = backend.link(node), backend.node.trust.members[member]
+    trust = backend.node.trust
+    link, held = backend.link(node), trust.members[member]
     return pb.PeerStatus(
         member=member,
         node=node,
-        state=link.state if held.fresh(backend.now()) else "expired",
+        state=exclusion_word(trust, member) or (link.state if held.fresh(backend.now()) else "expired"),
         since=link.since,
         queued=waiting[0],
         unacknowledged=waiting[1],
@@ -166,27 +167,6 @@ async def renew_node(backend: Backend, _: Actor, __: pb.RenewNodeRequest) -> pb.
     return pb.RenewNodeResponse(expires=backend.facts().certificate_expires)
 
 
-def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
-    """The own member file, and its fingerprint."""
-    held = context.node.trust.members[context.node.member]
-    return pb.ExportMemberResponse(text=write_member_file(held), fingerprint=held.fingerprint)
-
-
-async def import_member(
-    backend: Backend, _: Actor, request: pb.ImportMemberRequest
-) -> pb.ImportMemberResponse:
-    """First contact, by a fingerprint that two people compared."""
-    given = read_member_file(request.text.encode(), "member file")
-    await backend.perform(admit, given.roots, given.directory, request.fingerprint)
-    return pb.ImportMemberResponse(member=given.member, fingerprint=given.fingerprint)
-
-
-def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembersResponse:
-    """The members that this node knows."""
-    members = sorted(context.node.trust.members.items())
-    return pb.ListMembersResponse(members=[_member_entry(member, held) for member, held in members])
-
-
 def verify_audit(context: CallContext, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
     """Every log read again, and its tree recomputed."""
     found = verify_logs(context.node, context.view)
@@ -208,9 +188,6 @@ OPERATIONS: Final = (
     Rpc("ListUsers", OVERSEERS, QueryCall(list_users)),
     Rpc("RevokeUser", OPERATORS, AsyncCall(revoke)),
     Rpc("RenewNode", OPERATORS, AsyncCall(renew_node)),
-    Rpc("ExportMember", OPERATORS, QueryCall(export_member)),
-    Rpc("ImportMember", OPERATORS, AsyncCall(import_member)),
-    Rpc("ListMembers", EVERYBODY, QueryCall(list_members)),
     Rpc("VerifyAudit", OVERSEERS, QueryCall(verify_audit, slow=True)),
 )
 
@@ -247,19 +224,6 @@ def _user(node: Node, name: str) -> UserUri:
             hint="small letters, digits, dots and hyphens, as in m.durand",
         )
     return user_uri(node.trust.members[node.member].root.domain, name)
-
-
-def _member_entry(member: MemberCode, held: MemberTrust) -> pb.MemberEntry:
-    directory = held.directory
-    return pb.MemberEntry(
-        member=member,
-        fingerprint=held.fingerprint,
-        root_version=held.root.version,
-        directory_version=directory.version if directory else 0,
-        directory_expires=directory.expires if directory else 0,
-        nodes=[node.uri for node in directory.nodes] if directory else [],
-        treaties=[row.treaty for row in directory.ratified] if directory else [],
-    )
 
 
 def _user_message(row: UserRow) -> pb.User:

@@ -17,6 +17,7 @@ from intelshare.trust.documents import (
     sign_root,
     signatures_by,
 )
+from intelshare.trust.exclusion import Exclusion, left_out
 from intelshare.trust.fingerprint import fingerprint
 from intelshare.trust.founding import Founded, Founding, create_member, dns_of, domain_of, node_uri, user_uri
 from intelshare.trust.hello import (
@@ -50,6 +51,7 @@ __all__ = [
     "DocumentVersions",
     "Due",
     "Endpoint",
+    "Exclusion",
     "Founded",
     "Founding",
     "HelloPayload",
@@ -80,6 +82,7 @@ __all__ = [
     "due",
     "fingerprint",
     "hello_message",
+    "left_out",
     "new_key",
     "node_uri",
     "open_hello",

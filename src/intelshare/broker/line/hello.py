@@ -115,7 +115,8 @@ def make_hello(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloP
 
 def accept_hello(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[HelloResult]:
     """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
-    the peer's other streams go on (promise P11)."""
+    the peer's other streams go on (promise P11). Raises TrustError PEER_REVOKED: it is left out."""
+    node.trust.need_dealing(peer.member)
     tx = Transaction(node, view, now, random)
     forgot = 0
     if view.get(INCOMING, peer.node, peer.payload.incarnation) is None:
@@ -195,8 +196,10 @@ def answer_gap(
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
     member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
-    its number is cancelled. One whose record is damaged stays unsent, and the others go.
+    its number is cancelled. One whose record is damaged stays unsent, and the others go. Raises TrustError
+    PEER_REVOKED: it is left out.
     """
+    node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
     queued = 0
     void = []

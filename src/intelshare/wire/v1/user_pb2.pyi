@@ -405,21 +405,27 @@ class PairDecision(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     WORD_FIELD_NUMBER: _builtins.int
     PORTIONS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     word: _builtins.str
     """The word of promises.md section 2: queued, held, withheld, sent, accepted, ..."""
     @_builtins.property
     def portions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortionDecision]: ...
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it does not go, although it is decided so: MEMBER_SUSPENDED, MEMBER_REMOVED."""
+
     def __init__(
         self,
         *,
         recipient: _builtins.str = ...,
         word: _builtins.str = ...,
         portions: _abc.Iterable[Global___PortionDecision] | None = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["portions", b"portions", "recipient", b"recipient", "word", b"word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "portions", b"portions", "recipient", b"recipient", "word", b"word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1549,7 +1555,7 @@ class PeerStatus(_message.Message):
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
-    """linked, dialling, waiting, expired"""
+    """linked, dialling, waiting, expired, suspended, removed"""
     since: _builtins.int
     queued: _builtins.int
     unacknowledged: _builtins.int
@@ -1934,18 +1940,22 @@ class ImportMemberRequest(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     fingerprint: _builtins.str
     """What the other side read out; TRUST_FINGERPRINT when it differs."""
+    again: _builtins.bool
+    """Admit a member that was removed here once more; without it MEMBER_REMOVED."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
+        again: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "fingerprint", b"fingerprint", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1957,17 +1967,21 @@ class ImportMemberResponse(_message.Message):
 
     MEMBER_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    EXCLUSION_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     fingerprint: _builtins.str
+    exclusion: _builtins.str
+    """suspended, if it is: its documents are taken in, and no more."""
     def __init__(
         self,
         *,
         member: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
+        exclusion: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "member", b"member"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusion", b"exclusion", "fingerprint", b"fingerprint", "member", b"member"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2019,11 +2033,19 @@ class MemberEntry(_message.Message):
     DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     TREATIES_FIELD_NUMBER: _builtins.int
+    EXCLUSION_FIELD_NUMBER: _builtins.int
+    EXCLUDED_AT_FIELD_NUMBER: _builtins.int
+    EXCLUDED_BY_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     fingerprint: _builtins.str
     root_version: _builtins.int
     directory_version: _builtins.int
     directory_expires: _builtins.int
+    exclusion: _builtins.str
+    """suspended or removed by operators of this node; else empty."""
+    excluded_at: _builtins.int
+    excluded_by: _builtins.str
+    """Who did it: the URI of a user."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -2038,14 +2060,112 @@ class MemberEntry(_message.Message):
         directory_expires: _builtins.int = ...,
         nodes: _abc.Iterable[_builtins.str] | None = ...,
         treaties: _abc.Iterable[_builtins.str] | None = ...,
+        exclusion: _builtins.str = ...,
+        excluded_at: _builtins.int = ...,
+        excluded_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "directory_version", b"directory_version", "fingerprint", b"fingerprint", "member", b"member", "nodes", b"nodes", "root_version", b"root_version", "treaties", b"treaties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "directory_version", b"directory_version", "excluded_at", b"excluded_at", "excluded_by", b"excluded_by", "exclusion", b"exclusion", "fingerprint", b"fingerprint", "member", b"member", "nodes", b"nodes", "root_version", b"root_version", "treaties", b"treaties"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MemberEntry: _TypeAlias = MemberEntry  # noqa: Y015
+
+@_typing.final
+class SuspendMemberRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendMemberRequest: _TypeAlias = SuspendMemberRequest  # noqa: Y015
+
+@_typing.final
+class ResumeMemberRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeMemberRequest: _TypeAlias = ResumeMemberRequest  # noqa: Y015
+
+@_typing.final
+class RemoveMemberRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    dry_run: _builtins.bool
+    """Only say what waits for it."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveMemberRequest: _TypeAlias = RemoveMemberRequest  # noqa: Y015
+
+@_typing.final
+class ExclusionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    EXCLUSION_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    exclusion: _builtins.str
+    """suspended or removed; else empty."""
+    changed: _builtins.bool
+    """False: it was so before."""
+    queued: _builtins.int
+    """What waits for it, or waited before it was removed: bulletins, and statements without acknowledgement."""
+    unacknowledged: _builtins.int
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        exclusion: _builtins.str = ...,
+        changed: _builtins.bool = ...,
+        queued: _builtins.int = ...,
+        unacknowledged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "exclusion", b"exclusion", "member", b"member", "queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExclusionResponse: _TypeAlias = ExclusionResponse  # noqa: Y015
 
 @_typing.final
 class VerifyAuditRequest(_message.Message):

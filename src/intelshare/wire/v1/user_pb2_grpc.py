@@ -1489,6 +1489,21 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersResponse.FromString,
                 _registered_method=True)
+        self.SuspendMember = channel.unary_unary(
+                '/intelshare.v1.Operations/SuspendMember',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SuspendMemberRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+                _registered_method=True)
+        self.ResumeMember = channel.unary_unary(
+                '/intelshare.v1.Operations/ResumeMember',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeMemberRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+                _registered_method=True)
+        self.RemoveMember = channel.unary_unary(
+                '/intelshare.v1.Operations/RemoveMember',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+                _registered_method=True)
         self.VerifyAudit = channel.unary_unary(
                 '/intelshare.v1.Operations/VerifyAudit',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditRequest.SerializeToString,
@@ -1569,6 +1584,27 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuspendMember(self, request, context):
+        """Stop dealing with a member: what waits for it waits on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeMember(self, request, context):
+        """Go on with a member that was suspended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveMember(self, request, context):
+        """Stop dealing with a member for good: what waits for it ends. Only an import brings it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyAudit(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1632,6 +1668,21 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.ListMembers,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'SuspendMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendMember,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SuspendMemberRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
+            ),
+            'ResumeMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeMember,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeMemberRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
+            ),
+            'RemoveMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveMember,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -1937,6 +1988,87 @@ class Operations:
             '/intelshare.v1.Operations/ListMembers',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/SuspendMember',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SuspendMemberRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ResumeMember',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeMemberRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RemoveMember',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
             options,
             channel_credentials,
             insecure,

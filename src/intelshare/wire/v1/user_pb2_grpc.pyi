@@ -511,6 +511,12 @@ class OperationsStub:
     ExportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]
     ImportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]
     ListMembers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]
+    SuspendMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.SuspendMemberRequest, _user_pb2.ExclusionResponse]
+    """Stop dealing with a member: what waits for it waits on."""
+    ResumeMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ResumeMemberRequest, _user_pb2.ExclusionResponse]
+    """Go on with a member that was suspended."""
+    RemoveMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]
+    """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
 
 @_typing.type_check_only
@@ -532,6 +538,12 @@ class OperationsAsyncStub(OperationsStub):
     ExportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]  # type: ignore[assignment]
     ImportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]  # type: ignore[assignment]
     ListMembers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]  # type: ignore[assignment]
+    SuspendMember: _aio.UnaryUnaryMultiCallable[_user_pb2.SuspendMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
+    """Stop dealing with a member: what waits for it waits on."""
+    ResumeMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ResumeMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
+    """Go on with a member that was suspended."""
+    RemoveMember: _aio.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
+    """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
 
 class OperationsServicer(metaclass=_abc_1.ABCMeta):
@@ -616,6 +628,30 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ListMembersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ListMembersResponse, _abc.Awaitable[_user_pb2.ListMembersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SuspendMember(
+        self,
+        request: _user_pb2.SuspendMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
+        """Stop dealing with a member: what waits for it waits on."""
+
+    @_abc_1.abstractmethod
+    def ResumeMember(
+        self,
+        request: _user_pb2.ResumeMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
+        """Go on with a member that was suspended."""
+
+    @_abc_1.abstractmethod
+    def RemoveMember(
+        self,
+        request: _user_pb2.RemoveMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
+        """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
 
     @_abc_1.abstractmethod
     def VerifyAudit(

@@ -83,6 +83,19 @@ class TrustRow(NamedTuple):
 TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
 
 
+class ExclusionRow(NamedTuple):
+    """A member that operators have suspended or removed."""
+
+    member: MemberCode
+    how: int
+    """trust.Exclusion."""
+    since: Instant
+    by: UserUri
+
+
+EXCLUSION = Table("exclusion", ExclusionRow, ("member",))
+
+
 class UserRow(NamedTuple):
     """A user of this member; never crosses the border."""
 
