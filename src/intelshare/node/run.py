@@ -201,7 +201,7 @@ SQLite; at Python's 5 ms each of these would wait that long for a busy loop (doc
 
 
 _COLLECTED: Final = (10_000, 10, 20)
-"""``gc.set_threshold`` of a node. Rows wait in memory for a flush by the hundred thousand, and are no garbage:
+"""``gc.set_threshold`` of a node. Rows wait in memory for a flush by the hundred thousand and are no garbage:
 Python's 700 had the collector go through them for a tenth of all processor time (docs/performance.md)."""
 
 

@@ -144,8 +144,8 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
-    for one, logged in zip(decided.pairs, decided.loggable, strict=True):
-        add_recipient(tx, one, encrypted.md, draft.precedence, due=due, logged=logged)
+    for new in decided.new:
+        add_recipient(tx, new, encrypted.md, draft.precedence, due=due)
     for row in requests:
         tx.put(REQUEST, row)
     encoded = b"".join((encrypted.bulletin, encrypted.md, decided.encoded))
