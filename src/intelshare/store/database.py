@@ -184,19 +184,24 @@ class Database:
         """Write the rows that have places of their own; whether any that was committed changed or went."""
         changed = False
         for bulk in (False, True):
-            found = [
-                (memory, key, one)
-                for name, memory in group.tables.items()
-                if (sql := self._tables[name]).kept is Kept.CHUNK and sql.layout.table.bulk is bulk
-                for key, one in memory.rows.items()
+            chunked = [
+                memory
+                for memory in group.tables.values()
+                if memory.sql.kept is Kept.CHUNK and memory.sql.layout.table.bulk is bulk
             ]
-            if bulk and found:
-                changed = self._drop([(memory.sql, key) for memory, key, _ in found])
-            kept = [(memory, key, one) for memory, key, one in found if one is not None]
-            rows = [(memory.sql.layout.table.name, one.record) for memory, _, one in kept]
-            places = self._chunks.write(self._writer, rows, bulk=bulk)
-            for (memory, key, one), place in zip(kept, places, strict=True):
-                _placed(group, memory, key, one, place)
+            if bulk and chunked:
+                changed = self._drop([(memory.sql, key) for memory in chunked for key in memory.rows])
+            rows = [
+                (memory.sql.layout.table.name, one.record)
+                for memory in chunked
+                for one in memory.rows.values()
+                if one is not None
+            ]
+            places = iter(self._chunks.write(self._writer, rows, bulk=bulk))
+            for memory in chunked:
+                for key, one in memory.rows.items():
+                    if one is not None:
+                        _placed(group, memory, key, one, next(places))
         apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
         return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0 or changed
 
