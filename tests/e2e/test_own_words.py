@@ -122,6 +122,24 @@ def test_a_member_of_ones_own_sends_under_its_own_ladder_and_group_and_it_arrive
     assert [(one["state"], one["label"]) for one in checked] == [("as bound", DEEP)]
 
 
+def test_an_exported_release_is_bound_to_its_banner(members: tuple[Path, Path], tmp_path: Path) -> None:
+    xat, _ = members
+    bulletin = ok(
+        "send", "-", "--to", "FRA", "--label", DEEP, "--category", "tide", "--as", ana(xat), "--json",
+        "--wait", "accepted", stdin="four metres",
+    ).json["bulletin"]  # fmt: skip
+    file = tmp_path / "release.json"
+    given = ("export", bulletin[:8], "--to", "FRA", "--content", "--as", ana(xat))
+    ok(*given, "--out", file, "--binding", "xml", "--binding", "json")
+    for suffix in (".bdo", ".bdoj"):
+        checked = ok("label", "check", f"{file}{suffix}", "--folder", xat, "--json").json["objects"]
+        banner = "//XAT DEEP//REL TO XAT, FRA"
+        assert [(one["state"], one["label"]) for one in checked] == [("as bound", banner)]
+    file.write_text(file.read_text() + " ")
+    assert intelshare("label", "check", f"{file}.bdo", "--folder", xat).code == 7
+    assert intelshare(*given, "--binding", "xml").code == 2
+
+
 def test_a_slip_in_a_label_is_told_with_the_names_of_the_own_ladder(members: tuple[Path, Path]) -> None:
     xat, _ = members
     done = intelshare(
