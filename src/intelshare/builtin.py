@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from intelshare.errors import Place, PolicyFileError
 from intelshare.labels import Registry, parse_registry
 
 
@@ -20,11 +21,21 @@ OWN_FOLDERS = ("ladders", "groups", "words")
 """Beside treaties/: files in the format of ``labels/data``; they add to what ships and change nothing."""
 
 
+MAX_OWN = 2 << 20
+"""Characters of all own files together: a node tells its users all of them in one answer."""
+
+
 def extended_registry(texts: Mapping[str, str]) -> Registry:
     """What ships, with what these files add; the shipped one itself if there are none.
 
-    Raises PolicyFileError, LADDER_CONFLICT among others (``parse_registry``).
+    Raises PolicyFileError: TOO_LARGE (over 2 Mi characters), LADDER_CONFLICT among others
+    (``parse_registry``).
     """
+    if sum(map(len, texts.values())) > MAX_OWN:
+        message = f"own ladders, groups and words have together more than {MAX_OWN} characters"
+        raise PolicyFileError(
+            "TOO_LARGE", message, place=Place(max(texts, key=lambda name: len(texts[name])))
+        )
     return parse_registry(texts, builtin_registry()) if texts else builtin_registry()
 
 

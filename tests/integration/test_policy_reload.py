@@ -114,6 +114,28 @@ async def test_a_file_that_makes_a_member_a_state_is_not_taken_away_unseen(
     await until(lambda: not fra.running.runtime.health.codes)
 
 
+async def test_a_law_that_a_member_made_unusable_is_tried_again_although_no_file_changes(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not the files that were wrong, so it need not be a file that is mended."""
+    fra, _ = pair
+
+    def stranded(node: Node, files: World) -> Node:
+        compile_world(files.registry, ["FRA", "USA", "XAT"], ())
+        return with_files(node, files)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(policy_files, "with_files", stranded)
+        (fra.root / "overlays" / "fra.toml").write_text(LAW)
+        await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
+        failed = fra.log.getvalue().count("policy.failed")
+        waiting = await sent(fra)
+    await until(lambda: not fra.running.runtime.health.codes)
+    await becomes(fra, waiting, "withheld")
+    assert await word(fra, await sent(fra), "USA") == "withheld"
+    assert fra.log.getvalue().count("policy.failed") == failed == 1
+
+
 async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Site]) -> None:
     fra, _ = pair
     (fra.root / "overlays" / "fra.toml").write_text(LAW)

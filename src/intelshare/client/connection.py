@@ -287,6 +287,11 @@ class Client:
         answer: pb.StatusResponse = self._call(self._operations.Status, pb.StatusRequest())
         return answer
 
+    def own_files(self) -> dict[str, str]:
+        """Name and text of the ladders, groups and words that the node's member adds to what ships."""
+        answer: pb.ListOwnFilesResponse = self._call(self._treaties.ListOwnFiles, pb.ListOwnFilesRequest())
+        return {file.name: file.text for file in answer.files}
+
     def treat(self, method: str, request: Message) -> Any:
         """A call of the Treaties service by its name (``"PreviewAct"``)."""
         return self._call(getattr(self._treaties, method), request)

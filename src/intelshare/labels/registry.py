@@ -69,6 +69,8 @@ class Registry:
     ladders: Mapping[str, Ladder]
     words: Vocabulary = field(default_factory=Vocabulary, repr=False)
     """Categories, flags and obligations."""
+    own: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The files, name to text, that add to what ships: whoever reads them too has a registry alike."""
     nodes: frozenset[str] = field(init=False, repr=False)
     """Codes that can have a node: states and organisations."""
     known: frozenset[str] = field(init=False, repr=False)

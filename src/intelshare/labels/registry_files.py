@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
@@ -16,6 +18,11 @@ LANGUAGES = ("tr", "el")
 """Languages with rules of case of their own: dotless i, accents that capitals drop."""
 
 _WORD_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+_STATE = re.compile(r"[A-Z]{3}")
+_GROUP = re.compile(r"[A-Z][A-Z0-9]{0,15}")
+_NO_CODES = (JOINT, "TLP", "FGI")
+"""Words of labels themselves."""
 
 _SEPARATORS = ("//", "(", ")", ",", "RELEASABLE TO", "TLP:")
 """What the text of a label is taken apart by; no level may be called so."""
@@ -32,7 +39,10 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
     ``shipped``), INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state, a ladder of nobody),
     REFERENCE_CYCLE (groups that name each other).
     """
+    adding = shipped is not _NOTHING
     states: dict[str, str] = {}
+    named_at: dict[str, Table] = {}
+    taken: set[str] = set()
     groups: dict[str, tuple[Table, Group]] = {}
     ladders: dict[str, tuple[Table, Ladder]] = {}
     words: dict[WordKind, dict[str, Word]] = {kind: {} for kind in WordKind}
@@ -40,20 +50,26 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
         top = read_table(texts[name], name)
         listed = top.table("state")
         for code in listed.names():
-            _new(listed, code, states, shipped.known, code)
+            if not _STATE.fullmatch(code) or code in _NO_CODES:
+                listed.fail("FIELD_RANGE", "a state has three capital letters, A to Z", code)
+            _new(listed, code, taken, shipped.known, code)
             states[code] = listed.text(code)
+            named_at[code] = listed
+            taken.add(code)
         for table in top.tables("group"):
             group = _group(table)
-            _new(table, group.code, groups, shipped.known)
+            _new(table, group.code, taken, shipped.known, "code")
             groups[group.code] = (table, group)
+            taken.add(group.code)
         for table in top.tables("ladder"):
             read = _ladder(table)
             _new(table, read.authority, ladders, _classified(shipped))
             ladders[read.authority] = (table, read)
         for kind in WordKind:
             for table in top.tables(kind.value):
-                word = _word(table, kind)
-                _new(table, word.name, words[kind], shipped.words.of(kind), "name")
+                word = _word(table, kind, adding=adding)
+                known = shipped.words.find(kind, word.name)
+                _new(table, word.name, words[kind], () if known is None else (word.name,), "name")
                 words[kind][word.name] = word
         top.text_or("source", None)
         top.close()
@@ -64,14 +80,14 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
         for state in group.members:
             if state not in states and state not in shipped.states:
                 table.fail("PARTY_UNKNOWN", f"{state!r} is no state", hint="a group lists its member states")
-    _authorities(
-        states, {code for code, (_, group) in groups.items() if group.organisation}, ladders, shipped
-    )
+    own = {code for code, (_, group) in groups.items() if group.organisation}
+    _authorities(named_at, own, ladders, shipped)
     return Registry(
         {**shipped.states, **states},
         {**shipped.groups, **{code: group for code, (_, group) in groups.items()}},
         {**shipped.ladders, **{code: read for code, (_, read) in ladders.items()}},
         Vocabulary({kind: {**shipped.words.of(kind), **words[kind]} for kind in WordKind}),
+        texts if adding else {},
     )
 
 
@@ -84,7 +100,12 @@ def _classified(shipped: Registry) -> frozenset[str]:
     )
 
 
-def _word(table: Table, kind: WordKind) -> Word:
+def _word(table: Table, kind: WordKind, *, adding: bool) -> Word:
+    if adding and table.has("enforced"):
+        hint = "leave it out: people see to an obligation of your own"
+        table.fail(
+            "FIELD_RANGE", "what the node does by itself is said by the words that ship", "enforced", hint
+        )
     word = Word(
         name=table.text("name"),
         means=table.text("means"),
@@ -100,7 +121,7 @@ def _word(table: Table, kind: WordKind) -> Word:
 
 
 def _authorities(
-    states: Iterable[str],
+    states: Mapping[str, Table],
     organisations: AbstractSet[str],
     ladders: Mapping[str, tuple[Table, Ladder]],
     shipped: Registry,
@@ -120,6 +141,15 @@ def _authorities(
         for text, name in level_texts(read):
             if name != UNMARKED_NAME and alone.setdefault(text, code) != code:
                 table.fail("DUPLICATE_KEY", f"{text} is a level of {alone[text]} already", "authority")
+        # Where no country stands before it, the first word says whose it is: it would take a label of theirs.
+        for text, _ in level_texts(read):
+            first, _, rest = text.partition(" ")
+            if rest and (first == JOINT or first in states or first in shipped.states):
+                table.fail("DUPLICATE_KEY", f"{text} is read as a level of {first}", "authority")
+    for text in alone:
+        first, _, rest = text.partition(" ")
+        if rest and first in states:
+            states[first].fail("DUPLICATE_KEY", f"{text} is a level of {alone[text]} already", first)
     for code, (table, _) in ladders.items():
         if code not in states and code not in shipped.states and code not in organisations:
             table.fail("PARTY_UNKNOWN", f"{code!r} is no state or organisation", "authority")
@@ -147,20 +177,36 @@ def _new(
         table.fail("DUPLICATE_KEY", f"{code} is stated twice", name)
 
 
+def _fits(spans: list[Interval], during: Interval) -> bool:
+    """Put an interval among others, in order; whether it overlaps none of them."""
+    place = bisect(spans, during)
+    if (place and spans[place - 1].until > during.start) or (
+        place < len(spans) and spans[place].start < during.until
+    ):
+        return False
+    spans.insert(place, during)
+    return True
+
+
+def _code(table: Table) -> str:
+    code = table.text("code")
+    if not _GROUP.fullmatch(code) or code in _NO_CODES:
+        table.fail("FIELD_RANGE", "a group has up to 16 capital letters and digits, A to Z first", "code")
+    return code
+
+
 def _group(table: Table) -> Group:
-    members: dict[str, tuple[Interval, ...]] = {}
+    members: dict[str, list[Interval]] = {}
     for entry in table.tables("membership"):
         during = _during(entry)
         for state in entry.texts("members"):
-            before = members.get(state, ())
-            if any(during.start < other.until and other.start < during.until for other in before):
+            if not _fits(members.setdefault(state, []), during):
                 entry.fail("INTERVAL_OVERLAP", f"{state} is a member twice at one time", "members")
-            members[state] = (*before, during)
         entry.close()
     group = Group(
-        code=table.text("code"),
+        code=_code(table),
         organisation=table.flag("organisation"),
-        members=members,
+        members={state: tuple(spans) for state, spans in members.items()},
         name=table.text("name"),
         source=table.text("source"),
         unverified=table.text_or("unverified", ""),
@@ -171,11 +217,18 @@ def _group(table: Table) -> Group:
 
 def _ladder(table: Table) -> Ladder:
     rows: list[LadderRow] = []
+    spans: list[Interval] = []
     for entry in table.tables("row"):
         during = _during(entry)
-        if any(during.start < row.interval.until and row.interval.start < during.until for row in rows):
+        if not _fits(spans, during):
             entry.fail("INTERVAL_OVERLAP", "two rows of the ladder hold at one time")
-        levels = [_level(entry, reference) for reference in Reference if entry.has(reference.name)]
+        levels: list[Level] = []
+        for reference in Reference:
+            if entry.has(reference.name):
+                level = _level(entry, reference)
+                if any(level.name == other.name for other in levels):
+                    entry.fail("DUPLICATE_KEY", f"{level.name} is two levels at one time", reference.name)
+                levels.append(level)
         rows.append(LadderRow(during, tuple(levels)))
         entry.close()
     language = table.choice("language", str, LANGUAGES) if table.has("language") else ""

@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
+from urllib.parse import unquote
 from xml.sax.saxutils import escape, quoteattr
 
 from intelshare.errors import LabelError, Place
@@ -63,11 +64,19 @@ def read_binding(
     """The data objects of a binding and their labels, in either form.
 
     Raises LabelError: TOO_LARGE (64 KiB), INPUT_INVALID (no binding, one that refers to its metadata or holds
-    its data, which is not read, a signature, two hashes of one object), and as ``read_stanag4774``.
+    its data, which is not read, a part of an object, a signature, two labels or two hashes of one object, a
+    hash of an object that has no label), and as ``read_stanag4774``.
     """
-    if text.lstrip(" \t\r\n")[:1] == "{":
-        return tuple(_from_json(text, registry, at, source))
-    return tuple(_from_xml(text, registry, at, source))
+    read = _from_json if text.lstrip(" \t\r\n")[:1] == "{" else _from_xml
+    found = tuple(read(text, registry, at, source))
+    names: set[str] = set()
+    for one in found:
+        # As a file is looked for: the same name may be percent-encoded in several ways.
+        name = unquote(one.uri)
+        if name in names:
+            raise LabelError("INPUT_INVALID", f"{name} has two labels", place=Place(source))
+        names.add(name)
+    return found
 
 
 def is_binding(text: str) -> bool:
@@ -119,6 +128,7 @@ def _from_xml(text: str, registry: Registry, at: Instant | None, source: str) ->
         container.nothing_but("MetadataBinding", "Manifest")
         digests: dict[str, bytes] = {}
         for manifest in _named(container, "Manifest", _DS):
+            manifest.nothing_but("Reference")
             for reference in manifest.children:
                 uri = _attribute(reference, "URI")
                 if uri in digests:
@@ -132,8 +142,11 @@ def _from_xml(text: str, registry: Registry, at: Instant | None, source: str) ->
             _need_label(label)
             read = label_of(label, registry, at)
             for reference in _named(binding, "DataReference", BINDING_NAMESPACE):
+                reference.nothing_but()  # as a transform, which would choose a part of the object
                 uri = _attribute(reference, "URI")
-                yield Bound(uri, read, reference.attributes.get(_CONTENT_TYPE, ""), digests.get(uri))
+                yield Bound(uri, read, reference.attributes.get(_CONTENT_TYPE, ""), digests.pop(uri, None))
+        if digests:
+            container.fail("INPUT_INVALID", f"{next(iter(digests))} has a hash and no label")
 
 
 def _named(element: Element, name: str, namespace: str) -> list[Element]:
@@ -162,7 +175,9 @@ def _attribute(element: Element, name: str) -> str:
 
 def _digest(reference: Element) -> bytes:
     reference.nothing_but("DigestMethod", "DigestValue")
-    if _attribute(reference.only("DigestMethod"), "Algorithm") != SHA384:
+    method = reference.only("DigestMethod")
+    method.nothing_but()
+    if _attribute(method, "Algorithm") != SHA384:
         reference.fail("INPUT_INVALID", "another hash than SHA-384", f"expected {SHA384}")
     value = reference.only("DigestValue")
     found = _decoded(value.value())

@@ -11,9 +11,14 @@ from intelshare.broker.treaty.policy_files import Became
 from intelshare.builtin import OWN_FOLDERS
 from intelshare.errors import ConfigError, Place
 from intelshare.node.folder import Folder
-from intelshare.node.policies import law_texts, while_it_lies_still
+from intelshare.node.policies import (
+    finish_law,
+    law_texts,
+    texts_as_they_lie,
+    while_it_lies_still,
+    write_files,
+)
 from intelshare.node.settings import Settings
-from intelshare.private_files import make_private_folder, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +98,26 @@ def new_law(
 
 
 def write_law(law: NewLaw) -> None:
-    """Make it so, while no node reads. Raises ConfigError BULLETIN..."""
+    """Make it so, while no node reads: all of it or nothing. Raises ConfigError LAW_CHANGED, StoreError."""
     with while_it_lies_still(law.folder, change=True):
-        if law_texts(law.folder, locked=True) != law.held:
+        finish_law(law.folder)
+        if texts_as_they_lie(law.folder) != law.held:
             raise ConfigError(
                 "LAW_CHANGED",
                 "the files of the folder have changed since their effect was shown",
                 place=Place(str(law.folder.root)),
                 hint="look at the effect again",
             )
-        for change in law.changes:
-            if change.became is not Became.GONE:
-                make_private_folder(change.path.parent)
-                write_private(change.path, change.data)
-        for change in law.changes:
-            if change.became is Became.GONE:
-                change.path.unlink()
+        gone = [change.path for change in law.changes if change.became is Became.GONE]
+        written = {change.path: change.data for change in law.changes if change.path not in gone}
+        write_files(law.folder, written, gone)
 
 
 def _id(data: bytes) -> str:
     """Of a treaty's file; empty for what is none, which is told of where the folder is read."""
     try:
         return str(tomllib.loads(data.decode()).get("id", ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from intelshare.broker.kernel.tables import LawRow
 from intelshare.broker.treaty.policy_files import LawFile, files_in_force, take_files
 from intelshare.builtin import OWN_FOLDERS, extended_registry
 from intelshare.crypto.pae import sha256
@@ -23,9 +25,13 @@ from intelshare.node.folder import Folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
-from intelshare.private_files import SHORT
+from intelshare.private_files import SHORT, make_private_folder, write_private
+from intelshare.toml import decoded, read_file
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
+
+_KINDS = (*OWN_FOLDERS, "treaties", "overlays")
+_BEGUN, _DONE, _GONE = ".law.begun", ".law.done", "gone"
 
 _Stamps = dict[Path, tuple[int, int, int]]
 """Time of change, size and inode of each file."""
@@ -37,12 +43,16 @@ class PolicyFiles:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._seen: _Stamps | None = _stamps(runtime.folder)
+        self._told: tuple[str, str] | None = None
+        """Code and file of the last failure, which is logged once for as long as it lasts."""
 
     async def begin(self) -> None:
         """Note in the log under which files this start decides."""
-        runtime = self._runtime
-        texts = await asyncio.to_thread(law_texts, runtime.folder)
-        await self._take(runtime.node.world, law_files(texts, runtime.node.world, runtime.settings))
+        runtime, world = self._runtime, self._runtime.node.world
+        await self._take(world, law_files(runtime.law, world, runtime.settings))
+        if await asyncio.to_thread(law_texts, runtime.folder) != runtime.law:
+            self._seen = None  # They have changed since this start read them.
+        runtime.law = {}
 
     async def follow(self) -> bool:
         """Look again; whether there is a new world."""
@@ -74,13 +84,16 @@ class PolicyFiles:
         try:
             await self._take(world, law_files(texts, world, runtime.settings))
         except PolicyFileError as error:
-            self._failed(error, self._taken_away(texts))
+            # Not what the files say: a member may stand in one that is gone. So it is tried again by itself.
+            self._seen = None
+            self._failed(error, taken_away(runtime.store.ask_now(files_in_force), texts))
             return False
         except StoreError as error:
             self._seen = None
             if error.code not in PASSING:
                 raise
             return False  # Nothing can be released meanwhile; it is tried again.
+        self._told = None
         runtime.health.clear(UNAVAILABLE)
         runtime.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
@@ -90,15 +103,10 @@ class PolicyFiles:
         runtime = self._runtime
         runtime.health.set(UNAVAILABLE)
         place = error.place.source if error.place is not None else file
-        runtime.log.error(Event.POLICY_FAILED, code=error.code, path=Path(place).name)
-
-    def _taken_away(self, texts: Mapping[Path, bytes]) -> str:
-        """The first own ladder, group or word that the law in force has and these files do not: who is a
-        member by it is one no longer."""
-        now = {f"{path.parent.name}/{path.name}": Digest(sha256(data)) for path, data in texts.items()}
-        held = self._runtime.store.ask_now(files_in_force)
-        lost = (row.file for row in held if row.about in OWN_FOLDERS and now.get(row.file) != row.digest)
-        return next(lost, "")
+        told = error.code, Path(place).name
+        if told != self._told:
+            self._told = told
+            runtime.log.error(Event.POLICY_FAILED, code=error.code, path=told[1])
 
     async def _take(self, world: World, files: tuple[LawFile, ...]) -> None:
         """Decide by these from now on; each file that is not as it was is logged. Raises StoreError."""
@@ -107,25 +115,32 @@ class PolicyFiles:
             self._runtime.log.info(Event.POLICY_CHANGED, path=file, status=became.value)
 
 
-def read_world(folder: Folder, settings: Settings) -> World:
-    """Treaties and own overlays of the folder. Raises PolicyFileError with file and line."""
-    return read_law(folder, settings)[0]
+def taken_away(held: Iterable[LawRow], texts: Mapping[Path, bytes]) -> str:
+    """The first own ladder, group or word of the law in force that these files have not, or not so: who is
+    a member by it is one no longer. Empty: there is none."""
+    now = {f"{path.parent.name}/{path.name}": Digest(sha256(data)) for path, data in texts.items()}
+    lost = (row.file for row in held if row.about in OWN_FOLDERS and now.get(row.file) != row.digest)
+    return next(lost, "")
 
 
 def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
     """The world of these files. Raises PolicyFileError with file and line."""
     own = {path: data for path, data in texts.items() if path.parent.name in OWN_FOLDERS}
     registry = extended_registry(
-        {str(Path(*path.parts[-2:])): _decoded(path, data) for path, data in own.items()}
+        {
+            name: decoded(data, name)
+            for path, data in own.items()
+            if (name := f"{path.parent.name}/{path.name}")
+        }
     )
     treaties, overlays = [], []
     for path, data in texts.items():
         if path in own:
             continue
         if path.parent.name == "treaties":
-            treaties.append(parse_treaty(_decoded(path, data), path.name, registry))
+            treaties.append(parse_treaty(decoded(data, path.name), path.name, registry))
         else:
-            overlays.append(parse_overlay(_decoded(path, data), path.name, registry, settings.member))
+            overlays.append(parse_overlay(decoded(data, path.name), path.name, registry, settings.member))
     return compile_world(registry, (settings.member,), treaties, overlays)
 
 
@@ -183,30 +198,83 @@ def _files(folder: Folder) -> list[Path]:
     return [*own, *sorted(treaties), *sorted(folder.overlays.glob("*.toml"))]
 
 
-def law_texts(folder: Folder, *, locked: bool = False) -> dict[Path, bytes]:
-    """The policy files of the folder; ``locked``: the caller has seen to it that nobody changes them.
+def law_texts(folder: Folder) -> dict[Path, bytes]:
+    """The policy files of the folder, after finishing what an interrupted ``policy apply`` had begun.
 
-    Raises PolicyFileError NOT_FOUND for a missing folder, OSError.
+    Raises PolicyFileError NOT_FOUND for a missing folder, and what ``read_file`` raises; OSError.
     """
-    with nullcontext() if locked else while_it_lies_still(folder):
-        return {path: path.read_bytes() for path in _files(folder)}
+    with while_it_lies_still(folder):
+        if not _next(folder).is_dir():
+            return texts_as_they_lie(folder)
+    with while_it_lies_still(folder, change=True):
+        finish_law(folder)
+        return texts_as_they_lie(folder)
+
+
+def texts_as_they_lie(folder: Folder) -> dict[Path, bytes]:
+    """The same, for a caller that has seen to it that nobody changes them and no change is unfinished."""
+    return {path: read_file(path) for path in _files(folder)}
+
+
+def write_files(folder: Folder, written: Mapping[Path, bytes], gone: Iterable[Path]) -> None:
+    """Write and remove files of the law, while nobody reads them: all of it, whatever ends this, or nothing.
+
+    The files are made in a folder beside; its name says whether they are all there. From then on whoever
+    reads the law finishes it.
+    """
+    beside = folder.root / _BEGUN
+    shutil.rmtree(beside, ignore_errors=True)
+    make_private_folder(beside)
+    for path, data in written.items():
+        make_private_folder(beside / path.parent.name)
+        write_private(beside / path.parent.name / path.name, data)
+    write_private(beside / _GONE, "\0".join(f"{path.parent.name}/{path.name}" for path in gone).encode())
+    beside.rename(_next(folder))
+    _sync(folder.root)
+    finish_law(folder)
+
+
+def finish_law(folder: Folder) -> None:
+    """Put into place what ``write_files`` has made, if anything is left of it, while nobody reads."""
+    pending = _next(folder)
+    if not pending.is_dir():
+        return
+    changed = set()
+    for kind in _KINDS:
+        for path in (pending / kind).glob("*.toml"):
+            make_private_folder(folder.root / kind)
+            path.replace(folder.root / kind / path.name)
+            changed.add(folder.root / kind)
+    for name in (pending / _GONE).read_bytes().decode().split("\0"):
+        kind, _, file = name.partition("/")
+        if kind in _KINDS and file.endswith(".toml") and "/" not in file:
+            (folder.root / kind / file).unlink(missing_ok=True)
+            changed.add(folder.root / kind)
+    for place in changed:
+        _sync(place)
+    shutil.rmtree(folder.root / _DONE, ignore_errors=True)
+    pending.rename(folder.root / _DONE)
+    shutil.rmtree(folder.root / _DONE, ignore_errors=True)
+
+
+def _next(folder: Folder) -> Path:
+    return folder.root / "law.next"
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _stamps(folder: Folder) -> _Stamps:
     found = {}
-    for path in _files(folder):
+    for path in (*_files(folder), _next(folder)):
         try:
             state = path.stat()
         except FileNotFoundError:
             continue
         found[path] = state.st_mtime_ns, state.st_size, state.st_ino
     return found
-
-
-def _decoded(path: Path, data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise PolicyFileError(
-            "FILE_SYNTAX", f"byte {error.start} is not UTF-8", place=Place(path.name), hint="save it as UTF-8"
-        ) from None

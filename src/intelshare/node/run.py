@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +25,9 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
+from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import ConfigError
+from intelshare.errors import ConfigError, Place, PolicyFileError
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import Instant
 from intelshare.labels import LabelReader
@@ -35,7 +36,7 @@ from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.links import Links
-from intelshare.node.policies import PolicyFiles, read_world
+from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_of
 from intelshare.node.renewal import renew, show_certificates
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
@@ -87,7 +88,8 @@ def open_folder(
     store: Store | None = None
     try:
         settings = read_settings(folder.settings)
-        world = read_world(folder, settings)
+        texts = law_texts(folder)
+        world = world_of(texts, settings)
         vault = open_vault(
             folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
         )
@@ -96,7 +98,7 @@ def open_folder(
         store = open_default(folder.database, TABLES, vault.storage_key())
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
-        runtime = _runtime(folder, settings, store, vault, world, log, wall)
+        runtime = _runtime(folder, settings, store, vault, world, log, texts, wall)
         if not accept_loss:
             _unmark(runtime)
         return runtime, locked
@@ -114,14 +116,24 @@ def _runtime(
     vault: FileVault,
     world: World,
     log: Logger,
+    texts: Mapping[Path, bytes],
     wall: Callable[[], Instant] | None,
 ) -> Runtime:
     me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0), wall)
-    node = _node(settings, store, vault, world, clock.now())
-    return Runtime(
+    try:
+        node = _node(settings, store, vault, world, clock.now())
+    except PolicyFileError as error:
+        lost = taken_away(store.ask_now(files_in_force), texts)
+        if error.place is not None or not lost:
+            raise
+        hint = f"put {lost} back as it was: a member of this node stands in it"
+        raise PolicyFileError(error.code, error.message, place=Place(lost), hint=hint) from None
+    runtime = Runtime(
         folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
     )
+    runtime.law = texts
+    return runtime
 
 
 def _unmark(runtime: Runtime) -> None:

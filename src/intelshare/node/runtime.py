@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from intelshare.broker.kernel.actor import known_user
@@ -61,6 +62,8 @@ class Runtime:
         self.health = Health(log)
         self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
         """Done when the process must stop answering and exit non-zero."""
+        self.law: Mapping[Path, bytes] = {}
+        """The policy files as the start has read them, until the log names them."""
         self.shut_out: tuple[MemberCode, ...] = ()
         """Members of whose authorities the TLS library does not load one."""
         self.on_trust: list[Callable[[], None]] = []

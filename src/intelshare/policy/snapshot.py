@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Container, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from intelshare.instant import Instant
@@ -69,6 +69,10 @@ class Mark(NamedTuple):
     """That it names besides REL TO and DISPLAY ONLY."""
     foreign: frozenset[str]
     """That FGI names: originators beside the authority."""
+    known: bool
+    """Whether all of ``codes`` are known."""
+    plain: bool
+    """With REL TO alone it covers what that names, and nothing else."""
 
 
 class LabelFacts(NamedTuple):
@@ -77,13 +81,31 @@ class LabelFacts(NamedTuple):
     mark: Mark
     unknown_codes: tuple[str, ...]
     stated: bool
-    covers: frozenset[str] | None
+    covers: Container[str] | None
     """None is everybody."""
     shown: frozenset[str]
     """Of those covered, who may be shown it and not keep it."""
     named: frozenset[str]
     """Of TLP:RED: whom REL TO names itself."""
     unrestricted: bool
+
+
+class _Named:
+    """What a REL TO covers, its groups not written out: of most labels one code is asked for, once."""
+
+    __slots__ = ("_codes", "_groups")
+
+    def __init__(self, codes: frozenset[str], groups: Sequence[frozenset[str]]) -> None:
+        self._codes = codes
+        self._groups = groups
+
+    def __contains__(self, code: object) -> bool:
+        if code in self._codes:
+            return True
+        for group in self._groups:  # noqa: SIM110  (a generator costs more than the comparisons)
+            if code in group:
+                return True
+        return False
 
 
 class Snapshot:
@@ -103,6 +125,7 @@ class Snapshot:
         self.members = members
         self.overlays = overlays
         self.at = at
+        self._groups = frozenset(registry.groups)
         self._expansions: dict[str, frozenset[str]] = {}
         self._tester = Tester(registry, listings, texts, at)
         self._known: dict[Hashable, Any] = {}
@@ -181,7 +204,7 @@ class Snapshot:
     def _expand_all(self, codes: Collection[str]) -> frozenset[str]:
         """What the codes stand for together: most are states, which stand for themselves."""
         found = frozenset(codes)
-        groups = found & self.registry.groups.keys()
+        groups = found & self._groups
         return found.difference(groups).union(*map(self._expand, groups)) if groups else found
 
     def _read(self, label: Label) -> LabelFacts:
@@ -190,19 +213,40 @@ class Snapshot:
         mark = self._marks.get(key)
         if mark is None:
             mark = _keep(self._marks, key, _mark(label, self.registry, self.at))
-        registry = self.registry
+        registry, named = self.registry, label.releasable_to
+        if mark.plain and named is not None and label.displayable_to is None:
+            return self._released(mark, frozenset(named), label)
         own = reach_of(label, registry, mark.reference == Reference.R0, self._expand_all)
-        codes = mark.codes.union(label.releasable_to or (), label.displayable_to or ())
-        unknown = () if registry.known.issuperset(codes) else tuple(sorted(codes - registry.known))
         return LabelFacts(
             mark,
-            unknown,
+            self._unknown(mark.codes.union(named or (), label.displayable_to or ())),
             own.stated,
             own.covers,
             own.shown,
             named_itself(label, registry) if mark.red else _NOBODY,
             mark.open and not own.stated,
         )
+
+    def _released(self, mark: Mark, codes: frozenset[str], label: Label) -> LabelFacts:
+        """As nearly all labels are: REL TO, and nothing that makes it cover more or less than it names."""
+        covers: Container[str] = codes
+        if not self._groups.isdisjoint(codes):
+            groups = codes & self._groups
+            covers = _Named(codes - groups, [self._expand(code) for code in groups])
+        known = mark.known and self.registry.known.issuperset(codes)
+        return LabelFacts(
+            mark,
+            () if known else self._unknown(mark.codes | codes),
+            True,
+            covers,
+            _NOBODY,
+            named_itself(label, self.registry) if mark.red else _NOBODY,
+            False,
+        )
+
+    def _unknown(self, codes: frozenset[str]) -> tuple[str, ...]:
+        known = self.registry.known
+        return () if known.issuperset(codes) else tuple(sorted(codes - known))
 
 
 def _keep(memo: dict[K, T], key: K, value: T) -> T:
@@ -241,6 +285,10 @@ def _mark(label: Label, registry: Registry, at: Instant) -> Mark:
         owners=frozenset(label.owners) if authority == JOINT else frozenset(),
         codes=codes,
         foreign=foreign,
+        known=registry.known.issuperset(codes),
+        plain=EYES_ONLY not in label.controls
+        and label.fgi != ()
+        and not (authority is not None and registry.is_organisation(authority)),
     )
 
 

@@ -11,6 +11,7 @@ from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.matrix import Group, grouped, matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.prove import Counterexample, Proof, prove
+from intelshare.policy_tools.registries import RegistryChange, registry_changes
 from intelshare.policy_tools.reports import (
     Result,
     Severity,
@@ -65,6 +66,7 @@ __all__ = [
     "Mutant",
     "Point",
     "Proof",
+    "RegistryChange",
     "Result",
     "Severity",
     "Span",
@@ -96,6 +98,7 @@ __all__ = [
     "party_spans",
     "prove",
     "read_suite",
+    "registry_changes",
     "result_of",
     "rule_of",
     "sarif",

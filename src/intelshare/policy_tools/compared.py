@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 
 from intelshare.instant import Instant
@@ -24,42 +25,54 @@ def difference(
 ) -> tuple[str, str, bool] | None:
     """What came of it before, what comes of it after, and whether that is more; None: the same outcome.
 
-    Asked with a label of the sender that names both in REL TO; None also where its ladder has no such level.
+    Asked with a label of the sender that names both in REL TO, at its level of either world by the name that
+    it has there; None also where neither has such a level.
     """
     sender, recipient, category, flag = question
-    base, head = both
-    level = next(
-        (level for level in head.registry.ladder(sender).at(at).levels if level.reference == reference), None
-    )
-    if level is None:
-        return None
-    label = Label(sender, level.name, (sender, recipient))
+    names = [_level_of(world, sender, reference, at) for world in both]
     flags = frozenset() if flag is None else frozenset((flag,))
-    request = Request(label, category, at, sender, recipient, flags=flags)
-    before, after = decide(base, request), decide(head, request)
+    decided = []
+    for world, name in zip(both, names, strict=True):
+        level = name or names[0] or names[1]
+        if level is None:
+            return None
+        label = Label(sender, level, (sender, recipient))
+        decided.append(decide(world, Request(label, category, at, sender, recipient, flags=flags)))
+    before, after = decided
     change = _RANK[after.outcome] - _RANK[before.outcome]
     return None if change == 0 else (_word(before), _word(after), change > 0)
+
+
+def _level_of(world: World, sender: str, reference: Reference, at: Instant) -> str | None:
+    levels = world.registry.ladder(sender).at(at).levels
+    return next((level.name for level in levels if level.reference == reference), None)
 
 
 def _word(decision: Decision) -> str:
     return decision.codes[0] if decision.codes else decision.outcome.value
 
 
-def authorities_of(world: World) -> set[str]:
-    """The organisations whose levels some article, reservation or rule is written in."""
-    words = {provision.ceiling for treaty in world.treaties for provision in treaty.provisions}
-    parties = chain.from_iterable(treaty.parties for treaty in world.treaties)
+def authorities_of(world: World, treaties: Iterable[Treaty], overlays: Iterable[Overlay]) -> set[str]:
+    """The organisations in whose levels some article, reservation or rule of these is written."""
+    treaties = tuple(treaties)
+    words = {provision.ceiling for treaty in treaties for provision in treaty.provisions}
+    parties = chain.from_iterable(treaty.parties for treaty in treaties)
     words |= {reservation.level_at_least or "" for party in parties for reservation in party.reservations}
-    words |= {rule.when.level_at_least or "" for own in world.overlays.values() for rule in rules_of(own)}
+    words |= {rule.when.level_at_least or "" for own in overlays for rule in rules_of(own)}
     known = world.registry.organisation_levels
     return {known[word][0] for word in words if word in known}
 
 
-def written(world: World, sender: str) -> set[Reference]:
-    """What the sender can write at any time; R0 always, be it as UNMARKED."""
-    return {Reference.R0} | {
-        level.reference for row in world.registry.ladder(sender).rows for level in row.levels
-    }
+def groups_of(overlay: Overlay | None) -> set[str]:
+    """The groups that its rules name."""
+    rules = rules_of(overlay)
+    return {code for rule in rules for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ()))}
+
+
+def written(both: Worlds, sender: str) -> set[Reference]:
+    """What the sender can write at any time in either world; R0 always, be it as UNMARKED."""
+    rows = chain.from_iterable(world.registry.ladder(sender).rows for world in both)
+    return {Reference.R0} | {level.reference for row in rows for level in row.levels}
 
 
 def shared(world: World, pair: Pair) -> list[Treaty]:

@@ -19,12 +19,15 @@ from intelshare.policy import Overlay, Treaty, World
 from intelshare.policy_tools.compared import (
     Pair,
     Worlds,
+    authorities_of,
     difference,
+    groups_of,
     members_of,
     rules_of,
     shared,
     written,
 )
+from intelshare.policy_tools.registries import changed_groups, changed_ladders
 from intelshare.policy_tools.states import States
 
 ANY_OTHER = "any other"
@@ -50,9 +53,13 @@ class Effect:
 
 
 def effects(base: World, head: World) -> list[Effect]:
-    """All that differs between two worlds of one registry, widening first. Empty: the same effect."""
+    """All that differs between two worlds, widening first. Empty: the same effect.
+
+    What own groups change in labels that name them is not among it: see ``registry_changes``.
+    """
     both = (base, head)
-    changed = _Changed(both, _changed_treaties(base, head), _changed_overlays(base, head))
+    ladders = changed_ladders(base.registry, head.registry)
+    changed = _Changed(both, _changed_treaties(both, ladders), _changed_overlays(both, ladders), ladders)
     states = States(both)
     lines: list[Effect] = []
     answers: dict[Hashable, _Answers] = {}
@@ -156,6 +163,8 @@ class _Changed:
     both: Worlds
     treaties: list[tuple[Treaty | None, Treaty | None]]
     overlays: list[Overlay]
+    ladders: frozenset[str]
+    """Authorities whose levels are others."""
 
     @cached_property
     def by_law(self) -> frozenset[str]:
@@ -175,7 +184,7 @@ class _Changed:
         return {
             (category, reference)
             for category in _categories(chain.from_iterable(shared(own, pair) for own in self.alone))
-            for reference in written(self.both[1], pair[0])
+            for reference in written(self.both, pair[0])
             if difference(self.alone, (*pair, category, None), reference, at)
         }
 
@@ -195,27 +204,40 @@ def _questions(
     words = _categories(chain.from_iterable(shared(world, pair) for world in both), own)
     asked |= {(word, reference) for category, reference in asked if category == ANY_OTHER for word in words}
     if by_law:
-        asked |= {(category, reference) for category in words for reference in written(both[1], pair[0])}
+        asked |= {(category, reference) for category in words for reference in written(both, pair[0])}
     flags = {flag for overlay in own for rule in rules_of(overlay) for flag in rule.when.flags or ()}
     for category, reference in asked:
         for flag in (None, *flags):
             yield category, flag, reference
 
 
-def _changed_treaties(base: World, head: World) -> list[tuple[Treaty | None, Treaty | None]]:
-    old = {treaty.id: treaty for treaty in base.treaties}
-    new = {treaty.id: treaty for treaty in head.treaties}
+def _changed_treaties(both: Worlds, ladders: frozenset[str]) -> list[tuple[Treaty | None, Treaty | None]]:
+    """Whose text or parties changed, or the levels of a party or of those that it is written in."""
+    old, new = ({treaty.id: treaty for treaty in world.treaties} for world in both)
     ids = sorted(old.keys() | new.keys())
-    return [(old.get(name), new.get(name)) for name in ids if old.get(name) != new.get(name)]
+    pairs = [(old.get(name), new.get(name)) for name in ids]
+    return [(was, now) for was, now in pairs if was != now or _levels_of(both, (was, now)) & ladders]
 
 
-def _changed_overlays(base: World, head: World) -> list[Overlay]:
+def _levels_of(both: Worlds, treaties: tuple[Treaty | None, Treaty | None]) -> set[str]:
+    """Whose levels count in a treaty: its parties' and those of organisations that it names."""
+    listed = [one for one in treaties if one is not None]
+    named = set().union(*(authorities_of(world, listed, ()) for world in both))
+    return named.union(*map(members_of, listed))
+
+
+def _changed_overlays(both: Worlds, ladders: frozenset[str]) -> list[Overlay]:
+    """Which changed, or a group that they name, or the levels that they are written in."""
+    base, head = both
+    groups = changed_groups(base.registry, head.registry)
     members = sorted(base.overlays.keys() | head.overlays.keys())
     return [
         overlay
         for member in members
         if base.overlays.get(member) != head.overlays.get(member)
-        for world in (base, head)
+        or groups_of(head.overlays.get(member)) & groups
+        or any(authorities_of(world, (), [world.overlays[member]]) & ladders for world in both)
+        for world in both
         if (overlay := world.overlays.get(member)) is not None
     ]
 
@@ -228,8 +250,12 @@ def _pairs(both: Worlds, changed: _Changed) -> set[Pair]:
         now = {} if new is None else {party.member: party for party in new.parties}
         members = was.keys() | now.keys()
         same_text = old is not None and new is not None and _body(old) == _body(new)
+        listed = [one for one in (old, new) if one is not None]
+        named = set().union(*(authorities_of(world, listed, ()) for world in both))
         touched = (
-            {member for member in members if was.get(member) != now.get(member)} if same_text else members
+            {m for m in members if was.get(m) != now.get(m) or m in changed.ladders}
+            if same_text and not named & changed.ladders
+            else members
         )
         pairs |= {(one, other) for one in members for other in members if {one, other} & touched}
     for member in changed.by_law:

@@ -14,18 +14,17 @@ from itertools import chain, pairwise
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, Ladder, LadderRow, Reference
 from intelshare.policy import Party, Treaty, World, party_stop
-from intelshare.policy_tools.compared import LAST, Pair, Stretch, Worlds, authorities_of, rules_of
+from intelshare.policy_tools.compared import LAST, Pair, Stretch, Worlds, authorities_of, groups_of
 
 _Listing = tuple[tuple[int, Treaty, Party], ...]
 """Which of the worlds, the treaty, and the member's part in it."""
 
 
 class States:
-    """The states of two worlds; states of the registry are the same in both."""
+    """The states of two worlds."""
 
     def __init__(self, both: Worlds) -> None:
         self._both = both
-        self._registry = both[0].registry
         self._listings: dict[str, dict[str, list[tuple[int, Treaty, Party]]]] = {}
         for number, world in enumerate(both):
             for treaty in world.treaties:
@@ -82,7 +81,10 @@ class States:
 
     @cached_property
     def _authorities(self) -> set[str]:
-        return set().union(*map(authorities_of, self._both))
+        worlds = self._both
+        return set().union(
+            *(authorities_of(world, world.treaties, world.overlays.values()) for world in worlds)
+        )
 
     @cached_property
     def _named(self) -> frozenset[str]:
@@ -115,7 +117,7 @@ class States:
         return self._sides[key]
 
     def _state(self, member: str, parts: _Listing, at: Instant) -> Hashable:
-        exact = member in self._named or not self._registry.is_state(member)
+        exact = member in self._named or not all(world.registry.is_state(member) for world in self._both)
         ladders = [world.registry.ladder(member) for world in self._both]
         return (
             member if exact else None,
@@ -146,10 +148,9 @@ class States:
         """When anybody joins or leaves a group that the law of one of the two names."""
         for world in self._both:
             for member in pair:
-                for rule in rules_of(world.overlays.get(member)):
-                    for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ())):
-                        for spans in world.registry.groups[code].members.values():
-                            yield from chain.from_iterable(spans)
+                for code in groups_of(world.overlays.get(member)):
+                    for spans in world.registry.groups[code].members.values():
+                        yield from chain.from_iterable(spans)
 
 
 def _own_rows(member: str, parts: _Listing) -> Iterator[LadderRow]:

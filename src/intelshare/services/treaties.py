@@ -79,6 +79,12 @@ async def list_treaties(
     return pb.ListTreatiesResponse(treaties=treaties)
 
 
+def list_own_files(context: CallContext, _: pb.ListOwnFilesRequest) -> pb.ListOwnFilesResponse:
+    """What labels and files are read with beside what ships."""
+    own = context.node.world.registry.own
+    return pb.ListOwnFilesResponse(files=[pb.OwnFile(name=name, text=own[name]) for name in sorted(own)])
+
+
 def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsResponse:
     """Every act held, and the numbers of those that are missing."""
     rows = act.acts(context.view, *((MemberCode(request.member),) if request.member else ()))
@@ -139,6 +145,7 @@ async def backfill_bulletins(
 
 TREATIES: Final = (
     Rpc("ListTreaties", EVERYBODY, AsyncCall(list_treaties)),
+    Rpc("ListOwnFiles", EVERYBODY, QueryCall(list_own_files)),
     Rpc("ListActs", EVERYBODY, QueryCall(list_acts)),
     Rpc("PreviewAct", ACTORS, AsyncCall(preview_act)),
     Rpc("Act", ACTORS, AsyncCall(make_act)),

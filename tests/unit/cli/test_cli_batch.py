@@ -14,6 +14,7 @@ import pytest
 
 from intelshare.cli import run
 from intelshare.cli.analyst.batch import read_items
+from intelshare.cli.shared.beside import NodeRegistry
 from intelshare.client import Credentials, Outcome, Profile, spooled, write_profile
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.instant import NEVER, Instant, parse
@@ -21,6 +22,17 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 NOW = parse("2026-11-24T12:00:00Z")
 SHARED = "//FRA SECRET//REL TO FRA, USA"
+
+
+class Asked:
+    """A node that adds nothing to what ships."""
+
+    def own_files(self) -> dict[str, str]:
+        return {}
+
+
+ASKED: Any = Asked()
+WORDS = NodeRegistry(ASKED)
 LINE = {"to": ["USA"], "category": "cyber", "label": SHARED, "text": "text"}
 
 
@@ -46,7 +58,7 @@ def test_a_line_says_what_the_options_of_send_say(tmp_path: Path) -> None:
         "from": "USA",
         "key": "01890000-0000-7000-8000-000000000000",
     }
-    (item,) = read_items(written(tmp_path, line), NOW)
+    (item,) = read_items(written(tmp_path, line), NOW, WORDS)
     request = item.request
     assert list(request.to) == ["USA", "KEN"]
     assert [(one.kind, one.label) for one in request.portions] == [
@@ -67,7 +79,7 @@ def test_a_line_says_what_the_options_of_send_say(tmp_path: Path) -> None:
 
 
 def test_empty_lines_count_and_say_nothing(tmp_path: Path) -> None:
-    items = read_items(written(tmp_path, LINE, "", "  ", LINE), NOW)
+    items = read_items(written(tmp_path, LINE, "", "  ", LINE), NOW, WORDS)
     assert [(item.line, item.request.valid_until) for item in items] == [(1, NEVER), (4, NEVER)]
 
 
@@ -109,7 +121,7 @@ def test_a_line_that_cannot_be_sent_is_named_with_its_field_and_what_to_do(
     tmp_path: Path, line: object, field: str | None, code: str, says: str
 ) -> None:
     with pytest.raises(IntelshareError) as raised:
-        read_items(written(tmp_path, LINE, line), NOW)
+        read_items(written(tmp_path, LINE, line), NOW, WORDS)
     error = raised.value
     assert error.place is not None
     assert (error.code, error.place.line, error.place.field) == (code, 2, field)
@@ -121,7 +133,7 @@ def test_a_line_that_cannot_be_sent_is_named_with_its_field_and_what_to_do(
 def test_a_batch_without_a_line_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
     for path, code in ((written(tmp_path), "INPUT_INVALID"), (str(tmp_path / "none"), "NOT_FOUND")):
         with pytest.raises(IntelshareError) as raised:
-            read_items(path, NOW)
+            read_items(path, NOW, WORDS)
         assert raised.value.code == code
 
 

@@ -116,6 +116,51 @@ def test_json_that_is_not_understood_is_refused(old: str, new: str) -> None:
         read_binding(text.replace(old, new, 1), REGISTRY, AT)
 
 
+ONE = write_binding([bound("//FRA SECRET//REL TO FRA, USA", "a.txt")], "xml", REGISTRY, AT)
+BINDING = ONE[ONE.index("    <mb:MetadataBinding>") : ONE.index("    <ds:Manifest")]
+REFERENCE = ONE[ONE.index("      <ds:Reference") : ONE.index("    </ds:Manifest")]
+CONTAINER = ONE[ONE.index("  <mb:MetadataBindingContainer>") : ONE.index("</mb:BindingInformation>")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # Two labels of one object, in one container or two, also where the name is spelled in another way.
+        (BINDING, BINDING + BINDING.replace("SECRET", "DIFFUSION RESTREINTE")),
+        (BINDING, BINDING + BINDING.replace("a.txt", "%61.txt")),
+        (CONTAINER, CONTAINER + CONTAINER.replace("SECRET", "DIFFUSION RESTREINTE")),
+        # A hash of what has no label, in place of the one that has.
+        (REFERENCE, REFERENCE + REFERENCE.replace("a.txt", "b.txt")),
+        (REFERENCE, REFERENCE.replace("a.txt", "A.TXT")),
+        # A part of an object, and what is wrapped into what is not looked at.
+        ('<mb:DataReference URI="a.txt" xmime:contentType="text/plain"/>',
+         '<mb:DataReference URI="a.txt"><ds:Transforms xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>'
+         "</mb:DataReference>"),
+        (REFERENCE, REFERENCE.replace("ds:Reference", "ds:Object")),
+        (REFERENCE, f"<ds:Signature>{REFERENCE}</ds:Signature>"),
+        ("#sha384\"/>", '#sha384"><ds:HMACOutputLength>8</ds:HMACOutputLength></ds:DigestMethod>'),
+        (BINDING, BINDING.replace("<mb:MetadataBinding>", "<mb:MetadataBinding><mb:MetadataBinding>")
+         .replace("</mb:MetadataBinding>", "</mb:MetadataBinding></mb:MetadataBinding>")),
+        # Entities.
+        ("<mb:BindingInformation", '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><mb:BindingInformation'),
+        ("SECRET", "&e;"),
+    ],
+)  # fmt: skip
+def test_what_another_reader_would_read_otherwise_is_refused(old: str, new: str) -> None:
+    assert old in ONE
+    with pytest.raises(LabelError) as raised:
+        read_binding(ONE.replace(old, new, 1), REGISTRY, AT)
+    assert raised.value.code in ("INPUT_INVALID", "TOO_LARGE")
+
+
+def test_two_labels_of_one_object_are_refused_in_json_too() -> None:
+    both = [bound("//FRA SECRET//REL TO FRA, USA", "a.txt"), bound("//FRA DR", "%61.txt")]
+    with pytest.raises(LabelError) as raised:
+        read_binding(write_binding(both, "json", REGISTRY, AT), REGISTRY, AT)
+    assert raised.value.code == "INPUT_INVALID"
+    assert "a.txt" in raised.value.message
+
+
 def test_check_finds_a_file_that_is_another_gone_or_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

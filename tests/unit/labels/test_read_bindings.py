@@ -23,6 +23,9 @@ class Pieces:
         write(b"first ")
         write(b"second")
 
+    def own_files(self) -> dict[str, str]:
+        return {}
+
 
 def portions() -> list[tuple[int, pb.ReadPortion]]:
     text = pb.Portion(kind=1, label=LABEL, category="cyber", content=b"a text")

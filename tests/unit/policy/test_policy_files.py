@@ -266,17 +266,17 @@ def test_overlay_of_another_name_is_not_taken_for_the_own_law(name, code, words)
 def test_node_does_not_start_on_the_law_of_another_member(tmp_path):
     from intelshare.ids import MemberCode, NodeUri
     from intelshare.node.folder import Folder
-    from intelshare.node.policies import read_world
+    from intelshare.node.policies import read_law
     from intelshare.node.settings import Settings
 
     settings = Settings(MemberCode("DEU"), NodeUri("intelshare://deu.test/node/one"))
     (tmp_path / "treaties").mkdir()
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "deu.toml").write_text(OVERLAY)
-    assert read_world(Folder(tmp_path), settings).overlays["DEU"].forbid
+    assert read_law(Folder(tmp_path), settings)[0].overlays["DEU"].forbid
     (tmp_path / "overlays" / "deu.toml").rename(tmp_path / "overlays" / "dnk.toml")
     with pytest.raises(PolicyFileError) as caught:
-        read_world(Folder(tmp_path), settings)
+        read_law(Folder(tmp_path), settings)
     assert caught.value.code == "OVERLAY_FOREIGN"
 
 

@@ -326,3 +326,54 @@ def test_the_ladder_of_a_treaty_frees_its_party_alone_and_from_its_first_day():
         ("FRA", "2024-01-01", ("R3",)),  # It has no R2 since 2021.
         ("SWE", "2024-01-01", ("R2", "R3")),
     }
+
+
+LIE = """[[ladder]]
+authority = "LIE"
+source = "invented"
+[[ladder.row]]
+R1 = {{ name = "LOW" }}
+R3 = {{ name = "{0}" }}
+"""
+GROUP = '[[group]]\ncode = "RHINE"\nname = "n"\nsource = "s"\n[[group.membership]]\nmembers = {0}\n'
+WITH_LIE = TREATY + '\n[[party]]\nmember = "LIE"\nin_force = 2024-01-01\n'
+
+
+def test_levels_that_come_and_go_are_an_effect_although_no_treaty_changed(compare, tmp_path, capsys):
+    assert compare(WITH_LIE, WITH_LIE) == (0, [])
+    (tmp_path / "head" / "ladders").mkdir()
+    (tmp_path / "head" / "ladders" / "lie.toml").write_text(LIE.format("GEHEIM"))
+    code, found = compare(WITH_LIE, WITH_LIE)
+    assert code == 2
+    assert {(row["widens"], tuple(row["levels"])) for row in found} == {(True, ("R1",))}
+    assert {"LIE"} == set.intersection(*({row["from"], row["to"]} for row in found))
+    # A name alone changes no decision, and is told all the same.
+    (tmp_path / "base" / "ladders").mkdir()
+    (tmp_path / "base" / "ladders" / "lie.toml").write_text(LIE.format("GEHEIM"))
+    (tmp_path / "head" / "ladders" / "lie.toml").write_text(LIE.format("STRENG"))
+    assert compare(WITH_LIE, WITH_LIE) == (2, [])
+    assert run(["policy", "diff", "base", "head"]) == 2
+    said = capsys.readouterr().out
+    assert "levels of LIE: GEHEIM mean no more what they did; STRENG (R3) can be written" in said
+    assert "no decision changes" in said
+    # The other way round it takes away.
+    (tmp_path / "head" / "ladders" / "lie.toml").unlink()
+    code, found = compare(WITH_LIE, WITH_LIE)
+    assert (code, {row["widens"] for row in found}) == (2, {False})
+    assert compare(WITH_LIE, WITH_LIE, "--only-widening") == (0, [])
+
+
+def test_a_group_that_a_law_names_is_an_effect_where_it_holds_others(compare, tmp_path, capsys):
+    law = '[[forbid]]\nid = "FRA-x"\nsource = "s"\nwhen = { not_to_group = "RHINE" }\n'
+    for side, members in (("base", '["KEN", "USA"]'), ("head", '["USA"]')):
+        for kind, name, text in (
+            ("groups", "rhine.toml", GROUP.format(members)),
+            ("overlays", "fra.toml", law),
+        ):
+            (tmp_path / side / kind).mkdir(parents=True)
+            (tmp_path / side / kind / name).write_text(text)
+    code, found = compare(TREATY, TREATY)
+    assert code == 2
+    assert {(row["from"], row["to"], row["widens"]) for row in found} == {("FRA", "KEN", False)}
+    assert run(["policy", "diff", "base", "head"]) == 2
+    assert "RHINE holds others: KEN lose what labels give them by that name alone" in capsys.readouterr().out

@@ -166,4 +166,4 @@ def test_row_76_each_expression_takes_long_texts_in_a_moment(where: str, method:
             done = getattr(compiled, method)(*(("",) if method == "sub" else ()), text + ending)
             if method == "finditer":
                 list(done)
-            assert time.process_time() - begun < 0.2, f"{where}: {text[:2]!r} again and again"
+            assert time.process_time() - begun < 1, f"{where}: {text[:2]!r} again and again"

@@ -7,7 +7,7 @@ ids and the slots in which its portions stand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, NamedTuple
 
 from intelshare.audit.records import LoggedPortion
@@ -20,7 +20,7 @@ from intelshare.bulletin import Draft, content_is_read
 from intelshare.crypto.codec import Count, Fixed, Text, encode, record
 from intelshare.crypto.records import Md32, Member, Portion
 from intelshare.delivery import status_of
-from intelshare.errors import DeliveryError, Place
+from intelshare.errors import DeliveryError, LabelError, Place
 from intelshare.ids import BulletinId, ManifestDigest
 from intelshare.instant import Instant
 from intelshare.labels import Label, WordKind, format_portion, parse_label
@@ -98,7 +98,7 @@ def alike_of(node: Node, draft: Draft, now: Instant) -> Alike:
 
 
 def _made(node: Node, draft: Draft, now: Instant) -> Alike:
-    labels = tuple([_label(node, portion.label, now) for portion in draft.portions])
+    labels = tuple([_label(node, portion.label, now, n) for n, portion in enumerate(draft.portions, 1)])
     for number, portion in enumerate(draft.portions, 1):
         place = Place(f"portion {number}")
         check_words(node, WordKind.CATEGORY, (portion.category,), now, place)
@@ -165,13 +165,19 @@ def _check_recipients(node: Node, draft: Draft) -> None:
         )
 
 
-def _label(node: Node, text: str, now: Instant) -> Label:
+def _label(node: Node, text: str, now: Instant, number: int) -> Label:
+    """The label of the ``number``-th portion, which its error names."""
+
     def parsed() -> Label:
         label, known = parse_label(text, node.world.registry, at=now, use="write"), node.labels.read(text)
         # Where it reads the same, the very same object: what is compared later is compared at a glance.
         return known if known == label else label
 
-    return node.world.at(now).remember((parse_label, text), parsed)
+    try:
+        return node.world.at(now).remember((parse_label, text), parsed)
+    except LabelError as error:
+        place = replace(error.place or Place(""), source=f"portion {number}")
+        raise LabelError(error.code, error.message, place=place, hint=error.hint) from None
 
 
 def _mark(node: Node, label: Label, now: Instant) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from intelshare.cli.analyst.compose import Composition, request_of
+from intelshare.cli.shared.beside import NodeRegistry
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.interrupts import interrupts_wait
 from intelshare.cli.shared.output import Out, Progress, Table
@@ -153,7 +154,7 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
     Raises ConfigError for a line that cannot be sent: then nothing was sent; DeliveryError OUTCOME_UNKNOWN.
     """
     now = Instant(time.time_ns() // 1000)
-    items = read_items(path, now)
+    items = read_items(path, now, NodeRegistry(client))
     own = digest_key(client.profile.key.parent)
     drafts = [Draft(content_digest(own, item.request), item.key) for item in items]
     source = path if path == "-" else str(Path(path).resolve())
@@ -197,13 +198,13 @@ def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, pa
     return error
 
 
-def read_items(path: str, now: Instant) -> list[Item]:
+def read_items(path: str, now: Instant, words: NodeRegistry) -> list[Item]:
     """Every line as a request. Raises ConfigError naming the line and the field: nothing was sent then."""
     name = "standard input" if path == "-" else path
     items: list[Item] = []
     size = 0
     for number, line in _lines(path):
-        item = _item(line, name, number, now)
+        item = _item(line, name, number, now, words)
         size += item.request.ByteSize()
         if size > MAX_BYTES or len(items) >= MAX_LINES:
             raise ConfigError(
@@ -230,7 +231,7 @@ def _lines(path: str) -> Iterator[tuple[int, bytes]]:
         raise ConfigError("NOT_FOUND", message, place=Place(path), hint="check the name") from None
 
 
-def _item(line: bytes, name: str, number: int, now: Instant) -> Item:
+def _item(line: bytes, name: str, number: int, now: Instant, words: NodeRegistry) -> Item:
     try:
         read = msgspec.json.decode(line, type=_Line)
     except msgspec.DecodeError as error:
@@ -241,7 +242,7 @@ def _item(line: bytes, name: str, number: int, now: Instant) -> Item:
         _check_line(read)
         return Item(
             number,
-            request_of(Composition(portions=portions, **given), now),
+            request_of(Composition(portions=portions, **given), now, words),
             None if read.key is None else parse_key(read.key),
         )
     except IntelshareError as error:

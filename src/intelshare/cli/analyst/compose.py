@@ -11,6 +11,7 @@ from intelshare.instant import NEVER, Instant
 
 if TYPE_CHECKING:
     from intelshare.cli.analyst.draft import Piece
+    from intelshare.cli.shared.beside import NodeRegistry
     from intelshare.wire.v1 import user_pb2 as pb
 
 PRECEDENCES = ("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH")
@@ -48,7 +49,7 @@ class Composition:
     due: str | None = None
 
 
-def request_of(composition: Composition, now: Instant) -> pb.SubmitRequest:
+def request_of(composition: Composition, now: Instant, words: NodeRegistry) -> pb.SubmitRequest:
     """The request, without its key. Raises ConfigError, LabelError, whose place is an option or a file."""
     from intelshare.cli.analyst import draft
     from intelshare.cli.shared.deadlines import until
@@ -62,7 +63,7 @@ def request_of(composition: Composition, now: Instant) -> pb.SubmitRequest:
             place=Place("--grade"),
             hint="A to F, then 1 to 6: B2",
         )
-    pieces = _pieces(composition, now)
+    pieces = _pieces(composition, now, words)
     if composition.rfi is not None:
         pieces = draft.marked(pieces, composition.rfi, until(composition.due, now, "--due"))
     draft.check_size([piece for piece, _ in pieces])
@@ -82,7 +83,7 @@ def request_of(composition: Composition, now: Instant) -> pb.SubmitRequest:
     )
 
 
-def _pieces(given: Composition, now: Instant) -> list[tuple[Piece, str]]:
+def _pieces(given: Composition, now: Instant, words: NodeRegistry) -> list[tuple[Piece, str]]:
     """Pieces with their labels, each read here first: a mistake is shown before anything is connected."""
     from intelshare.cli.analyst import draft
     from intelshare.cli.analyst.attach import attached_piece
@@ -100,22 +101,26 @@ def _pieces(given: Composition, now: Instant) -> list[tuple[Piece, str]]:
             place=Place("--label"),
             hint="name the file, or - to send what comes on standard input too",
         )
+
+    def checked(text: str | None, source: str, option: str) -> str:
+        return _checked(text, source, option, now, words)
+
     pieces: list[tuple[Piece, str]] = []
     if given.title is not None:
         own = given.title_label
-        label = _checked(own or given.label, "the title", "--title-label" if own else "--label", now)
+        label = checked(own or given.label, "the title", "--title-label" if own else "--label")
         pieces.append((draft.title_piece(given.title), label))
     if given.text is not None:
-        pieces.append(
-            (draft.text_piece(given.text.encode(), "text"), _checked(given.label, "the text", "--label", now))
-        )
+        label = checked(given.label, "the text", "--label")
+        pieces.append((draft.text_piece(given.text.encode(), "text"), label))
     elif given.file is not None:
-        pieces.append((draft.read_piece(given.file), _checked(given.label, given.file, "--label", now)))
+        pieces.append((draft.read_piece(given.file), checked(given.label, given.file, "--label")))
     for path, label in given.portions:
-        pieces.append((draft.read_piece(path), _checked(label, path, "--portion", now)))
+        pieces.append((draft.read_piece(path), checked(label, path, "--portion")))
     for path, own in given.attached:
-        label = _checked(own or given.label, path, "--attach" if own else "--label", now)
-        pieces.append((attached_piece(path), label))
+        pieces.append(
+            (attached_piece(path), checked(own or given.label, path, "--attach" if own else "--label"))
+        )
     if not pieces:
         raise ConfigError(
             "INPUT_INVALID",
@@ -125,12 +130,12 @@ def _pieces(given: Composition, now: Instant) -> list[tuple[Piece, str]]:
     return pieces
 
 
-def _checked(text: str | None, source: str, option: str, now: Instant) -> str:
+def _checked(text: str | None, source: str, option: str, now: Instant, words: NodeRegistry) -> str:
     from intelshare.cli.policy.label import read_label
 
     if text is None:
         raise ConfigError("INPUT_INVALID", f"{source} needs a label", place=Place(option))
-    read_label(text, option, now, writing=True)
+    words.reading(lambda registry: read_label(text, option, now, registry, writing=True))
     return text
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples(
         "intelshare export 3f9a1c22 --to USA --out release.json",
-        "intelshare export 3f9a1c22 --to USA --content --out release.json",
+        "intelshare export 3f9a1c22 --to USA --content --out release.json --binding xml",
     )
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     "--slot", "slots", type=click.IntRange(0, 255), multiple=True, help="Only this portion; repeat."
 )
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
+@click.option(
+    "--binding",
+    "bindings",
+    multiple=True,
+    type=click.Choice(["xml", "json"]),
+    help="With --out: write a STANAG 4778 binding (banner and hash) beside the file, in this form; repeat.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
 @talking
 def export(
@@ -44,6 +51,7 @@ def export(
     content: bool,
     slots: tuple[int, ...],
     target: Path | None,
+    bindings: tuple[str, ...],
     quiet: bool,
 ) -> int:
     """Write the release of the bulletin whose id begins with ID, with all that was signed about it.
@@ -52,10 +60,45 @@ def export(
     `intelshare verify`. It names no other recipient and nothing that was withheld; without --content it
     shows no text.
     """
+    if bindings and target is None:
+        raise click.UsageError("--binding stands beside the file: name it with --out")
     text = client.export_release(bulletin, recipient.upper(), content=content or bool(slots), slots=slots)
     if target is None:
         sys.stdout.write(text)
         return Exit.DONE
+    companions = _companions(client, text, target, bindings)
     target.write_text(text, "utf-8")
-    Out(quiet=quiet).note(f"written to {target}")
+    for path, binding in companions.items():
+        path.write_bytes(binding)
+    for path in (target, *companions):
+        Out(quiet=quiet).note(f"written to {path}")
     return Exit.DONE
+
+
+def _companions(client: Client, text: str, target: Path, bindings: tuple[str, ...]) -> dict[Path, bytes]:
+    """What binds the file to the banner of all that was granted, shown in it or not. Raises LabelError."""
+    from base64 import b64decode
+    from hashlib import sha384
+
+    from intelshare.audit.portable import RELEASE_SCHEMA, ReleaseFile, read
+    from intelshare.cli.shared.beside import NodeRegistry
+    from intelshare.cli.shared.bindings import SUFFIXES, binding_of
+    from intelshare.crypto.codec import decode
+    from intelshare.crypto.records import Claims, Manifest
+    from intelshare.labels import parse_label
+
+    if not bindings:
+        return {}
+    content = text.encode()
+    sealed = read(ReleaseFile, RELEASE_SCHEMA, content, target.name).claims
+    claims = decode(Claims, b64decode(sealed or ""))
+    created = decode(Manifest, claims.manifest).created
+    registry = NodeRegistry(client).whole()
+    label = parse_label(claims.banner, registry, created)
+    digest = sha384(content).digest()
+    return {
+        target.with_name(target.name + SUFFIXES[form]): binding_of(
+            target.name, label, "application/json", digest, form, registry, created
+        )
+        for form in dict.fromkeys(bindings)
+    }

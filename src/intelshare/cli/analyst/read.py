@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from intelshare.cli.shared.beside import NodeRegistry
 from intelshare.cli.shared.completion import bulletins, categories, members, see
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
@@ -151,10 +152,12 @@ def read(
         content["portions"] = [_json(n, portion) for n, portion in chosen]
         Out(json=True).document("bulletin", content)
     else:
-        _show(opened, chosen, out)
+        _show(opened, chosen, NodeRegistry(client), out)
 
 
-def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out: Out) -> None:
+def _show(
+    opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], words: NodeRegistry, out: Out
+) -> None:
     from intelshare.cli.shared.tables import around, precedence, short_time
 
     banner = _wrapped(opened.banner)
@@ -173,7 +176,7 @@ def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out
         out.line()
         kind = _KINDS.get(portion.kind, "unknown")
         out.line("  ".join((f"[{number}] {shown.mark}", kind, *(word for word in about if word))))
-        for line in _duties(shown.obligations):
+        for line in _duties(shown.obligations, words):
             out.line(f"    {line}")
         if portion.kind in _TEXTS:
             out.block(portion.content.decode("utf-8", "backslashreplace"))
@@ -185,13 +188,15 @@ def _show(opened: pb.ReadResponse, chosen: list[tuple[int, pb.ReadPortion]], out
     out.block(banner)
 
 
-def _duties(obligations: Sequence[str]) -> list[str]:
-    if not obligations:
-        return []
+def _duties(obligations: Sequence[str], words: NodeRegistry) -> list[str]:
     from intelshare.builtin import builtin_registry
     from intelshare.cli.shared.obligations import seen_to
+    from intelshare.labels import WordKind
 
-    return seen_to(obligations, builtin_registry())
+    registry = builtin_registry()
+    if any(registry.words.find(WordKind.OBLIGATION, name) is None for name in obligations):
+        registry = words.whole()
+    return seen_to(obligations, registry)
 
 
 def _wrapped(banner: str) -> str:
@@ -259,6 +264,7 @@ def _write(
     from intelshare.cli.shared.files import Filler, write_new
 
     contents: dict[str, bytes | Filler] = {}
+    words = NodeRegistry(client)
     for number, shown in chosen:
         _may_keep(number, shown)
         name, hashed = f"{number}-{_name(number, shown)}", sha384()
@@ -268,7 +274,7 @@ def _write(
             contents[name] = shown.portion.content
             hashed.update(shown.portion.content)
         # Written after the file: then its hash is known.
-        contents |= _companions(name, shown, bindings, opened.created_at, hashed.digest)
+        contents |= _companions(name, shown, bindings, opened.created_at, hashed.digest, words)
     paths = write_new(folder, contents)
     out.document("files", {"files": [str(path) for path in paths]})
     for path in paths:
@@ -308,20 +314,21 @@ def _companions(
     bindings: tuple[str, ...],
     created: int,
     digest: Callable[[], bytes],
+    words: NodeRegistry,
 ) -> dict[str, Callable[[BinaryIO], object]]:
     """The hash is of the content: it stays beside the file, and goes nowhere else (docs/decisions)."""
-    from intelshare.builtin import builtin_registry
     from intelshare.cli.shared.bindings import SUFFIXES, binding_of
     from intelshare.instant import Instant
     from intelshare.labels import parse_label
 
     if not bindings:
         return {}
-    label = parse_label(shown.portion.label, builtin_registry(), Instant(created))
+    registry = words.whole()
+    label = parse_label(shown.portion.label, registry, Instant(created))
 
     def filler(form: str) -> Callable[[BinaryIO], object]:
         return lambda file: file.write(
-            binding_of(name, label, shown.portion.media, digest(), form, Instant(created))
+            binding_of(name, label, shown.portion.media, digest(), form, registry, Instant(created))
         )
 
     return {name + SUFFIXES[form]: filler(form) for form in dict.fromkeys(bindings)}

@@ -189,17 +189,17 @@ def _send(client: Client, out: Out, composition: Composition, *, wait: str | Non
 
 def _send_text(client: Client, out: Out, composition: Composition, text: str, label: str | None) -> int:
     """A text of ours instead of a file; it is never written to the disk in the open."""
-    labelled = replace(composition, text=text, label=label or _lowest(client.profile.member))
+    labelled = replace(composition, text=text, label=label or _lowest(client))
     return _send(client, out, labelled, wait=None, yes=True)
 
 
-def _lowest(member: str) -> str:
-    """A label of the lowest level of a member, that anybody may have."""
-    from intelshare.builtin import builtin_registry
+def _lowest(client: Client) -> str:
+    """A label of the lowest level of the own member, that anybody may have."""
+    from intelshare.cli.shared.beside import NodeRegistry
     from intelshare.instant import Instant
     from intelshare.labels import Label, format_banner
 
-    registry = builtin_registry()
+    registry, member = NodeRegistry(client).whole(), client.profile.member
     levels = registry.ladder(member).at(Instant(time.time_ns() // 1000)).levels
     return format_banner(Label(member, levels[0].name), registry)
 

@@ -23,6 +23,7 @@ from intelshare.cli.analyst.compose import (
     with_standard_input,
     words_of,
 )
+from intelshare.cli.shared.beside import NodeRegistry
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import categories, flag_words, members
 from intelshare.cli.shared.help import examples
@@ -221,7 +222,7 @@ def deliver(client: Client, out: Out, composition: Composition, how: Sending) ->
     """What ``send`` does, and ``rfi`` too. The exit code."""
     from intelshare.cli.shared import tables
 
-    request = request_of(composition, _now())
+    request = request_of(composition, _now(), NodeRegistry(client))
     if how.dry_run:
         answer = client.dry_run(request)
     else:

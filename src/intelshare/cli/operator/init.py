@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from intelshare.broker.kernel.tables import UserRow
     from intelshare.cli.shared.node_folder import Passphrase
     from intelshare.client import Credentials
+    from intelshare.labels import Registry
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
     from intelshare.trust import Founded, Founding
@@ -65,6 +66,13 @@ ROOT_VAULT = "root-keys"
     help="For one machine: peers on loopback, a cheap vault, certificates of 30 days, the demo's treaties, "
     "and a passphrase that is made and kept in FOLDER if none is given.",
 )
+@click.option(
+    "--own",
+    "beside",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    metavar="DIR",
+    help="Copy the ladders/, groups/ and words/ of DIR into the node's law: MEMBER may be one of theirs.",
+)
 @passphrase_options
 @printing
 def init(
@@ -79,19 +87,22 @@ def init(
     peer_port: int,
     user_port: int,
     dev: bool,
+    beside: Path | None,
     passphrase: Passphrase,
 ) -> None:
     """Found MEMBER (FRA, KEN, NATO ...) and its first node, in the new folder FOLDER.
 
     Makes the root (in a vault of its own, which then belongs off this machine), the directory, the
     authorities for nodes and users, the node's vault and database, and one user: an operator.
-    MEMBER is one that ships: FOLDER is new and has no groups/ yet.
     """
+    from intelshare.cli.shared.beside import own_files, read_policy, with_own
     from intelshare.ids import MemberCode
     from intelshare.trust import Founding, fingerprint
 
     code = member.upper()
-    plan = Founding(MemberCode(code), _name_of(code), safe_name(name, source="--node"), floor=int(floor))
+    own = [] if beside is None else own_files([beside / "any.toml"])
+    name_of_member = _name_of(code, with_own(own, read_policy))
+    plan = Founding(MemberCode(code), name_of_member, safe_name(name, source="--node"), floor=int(floor))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             "ID_CONFLICT",
@@ -107,7 +118,7 @@ def init(
         "peer_port": peer_port,
         "user_port": user_port,
     }
-    founded = _make(folder, plan, secret, settings, dev=dev)
+    founded = _make(folder, plan, secret, settings, own, dev=dev)
     if dev:
         _development(folder, secret, given=passphrase.given)
     print_ = fingerprint(founded.root.document)
@@ -122,7 +133,9 @@ def init(
     out.note(f"next: intelshare node run --folder {folder}")
 
 
-def _make(folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], *, dev: bool) -> Founded:
+def _make(
+    folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], own: list[Path], *, dev: bool
+) -> Founded:
     """The whole folder, or nothing: made beside and renamed into place."""
     import asyncio
     import shutil
@@ -142,6 +155,7 @@ def _make(folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], *
     )
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
+    from intelshare.private_files import make_private_folder, write_private
     from intelshare.trust import create_member, user_uri
 
     now = Instant(time.time_ns() // 1000)
@@ -169,6 +183,9 @@ def _make(folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], *
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _vaults(Folder(beside), settings, founded, secret, dev=dev)
+        for path in own:
+            make_private_folder(beside / path.parent.name)
+            write_private(beside / path.parent.name / path.name, path.read_bytes())
         row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
         asyncio.run(_first_rows(Folder(beside), settings, founded, row))
         _operator_profile(Folder(beside), settings, founded, credentials)
@@ -199,20 +216,18 @@ def _vaults(target: Folder, settings: Settings, founded: Founded, secret: bytes,
     )
 
 
-def _name_of(code: str) -> str:
+def _name_of(code: str, registry: Registry) -> str:
     """The member's English name. Raises ConfigError UNKNOWN_MEMBER."""
     from difflib import get_close_matches
 
-    from intelshare.builtin import builtin_registry
-
-    registry = builtin_registry()
     if not registry.is_member(code):
         close = get_close_matches(code, registry.states, n=1, cutoff=0.5)
         raise ConfigError(
             "UNKNOWN_MEMBER",
             f'"{code}" is no state and no organisation',
             place=Place("MEMBER", 1, 1, excerpt=code, width=max(len(code), 1)),
-            hint=f'did you mean "{close[0]}"?' if close else "ISO 3166-1 alpha-3, such as FRA",
+            hint=(f'did you mean "{close[0]}"?' if close else "ISO 3166-1 alpha-3, such as FRA")
+            + "; --own names a folder whose groups/ has more",
         )
     return registry.states.get(code) or registry.groups[code].name or code
 

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from intelshare.builtin import OWN_FOLDERS
 from intelshare.cli.policy.diff import effect_document, effect_table, effects_counted
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import folder_option, printing
 from intelshare.cli.shared.output import Out, Table, draw
 from intelshare.cli.shared.paths import paths_argument
-from intelshare.errors import ConfigError, IntelshareError
+from intelshare.cli.shared.times import moment
+from intelshare.errors import ConfigError, IntelshareError, Place, PolicyFileError
 
 if TYPE_CHECKING:
     from intelshare.cli.policy.files import Files
     from intelshare.client import Client
+    from intelshare.instant import Instant
+    from intelshare.labels import Registry
     from intelshare.node.new_law import NewLaw
     from intelshare.node.settings import Settings
     from intelshare.policy import PartyAct, Treaty, World
@@ -135,6 +139,8 @@ class _Node:
     acts: tuple[PartyAct, ...]
     texts: Mapping[str, Mapping[str, str]]
     """Per known member the treaties that its directory names, with the text as far as it is known."""
+    users: Mapping[str, frozenset[str]]
+    """Per user the categories that the register gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,7 @@ def _plan(
     from intelshare.node.folder import Folder
     from intelshare.node.new_law import new_law
     from intelshare.node.settings import read_settings
+    from intelshare.policy import World
     from intelshare.policy_tools import effects
 
     files, target = find(paths), Folder(folder)
@@ -185,9 +192,17 @@ def _plan(
         {path: read_policy(path) for path in files.own},
         prune=prune,
     )
-    node = _node(folder, profile)
-    base, head = (_world(texts, settings, node) for texts in (law.held, law.wanted))
-    now = time.time_ns() // 1000
+    node, now = _node(folder, profile), moment(None)
+    head = _world(law.wanted, settings, node)
+    _check_members(law, head, settings, node)
+    try:
+        base = _world(law.held, settings, node)
+    except PolicyFileError as error:
+        # What is applied may be what mends it.
+        base = World(head.registry, head.members)
+        broken = f"the folder does not load now, so all that the new law allows is shown: {error}"
+    else:
+        broken = ""
     found = [
         one
         for one in effects(base, head)
@@ -198,7 +213,8 @@ def _plan(
         for path in files.overlays
         if path not in own
     ]
-    return _Plan(law, settings, node, found, [*notes, *_notes(law, settings, node)])
+    notes += [broken] if broken else _notes(law, (base, head), settings, node, now)
+    return _Plan(law, settings, node, found, notes)
 
 
 def _wrong(files: Files, paths: tuple[Path, ...], no_test: bool) -> list[Result]:
@@ -227,6 +243,7 @@ def _node(folder: Path, profile: str | None) -> _Node | None:
         acts = client.treat("ListActs", pb.ListActsRequest()).acts
         treaties = client.treat("ListTreaties", pb.ListTreatiesRequest()).treaties
         members = client.operate("ListMembers", pb.ListMembersRequest()).members
+        users = _users(client)
     except IntelshareError as error:
         if profile is None and error.code == "NODE_UNREACHABLE":
             return None
@@ -235,7 +252,21 @@ def _node(folder: Path, profile: str | None) -> _Node | None:
         client,
         tuple(act_of(act) for act in acts if act.state == "counts"),
         {member.member: _adopted(member, treaties) for member in members},
+        users,
     )
+
+
+def _users(client: Client) -> dict[str, frozenset[str]]:
+    """The categories of each user, as far as the caller may know them."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    try:
+        users = client.operate("ListUsers", pb.ListUsersRequest()).users
+    except IntelshareError as error:
+        if error.code == "NOT_AUTHORISED":
+            return {}
+        raise
+    return {user.name: frozenset(user.categories) for user in users if not user.revoked}
 
 
 def _adopted(member: pb.MemberEntry, treaties: Sequence[pb.TreatyState]) -> dict[str, str]:
@@ -271,14 +302,36 @@ def _texts_of(treaty: Treaty, settings: Settings, node: _Node) -> dict[str, str]
     return {**adopted, settings.member: treaty.text}
 
 
-def _notes(law: NewLaw, settings: Settings, node: _Node | None) -> list[str]:
+def _check_members(law: NewLaw, head: World, settings: Settings, node: _Node | None) -> None:
+    """Return if everybody whom the node knows is a state or organisation under the new law too.
+
+    Raises PolicyFileError PARTY_UNKNOWN: the node would go on by the old law and release nothing.
+    """
+    known = [settings.member] if node is None else sorted(node.texts)
+    for member in known:
+        if not head.registry.is_member(member):
+            files = [change.name for change in law.changes if change.path.parent.name in OWN_FOLDERS]
+            raise PolicyFileError(
+                "PARTY_UNKNOWN",
+                f"{member} is a member here, and would be no state or organisation any more",
+                place=Place(files[0] if files else "groups/"),
+                hint="leave in groups/ what states it; nothing was written",
+            )
+
+
+def _notes(
+    law: NewLaw, both: tuple[World, World], settings: Settings, node: _Node | None, now: Instant
+) -> list[str]:
     """What the table of effects does not say by itself."""
     from intelshare.node.policies import world_of
+    from intelshare.policy_tools import registry_changes
 
+    base, head = (world.registry for world in both)
+    found = [change.text for change in registry_changes(base, head, now)]
     if node is None:
-        return ["the node does not run here: compared without treaty acts and without adopted texts"]
+        return [*found, "the node does not run here: compared without treaty acts and without adopted texts"]
+    found += _holders(base, head, node)
     before = {one.id: one.text for one in world_of(law.held, settings).files}
-    found = []
     for treaty in world_of(law.wanted, settings).files:
         parties = {party.member for party in treaty.parties} - {settings.member}
         others = sorted(
@@ -292,6 +345,21 @@ def _notes(law: NewLaw, settings: Settings, node: _Node | None) -> list[str]:
                 f"{treaty.id} {what}: nothing goes under it with {', '.join(others)} until they adopt it too"
             )
     return found
+
+
+def _holders(before: Registry, after: Registry, node: _Node) -> list[str]:
+    """Users whose categories are words no longer."""
+    from intelshare.labels import WordKind
+
+    lost = before.words.of(WordKind.CATEGORY).keys() - after.words.of(WordKind.CATEGORY).keys()
+    held = {
+        word: sorted(user for user, words in node.users.items() if word in words) for word in sorted(lost)
+    }
+    return [
+        f"{word} stands in the register for {', '.join(users)}: they read what came under it, and nothing new"
+        for word, users in held.items()
+        if users
+    ]
 
 
 def _lines(found: _Plan) -> list[str]:

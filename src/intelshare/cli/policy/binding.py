@@ -42,9 +42,16 @@ _BOUND, _CHANGED, _MISSING, _UNHASHED, _ELSEWHERE = "as bound", "changed", "miss
 )
 @click.option("--at", "at", metavar="TIME", help="When the label was given. Default: now.")
 @click.option("--media", default="", metavar="TYPE", help="Media type of the files.")
+@own_option
 @printing
 def bind(
-    files: tuple[Path, ...], text: str, forms: tuple[str, ...], at: str | None, media: str, out: Out
+    files: tuple[Path, ...],
+    text: str,
+    forms: tuple[str, ...],
+    at: str | None,
+    media: str,
+    folder: Path | None,
+    out: Out,
 ) -> None:
     """Write a STANAG 4778 binding beside each of FILES: its label and a hash, in FILE.bdo or FILE.bdoj.
 
@@ -53,13 +60,13 @@ def bind(
     from intelshare.cli.policy.label import read_label
     from intelshare.cli.shared.files import write_new
 
-    when = moment(at)
-    label = read_label(text, "--label", when, writing=True)
+    registry, when = registry_of(folder), moment(at)
+    label = read_label(text, "--label", when, registry, writing=True)
     written: list[Path] = []
     for file in files:
         digest = digest_of(file)
         made = {
-            file.name + SUFFIXES[form]: binding_of(file.name, label, media, digest, form, when)
+            file.name + SUFFIXES[form]: binding_of(file.name, label, media, digest, form, registry, when)
             for form in dict.fromkeys(forms or ("xml",))
         }
         written += write_new(file.parent, made)

@@ -23,10 +23,10 @@ from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out
 from intelshare.cli.shared.paths import paths_argument
 from intelshare.cli.shared.times import moment
-from intelshare.errors import ConfigError, Place
+from intelshare.errors import ConfigError, Place, PolicyFileError
 
 if TYPE_CHECKING:
-    from intelshare.cli.policy.files import Files
+    from intelshare.cli.policy.files import Files, Shelf
     from intelshare.policy_tools import Result
 
 
@@ -59,7 +59,7 @@ def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
     write_results(results, "json" if out.json else form, "policy check", out)
     errors = sum(failed([result]) for result in results)
     if form == "text":
-        count = len(files.treaties) + len(files.overlays) + len(files.tests)
+        count = len(files.treaties) + len(files.overlays) + len(files.tests) + len(files.own)
         out.line(f"{count} files, {errors} errors, {len(results) - errors} warnings")
     return Exit.FAILED if errors else Exit.DONE
 
@@ -72,23 +72,36 @@ def findings(files: Files) -> list[Result]:
     from intelshare.cli.policy.files import Shelf, stray_results
     from intelshare.policy_tools import check_treaties
 
-    if not (files.treaties or files.overlays or files.tests or files.strays):
+    if not (files.treaties or files.overlays or files.tests or files.own or files.strays):
         raise ConfigError("NOT_FOUND", "there is no policy file here", place=Place("PATHS"))
     shelf = Shelf(moment(None))
-    results = stray_results(files)
+    results = [*stray_results(files), *_own(files, shelf)]
     treaties = []
     for path in files.treaties:
         treaty, found = shelf.treaty(path)
-        results += found
+        results += [result for result in found if result not in results]
         treaties += [] if treaty is None else [treaty]
     for path in files.overlays:
-        results += shelf.overlay(path)[1]
+        results += [result for result in shelf.overlay(path)[1] if result not in results]
     tested: set[str] = set()
     for path in files.tests:
         bench, found = shelf.bench(path)
         tested |= set() if bench is None else {treaty.id for treaty in bench.treaties}
         results += [result for result in found if result not in results]
     return results + check_treaties(treaties, tested)
+
+
+def _own(files: Files, shelf: Shelf) -> list[Result]:
+    """What is wrong in ladders/, groups/ and words/; the first error of each folder that they stand in."""
+    from intelshare.policy_tools import of_error
+
+    results = []
+    for root in dict.fromkeys(path.parent.parent for path in files.own):
+        try:
+            shelf.registry(root / "any.toml")
+        except PolicyFileError as error:
+            results.append(of_error(error))
+    return results
 
 
 @policy.command(epilog=examples("intelshare policy schema treaty > treaty.schema.json"))

@@ -14,6 +14,7 @@ from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.markdown import markdown_table
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
+from intelshare.cli.shared.times import moment
 from intelshare.errors import ConfigError, Place, PolicyFileError
 
 if TYPE_CHECKING:
@@ -43,21 +44,29 @@ def diff(sides: tuple[str, ...], path: str, only_widening: bool, form: str, out:
     """Show the effect of a change: what becomes releasable and what no longer is.
 
     SIDES is BASE..HEAD (git commits or branches; BASE...HEAD is from where the two parted) or two folders.
-    Asked with labels that name both members in REL TO. Exit 0 if nothing differs, 2 if something does.
+    Asked with labels that name both members in REL TO; what changes in ladders/, groups/ and words/ is told
+    beside it. Exit 0 if nothing differs, 2 if something does.
     """
-    from intelshare.policy_tools import effects
+    from intelshare.policy_tools import effects, registry_changes
 
     base, head = _worlds(sides, path)
     found = [effect for effect in effects(base, head) if effect.widens or not only_widening]
+    changes = registry_changes(base.registry, head.registry, moment(None))
+    own = [change.text for change in changes if change.widens or not only_widening]
     if out.json or form == "json":
-        Out(json=True).document("policy-diff", {"effects": [effect_document(effect) for effect in found]})
+        effect_documents = [effect_document(effect) for effect in found]
+        Out(json=True).document("policy-diff", {"effects": effect_documents, "own": own})
     elif form == "markdown":
-        out.block(_markdown(found))
-    elif found:
-        out.table(effect_table(found))
+        out.block(_markdown(found, own))
+    else:
+        if found:
+            out.table(effect_table(found))
+        for line in own:
+            out.line(line)
     if form == "text":
-        out.line(effects_counted(found) if found else "the effect of the policy is the same")
-    return CHANGED if found else 0
+        same = "no decision changes" if own else "the effect of the policy is the same"
+        out.line(effects_counted(found) if found else same)
+    return CHANGED if found or own else 0
 
 
 def _worlds(sides: tuple[str, ...], path: str) -> tuple[World, World]:
@@ -153,10 +162,13 @@ def _list(members: Collection[str]) -> str:
     return " ".join(shown[:_SHOWN]) + more
 
 
-def _markdown(found: list[Effect]) -> str:
-    if not found:
+def _markdown(found: list[Effect], own: list[str]) -> str:
+    if not (found or own):
         return "The effect of the policy is the same."
-    return f"**{effects_counted(found)}**\n\n{markdown_table(_COLUMNS, _rows(found))}"
+    lines = "".join(f"- {line}\n" for line in own)
+    if not found:
+        return f"**no decision changes**\n\n{lines}"
+    return f"**{effects_counted(found)}**\n\n{markdown_table(_COLUMNS, _rows(found))}\n{lines}"
 
 
 def effects_counted(found: list[Effect]) -> str:

@@ -356,15 +356,12 @@ def file_text(path: str) -> str:
         raise ConfigError("INPUT_INVALID", "this is no UTF-8", place=Place(source)) from None
 
 
-def read_label(
-    text: str, source: str, at: Instant, registry: Registry | None = None, *, writing: bool = False
-) -> Label:
-    """The label of an argument, by what ships unless a registry is given; errors name the argument."""
-    from intelshare.builtin import builtin_registry
+def read_label(text: str, source: str, at: Instant, registry: Registry, *, writing: bool = False) -> Label:
+    """The label of an argument; errors name the argument."""
     from intelshare.labels import parse_label
 
     try:
-        return parse_label(text, registry or builtin_registry(), at, "write" if writing else "read")
+        return parse_label(text, registry, at, "write" if writing else "read")
     except LabelError as error:
         place = Place(source) if error.place is None else replace(error.place, source=source)
         raise LabelError(error.code, error.message, place=place, hint=error.hint) from None

@@ -1,20 +1,21 @@
-"""Ladders, groups and words that stand beside policy files: what the files are read with."""
+"""Ladders, groups and words that stand beside policy files, or that a node has: what is read with them."""
 
 from __future__ import annotations
 
-import errno
-import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from intelshare.errors import Place, PolicyFileError
-from intelshare.toml import MAX_FILE_BYTES
+from intelshare.errors import IntelshareError, LabelError, Place, PolicyFileError
+from intelshare.toml import decoded, read_file
 
 if TYPE_CHECKING:
+    from intelshare.client import Client
     from intelshare.labels import Registry
+
+T = TypeVar("T")
 
 
 def own_option(function: Any) -> Any:
@@ -41,6 +42,46 @@ def registry_for(path: Path) -> Registry:
     return with_own(own_files([path]), read_policy)
 
 
+class NodeRegistry:
+    """Labels and words as the node of a client reads them.
+
+    Nearly all are read by what ships, and nobody is asked; where that does not do the node's own ladders,
+    groups and words are asked for, once.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._registry: Registry | None = None
+
+    def whole(self) -> Registry:
+        """What ships, with what the node adds. Raises what ``Client`` raises."""
+        from intelshare.builtin import extended_registry
+
+        if self._registry is None:
+            self._registry = extended_registry(self._client.own_files())
+        return self._registry
+
+    def reading(self, read: Callable[[Registry], T]) -> T:
+        """What ``read`` gives by what ships, or where that raises LabelError, by what the node adds too.
+
+        Raises what ``read`` raises; a node that does not answer is named in the hint.
+        """
+        from intelshare.builtin import builtin_registry
+
+        try:
+            return read(builtin_registry())
+        except LabelError as error:
+            try:
+                whole = self.whole()
+            except IntelshareError as silent:
+                asked = f"your node, which may have own ladders and groups, could not be asked: {silent.code}"
+                hint = f"{error.hint}; {asked}" if error.hint else asked
+                raise LabelError(error.code, error.message, place=error.place, hint=hint) from None
+            if not whole.own:
+                raise
+        return read(whole)
+
+
 def own_files(paths: Iterable[Path]) -> list[Path]:
     """The files of ladders/, groups/ and words/ beside these policy files, each once."""
     from intelshare.builtin import OWN_FOLDERS
@@ -62,24 +103,11 @@ def read_policy(path: Path) -> str:
     Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), REFERENCE_CYCLE (of links), NOT_FOUND (also for
     what is no ordinary file: a pipe would never end).
     """
-    place = Place(str(path))
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PolicyFileError("NOT_FOUND", "it is no ordinary file", place=place)
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        return decoded(read_file(path), str(path))
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            message = "it is a link that leads back to itself"
-            raise PolicyFileError("REFERENCE_CYCLE", message, place=place) from None
-        raise PolicyFileError("NOT_FOUND", f"it cannot be read: {error.strerror}", place=place) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise PolicyFileError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=place)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(path), line)) from None
+        message = f"it cannot be read: {error.strerror}"
+        raise PolicyFileError("NOT_FOUND", message, place=Place(str(path))) from None
 
 
 def _root(path: Path) -> Path:

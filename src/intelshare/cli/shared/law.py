@@ -19,8 +19,11 @@ def policy_line(policy: pb.PolicyState) -> str:
     if not policy.since:
         return "policy  not read yet"
     laws = sum(one.file.startswith("overlays/") for one in policy.files)
-    treaties = len(policy.files) - laws
+    treaties = sum(one.file.startswith("treaties/") for one in policy.files)
+    own = len(policy.files) - laws - treaties
     counted = f"{_count(treaties, 'treaty', 'treaties')}, {_count(laws, 'overlay', 'overlays')}"
+    if own:
+        counted += f", {_count(own, 'file', 'files')} of own ladders, groups and words"
     return (
         f"policy  {counted}  in force since {short_time(policy.since)}  sha256:{policy.digest.hex()[:_HEX]}"
     )

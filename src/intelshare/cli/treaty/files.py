@@ -19,13 +19,17 @@ from intelshare.errors import ConfigError, Place, PolicyFileError
 
 if TYPE_CHECKING:
     from intelshare.cli.policy.files import Files
+    from intelshare.labels import Registry
     from intelshare.policy import Treaty
 
 KINDS = ("bilateral", "regional", "multilateral", "political-commitment")
 
 
-def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
-    """The treaties of the paths in their order. Raises PolicyFileError at the first error, ConfigError."""
+def read_treaties(paths: tuple[Path, ...]) -> tuple[list[Treaty], Registry]:
+    """The treaties of the paths in their order, and what they were read with.
+
+    Raises PolicyFileError at the first error, ConfigError.
+    """
     from intelshare.cli.policy.files import find
     from intelshare.cli.shared.beside import read_policy, with_own
     from intelshare.policy import parse_treaty
@@ -35,7 +39,7 @@ def read_treaties(paths: tuple[Path, ...]) -> list[Treaty]:
     found = [parse_treaty(read_policy(path), str(path), registry) for path in files.treaties]
     if not found:
         raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place(" ".join(map(str, paths))))
-    return found
+    return found, registry
 
 
 @click.command(
@@ -147,15 +151,18 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 def new(
     treaty_id: str, members: tuple[str, ...], kind: str, in_force: str | None, folder: Path, out: Out
 ) -> None:
-    """Begin a treaty: a commented file and a test beside it, which check and pass as they are."""
-    from intelshare.builtin import builtin_registry
+    """Begin a treaty: a commented file and a test beside it, which check and pass as they are.
+
+    Members of your own come from the groups/ and ladders/ beside it, or beside its folder treaties/.
+    """
+    from intelshare.cli.shared.beside import registry_for
     from intelshare.cli.shared.files import write_new
     from intelshare.instant import to_datetime
     from intelshare.policy import Kind, parse_treaty
     from intelshare.policy_tools import skeleton
     from intelshare.toml import guess
 
-    registry = builtin_registry()
+    registry = registry_for(folder.absolute() / f"{treaty_id}.toml")
     for member in members:
         if not registry.is_member(member):
             hint = guess(member, (*registry.states, *registry.groups))

@@ -54,7 +54,7 @@ def timeline(
     Parties whose life looks the same share a lane. Events of parties that came and stayed are left out where
     there are many; --member shows them.
     """
-    found, now = treaties_of(paths, profile), moment(as_of, "--as-of")
+    (found, _), now = treaties_of(paths, profile), moment(as_of, "--as-of")
     for each in found:
         missing = sorted(set(members) - {party.member for party in each.parties})
         if missing:

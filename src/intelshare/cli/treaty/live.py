@@ -13,6 +13,7 @@ from intelshare.cli.treaty.files import read_treaties
 from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
+    from intelshare.labels import Registry
     from intelshare.policy import Treaty
 
 live_option = click.option(
@@ -24,22 +25,24 @@ live_option = click.option(
 )
 
 
-def treaties_of(paths: tuple[Path, ...], profile: str | None) -> list[Treaty]:
-    """The treaties of the paths, or with a profile those of its node (all if no id is given).
+def treaties_of(paths: tuple[Path, ...], profile: str | None) -> tuple[list[Treaty], Registry]:
+    """The treaties of the paths, or with a profile those of its node (all if no id is given), and what they
+    were read with.
 
     Raises PolicyFileError, ConfigError NOT_FOUND, and what ``Client`` raises.
     """
     return read_treaties(paths) if profile is None else _live(tuple(str(path) for path in paths), profile)
 
 
-def _live(ids: tuple[str, ...], profile: str) -> list[Treaty]:
-    from intelshare.builtin import builtin_registry
+def _live(ids: tuple[str, ...], profile: str) -> tuple[list[Treaty], Registry]:
+    from intelshare.cli.shared.beside import NodeRegistry
     from intelshare.policy import parse_treaty, with_acts
     from intelshare.wire.v1 import user_pb2 as pb
 
     with connect(profile) as client:
         held = client.treat("ListTreaties", pb.ListTreatiesRequest(files=True)).treaties
         acts = client.treat("ListActs", pb.ListActsRequest()).acts
+        registry = NodeRegistry(client).whole()
     known = {one.id: one for one in held}
     missing = [name for name in ids if name not in known]
     if missing:
@@ -57,6 +60,5 @@ def _live(ids: tuple[str, ...], profile: str) -> list[Treaty]:
                 f"the node goes by another text of {one.id} than lies in its folder",
                 hint="it reads changed files by itself within seconds; `intelshare status` says if it cannot",
             )
-    registry = builtin_registry()
     files = [parse_treaty(one.file, one.name, registry) for one in chosen]
-    return list(with_acts(files, [act_of(act) for act in acts if act.state == "counts"]))
+    return list(with_acts(files, [act_of(act) for act in acts if act.state == "counts"])), registry

@@ -24,6 +24,7 @@ from intelshare.cli.treaty.live import live_option, treaties_of
 
 if TYPE_CHECKING:
     from intelshare.instant import Instant
+    from intelshare.labels import Registry
     from intelshare.policy import Treaty
 
 MIN_COLUMN = 20
@@ -67,7 +68,7 @@ def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
             "parties": len(each.parties),
             "title": each.title,
         }
-        for each in treaties_of(paths if paths or profile else tuple(treaty_packs().values()), profile)
+        for each in treaties_of(paths if paths or profile else tuple(treaty_packs().values()), profile)[0]
     ]
     out.document("treaties", {"treaties": rows})
     columns = ("id", "kind", "in force", "until", "parties", "title")
@@ -82,20 +83,19 @@ def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
 @printing
 def show(paths: tuple[Path, ...], as_of: str | None, profile: str | None, out: Out) -> None:
     """Show each treaty of PATHS: its terms, its articles, its parties by state, rows, text hash, source."""
-    found, now = treaties_of(paths, profile), moment(as_of, "--as-of")
+    (found, registry), now = treaties_of(paths, profile), moment(as_of, "--as-of")
     out.document("treaty-terms", _terms(found, now))
     for each in found:
-        _show(each, now, out)
+        _show(each, now, registry, out)
 
 
-def _show(each: Treaty, now: Instant, out: Out) -> None:
-    from intelshare.builtin import builtin_registry
+def _show(each: Treaty, now: Instant, registry: Registry, out: Out) -> None:
     from intelshare.labels import when
     from intelshare.policy import ladder_rows
     from intelshare.policy_tools import state_at, summary
 
     width = get_terminal_size().columns - 4
-    facts = {**summary(each, now, builtin_registry()), "text": each.text, "source": each.source}
+    facts = {**summary(each, now, registry), "text": each.text, "source": each.source}
     out.line(f"{each.id}: {each.title}")
     longest = max(map(len, facts))
     cells = [row for name, value in facts.items() for row in _beside((name, value), width - longest)]
@@ -153,11 +153,10 @@ def _show(each: Treaty, now: Instant, out: Out) -> None:
 @printing
 def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> None:
     """Put the terms of the treaties of PATHS side by side: parties, scope, ceilings, obligations, exits."""
-    from intelshare.builtin import builtin_registry
     from intelshare.policy_tools import TERMS, summary
 
-    found, now = read_treaties(paths), moment(as_of, "--as-of")
-    columns = {each.id: summary(each, now, builtin_registry()) for each in found}
+    (found, registry), now = read_treaties(paths), moment(as_of, "--as-of")
+    columns = {each.id: summary(each, now, registry) for each in found}
     if out.json or form == "json":
         Out(json=True).document("treaty-terms", _terms(found, now))
     elif form == "markdown":

@@ -933,6 +933,11 @@ class TreatiesStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesResponse.FromString,
                 _registered_method=True)
+        self.ListOwnFiles = channel.unary_unary(
+                '/intelshare.v1.Treaties/ListOwnFiles',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListOwnFilesRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListOwnFilesResponse.FromString,
+                _registered_method=True)
         self.ListActs = channel.unary_unary(
                 '/intelshare.v1.Treaties/ListActs',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListActsRequest.SerializeToString,
@@ -971,6 +976,13 @@ class TreatiesServicer:
 
     def ListTreaties(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOwnFiles(self, request, context):
+        """The ladders, groups and words that this member adds to what ships: labels are read with both.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1024,6 +1036,11 @@ def add_TreatiesServicer_to_server(servicer, server):
                     servicer.ListTreaties,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesResponse.SerializeToString,
+            ),
+            'ListOwnFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOwnFiles,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListOwnFilesRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListOwnFilesResponse.SerializeToString,
             ),
             'ListActs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListActs,
@@ -1084,6 +1101,33 @@ class Treaties:
             '/intelshare.v1.Treaties/ListTreaties',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ListTreatiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOwnFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Treaties/ListOwnFiles',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListOwnFilesRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListOwnFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

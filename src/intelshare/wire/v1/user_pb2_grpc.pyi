@@ -337,6 +337,8 @@ class TreatiesStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TreatiesAsyncStub: ...
     ListTreaties: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListTreatiesRequest, _user_pb2.ListTreatiesResponse]
+    ListOwnFiles: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListOwnFilesRequest, _user_pb2.ListOwnFilesResponse]
+    """The ladders, groups and words that this member adds to what ships: labels are read with both."""
     ListActs: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListActsRequest, _user_pb2.ListActsResponse]
     """Every act held, own and of peers, also those that wait or contradict another."""
     PreviewAct: _grpc.UnaryUnaryMultiCallable[_user_pb2.ActRequest, _user_pb2.ActResponse]
@@ -356,6 +358,8 @@ class TreatiesAsyncStub(TreatiesStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTreaties: _aio.UnaryUnaryMultiCallable[_user_pb2.ListTreatiesRequest, _user_pb2.ListTreatiesResponse]  # type: ignore[assignment]
+    ListOwnFiles: _aio.UnaryUnaryMultiCallable[_user_pb2.ListOwnFilesRequest, _user_pb2.ListOwnFilesResponse]  # type: ignore[assignment]
+    """The ladders, groups and words that this member adds to what ships: labels are read with both."""
     ListActs: _aio.UnaryUnaryMultiCallable[_user_pb2.ListActsRequest, _user_pb2.ListActsResponse]  # type: ignore[assignment]
     """Every act held, own and of peers, also those that wait or contradict another."""
     PreviewAct: _aio.UnaryUnaryMultiCallable[_user_pb2.ActRequest, _user_pb2.ActResponse]  # type: ignore[assignment]
@@ -378,6 +382,14 @@ class TreatiesServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ListTreatiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ListTreatiesResponse, _abc.Awaitable[_user_pb2.ListTreatiesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListOwnFiles(
+        self,
+        request: _user_pb2.ListOwnFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListOwnFilesResponse, _abc.Awaitable[_user_pb2.ListOwnFilesResponse]]:
+        """The ladders, groups and words that this member adds to what ships: labels are read with both."""
 
     @_abc_1.abstractmethod
     def ListActs(
