@@ -46,7 +46,7 @@ def _log() -> EventLog:
 @pytest.fixture(name="node")
 async def _node(folder: Path, log: EventLog) -> AsyncIterator[NodeProcess]:
     secret = (folder / "passphrase").read_bytes().strip()
-    node = await start_node(folder, lambda: secret, make_logger(log))
+    node = await start_node(folder, lambda: secret, make_logger(log), development=True)
     try:
         yield node
     finally:

@@ -11,6 +11,7 @@ from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
 from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
+from intelshare.instant import Instant
 from intelshare.node.owner import OWNER_KEY, OWNER_LIFETIME
 from intelshare.node.runtime import Runtime
 from intelshare.roles import Role
@@ -26,6 +27,9 @@ _FLOOR_GROUP: Final = b"X25519MLKEM768"
 _MAX_LEAVES: Final = 1024
 
 
+_NEVER_ISSUED: Final = Instant(0)
+
+
 @dataclass(frozen=True, slots=True)
 class UserCaller:
     """An own user, as the register has it now."""
@@ -36,6 +40,8 @@ class UserCaller:
     """SHA-256 of the certificate that the call came with."""
     pending: bool = False
     """It was issued last and is used for the first time."""
+    issued: Instant = _NEVER_ISSUED
+    """Of another authority: from when it is valid."""
     ticket: bool = False
     """It is the ticket of an enrolment."""
 
@@ -71,25 +77,59 @@ def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
 
 
 def user_identity(runtime: Runtime, proved: Proved) -> Identify:
-    """Who calls on the user port: TLS floor, own user authority, a certificate that the register names."""
-    checked: dict[bytes, tuple[x509.Leaf, x509.Validity]] = {}
+    """Who calls on the user port: TLS floor, authority of users, a certificate that the register names."""
+    checked: dict[bytes, _Checked] = {}
 
     def identify(context: Context) -> Caller:
         pem = _pem(context)
         now = runtime.clock.now()
-        known = checked.get(pem)
-        if known is None or not known[1].holds(now):
-            certificate = x509.from_pem(pem)
-            leaf = x509.inspect(certificate)
-            known = leaf, x509.check_issued(certificate, (runtime.user_authority,), now)
+        known, authorities = checked.get(pem), runtime.certificates.user_authorities
+        if known is None or known.authorities is not authorities or not known.valid.holds(now):
+            known = _check(runtime, x509.from_pem(pem), now)
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
             checked[pem] = known
-        caller = _user(runtime.user_row(UserUri(known[0].uri)), known[0].digest)
+        if runtime.certificates.users_elsewhere:
+            caller = _foreign(runtime.user_named(known.names), known)
+        else:
+            caller = _user(runtime.user_row(UserUri(known.uri)), known.digest)
         proved(context.peer(), caller.user)
         return caller
 
     return identify
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A certificate that an authority of users has issued."""
+
+    digest: Digest
+    valid: x509.Validity
+    authorities: tuple[bytes, ...]
+    uri: str = ""
+    names: frozenset[str] = frozenset()
+    """Where another authority issues: it knows nothing of our URIs."""
+
+
+def _check(runtime: Runtime, certificate: bytes, now: Instant) -> _Checked:
+    authorities = runtime.certificates.user_authorities
+    if runtime.certificates.users_elsewhere:
+        names = x509.names_of(certificate)
+        valid = x509.check_issued(certificate, authorities, now)
+        start = x509.validity(certificate).start
+        valid = x509.Validity(start, valid.end)
+        return _Checked(x509.digest_of(certificate), valid, authorities, names=names)
+    leaf = x509.inspect(certificate)
+    valid = x509.check_issued(certificate, authorities, now)
+    return _Checked(leaf.digest, valid, authorities, uri=leaf.uri)
+
+
+def _foreign(row: UserRow, known: _Checked) -> UserCaller:
+    """The caller, if no later certificate has counted for the row. Raises DeliveryError NOT_AUTHORISED."""
+    pending = known.digest != row.certificate
+    if pending and known.valid.start <= row.issued:
+        raise superseded()
+    return UserCaller(row.user, row.role, known.digest, pending=pending, issued=known.valid.start)
 
 
 def owner_identity(runtime: Runtime) -> Identify:

@@ -16,14 +16,15 @@ from pathlib import Path
 from intelshare.broker.treaty.policy_files import LawFile, files_in_force, take_files
 from intelshare.builtin import OWN_FOLDERS, extended_registry
 from intelshare.crypto.pae import sha256
-from intelshare.errors import PASSING, Place, PolicyFileError, StoreError
+from intelshare.errors import PASSING, ConfigError, Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
-from intelshare.private_files import SHORT
+from intelshare.private_files import SHORT, read_trusted
+from intelshare.toml import MAX_FILE_BYTES
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
 
@@ -186,10 +187,17 @@ def _files(folder: Folder) -> list[Path]:
 def law_texts(folder: Folder, *, locked: bool = False) -> dict[Path, bytes]:
     """The policy files of the folder; ``locked``: the caller has seen to it that nobody changes them.
 
-    Raises PolicyFileError NOT_FOUND for a missing folder, OSError.
+    Raises PolicyFileError NOT_FOUND for a missing folder, UNSAFE_FILE, TOO_LARGE; OSError.
     """
     with nullcontext() if locked else while_it_lies_still(folder):
-        return {path: path.read_bytes() for path in _files(folder)}
+        return {path: _read(path) for path in _files(folder)}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_trusted(path, MAX_FILE_BYTES)
+    except ConfigError as error:
+        raise PolicyFileError(error.code, error.message, place=Place(path.name), hint=error.hint) from None
 
 
 def _stamps(folder: Folder) -> _Stamps:

@@ -68,7 +68,8 @@ class UserGateway:
         actor = self._authorised(row, caller)
         if isinstance(caller, UserCaller) and caller.pending:
             then = self._backend.register_changed
-            await self._backend.perform(count_certificate, caller.user, caller.certificate, then=then)
+            counted = caller.user, caller.certificate, caller.issued
+            await self._backend.perform(count_certificate, *counted, then=then)
         return actor
 
     def _authorised(self, row: Rpc, caller: Caller) -> Actor:

@@ -62,6 +62,11 @@ def proofs(row: UserRow) -> frozenset[Digest]:
     return frozenset((row.certificate, row.pending, row.ticket)) - {NO_DIGEST}
 
 
+def subject_of(row: UserRow) -> str:
+    """What certificates of another authority call the user."""
+    return row.subject or f"uri:{row.user}"
+
+
 def superseded() -> DeliveryError:
     """For the certificate of a user that counted once, or never."""
     return DeliveryError(

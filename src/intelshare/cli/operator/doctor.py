@@ -26,6 +26,7 @@ from intelshare.instant import DAY, SECOND, Instant
 
 if TYPE_CHECKING:
     from intelshare.client import Profile
+    from intelshare.node.settings import Settings
 
 _LOW: Final = 512 * 1024 * 1024
 """Bytes of free disk below which a warning is due."""
@@ -305,12 +306,17 @@ def _folder(where: _Where) -> Iterator[Finding]:
     from intelshare.node.running import read_running
     from intelshare.node.settings import read_settings
     from intelshare.private_files import check_private
+    from intelshare.vault import is_development
 
     folder = Folder(where.folder)
     settings = read_settings(folder.settings)
     check_private(folder.root, StoreError, "DATA_PERMISSIONS")
     check_private(folder.vault, VaultError, "KEYSTORE_PERMISSIONS")
-    yield Finding(OK, "folder", f"{settings.member}, private to its owner")
+    development = is_development(folder.vault)
+    what = "for development: its vault guards nothing" if development else "for production"
+    yield Finding(OK, "folder", f"{settings.member}, private to its owner, {what}")
+    if not development:
+        yield from _left_over(folder.root, settings)
     if (folder.root / "root-keys").exists() and not settings.allow_loopback_peers:
         yield Finding(
             WARNING,
@@ -324,6 +330,20 @@ def _folder(where: _Where) -> Iterator[Finding]:
     else:
         yield Finding(WARNING, "process", "no node runs here", f"intelshare node run --folder {folder.root}")
     yield from _database(folder.database, where)
+
+
+def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
+    """What is for development only, in a folder for production."""
+    from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
+
+    if (folder / DEVELOPMENT_FILE).exists():
+        remedy = f"remove {folder / DEVELOPMENT_FILE}; name yours with --passphrase-file"
+        yield Finding(WARNING, "folder", "a passphrase lies in the folder", remedy)
+    if settings.allow_loopback_peers:
+        remedy = (
+            f"allow_loopback_peers = false in {folder / 'node.toml'}, unless all members share this machine"
+        )
+        yield Finding(WARNING, "folder", "peers may be on this machine", remedy)
 
 
 def _database(path: Path, where: _Where) -> Iterator[Finding]:
