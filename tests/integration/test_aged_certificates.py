@@ -14,17 +14,22 @@ import pytest
 
 from e2e.nodes import intelshare, ok
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.client import Credentials, read_profile, replace_credentials
-from intelshare.client.renewal import validity_of
+from intelshare.cli.shared.follow import following
+from intelshare.cli.shared.output import Out
+from intelshare.client import Client, Credentials, Profile, read_profile, replace_credentials, write_profile
+from intelshare.client.renewal import renew, validity_of
 from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_node, issue_user, to_pem, validity
 from intelshare.engine.values import Chore
 from intelshare.ids import UserUri
 from intelshare.instant import DAY, Instant
 from intelshare.node.events import make_logger
 from intelshare.node.run import NodeProcess, start_node
+from intelshare.patience import patient
 from intelshare.trust import user_uri
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
-from node_world import EventLog, make_site, now
+from intelshare.wire.v1 import user_pb2 as pb
+from node_world import LABEL, EventLog, Site, introduce, make_site, now
+from waits import LIMIT
 
 LIFE = 7 * DAY
 
@@ -217,3 +222,60 @@ async def test_an_expired_directory_key_keeps_no_certificate_from_being_renewed(
     await node.chore(Chore.RENEW)
     assert await served(node) != old.certificate
     assert "trust.renewal_failed" in log.getvalue()
+
+
+async def test_whoever_follows_goes_on_when_another_command_has_renewed(tmp_path: Path) -> None:
+    """The certificate with which the stream was opened has ended; the profile has the next one."""
+    fra, usa = [
+        await asyncio.to_thread(make_site, code, tmp_path / code, dial=False) for code in ("FRA", "USA")
+    ]
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        leaf = fra.leaf("a")
+        address = f"127.0.0.1:{fra.running.user_port}"
+        profile = Profile(tmp_path / "a", "FRA", "a", address, "", fra.founded.node.dns)
+        ca = to_pem((fra.founded.node_authority.certificate,))
+        write_profile(profile, Credentials(to_pem((leaf.certificate,)), ca, leaf.key))
+        loop = asyncio.get_running_loop()
+
+        client = Client(profile)
+        events = following(client, "", Out(quiet=True))
+
+        def watch() -> None:
+            for event in events:
+                loop.call_soon_threadsafe(shown.put_nowait, str(event.bulletin))
+                if event.what:
+                    return
+
+        async def sees(title: str) -> None:
+            sent = await send(fra, title)
+            while await asyncio.wait_for(shown.get(), patient(LIMIT)) != sent:
+                pass
+            await watching
+
+        for title in ("before", "after"):
+            watching = asyncio.create_task(asyncio.to_thread(watch))
+            if title == "before":
+                await asyncio.wait_for(shown.get(), patient(LIMIT))
+            await sees(title)
+            if title == "before":
+                await asyncio.to_thread(renew, profile)
+        client.close()
+    finally:
+        await fra.stop()
+        await usa.stop()
+
+
+async def send(site: Site, title: str) -> str:
+    """The id of the bulletin."""
+    portions = [
+        pb.Portion(kind=kind, label=LABEL, category="cyber", media="text/plain", content=content)
+        for kind, content in ((2, title.encode()), (1, b"text"))
+    ]
+    request = pb.SubmitRequest(key=os.urandom(16), to=["USA"], precedence=1, portions=portions)
+    async with site.client("r") as client:
+        answer = await client.bulletins.Submit(request)
+    return str(answer.bulletin)

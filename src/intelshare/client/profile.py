@@ -275,7 +275,8 @@ def running_address(node_folder: Path) -> str:
             "NODE_UNREACHABLE",
             "the node is not running",
             place=Place(str(path)),
-            hint=f"start it: intelshare node run --folder {node_folder}",
+            hint=f"start it: intelshare node run --folder {node_folder}"
+            f"{' --dev' if (node_folder / 'passphrase').exists() else ''}",
         ) from None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from intelshare.broker.kernel.actor import NO_DIGEST, proofs, superseded
+from intelshare.broker.kernel.actor import NO_DIGEST, Proof, proofs, superseded
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
@@ -153,15 +153,11 @@ def owner_identity(runtime: Runtime) -> Identify:
 
 def _user(row: UserRow, certificate: Digest) -> UserCaller:
     """The caller, if the row names this certificate. Raises DeliveryError NOT_AUTHORISED."""
-    if certificate not in proofs(row):
+    proof = proofs(row).get(certificate)
+    if proof is None:
         raise superseded()
-    return UserCaller(
-        row.user,
-        row.role,
-        certificate,
-        pending=certificate == row.pending,
-        ticket=certificate == row.ticket,
-    )
+    pending, ticket = proof is Proof.PENDING, proof is Proof.TICKET
+    return UserCaller(row.user, row.role, certificate, pending=pending, ticket=ticket)
 
 
 def _pem(context: Context) -> bytes:

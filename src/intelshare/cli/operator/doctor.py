@@ -212,6 +212,10 @@ def another(profile: Profile) -> str:
             f"an operator gives you an enrolment (`intelshare user renew {profile.user} --folder FOLDER`); "
             f"then: intelshare enrol FILE --out {profile.folder}"
         )
+    from intelshare.node.settings import read_settings
+
+    if read_settings(folder / "node.toml").user_authority:
+        return "renew it at the authority that issued it: the node takes it when it is first used"
     usual = profile.folder.resolve() == folder / "users" / profile.user
     elsewhere = "" if usual else f" --here --out {profile.folder}"
     return f"intelshare user renew {profile.user} --folder {folder}{elsewhere}"
@@ -328,7 +332,8 @@ def _folder(where: _Where) -> Iterator[Finding]:
     if running is not None and running.fresh(where.now):
         yield Finding(OK, "process", f"{running.pid} runs, {running.health}")
     else:
-        yield Finding(WARNING, "process", "no node runs here", f"intelshare node run --folder {folder.root}")
+        remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
+        yield Finding(WARNING, "process", "no node runs here", remedy)
     yield from _database(folder.database, where)
 
 

@@ -90,17 +90,23 @@ def connect(profile: str | None) -> Client:
 
 def client_of(profile: Profile) -> Client:
     """The client of a profile, whose certificate is renewed first if it is in the last third of its life."""
+    keep_fresh(profile)
+    # Only now: a wrong profile is said without waiting for grpc.
+    from intelshare.client import Client
+
+    return Client(profile)
+
+
+def keep_fresh(profile: Profile) -> bool:
+    """Renew a profile's certificate in the last third of its life; whether that was done."""
     import sys
     import time
 
     from intelshare.client.renewal import renew_if_due
     from intelshare.instant import Instant
 
-    renew_if_due(profile, Instant(time.time_ns() // 1000), lambda text: sys.stderr.write(f"note: {text}\n"))
-    # Only now: a wrong profile is said without waiting for grpc.
-    from intelshare.client import Client
-
-    return Client(profile)
+    now = Instant(time.time_ns() // 1000)
+    return renew_if_due(profile, now, lambda text: sys.stderr.write(f"note: {text}\n"))
 
 
 def on_folder(function: F) -> F:
