@@ -105,7 +105,7 @@ def test_a_request_that_other_tools_made_is_signed(fra: Path, tmp_path: Path) ->
 
 
 def test_users_of_another_authority_by_the_real_commands(tmp_path: Path) -> None:
-    """Also: the operator's own certificate counts no longer, and folder and passphrase still do everything."""
+    """The operator's own certificate counts no longer, and folder and passphrase still do everything."""
     from cryptography import x509
 
     from other_authority import authority, issue

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from e2e.nodes import intelshare, ok
@@ -18,7 +19,7 @@ from intelshare.cli.shared.follow import following
 from intelshare.cli.shared.output import Out
 from intelshare.client import Client, Credentials, Profile, read_profile, replace_credentials, write_profile
 from intelshare.client.renewal import renew, validity_of
-from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_node, issue_user, to_pem, validity
+from intelshare.crypto.x509 import CertifiedKey, digest_of, from_pem, issue_node, issue_user, to_pem, validity
 from intelshare.engine.values import Chore
 from intelshare.ids import UserUri
 from intelshare.instant import DAY, Instant
@@ -28,7 +29,7 @@ from intelshare.patience import patient
 from intelshare.trust import user_uri
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import LABEL, EventLog, Site, introduce, make_site, now
+from node_world import LABEL, EventLog, Site, code_of, introduce, make_site, now
 from waits import LIMIT
 
 LIFE = 7 * DAY
@@ -279,3 +280,41 @@ async def send(site: Site, title: str) -> str:
     async with site.client("r") as client:
         answer = await client.bulletins.Submit(request)
     return str(answer.bulletin)
+
+
+async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path, node: NodeProcess) -> None:
+    """Not the operator's, not a long one of the same authority, not one that has ended, and not nothing."""
+    from intelshare.crypto.x509 import make_authority
+    from intelshare.instant import HOUR, MINUTE
+    from intelshare.node.owner import OWNER_KEY, owner_certificate
+
+    uri = user_uri("fra.intelshare.internal", "folder-owner")
+    authority = node.runtime.vault.certified(USER_AUTHORITY)
+    stranger = make_authority("FRA users", now(), os.urandom)
+    secret = (folder / "passphrase").read_bytes().strip()
+    good = owner_certificate(folder, lambda: secret, now(), os.urandom)
+    operator = from_pem((folder / "users" / "operator" / "cert.pem").read_bytes())
+    at, long_ago = now(), Instant(now() - HOUR)
+    bad = {
+        "operator": operator,
+        "long": issue_user(authority, uri, at, os.urandom, lifetime=HOUR).certificate,
+        "ended": issue_user(authority, uri, long_ago, os.urandom, lifetime=5 * MINUTE).certificate,
+        "another authority": issue_user(stranger, uri, at, os.urandom, lifetime=5 * MINUTE).certificate,
+        "nothing": b"",
+    }
+    async with grpc.aio.insecure_channel(f"unix:{folder}/sockets/owner") as channel:
+        call = channel.unary_unary("/intelshare.v1.Operations/ListUsers")
+        assert await call(b"", metadata=((OWNER_KEY, good),))
+        for what, certificate in bad.items():
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b"", metadata=((OWNER_KEY, certificate),))
+            assert code_of(caught.value) in REFUSED, what
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"")
+        assert code_of(caught.value) in REFUSED
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"", metadata=((OWNER_KEY, good),))
+        assert code_of(caught.value) == "UNIMPLEMENTED", "bulletins are for users"
+
+
+REFUSED = ("PEER_IDENTITY_INVALID", "PEER_IDENTITY_MISMATCH", "NOT_AUTHORISED")

@@ -36,7 +36,7 @@ TICKET_LIFETIME = 3 * DAY
 DEVELOPMENT_LIFETIME = 30 * DAY
 AUTHORITY_LIFETIME = 5 * 365 * DAY
 
-_BACKDATE = 5 * MINUTE
+BACKDATE: Final = 5 * MINUTE
 """How far not-before lies before the issue: the same 300 s that bound "ahead" everywhere else."""
 
 _KINDS: Final = {
@@ -439,7 +439,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(_serial(random))
-        .not_valid_before(to_datetime(Instant(whole - _BACKDATE)))
+        .not_valid_before(to_datetime(Instant(whole - BACKDATE)))
         .not_valid_after(to_datetime(Instant(whole + lifetime - lifetime % SECOND)))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )

@@ -12,7 +12,7 @@ from intelshare.crypto import x509
 from intelshare.errors import TrustError
 from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.node.owner import OWNER_KEY, OWNER_LIFETIME
+from intelshare.node.owner import LONGEST_OWNER, OWNER_KEY
 from intelshare.node.runtime import Runtime
 from intelshare.roles import Role
 from intelshare.services import FOLDER_OWNER
@@ -142,9 +142,10 @@ def owner_identity(runtime: Runtime) -> Identify:
         now = runtime.clock.now()
         leaf = x509.inspect(certificate if isinstance(certificate, bytes) else b"")
         authority = runtime.vault.certified(USER_AUTHORITY).certificate
-        valid = x509.check_issued(certificate, (authority,), now)
+        x509.check_issued(certificate, (authority,), now)
+        valid = x509.validity(certificate)
         domain = runtime.node.trust.members[runtime.node.member].root.domain
-        if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - now > OWNER_LIFETIME:
+        if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - valid.start > LONGEST_OWNER:
             raise TrustError("NOT_AUTHORISED", "this is no certificate of the folder's owner for now")
         return UserCaller(UserUri(leaf.uri), Role.OPERATOR, NO_DIGEST)
 

@@ -12,6 +12,7 @@ from intelshare.client import (
     Credentials,
     Profile,
     find_profile,
+    passed_over,
     read_credentials,
     read_profile,
     write_profile,
@@ -119,8 +120,12 @@ def test_a_planted_file_in_a_shared_folder_above_is_passed_over(
     here.mkdir(parents=True)
     (shared / ".intelshare.toml").write_text(f'profile = "{profile.folder}"\n')
     assert find_profile(None, {}, here) == profile
+    assert passed_over({}, here) is None
     shared.chmod(0o1777)
     assert refused_as_missing(here)
+    assert passed_over({}, here) == shared / ".intelshare.toml"
+    assert passed_over({"INTELSHARE_PROFILE": "x"}, here) is None
+    assert passed_over({"HOME": str(shared / "mine")}, here) is None
     shared.chmod(0o755)
     give(shared)
     assert refused_as_missing(here)

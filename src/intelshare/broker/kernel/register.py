@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from intelshare.audit.records import EntryType, Register, TrustAccepted
 from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, subject_of, superseded
@@ -20,19 +19,16 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import Signer
-from intelshare.crypto.x509 import NAME_KINDS
+from intelshare.crypto.x509 import BACKDATE, NAME_KINDS
 from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, KeyId, MemberCode, UserUri
-from intelshare.instant import MINUTE, Instant
+from intelshare.instant import Instant
 from intelshare.labels import WordKind
 from intelshare.policy import ANY_CATEGORY
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.roles import Role
 from intelshare.trust import Change
-
-_ANTEDATED: Final = 5 * MINUTE
-"""How far authorities may date the beginning of a certificate back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +207,7 @@ def revoke_user(
 
 def _without_certificates(row: UserRow, now: Instant) -> UserRow:
     """Nothing lets the user in; of another authority no certificate will that is valid since before."""
-    issued = max(row.issued, Instant(now - _ANTEDATED))
+    issued = max(row.issued, Instant(now - BACKDATE))
     return changed(row, certificate=NO_DIGEST, pending=NO_DIGEST, ticket=NO_DIGEST, issued=issued)
 
 

@@ -145,7 +145,13 @@ def _machine(where: _Where) -> Iterator[Finding]:
 
 
 def _profile(where: _Where) -> Iterator[Finding]:
+    from intelshare.client import passed_over
+
     found = _found_profile(where)
+    planted = None if where.profile else passed_over(os.environ, Path.cwd())
+    if planted is not None:
+        remedy = f"if it is yours: chmod go-w {planted.parent}"
+        yield Finding(WARNING, "profile", f"{planted} is not used: others can write in its folder", remedy)
     if found is None:
         yield Finding(
             OK if where.folder is not None else WARNING,
@@ -183,9 +189,13 @@ def _users(where: _Where) -> Iterator[Finding]:
         return
     examined = _found_profile(where)
     for path in sorted((where.folder / "users").glob("*/profile.toml")):
-        profile = read_profile(path.parent)
-        if examined is None or path.parent.resolve() != examined.folder.resolve():
-            yield _certificate(profile, where.now, f"certificate {profile.user}")
+        if examined is not None and path.parent.resolve() == examined.folder.resolve():
+            continue
+        check = f"certificate {path.parent.name}"
+        try:
+            yield _certificate(read_profile(path.parent), where.now, check)
+        except IntelshareError as error:
+            yield Finding(WRONG, check, error.message, error.hint or "", error.code)
 
 
 def _certificate(profile: Profile, now: Instant, check: str = "certificate") -> Finding:

@@ -82,9 +82,12 @@ def talking(function: F) -> F:
 def connect(profile: str | None) -> Client:
     """The client of the profile that holds here. Raises ConfigError."""
     import os
+    import sys
 
-    from intelshare.client import find_profile
+    from intelshare.client import find_profile, passed_over
 
+    if not profile and (planted := passed_over(os.environ, Path.cwd())) is not None:
+        sys.stderr.write(f"note: {planted} is not used: others can write in its folder, or own it\n")
     return client_of(find_profile(profile, os.environ, Path.cwd()))
 
 
