@@ -53,7 +53,7 @@ class Node:
         """Returns once its ports are open: how many seconds that took."""
         began = time.monotonic()
         words = [sys.executable, "-m", "bench.metered", str(self._meter)]
-        words += ["node", "run", "--folder", str(self.folder)]
+        words += ["node", "run", "--dev", "--folder", str(self.folder)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
         while self._running() != self.process.pid:

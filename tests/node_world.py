@@ -88,6 +88,7 @@ class Site:
         return self.node
 
     async def start(self, **options: Any) -> NodeProcess:
+        options.setdefault("development", True)
         self.node = await start_node(self.root, lambda: PASSPHRASE, make_logger(self.log), **options)
         _running.append(self)
         return self.node

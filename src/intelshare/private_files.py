@@ -20,6 +20,9 @@ _WRITE_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
+SECRETS: Final = "INTELSHARE_SECRETS"
+"""Names the folder of mounted secrets (docs/operations.md)."""
+
 MAX_CONFIGURATION: Final = 1 << 20
 """Bytes of a file of settings, of a profile or of certificates."""
 
@@ -117,8 +120,45 @@ def read_trusted(path: Path, limit: int = MAX_CONFIGURATION, *, secret: bool = F
         # Of what was opened, not of what has the name by now.
         check_trusted(path, os.fstat(descriptor), secret=secret)
         data = file.read(limit + 1)
+    return _whole(path, data, limit)
+
+
+def secrets_folder() -> Path | None:
+    """Where a platform has mounted secrets for this process, as INTELSHARE_SECRETS says."""
+    named = os.environ.get(SECRETS)
+    return Path(named) if named else None
+
+
+def read_secret(folder: Path, name: str, limit: int = MAX_CONFIGURATION) -> bytes:
+    """The bytes of a secret in a folder that a platform has mounted: the one door for files of that kind.
+
+    The folder is this user's or root's, and nobody else can write it. The file may be a link to one inside
+    the folder, may be root's, and a group may read it; others can neither read nor write it. Raises
+    ConfigError UNSAFE_FILE, TOO_LARGE; FileNotFoundError, NotADirectoryError.
+    """
+    path = folder / name
+    check_trusted(folder, folder.stat())
+    real = path.resolve(strict=True)
+    if not real.is_relative_to(folder.resolve()):
+        raise _unsafe(path, "this is a link out of its folder", "mount the secret itself there")
+    descriptor = os.open(real, _READ)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise _unsafe(path, "this is no ordinary file", "mount a file there")
+        if found.st_uid not in (os.geteuid(), 0):
+            raise _unsafe(path, "this belongs to another user", "mount it as root's, or as this user's")
+        if found.st_mode & (_WRITE_OTHERS | stat.S_IROTH):
+            what = f"others can use this (mode {_mode(found)})"
+            raise _unsafe(path, what, "mount it with mode 0400 or 0440")
+        data = file.read(limit + 1)
+    return _whole(path, data, limit)
+
+
+def _whole(path: Path, data: bytes, limit: int) -> bytes:
     if len(data) > limit:
-        raise ConfigError("TOO_LARGE", f"this file has at most {limit} bytes", place=Place(str(path)))
+        message = f"this file has at most {limit} bytes"
+        raise ConfigError("TOO_LARGE", message, place=Place(str(path)), hint="look what it is")
     return data
 
 

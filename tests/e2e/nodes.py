@@ -58,7 +58,7 @@ def running(folder: Path, program: Sequence[str] = PROGRAM) -> Iterator[subproce
     """The node of a folder, serving; stopped at the end, however that comes."""
     with (
         log_of(folder).open("ab") as log,
-        process([*program, "node", "run", "--folder", folder], stderr=log) as started,
+        process([*program, "node", "run", "--dev", "--folder", folder], stderr=log) as started,
     ):
         _serving.append(folder)
         try:

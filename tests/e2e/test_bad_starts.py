@@ -32,7 +32,7 @@ def state(folder: Path) -> dict[str, str]:
 def refused(folder: Path, code: str, exit_code: int, *words: str | Path) -> str:
     """Start the node; it must refuse with this code and leave everything as it is."""
     before = state(folder)
-    done = intelshare("node", "run", "--folder", folder, *words)
+    done = intelshare("node", "run", "--dev", "--folder", folder, *words)
     assert done.code == exit_code, done
     assert f"error[{code}]" in done.err, done.err
     assert "Traceback" not in done.err
@@ -85,7 +85,7 @@ def test_a_database_that_was_emptied(fra: Path) -> None:
     with running(fra):
         pass
     (fra / "intelshare.db").unlink()
-    done = intelshare("node", "run", "--folder", fra)
+    done = intelshare("node", "run", "--dev", "--folder", fra)
     assert done.code in (7, 8), done
     assert "error[STORE_FORGOT]" in done.err or "error[NOT_FOUND]" in done.err
 
@@ -109,7 +109,7 @@ def test_a_port_in_use(fra: Path) -> None:
         port = taken.getsockname()[1]
         path = fra / "node.toml"
         path.write_text(path.read_text().replace("user_port = 0", f"user_port = {port}"))
-        done = intelshare("node", "run", "--folder", fra)
+        done = intelshare("node", "run", "--dev", "--folder", fra)
     assert done.code == 9
     assert "error[PORT_IN_USE]" in done.err
     assert str(port) in done.err
@@ -117,7 +117,7 @@ def test_a_port_in_use(fra: Path) -> None:
 
 def test_a_second_node_on_the_folder(fra: Path) -> None:
     with running(fra):
-        done = intelshare("node", "run", "--folder", fra)
+        done = intelshare("node", "run", "--dev", "--folder", fra)
         assert done.code == 9
         assert "error[DATA_LOCKED]" in done.err
         assert ok("node", "status", "--folder", fra).out.startswith("FRA")

@@ -76,7 +76,7 @@ def test_passphrases_are_files_and_nowhere_in_the_environment() -> None:
     found = compose()
     for name, service in found["services"].items():
         assert [secret["source"] for secret in service["secrets"]] == [f"{name}_passphrase"]
-        assert list(service["environment"]) == ["INTELSHARE_PASSPHRASE_FILE"]
+        assert list(service["environment"]) == ["INTELSHARE_SECRETS"]
     assert all(secret["file"].startswith("./secrets/") for secret in found["secrets"].values())
     assert "secrets/" in (ROOT / ".gitignore").read_text().split()
     assert "secrets" not in (ROOT / ".dockerignore").read_text()

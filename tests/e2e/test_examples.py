@@ -131,6 +131,7 @@ CASES: dict[str, Case] = {
     "user add d.vidal": Case(before=lambda w: w.requests()),
     "user change": Case(typed="y\n"),
     "user restore": Case(typed="y\n", before=lambda w: w.revokes("a.petit")),
+    "vault passwd": Case(before=lambda w: w.stops_and_chooses()),
     "enrol c.roux.enrol --out": Case(before=lambda w: w.enrols("e.blanc")),
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
@@ -171,6 +172,7 @@ ORDER = (
     "audit report",
     "audit reconcile",
     "node run",
+    "vault passwd",
 )
 """Examples that begin so come in this order, those that are not named where "" stands, as help has them."""
 
@@ -259,6 +261,12 @@ class World:
         question = self.desk / "question.txt"
         asked = ok("rfi", "ask", question, "--to", to, *words, "--as", self.desk / who)
         return str(asked.json["bulletin"])
+
+    def stops_and_chooses(self) -> None:
+        """No node runs, and a new passphrase stands in a file."""
+        self.stop()
+        (self.desk / "new.passphrase").write_text("correct horse battery staple\n")
+        (self.desk / "new.passphrase").chmod(0o600)
 
     def requests(self) -> None:
         """A certificate request that another tool could have made."""

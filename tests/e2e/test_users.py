@@ -102,3 +102,45 @@ def test_a_request_that_other_tools_made_is_signed(fra: Path, tmp_path: Path) ->
     (tmp_path / "profile.toml").write_text(text)
     with running(fra):
         assert "d.vidal" in ok("whoami", "--as", tmp_path).out
+
+
+def test_users_of_another_authority_by_the_real_commands(tmp_path: Path) -> None:
+    """The operator's own certificate counts no longer, and folder and passphrase still do everything."""
+    from cryptography import x509
+
+    from other_authority import authority, issue
+
+    fra = tmp_path / "fra"
+    ok("init", "FRA", fra, "--dev")
+    issuing = authority("MFA issuing", authority("MFA root"))
+    (fra / "pki").mkdir(0o700)
+    (fra / "pki" / "users.pem").write_bytes(issuing.pem)
+    settings = fra / "node.toml"
+    settings.write_text(
+        settings.read_text().replace("# user_authority = ", 'user_authority = "pki/users.pem"')
+    )
+    leaf = issue(issuing, [x509.RFC822Name("m.durand@mfa.example")])
+    for name, content in (("cert.pem", leaf.certificate), ("key.pem", leaf.key)):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
+    with running(fra):
+        assert whoami(fra / "users" / "operator") in (4, 6)
+        words = (
+            "user",
+            "add",
+            "m.durand",
+            "--folder",
+            fra,
+            "--subject",
+            "email:m.durand@mfa.example",
+            "--json",
+        )
+        file = ok(*words).json["enrolment"]
+        without = intelshare("enrol", file, "--out", tmp_path / "m")
+        assert "ISSUED_ELSEWHERE" in without.err
+        given = ("--certificate", tmp_path / "cert.pem", "--key", tmp_path / "key.pem")
+        ok("enrol", file, "--out", tmp_path / "m", *given)
+        assert whoami(tmp_path / "m") == 0
+        assert "email:m.durand@mfa.example" in ok("user", "list", "--folder", fra).out
+        by_hand = intelshare("renew", "--as", tmp_path / "m")
+        assert "ISSUED_ELSEWHERE" in by_hand.err

@@ -10,21 +10,27 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from e2e.nodes import intelshare, ok
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.client import Credentials, read_profile, replace_credentials
-from intelshare.client.renewal import validity_of
-from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_node, issue_user, to_pem, validity
+from intelshare.cli.shared.follow import following
+from intelshare.cli.shared.output import Out
+from intelshare.client import Client, Credentials, Profile, read_profile, replace_credentials, write_profile
+from intelshare.client.renewal import renew, validity_of
+from intelshare.crypto.x509 import CertifiedKey, digest_of, from_pem, issue_node, issue_user, to_pem, validity
 from intelshare.engine.values import Chore
 from intelshare.ids import UserUri
 from intelshare.instant import DAY, Instant
 from intelshare.node.events import make_logger
 from intelshare.node.run import NodeProcess, start_node
+from intelshare.patience import patient
 from intelshare.trust import user_uri
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
-from node_world import EventLog, make_site, now
+from intelshare.wire.v1 import user_pb2 as pb
+from node_world import LABEL, EventLog, Site, code_of, introduce, make_site, now
+from waits import LIMIT
 
 LIFE = 7 * DAY
 
@@ -46,7 +52,7 @@ def _log() -> EventLog:
 @pytest.fixture(name="node")
 async def _node(folder: Path, log: EventLog) -> AsyncIterator[NodeProcess]:
     secret = (folder / "passphrase").read_bytes().strip()
-    node = await start_node(folder, lambda: secret, make_logger(log))
+    node = await start_node(folder, lambda: secret, make_logger(log), development=True)
     try:
         yield node
     finally:
@@ -217,3 +223,98 @@ async def test_an_expired_directory_key_keeps_no_certificate_from_being_renewed(
     await node.chore(Chore.RENEW)
     assert await served(node) != old.certificate
     assert "trust.renewal_failed" in log.getvalue()
+
+
+async def test_whoever_follows_goes_on_when_another_command_has_renewed(tmp_path: Path) -> None:
+    """The certificate with which the stream was opened has ended; the profile has the next one."""
+    fra, usa = [
+        await asyncio.to_thread(make_site, code, tmp_path / code, dial=False) for code in ("FRA", "USA")
+    ]
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        leaf = fra.leaf("a")
+        address = f"127.0.0.1:{fra.running.user_port}"
+        profile = Profile(tmp_path / "a", "FRA", "a", address, "", fra.founded.node.dns)
+        ca = to_pem((fra.founded.node_authority.certificate,))
+        write_profile(profile, Credentials(to_pem((leaf.certificate,)), ca, leaf.key))
+        loop = asyncio.get_running_loop()
+
+        client = Client(profile)
+        events = following(client, "", Out(quiet=True))
+
+        def watch() -> None:
+            for event in events:
+                loop.call_soon_threadsafe(shown.put_nowait, str(event.bulletin))
+                if event.what:
+                    return
+
+        async def sees(title: str) -> None:
+            sent = await send(fra, title)
+            while await asyncio.wait_for(shown.get(), patient(LIMIT)) != sent:
+                pass
+            await watching
+
+        for title in ("before", "after"):
+            watching = asyncio.create_task(asyncio.to_thread(watch))
+            if title == "before":
+                await asyncio.wait_for(shown.get(), patient(LIMIT))
+            await sees(title)
+            if title == "before":
+                await asyncio.to_thread(renew, profile)
+        client.close()
+    finally:
+        await fra.stop()
+        await usa.stop()
+
+
+async def send(site: Site, title: str) -> str:
+    """The id of the bulletin."""
+    portions = [
+        pb.Portion(kind=kind, label=LABEL, category="cyber", media="text/plain", content=content)
+        for kind, content in ((2, title.encode()), (1, b"text"))
+    ]
+    request = pb.SubmitRequest(key=os.urandom(16), to=["USA"], precedence=1, portions=portions)
+    async with site.client("r") as client:
+        answer = await client.bulletins.Submit(request)
+    return str(answer.bulletin)
+
+
+async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path, node: NodeProcess) -> None:
+    """Not the operator's, not a long one of the same authority, not one that has ended, and not nothing."""
+    from intelshare.crypto.x509 import make_authority
+    from intelshare.instant import HOUR, MINUTE
+    from intelshare.node.owner import OWNER_KEY, owner_certificate
+
+    uri = user_uri("fra.intelshare.internal", "folder-owner")
+    authority = node.runtime.vault.certified(USER_AUTHORITY)
+    stranger = make_authority("FRA users", now(), os.urandom)
+    secret = (folder / "passphrase").read_bytes().strip()
+    good = owner_certificate(folder, lambda: secret, now(), os.urandom)
+    operator = from_pem((folder / "users" / "operator" / "cert.pem").read_bytes())
+    at, long_ago = now(), Instant(now() - HOUR)
+    bad = {
+        "operator": operator,
+        "long": issue_user(authority, uri, at, os.urandom, lifetime=HOUR).certificate,
+        "ended": issue_user(authority, uri, long_ago, os.urandom, lifetime=5 * MINUTE).certificate,
+        "another authority": issue_user(stranger, uri, at, os.urandom, lifetime=5 * MINUTE).certificate,
+        "nothing": b"",
+    }
+    async with grpc.aio.insecure_channel(f"unix:{folder}/sockets/owner") as channel:
+        call = channel.unary_unary("/intelshare.v1.Operations/ListUsers")
+        assert await call(b"", metadata=((OWNER_KEY, good),))
+        for what, certificate in bad.items():
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b"", metadata=((OWNER_KEY, certificate),))
+            assert code_of(caught.value) in REFUSED, what
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"")
+        assert code_of(caught.value) in REFUSED
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"", metadata=((OWNER_KEY, good),))
+        assert code_of(caught.value) == "UNIMPLEMENTED", "bulletins are for users"
+
+
+REFUSED = ("PEER_IDENTITY_INVALID", "PEER_IDENTITY_MISMATCH", "NOT_AUTHORISED")

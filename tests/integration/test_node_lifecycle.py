@@ -45,7 +45,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from intelshare.node.run import run_node
-sys.exit(run_node(Path(sys.argv[1]), lambda: sys.argv[2].encode()))
+sys.exit(run_node(Path(sys.argv[1]), lambda: sys.argv[2].encode(), development=True))
 """
 
 
@@ -81,7 +81,7 @@ def sidecar(site: Site) -> dict[str, object]:
 
 async def refused(site: Site, passphrase: bytes = PASSPHRASE) -> IntelshareError:
     with pytest.raises(IntelshareError) as caught:
-        await start_node(site.root, lambda: passphrase, make_logger(site.log))
+        await start_node(site.root, lambda: passphrase, make_logger(site.log), development=True)
     return caught.value
 
 
@@ -166,11 +166,13 @@ async def test_a_database_that_forgot_is_noticed_and_started_only_on_the_operato
 
 
 async def test_a_sidecar_that_was_taken_away_is_noticed(site: Site) -> None:
-    node = await start_node(site.root, lambda: PASSPHRASE, make_logger(site.log))
+    node = await start_node(site.root, lambda: PASSPHRASE, make_logger(site.log), development=True)
     await node.stop()
     (site.root / "sidecar").unlink()
     assert (await refused(site)).code == "STORE_FORGOT"
-    node = await start_node(site.root, lambda: PASSPHRASE, make_logger(site.log), accept_loss=True)
+    node = await start_node(
+        site.root, lambda: PASSPHRASE, make_logger(site.log), development=True, accept_loss=True
+    )
     await node.stop()
     assert sidecar(site)["clean"]
 

@@ -109,7 +109,7 @@ def test_many_connections_cut_short_do_not_end_the_process(tmp_path: Path, port:
     ok("init", "FRA", tmp_path / "fra", "--dev")
     with (
         (tmp_path / "log").open("wb") as log,
-        process([*PROGRAM, "node", "run", "--folder", tmp_path / "fra"], stderr=log) as node,
+        process([*PROGRAM, "node", "run", "--dev", "--folder", tmp_path / "fra"], stderr=log) as node,
     ):
         wait_until(lambda: serves_as(tmp_path / "fra", node), "FRA to serve")
         number = json.loads((tmp_path / "fra" / "run.json").read_text())[port]
@@ -124,7 +124,7 @@ def test_many_connections_cut_short_do_not_end_the_process(tmp_path: Path, port:
 def test_a_node_with_few_descriptors_keeps_some_back_and_outlasts_a_crowd(tmp_path: Path) -> None:
     """Finding S2: 300 idle connections under a limit of 256 open files."""
     ok("init", "FRA", tmp_path / "fra", "--dev")
-    few = ["prlimit", "--nofile=256:256", *PROGRAM, "node", "run", "--folder", tmp_path / "fra"]
+    few = ["prlimit", "--nofile=256:256", *PROGRAM, "node", "run", "--dev", "--folder", tmp_path / "fra"]
     with (tmp_path / "log").open("wb") as log, process(few, stderr=log) as node:
         wait_until(lambda: serves_as(tmp_path / "fra", node), "FRA to serve")
         number = json.loads((tmp_path / "fra" / "run.json").read_text())["peer_port"]
@@ -138,7 +138,7 @@ def test_a_node_with_few_descriptors_keeps_some_back_and_outlasts_a_crowd(tmp_pa
 
 def test_too_few_descriptors_are_said_at_the_start(tmp_path: Path) -> None:
     ok("init", "FRA", tmp_path / "fra", "--dev")
-    few = ["prlimit", "--nofile=100:100", *PROGRAM, "node", "run", "--folder", tmp_path / "fra"]
+    few = ["prlimit", "--nofile=100:100", *PROGRAM, "node", "run", "--dev", "--folder", tmp_path / "fra"]
     done = finished(few, env=clean_environment())
     assert done.code != 0
     assert "error[RESOURCES_SHORT]" in done.err

@@ -76,6 +76,10 @@ def test_no_message_has_room_for_a_users_private_key() -> None:
 async def test_a_ticket_fetches_a_certificate_and_nothing_else_and_ends_with_its_first_use(fra: Site) -> None:
     ticket = await added(fra)
     assert await refusal(fra, ticket) == "NOT_AUTHORISED"
+    async with fra.channel(ticket, fra.running.user_port) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
+    assert code_of(caught.value) == "NOT_AUTHORISED"
     lost = await renewed(fra, ticket)
     # The answer may be lost: until a certificate is used, the ticket goes on, and the last one counts.
     leaf = await renewed(fra, ticket)

@@ -54,11 +54,29 @@ class Client:
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
         self._address = address_of(profile) if channel is None else str(profile.folder)
-        self._channel = channel or grpc.secure_channel(
-            self._address,
-            credentials_of(credentials or read_credentials(profile)),
-            options=options_of(profile),
-        )
+        self._credentials = None if channel is not None else credentials or read_credentials(profile)
+        self._open(channel)
+
+    def reconnect(self) -> bool:
+        """Come in with what the profile holds now; False, and nothing happens, if that is what was before.
+
+        Raises ConfigError.
+        """
+        now = read_credentials(self.profile)
+        if self._credentials is None or now == self._credentials:
+            return False
+        self._channel.close()
+        self._credentials = now
+        self._address = address_of(self.profile)
+        self._open(None)
+        return True
+
+    def _open(self, channel: grpc.Channel | None) -> None:
+        if channel is None and self._credentials is not None:
+            channel = grpc.secure_channel(
+                self._address, credentials_of(self._credentials), options=options_of(self.profile)
+            )
+        self._channel: Any = channel
         self._bulletins = services.BulletinsStub(self._channel)
         self._files = services.FilesStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)

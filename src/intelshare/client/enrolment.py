@@ -37,7 +37,7 @@ class Enrolment:
     authority: bytes
     """PEM: by what the node is known."""
     ticket: bytes = field(repr=False)
-    """PEM of a certificate and its key, good for nothing but this."""
+    """PEM of a certificate and its key, good for nothing but this; empty where another authority issues."""
 
 
 def check_place(path: Path) -> None:
@@ -84,7 +84,7 @@ def read_enrolment(path: Path) -> Enrolment:
             place=Place(str(path)),
             hint="an operator makes one with `intelshare user add`",
         ) from None
-    for name in sorted(_FIELDS - {"address", "node_folder"}):
+    for name in sorted(_FIELDS - {"address", "node_folder", "ticket"}):
         if not table.get(name):
             raise ConfigError("FIELD_RANGE", f"{name} is missing", place=Place(str(path), field=name))
     return Enrolment(
@@ -95,17 +95,16 @@ def read_enrolment(path: Path) -> Enrolment:
         server_name=table["server_name"],
         expires=table["expires"],
         authority=table["authority"].encode(),
-        ticket=table["ticket"].encode(),
+        ticket=table.get("ticket", "").encode(),
     )
 
 
-def enrol(enrolment: Enrolment, folder: Path) -> Profile:
+def enrol(enrolment: Enrolment, folder: Path, given: Credentials | None = None) -> Profile:
     """Make a key, have a certificate of it, and put both into the profile of this folder, new or the user's.
 
-    Raises ConfigError ID_CONFLICT if something else is there, and what a call of ``Client`` raises.
+    ``given``: a certificate of another authority, and its key. Raises ConfigError ID_CONFLICT if something
+    else is there, ISSUED_ELSEWHERE, and what a call of ``Client`` raises.
     """
-    from intelshare.client.connection import Client
-
     profile = Profile(
         folder,
         enrolment.member,
@@ -115,12 +114,24 @@ def enrol(enrolment: Enrolment, folder: Path) -> Profile:
         enrolment.server_name,
     )
     there = profile_at(profile)
-    ticket = Credentials(enrolment.ticket, enrolment.authority, enrolment.ticket)
-    with Client(profile, credentials=ticket) as client:
-        credentials = ask_for_certificate(client)
+    credentials = given or _fetched(profile, enrolment)
     (replace_credentials if there else write_profile)(profile, credentials)
     first_use(profile)
     return profile
+
+
+def _fetched(profile: Profile, enrolment: Enrolment) -> Credentials:
+    from intelshare.client.connection import Client
+
+    if not enrolment.ticket:
+        raise ConfigError(
+            "ISSUED_ELSEWHERE",
+            "the certificate comes from another authority",
+            hint="--certificate FILE and --key FILE, as it issued them",
+        )
+    ticket = Credentials(enrolment.ticket, enrolment.authority, enrolment.ticket)
+    with Client(profile, credentials=ticket) as client:
+        return ask_for_certificate(client)
 
 
 def _taken(path: Path) -> ConfigError:

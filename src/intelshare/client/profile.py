@@ -212,6 +212,19 @@ def choose_profile(given: str | None, environment: Mapping[str, str], here: Path
     return (fallback, str(fallback / FILE)) if (fallback / FILE).exists() else None
 
 
+def passed_over(environment: Mapping[str, str], here: Path) -> Path | None:
+    """A ``.intelshare.toml`` here or above that would have been read, were its folder not one that others can
+    write in or own."""
+    if environment.get("INTELSHARE_PROFILE"):
+        return None
+    home = Path(environment.get("HOME", "/"))
+    above = (here, *here.parents)
+    within = above[: above.index(home) + 1] if home in above else above
+    trusted = set(_own_folders(here, home))
+    planted = (folder / LOCAL_FILE for folder in within if folder not in trusted)
+    return next((path for path in planted if os.path.lexists(path)), None)
+
+
 def usual_profile(environment: Mapping[str, str]) -> Path:
     """The folder of the profile that holds where nothing names another."""
     base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
@@ -275,7 +288,8 @@ def running_address(node_folder: Path) -> str:
             "NODE_UNREACHABLE",
             "the node is not running",
             place=Place(str(path)),
-            hint=f"start it: intelshare node run --folder {node_folder}",
+            hint=f"start it: intelshare node run --folder {node_folder}"
+            f"{' --dev' if (node_folder / 'passphrase').exists() else ''}",
         ) from None
 
 

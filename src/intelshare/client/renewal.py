@@ -79,29 +79,34 @@ def renew(profile: Profile) -> None:
     first_use(profile)
 
 
-def renew_if_due(profile: Profile, now: Instant, say: Callable[[str], object]) -> None:
-    """Renew a certificate in the last third of its life. A failure is said once, and stops nobody."""
+def renew_if_due(profile: Profile, now: Instant, say: Callable[[str], object]) -> bool:
+    """Renew a certificate in the last third of its life; whether it did. A failure is said once, and stops
+    nobody."""
     try:
         if not _known_validity(profile).is_due(now):
-            return
+            return False
         with _alone(profile) as alone:
             # Another command may have renewed it meanwhile; where it failed it is not asked again at once.
             if not alone or not _known_validity(profile).is_due(now) or _failed_lately(profile, now):
-                return
+                return False
             try:
                 renew(profile)
             except IntelshareError as error:
+                if not _known_validity(profile).is_due(now):
+                    # It is there, and only its first use failed: that is the command's own.
+                    return True
                 _failed(
                     profile,
                     now,
                     f"your certificate could not be renewed: {error.message} [{error.code}]",
                     say,
                 )
-            else:
-                (profile.folder / _FAILED).unlink(missing_ok=True)
+                return False
+            (profile.folder / _FAILED).unlink(missing_ok=True)
+            return True
     except (IntelshareError, OSError):
         # Whatever is wrong with the profile, the command itself meets it and says it.
-        return
+        return False
 
 
 def ask_for_certificate(client: Client) -> Credentials:

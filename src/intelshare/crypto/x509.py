@@ -36,8 +36,17 @@ TICKET_LIFETIME = 3 * DAY
 DEVELOPMENT_LIFETIME = 30 * DAY
 AUTHORITY_LIFETIME = 5 * 365 * DAY
 
-_BACKDATE = 5 * MINUTE
+BACKDATE: Final = 5 * MINUTE
 """How far not-before lies before the issue: the same 300 s that bound "ahead" everywhere else."""
+
+_KINDS: Final = {
+    x509.UniformResourceIdentifier: "uri",
+    x509.RFC822Name: "email",
+    x509.DNSName: "dns",
+}
+
+NAME_KINDS: Final = (*_KINDS.values(), "dn")
+"""Of the names by which a user of another authority is known."""
 
 MAX_CERTIFICATE = 16_384
 """Bytes of DER that are looked at; a leaf of ours has about 600."""
@@ -254,6 +263,30 @@ def inspect(certificate: bytes) -> Leaf:
     return Leaf(uris[0], hosts[0] if hosts else "", digest_of(certificate))
 
 
+def names_of(certificate: bytes) -> frozenset[str]:
+    """What a certificate that another authority issued to a user calls its holder, each with its kind.
+
+    ``uri:``, ``email:`` and ``dns:`` of the subject alternative names, and ``dn:`` with the subject as RFC
+    4514 writes it. Raises TrustError PEER_IDENTITY_INVALID for what cannot be read or is an authority's.
+    """
+    if len(certificate) > MAX_CERTIFICATE:
+        raise _invalid("is larger than any that is looked at")
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        extensions = parsed.extensions
+        found = {f"dn:{parsed.subject.rfc4514_string()}"} if list(parsed.subject) else set()
+        for extension in extensions:
+            if isinstance(extension.value, x509.BasicConstraints) and extension.value.ca:
+                raise _invalid("is an authority's, not a leaf")
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                found |= {
+                    f"{_KINDS[type(name)]}:{name.value}" for name in extension.value if type(name) in _KINDS
+                }
+    except _UNREADABLE:
+        raise _invalid("cannot be read") from None
+    return frozenset(found)
+
+
 def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) -> Validity:
     """Check that one of these authorities issued the leaf and that the chain is valid at ``at``.
 
@@ -342,6 +375,15 @@ def to_pem(certificates: Iterable[bytes]) -> bytes:
     )
 
 
+def all_from_pem(text: bytes) -> tuple[bytes, ...]:
+    """DER of every certificate of a PEM text. Raises TrustError PEER_IDENTITY_INVALID if there is none."""
+    try:
+        found = x509.load_pem_x509_certificates(text)
+    except ValueError:
+        raise _invalid("cannot be read") from None
+    return tuple(one.public_bytes(serialization.Encoding.DER) for one in found)
+
+
 def from_pem(text: bytes) -> bytes:
     """DER of the first certificate of a PEM text.
 
@@ -397,7 +439,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(_serial(random))
-        .not_valid_before(to_datetime(Instant(whole - _BACKDATE)))
+        .not_valid_before(to_datetime(Instant(whole - BACKDATE)))
         .not_valid_after(to_datetime(Instant(whole + lifetime - lifetime % SECOND)))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )

@@ -47,7 +47,7 @@ def forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> Forged:
 
 async def _forge(root: Path, passphrase: bytes, kind: EntryType, by: int) -> Forged:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        runtime, locked = open_folder(root, lambda: passphrase, make_logger(nowhere))
+        runtime, locked = open_folder(root, lambda: passphrase, make_logger(nowhere), development=True)
     try:
         incarnation = runtime.store.ask_now(_newest)
         done = await runtime.store.perform(lambda view: _rewrite(runtime, view, incarnation, kind, by))

@@ -167,7 +167,7 @@ def _goodbye(scenario: Scenario, keep: Path | None) -> None:
     if keep is not None:
         _print(f"kept: {folder}; the nodes are stopped. Play on, each node in a terminal of its own:")
         for code in scenario.members:
-            _print(f"  intelshare node run --folder {folder}/{code}")
+            _print(f"  intelshare node run --dev --folder {folder}/{code}")
     _print("then, for example:" if keep else "see also:")
     for words in scenario.then:
         _print(f"  intelshare {words.format(folder=folder)}")

@@ -59,7 +59,7 @@ class Site:
 
     def start(self) -> None:
         """Start the node; returns before it serves."""
-        words = [sys.executable, "-m", "intelshare", "node", "run", "--folder", str(self.folder)]
+        words = [sys.executable, "-m", "intelshare", "node", "run", "--dev", "--folder", str(self.folder)]
         with self.log.open("ab") as log, undisturbed():
             # In this process group and tethered: a closed terminal and a kill take the nodes with them.
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from intelshare.broker.kernel.actor import NO_DIGEST, proofs, superseded
+from intelshare.broker.kernel.actor import NO_DIGEST, Proof, proofs, superseded
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
 from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
-from intelshare.node.owner import OWNER_KEY, OWNER_LIFETIME
+from intelshare.instant import Instant
+from intelshare.node.owner import LONGEST_OWNER, OWNER_KEY
 from intelshare.node.runtime import Runtime
 from intelshare.roles import Role
 from intelshare.services import FOLDER_OWNER
@@ -26,6 +27,9 @@ _FLOOR_GROUP: Final = b"X25519MLKEM768"
 _MAX_LEAVES: Final = 1024
 
 
+_NEVER_ISSUED: Final = Instant(0)
+
+
 @dataclass(frozen=True, slots=True)
 class UserCaller:
     """An own user, as the register has it now."""
@@ -36,6 +40,8 @@ class UserCaller:
     """SHA-256 of the certificate that the call came with."""
     pending: bool = False
     """It was issued last and is used for the first time."""
+    issued: Instant = _NEVER_ISSUED
+    """Of another authority: from when it is valid."""
     ticket: bool = False
     """It is the ticket of an enrolment."""
 
@@ -71,25 +77,59 @@ def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
 
 
 def user_identity(runtime: Runtime, proved: Proved) -> Identify:
-    """Who calls on the user port: TLS floor, own user authority, a certificate that the register names."""
-    checked: dict[bytes, tuple[x509.Leaf, x509.Validity]] = {}
+    """Who calls on the user port: TLS floor, authority of users, a certificate that the register names."""
+    checked: dict[bytes, _Checked] = {}
 
     def identify(context: Context) -> Caller:
         pem = _pem(context)
         now = runtime.clock.now()
-        known = checked.get(pem)
-        if known is None or not known[1].holds(now):
-            certificate = x509.from_pem(pem)
-            leaf = x509.inspect(certificate)
-            known = leaf, x509.check_issued(certificate, (runtime.user_authority,), now)
+        known, authorities = checked.get(pem), runtime.certificates.user_authorities
+        if known is None or known.authorities is not authorities or not known.valid.holds(now):
+            known = _check(runtime, x509.from_pem(pem), now)
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
             checked[pem] = known
-        caller = _user(runtime.user_row(UserUri(known[0].uri)), known[0].digest)
+        if runtime.certificates.users_elsewhere:
+            caller = _foreign(runtime.user_named(known.names), known)
+        else:
+            caller = _user(runtime.user_row(UserUri(known.uri)), known.digest)
         proved(context.peer(), caller.user)
         return caller
 
     return identify
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A certificate that an authority of users has issued."""
+
+    digest: Digest
+    valid: x509.Validity
+    authorities: tuple[bytes, ...]
+    uri: str = ""
+    names: frozenset[str] = frozenset()
+    """Where another authority issues: it knows nothing of our URIs."""
+
+
+def _check(runtime: Runtime, certificate: bytes, now: Instant) -> _Checked:
+    authorities = runtime.certificates.user_authorities
+    if runtime.certificates.users_elsewhere:
+        names = x509.names_of(certificate)
+        valid = x509.check_issued(certificate, authorities, now)
+        start = x509.validity(certificate).start
+        valid = x509.Validity(start, valid.end)
+        return _Checked(x509.digest_of(certificate), valid, authorities, names=names)
+    leaf = x509.inspect(certificate)
+    valid = x509.check_issued(certificate, authorities, now)
+    return _Checked(leaf.digest, valid, authorities, uri=leaf.uri)
+
+
+def _foreign(row: UserRow, known: _Checked) -> UserCaller:
+    """The caller, if no later certificate has counted for the row. Raises DeliveryError NOT_AUTHORISED."""
+    pending = known.digest != row.certificate
+    if pending and known.valid.start <= row.issued:
+        raise superseded()
+    return UserCaller(row.user, row.role, known.digest, pending=pending, issued=known.valid.start)
 
 
 def owner_identity(runtime: Runtime) -> Identify:
@@ -102,9 +142,10 @@ def owner_identity(runtime: Runtime) -> Identify:
         now = runtime.clock.now()
         leaf = x509.inspect(certificate if isinstance(certificate, bytes) else b"")
         authority = runtime.vault.certified(USER_AUTHORITY).certificate
-        valid = x509.check_issued(certificate, (authority,), now)
+        x509.check_issued(certificate, (authority,), now)
+        valid = x509.validity(certificate)
         domain = runtime.node.trust.members[runtime.node.member].root.domain
-        if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - now > OWNER_LIFETIME:
+        if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - valid.start > LONGEST_OWNER:
             raise TrustError("NOT_AUTHORISED", "this is no certificate of the folder's owner for now")
         return UserCaller(UserUri(leaf.uri), Role.OPERATOR, NO_DIGEST)
 
@@ -113,15 +154,11 @@ def owner_identity(runtime: Runtime) -> Identify:
 
 def _user(row: UserRow, certificate: Digest) -> UserCaller:
     """The caller, if the row names this certificate. Raises DeliveryError NOT_AUTHORISED."""
-    if certificate not in proofs(row):
+    proof = proofs(row).get(certificate)
+    if proof is None:
         raise superseded()
-    return UserCaller(
-        row.user,
-        row.role,
-        certificate,
-        pending=certificate == row.pending,
-        ticket=certificate == row.ticket,
-    )
+    pending, ticket = proof is Proof.PENDING, proof is Proof.TICKET
+    return UserCaller(row.user, row.role, certificate, pending=pending, ticket=ticket)
 
 
 def _pem(context: Context) -> bytes:

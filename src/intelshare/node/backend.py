@@ -28,7 +28,7 @@ from intelshare.node.renewal import renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
 from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, Uploading
-from intelshare.vault import NODE_LEAF, USER_AUTHORITY
+from intelshare.vault import USER_AUTHORITY
 
 A = TypeVar("A")
 
@@ -158,7 +158,7 @@ class NodeBackend:
             runtime.started,
             runtime.store.steps,
             runtime.store.commits,
-            validity(runtime.vault.certified(NODE_LEAF).certificate).end,
+            validity(runtime.certificates.leaf.certificate).end,
             runtime.store.figures(),
             tuple(self._ports()),
             runtime.shut_out,
@@ -172,12 +172,20 @@ class NodeBackend:
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
         """A certificate of the key that this request names."""
         runtime = self._runtime
+        if runtime.certificates.users_elsewhere:
+            raise DeliveryError(
+                "ISSUED_ELSEWHERE",
+                "certificates of users come from another authority",
+                hint="renew it there: the register takes it when it is first used",
+            )
         authority, lifetime = runtime.vault.certified(USER_AUTHORITY), runtime.settings.user_lifetime
         made = sign_user(authority, user, request, self.now(), self.random, lifetime=lifetime)
         return self._issued(made, Credential(certificate=digest_of(made)), to_pem((made,)))
 
     def make_ticket(self, user: UserUri) -> Issued:
         """A ticket with which the user fetches a first certificate."""
+        if self._runtime.certificates.users_elsewhere:
+            return self._issued(b"", Credential(), b"")
         authority = self._runtime.vault.certified(USER_AUTHORITY)
         made = issue_user(authority, user, self.now(), self.random, lifetime=TICKET_LIFETIME)
         pem = to_pem((made.certificate,)) + made.key
@@ -191,7 +199,7 @@ class NodeBackend:
             pem,
             to_pem(runtime.node.trust.authorities(runtime.node.member)),
             listed[1].dns if listed is not None else "",
-            validity(certificate).end,
+            validity(certificate).end if certificate else Instant(0),
         )
 
     async def renew_node(self) -> None:

@@ -15,7 +15,6 @@ from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime
 from intelshare.node.streams import Call
 from intelshare.trust import Channel, DirectoryNode
-from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 
 METHOD: Final = "/intelshare.v1.Peer/Link"
@@ -40,7 +39,7 @@ async def dial(
     Raises DeliveryError ADDRESS_FORBIDDEN, OSError if no name resolves, grpc.aio.AioRpcError later.
     """
     trust = runtime.node.trust
-    leaf = runtime.vault.certified(NODE_LEAF)
+    leaf = runtime.certificates.leaf
     credentials = grpc.ssl_channel_credentials(
         to_pem(trust.authorities(member)), leaf.key, to_pem((leaf.certificate,))
     )

@@ -34,7 +34,7 @@ def operate_offline(root: Path, passphrase: Callable[[], bytes], method: str, re
 
 async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        runtime, locked = open_folder(root, passphrase, make_logger(nowhere))
+        runtime, locked = open_folder(root, passphrase, make_logger(nowhere), development=True)
         try:
             await runtime.step(start_incarnation)
             links = Links(runtime)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from intelshare.crypto.suites import SUITES, Random
-from intelshare.crypto.x509 import issue_user
+from intelshare.crypto.x509 import BACKDATE, issue_user
 from intelshare.instant import MINUTE, Instant
 from intelshare.node.folder import Folder
 from intelshare.node.settings import read_settings
@@ -25,7 +25,10 @@ OWNER_SOCKET: Final = "owner"
 OWNER_KEY: Final = "intelshare-owner-bin"
 """Metadata of each call: the certificate, DER."""
 
-OWNER_LIFETIME: Final = 5 * MINUTE
+_LIFETIME: Final = 5 * MINUTE
+
+LONGEST_OWNER: Final = _LIFETIME + BACKDATE
+"""Microseconds between the two ends of such a certificate."""
 
 
 def owner_certificate(root: Path, passphrase: Callable[[], bytes], now: Instant, random: Random) -> bytes:
@@ -34,5 +37,5 @@ def owner_certificate(root: Path, passphrase: Callable[[], bytes], now: Instant,
     settings = read_settings(folder.settings)
     vault = open_vault(folder.vault, passphrase(), suites=SUITES, random=random, allow_development=True)
     uri = user_uri(domain_of(settings.node), FOLDER_OWNER)
-    made = issue_user(vault.certified(USER_AUTHORITY), uri, now, random, lifetime=OWNER_LIFETIME)
+    made = issue_user(vault.certified(USER_AUTHORITY), uri, now, random, lifetime=_LIFETIME)
     return made.certificate

@@ -18,15 +18,15 @@ from intelshare.broker.kernel.tables import LawRow
 from intelshare.broker.treaty.policy_files import LawFile, files_in_force, take_files
 from intelshare.builtin import OWN_FOLDERS, extended_registry
 from intelshare.crypto.pae import sha256
-from intelshare.errors import PASSING, Place, PolicyFileError, StoreError
+from intelshare.errors import PASSING, ConfigError, Place, PolicyFileError, StoreError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
-from intelshare.private_files import SHORT, make_private_folder, write_private
-from intelshare.toml import decoded, read_file
+from intelshare.private_files import SHORT, make_private_folder, read_trusted, write_private
+from intelshare.toml import MAX_FILE_BYTES, decoded
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
 
@@ -201,7 +201,7 @@ def _files(folder: Folder) -> list[Path]:
 def law_texts(folder: Folder) -> dict[Path, bytes]:
     """The policy files of the folder, after finishing what an interrupted ``policy apply`` had begun.
 
-    Raises PolicyFileError NOT_FOUND for a missing folder, and what ``read_file`` raises; OSError.
+    Raises PolicyFileError NOT_FOUND for a missing folder, UNSAFE_FILE, TOO_LARGE; OSError.
     """
     with while_it_lies_still(folder):
         if not _next(folder).is_dir():
@@ -213,7 +213,14 @@ def law_texts(folder: Folder) -> dict[Path, bytes]:
 
 def texts_as_they_lie(folder: Folder) -> dict[Path, bytes]:
     """The same, for a caller that has seen to it that nobody changes them and no change is unfinished."""
-    return {path: read_file(path) for path in _files(folder)}
+    return {path: _read(path) for path in _files(folder)}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_trusted(path, MAX_FILE_BYTES)
+    except ConfigError as error:
+        raise PolicyFileError(error.code, error.message, place=Place(path.name), hint=error.hint) from None
 
 
 def write_files(folder: Folder, written: Mapping[Path, bytes], gone: Iterable[Path]) -> None:

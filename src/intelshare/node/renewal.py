@@ -37,8 +37,9 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
     suite = node.suites[runtime.settings.suite]
     what = due(directory, node.uri, suite.number, now)
     rotated = what.sealing or what.signing or what.note or what.retired
-    told = (nodes, ratified, suites, floor)
-    before = (directory.nodes, directory.ratified, directory.suites, directory.floor)
+    authorities = runtime.certificates.node_authorities()
+    told = (nodes, ratified, suites, floor, authorities)
+    before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
     if not (rotated or what.directory or told != before):
         return False
     keys = [
@@ -70,6 +71,7 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
         ratified=ratified,
         suites=suites,
         floor=floor,
+        authorities=authorities,
     )
     await runtime.step(adopt, signed)
     if rotated:
@@ -89,6 +91,8 @@ async def renew_and_tell(runtime: Runtime, links: Links) -> None:
 
 def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:
     """Renew the node's certificate in the second half of its life, or now. Raises VaultError, StoreError."""
+    if runtime.certificates.node_elsewhere:
+        return
     now = runtime.now()
     leaf = runtime.vault.certified(NODE_LEAF)
     valid = validity(leaf.certificate)
@@ -106,6 +110,7 @@ def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:
         lifetime=runtime.settings.node_lifetime,
     )
     runtime.vault.put(certified={NODE_LEAF: issued})
+    runtime.certificates.follow(now)
     show_certificates(runtime)
     runtime.log.info(Event.LEAF_RENEWED)
 
@@ -114,9 +119,13 @@ def show_certificates(runtime: Runtime) -> None:
     """Write certificates in clear, for people and tools; of ours only ``doctor`` reads them. StoreError."""
     folder = runtime.folder.tls
     make_private_folder(folder)
-    for name in (NODE_AUTHORITY, USER_AUTHORITY, NODE_LEAF):
-        pem = to_pem((runtime.vault.certified(name).certificate,))
-        write_private(folder / f"{name}.pem", pem)
+    certificates = runtime.certificates
+    for name, ders in (
+        (NODE_AUTHORITY, certificates.node_authorities()),
+        (USER_AUTHORITY, certificates.user_authorities),
+        (NODE_LEAF, (certificates.leaf.certificate,)),
+    ):
+        write_private(folder / f"{name}.pem", to_pem(ders))
 
 
 def _listed(row: DirectoryNode, runtime: Runtime, endpoints: tuple[Endpoint, ...] | None) -> DirectoryNode:

@@ -68,18 +68,15 @@ class UserGateway:
         actor = self._authorised(row, caller)
         if isinstance(caller, UserCaller) and caller.pending:
             then = self._backend.register_changed
-            await self._backend.perform(count_certificate, caller.user, caller.certificate, then=then)
+            counted = caller.user, caller.certificate, caller.issued
+            await self._backend.perform(count_certificate, *counted, then=then)
         return actor
 
     def _authorised(self, row: Rpc, caller: Caller) -> Actor:
         if not isinstance(caller, UserCaller):
             raise TrustError("NOT_AUTHORISED", f"only users may call {row.method}")
-        if caller.ticket and not row.by_ticket:
-            raise TrustError(
-                "NOT_AUTHORISED",
-                "the ticket of an enrolment fetches a certificate, and nothing else",
-                hint="`intelshare enrol FILE` makes a profile with it",
-            )
+        if not row.by_ticket:
+            _no_ticket(caller)
         return dispatch.authorise(row, caller.user, caller.role, caller.certificate)
 
     def unary(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
@@ -201,13 +198,23 @@ def health_handler(runtime: Runtime, identify: Identify) -> grpc.GenericRpcHandl
     service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
     async def serve(raw: bytes, context: Context) -> Message:
-        async with _refusing(runtime, f"/{service}/Check", context, identify):
+        async with _refusing(runtime, f"/{service}/Check", context, identify) as caller:
+            _no_ticket(caller)
             checked: Message = runtime.health.check(health_pb2.HealthCheckRequest.FromString(raw))
             return checked
         raise AssertionError("turned away")
 
     handler = grpc.unary_unary_rpc_method_handler(serve, None, _serialise)
     return grpc.method_handlers_generic_handler(service, {"Check": handler})
+
+
+def _no_ticket(caller: Caller) -> None:
+    if isinstance(caller, UserCaller) and caller.ticket:
+        raise TrustError(
+            "NOT_AUTHORISED",
+            "the ticket of an enrolment fetches a certificate, and nothing else",
+            hint="`intelshare enrol FILE` makes a profile with it",
+        )
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ from intelshare.errors import ConfigError, Place, PolicyFileError
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import Instant
 from intelshare.labels import LabelReader
+from intelshare.node.certificates import Certificates
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
@@ -50,7 +51,7 @@ from intelshare.store.engines import open_default
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import Endpoint, TrustView
-from intelshare.vault import USER_AUTHORITY, FileVault, open_vault
+from intelshare.vault import FileVault, open_vault
 
 
 async def start_node(
@@ -59,13 +60,17 @@ async def start_node(
     log: Logger,
     *,
     accept_loss: bool = False,
+    development: bool = False,
     wall: Callable[[], Instant] | None = None,
 ) -> NodeProcess:
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
-    ``passphrase`` is called after what needs none was checked. ``wall``: another clock than the machine's.
+    ``passphrase`` is called after what needs none was checked. ``development``: also a folder whose vault
+    guards nothing. ``wall``: another clock than the machine's.
     """
-    runtime, locked = open_folder(root, passphrase, log, accept_loss=accept_loss, wall=wall)
+    runtime, locked = open_folder(
+        root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall
+    )
     try:
         return await _serve(runtime, locked, forgot=accept_loss)
     except BaseException:
@@ -80,6 +85,7 @@ def open_folder(
     log: Logger,
     *,
     accept_loss: bool = False,
+    development: bool = False,
     wall: Callable[[], Instant] | None = None,
 ) -> tuple[Runtime, Locked]:
     """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
@@ -91,7 +97,7 @@ def open_folder(
         texts = law_texts(folder)
         world = world_of(texts, settings)
         vault = open_vault(
-            folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
+            folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=development
         )
         if not accept_loss:
             check_database(folder.sidecar, folder.database)
@@ -130,7 +136,7 @@ def _runtime(
         hint = f"put {lost} back as it was: a member of this node stands in it"
         raise PolicyFileError(error.code, error.message, place=Place(lost), hint=hint) from None
     runtime = Runtime(
-        folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
+        folder, settings, store, vault, node, clock, log, Certificates(folder, settings, vault, clock.now())
     )
     runtime.law = texts
     return runtime
@@ -224,7 +230,9 @@ _COLLECTED: Final = (10_000, 10, 20)
 Python's 700 had the collector go through them for a tenth of all processor time (docs/performance.md)."""
 
 
-def run_node(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool = False) -> int:
+def run_node(
+    root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool = False, development: bool = False
+) -> int:
     """Run a node in this process until SIGTERM or SIGINT; the exit code. Logs to standard error.
 
     Raises what ``start_node`` raises.
@@ -233,16 +241,16 @@ def run_node(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool =
     _keep_out_of_core_dumps()
     sys.setswitchinterval(_SWITCH)
     gc.disable()  # until it has started
-    return asyncio.run(_run(root, passphrase, accept_loss=accept_loss))
+    return asyncio.run(_run(root, passphrase, accept_loss=accept_loss, development=development))
 
 
-async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool) -> int:
+async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool, development: bool) -> int:
     log = make_logger(sys.stderr)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    node = await start_node(root, passphrase, log, accept_loss=accept_loss)
+    node = await start_node(root, passphrase, log, accept_loss=accept_loss, development=development)
     _collect_from_here_on()
     failed = asyncio.create_task(node.failed())
     stopped = asyncio.create_task(asked.wait())

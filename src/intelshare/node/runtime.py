@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from intelshare.broker.kernel.actor import known_user
+from intelshare.broker.kernel.actor import known_user, subject_of
 from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import users
@@ -22,6 +22,7 @@ from intelshare.broker.lifecycle.attachments import kept
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
+from intelshare.node.certificates import Certificates
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
@@ -46,7 +47,7 @@ class Runtime:
         node: Node,
         clock: Clock,
         log: Logger,
-        user_authority: bytes,
+        certificates: Certificates,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -55,8 +56,8 @@ class Runtime:
         self.node = node
         self.clock = clock
         self.log = log
-        self.user_authority = user_authority
-        """DER of the CA that issues to own users."""
+        self.certificates = certificates
+        """The node's own, and whose it believes."""
         self.random: Random = os.urandom
         self.started = clock.now()
         self.health = Health(log)
@@ -76,6 +77,7 @@ class Runtime:
         """Attachments; ``close`` them."""
         self._listening: set[asyncio.Event] = set()
         self._register = {row.user: row for row in store.ask_now(users)}
+        self._subjects = {subject_of(row): row.user for row in self._register.values()}
         self._lacking: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -110,9 +112,21 @@ class Runtime:
         """
         return known_user(self._register.get(user))
 
+    def user_named(self, names: Iterable[str]) -> UserRow:
+        """The row of the one user whom certificates of another authority call so.
+
+        Raises DeliveryError NOT_AUTHORISED if it is none, or two.
+        """
+        found = {user for name in names if (user := self._subjects.get(name)) is not None}
+        return self.user_row(found.pop()) if len(found) == 1 else known_user(None)
+
     def register_changed(self, row: UserRow) -> None:
         """Called in the loop after the commit of a change and before it is answered."""
+        before = self._register.get(row.user)
+        if before is not None:
+            self._subjects.pop(subject_of(before), None)
         self._register[row.user] = row
+        self._subjects[subject_of(row)] = row.user
         for call in self.on_register:
             call(row.user)
 

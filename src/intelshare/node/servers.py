@@ -33,7 +33,6 @@ from intelshare.node.owner import OWNER_SOCKET
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
 from intelshare.services import SERVICES, PortFacts
-from intelshare.vault import NODE_LEAF
 from intelshare.wire import MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2
 
@@ -150,7 +149,7 @@ class Port:
 
     async def follow(self) -> None:
         """Have the certificates of now. Raises what the vault raises; then those of before go on."""
-        leaf = self._runtime.vault.certified(NODE_LEAF)
+        leaf = self._runtime.certificates.leaf
         roots = self._roots()
         if (leaf.certificate, roots) == self._present:
             return
@@ -219,9 +218,9 @@ class Ports:
         """Have the certificates of now at both ports; health shows it if they cannot be had."""
         async with self._following:
             failed = ""
-            for port in (self.peers, self.users):
+            for following in (self._certificates, self.peers.follow, self.users.follow):
                 try:
-                    await port.follow()
+                    await following()
                 except Exception as error:
                     failed = error.code if isinstance(error, IntelshareError) else "INTERNAL"
                     self._runtime.health.set(failed)
@@ -229,6 +228,9 @@ class Ports:
                 self._runtime.health.clear(self._failed)
             self._failed = failed
             self._show_shut_out()
+
+    async def _certificates(self) -> None:
+        self._runtime.certificates.follow(self._runtime.now())
 
     async def open_owner_door(self) -> None:
         """From now on the folder's owner can ask."""
@@ -286,7 +288,7 @@ async def open_ports(
             "user_port",
             users,
             sockets,
-            lambda: {runtime.node.member: (runtime.user_authority,)},
+            lambda: {runtime.node.member: runtime.certificates.user_authorities},
             _CALLS,
             *(gateway.handler(services[name], rows) for name, rows in SERVICES.items()),
             health_handler(runtime, identify_user),

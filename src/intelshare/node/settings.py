@@ -14,6 +14,7 @@ from intelshare.engine import ConnectionLimits
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, SECOND
+from intelshare.private_files import read_trusted
 from intelshare.toml import Table, read_table
 
 _CONNECTIONS: Final = {
@@ -26,6 +27,9 @@ _MOST: Final = 65_536
 MIB: Final = 1 << 20
 
 ALL_FILES: Final = 50 << 30
+
+_FILES: Final = ("user_authority", "node_authority", "node_certificate", "node_key")
+_ALL: Final = 3
 
 _MOST_DAYS: Final = 398
 """Of a certificate: longer ones are refused by common TLS libraries too."""
@@ -60,6 +64,14 @@ class Settings:
     """Microseconds that a user's certificate is valid."""
     node_lifetime: int = NODE_LIFETIME
     """Of this node's certificate; renewed at half of it."""
+    user_authority: str = ""
+    """File of the authorities that issue to users instead of the vault's: below the folder, or ``secrets:``
+    and a name."""
+    node_authority: str = ""
+    """File of the authority that issues, or will issue, this node's certificate; peers are told."""
+    node_certificate: str = ""
+    """File of this node's certificate by that authority, and the one of its key: both or neither."""
+    node_key: str = ""
     dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
     """Exceptions, by member."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
@@ -111,17 +123,21 @@ def write_settings(settings: Settings) -> str:
         "# Days that they are valid. Users renew theirs in the last third, the node its own at half time.",
         f"user_days = {settings.user_lifetime // DAY}",
         f"node_days = {settings.node_lifetime // DAY}",
+        "# Files of another authority, if it issues instead of the vault's (docs/operations.md).",
     ]
+    for name in _FILES:
+        value = getattr(settings, name)
+        lines.append(f'{name} = "{value}"' if value else f"# {name} = ")
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings of a file. Raises ConfigError NOT_FOUND, FILE_SYNTAX, FIELD_* with the line."""
+    """The settings of a file. ConfigError NOT_FOUND, UNSAFE_FILE, FILE_SYNTAX, FIELD_* with the line."""
     try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
+        text = read_trusted(path).decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError("NOT_FOUND", f"there is no {path}", hint="`intelshare init` writes it") from None
     except UnicodeDecodeError:
         raise ConfigError("FILE_SYNTAX", f"{path} is not UTF-8") from None
@@ -150,9 +166,13 @@ def _read(top: Table) -> Settings:
         all_files=_mib(files, "total_mib", ALL_FILES, most=1 << 62),
         user_lifetime=_days(certificates, "user_days", USER_LIFETIME),
         node_lifetime=_days(certificates, "node_days", NODE_LIFETIME),
+        **{name: certificates.text_or(name, "") for name in _FILES},
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
         connections=_connections(connections),
     )
+    given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
+    if given not in ([], ["node_authority"]) and len(given) < _ALL:
+        certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
     for table in (*members, certificates, files, connections, peers, listen, top):
         table.close()
     return settings

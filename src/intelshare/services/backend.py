@@ -71,7 +71,8 @@ class LinkFacts:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What a user comes in with: the certificate that they have asked for, or a ticket to ask for one."""
+    """What a user comes in with: the certificate asked for, or a ticket to ask for one; nothing where another
+    authority issues."""
 
     credential: Credential
     """As the register names it."""
@@ -168,10 +169,13 @@ class Backend(Protocol):
         """The way to a peer node."""
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
-        """A certificate of the key that this PKCS #10 request (DER) names. TrustError INPUT_INVALID."""
+        """A certificate of the key that this PKCS #10 request (DER) names.
+
+        Raises TrustError INPUT_INVALID, DeliveryError ISSUED_ELSEWHERE.
+        """
 
     def make_ticket(self, user: UserUri) -> Issued:
-        """A ticket with which the user fetches a first certificate."""
+        """A ticket with which the user fetches a first certificate; none where another authority issues."""
 
     async def renew_node(self) -> None:
         """A new certificate for the node, and at its ports at once. Raises VaultError, StoreError."""

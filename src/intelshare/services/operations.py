@@ -196,7 +196,16 @@ def _row(node: Node, asked: pb.NewUser) -> UserRow:
     """The row that is asked for, without what its user comes in with."""
     categories = " ".join(asked.categories)
     uri = _user(node, asked.name)
-    return UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
+    return UserRow(
+        uri,
+        asked.name,
+        asked.role,
+        asked.clearance,
+        asked.nationality,
+        categories,
+        0,
+        subject=asked.subject,
+    )
 
 
 def _issue(backend: Backend, user: UserUri, request: bytes) -> Issued:
@@ -237,4 +246,5 @@ def _user_message(row: UserRow) -> pb.User:
         revoked=bool(row.revoked),
         certificate=row.certificate,
         enrolling=bool(row.ticket),
+        subject=row.subject,
     )

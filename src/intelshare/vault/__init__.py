@@ -15,6 +15,7 @@ from intelshare.vault.passphrase import (
     passphrase_from_descriptor,
     passphrase_from_file,
     passphrase_from_prompt,
+    passphrase_from_secrets,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "passphrase_from_descriptor",
     "passphrase_from_file",
     "passphrase_from_prompt",
+    "passphrase_from_secrets",
 ]

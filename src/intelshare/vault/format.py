@@ -151,7 +151,8 @@ def changed_vault(vault: Opened, entries: Iterable[Entry], random: Random) -> tu
 def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Opened:
     """The vault in these bytes.
 
-    Raises VaultError KEYSTORE_CORRUPT (damaged, or asks for less work than is safe), KEYSTORE_PASSWORD.
+    Raises VaultError KEYSTORE_CORRUPT (damaged, or asks for less work than any vault), KEYSTORE_DEVELOPMENT,
+    KEYSTORE_PASSWORD.
     """
     body = _read_body(data)
     cost = Stretching(body.header.passes, body.header.memory)
@@ -159,9 +160,9 @@ def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Op
         raise _corrupt("its passphrase is stretched by parameters that no vault has")
     if not (allow_development or cost.at_least(STANDARD)):
         raise VaultError(
-            "KEYSTORE_CORRUPT",
-            "this is a development vault: its passphrase is stretched too little to guard real keys",
-            hint="make a real one with `intelshare init`, or start with development settings",
+            "KEYSTORE_DEVELOPMENT",
+            "this vault is for development: its passphrase is stretched too little to guard real keys",
+            hint="`intelshare vault passwd` makes a real one of it; `node run --dev` runs it as it is",
         )
     key = stretch(passphrase, body.header.salt, cost)
     try:

@@ -1,5 +1,7 @@
-"""Where a passphrase comes from: a private file, an inherited descriptor or a prompt. Never an argument or
-the environment, which others can read."""
+"""Where a passphrase comes from: a private file, a mounted secret, an inherited descriptor or a prompt.
+
+Never an argument or the environment, which others can read.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from intelshare.errors import Place, VaultError
-from intelshare.private_files import read_private
+from intelshare.private_files import read_private, read_secret
+
+MOUNTED: Final = "passphrase"
+"""Name of the file among mounted secrets."""
 
 MAX_PASSPHRASE: Final = 1024
 """Bytes."""
@@ -25,6 +30,19 @@ def passphrase_from_file(path: Path) -> bytes:
     except FileNotFoundError:
         raise VaultError("KEYSTORE_PASSWORD", "there is no passphrase file", place=Place(str(path))) from None
     return _first_line(text)
+
+
+def passphrase_from_secrets(folder: Path) -> bytes:
+    """The first line of the secret ``passphrase``. ConfigError UNSAFE_FILE, VaultError KEYSTORE_PASSWORD."""
+    try:
+        return _first_line(read_secret(folder, MOUNTED, MAX_PASSPHRASE + 2))
+    except OSError as error:
+        raise VaultError(
+            "KEYSTORE_PASSWORD",
+            f"the secret cannot be read: {error.strerror}",
+            place=Place(str(folder / MOUNTED)),
+            hint="INTELSHARE_SECRETS names the folder; the file in it is called passphrase",
+        ) from None
 
 
 def passphrase_from_descriptor(descriptor: int) -> bytes:

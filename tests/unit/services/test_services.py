@@ -269,7 +269,14 @@ def test_every_field_of_a_request_is_read_by_its_handler(name: str) -> None:
     assert set(fields_of(METHODS[name].input_type)) - read == set()
 
 
-NEW_USER = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="FRA", categories=["*"])
+NEW_USER = pb.NewUser(
+    name="x",
+    role="analyst",
+    clearance="R1",
+    nationality="FRA",
+    categories=["*"],
+    subject="email:x@fra.example",
+)
 
 WRITING = {name for name, row in ROWS.items() if Role.ANALYST in row.roles}
 """Their actor is the analyst of ``World``; for the others any role of the row will do."""

@@ -102,7 +102,7 @@ def test_a_standard_vault_costs_what_the_design_says_and_opens_without_permissio
 
 def test_a_development_vault_opens_only_where_development_is_allowed(path: Path, founded: Founded) -> None:
     create(path, founded)
-    assert refused(lambda: reopen(path, allow_development=False)) == "KEYSTORE_CORRUPT"
+    assert refused(lambda: reopen(path, allow_development=False)) == "KEYSTORE_DEVELOPMENT"
 
 
 def test_a_short_passphrase_makes_no_real_vault(path: Path, founded: Founded) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
+from enum import Enum, auto
 from typing import Final
 
 from intelshare.broker.kernel.tables import USER, UserRow
@@ -57,9 +59,25 @@ def need_user(rows: Rows, user: UserUri) -> UserRow:
     return known_user(rows.get(USER, user))
 
 
-def proofs(row: UserRow) -> frozenset[Digest]:
-    """Digests of the certificates, the ticket's included, that prove now who this user is."""
-    return frozenset((row.certificate, row.pending, row.ticket)) - {NO_DIGEST}
+class Proof(Enum):
+    """By what a user proves who they are."""
+
+    CERTIFICATE = auto()
+    PENDING = auto()
+    """A certificate that was issued last and not used yet."""
+    TICKET = auto()
+    """Of an enrolment."""
+
+
+def proofs(row: UserRow) -> Mapping[Digest, Proof]:
+    """Digests of what proves now who this user is."""
+    known = {row.ticket: Proof.TICKET, row.pending: Proof.PENDING, row.certificate: Proof.CERTIFICATE}
+    return {digest: proof for digest, proof in known.items() if digest}
+
+
+def subject_of(row: UserRow) -> str:
+    """What certificates of another authority call the user."""
+    return row.subject or f"uri:{row.user}"
 
 
 def superseded() -> DeliveryError:

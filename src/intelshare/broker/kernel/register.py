@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, Register, TrustAccepted
-from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, superseded
+from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, subject_of, superseded
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
@@ -19,6 +19,7 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import Signer
+from intelshare.crypto.x509 import BACKDATE, NAME_KINDS
 from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, KeyId, MemberCode, UserUri
@@ -32,7 +33,7 @@ from intelshare.trust import Change
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a user is given to come in with: one of the two is empty."""
+    """What a user is given to come in with: one of the two; none where another authority issues."""
 
     certificate: Digest = NO_DIGEST
     ticket: Digest = NO_DIGEST
@@ -81,6 +82,7 @@ def add_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
 
     A name stands for one person for ever: nobody is overwritten, and nobody who was revoked comes back so.
     """
+    _check_subject(view, event.user)
     known = view.get(USER, event.user.user)
     if known is not None:
         raise DeliveryError(
@@ -96,7 +98,10 @@ def add_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
 def change_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
     """Write other rights into the row of a user; certificates stay. Raises as ``set_user``, and NOT_FOUND."""
     row = _need(view, event.user.user)
-    wanted = changed(event.user, certificate=row.certificate, pending=row.pending, ticket=row.ticket)
+    _check_subject(view, event.user)
+    wanted = changed(
+        event.user, certificate=row.certificate, pending=row.pending, ticket=row.ticket, issued=row.issued
+    )
     return set_user(node, view, SetUserCommand(event.by, wanted), now, random)
 
 
@@ -119,7 +124,9 @@ def renew_user(
     if event.restore and not row.revoked:
         raise DeliveryError("ID_CONFLICT", f"{row.name} was not revoked", hint="`intelshare user renew`")
     given = event.credential
-    after = changed(row, revoked=0, certificate=given.certificate, pending=NO_DIGEST, ticket=given.ticket)
+    after = changed(
+        _without_certificates(row, now), revoked=0, certificate=given.certificate, ticket=given.ticket
+    )
     return _credential(node, view, event.by, after, given, now, random)
 
 
@@ -146,19 +153,32 @@ def renew_own(node: Node, view: View, event: RenewOwnCommand, now: Instant, rand
 
 
 def count_certificate(
-    node: Node, view: View, user: UserUri, certificate: Digest, now: Instant, random: Random
+    node: Node,
+    view: View,
+    user: UserUri,
+    certificate: Digest,
+    issued: Instant,
+    now: Instant,
+    random: Random,
 ) -> Plan[UserRow]:
     """A certificate that was issued last is used for the first time: from now on it alone counts.
 
-    Raises DeliveryError NOT_AUTHORISED if another was issued since.
+    ``issued``: of another authority, which tells nobody here, from when it is valid; else 0. Raises
+    DeliveryError NOT_AUTHORISED if another was issued since.
     """
     row = known_user(view.get(USER, user))
     tx = Transaction(node, view, now, random)
     if certificate == row.certificate:
         return tx.plan(row)
-    if certificate != row.pending:
+    if certificate != row.pending and issued <= row.issued:
         raise superseded()
-    after = changed(row, certificate=certificate, pending=NO_DIGEST, ticket=NO_DIGEST)
+    after = changed(
+        row,
+        certificate=certificate,
+        pending=NO_DIGEST,
+        ticket=NO_DIGEST,
+        issued=max(issued, row.issued),
+    )
     tx.log(EntryType.REGISTER, Register(user, user, f"counts certificate {certificate.hex()}"))
     tx.put(USER, after)
     return tx.plan(after)
@@ -168,8 +188,11 @@ def _credential(
     node: Node, view: View, by: UserUri, row: UserRow, given: Credential, now: Instant, random: Random
 ) -> Plan[UserRow]:
     tx = Transaction(node, view, now, random)
-    kind, digest = ("certificate", given.certificate) if given.certificate else ("ticket", given.ticket)
-    tx.log(EntryType.REGISTER, Register(by, row.user, f"{kind} {digest.hex()}"))
+    what = "awaits a certificate of another authority"
+    for kind, digest in (("certificate", given.certificate), ("ticket", given.ticket)):
+        if digest:
+            what = f"{kind} {digest.hex()}"
+    tx.log(EntryType.REGISTER, Register(by, row.user, what))
     tx.put(USER, row)
     return tx.plan(row)
 
@@ -178,10 +201,30 @@ def revoke_user(
     node: Node, view: View, by: UserUri, user: UserUri, now: Instant, random: Random
 ) -> Plan[UserRow]:
     """Take a user's access away, at once and with every certificate of theirs. DeliveryError NOT_FOUND."""
-    row = changed(
-        _need(view, user, revoked=True), revoked=1, certificate=NO_DIGEST, pending=NO_DIGEST, ticket=NO_DIGEST
-    )
+    row = changed(_without_certificates(_need(view, user, revoked=True), now), revoked=1)
     return set_user(node, view, SetUserCommand(by, row), now, random)
+
+
+def _without_certificates(row: UserRow, now: Instant) -> UserRow:
+    """Nothing lets the user in; of another authority no certificate will that is valid since before."""
+    issued = max(row.issued, Instant(now - BACKDATE))
+    return changed(row, certificate=NO_DIGEST, pending=NO_DIGEST, ticket=NO_DIGEST, issued=issued)
+
+
+def _check_subject(view: View, row: UserRow) -> None:
+    """A name of certificates stands for one user. Raises DeliveryError INPUT_INVALID, ID_CONFLICT."""
+    kind, _, name = row.subject.partition(":")
+    if row.subject and not (kind in NAME_KINDS and name):
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"{row.subject!r} is no name that certificates have",
+            hint="begin it with its kind: " + ", ".join(f"{kind}:" for kind in NAME_KINDS),
+        )
+    for other in users(view):
+        if other.user != row.user and subject_of(other) == subject_of(row):
+            raise DeliveryError(
+                "ID_CONFLICT", f"{subject_of(row)} is {other.name}", hint="`intelshare user list`"
+            )
 
 
 def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:

@@ -15,6 +15,7 @@ from intelshare.errors import ConfigError
 
 _ENVIRONMENT = (
     ("INTELSHARE_PASSPHRASE_FILE", "passphrase file"),
+    ("INTELSHARE_SECRETS", "folder of secrets"),
     ("INTELSHARE_DEBUG", "debug"),
     ("INTELSHARE_PATIENCE", "patience"),
     ("NO_COLOR", "no colour"),
@@ -97,10 +98,11 @@ def _node(folder: Path) -> list[Setting]:
     from dataclasses import asdict
 
     from intelshare.node.settings import read_settings
+    from intelshare.private_files import read_trusted
 
     path = folder / "node.toml"
     settings = asdict(read_settings(path))
-    written = tomllib.loads(path.read_text("utf-8"))
+    written = tomllib.loads(read_trusted(path).decode("utf-8"))
     names = {*written, *written.get("listen", ()), *written.get("peers", ())}
     if "member" in written.get("peers", {}):
         names.add("dial_member")

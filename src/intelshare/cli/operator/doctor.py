@@ -26,6 +26,7 @@ from intelshare.instant import DAY, SECOND, Instant
 
 if TYPE_CHECKING:
     from intelshare.client import Profile
+    from intelshare.node.settings import Settings
 
 _LOW: Final = 512 * 1024 * 1024
 """Bytes of free disk below which a warning is due."""
@@ -144,7 +145,13 @@ def _machine(where: _Where) -> Iterator[Finding]:
 
 
 def _profile(where: _Where) -> Iterator[Finding]:
+    from intelshare.client import passed_over
+
     found = _found_profile(where)
+    planted = None if where.profile else passed_over(os.environ, Path.cwd())
+    if planted is not None:
+        remedy = f"if it is yours: chmod go-w {planted.parent}"
+        yield Finding(WARNING, "profile", f"{planted} is not used: others can write in its folder", remedy)
     if found is None:
         yield Finding(
             OK if where.folder is not None else WARNING,
@@ -182,9 +189,13 @@ def _users(where: _Where) -> Iterator[Finding]:
         return
     examined = _found_profile(where)
     for path in sorted((where.folder / "users").glob("*/profile.toml")):
-        profile = read_profile(path.parent)
-        if examined is None or path.parent.resolve() != examined.folder.resolve():
-            yield _certificate(profile, where.now, f"certificate {profile.user}")
+        if examined is not None and path.parent.resolve() == examined.folder.resolve():
+            continue
+        check = f"certificate {path.parent.name}"
+        try:
+            yield _certificate(read_profile(path.parent), where.now, check)
+        except IntelshareError as error:
+            yield Finding(WRONG, check, error.message, error.hint or "", error.code)
 
 
 def _certificate(profile: Profile, now: Instant, check: str = "certificate") -> Finding:
@@ -211,6 +222,10 @@ def another(profile: Profile) -> str:
             f"an operator gives you an enrolment (`intelshare user renew {profile.user} --folder FOLDER`); "
             f"then: intelshare enrol FILE --out {profile.folder}"
         )
+    from intelshare.node.settings import read_settings
+
+    if read_settings(folder / "node.toml").user_authority:
+        return "renew it at the authority that issued it: the node takes it when it is first used"
     usual = profile.folder.resolve() == folder / "users" / profile.user
     elsewhere = "" if usual else f" --here --out {profile.folder}"
     return f"intelshare user renew {profile.user} --folder {folder}{elsewhere}"
@@ -305,12 +320,17 @@ def _folder(where: _Where) -> Iterator[Finding]:
     from intelshare.node.running import read_running
     from intelshare.node.settings import read_settings
     from intelshare.private_files import check_private
+    from intelshare.vault import is_development
 
     folder = Folder(where.folder)
     settings = read_settings(folder.settings)
     check_private(folder.root, StoreError, "DATA_PERMISSIONS")
     check_private(folder.vault, VaultError, "KEYSTORE_PERMISSIONS")
-    yield Finding(OK, "folder", f"{settings.member}, private to its owner")
+    development = is_development(folder.vault)
+    what = "for development: its vault guards nothing" if development else "for production"
+    yield Finding(OK, "folder", f"{settings.member}, private to its owner, {what}")
+    if not development:
+        yield from _left_over(folder.root, settings)
     if (folder.root / "root-keys").exists() and not settings.allow_loopback_peers:
         yield Finding(
             WARNING,
@@ -322,8 +342,23 @@ def _folder(where: _Where) -> Iterator[Finding]:
     if running is not None and running.fresh(where.now):
         yield Finding(OK, "process", f"{running.pid} runs, {running.health}")
     else:
-        yield Finding(WARNING, "process", "no node runs here", f"intelshare node run --folder {folder.root}")
+        remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
+        yield Finding(WARNING, "process", "no node runs here", remedy)
     yield from _database(folder.database, where)
+
+
+def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
+    """What is for development only, in a folder for production."""
+    from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
+
+    if (folder / DEVELOPMENT_FILE).exists():
+        remedy = f"remove {folder / DEVELOPMENT_FILE}; name yours with --passphrase-file"
+        yield Finding(WARNING, "folder", "a passphrase lies in the folder", remedy)
+    if settings.allow_loopback_peers:
+        remedy = (
+            f"allow_loopback_peers = false in {folder / 'node.toml'}, unless all members share this machine"
+        )
+        yield Finding(WARNING, "folder", "peers may be on this machine", remedy)
 
 
 def _database(path: Path, where: _Where) -> Iterator[Finding]:

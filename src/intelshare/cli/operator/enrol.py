@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="The profile folder. Default: the one that commands take by themselves.",
 )
+@click.option(
+    "--certificate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Certificate (PEM) that another authority issued to you; needs --key.",
+)
+@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="Its key (PEM, mode 0600).")
 @printing
-def enrol(out: Out, file: Path, folder: Path | None) -> None:
+def enrol(out: Out, file: Path, folder: Path | None, certificate: Path | None, key: Path | None) -> None:
     """Make a key, and have your certificate of it, with the enrolment that an operator gave you.
 
     The key stays in the profile folder. FILE serves once; of a profile that is yours already it replaces the
@@ -34,11 +40,17 @@ def enrol(out: Out, file: Path, folder: Path | None) -> None:
     """
     import os
 
-    from intelshare.client import usual_profile
+    from intelshare.client import Credentials, usual_profile
     from intelshare.client.enrolment import enrol as enrol_now
     from intelshare.client.enrolment import read_enrolment
+    from intelshare.private_files import read_trusted
 
-    profile = enrol_now(read_enrolment(file), folder or usual_profile(os.environ))
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate and --key belong together.", click.get_current_context())
+    enrolment, given = read_enrolment(file), None
+    if certificate is not None and key is not None:
+        given = Credentials(read_trusted(certificate), enrolment.authority, read_trusted(key, secret=True))
+    profile = enrol_now(enrolment, folder or usual_profile(os.environ), given)
     _show(profile, out)
     out.note(f"{file} has served: remove it")
 

@@ -64,7 +64,7 @@ ROOT_VAULT = "root-keys"
     "--dev",
     is_flag=True,
     help="For one machine: peers on loopback, a cheap vault, certificates of 30 days, the demo's treaties, "
-    "and a passphrase that is made and kept in FOLDER if none is given.",
+    "and a passphrase that is made and kept in FOLDER if none is given. `node run` takes it with --dev only.",
 )
 @click.option(
     "--own",
@@ -130,7 +130,7 @@ def init(
     out.line(f"fingerprint {print_}")
     if not dev:
         out.note(f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now")
-    out.note(f"next: intelshare node run --folder {folder}")
+    out.note(f"next: intelshare node run --folder {folder}{' --dev' if dev else ''}")
 
 
 def _make(

@@ -26,17 +26,18 @@ def node() -> None:
     """Run a node; show its state."""
 
 
-@node.command(epilog=examples("intelshare node run --folder fra"))
+@node.command(epilog=examples("intelshare node run --folder fra --dev"))
 @folder_option
 @passphrase
 @click.option(
     "--accept-loss", is_flag=True, help="Start although the database holds less than it held (STORE_FORGOT)."
 )
-def run(folder: Path, passphrase: Passphrase, accept_loss: bool) -> int:
+@click.option("--dev", is_flag=True, help="Also a folder that `init --dev` made: its vault guards nothing.")
+def run(folder: Path, passphrase: Passphrase, accept_loss: bool, dev: bool) -> int:
     """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C). Logs to standard error."""
     from intelshare.node.run import run_node
 
-    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss)
+    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss, development=dev)
 
 
 @node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))

@@ -35,6 +35,11 @@ def _rights(*, new: bool) -> Callable[[F], F]:
         usual: dict[str, Any] = {"default": Role.ANALYST.value, "show_default": True} if new else {}
         for option in (
             click.option(
+                "--subject",
+                metavar="KIND:NAME",
+                help="What certificates of another authority call the user: email:, uri:, dns: or dn:.",
+            ),
+            click.option(
                 "--category", "categories", multiple=True, help="Need to know; repeatable; * for all."
             ),
             click.option(
@@ -110,6 +115,7 @@ def add(
     clearance: str | None,
     nationality: str | None,
     categories: tuple[str, ...],
+    subject: str | None,
     **coming: Any,
 ) -> None:
     """Register NAME (small letters, as m.durand), and write an enrolment for them, or a profile.
@@ -126,6 +132,7 @@ def add(
         clearance=clearance or "",
         nationality=nationality or _state(member, node.folder),
         categories=categories,
+        subject=subject or "",
     )
     _let_in(
         node,
@@ -154,6 +161,7 @@ def change(
     clearance: str | None,
     nationality: str | None,
     categories: tuple[str, ...],
+    subject: str | None,
     yes: bool,
 ) -> None:
     """Change what the register says of NAME, at once. What is not given stays, also the certificate."""
@@ -167,6 +175,7 @@ def change(
         clearance=known.clearance if clearance is None else clearance,
         nationality=known.nationality if nationality is None else nationality,
         categories=categories or known.categories,
+        subject=known.subject if subject is None else subject,
     )
     changes = _differences(known, wanted)
     if changes:
@@ -243,7 +252,7 @@ def _let_in(
     profile = target or node.folder / "users" / name
     if here is None:
         here = node.is_development or (profile / "profile.toml").exists()
-    if here:
+    if here and not _settings(node).user_authority:
         _make_profile(node, out, name, call, profile, address)
     else:
         _make_enrolment(node, out, call, target or profile.with_name(f"{name}.enrol"), address)
@@ -309,7 +318,7 @@ def _make_enrolment(
     settings = _settings(node)
     check_place(file)
     given = node.operate(*call(b""))
-    expires = short_time(given.expires)
+    expires = short_time(given.expires) or "never"
     enrolment = Enrolment(
         settings.member,
         given.user.name,
@@ -327,7 +336,10 @@ def _make_enrolment(
     )
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"enrolment {file}, until {expires}")
-    out.note(f"on the user's machine: intelshare enrol {file.name}")
+    if given.ticket_pem:
+        out.note(f"on the user's machine: intelshare enrol {file.name}")
+    else:
+        out.note("another authority issues the certificate: intelshare enrol FILE --certificate C --key K")
     if not address:
         out.note("it names this machine's folder: for another machine give --address HOST:PORT")
 
@@ -350,7 +362,8 @@ def _known(node: NodeFolder, name: str) -> pb.User:
 
 def _differences(known: pb.User, wanted: pb.NewUser) -> list[str]:
     pairs = [
-        (what, getattr(known, what), getattr(wanted, what)) for what in ("role", "clearance", "nationality")
+        (what, getattr(known, what), getattr(wanted, what))
+        for what in ("role", "clearance", "nationality", "subject")
     ]
     pairs.append(("categories", " ".join(known.categories), " ".join(wanted.categories)))
     return [f"{what} {old or 'none'} becomes {new or 'none'}" for what, old, new in pairs if old != new]

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("Operator", _HERE + "operator.node:node", "Run a node; show its state."),
     "user": Entry("Operator", _HERE + "operator.user:user", "Add, change, list and revoke users."),
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
+    "vault": Entry("Operator", _HERE + "operator.vault:vault", "See to what guards the node's keys."),
     "pki": Entry("Operator", _HERE + "operator.pki:pki", "See to your node's certificates."),
     "audit": Entry(
         "Operator", _HERE + "operator.audit:audit", "Verify the log; prove from it; report who shared what."

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from intelshare.cli.shared.options import keep_fresh
 from intelshare.cli.shared.output import Out
 from intelshare.errors import IntelshareError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _PAUSES = (0.5, 1, 2, 5, 10)
 """Seconds between attempts when the node does not answer; then every 10."""
+
+_ENDED = frozenset(("NOT_AUTHORISED", "TLS_REFUSED", "PEER_IDENTITY_MISMATCH", "NODE_UNREACHABLE"))
 
 _GONE = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
 
@@ -29,9 +32,14 @@ def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> I
             for event in client.watch(cursor, once=once):
                 failures, cursor = 0, event.cursor
                 yield event
+                if not once and keep_fresh(client.profile) and client.reconnect():
+                    break
             if once:
                 return
         except IntelshareError as error:
+            # Another command may have renewed the certificate, which ended the one of this connection.
+            if error.code in _ENDED and not once and client.reconnect():
+                continue
             if error.code not in _GONE or once:
                 raise
             if failures == 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intelshare.errors import ConfigError, IntelshareError, Place, StoreError
+from intelshare.private_files import secrets_folder
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -21,12 +22,26 @@ _ASKED = "the node works on it"
 
 
 class Passphrase:
-    """Where the passphrase comes from: descriptor, file, the folder's own (development), prompt."""
+    """Where the passphrase comes from: descriptor, file, mounted secret, the folder (development), prompt."""
 
-    def __init__(self, file: Path | None, descriptor: int | None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        descriptor: int | None,
+        folder: Path | None = None,
+        *,
+        mounted: bool = True,
+    ) -> None:
+        """``mounted``: also where a platform has mounted it."""
+        self._secrets = secrets_folder() if mounted else None
         self._file = file
         self._descriptor = descriptor
         self._folder = folder
+
+    @classmethod
+    def of_file(cls, file: Path | None) -> Passphrase:
+        """What stands in a file, or what a person types; from nowhere else."""
+        return cls(file, None, mounted=False)
 
     def of(self, folder: Path | None) -> Passphrase:
         """The same for the vault of this folder."""
@@ -35,22 +50,25 @@ class Passphrase:
     @property
     def given(self) -> bool:
         """Whether the command line or the environment says where it is."""
-        return self._file is not None or self._descriptor is not None
+        return self._file is not None or self._descriptor is not None or self._secrets is not None
 
     def __call__(self, *, new: bool = False) -> bytes:
-        """Read it, once. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD."""
+        """Read it, once. VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD, ConfigError UNSAFE_FILE."""
         import sys
 
         from intelshare.vault import (
             passphrase_from_descriptor,
             passphrase_from_file,
             passphrase_from_prompt,
+            passphrase_from_secrets,
         )
 
         if self._descriptor is not None:
             return passphrase_from_descriptor(self._descriptor)
         if self._file is not None:
             return passphrase_from_file(self._file)
+        if self._secrets is not None:
+            return passphrase_from_secrets(self._secrets)
         if not new and self._folder is not None and (self._folder / DEVELOPMENT_FILE).exists():
             return passphrase_from_file(self._folder / DEVELOPMENT_FILE)
         if not sys.stdin.isatty():

@@ -82,25 +82,34 @@ def talking(function: F) -> F:
 def connect(profile: str | None) -> Client:
     """The client of the profile that holds here. Raises ConfigError."""
     import os
+    import sys
 
-    from intelshare.client import find_profile
+    from intelshare.client import find_profile, passed_over
 
+    if not profile and (planted := passed_over(os.environ, Path.cwd())) is not None:
+        sys.stderr.write(f"note: {planted} is not used: others can write in its folder, or own it\n")
     return client_of(find_profile(profile, os.environ, Path.cwd()))
 
 
 def client_of(profile: Profile) -> Client:
     """The client of a profile, whose certificate is renewed first if it is in the last third of its life."""
+    keep_fresh(profile)
+    # Only now: a wrong profile is said without waiting for grpc.
+    from intelshare.client import Client
+
+    return Client(profile)
+
+
+def keep_fresh(profile: Profile) -> bool:
+    """Renew a profile's certificate in the last third of its life; whether that was done."""
     import sys
     import time
 
     from intelshare.client.renewal import renew_if_due
     from intelshare.instant import Instant
 
-    renew_if_due(profile, Instant(time.time_ns() // 1000), lambda text: sys.stderr.write(f"note: {text}\n"))
-    # Only now: a wrong profile is said without waiting for grpc.
-    from intelshare.client import Client
-
-    return Client(profile)
+    now = Instant(time.time_ns() // 1000)
+    return renew_if_due(profile, now, lambda text: sys.stderr.write(f"note: {text}\n"))
 
 
 def on_folder(function: F) -> F:

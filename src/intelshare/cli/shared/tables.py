@@ -272,7 +272,8 @@ def _comes_in(user: pb.User) -> str:
     if user.revoked:
         return "revoked"
     shown = [user.certificate.hex()[:16]] if user.certificate else []
-    return ", ".join([*shown, *(["to be enrolled"] if user.enrolling else [])])
+    shown += ["to be enrolled"] * user.enrolling
+    return ", ".join([*shown, *([user.subject] if user.subject else [])])
 
 
 def member_table(members: Iterable[pb.MemberEntry]) -> Table:

@@ -1597,6 +1597,7 @@ class User(_message.Message):
     REVOKED_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     ENROLLING_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     role: _builtins.str
@@ -1608,6 +1609,8 @@ class User(_message.Message):
     """SHA-256 of the certificate that counts; empty: none yet."""
     enrolling: _builtins.bool
     """A ticket of theirs is open."""
+    subject: _builtins.str
+    """What certificates of another authority call the user; empty: uri: and the URI above."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1622,10 +1625,11 @@ class User(_message.Message):
         revoked: _builtins.bool = ...,
         certificate: _builtins.bytes = ...,
         enrolling: _builtins.bool = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1640,11 +1644,14 @@ class NewUser(_message.Message):
     CLEARANCE_FIELD_NUMBER: _builtins.int
     NATIONALITY_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     """analyst, releasing-officer, operator, auditor"""
     clearance: _builtins.str
     nationality: _builtins.str
+    subject: _builtins.str
+    """With its kind: uri:, email:, dns: or dn:. Only where another authority issues certificates."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1655,10 +1662,11 @@ class NewUser(_message.Message):
         clearance: _builtins.str = ...,
         nationality: _builtins.str = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality", "role", b"role", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1668,7 +1676,7 @@ Global___NewUser: _TypeAlias = NewUser  # noqa: Y015
 class UserCredential(_message.Message):
     """What a user comes in with. The user's private key is made by the user and never sent: a request (PKCS #10)
     names it, and is answered with a certificate. Without a request the answer is a ticket, with which the user
-    makes one (Renew).
+    makes one (Renew); or neither, where another authority issues.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -113,6 +113,11 @@ class UserRow(NamedTuple):
     """Of one that was issued since. It counts too; with its first use it takes the other's place."""
     ticket: Digest = Digest(b"")
     """Of an enrolment that is open: it fetches a certificate and nothing else, until one is used."""
+    subject: str = ""
+    """What certificates of another authority call the user, with its kind (``email:``); empty: by the URI."""
+    issued: Instant = Instant(0)
+    """From when the certificate that counts is valid. Of those of another authority only later ones supersede
+    it."""
 
 
 USER = Table("user", UserRow, ("user",))

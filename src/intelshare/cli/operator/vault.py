@@ -1,0 +1,64 @@
+"""``vault``: what guards the keys of a data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import folder_option, passphrase, printing
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
+
+
+@click.group(cls=Group)
+def vault() -> None:
+    """See to the vault of a data folder."""
+
+
+@vault.command(epilog=examples("intelshare vault passwd --folder fra --new-passphrase-file new.passphrase"))
+@folder_option
+@passphrase
+@click.option(
+    "--new-passphrase-file",
+    "new",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File (mode 0600) whose first line is the new passphrase. Default: a prompt.",
+)
+@printing
+def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> None:
+    """Give the vault another passphrase; of a vault for development, make one for production.
+
+    The node must not run. A vault of root keys that is still in the folder gets the same passphrase.
+    """
+    import os
+
+    from intelshare.cli.operator.init import ROOT_VAULT
+    from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE, Passphrase
+    from intelshare.crypto.suites import SUITES
+    from intelshare.node.folder import Folder
+    from intelshare.store.folder import lock
+    from intelshare.vault import open_vault
+
+    locked = lock(folder)
+    try:
+        old = passphrase.of(folder)()
+        paths = [path for path in (folder / ROOT_VAULT / "vault", Folder(folder).vault) if path.exists()]
+        vaults = [
+            open_vault(path, old, suites=SUITES, random=os.urandom, allow_development=True) for path in paths
+        ]
+        chosen = Passphrase.of_file(new)(new=True)
+        for opened in vaults:
+            opened.change_passphrase(chosen)
+        # The passphrase that lay in the folder opens nothing any more.
+        (folder / DEVELOPMENT_FILE).unlink(missing_ok=True)
+    finally:
+        locked.release()
+    out.document("vault", {"folder": str(folder), "vaults": [str(path) for path in paths]})
+    for path in paths:
+        out.line(f"{path}: opened by the new passphrase alone")
+    out.note("copies of the folder that were made before still open with the old one: destroy them")

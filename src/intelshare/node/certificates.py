@@ -1,0 +1,131 @@
+"""Which certificates this node has and believes: its vault's, or those of another authority (node.toml).
+
+Files of another authority are read again every minute, so that its own tools can renew them. While something
+is wrong with them, what was there before goes on, and health shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from intelshare.crypto.x509 import (
+    CertifiedKey,
+    all_from_pem,
+    check_issued,
+    fits,
+    from_pem,
+    inspect,
+    is_authority,
+)
+from intelshare.errors import ConfigError, IntelshareError, Place, TrustError
+from intelshare.instant import Instant
+from intelshare.node.folder import Folder
+from intelshare.node.settings import Settings
+from intelshare.private_files import read_secret, read_trusted, secrets_folder
+from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY, FileVault
+
+_MOUNTED: Final = "secrets:"
+
+
+class Certificates:
+    """Of one node."""
+
+    def __init__(self, folder: Folder, settings: Settings, vault: FileVault, now: Instant) -> None:
+        """Raises what ``follow`` raises."""
+        self._folder = folder
+        self._settings = settings
+        self._vault = vault
+        self.leaf: CertifiedKey = self._leaf(now)
+        """The node's certificate and key."""
+        self.user_authorities: tuple[bytes, ...] = self._user_authorities()
+        """DER of those whose certificates may come in on the user port."""
+
+    def follow(self, now: Instant) -> None:
+        """Have what vault and files hold now.
+
+        Raises VaultError, ConfigError UNSAFE_FILE, NOT_FOUND, CERTIFICATE_UNUSABLE; then what was goes on.
+        """
+        leaf, authorities = self._leaf(now), self._user_authorities()
+        self.leaf = leaf
+        if authorities != self.user_authorities:
+            self.user_authorities = authorities
+
+    @property
+    def users_elsewhere(self) -> bool:
+        """Whether another authority issues to users."""
+        return bool(self._settings.user_authority)
+
+    @property
+    def node_elsewhere(self) -> bool:
+        """Whether another authority has issued this node's certificate."""
+        return bool(self._settings.node_certificate)
+
+    def _leaf(self, now: Instant) -> CertifiedKey:
+        if not self.node_elsewhere:
+            return self._vault.certified(NODE_LEAF)
+        name = self._settings.node_certificate
+        try:
+            certificate, key = from_pem(self._read(name)), self._read(self._settings.node_key, secret=True)
+            leaf = inspect(certificate)
+            check_issued(certificate, self._node_authorities(), now)
+        except TrustError as error:
+            raise _unusable(name, error.message) from None
+        if leaf.uri != self._settings.node or not leaf.dns:
+            raise _unusable(name, f"it must name {self._settings.node} as its one URI, and a DNS name")
+        if not fits(certificate, key):
+            raise _unusable(name, f"{self._settings.node_key} is not its key")
+        return CertifiedKey(certificate, key)
+
+    def node_authorities(self) -> tuple[bytes, ...]:
+        """DER of those that peers are told of: the vault's, until a certificate of another one is there.
+
+        Raises what ``follow`` raises.
+        """
+        own = self._vault.certified(NODE_AUTHORITY).certificate
+        if not self._settings.node_authority:
+            return (own,)
+        others = self._node_authorities()
+        return others if self.node_elsewhere else (own, *others)
+
+    def _user_authorities(self) -> tuple[bytes, ...]:
+        if not self.users_elsewhere:
+            return (self._vault.certified(USER_AUTHORITY).certificate,)
+        return self._authorities(self._settings.user_authority)
+
+    def _node_authorities(self) -> tuple[bytes, ...]:
+        name = self._settings.node_authority
+        found = self._authorities(name)
+        if not all(is_authority(one) for one in found):
+            raise _unusable(name, "peers take only authorities that signed themselves, with P-256 or P-384")
+        return found
+
+    def _authorities(self, name: str) -> tuple[bytes, ...]:
+        try:
+            return all_from_pem(self._read(name))
+        except TrustError as error:
+            raise _unusable(name, error.message) from None
+
+    def _read(self, name: str, *, secret: bool = False) -> bytes:
+        try:
+            if not name.startswith(_MOUNTED):
+                return read_trusted(self._folder.root / name, secret=secret)
+            mounted = secrets_folder()
+            if mounted is None:
+                raise ConfigError("NOT_FOUND", "no secrets are mounted", place=Place(name), hint=_DOOR)
+            return read_secret(mounted, name.removeprefix(_MOUNTED))
+        except OSError as error:
+            message = f"cannot be read: {error.strerror}"
+            raise ConfigError("NOT_FOUND", message, place=Place(name), hint=_SETTINGS) from None
+
+
+_SETTINGS: Final = "[certificates] in node.toml names it: below the data folder, or secrets:NAME"
+_DOOR: Final = "INTELSHARE_SECRETS names their folder"
+
+
+def _unusable(name: str, why: str) -> IntelshareError:
+    return ConfigError(
+        "CERTIFICATE_UNUSABLE",
+        f"the certificate of another authority cannot be used: {why}",
+        place=Place(name),
+        hint='docs/operations.md, "Another authority", says what it must be',
+    )
