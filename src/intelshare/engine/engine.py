@@ -15,6 +15,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
 from intelshare.engine.answers import Answers
 from intelshare.engine.attachments import Fetching
+from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
 from intelshare.engine.housekeeping import Housekeeping
@@ -48,6 +49,7 @@ from intelshare.engine.values import (
     QueryDone,
     Ready,
     Received,
+    RunStep,
     SayLog,
     SetTimer,
     Shredded,
@@ -97,6 +99,7 @@ class Engine:
             answers=Answers(),
             fetching=Fetching(),
             stopping=Stopping(stop_order),
+            budgets=Budgets((limits or Limits()).budgets),
         )
 
     def new_link(self) -> LinkId:
@@ -109,6 +112,10 @@ class Engine:
         if link is None:
             return LinkState(*self._parts.dialling.state(node))
         return LinkState("linked", link.last_error, link.since, link.offset, link.queue.unacknowledged)
+
+    def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
+        """The budgets that a peer has spent since the start of this node."""
+        return self._parts.budgets.state(member, steady)
 
     @property
     def linked(self) -> tuple[MemberCode, ...]:
@@ -139,6 +146,7 @@ class Engine:
         if self._timer is not None and self._timer <= turn.now.steady:
             self._timer = None
             parts.links.late(turn)
+            parts.links.resume(turn)
             parts.sender.tick(turn)
             parts.dialling.tick(turn)
             parts.housekeeping.tick(turn)
@@ -185,7 +193,7 @@ class Engine:
         self._for_link(turn, event.link, lambda link: link.connected(turn, event.channel))
 
     def _received(self, turn: Turn, event: Received) -> None:
-        self._for_link(turn, event.link, lambda link: link.received(turn, event.message))
+        self._for_link(turn, event.link, lambda link: link.received(turn, event.message, event.size))
 
     def _unreadable(self, turn: Turn, event: Unreadable) -> None:
         self._for_link(turn, event.link, lambda link: link.unreadable(turn, event))
@@ -249,9 +257,21 @@ class Engine:
         elif link is not None:
             # An acknowledgement goes before the receipt that the same commit holds.
             self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
+        if isinstance(answer, Durable):
+            self._charge(turn, run, answer)
         met_in_vain = run.step is Step.MEET and link is None
         if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
             turn.carry_out(answer.part(lambda led: led.effects))
+
+    def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
+        """What a step has cost the peer that led to it, also if its link has ended."""
+        if run.step not in (Step.RECEIVE, Step.MEET):
+            return
+        budgets, member = turn.parts.budgets, run.event[0].member
+        if answer.value.spent:
+            budgets.kept(member, answer.value.spent, turn.now.steady)
+        if run.step is Step.RECEIVE and (rejected := sum([bool(ack.code) for ack in answer.value.acks])):
+            budgets.charge(member, Passing.CHECKS, REJECTED * rejected, turn.now.steady)
 
     def _query_done(self, turn: Turn, event: QueryDone) -> None:
         run, answer = event.run, event.answer
@@ -354,7 +374,7 @@ _ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], 
     Query.GREET: lambda turn, link, _, answer: link.greets(turn, answer),
     Query.STILL_MISSING: lambda turn, link, event, answer: link.still_missing(turn, event[1], answer),
     Query.ACTS_FORGOTTEN: lambda turn, link, _, answer: (
-        turn.do(Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
+        turn.tell(link.member, Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
     ),
     Query.FRESH_FIRST: lambda turn, link, _, answer: turn.parts.sender.fresh_first(turn, link, answer),
     Query.SERVES: lambda turn, link, event, answer: link.serves(turn, event[1], answer),

@@ -47,6 +47,7 @@ class Notice(StrEnum):
     ACTS_FORGOTTEN = "the peer asks for acts that this node no longer has"
     FRAME_REJECTED = "a message could not be read"
     REJECTED_BY_PEER = "the peer rejected a statement"
+    LEFT_OUT = "lines about a peer were left out"
     FILE_WAITS = "a file could not be fetched, and is tried again"
     STEP_FAILED = "a step failed, and is tried again"
 
@@ -305,6 +306,8 @@ class Received:
 
     link: LinkId
     message: Message
+    size: int
+    """Bytes, as it came."""
 
 
 @dataclass(frozen=True, slots=True)

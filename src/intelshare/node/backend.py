@@ -25,7 +25,7 @@ from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import IssuedUser, LinkFacts, NodeFacts, PortFacts, Uploading
+from intelshare.services import IssuedUser, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
 
 A = TypeVar("A")
@@ -160,6 +160,10 @@ class NodeBackend:
         """The way to a peer node."""
         state = self._links.state(node)
         return LinkFacts(state.state, state.error, state.since, state.offset)
+
+    def spent(self, member: MemberCode) -> list[SpentBudget]:
+        """The budgets that a peer has spent."""
+        return [SpentBudget(one.budget, one.refused, again) for one, again in self._links.budgets(member)]
 
     def issue_user(self, user: UserUri) -> IssuedUser:
         """A certificate with a new key."""

@@ -8,7 +8,15 @@
 One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
 """
 
-from intelshare.services.backend import Backend, IssuedUser, LinkFacts, NodeFacts, PortFacts, Uploading
+from intelshare.services.backend import (
+    Backend,
+    IssuedUser,
+    LinkFacts,
+    NodeFacts,
+    PortFacts,
+    SpentBudget,
+    Uploading,
+)
 from intelshare.services.dispatch import answer, authorise
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
@@ -21,6 +29,7 @@ __all__ = [
     "NodeFacts",
     "PortFacts",
     "Rpc",
+    "SpentBudget",
     "Uploading",
     "answer",
     "authorise",

@@ -28,7 +28,7 @@ from intelshare.crypto.codec import decode
 from intelshare.delivery import MAX_ASKED
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest
-from intelshare.instant import Instant
+from intelshare.instant import LATEST, Instant
 
 MAX_MESSAGE: Final = 1 << 20
 MAX_STATEMENTS: Final = 256
@@ -43,6 +43,7 @@ _WIRE_TYPE: Final = {_VARINT: 0, _FIXED64: 1, _BYTES: 2, _TEXT: 2, _MESSAGE: 2}
 
 _U32: Final = 2**32 - 1
 _U64: Final = 2**64 - 1
+_COUNTER: Final = 2**63 - 1
 _TEXT_LIMIT: Final = 1024
 """Bytes of a code or a URI."""
 
@@ -95,6 +96,8 @@ def _acks(raw: bytes, at: int, end: int) -> Acks:
     time, spans = _fields(raw, at, end, _ACKS)
     if not spans:
         raise _malformed("no acknowledgement in it")
+    if (time or 0) > LATEST:
+        raise _malformed("time is after the year 9999")
     acks = []
     for start, stop in spans:
         digest, code = _fields(raw, start, stop, _ACK)
@@ -107,13 +110,13 @@ def _acks(raw: bytes, at: int, end: int) -> Acks:
 def _gaps(raw: bytes, at: int, end: int) -> Gap:
     origin, incarnation, spans, acts = _fields(raw, at, end, _GAPS)
     if acts is not None:
-        if not acts or spans or origin is not None or incarnation is not None:
-            raise _malformed("a request for acts beside one for numbers, or for act 0")
+        if not 0 < acts <= _COUNTER or spans or origin is not None or incarnation is not None:
+            raise _malformed("a request for acts beside one for numbers, or for act 0 or one beyond any")
         return Gap.of_acts(acts)
     missing = []
     for start, stop in spans:
         first, last = _fields(raw, start, stop, _RANGE)
-        if not 0 < (first or 0) <= (last or 0):
+        if not 0 < (first or 0) <= (last or 0) <= _COUNTER:
             raise _malformed("a range of numbers that is none")
         missing.append((first, last))
     if not missing:
