@@ -1,7 +1,7 @@
 """What each peer may ask of this node: one table, one mechanism, per member, once TLS has said who it is.
 
 A budget is a token bucket: ``most`` at once, and an empty one is full again after ``fill``. What cannot be
-told beforehand (a statement that turns out to be false, a row that is kept) is charged afterwards, so a budget
+told beforehand (a statement that turns out false, a row that is kept) is charged afterwards, so a budget
 may go into debt: then it takes nothing until it is out of it. Nobody has to do anything for that.
 
     spent              answer                                                  by itself again

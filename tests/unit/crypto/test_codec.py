@@ -28,7 +28,7 @@ def test_layout_is_byte_for_byte_the_table() -> None:
     pair = Pair(258, ("é",), ())
     assert encode(Pair, pair) == bytes.fromhex("0102 0001 0002 c3a9 0000")
     assert encode(Receipt, RECEIPT) == (
-        b"\x00\x03FRA" + bytes(32) + b"\x02" + b"\x00\x01\x00\x07EXPIRED" + bytes.fromhex("038444e8e5bfffff")
+        b"\x00\x03FRA" + bytes(32) + b"\x02" + b"\x00\x01\x00\x07EXPIRED" + bytes.fromhex("0384440ccc735fff")
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import NOW, seeded
@@ -67,6 +67,7 @@ def test_what_was_spent_is_shown_with_when_it_comes_back() -> None:
     assert budgets.take(USA, Passing.GAPS, shown.again)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20 * SECOND), st.integers(1, 50)), max_size=60))
 def test_no_more_is_ever_taken_than_the_budget_and_what_came_back(asks: list[tuple[int, int]]) -> None:
     budgets, now, taken = Budgets({Passing.GAPS: Rate(10, MINUTE)}), 0, 0

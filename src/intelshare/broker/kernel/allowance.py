@@ -1,4 +1,4 @@
-"""What a peer may still make this node keep for ever: steps spend it, the engine grants it (``engine.budgets``).
+"""What a peer may still make this node keep for ever: steps spend it, ``engine.budgets`` grants it.
 
 Rows that answer what this node sent, and what it asked for, cost nothing here.
 """

@@ -143,7 +143,7 @@ def accept_hello(
                 forgot += take_head(tx, peer.member, peer.node, head, allowance)
             except DeliveryError as bad:
                 digest = Digest(sha256(encode(StreamHead, head)))
-                if bad.code != "RATE" and allowance.take(Lasting.EVIDENCE):
+                if allowance.take(Lasting.EVIDENCE):
                     tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
     gaps = []
     for row in view.find(INCOMING, "member", peer.member):
