@@ -18,10 +18,10 @@ from intelshare.crypto import records
 from intelshare.crypto.codec import Count, Encoded, Fixed, decode, encode, encoded
 from intelshare.errors import EnvelopeError
 from intelshare.instant import Instant, show
-from intelshare.trust import documents, hello
+from intelshare.trust import documents, forks, hello
 from intelshare.vault import format as vault
 
-ROOMS = (records, logged, path, exhibit, documents, hello, vault, kept_claims, draft)
+ROOMS = (records, logged, path, exhibit, documents, forks, hello, vault, kept_claims, draft)
 RECORDS = sorted(
     {made for room in ROOMS for made in vars(room).values() if hasattr(made, "__record__")},
     key=lambda made: (made.__module__, made.__name__),

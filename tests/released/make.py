@@ -17,7 +17,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from intelshare.crypto.codec import B16, B32, SHORT, TEXT, Count, Fixed, Variable
 from intelshare.wire.v1 import peer_pb2, user_pb2
 
-_NAMES = {TEXT: "text u16", SHORT: "text u16 of at most 64 bytes", get_args(B16)[1]: "bytes u16", get_args(B32)[1]: "bytes u32"}
+_NAMES = {
+    TEXT: "text u16",
+    SHORT: "text u16 of at most 64 bytes",
+    get_args(B16)[1]: "bytes u16",
+    get_args(B32)[1]: "bytes u32",
+}
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -32,7 +37,7 @@ def wire() -> FileDescriptorSet:
 
 
 ROOMS = (
-    "crypto.records", "trust.documents", "trust.hello", "audit.records", "audit.path", "audit.exhibit",
+    "crypto.records", "trust.documents", "trust.forks", "trust.hello", "audit.records", "audit.path", "audit.exhibit",
     "bulletin.draft", "broker.line.alike", "broker.kernel.kept_claims", "broker.kernel.stored_bulletins",
     "vault.format",
 )  # fmt: skip

@@ -10,7 +10,8 @@ may go into debt: then it takes nothing until it is out of it. Nobody has to do 
     checks             is read from the peer until it is out of debt           over, the link stays open
     links              the call ends with RATE, before a hello                 the peer dials again
     answers, gaps,     the link ends with RATE                                 the peer dials again
-    logs, unreadable
+    logs, unreadable,
+    directories_shown
     lines              what happened is counted and not written into the log   the next line has the count
     kept for ever      that statement: Ack RATE, before it is verified;        the peer tries again, later
                        of evidence: it is rejected all the same, and not kept  and later
@@ -49,6 +50,8 @@ class Passing(StrEnum):
     """Requests for what is missing."""
     LOGS = "logs"
     """Questions and answers about logs."""
+    DIRECTORIES_SHOWN = "directories_shown"
+    """What a peer says that it holds of others, and shows of it."""
     UNREADABLE = "unreadable"
     """Messages that cannot be read."""
     LINES = "lines"
@@ -76,6 +79,7 @@ BUDGETS: Final[Mapping[Budget, Rate]] = MappingProxyType(
         Passing.ANSWERS: Rate(20_000, MINUTE),
         Passing.GAPS: Rate(64, MINUTE),
         Passing.LOGS: Rate(600, MINUTE),
+        Passing.DIRECTORIES_SHOWN: Rate(1024, HOUR),
         Passing.UNREADABLE: Rate(16, MINUTE),
         Passing.LINES: Rate(120, MINUTE),
         Lasting.EVIDENCE: Rate(256, HOUR),

@@ -67,6 +67,7 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Durable, Random
+from intelshare.trust import TrustView
 
 
 class Engine:
@@ -127,16 +128,25 @@ class Engine:
         turn = Turn(self._parts, node, now)
         self._parts.housekeeping.clock(turn)
         if node.trust is not self._trust:
-            self._trust = node.trust
-            self._trust_changed(turn)
+            before, self._trust = self._trust, node.trust
+            self._trust_changed(turn, before)
         _EVENTS[type(event)](self, turn, event)
         self._tick(turn)
         return turn.actions
 
-    def _trust_changed(self, turn: Turn) -> None:
-        """End what must not go on, dial new nodes, and try again what had waited for a document."""
+    def _trust_changed(self, turn: Turn, before: TrustView) -> None:
+        """End what must not go on, dial new nodes, try again what had waited for a document, and let peers
+        compare what is held of others."""
         links = self._parts.links
         links.look(turn)
+        changed = [
+            member
+            for member, held in turn.node.trust.members.items()
+            if member not in before.members
+            or before.members[member].directory_signed != held.directory_signed
+        ]
+        for link in links.newest():
+            link.tell_directories(turn, changed)
         self._parts.dialling.look_for_peers(turn)
         self._parts.sender.wake(turn, [link.member for link in links.newest()])
 
@@ -326,16 +336,18 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     Drained: Engine._drained,
 }
 
-_LEADS: Final = frozenset((Step.RECEIVE, Step.PROVE, Step.EXPIRE, Step.REVIEW, Step.FINISH, Step.ARRIVED))
+_LEADS: Final = frozenset(
+    (Step.RECEIVE, Step.PROVE, Step.JUDGE, Step.EXPIRE, Step.REVIEW, Step.FINISH, Step.ARRIVED)
+)
 """Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
 sidecar."""
 
-_OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE))
+_OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE, Step.JUDGE))
 
 
 def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
     """A step that a message has led to is over. Raises what ends the link."""
-    if step in (Step.RECEIVE, Step.FILL, Step.PROVE):
+    if step in (Step.RECEIVE, Step.FILL, Step.PROVE, Step.JUDGE):
         link.worked(turn)
     if isinstance(answer, IntelshareError):
         raise answer
@@ -344,6 +356,8 @@ def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | Inte
             link.is_met(turn, answer)
         case Step.RECEIVE:
             link.taken(turn, answer.value)
+        case Step.JUDGE:
+            link.judged(turn, answer.value.forked)
         case Step.ACKNOWLEDGE:
             link.acknowledged(turn)
         case Step.FILL if answer.value:

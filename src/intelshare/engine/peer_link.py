@@ -33,7 +33,7 @@ from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Checkpoint, Kind
+from intelshare.crypto.records import Checkpoint, Kind, Trust
 from intelshare.delivery import LinkQueue
 from intelshare.engine.attachments import Serving
 from intelshare.engine.budgets import Passing
@@ -59,13 +59,16 @@ from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 from intelshare.trust import (
     Channel,
+    DirectoriesHeld,
     HelloPayload,
     PeerHello,
     answer_hello,
     check_answer,
     check_confirmation,
     confirm_hello,
+    held_of,
     open_hello,
+    otherwise,
 )
 
 CONTROL: Final = 0
@@ -75,6 +78,9 @@ RANKS: Final = 4
 
 SLICES: Final = 1 + RANKS
 """The rank of slices of files, and of what asks for them: behind everything else."""
+
+MAX_SHOWN: Final = 4
+"""Directories that are shown at once."""
 
 SLICES_READY: Final = 2
 """Slices that may wait to be written; while there are so many, none is read."""
@@ -234,6 +240,7 @@ class PeerLink:
         self.since, self.opened_at = turn.now.wall, turn.now.steady
         self._go(turn, State.OPEN)
         turn.parts.links.opened(turn, self)
+        self.tell_directories(turn, turn.node.trust.members)
         turn.carry_out(met.part(lambda answer: answer.effects))
         self.ask(turn, met.value.gaps)
         for notice, count in ((Notice.PEER_FORGOT, met.value.forgot), (Notice.FORGOT, met.value.lost)):
@@ -329,6 +336,27 @@ class PeerLink:
             self.offset = acks.acks[0].time - now.wall
         self._acknowledge(turn)
         turn.parts.sender.look_at(turn, [self.member])
+
+    def _directories(self, turn: Turn, told: DirectoriesHeld) -> None:
+        """Show what is held here where the peer holds another content of the same version."""
+        turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
+        for held in otherwise(turn.node.trust, told.directories)[:MAX_SHOWN]:
+            self._post(turn, CONTROL, held)
+
+    def _directory(self, turn: Turn, shown: Trust) -> None:
+        turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
+        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number))
+
+    def judged(self, turn: Turn, forked: MemberCode | None) -> None:
+        """Somebody has signed two directories: the peer that has shown one is shown the other."""
+        held = turn.node.trust.members.get(forked) if forked is not None else None
+        if held is not None and held.directory_signed is not None:
+            self._post(turn, CONTROL, held.directory_signed)
+
+    def tell_directories(self, turn: Turn, members: Iterable[MemberCode]) -> None:
+        """Say which directories of these members are held here."""
+        if held := held_of(turn.node.trust, [one for one in members if one != turn.node.member]):
+            self._post(turn, CONTROL, DirectoriesHeld(held))
 
     def _slice_ask(self, turn: Turn, ask: SliceAsk) -> None:
         self._serving.asked(turn, ask)
@@ -495,5 +523,7 @@ _TAKES: Final[Mapping[type[Any], Callable[[PeerLink, Turn, Any], bool | None]]] 
     LogPath: PeerLink._log_path,
     SliceAsk: PeerLink._slice_ask,
     Slice: PeerLink._slice,
+    DirectoriesHeld: PeerLink._directories,
+    Trust: PeerLink._directory,
     Hello: PeerLink._second_hello,
 }

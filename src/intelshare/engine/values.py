@@ -14,12 +14,13 @@ from typing import Any, NewType
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound, Slice, SliceAsk
+from intelshare.crypto.records import Trust
 from intelshare.engine.steps import Query, Step
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
-from intelshare.trust import Channel, DirectoryNode
+from intelshare.trust import Channel, DirectoriesHeld, DirectoryNode
 
 LinkId = NewType("LinkId", int)
 """One connection, from the first dial or call to its end. Never used again."""
@@ -75,7 +76,7 @@ class Dial:
     node: DirectoryNode
 
 
-Sendable = Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | Outbound
+Sendable = Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | DirectoriesHeld | Trust | Outbound
 
 
 @dataclass(frozen=True, slots=True)

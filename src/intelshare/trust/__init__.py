@@ -18,6 +18,14 @@ from intelshare.trust.documents import (
     signatures_by,
 )
 from intelshare.trust.fingerprint import fingerprint
+from intelshare.trust.forks import (
+    DirectoriesHeld,
+    DirectoryHeld,
+    ForkedDirectories,
+    contradicts,
+    held_of,
+    otherwise,
+)
 from intelshare.trust.founding import Founded, Founding, create_member, node_uri, user_uri
 from intelshare.trust.hello import (
     Channel,
@@ -45,11 +53,14 @@ __all__ = [
     "DIRECTORY_LIFETIME",
     "Change",
     "Channel",
+    "DirectoriesHeld",
     "DirectoryDocument",
+    "DirectoryHeld",
     "DirectoryNode",
     "DocumentVersions",
     "Due",
     "Endpoint",
+    "ForkedDirectories",
     "Founded",
     "Founding",
     "HelloPayload",
@@ -72,15 +83,18 @@ __all__ = [
     "check_answer",
     "check_confirmation",
     "confirm_hello",
+    "contradicts",
     "create_member",
     "document_message",
     "documents_of",
     "due",
     "fingerprint",
+    "held_of",
     "hello_message",
     "new_key",
     "node_uri",
     "open_hello",
+    "otherwise",
     "read_directory",
     "read_member_file",
     "read_root",

@@ -25,10 +25,12 @@ from intelshare.broker.kernel.frame import (
     SliceAsk,
 )
 from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Trust
 from intelshare.delivery import MAX_ASKED
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest
 from intelshare.instant import LATEST, Instant
+from intelshare.trust import DirectoriesHeld
 
 MAX_MESSAGE: Final = 1 << 20
 MAX_STATEMENTS: Final = 256
@@ -57,7 +59,7 @@ def read_message(raw: bytes) -> Message:
     if len(raw) > MAX_MESSAGE:
         raise EnvelopeError("TOO_LARGE", f"a message of {len(raw)} bytes; the bound is {MAX_MESSAGE}")
     fields = _fields(raw, 0, len(raw), _LINK_MESSAGE)
-    hello, frame, acks, gaps, ask, path, slice_ask, part = fields
+    hello, frame, acks, gaps, ask, path, slice_ask, part, directories, directory = fields
     if sum(field is not None for field in fields) != 1:
         raise _malformed("a message holds exactly one body")
     if frame is not None:
@@ -74,6 +76,10 @@ def read_message(raw: bytes) -> Message:
         return _slice_ask(raw, *slice_ask)
     if part is not None:
         return _slice(raw, *part)
+    if directories is not None:
+        return decode(DirectoriesHeld, directories)
+    if directory is not None:
+        return decode(Trust, directory)
     return Hello(hello)
 
 
@@ -167,7 +173,7 @@ def _shape(*fields: tuple[int, int]) -> _Shape:
 
 _LINK_MESSAGE: Final = _shape(
     (_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0), (_MESSAGE, 0),
-    (_MESSAGE, 0),
+    (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0),
 )  # fmt: skip
 _FRAME: Final = _shape((_BYTES, 0), (_BYTES, 0), (_MESSAGE, MAX_STATEMENTS))
 _STATEMENT: Final = _shape(

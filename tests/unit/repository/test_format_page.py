@@ -21,17 +21,18 @@ from intelshare.crypto.pae import Domain
 from intelshare.crypto.records import Kind
 from intelshare.crypto.suites import Context
 from intelshare.statement import KINDS
-from intelshare.trust import documents, hello
+from intelshare.trust import documents, forks, hello
 from intelshare.vault import format as vault
 from intelshare.verifier import documents as judge_documents
 from intelshare.verifier import entries as judge_entries
 from intelshare.verifier import exhibits as judge_exhibits
+from intelshare.verifier import forks as judge_forks
 from intelshare.verifier import logs as judge_logs
 
 INLINE = {
     # Spelled out in braces where they stand, or the beginning of another record.
     "ReleasePeek", "Cancelled", "DocumentSignature", "Endpoint", "DocumentVersions",
-    "LoggedReason", "LoggedPortion", "SealedEntry", "Entries",
+    "DirectoryHeld", "LoggedReason", "LoggedPortion", "SealedEntry", "Entries",
 }  # fmt: skip
 NAMES = {"header": "Header", "body": "Body", "entry": "Entry"}
 """Rows whose record has another name."""
@@ -45,7 +46,7 @@ _NO_BOUNDS = Count()
 
 def code_records() -> dict[str, Any]:
     """Every record that is signed, sealed, logged or shown to others."""
-    rooms = (signed, logged, path, exhibit, documents, hello, vault, kept_claims)
+    rooms = (signed, logged, path, exhibit, documents, forks, hello, vault, kept_claims)
     return {
         name.lstrip("_"): kind
         for room in rooms
@@ -108,7 +109,7 @@ def test_a_record_of_the_page_is_the_record_of_the_code(row: str) -> None:
 
 JUDGE = {
     kind.__name__: kind
-    for room in (judge_documents, judge_exhibits, judge_logs)
+    for room in (judge_documents, judge_exhibits, judge_forks, judge_logs)
     for kind in vars(room).values()
     if hasattr(kind, "__record__") and kind.__module__ == room.__name__
 }

@@ -36,6 +36,7 @@ from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
 from intelshare.broker.line.release_many import open_releases
 from intelshare.broker.transparency import witness
+from intelshare.broker.transparency.directories import keep_directory_fork
 from intelshare.broker.transparency.evidence import REJECTED, Shelf, counted_again, keep_fork, keep_rejected
 from intelshare.broker.treaty.act import gap_of_acts, on_treaty_act, settle
 from intelshare.crypto.codec import decode, malformed
@@ -291,6 +292,8 @@ def _reject(
     if fresh and allowance.take(Lasting.EVIDENCE):
         keep_rejected(shelf, carried, arrival.frame.batch, leaf, code)
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
+    if code == "TRUST_FORK":
+        keep_directory_fork(tx, decode(Trust, carried.data))
     if code == "SEQUENCE_FORK":
         keep_fork(tx, arrival.member, arrival.uri, carried, arrival.frame.batch)
     return Ack(leaf, code, tx.now)

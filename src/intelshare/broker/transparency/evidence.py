@@ -111,11 +111,15 @@ def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
     return exhibit_of((), raw=carried.data[:MAX_DATA])
 
 
-def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
-    """Keep statements that contradict each other: its id. ``key``: what tells contradictions apart."""
-    identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
-    Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
-    return identity
+def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> bool:
+    """Keep statements that contradict each other: whether they are new. ``key``: what tells contradictions
+    apart."""
+    return Shelf(tx, member, CONTRADICTIONS).put(identity_of(code, exhibit, key), code, exhibit)
+
+
+def identity_of(code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
+    """The id of a contradiction."""
+    return Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
 
 
 def withdraw(tx: Transaction, identity: Digest) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from builders import seeded, user
-from intelshare.audit.exhibit import Exhibit, describe, position
+from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.records import EntryType, Settled, Witnessed
 from intelshare.broker.kernel.log import entry_at, rewritten, row_of
