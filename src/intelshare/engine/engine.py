@@ -139,12 +139,9 @@ class Engine:
         compare what is held of others."""
         links = self._parts.links
         links.look(turn)
-        changed = [
-            member
-            for member, held in turn.node.trust.members.items()
-            if member not in before.members
-            or before.members[member].directory_signed != held.directory_signed
-        ]
+        held = {member: trust.directory_signed for member, trust in before.members.items()}
+        here = turn.node.trust.members
+        changed = [member for member in here if held.get(member) is not here[member].directory_signed]
         for link in links.newest():
             link.tell_directories(turn, changed)
         self._parts.dialling.look_for_peers(turn)

@@ -2,8 +2,8 @@
 
 Digests travel between peers once a link is open, and whenever a directory has changed; who reads another
 digest for the version that it holds shows its own copy, and so does the other side. Two contents of one
-version, both signed by the member's directory key, prove themselves (``contradicts``). A member that shows two
-peers different *versions* is not found out by this: each of them is asked for its newest by every hello.
+version, both signed by the member's directory key, prove themselves (``contradicts``). A member that shows
+two peers different *versions* is not found out by this.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class ForkedDirectories:
 def directory_fork(raw: bytes, members: Members) -> Proven:
     """What the two directories of an exhibit prove.
 
-    Raises TrustError EVIDENCE_INCONCLUSIVE for two that go together, TRUST_THRESHOLD for one that no directory
-    key of the member signed; CryptoError SIGNER_UNKNOWN, EnvelopeError ENVELOPE_MALFORMED.
+    Raises TrustError EVIDENCE_INCONCLUSIVE for two that go together, TRUST_THRESHOLD for one that no
+    directory key of the member signed, TRUST_FINGERPRINT; EnvelopeError ENVELOPE_MALFORMED.
     """
     shown = decode(ForkedDirectories, raw)
     first, second = _directory(shown.first), _directory(shown.second)
