@@ -118,6 +118,10 @@ class Engine:
         """The budgets that a peer has spent since the start of this node."""
         return self._parts.budgets.state(member, steady)
 
+    def line(self, member: MemberCode, steady: Instant) -> int | None:
+        """A line of the driver's own about a peer: how many were left out before it. None: leave it out too."""
+        return self._parts.budgets.line(member, steady)
+
     @property
     def linked(self) -> tuple[MemberCode, ...]:
         """Members that are served now."""

@@ -135,6 +135,7 @@ class Links:
         self._tokens = count(1)
         self._said: dict[int, asyncio.Future[None]] = {}
         self._questions: dict[int, tuple[Callable[[View], Any], asyncio.Future[Any]]] = {}
+        runtime.may_log = self._may_log
         runtime.on_trust.append(lambda: self.feed(NodeChanged()))
 
     # For services
@@ -176,6 +177,13 @@ class Links:
         steady = self._steady()
         states = self.engine.budgets(member, steady)
         return [(one, max(0, one.again - steady) if one.again else 0) for one in states]
+
+    def _may_log(self, member: MemberCode) -> bool:
+        """Whether a line about a peer may be written; how many were left out before is written with it."""
+        left_out = self.engine.line(member, self._steady())
+        if left_out:
+            self._runtime.log.warning(Logged.LINES_LEFT_OUT, member=member, count=left_out)
+        return left_out is not None
 
     def _steady(self) -> Instant:
         return Instant(int(self._loop.time() * SECOND))
