@@ -119,7 +119,7 @@ class Engine:
         return self._parts.budgets.state(member, steady)
 
     def line(self, member: MemberCode, steady: Instant) -> int | None:
-        """A line of the driver's own about a peer: how many were left out before it. None: leave it out too."""
+        """A line of the driver's own about a peer: how many were left out before. None: leave it out too."""
         return self._parts.budgets.line(member, steady)
 
     @property
