@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import hostile_member
+from intelshare.broker.kernel.allowance import Lasting
 from intelshare.crypto.records import Precedence
 from intelshare.engine import Rate
 from intelshare.engine.budgets import Passing
@@ -34,7 +35,12 @@ DELAY = 5.0
 LOG, DATABASE, MEMORY = 256 << 10, 64 << 20, 160 << 20
 """Bytes by which log, data folder (its journal takes 32 MiB by itself) and memory may grow, in all floods."""
 
-BUDGETS = {Passing.LINKS: Rate(400, MINUTE), Passing.DIRECTORIES_SHOWN: Rate(100, MINUTE)}
+BUDGETS = {
+    Passing.LINKS: Rate(400, MINUTE),
+    Passing.CHECKS: Rate(100_000, MINUTE),
+    Passing.DIRECTORIES_SHOWN: Rate(100, MINUTE),
+    Lasting.RECALLS: Rate(512, MINUTE),
+}
 """So that each kind of flood gets its links, and that one second is enough for the slowest."""
 
 RATED = {
@@ -111,7 +117,8 @@ async def test_two_honest_members_go_on_while_a_third_floods_one_of_them_with_al
     by_name = {one["flood"]: one for one in told}
     assert max(delays) < DELAY, delays
     for name in RATED:
-        assert by_name[name]["answers"].get("RATE", 0) > 0, by_name[name]
+        answered, ended = by_name[name]["answers"], by_name[name]["ends"]
+        assert answered.get("RATE", 0) + ended.get("RATE", 0) > 0, by_name[name]
     for name in CUT:
         assert by_name[name]["ends"].get("RATE", 0) > 0, by_name[name]
     assert len(fra.log.getvalue()) - log < LOG

@@ -21,6 +21,7 @@ Sizes: honest traffic of 2,000 releases a second, with their receipts, uses a te
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from typing import Final, NamedTuple
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.instant import DAY, HOUR, MINUTE, SECOND, Instant
+from intelshare.instant import DAY, EPOCH, HOUR, MINUTE, SECOND, Instant
 
 
 class Passing(StrEnum):
@@ -98,7 +99,7 @@ REJECTED: Final = 256
 """Checks that a rejected statement costs besides its own."""
 
 _GATE: Final = (Passing.BYTES, Passing.STATEMENTS, Passing.CHECKS)
-"""What every frame needs."""
+"""What every frame needs: the first places of the table, so that a frame costs a microsecond or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ class BudgetState:
 
 @dataclass(slots=True)
 class _Account:
-    """Of one peer. Of each budget only when it is full again."""
+    """Of one peer."""
 
-    full: dict[Budget, float] = field(default_factory=dict)
+    full: list[float]
+    """Of each budget, by its place in the table, when it is full again: nothing else has to be known."""
     refused: Counter[Budget] = field(default_factory=Counter)
     keeps: bool = False
     """Something that lasts was charged, and may not be full again."""
@@ -127,21 +129,25 @@ class Budgets:
     """Of all peers. ``now`` is the steady clock."""
 
     def __init__(self, rates: Mapping[Budget, Rate] = BUDGETS) -> None:
-        self._rates = {**BUDGETS, **rates}
-        self._cost = {budget: rate.fill / rate.most for budget, rate in self._rates.items()}
-        self._all = MappingProxyType({one: self._rates[one].most for one in Lasting})
+        table = {**BUDGETS, **rates}
+        self._places = {budget: place for place, budget in enumerate(table)}
+        self._cost = [rate.fill / rate.most for rate in table.values()]
+        self._last = [rate.fill - rate.fill / rate.most for rate in table.values()]
+        """How far off full a budget may be that still has one."""
+        self._fill = [float(rate.fill) for rate in table.values()]
+        self._all = MappingProxyType({one: table[one].most for one in Lasting})
         """Allowed while the peer has made this node keep nothing lately."""
         self._accounts: dict[MemberCode, _Account] = {}
 
     def charge(self, member: MemberCode, budget: Budget, amount: int, now: Instant) -> None:
         """Charge what was done, into debt if need be."""
-        full = self._of(member).full
-        full[budget] = max(full.get(budget, 0.0), now) + amount * self._cost[budget]
+        full, place = self._of(member).full, self._places[budget]
+        full[place] = max(full[place], now) + amount * self._cost[place]
 
     def spent(self, member: MemberCode, budget: Budget, now: Instant) -> bool:
         """Whether it takes nothing now; noted if so."""
-        account = self._of(member)
-        if account.full.get(budget, 0.0) - now <= self._rates[budget].fill - self._cost[budget]:
+        account, place = self._of(member), self._places[budget]
+        if account.full[place] - now <= self._last[place]:
             return False
         account.refused[budget] += 1
         return True
@@ -160,28 +166,30 @@ class Budgets:
 
     def takes_frame(self, member: MemberCode, size: int, statements: int, now: Instant) -> bool:
         """Charge a frame. False: it is to be answered with RATE, and to be read no further until ``back``."""
-        spent = [budget for budget in _GATE if self.spent(member, budget, now)]
-        self.charge(member, Passing.BYTES, size, now)
-        self.charge(member, Passing.STATEMENTS, statements, now)
-        if not spent:
-            self.charge(member, Passing.CHECKS, statements, now)
-        return not spent
+        account = self._of(member)
+        full, cost, last = account.full, self._cost, self._last
+        bytes_, told, checks = full[0], full[1], full[2]
+        taken = bytes_ - now <= last[0] and told - now <= last[1] and checks - now <= last[2]
+        full[0] = (bytes_ if bytes_ > now else now) + size * cost[0]
+        full[1] = (told if told > now else now) + statements * cost[1]
+        if taken:
+            full[2] = (checks if checks > now else now) + statements * cost[2]
+        else:
+            spent = zip(_GATE, (bytes_, told, checks), last, strict=False)
+            account.refused.update(budget for budget, full_at, most in spent if full_at - now > most)
+        return taken
 
     def back(self, member: MemberCode, now: Instant) -> Instant:
         """When frames are taken again; ``now`` if they are."""
         full = self._of(member).full
-        return Instant(
-            max(
-                now, *[int(full.get(one, 0.0) - self._rates[one].fill + self._cost[one]) + 1 for one in _GATE]
-            )
-        )
+        return max(now, *[self._again(full, self._places[budget]) for budget in _GATE])
 
     def allowed(self, member: MemberCode, now: Instant) -> Mapping[Lasting, int]:
         """How much more of each kind a step may keep for this peer."""
         account = self._of(member)
         if not account.keeps:
             return self._all
-        account.keeps = any(account.full.get(one, 0.0) > now for one in Lasting)
+        account.keeps = any(account.full[self._places[one]] > now for one in Lasting)
         return {one: self._left(account, one, now) for one in Lasting}
 
     def kept(self, member: MemberCode, spent: Mapping[Lasting, int], now: Instant) -> None:
@@ -205,16 +213,20 @@ class Budgets:
         if account is None:
             return ()
         rows = []
-        for budget in self._rates:
-            back = account.full.get(budget, 0.0) - self._rates[budget].fill + self._cost[budget]
-            again = Instant(int(back) + 1 if back > now else 0)
+        for budget, place in self._places.items():
+            back = self._again(account.full, place)
+            again = back if back > now else EPOCH
             if account.refused[budget] or again:
                 rows.append(BudgetState(budget, account.refused[budget], again))
         return tuple(rows)
 
+    def _again(self, full: list[float], place: int) -> Instant:
+        return Instant(math.ceil(full[place] - self._last[place]))
+
     def _left(self, account: _Account, budget: Budget, now: Instant) -> int:
-        rate = self._rates[budget]
-        left = max(0, int((rate.fill - max(0.0, account.full.get(budget, 0.0) - now)) / self._cost[budget]))
+        place = self._places[budget]
+        missing = max(0.0, account.full[place] - now)
+        left = max(0, int((self._fill[place] - missing) / self._cost[place]))
         if not left:
             account.refused[budget] += 1
         return left
@@ -222,5 +234,5 @@ class Budgets:
     def _of(self, member: MemberCode) -> _Account:
         account = self._accounts.get(member)
         if account is None:
-            account = self._accounts[member] = _Account()
+            account = self._accounts[member] = _Account([0.0] * len(self._places))
         return account
