@@ -138,7 +138,7 @@ async def test_two_honest_members_go_on_while_a_third_floods_one_of_them_with_al
 
     await until(back, "FRA to take a link of KEN again")
     async with sites["KEN"].client("a") as client:
-        sent = await client.send(["FRA"], "an honest one", label="//KEN SECRET//REL TO FRA")
+        sent = await client.send(["FRA"], "an honest one", label="//KEN RESTRICTED//REL TO FRA, KEN")
 
     async def taken() -> bool:
         return await word(sites["KEN"], sent.bulletin, "FRA") in ("accepted", "refused")
