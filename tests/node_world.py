@@ -18,8 +18,8 @@ import waits
 from intelshare.broker.kernel.tables import TABLES, UserRow
 from intelshare.builtin import demo_treaties
 from intelshare.crypto.suites import SUITES
-from intelshare.crypto.x509 import CertifiedKey, issue_user, to_pem
-from intelshare.ids import MemberCode
+from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_user, to_pem
+from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.node.establish import first_rows, make_folder
 from intelshare.node.events import make_logger
@@ -77,6 +77,8 @@ class Site:
     code: str
     root: Path
     founded: Founded
+    leaves: dict[str, CertifiedKey] = field(default_factory=dict)
+    """Of the users in the register, those that count."""
     log: EventLog = field(default_factory=EventLog)
     node: NodeProcess | None = None
 
@@ -100,6 +102,13 @@ class Site:
         return user_uri(f"{self.code.lower()}.intelshare.internal", name)
 
     def leaf(self, name: str) -> CertifiedKey:
+        """The certificate that counts; of a name that is in no register one that the authority issued."""
+        if name not in self.leaves:
+            self.leaves[name] = self.issue(name)
+        return self.leaves[name]
+
+    def issue(self, name: str) -> CertifiedKey:
+        """A further certificate, of which the register knows nothing."""
         return issue_user(self.founded.user_authority, self.user_uri(name), now(), os.urandom)
 
     @asynccontextmanager
@@ -178,9 +187,9 @@ class Client:
         return b"".join(parts)
 
 
-def make_site(code: str, root: Path, **settings: Any) -> Site:
-    """A data folder with an analyst, a releasing officer, an operator and an auditor."""
-    founded = create_member(Founding(MemberCode(code), code.title(), "one"), now(), os.urandom)
+def make_site(code: str, root: Path, *, at: Instant | None = None, **settings: Any) -> Site:
+    """A data folder with an analyst, a releasing officer, an operator and an auditor, founded now or then."""
+    founded = create_member(Founding(MemberCode(code), code.title(), "one"), at or now(), os.urandom)
     site = Site(code, root, founded)
     wanted = replace(Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings)
     folder = Folder(root)
@@ -188,7 +197,16 @@ def make_site(code: str, root: Path, **settings: Any) -> Site:
     for name, text in demo_treaties().items():
         (folder.treaties / name).write_text(text)
     users = [
-        UserRow(site.user_uri(name), name, role, "R4", code, "*", 0)  # type: ignore[arg-type]
+        UserRow(
+            UserUri(site.user_uri(name)),
+            name,
+            role,
+            "R4",
+            code,
+            "*",
+            0,
+            digest_of(site.leaf(name).certificate),
+        )
         for name, role in ROLES.items()
     ]
     store = open_default(folder.database, TABLES, founded.storage_key)

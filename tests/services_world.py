@@ -9,6 +9,7 @@ from typing import Any
 
 from builders import NOW, Member, seeded
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.crypto.pae import sha256
@@ -16,10 +17,10 @@ from intelshare.crypto.pieces import PieceCipher
 from intelshare.crypto.records import Attachment, KeyUse
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
-from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Figures
-from intelshare.services.backend import IssuedUser, LinkFacts, NodeFacts, SpentBudget, Uploading
+from intelshare.services.backend import Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
 from intelshare.trust import new_key
 
 
@@ -119,9 +120,17 @@ class MemberBackend:
     def spent(self, member: MemberCode) -> list[SpentBudget]:
         return [SpentBudget("evidence", 3, SECOND)] if member != self.node.member else []
 
-    def issue_user(self, user: UserUri) -> IssuedUser:
+    def sign_user(self, user: UserUri, request: bytes) -> Issued:
         del user
-        return IssuedUser(b"certificate", b"key", b"authority")
+        credential = Credential(certificate=Digest(sha256(request)))
+        return Issued(credential, b"certificate", b"authority", "node", Instant(NOW + 1))
+
+    def make_ticket(self, user: UserUri) -> Issued:
+        credential = Credential(ticket=Digest(sha256(user.encode())))
+        return Issued(credential, b"ticket", b"authority", "node", Instant(NOW + 1))
+
+    async def renew_node(self) -> None:
+        return None
 
     def register_changed(self, row: UserRow) -> None:
         return None

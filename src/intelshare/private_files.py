@@ -13,9 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from intelshare.errors import IntelshareError, Place, StoreError
+from intelshare.errors import ConfigError, IntelshareError, Place, StoreError
 
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_WRITE_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+MAX_CONFIGURATION: Final = 1 << 20
+"""Bytes of a file of settings, of a profile or of certificates."""
 
 SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN))
 """What the system answers when it has no descriptor or memory left, and may have some again later."""
@@ -77,7 +83,7 @@ def read_private(path: Path, error: type[IntelshareError], code: str, limit: int
     Raises ``error`` with ``code`` as ``check_private`` does; FileNotFoundError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, _READ)
     except FileNotFoundError:
         raise
     except OSError:
@@ -87,6 +93,58 @@ def read_private(path: Path, error: type[IntelshareError], code: str, limit: int
         # Of what was opened, not of what has the name by now.
         _check(path, os.fstat(descriptor), error, code)
         return file.read(limit + 1)
+
+
+def read_trusted(path: Path, limit: int = MAX_CONFIGURATION, *, secret: bool = False) -> bytes:
+    """The bytes of a file that says what this program is to do: settings, profiles, certificates, policy.
+
+    Every such read is this one. The file and the folder that it is in belong to this user or to root, nobody
+    else can write them, the file has one name and is no link; ``secret``: nobody else can read it either.
+    Raises ConfigError UNSAFE_FILE, TOO_LARGE; FileNotFoundError, NotADirectoryError.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        check_trusted(path.parent, os.fstat(folder))
+        descriptor = os.open(path.name, _READ, dir_fd=folder)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise
+        what = "this is a link" if error.errno == errno.ELOOP else f"this cannot be read: {error.strerror}"
+        raise _unsafe(path, what, "put the file itself there, as its owner") from None
+    finally:
+        os.close(folder)
+    with os.fdopen(descriptor, "rb") as file:
+        # Of what was opened, not of what has the name by now.
+        check_trusted(path, os.fstat(descriptor), secret=secret)
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ConfigError("TOO_LARGE", f"this file has at most {limit} bytes", place=Place(str(path)))
+    return data
+
+
+def check_trusted(path: Path, found: os.stat_result, *, secret: bool = False) -> None:
+    """Return if what was found may say what this program is to do. Raises ConfigError UNSAFE_FILE."""
+    is_folder = stat.S_ISDIR(found.st_mode)
+    if not (is_folder or stat.S_ISREG(found.st_mode)):
+        raise _unsafe(path, "this is no ordinary file", "put a file there")
+    if found.st_uid not in (os.geteuid(), 0):
+        raise _unsafe(path, "this belongs to another user", f"look what it is; if it is yours: chown {path}")
+    if not is_folder and found.st_nlink > 1:
+        raise _unsafe(path, "this file has a second name (hard link)", "make a copy, and put it in its place")
+    # In a folder with the sticky bit others can add files, and touch none of ours.
+    sticky = is_folder and bool(found.st_mode & stat.S_ISVTX)
+    if found.st_mode & _WRITE_OTHERS and not sticky:
+        raise _unsafe(path, f"others can write this (mode {_mode(found)})", f"chmod go-w {path}")
+    if secret and found.st_mode & _OTHERS:
+        raise _unsafe(path, f"others can read this (mode {_mode(found)})", f"chmod 600 {path}")
+
+
+def _mode(found: os.stat_result) -> str:
+    return f"{stat.S_IMODE(found.st_mode):04o}"
+
+
+def _unsafe(path: Path, what: str, hint: str) -> ConfigError:
+    return ConfigError("UNSAFE_FILE", f"{what}: it is not used", place=Place(str(path)), hint=hint)
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -130,6 +188,13 @@ def _check(path: Path, found: os.stat_result, error: type[IntelshareError], code
     if found.st_uid != os.geteuid():
         raise error(
             code, "this belongs to another user", place=place, hint=f"run as its owner, or: chown {path}"
+        )
+    if not is_folder and found.st_nlink > 1:
+        raise error(
+            code,
+            "this file has a second name (hard link)",
+            place=place,
+            hint=f"find it with `find / -samefile {path}`, and remove the one that nobody should have made",
         )
     if found.st_mode & _OTHERS:
         mode = "700" if is_folder else "600"

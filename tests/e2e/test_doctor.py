@@ -60,13 +60,14 @@ def test_everything_wrong_is_said_at_once_and_has_a_remedy(founded: Path, tmp_pa
 
 def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None:
     from intelshare.cli.operator.doctor import _certificate
+    from intelshare.client import read_profile
     from intelshare.instant import DAY, Instant
 
-    path = founded / "users" / "operator" / "cert.pem"
+    path = read_profile(founded / "users" / "operator")
     year_3000 = Instant(32_503_680_000_000_000)
     found = _certificate(path, year_3000)
     assert (found.state, found.code) == ("wrong", "TLS_REFUSED")
-    assert "user renew" in found.remedy
+    assert found.remedy == f"intelshare user renew operator --folder {founded}"
     assert _certificate(path, Instant(DAY)).code == "CLOCK"
 
 

@@ -30,6 +30,7 @@ import forked
 from e2e.nodes import Done, intelshare, introduce, ok, running, wait_for_links, wait_until
 from intelshare.cli import run
 from intelshare.cli.app import root
+from intelshare.crypto.x509 import request_key, request_to_pem
 from intelshare.patience import patient
 from intelshare.trust import write_member_file
 from line_world import Forger, arrive, met
@@ -127,6 +128,10 @@ CASES: dict[str, Case] = {
     "node run": Case(stopped=True, before=lambda w: w.stop()),
     "member import": Case(typed="FINGERPRINT\n"),
     "user revoke": Case(typed="y\n"),
+    "user add d.vidal": Case(before=lambda w: w.requests()),
+    "user change": Case(typed="y\n"),
+    "user restore": Case(typed="y\n", before=lambda w: w.revokes("a.petit")),
+    "enrol c.roux.enrol --out": Case(before=lambda w: w.enrols("e.blanc")),
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
     "verify entry.json": Case(code=5, why="no member file is given"),
@@ -255,6 +260,20 @@ class World:
         asked = ok("rfi", "ask", question, "--to", to, *words, "--as", self.desk / who)
         return str(asked.json["bulletin"])
 
+    def requests(self) -> None:
+        """A certificate request that another tool could have made."""
+        (self.desk / "d.vidal.csr").write_bytes(request_to_pem(request_key(os.urandom).request))
+
+    def revokes(self, name: str) -> None:
+        """A user of FRA is revoked."""
+        ok("user", "revoke", name, "--folder", self.desk / "fra", "--yes")
+
+    def enrols(self, name: str) -> None:
+        """Another enrolment under the name of the file that the examples have."""
+        file = self.desk / "c.roux.enrol"
+        file.unlink()
+        ok("user", "add", name, "--folder", self.desk / "fra", "--elsewhere", "--out", file)
+
     def asked(self) -> None:
         """Wait until KEN knows that its consent is asked for."""
         words = ("consent", "list", "--open", "--json", "--as", self.desk / KENYAN)
@@ -327,7 +346,11 @@ class World:
         return text
 
     def _ended(self, line: str, case: Case) -> Done:
-        given = clean_environment(PATH=self._path, INTELSHARE_PROFILE=str(self.desk / case.who))
+        given = clean_environment(
+            PATH=self._path,
+            INTELSHARE_PROFILE=str(self.desk / case.who),
+            XDG_CONFIG_HOME=str(self.desk / "config"),
+        )
         folder = self.shelf if ON_THE_SHELF.match(line.removeprefix("intelshare ")) else self.desk
         if not (case.typed or case.stopped or set(line) & set("|<>$*")):
             done = forked.finished(shlex.split(line)[1:], stdin="", cwd=folder, env=given)

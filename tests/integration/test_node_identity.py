@@ -159,21 +159,6 @@ async def test_a_revoked_user_may_call_nothing_from_the_next_call_on(sites: tupl
         assert await call(fra, leaf, method) == "NOT_AUTHORISED", method
 
 
-async def test_an_added_user_can_call_with_the_certificate_given_once(sites: tuple[Site, Site]) -> None:
-    fra, _ = sites
-    async with fra.client("o") as operator:
-        user = pb.NewUser(name="m.durand", role="analyst", clearance="R4", nationality="FRA")
-        given = await operator.operations.AddUser(pb.AddUserRequest(user=user))
-    credentials = grpc.ssl_channel_credentials(
-        given.node_authority_pem, given.private_key_pem, given.certificate_pem
-    )
-    options = (("grpc.default_authority", fra.founded.node.dns),)
-    target = f"ipv4:127.0.0.1:{fra.running.user_port}"
-    async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
-        raw = await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"")
-    assert pb.WhoAmIResponse.FromString(raw).user == fra.user_uri("m.durand")
-
-
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "M.Durand", ".x", "x" * 65, "a\u202eb", "a b"])
 async def test_an_unsafe_user_name_is_refused(sites: tuple[Site, Site], name: str) -> None:
     fra, _ = sites

@@ -28,6 +28,12 @@ from log_world import rewrite
 from node_world import Site, introduce, make_site, until
 
 
+def new_user(name: str) -> pb.AddUserRequest:
+    return pb.AddUserRequest(
+        user=pb.NewUser(name=name, role="analyst", clearance="R1", nationality="USA", categories=["*"])
+    )
+
+
 @pytest.fixture
 async def three(tmp_path: Path) -> AsyncIterator[tuple[Site, Site, Site]]:
     sites = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA", "KEN")]
@@ -94,13 +100,12 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     fra, usa, _ = three
     await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
     before = entries(usa)
-    user = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
-        for _ in range(3):
-            await operator.operations.AddUser(pb.AddUserRequest(user=user))
+        for number in range(3):
+            await operator.operations.AddUser(new_user(f"x{number}"))
     await until(lambda: holds(fra, usa, before + 3), "FRA to hold the new entries")
     async with usa.client("o") as operator:
-        await operator.operations.AddUser(pb.AddUserRequest(user=user))
+        await operator.operations.AddUser(new_user("y"))
     # What is proved to a third party below is what FRA has proved to itself.
     await until(lambda: holds(fra, usa, entries(usa)), "FRA to hold all of USA's log")
     node = usa.running.runtime.node
@@ -168,9 +173,8 @@ async def test_a_clean_stop_leaves_the_last_checkpoint_with_the_peers_that_are_l
     """A node that stops waits half a second for them (LAST_WORD), which an idle machine meets."""
     fra, usa, _ = three
     await until(lambda: holds(fra, usa, 2), "FRA to hold USA's log")
-    user = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
-        await operator.operations.AddUser(pb.AddUserRequest(user=user))
+        await operator.operations.AddUser(new_user("y"))
     size = entries(usa)
     await usa.stop()
     last = [one.size for one in (await head(fra)).held if one.node == usa.founded.node.uri]
@@ -191,10 +195,9 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     # A backup of a running node, as SQLite makes it.
     backup = tmp_path / "backup.db"
     apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY).execute("VACUUM INTO ?", (str(backup),))
-    user = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="USA", categories=["*"])
     async with usa.client("o") as operator:
-        for _ in range(4):
-            await operator.operations.AddUser(pb.AddUserRequest(user=user))
+        for number in range(4):
+            await operator.operations.AddUser(new_user(f"x{number}"))
     # What FRA has proved to itself it knows to be forgotten.
     await until(lambda: holds(fra, usa, entries(usa)), "FRA to hold all of USA's log")
     await usa.stop()
@@ -217,7 +220,7 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     # And its new log is witnessed like any other.
     present = entries(usa)
     async with usa.client("o") as operator:
-        await operator.operations.AddUser(pb.AddUserRequest(user=user))
+        await operator.operations.AddUser(new_user("y"))
     await until(lambda: holds(fra, usa, present), "FRA to hold USA's new log")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from intelshare.client import AsyncClient, Client, Outcome, Profile, write_profile
+from intelshare.client import AsyncClient, Client, Credentials, Outcome, Profile, write_profile
 from intelshare.client.batch import in_groups, in_groups_as_they_come
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import IntelshareError
@@ -41,9 +41,9 @@ def profile_of(site: Site, folder: Path) -> Profile:
     )
     write_profile(
         profile,
-        certificate=to_pem((leaf.certificate,)),
-        key=leaf.key,
-        authority=to_pem((site.founded.node_authority.certificate,)),
+        Credentials(
+            to_pem((leaf.certificate,)), to_pem((site.founded.node_authority.certificate,)), leaf.key
+        ),
     )
     return profile
 

@@ -120,6 +120,7 @@ def said(now: Instant) -> dict[EntryType, Any]:
         logged.DutyDone(h("md of USA"), "report-use", USER),
         logged.PolicyRead(h("files"), 3),
         logged.Settled(h("evidence"), USA, "LOG_FORK", USER),
+        logged.ExclusionSet(USA, 2, USER),
     ]
     types = {record: kind for kind, record in RECORDS.items()}
     return {types[type(record)]: record for record in made}

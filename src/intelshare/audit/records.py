@@ -60,6 +60,7 @@ class EntryType(IntEnum):
     DUTY = 18
     POLICY = 19
     SETTLED = 20
+    EXCLUSION = 21
 
 
 @record
@@ -326,6 +327,16 @@ class Settled:
     user: Text
 
 
+@record
+class ExclusionSet:
+    """An operator has suspended, removed or taken back a member."""
+
+    member: Member
+    how: U8
+    """1 suspended, 2 removed, 0 neither."""
+    user: Text
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -346,6 +357,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.POLICY: PolicyRead,
     EntryType.WITNESSED: Witnessed,
     EntryType.SETTLED: Settled,
+    EntryType.EXCLUSION: ExclusionSet,
     EntryType.TREATY_ACT: TreatyActed,
 }
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intelshare.client.profile import (
+    Credentials,
     Profile,
     address_of,
     choose_profile,
     find_profile,
+    profile_at,
+    read_credentials,
     read_profile,
-    renew_profile,
+    replace_credentials,
     running_address,
+    usual_profile,
     write_profile,
 )
 from intelshare.client.spool import (
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient",
     "Client",
+    "Credentials",
     "Draft",
     "Outcome",
     "Profile",
@@ -55,13 +60,16 @@ __all__ = [
     "forget",
     "new_key",
     "parse_key",
+    "profile_at",
+    "read_credentials",
     "read_profile",
     "remember",
     "remember_batch",
-    "renew_profile",
+    "replace_credentials",
     "running_address",
     "show_key",
     "spooled",
+    "usual_profile",
     "write_profile",
 ]
 

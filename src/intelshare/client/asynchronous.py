@@ -20,7 +20,7 @@ from intelshare.client.batch import (
     unknown_outcome,
 )
 from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
-from intelshare.client.profile import Profile, address_of
+from intelshare.client.profile import Profile, address_of, read_credentials
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
@@ -33,7 +33,7 @@ class AsyncClient:
         self.profile = profile
         self._address = address_of(profile)
         self._channel = grpc.aio.secure_channel(
-            self._address, credentials_of(profile), options=options_of(profile)
+            self._address, credentials_of(read_credentials(profile)), options=options_of(profile)
         )
         self._bulletins: Any = services.BulletinsStub(self._channel)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from intelshare.client.profile import Profile
+from intelshare.client.profile import Credentials, Profile
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
 
 DEADLINE = 10.0
@@ -23,12 +23,12 @@ _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"
 
 
-def credentials_of(profile: Profile) -> grpc.ChannelCredentials:
-    """Mutual TLS with the profile's certificate. Raises ConfigError NOT_FOUND."""
+def credentials_of(credentials: Credentials) -> grpc.ChannelCredentials:
+    """Mutual TLS with these."""
     return grpc.ssl_channel_credentials(
-        root_certificates=_bytes(profile.authority),
-        private_key=_bytes(profile.key),
-        certificate_chain=_bytes(profile.certificate),
+        root_certificates=credentials.authority,
+        private_key=credentials.key,
+        certificate_chain=credentials.certificate,
     )
 
 
@@ -60,8 +60,8 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             "TLS_REFUSED",
             "one side does not accept the other's certificate",
             place=place,
-            hint=f"{profile.certificate} may have expired, or be of another node: "
-            "`intelshare doctor` looks; an operator gives a new one with `intelshare user renew`",
+            hint=f"{profile.certificate} may have expired, or be of another node: `intelshare doctor --as "
+            f"{profile.folder}` looks, and says what to do",
         )
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return ConfigError(
@@ -87,10 +87,3 @@ def _told(code: str, detail: object) -> IntelshareError:
 def _refused(details: str) -> bool:
     """Whether the TLS handshake failed. A server that dislikes our certificate closes after it (TLS 1.3)."""
     return any(word in details.lower() for word in ("handshake", "certificate", "ssl", "socket closed"))
-
-
-def _bytes(path: Any) -> bytes:
-    try:
-        return bytes(path.read_bytes())
-    except OSError as error:
-        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(path))) from None

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from intelshare.client import files
 from intelshare.client.batch import Outcome, Reading, in_groups, outcomes_in, unknown_outcome
 from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
-from intelshare.client.profile import Profile, address_of
+from intelshare.client.profile import Credentials, Profile, address_of, read_credentials
 from intelshare.errors import IntelshareError
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
@@ -42,12 +42,22 @@ class Client:
     accept the other's certificate), TIMED_OUT, OUTCOME_UNKNOWN (``submit`` only: the answer was lost).
     """
 
-    def __init__(self, profile: Profile, *, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        credentials: Credentials | None = None,
+        channel: grpc.Channel | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        """``credentials``: others than the profile's, as those of a ticket. ``channel``: another way in."""
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
-        self._address = address_of(profile)
-        self._channel = grpc.secure_channel(
-            self._address, credentials_of(profile), options=options_of(profile)
+        self._address = address_of(profile) if channel is None else str(profile.folder)
+        self._channel = channel or grpc.secure_channel(
+            self._address,
+            credentials_of(credentials or read_credentials(profile)),
+            options=options_of(profile),
         )
         self._bulletins = services.BulletinsStub(self._channel)
         self._files = services.FilesStub(self._channel)

@@ -2,19 +2,23 @@
 
     profile.toml  cert.pem  key.pem  ca.pem  spool/
 
-``intelshare user add`` writes one. It is found by ``--as FOLDER``, else INTELSHARE_PROFILE, else
-``profile = "..."`` in ``.intelshare.toml`` here or above, else ``$XDG_CONFIG_HOME/intelshare/profile.toml``.
+``intelshare enrol`` makes one. It is found by ``--as FOLDER``, else INTELSHARE_PROFILE, else ``profile`` in
+``.intelshare.toml`` here or above, as far as the folders are the user's own, else
+``$XDG_CONFIG_HOME/intelshare/profile.toml``. Nothing is read that others could have put there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from intelshare.errors import ConfigError, Place
+from intelshare.private_files import read_trusted
 
 FILE = "profile.toml"
 LOCAL_FILE = ".intelshare.toml"
@@ -56,7 +60,87 @@ class Profile:
         return self.folder / "spool"
 
 
-def write_profile(profile: Profile, *, certificate: bytes, key: bytes, authority: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """With what a client comes in, and by what it knows the node."""
+
+    certificate: bytes
+    """PEM."""
+    authority: bytes
+    """PEM."""
+    key: bytes = field(repr=False)
+    """PEM."""
+
+
+def read_credentials(profile: Profile) -> Credentials:
+    """The profile's certificate, its key and the node's authority, which fit together at any moment.
+
+    Raises ConfigError NOT_FOUND, UNSAFE_FILE.
+    """
+    _finish(profile)
+    with _folder_lock(profile, fcntl.LOCK_SH):
+        return Credentials(
+            certificate=_read(profile.certificate),
+            authority=_read(profile.authority),
+            key=_read(profile.key, secret=True),
+        )
+
+
+def replace_credentials(profile: Profile, credentials: Credentials) -> None:
+    """Put other ones in their place, all or none; what was sent from there, and listed, stays known.
+
+    Raises StoreError DISK_FULL, DISK_ERROR, OSError.
+    """
+    from intelshare.private_files import write_private
+
+    _finish(profile)
+    # The certificate is last: whoever finds its new file finds all of them, and ends what was begun.
+    write_private(_next(profile.key), credentials.key)
+    write_private(_next(profile.authority), credentials.authority)
+    write_private(_next(profile.certificate), credentials.certificate)
+    _finish(profile)
+
+
+def _finish(profile: Profile) -> None:
+    """Let new files take the places of the old ones, if they are complete."""
+    if not _next(profile.certificate).exists():
+        return
+    with _folder_lock(profile, fcntl.LOCK_EX):
+        for path in (profile.key, profile.authority, profile.certificate):
+            with contextlib.suppress(FileNotFoundError):
+                _next(path).rename(path)
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.next{path.suffix}")
+
+
+@contextlib.contextmanager
+def _folder_lock(profile: Profile, kind: int) -> Iterator[None]:
+    """Nobody reads the files while they change."""
+    try:
+        descriptor = os.open(profile.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(profile.folder, error) from None
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path, *, secret: bool = False) -> bytes:
+    try:
+        return read_trusted(path, secret=secret)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(path)))
+
+
+def write_profile(profile: Profile, credentials: Credentials) -> None:
     """Make the folder (0700) with all its files (0600). Raises ConfigError ID_CONFLICT if it exists."""
     try:
         profile.folder.mkdir(mode=0o700, parents=True)
@@ -73,9 +157,9 @@ def write_profile(profile: Profile, *, certificate: bytes, key: bytes, authority
     ]
     contents = {
         profile.folder / FILE: ("\n".join(lines) + "\n").encode(),
-        profile.certificate: certificate,
-        profile.key: key,
-        profile.authority: authority,
+        profile.certificate: credentials.certificate,
+        profile.key: credentials.key,
+        profile.authority: credentials.authority,
     }
     for path, content in contents.items():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -83,14 +167,21 @@ def write_profile(profile: Profile, *, certificate: bytes, key: bytes, authority
             file.write(content)
 
 
-def renew_profile(profile: Profile, *, certificate: bytes, key: bytes, authority: bytes) -> None:
-    """Put a new certificate into the folder; what was sent from there, and listed, stays known."""
-    from intelshare.private_files import write_private
+def profile_at(wanted: Profile) -> bool:
+    """Whether the folder has a profile of this very user already.
 
-    for path, content in (
-        (profile.key, key), (profile.certificate, certificate), (profile.authority, authority)
-    ):  # fmt: skip
-        write_private(path, content)
+    Raises ConfigError ID_CONFLICT if something else is there, and what ``read_profile`` raises.
+    """
+    folder = wanted.folder
+    there = read_profile(folder) if (folder / FILE).exists() else None
+    if folder.exists() and (there is None or (there.member, there.user) != (wanted.member, wanted.user)):
+        raise ConfigError(
+            "ID_CONFLICT",
+            "something else is there already, not this user's profile",
+            place=Place(str(folder)),
+            hint="name another folder",
+        )
+    return there is not None
 
 
 def find_profile(given: str | None, environment: Mapping[str, str], here: Path) -> Profile:
@@ -104,7 +195,8 @@ def find_profile(given: str | None, environment: Mapping[str, str], here: Path) 
     raise ConfigError(
         "NOT_FOUND",
         "no profile says which node to talk to, and as whom",
-        hint="name its folder with --as FOLDER or INTELSHARE_PROFILE; `intelshare user add` makes one",
+        hint="name its folder with --as FOLDER or INTELSHARE_PROFILE; `intelshare enrol` makes one from what "
+        "an operator gives",
     )
 
 
@@ -114,41 +206,36 @@ def choose_profile(given: str | None, environment: Mapping[str, str], here: Path
         return Path(given), "--as"
     if named := environment.get("INTELSHARE_PROFILE"):
         return Path(named), "INTELSHARE_PROFILE"
-    if (local := _local(here)) is not None:
+    if (local := _local(here, Path(environment.get("HOME", "/")))) is not None:
         return local
-    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
-    fallback = Path(base) / "intelshare"
+    fallback = usual_profile(environment)
     return (fallback, str(fallback / FILE)) if (fallback / FILE).exists() else None
+
+
+def usual_profile(environment: Mapping[str, str]) -> Path:
+    """The folder of the profile that holds where nothing names another."""
+    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
+    return Path(base) / "intelshare"
 
 
 def read_profile(folder: Path) -> Profile:
     """The profile in a folder.
 
-    Raises ConfigError NOT_FOUND, DATA_PERMISSIONS (key file that others can read), FILE_SYNTAX, FIELD_*.
+    Raises ConfigError NOT_FOUND, UNSAFE_FILE (of another, a link, a key that others can read), FILE_SYNTAX,
+    FIELD_*.
     """
-    import tomllib
-
     path = folder / FILE
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = read_table(path, _FIELDS)
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             "NOT_FOUND",
             "there is no profile here",
             place=Place(str(path)),
-            hint="`intelshare user add` makes one",
+            hint="`intelshare enrol` makes one from what an operator gives (`intelshare user add`)",
         ) from None
-    except PermissionError:
-        raise ConfigError(
-            "DATA_PERMISSIONS", "this profile is not yours to read", place=Place(str(path))
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("FILE_SYNTAX", str(error), place=Place(str(path))) from None
-    for name, value in table.items():
-        if name not in _FIELDS:
-            raise ConfigError("FIELD_UNKNOWN", f'a profile has no field "{name}"', place=Place(str(path)))
-        if not isinstance(value, str):
-            raise ConfigError("FIELD_TYPE", f"{name} must be a text", place=Place(str(path), field=name))
+    except OSError as error:
+        raise _unreadable(path, error) from None
     for name in ("member", "user", "server_name"):
         if not table.get(name):
             raise ConfigError("FIELD_RANGE", f"{name} is missing", place=Place(str(path), field=name))
@@ -162,7 +249,9 @@ def read_profile(folder: Path) -> Profile:
     )
     if not (profile.address or profile.node_folder):
         raise ConfigError("FIELD_RANGE", "address is missing", place=Place(str(path), field="address"))
-    _check_key(profile.key)
+    if not profile.key.exists():
+        raise ConfigError("NOT_FOUND", "the profile has no key", place=Place(str(profile.key)))
+    _read(profile.key, secret=True)
     return profile
 
 
@@ -179,7 +268,7 @@ def running_address(node_folder: Path) -> str:
 
     path = node_folder / "run.json"
     try:
-        running = json.loads(path.read_text("utf-8"))
+        running = json.loads(read_trusted(path))
         return f"{running['host']}:{int(running['user_port'])}"
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(
@@ -190,37 +279,45 @@ def running_address(node_folder: Path) -> str:
         ) from None
 
 
-def _local(here: Path) -> tuple[Path, str] | None:
-    import tomllib
-
-    for folder in (here, *here.parents):
+def _local(here: Path, home: Path) -> tuple[Path, str] | None:
+    for folder in _own_folders(here, home):
         path = folder / LOCAL_FILE
-        if not path.is_file():
-            continue
         try:
-            table = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError("FILE_SYNTAX", str(error), place=Place(str(path))) from None
-        for name, value in table.items():
-            if name != "profile":
-                raise ConfigError(
-                    "FIELD_UNKNOWN", f'there is no setting "{name}"', place=Place(str(path), field=name)
-                )
-            if not isinstance(value, str):
-                raise ConfigError("FIELD_TYPE", f"{name} must be a text", place=Place(str(path), field=name))
-            return folder / value, str(path)
+            table = read_table(path, frozenset(("profile",)))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if "profile" in table:
+            return folder / table["profile"], str(path)
     return None
 
 
-def _check_key(path: Path) -> None:
+def _own_folders(here: Path, home: Path) -> Iterator[Path]:
+    """This folder and those above it, up to the home folder, and to the first in which others can write."""
+    for folder in (here, *here.parents):
+        found = folder.stat()
+        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if shared or found.st_uid not in (os.geteuid(), 0):
+            return
+        yield folder
+        if folder == home:
+            return
+
+
+def read_table(path: Path, known: frozenset[str], *, secret: bool = False) -> dict[str, str]:
+    """A file of texts by their names. Raises ConfigError UNSAFE_FILE, FILE_SYNTAX, FIELD_*; OSError."""
+    import tomllib
+
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        raise ConfigError("NOT_FOUND", "the profile has no key", place=Place(str(path))) from None
-    if mode & 0o077:
-        raise ConfigError(
-            "DATA_PERMISSIONS",
-            f"others may read this key (mode {mode:04o})",
-            place=Place(str(path)),
-            hint=f"chmod 600 {path}",
-        )
+        table = tomllib.loads(read_trusted(path, secret=secret).decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("FILE_SYNTAX", str(error), place=Place(str(path))) from None
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(
+                "FIELD_UNKNOWN", f'there is no setting "{name}"', place=Place(str(path), field=name)
+            )
+        if not isinstance(value, str):
+            raise ConfigError("FIELD_TYPE", f"{name} must be a text", place=Place(str(path), field=name))
+    return table

@@ -26,10 +26,13 @@ from cryptography.x509.verification import PolicyBuilder, VerificationError
 from cryptography.x509.verification import Store as _Anchors
 
 from intelshare.errors import TrustError
-from intelshare.instant import DAY, HOUR, MINUTE, SECOND, Instant, of, to_datetime
+from intelshare.ids import Digest
+from intelshare.instant import DAY, MINUTE, SECOND, Instant, of, to_datetime
 
 NODE_LIFETIME = 7 * DAY
-USER_LIFETIME = 24 * HOUR
+USER_LIFETIME = 7 * DAY
+TICKET_LIFETIME = 3 * DAY
+"""Of what lets a new user have a first certificate, and nothing else."""
 DEVELOPMENT_LIFETIME = 30 * DAY
 AUTHORITY_LIFETIME = 5 * 365 * DAY
 
@@ -61,13 +64,26 @@ class CertifiedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedKey:
+    """A new private key, and the request with which its owner asks for a certificate of it."""
+
+    request: bytes
+    """PKCS #10, DER; signed by the key, names nobody: who it is for the issuer knows."""
+    key: bytes
+    """Unencrypted PKCS #8, PEM."""
+
+    def __repr__(self) -> str:
+        return "RequestedKey(request=..., key=...)"
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """What a leaf says about itself; nothing of it is believed before ``check_issued``."""
 
     uri: str
     dns: str
     """The one DNS SAN, or empty (users)."""
-    digest: bytes
+    digest: Digest
     """SHA-256 of the DER: names this certificate in Hello, in revocations and in caches."""
 
 
@@ -108,7 +124,7 @@ def make_authority(name: str, at: Instant, random: Callable[[int], bytes]) -> Ce
         .add_extension(_key_usage(sign_certificates=True), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier(identifier.digest, None, None), critical=False)
     )
-    return _signed(builder, key, key)
+    return CertifiedKey(_signed(builder, key), _private_pem(key))
 
 
 def issue_node(
@@ -122,7 +138,11 @@ def issue_node(
 ) -> CertifiedKey:
     """A leaf for a node, TLS server and client. ``lifetime`` in microseconds, capped by the authority's."""
     names = (x509.UniformResourceIdentifier(uri), x509.DNSName(dns))
-    return _issue(authority, names, Purpose.NODE, at=at, lifetime=lifetime, random=random)
+    key = _new_key(ec.SECP256R1(), random)
+    certificate = _issue(
+        authority, names, key.public_key(), Purpose.NODE, at=at, lifetime=lifetime, random=random
+    )
+    return CertifiedKey(certificate, _private_pem(key))
 
 
 def issue_user(
@@ -133,9 +153,76 @@ def issue_user(
     *,
     lifetime: int = USER_LIFETIME,
 ) -> CertifiedKey:
-    """A leaf for a user, TLS client only. ``lifetime`` in microseconds, capped by the authority's."""
+    """A leaf for a user with a key that is made here: a ticket, or what the holder of the vault needs now.
+
+    TLS client only. ``lifetime`` in microseconds, capped by the authority's. Users have ``sign_user``.
+    """
+    made = request_key(random)
+    certificate = sign_user(authority, uri, made.request, at, random, lifetime=lifetime)
+    return CertifiedKey(certificate, made.key)
+
+
+def request_key(random: Callable[[int], bytes]) -> RequestedKey:
+    """A new P-256 key, and the request for a certificate of it."""
+    key = _new_key(ec.SECP256R1(), random)
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+    )
+    return RequestedKey(request.public_bytes(serialization.Encoding.DER), _private_pem(key))
+
+
+def sign_user(
+    authority: CertifiedKey,
+    uri: str,
+    request: bytes,
+    at: Instant,
+    random: Callable[[int], bytes],
+    *,
+    lifetime: int = USER_LIFETIME,
+) -> bytes:
+    """The certificate (DER) of a user who has made a request; of the request only the key is taken.
+
+    ``lifetime`` in microseconds, capped by the authority's. Raises TrustError INPUT_INVALID for what is
+    not signed by its own P-256 or P-384 key.
+    """
     names = (x509.UniformResourceIdentifier(uri),)
-    return _issue(authority, names, Purpose.USER, at=at, lifetime=lifetime, random=random)
+    public = _requested(request)
+    return _issue(authority, names, public, Purpose.USER, at=at, lifetime=lifetime, random=random)
+
+
+def request_from_pem(text: bytes) -> bytes:
+    """DER of the request in a PEM text. Raises TrustError INPUT_INVALID if there is none."""
+    try:
+        return x509.load_pem_x509_csr(text).public_bytes(serialization.Encoding.DER)
+    except ValueError:
+        raise _no_request("cannot be read") from None
+
+
+def request_to_pem(request: bytes) -> bytes:
+    """A request as other tools read it."""
+    return x509.load_der_x509_csr(request).public_bytes(serialization.Encoding.PEM)
+
+
+def digest_of(certificate: bytes) -> Digest:
+    """SHA-256 of a certificate's DER: what names it in the register, in revocations and in caches."""
+    return Digest(sha256(certificate).digest())
+
+
+def _requested(request: bytes) -> ec.EllipticCurvePublicKey:
+    if len(request) > MAX_CERTIFICATE:
+        raise _no_request("is larger than any that intelshare makes")
+    try:
+        parsed = x509.load_der_x509_csr(request)
+        key, signed = parsed.public_key(), parsed.is_signature_valid
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        raise _no_request("cannot be read") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _ORDERS:
+        raise _no_request("is of a key that TLS does not take here: use P-256 or P-384")
+    if not signed:
+        raise _no_request("is not signed by the key that it names")
+    return key
 
 
 def inspect(certificate: bytes) -> Leaf:
@@ -164,7 +251,7 @@ def inspect(certificate: bytes) -> Leaf:
     hosts = [name.value for name in alternatives if isinstance(name, x509.DNSName)]
     if len(uris) != 1 or len(hosts) > 1 or len(uris) + len(hosts) != len(alternatives):
         raise _invalid("needs exactly one URI SAN, at most one DNS SAN and no other")
-    return Leaf(uris[0], hosts[0] if hosts else "", sha256(certificate).digest())
+    return Leaf(uris[0], hosts[0] if hosts else "", digest_of(certificate))
 
 
 def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) -> Validity:
@@ -269,21 +356,21 @@ def from_pem(text: bytes) -> bytes:
 def _issue(
     authority: CertifiedKey,
     names: Iterable[x509.GeneralName],
+    public: ec.EllipticCurvePublicKey,
     purpose: Purpose,
     *,
     at: Instant,
     lifetime: int,
     random: Callable[[int], bytes],
-) -> CertifiedKey:
+) -> bytes:
     issuer = x509.load_der_x509_certificate(authority.certificate)
     issuer_key = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise TypeError("an authority's key is an elliptic curve key")
-    key = _new_key(ec.SECP256R1(), random)
     issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     lifetime = min(lifetime, of(issuer.not_valid_after_utc) - at)
     builder = (
-        _builder(x509.Name([]), issuer.subject, key.public_key(), at=at, lifetime=lifetime, random=random)
+        _builder(x509.Name([]), issuer.subject, public, at=at, lifetime=lifetime, random=random)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(purpose.value), critical=False)
@@ -291,7 +378,7 @@ def _issue(
         .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier(issuer_id.digest, None, None), critical=False)
     )
-    return _signed(builder, key, issuer_key)
+    return _signed(builder, issuer_key)
 
 
 def _builder(
@@ -316,15 +403,14 @@ def _builder(
     )
 
 
-def _signed(
-    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
-) -> CertifiedKey:
+def _signed(builder: x509.CertificateBuilder, signer: ec.EllipticCurvePrivateKey) -> bytes:
     certificate = builder.sign(signer, hashes.SHA384(), ecdsa_deterministic=True)
-    return CertifiedKey(
-        certificate.public_bytes(serialization.Encoding.DER),
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
@@ -358,6 +444,14 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
         key_agreement=False,
         encipher_only=False,
         decipher_only=False,
+    )
+
+
+def _no_request(why: str) -> TrustError:
+    return TrustError(
+        "INPUT_INVALID",
+        f"the certificate request {why}",
+        hint="PKCS #10 with a P-256 or P-384 key, as `openssl req -new` makes it",
     )
 
 

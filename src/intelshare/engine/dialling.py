@@ -80,8 +80,8 @@ class Dialling:
         """The nodes to dial: what a directory lists costs no more than the bound for its member."""
         return {
             uri: member
-            for member in sorted(trust.members)
-            if member != turn.node.member
+            for member in trust.partners
+            if member not in trust.excluded
             and (directory := trust.members[member].directory) is not None
             and self._dials(member)
             for uri in sorted(node.uri for node in directory.nodes)[: turn.parts.limits.dialled]

@@ -153,8 +153,10 @@ class PeerLink:
         return self.state is State.OPEN
 
     def check(self, turn: Turn) -> None:
-        """Raise TrustError if the peer must not be listened to any more: revoked, expired, unlisted."""
+        """Raise TrustError if the peer must not be listened to any more: revoked, expired, unlisted, left
+        out by this node's operators."""
         trust, at = turn.node.trust, turn.now.wall
+        trust.need_dealing(self.member)
         if self.certificate:
             trust.identify(self.certificate, at)
         if self._peer is not None:

@@ -6,10 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from intelshare.broker.kernel.actor import NO_DIGEST, proofs, superseded
+from intelshare.broker.kernel.tables import UserRow
 from intelshare.crypto import x509
 from intelshare.errors import TrustError
-from intelshare.ids import MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
+from intelshare.node.owner import OWNER_KEY, OWNER_LIFETIME
 from intelshare.node.runtime import Runtime
+from intelshare.roles import Role
+from intelshare.services import FOLDER_OWNER
+from intelshare.trust import user_uri
+from intelshare.vault import USER_AUTHORITY
 
 Context = Any
 """``grpc.aio.ServicerContext``: grpcio has no types."""
@@ -25,6 +32,12 @@ class UserCaller:
 
     user: UserUri
     role: str
+    certificate: Digest
+    """SHA-256 of the certificate that the call came with."""
+    pending: bool = False
+    """It was issued last and is used for the first time."""
+    ticket: bool = False
+    """It is the ticket of an enrolment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +71,8 @@ def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
 
 
 def user_identity(runtime: Runtime, proved: Proved) -> Identify:
-    """Who calls on the user port: TLS floor, own user authority, a user of the register."""
-    checked: dict[bytes, tuple[UserUri, x509.Validity]] = {}
+    """Who calls on the user port: TLS floor, own user authority, a certificate that the register names."""
+    checked: dict[bytes, tuple[x509.Leaf, x509.Validity]] = {}
 
     def identify(context: Context) -> Caller:
         pem = _pem(context)
@@ -68,15 +81,47 @@ def user_identity(runtime: Runtime, proved: Proved) -> Identify:
         if known is None or not known[1].holds(now):
             certificate = x509.from_pem(pem)
             leaf = x509.inspect(certificate)
-            known = UserUri(leaf.uri), x509.check_issued(certificate, (runtime.user_authority,), now)
+            known = leaf, x509.check_issued(certificate, (runtime.user_authority,), now)
             if len(checked) >= _MAX_LEAVES:
                 checked.clear()
             checked[pem] = known
-        caller = UserCaller(known[0], runtime.role_of(known[0]))
+        caller = _user(runtime.user_row(UserUri(known[0].uri)), known[0].digest)
         proved(context.peer(), caller.user)
         return caller
 
     return identify
+
+
+def owner_identity(runtime: Runtime) -> Identify:
+    """Who calls on the socket in the data folder: whoever has just opened the vault, as a certificate proves
+    that its user authority has signed for these minutes."""
+
+    def identify(context: Context) -> Caller:
+        metadata = dict(context.invocation_metadata() or ())
+        certificate = metadata.get(OWNER_KEY, b"")
+        now = runtime.clock.now()
+        leaf = x509.inspect(certificate if isinstance(certificate, bytes) else b"")
+        authority = runtime.vault.certified(USER_AUTHORITY).certificate
+        valid = x509.check_issued(certificate, (authority,), now)
+        domain = runtime.node.trust.members[runtime.node.member].root.domain
+        if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - now > OWNER_LIFETIME:
+            raise TrustError("NOT_AUTHORISED", "this is no certificate of the folder's owner for now")
+        return UserCaller(UserUri(leaf.uri), Role.OPERATOR, NO_DIGEST)
+
+    return identify
+
+
+def _user(row: UserRow, certificate: Digest) -> UserCaller:
+    """The caller, if the row names this certificate. Raises DeliveryError NOT_AUTHORISED."""
+    if certificate not in proofs(row):
+        raise superseded()
+    return UserCaller(
+        row.user,
+        row.role,
+        certificate,
+        pending=certificate == row.pending,
+        ticket=certificate == row.ticket,
+    )
 
 
 def _pem(context: Context) -> bytes:

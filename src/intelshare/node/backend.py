@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,21 +12,23 @@ from typing import Final, TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.crypto.records import Attachment
 from intelshare.crypto.suites import NoteKey
-from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user, to_pem, validity
+from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine.values import Committed
 from intelshare.errors import DeliveryError, IntelshareError, VaultError
 from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
+from intelshare.node.renewal import renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import IssuedUser, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
-from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD, USER_AUTHORITY
+from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
+from intelshare.vault import NODE_LEAF, USER_AUTHORITY
 
 A = TypeVar("A")
 
@@ -38,10 +40,16 @@ class NodeBackend:
     """``services.backend.Backend`` over a runtime and its links; one for each node."""
 
     def __init__(
-        self, runtime: Runtime, links: Links, ports: Callable[[], Sequence[PortFacts]] = tuple
+        self,
+        runtime: Runtime,
+        links: Links,
+        ports: Callable[[], Sequence[PortFacts]] = tuple,
+        follow: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """``follow``: has the ports take the certificates of now."""
         self._runtime = runtime
         self._ports = ports
+        self._follow = follow
         self._links = links
         self._open = Counter[tuple[str, UserUri]]()
         self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
@@ -165,14 +173,36 @@ class NodeBackend:
         """The budgets that a peer has spent."""
         return [SpentBudget(one.budget, one.refused, again) for one, again in self._links.budgets(member)]
 
-    def issue_user(self, user: UserUri) -> IssuedUser:
-        """A certificate with a new key."""
-        vault = self._runtime.vault
-        # A development vault makes a development member: its users need not come back every day.
-        lifetime = USER_LIFETIME if vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
-        issued = issue_user(vault.certified(USER_AUTHORITY), user, self.now(), self.random, lifetime=lifetime)
-        authority = vault.certified(NODE_AUTHORITY).certificate
-        return IssuedUser(to_pem((issued.certificate,)), issued.key, to_pem((authority,)))
+    def sign_user(self, user: UserUri, request: bytes) -> Issued:
+        """A certificate of the key that this request names."""
+        runtime = self._runtime
+        authority, lifetime = runtime.vault.certified(USER_AUTHORITY), runtime.settings.user_lifetime
+        made = sign_user(authority, user, request, self.now(), self.random, lifetime=lifetime)
+        return self._issued(made, Credential(certificate=digest_of(made)), to_pem((made,)))
+
+    def make_ticket(self, user: UserUri) -> Issued:
+        """A ticket with which the user fetches a first certificate."""
+        authority = self._runtime.vault.certified(USER_AUTHORITY)
+        made = issue_user(authority, user, self.now(), self.random, lifetime=TICKET_LIFETIME)
+        pem = to_pem((made.certificate,)) + made.key
+        return self._issued(made.certificate, Credential(ticket=digest_of(made.certificate)), pem)
+
+    def _issued(self, certificate: bytes, credential: Credential, pem: bytes) -> Issued:
+        runtime = self._runtime
+        listed = runtime.node.trust.node(runtime.node.uri)
+        return Issued(
+            credential,
+            pem,
+            to_pem(runtime.node.trust.authorities(runtime.node.member)),
+            listed[1].dns if listed is not None else "",
+            validity(certificate).end,
+        )
+
+    async def renew_node(self) -> None:
+        """A new certificate for the node, and at its ports at once."""
+        renew_leaf(self._runtime, at_once=True)
+        if self._follow is not None:
+            await self._follow()
 
     def register_changed(self, row: UserRow) -> None:
         """From now on the user is what the row says."""

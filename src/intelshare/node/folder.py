@@ -72,6 +72,11 @@ class Folder:
         return self.root / "tls"
 
     @property
+    def node_certificate(self) -> Path:
+        """That of the node, as it was last renewed."""
+        return self.tls / "node-leaf.pem"
+
+    @property
     def users(self) -> Path:
         """Certificates and keys of users that were made on this machine."""
         return self.root / "users"

@@ -13,7 +13,7 @@ from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Files, Links
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
-from intelshare.node.renewal import renew_and_tell
+from intelshare.node.renewal import renew_and_tell, renew_leaf
 from intelshare.node.running import EVERY, end_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
@@ -138,9 +138,18 @@ class NodeProcess(Files):
         task.add_done_callback(self._following.discard)
 
     async def _renew(self) -> None:
-        try:
-            await renew_and_tell(self.runtime, self.links)
-            await self.ports.follow()
-        except IntelshareError as error:
-            self.runtime.noticed(error)
-            self.runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
+        # What is wrong with the directory keeps no certificate from being renewed and served.
+        for renewing in (self._renew_leaf, self._renew_directory):
+            try:
+                await renewing()
+            except IntelshareError as error:
+                self.runtime.noticed(error)
+                self.runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
+
+    async def _renew_leaf(self) -> None:
+        renew_leaf(self.runtime)
+        await self.ports.follow()
+
+    async def _renew_directory(self) -> None:
+        await renew_and_tell(self.runtime, self.links)
+        await self.ports.follow()

@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.node.backend import NodeBackend
@@ -19,12 +19,9 @@ from intelshare.node.links import Links
 from intelshare.node.run import open_folder
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
-from intelshare.services import SERVICES, answer, authorise
+from intelshare.services import FOLDER_OWNER, SERVICES, answer, authorise
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
-
-FOLDER_OWNER: Final = "folder-owner"
-"""Whom the log names: whoever owns the folder and has the passphrase needs no certificate."""
 
 
 def operate_offline(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:

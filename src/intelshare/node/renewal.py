@@ -12,19 +12,20 @@ from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.hello import announce
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
-from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, issue_node, validity
+from intelshare.crypto.x509 import issue_node, to_pem, validity
 from intelshare.errors import VaultError
 from intelshare.ids import Digest
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
+from intelshare.private_files import make_private_folder, write_private
 from intelshare.trust import DirectoryNode, Endpoint, Ratified, due, new_key, renew_directory
-from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, STANDARD
+from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
 
 
 async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None) -> bool:
     """Renew what is due; whether there is a new directory. ``endpoints``: where this node listens now."""
-    _renew_leaf(runtime)
+    renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
     held = node.trust.members[node.member]
     directory = held.directory
@@ -83,30 +84,39 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
 async def renew_and_tell(runtime: Runtime, links: Links) -> None:
     """Renew what is due, and hand a new directory to every peer."""
     if await renew(runtime):
-        members = sorted(m for m in runtime.node.trust.members if m != runtime.node.member)
-        await links.act(announce, members)
+        await links.act(announce, runtime.node.trust.partners)
 
 
-def _renew_leaf(runtime: Runtime) -> None:
+def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:
+    """Renew the node's certificate in the second half of its life, or now. Raises VaultError, StoreError."""
     now = runtime.now()
     leaf = runtime.vault.certified(NODE_LEAF)
     valid = validity(leaf.certificate)
-    if now < valid.start + (valid.end - valid.start) // 2:
+    if not at_once and now < valid.start + (valid.end - valid.start) // 2:
         return
     listed = runtime.node.trust.node(runtime.node.uri)
     if listed is None:
         return
-    lifetime = NODE_LIFETIME if runtime.vault.stretching.at_least(STANDARD) else DEVELOPMENT_LIFETIME
     issued = issue_node(
         runtime.vault.certified(NODE_AUTHORITY),
         runtime.node.uri,
         listed[1].dns,
         now,
         runtime.random,
-        lifetime=lifetime,
+        lifetime=runtime.settings.node_lifetime,
     )
     runtime.vault.put(certified={NODE_LEAF: issued})
+    show_certificates(runtime)
     runtime.log.info(Event.LEAF_RENEWED)
+
+
+def show_certificates(runtime: Runtime) -> None:
+    """Write certificates in clear, for people and tools; of ours only ``doctor`` reads them. StoreError."""
+    folder = runtime.folder.tls
+    make_private_folder(folder)
+    for name in (NODE_AUTHORITY, USER_AUTHORITY, NODE_LEAF):
+        pem = to_pem((runtime.vault.certified(name).certificate,))
+        write_private(folder / f"{name}.pem", pem)
 
 
 def _listed(row: DirectoryNode, runtime: Runtime, endpoints: tuple[Endpoint, ...] | None) -> DirectoryNode:

@@ -6,8 +6,10 @@ method lets it through. A method without a row is not served at all.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -16,7 +18,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.register import count_certificate
 from intelshare.errors import DeliveryError, IntelshareError, StoreError, TrustError
+from intelshare.ids import UserUri
 from intelshare.node.authn import Caller, Context, Identify, PeerCaller, UserCaller
 from intelshare.node.events import Event
 from intelshare.node.refusal import INTERNAL, refuse
@@ -34,6 +38,9 @@ class UserGateway:
         self._runtime = runtime
         self._backend = backend
         self._identify = identify
+        self._streams: dict[UserUri, set[_Stream]] = {}
+        """Open calls that stream, by their caller."""
+        runtime.on_register.append(self._register_changed)
 
     def handler(self, service: ServiceDescriptor, rows: Mapping[str, Rpc]) -> grpc.GenericRpcHandler:
         """Of one service. Methods without a row are not served."""
@@ -53,17 +60,34 @@ class UserGateway:
 
     def authorise(self, row: Rpc, context: Context) -> Actor:
         """Who calls, if the row lets it. Raises TrustError, DeliveryError NOT_AUTHORISED."""
+        return self._authorised(row, self._identify(context))
+
+    async def _admit(self, row: Rpc, context: Context) -> Actor:
+        """The same, at the beginning of a call: a certificate that is new ends those before it, durably."""
         caller = self._identify(context)
+        actor = self._authorised(row, caller)
+        if isinstance(caller, UserCaller) and caller.pending:
+            then = self._backend.register_changed
+            await self._backend.perform(count_certificate, caller.user, caller.certificate, then=then)
+        return actor
+
+    def _authorised(self, row: Rpc, caller: Caller) -> Actor:
         if not isinstance(caller, UserCaller):
             raise TrustError("NOT_AUTHORISED", f"only users may call {row.method}")
-        return dispatch.authorise(row, caller.user, caller.role)
+        if caller.ticket and not row.by_ticket:
+            raise TrustError(
+                "NOT_AUTHORISED",
+                "the ticket of an enrolment fetches a certificate, and nothing else",
+                hint="`intelshare enrol FILE` makes a profile with it",
+            )
+        return dispatch.authorise(row, caller.user, caller.role, caller.certificate)
 
     def unary(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
         """One request, one answer."""
 
         async def serve(raw: bytes, context: Context) -> Message:
             async with _refusing(self._runtime, name, context, self._identify):
-                actor = self.authorise(row, context)
+                actor = await self._admit(row, context)
                 return await dispatch.answer(self._backend, row, actor, request_type.FromString(raw))
             raise AssertionError("turned away")
 
@@ -74,7 +98,7 @@ class UserGateway:
 
         async def serve(raw: bytes, context: Context) -> None:
             async with _refusing(self._runtime, name, context, self._identify):
-                actor = self.authorise(row, context)
+                actor = await self._admit(row, context)
                 await self._answer(row, actor, request_type.FromString(raw), context)
 
         return serve
@@ -88,15 +112,59 @@ class UserGateway:
 
         async def serve(_: object, context: Context) -> None:
             async with _refusing(self._runtime, name, context, self._identify):
-                await self._answer(row, self.authorise(row, context), requests(context), context)
+                await self._answer(row, await self._admit(row, context), requests(context), context)
 
         return serve
 
     async def _answer(self, row: Rpc, actor: Actor, request: Any, context: Context) -> None:
-        async for message in dispatch.stream(self._backend, row, actor, request):
-            await context.write(message)
-            # A role that was taken away, or a certificate that ended, ends the stream.
-            self.authorise(row, context)
+        with self._ending(row, actor, context):
+            async for message in dispatch.stream(self._backend, row, actor, request):
+                # A role that was taken away, or a certificate that ended, ends the stream.
+                self.authorise(row, context)
+                await context.write(message)
+
+    @contextmanager
+    def _ending(self, row: Rpc, actor: Actor, context: Context) -> Iterator[None]:
+        """End the call inside, also one that waits, as soon as its caller may not make it any more."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call runs in a task")
+        stream = _Stream(task, lambda: self.authorise(row, context))
+        mine = self._streams.setdefault(actor.user, set())
+        mine.add(stream)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if stream.refused is None:
+                raise
+            task.uncancel()
+            raise stream.refused from None
+        finally:
+            mine.discard(stream)
+            if not mine:
+                self._streams.pop(actor.user, None)
+
+    def _register_changed(self, user: UserUri) -> None:
+        for stream in self._streams.get(user, ()):
+            stream.check()
+
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """A call that streams, while it is open."""
+
+    task: asyncio.Task[Any]
+    authorise: Callable[[], object]
+    refused: IntelshareError | None = None
+
+    def check(self) -> None:
+        """End the call if its caller may not make it any more."""
+        try:
+            self.authorise()
+        except IntelshareError as error:
+            if self.refused is None:
+                self.refused = error
+                self.task.cancel()
 
 
 _SHAPES: Final = {

@@ -21,10 +21,10 @@ from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.suites import SUITES
-from intelshare.crypto.x509 import to_pem
 from intelshare.errors import ConfigError
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import Instant
@@ -35,7 +35,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.links import Links
 from intelshare.node.policies import PolicyFiles, read_world
-from intelshare.node.renewal import renew
+from intelshare.node.renewal import renew, show_certificates
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
@@ -43,23 +43,27 @@ from intelshare.node.settings import Settings, read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.policy import World
 from intelshare.ports import Store
-from intelshare.private_files import make_private_folder, write_private
 from intelshare.statement import VerifiedRoots
 from intelshare.store.engines import open_default
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import Endpoint, TrustView
-from intelshare.vault import NODE_AUTHORITY, USER_AUTHORITY, FileVault, open_vault
+from intelshare.vault import USER_AUTHORITY, FileVault, open_vault
 
 
 async def start_node(
-    root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
+    root: Path,
+    passphrase: Callable[[], bytes],
+    log: Logger,
+    *,
+    accept_loss: bool = False,
+    wall: Callable[[], Instant] | None = None,
 ) -> NodeProcess:
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
-    ``passphrase`` is called after what needs none was checked.
+    ``passphrase`` is called after what needs none was checked. ``wall``: another clock than the machine's.
     """
-    runtime, locked = open_folder(root, passphrase, log, accept_loss=accept_loss)
+    runtime, locked = open_folder(root, passphrase, log, accept_loss=accept_loss, wall=wall)
     try:
         return await _serve(runtime, locked, forgot=accept_loss)
     except BaseException:
@@ -69,7 +73,12 @@ async def start_node(
 
 
 def open_folder(
-    root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool = False
+    root: Path,
+    passphrase: Callable[[], bytes],
+    log: Logger,
+    *,
+    accept_loss: bool = False,
+    wall: Callable[[], Instant] | None = None,
 ) -> tuple[Runtime, Locked]:
     """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
     folder = Folder(root)
@@ -86,7 +95,7 @@ def open_folder(
         store = open_default(folder.database, TABLES, vault.storage_key())
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
-        runtime = _runtime(folder, settings, store, vault, world, log)
+        runtime = _runtime(folder, settings, store, vault, world, log, wall)
         if not accept_loss:
             _unmark(runtime)
         return runtime, locked
@@ -98,10 +107,16 @@ def open_folder(
 
 
 def _runtime(
-    folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, log: Logger
+    folder: Folder,
+    settings: Settings,
+    store: Store,
+    vault: FileVault,
+    world: World,
+    log: Logger,
+    wall: Callable[[], Instant] | None,
 ) -> Runtime:
     me = store.ask_now(lambda view: view.get(NODE, SELF))
-    clock = Clock(me.latest if me is not None else Instant(0))
+    clock = Clock(me.latest if me is not None else Instant(0), wall)
     node = _node(settings, store, vault, world, clock.now())
     return Runtime(
         folder, settings, store, vault, node, clock, log, vault.certified(USER_AUTHORITY).certificate
@@ -134,7 +149,7 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
     )
     await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
     await ports.follow()
-    _write_public(folder, runtime.vault)
+    show_certificates(runtime)
     running = show_running(runtime, ports)
     runtime.log.info(
         Event.STARTED,
@@ -156,7 +171,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
             "the store holds no documents of the own member",
             hint="`intelshare init` makes them; or restore a backup",
         )
-    trust = TrustView.load(settings.member, stored, SUITES)
+    trust = TrustView.load(settings.member, stored, SUITES, store.ask_now(exclusions))
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     signer = vault.signer(trust.signing_key(settings.node, now))
     node = with_trust(
@@ -178,14 +193,6 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
         trust,
     )
     return with_acts(node, store.ask_now(counting))
-
-
-def _write_public(folder: Folder, vault: FileVault) -> None:
-    """Certificates in clear, for people and tools; nothing reads them back."""
-    make_private_folder(folder.tls)
-    for name in (NODE_AUTHORITY, USER_AUTHORITY):
-        pem = to_pem((vault.certified(name).certificate,))
-        write_private(folder.tls / f"{name}.pem", pem)
 
 
 def _last_peer_port(runtime: Runtime) -> int:

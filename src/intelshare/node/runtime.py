@@ -67,6 +67,8 @@ class Runtime:
         """Whether one more line about this member may be written."""
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
+        self.on_register: list[Callable[[UserUri], None]] = []
+        """Called in the loop after the row of a user has changed."""
         self.pieces = PieceFiles(
             folder.files, store.ask_now(kept), largest=settings.largest_file, total=settings.all_files
         )
@@ -100,16 +102,18 @@ class Runtime:
 
         return await self._perform(run, self._follow)
 
-    def role_of(self, user: UserUri) -> str:
-        """The role that the register gives a user now. Raises DeliveryError NOT_AUTHORISED.
+    def user_row(self, user: UserUri) -> UserRow:
+        """The row that the register has of a user now. Raises DeliveryError NOT_AUTHORISED.
 
         Every call asks, in the event loop: the register is in memory.
         """
-        return known_user(self._register.get(user)).role
+        return known_user(self._register.get(user))
 
     def register_changed(self, row: UserRow) -> None:
         """Called in the loop after the commit of a change and before it is answered."""
         self._register[row.user] = row
+        for call in self.on_register:
+            call(row.user)
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Event]:

@@ -23,12 +23,13 @@ from intelshare.crypto.x509 import CertifiedKey, to_pem
 from intelshare.engine import ConnectionLimits, Limits
 from intelshare.errors import ConfigError, IntelshareError
 from intelshare.ids import MemberCode
-from intelshare.node.authn import peer_identity, user_identity
+from intelshare.node.authn import owner_identity, peer_identity, user_identity
 from intelshare.node.backend import NodeBackend
 from intelshare.node.dial import KEEPALIVE, SLACK
 from intelshare.node.events import Event
 from intelshare.node.gate import Gate, within_descriptors
 from intelshare.node.links import Links
+from intelshare.node.owner import OWNER_SOCKET
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
 from intelshare.services import SERVICES, PortFacts
@@ -78,10 +79,10 @@ class Sockets:
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._last = 0
 
-    def path(self) -> str:
+    def path(self, name: str = "") -> str:
         """A new one, through the descriptor of the folder."""
         self._last += 1
-        return f"/proc/self/fd/{self._descriptor}/{self._last}"
+        return f"/proc/self/fd/{self._descriptor}/{name or self._last}"
 
     def close(self) -> None:
         """Remove the folder. Idempotent."""
@@ -198,11 +199,14 @@ class Port:
 
 
 class Ports:
-    """Both ports and where they listen."""
+    """Both ports and where they listen; and the owner's door, which is a socket in the data folder."""
 
-    def __init__(self, runtime: Runtime, peers: Port, users: Port, sockets: Sockets) -> None:
+    def __init__(
+        self, runtime: Runtime, peers: Port, users: Port, owner: grpc.aio.Server, sockets: Sockets
+    ) -> None:
         self.peers = peers
         self.users = users
+        self._owner = owner
         self.peer_port = peers.gate.port
         self.user_port = users.gate.port
         self._runtime = runtime
@@ -226,6 +230,10 @@ class Ports:
             self._failed = failed
             self._show_shut_out()
 
+    async def open_owner_door(self) -> None:
+        """From now on the folder's owner can ask."""
+        await self._owner.start()
+
     def _show_shut_out(self) -> None:
         runtime = self._runtime
         for member in set(self.peers.shut_out) - set(runtime.shut_out):
@@ -234,7 +242,7 @@ class Ports:
 
     async def close(self) -> None:
         """Take no new calls, let the running ones end within the grace."""
-        await self.users.close()
+        await asyncio.gather(self._owner.stop(GRACE), self.users.close())
         await self.peers.close()
         self._sockets.close()
 
@@ -252,7 +260,12 @@ async def open_ports(
     peers = _gate(runtime, limits, "peer_port", settings.peer_port, last_peer_port)
     users = _gate(runtime, limits, "user_port", settings.user_port, last_user_port)
     identify_peer, identify_user = peer_identity(runtime, peers.proved), user_identity(runtime, users.proved)
-    backend = NodeBackend(runtime, links, lambda: (ports.peers.facts(), ports.users.facts()))
+    backend = NodeBackend(
+        runtime,
+        links,
+        lambda: (ports.peers.facts(), ports.users.facts()),
+        lambda: ports.follow(),  # noqa: PLW0108 - they are made below
+    )
     gateway = UserGateway(runtime, backend, identify_user)
     services = user_pb2.DESCRIPTOR.services_by_name
     sockets = Sockets(runtime.folder.sockets)
@@ -278,11 +291,26 @@ async def open_ports(
             *(gateway.handler(services[name], rows) for name, rows in SERVICES.items()),
             health_handler(runtime, identify_user),
         ),
+        _owner_door(runtime, backend, sockets),
         sockets,
     )
     await ports.peers.follow()
     await ports.users.follow()
+    await ports.open_owner_door()
     return ports
+
+
+def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grpc.aio.Server:
+    """A server without TLS on a socket that only the folder's owner can reach: no certificate that could
+    have ended, the node's included, stands between an owner and the repair."""
+    server = grpc.aio.server(options=_BOUNDS)
+    gateway = UserGateway(runtime, backend, owner_identity(runtime))
+    services = user_pb2.DESCRIPTOR.services_by_name
+    server.add_generic_rpc_handlers(
+        tuple(gateway.handler(services[name], SERVICES[name]) for name in ("Operations", "Audit"))
+    )
+    server.add_insecure_port(f"unix:{sockets.path(OWNER_SOCKET)}")
+    return server
 
 
 def _gate(runtime: Runtime, limits: ConnectionLimits, name: str, port: int, last: int) -> Gate:

@@ -9,10 +9,11 @@ from typing import Final
 
 from intelshare.crypto.pieces import MAX_FILE
 from intelshare.crypto.suites import SUITES
+from intelshare.crypto.x509 import NODE_LIFETIME, USER_LIFETIME
 from intelshare.engine import BUDGETS, Budget, ConnectionLimits, Rate
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import SECOND
+from intelshare.instant import DAY, SECOND
 from intelshare.toml import Table, read_table
 
 _CONNECTIONS: Final = {
@@ -27,6 +28,9 @@ _MOST_BUDGET: Final = 1 << 40
 MIB: Final = 1 << 20
 
 ALL_FILES: Final = 50 << 30
+
+_MOST_DAYS: Final = 398
+"""Of a certificate: longer ones are refused by common TLS libraries too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Settings:
     """Bytes of the largest attachment that is sent or fetched; 0: none is."""
     all_files: int = ALL_FILES
     """Bytes of all attachments together."""
+    user_lifetime: int = USER_LIFETIME
+    """Microseconds that a user's certificate is valid."""
+    node_lifetime: int = NODE_LIFETIME
+    """Of this node's certificate; renewed at half of it."""
     dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
     """Exceptions, by member."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
@@ -106,6 +114,13 @@ def write_settings(settings: Settings) -> str:
         f"largest_mib = {settings.largest_file // MIB}",
         f"total_mib = {settings.all_files // MIB}",
     ]
+    lines += [
+        "",
+        "[certificates]",
+        "# Days that they are valid. Users renew theirs in the last third, the node its own at half time.",
+        f"user_days = {settings.user_lifetime // DAY}",
+        f"node_days = {settings.node_lifetime // DAY}",
+    ]
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
@@ -128,6 +143,7 @@ def read_settings(path: Path) -> Settings:
 def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
     files, budgets = top.table("files"), top.table("budgets")
+    certificates = top.table("certificates")
     members = peers.tables("member")
     settings = Settings(
         member=MemberCode(top.text("member")),
@@ -142,11 +158,13 @@ def _read(top: Table) -> Settings:
         dial=not peers.has("dial") or peers.flag("dial"),
         largest_file=_mib(files, "largest_mib", MAX_FILE, most=MAX_FILE),
         all_files=_mib(files, "total_mib", ALL_FILES, most=1 << 62),
+        user_lifetime=_days(certificates, "user_days", USER_LIFETIME),
+        node_lifetime=_days(certificates, "node_days", NODE_LIFETIME),
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
         connections=_connections(connections),
         budgets=_budgets(budgets),
     )
-    for table in (*members, files, budgets, connections, peers, listen, top):
+    for table in (*members, certificates, files, budgets, connections, peers, listen, top):
         table.close()
     return settings
 
@@ -189,6 +207,13 @@ def _mib(files: Table, name: str, usual: int, *, most: int) -> int:
     if not 0 <= number <= most // MIB:
         files.fail("FIELD_RANGE", f"this is 0 to {most // MIB}", name, value=number)
     return number * MIB
+
+
+def _days(certificates: Table, name: str, usual: int) -> int:
+    number = certificates.integer_or(name, usual // DAY)
+    if not 1 <= number <= _MOST_DAYS:
+        certificates.fail("FIELD_RANGE", f"this is 1 to {_MOST_DAYS} days", name, value=number)
+    return number * DAY
 
 
 def _port(listen: Table, name: str) -> int:

@@ -10,7 +10,7 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import (
     Backend,
-    IssuedUser,
+    Issued,
     LinkFacts,
     NodeFacts,
     PortFacts,
@@ -18,13 +18,15 @@ from intelshare.services.backend import (
     Uploading,
 )
 from intelshare.services.dispatch import answer, authorise
+from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
 
 __all__ = [
+    "FOLDER_OWNER",
     "SERVICES",
     "Backend",
-    "IssuedUser",
+    "Issued",
     "LinkFacts",
     "NodeFacts",
     "PortFacts",

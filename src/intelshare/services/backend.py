@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.crypto.records import Attachment
@@ -81,13 +82,18 @@ class SpentBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class IssuedUser:
-    """What a new user is given, once."""
+class Issued:
+    """What a user comes in with: the certificate that they have asked for, or a ticket to ask for one."""
 
-    certificate: bytes
-    """PEM."""
-    key: bytes
+    credential: Credential
+    """As the register names it."""
+    pem: bytes
+    """The certificate; of a ticket also its key."""
     node_authority: bytes
+    """PEM: by what the user knows the node."""
+    server_name: str
+    """The DNS name in the node's certificate."""
+    expires: Instant
 
 
 class Uploading(Protocol):
@@ -176,8 +182,14 @@ class Backend(Protocol):
     def spent(self, member: MemberCode) -> Sequence[SpentBudget]:
         """The budgets that a peer has spent."""
 
-    def issue_user(self, user: UserUri) -> IssuedUser:
-        """A certificate with a new key."""
+    def sign_user(self, user: UserUri, request: bytes) -> Issued:
+        """A certificate of the key that this PKCS #10 request (DER) names. TrustError INPUT_INVALID."""
+
+    def make_ticket(self, user: UserUri) -> Issued:
+        """A ticket with which the user fetches a first certificate."""
+
+    async def renew_node(self) -> None:
+        """A new certificate for the node, and at its ports at once. Raises VaultError, StoreError."""
 
     def register_changed(self, row: UserRow) -> None:
         """The register has this row now: the next call of this user is judged by it."""

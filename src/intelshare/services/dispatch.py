@@ -7,23 +7,26 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from intelshare.broker.kernel.actor import Actor, authorised
+from intelshare.broker.kernel.actor import NO_DIGEST, Actor, authorised
 from intelshare.errors import TrustError
-from intelshare.ids import UserUri
+from intelshare.ids import Digest, UserUri
 from intelshare.roles import Role
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import AsyncCall, CallContext, Query, QueryCall, Rpc, StepCall, StreamCall
 
 
-def authorise(row: Rpc, user: UserUri, role: str) -> Actor:
-    """The actor, if the row lets this role call. Raises TrustError NOT_AUTHORISED."""
+def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGEST) -> Actor:
+    """The actor, if the row lets this role call. Raises TrustError NOT_AUTHORISED.
+
+    ``certificate``: with which the call came; none for the holder of the folder.
+    """
     if role not in row.roles:
         raise TrustError(
             "NOT_AUTHORISED",
             f"the role {role} may not call {row.method}",
-            hint="`intelshare whoami` shows your role; an operator changes it with `intelshare user add`",
+            hint="`intelshare whoami` shows your role; an operator changes it with `intelshare user change`",
         )
-    return authorised(user, Role(role))
+    return authorised(user, Role(role), certificate)
 
 
 async def answer(backend: Backend, row: Rpc, actor: Actor, request: Any) -> Message:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare import __version__
+from intelshare.broker.kernel import register
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import SetUserCommand, admit, revoke_user, set_user, users
+from intelshare.broker.kernel.register import (
+    RenewOwnCommand,
+    RenewUserCommand,
+    SetUserCommand,
+    users,
+)
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency.log_reader import verify_logs
@@ -15,13 +21,17 @@ from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Figures, View
+from intelshare.ports import Figures, View, changed
 from intelshare.services.audit import alarm_messages
-from intelshare.services.backend import Backend, PortFacts
+from intelshare.services.backend import Backend, Issued, PortFacts
 from intelshare.services.law import policy_state
+from intelshare.services.members import exclusion_word
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
-from intelshare.trust import MemberTrust, read_member_file, user_uri, write_member_file
+from intelshare.trust import user_uri
 from intelshare.wire.v1 import user_pb2 as pb
+
+FOLDER_OWNER: Final = "folder-owner"
+"""Whom the log names: who has the folder and the passphrase needs no certificate. No user is called so."""
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 MAX_NAME: Final = 64
@@ -99,11 +109,12 @@ def _stored(
 def _peer_status(
     backend: Backend, member: MemberCode, node: NodeUri, waiting: tuple[int, int]
 ) -> pb.PeerStatus:
-    link, held = backend.link(node), backend.node.trust.members[member]
+    trust = backend.node.trust
+    link, held = backend.link(node), trust.members[member]
     return pb.PeerStatus(
         member=member,
         node=node,
-        state=link.state if held.fresh(backend.now()) else "expired",
+        state=exclusion_word(trust, member) or (link.state if held.fresh(backend.now()) else "expired"),
         since=link.since,
         queued=waiting[0],
         unacknowledged=waiting[1],
@@ -113,21 +124,38 @@ def _peer_status(
     )
 
 
-async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -> pb.AddUserResponse:
-    """Write the user into the register, then issue a certificate with a new key."""
-    asked = request.user
-    uri = _user(backend.node, asked.name)
-    categories = " ".join(asked.categories)
-    row = UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
+async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -> pb.UserCredential:
+    """Write a new user into the register, with the certificate that was asked for, or a ticket."""
+    row = _row(backend.node, request.user)
+    issued = _issue(backend, row.user, request.request)
+    row = changed(row, certificate=issued.credential.certificate, ticket=issued.credential.ticket)
     command = SetUserCommand(actor.user, row)
-    stored = await backend.perform(set_user, command, then=backend.register_changed)
-    issued = backend.issue_user(uri)
-    return pb.AddUserResponse(
-        user=_user_message(stored),
-        certificate_pem=issued.certificate,
-        private_key_pem=issued.key,
-        node_authority_pem=issued.node_authority,
-    )
+    stored = await backend.perform(register.add_user, command, then=backend.register_changed)
+    return _credential(stored, issued)
+
+
+async def change_user(backend: Backend, actor: Actor, request: pb.ChangeUserRequest) -> pb.User:
+    """Write other rights into the row of a user."""
+    command = SetUserCommand(actor.user, _row(backend.node, request.user))
+    stored = await backend.perform(register.change_user, command, then=backend.register_changed)
+    return _user_message(stored)
+
+
+async def renew_user(backend: Backend, actor: Actor, request: pb.RenewUserRequest) -> pb.UserCredential:
+    """Let a user come in by something new, and by nothing that was before."""
+    user = _user(backend.node, request.name)
+    issued = _issue(backend, user, request.request)
+    command = RenewUserCommand(actor.user, user, issued.credential, request.restore)
+    stored = await backend.perform(register.renew_user, command, then=backend.register_changed)
+    return _credential(stored, issued)
+
+
+async def renew(backend: Backend, actor: Actor, request: pb.RenewRequest) -> pb.UserCredential:
+    """A certificate for the caller, who came with the one of before or with a ticket."""
+    issued = backend.sign_user(actor.user, request.request)
+    command = RenewOwnCommand(actor.user, actor.certificate, issued.credential.certificate)
+    stored = await backend.perform(register.renew_own, command, then=backend.register_changed)
+    return _credential(stored, issued)
 
 
 def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResponse:
@@ -138,29 +166,14 @@ def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResp
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
     """Take a user's access away, at once."""
     user = _user(backend.node, request.name)
-    await backend.perform(revoke_user, actor.user, user, then=backend.register_changed)
+    await backend.perform(register.revoke_user, actor.user, user, then=backend.register_changed)
     return pb.RevokeUserResponse()
 
 
-def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
-    """The own member file, and its fingerprint."""
-    held = context.node.trust.members[context.node.member]
-    return pb.ExportMemberResponse(text=write_member_file(held), fingerprint=held.fingerprint)
-
-
-async def import_member(
-    backend: Backend, _: Actor, request: pb.ImportMemberRequest
-) -> pb.ImportMemberResponse:
-    """First contact, by a fingerprint that two people compared."""
-    given = read_member_file(request.text.encode(), "member file")
-    await backend.perform(admit, given.roots, given.directory, request.fingerprint)
-    return pb.ImportMemberResponse(member=given.member, fingerprint=given.fingerprint)
-
-
-def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembersResponse:
-    """The members that this node knows."""
-    members = sorted(context.node.trust.members.items())
-    return pb.ListMembersResponse(members=[_member_entry(member, held) for member, held in members])
+async def renew_node(backend: Backend, _: Actor, __: pb.RenewNodeRequest) -> pb.RenewNodeResponse:
+    """A new certificate for the node, at once."""
+    await backend.renew_node()
+    return pb.RenewNodeResponse(expires=backend.facts().certificate_expires)
 
 
 def verify_audit(context: CallContext, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
@@ -178,36 +191,48 @@ def verify_audit(context: CallContext, _: pb.VerifyAuditRequest) -> pb.VerifyAud
 OPERATIONS: Final = (
     Rpc("Status", EVERYBODY, AsyncCall(status_response)),
     Rpc("AddUser", OPERATORS, AsyncCall(add_user)),
+    Rpc("ChangeUser", OPERATORS, AsyncCall(change_user)),
+    Rpc("RenewUser", OPERATORS, AsyncCall(renew_user)),
+    Rpc("Renew", EVERYBODY, AsyncCall(renew), by_ticket=True),
     Rpc("ListUsers", OVERSEERS, QueryCall(list_users)),
     Rpc("RevokeUser", OPERATORS, AsyncCall(revoke)),
-    Rpc("ExportMember", OPERATORS, QueryCall(export_member)),
-    Rpc("ImportMember", OPERATORS, AsyncCall(import_member)),
-    Rpc("ListMembers", EVERYBODY, QueryCall(list_members)),
+    Rpc("RenewNode", OPERATORS, AsyncCall(renew_node)),
     Rpc("VerifyAudit", OVERSEERS, QueryCall(verify_audit, slow=True)),
 )
 
 
+def _row(node: Node, asked: pb.NewUser) -> UserRow:
+    """The row that is asked for, without what its user comes in with."""
+    categories = " ".join(asked.categories)
+    uri = _user(node, asked.name)
+    return UserRow(uri, asked.name, asked.role, asked.clearance, asked.nationality, categories, 0)
+
+
+def _issue(backend: Backend, user: UserUri, request: bytes) -> Issued:
+    return backend.sign_user(user, request) if request else backend.make_ticket(user)
+
+
+def _credential(row: UserRow, issued: Issued) -> pb.UserCredential:
+    ticket = bool(issued.credential.ticket)
+    return pb.UserCredential(
+        user=_user_message(row),
+        certificate_pem=b"" if ticket else issued.pem,
+        ticket_pem=issued.pem if ticket else b"",
+        node_authority_pem=issued.node_authority,
+        server_name=issued.server_name,
+        expires=issued.expires,
+    )
+
+
 def _user(node: Node, name: str) -> UserUri:
-    if not 0 < len(name) <= MAX_NAME or not _NAME.issuperset(name) or name.strip(".-") != name:
+    fitting = 0 < len(name) <= MAX_NAME and _NAME.issuperset(name) and name.strip(".-") == name
+    if not fitting or name == FOLDER_OWNER:
         raise DeliveryError(
             "UNSAFE_NAME",
             f"{name[:80]!r} is not a valid user name",
             hint="small letters, digits, dots and hyphens, as in m.durand",
         )
     return user_uri(node.trust.members[node.member].root.domain, name)
-
-
-def _member_entry(member: MemberCode, held: MemberTrust) -> pb.MemberEntry:
-    directory = held.directory
-    return pb.MemberEntry(
-        member=member,
-        fingerprint=held.fingerprint,
-        root_version=held.root.version,
-        directory_version=directory.version if directory else 0,
-        directory_expires=directory.expires if directory else 0,
-        nodes=[node.uri for node in directory.nodes] if directory else [],
-        treaties=[row.treaty for row in directory.ratified] if directory else [],
-    )
 
 
 def _user_message(row: UserRow) -> pb.User:
@@ -219,4 +244,6 @@ def _user_message(row: UserRow) -> pb.User:
         nationality=row.nationality,
         categories=row.categories.split(),
         revoked=bool(row.revoked),
+        certificate=row.certificate,
+        enrolling=bool(row.ticket),
     )

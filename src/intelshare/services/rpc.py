@@ -87,6 +87,8 @@ class Rpc:
     """Its name in user.proto."""
     roles: frozenset[Role]
     run: StepCall | QueryCall | AsyncCall | StreamCall
+    by_ticket: bool = False
+    """Whether the ticket of an enrolment lets its user make the call."""
     preview: Query | None = None
     """What is answered instead where the request says ``dry_run``: nothing is changed."""
 

@@ -193,7 +193,7 @@ def _act_response(node: Node, said: PartyAct, after: World | None) -> pb.ActResp
         treaty=said.treaty,
         kind=_name(said.kind),
         effective=said.since,
-        told=sorted(member for member in node.trust.members if member != node.member),
+        told=node.trust.partners,
     )
     if after is not None:
         start = said.reservation.during.start if said.reservation is not None else said.since

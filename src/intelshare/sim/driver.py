@@ -103,7 +103,7 @@ class Driver:
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
-            if run.step is not Step.MEET and error.code != "RECORD_CORRUPT":
+            if run.step is not Step.MEET and error.code not in ("RECORD_CORRUPT", "PEER_REVOKED"):
                 raise error
             if not self._process.machine.bug.loops_end:
                 self.feed(StepDone(run, error))

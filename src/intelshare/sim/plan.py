@@ -46,7 +46,7 @@ class Act:
     at: int
     node: str
     to: str = ""
-    """Of a bulletin: recipients, space between. Of ``resume`` and ``backfill``: the other member."""
+    """Of a bulletin: recipients, space between. Of ``resume``, ``backfill`` and members: the other one."""
     what: int = 0
     """Which: of the world's drafts, of the newest bulletins, of the treaty acts."""
     precedence: int = 1

@@ -51,7 +51,6 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
         process.node = replace(
             process.node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest)
         )
-        peers = [member for member in sorted(process.node.trust.members) if member != process.node.member]
-        process.perform("announce", peers, then=process.carry_out)
+        process.perform("announce", process.node.trust.partners, then=process.carry_out)
 
     process.perform("adopt", signed, then=adopted)

@@ -11,6 +11,7 @@ from intelshare.broker.exchange.recall import recall
 from intelshare.broker.kernel.register import adopt
 from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload
 from intelshare.broker.lifecycle.duties import meet_duty
+from intelshare.broker.lifecycle.exclude import exclude
 from intelshare.broker.lifecycle.read import read
 from intelshare.broker.line import hello
 from intelshare.broker.line.submit import approve, submit
@@ -40,6 +41,7 @@ STEPS: Steps = {
     "answer": consent.answer_consent,
     "report": meet_duty,
     "backfill": backfill,
+    "exclude": exclude,
     "adopt": adopt,
     "announce": hello.announce,
 }

@@ -26,6 +26,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.attachments import BeginUpload, FinishUpload, Upload
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
+from intelshare.broker.lifecycle.exclude import ExcludeCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.alike import SubmitResult
@@ -53,6 +54,7 @@ from intelshare.sim.plan import Act, FaultPlan
 from intelshare.sim.process import Process
 from intelshare.sim.rotation import rotate
 from intelshare.sim.world import actor
+from intelshare.trust import Exclusion
 
 _PATIENCE = 2 * SECOND
 """After so long without an answer the client asks again."""
@@ -95,10 +97,12 @@ class Client:
         process.perform("submit", command, then=ok, refused=self._refused)
 
     def _refused(self, error: IntelshareError) -> None:
-        """Only what names another bulletin can be refused, which the disk may have forgotten; or another
-        member's label, of whom nothing is here."""
+        """Only what names another bulletin can be refused, which the disk may have forgotten; another
+        member's label, of whom nothing is here; or what is for a member that was removed."""
         named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
-        if not named and error.code != "FOREIGN_LABEL":
+        process = self._machine.process
+        removed = error.code == "UNKNOWN_MEMBER" and process is not None and bool(process.node.trust.excluded)
+        if not (named or removed or error.code == "FOREIGN_LABEL"):
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
         self._asked += 1
@@ -342,6 +346,29 @@ def _backfill(doing: _Doing) -> None:
         doing.perform("backfill", wanted, offered)
 
 
+def _suspend(doing: _Doing) -> None:
+    _exclude(doing, Exclusion.SUSPENDED)
+
+
+def _remove(doing: _Doing) -> None:
+    _exclude(doing, Exclusion.REMOVED)
+
+
+def _exclude(doing: _Doing, how: Exclusion) -> None:
+    """An operator stops dealing with a member, and goes on after ``lasts``."""
+    member = MemberCode(doing.act.to)
+    doing.perform("exclude", ExcludeCommand(doing.actor("o"), member, how))
+    resume = replace(doing.act, kind="resume-member")
+    doing.heap.after(
+        doing.act.lasts, _when_it_serves(resume, doing.key, doing.machine, doing.heap, doing.oracle)
+    )
+
+
+def _resume_member(doing: _Doing) -> None:
+    command = ExcludeCommand(doing.actor("o"), MemberCode(doing.act.to), None, again=True)
+    doing.perform("exclude", command)
+
+
 def _rotate(doing: _Doing) -> None:
     rotate(doing.process, signing=doing.act.what % 3 == 0, destroy=doing.act.what % 2 == 0)
 
@@ -368,6 +395,9 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "report": _report,
     "backfill": _backfill,
     "rotate": _rotate,
+    "suspend-member": _suspend,
+    "resume-member": _resume_member,
+    "remove-member": _remove,
 }
 
 

@@ -10,6 +10,7 @@ from intelshare.broker.kernel.actor import Actor, authorised
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Trust, TrustType
@@ -27,6 +28,7 @@ from intelshare.sim.plan import FaultPlan
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import (
     Endpoint,
+    Exclusion,
     Founded,
     Founding,
     TrustView,
@@ -107,11 +109,12 @@ def first_keys(plan: FaultPlan, member: str) -> Keys:
 
 def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Instant) -> Node:
     """The value of a node that starts with these keys and this disk, as ``node.run`` makes it."""
-    trust = _trust(keys.suite, member, tuple(documents(view)))
+    left_out = tuple(sorted(exclusions(view).items()))
+    trust = _trust(keys.suite, member, tuple(documents(view)), left_out)
     directory = trust.members[MemberCode(member)].directory
     assert directory is not None  # noqa: S101 - it is on every disk from the beginning
     uri = directory.nodes[0].uri
-    world = law(member, tuple(sorted(trust.members)), tuple(counting(view)))
+    world = law(member, tuple(sorted((trust.own, *trust.partners))), tuple(counting(view)))
     return Node(
         member=MemberCode(member),
         uri=uri,
@@ -129,8 +132,13 @@ def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Insta
 
 
 @lru_cache(maxsize=64)
-def _trust(suite: Suite, member: str, documents: tuple[bytes, ...]) -> TrustView:
-    return TrustView.load(MemberCode(member), list(documents), {suite.number: suite})
+def _trust(
+    suite: Suite,
+    member: str,
+    documents: tuple[bytes, ...],
+    left_out: tuple[tuple[MemberCode, Exclusion], ...],
+) -> TrustView:
+    return TrustView.load(MemberCode(member), list(documents), {suite.number: suite}, dict(left_out))
 
 
 def user(member: str, name: str) -> UserUri:

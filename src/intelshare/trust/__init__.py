@@ -17,6 +17,7 @@ from intelshare.trust.documents import (
     sign_root,
     signatures_by,
 )
+from intelshare.trust.exclusion import Exclusion, left_out
 from intelshare.trust.fingerprint import fingerprint
 from intelshare.trust.forks import (
     DirectoriesHeld,
@@ -26,7 +27,7 @@ from intelshare.trust.forks import (
     held_of,
     otherwise,
 )
-from intelshare.trust.founding import Founded, Founding, create_member, node_uri, user_uri
+from intelshare.trust.founding import Founded, Founding, create_member, dns_of, domain_of, node_uri, user_uri
 from intelshare.trust.hello import (
     Channel,
     DocumentVersions,
@@ -60,6 +61,7 @@ __all__ = [
     "DocumentVersions",
     "Due",
     "Endpoint",
+    "Exclusion",
     "ForkedDirectories",
     "Founded",
     "Founding",
@@ -85,12 +87,15 @@ __all__ = [
     "confirm_hello",
     "contradicts",
     "create_member",
+    "dns_of",
     "document_message",
     "documents_of",
+    "domain_of",
     "due",
     "fingerprint",
     "held_of",
     "hello_message",
+    "left_out",
     "new_key",
     "node_uri",
     "open_hello",

@@ -83,7 +83,9 @@ def create_member(
     """
     member = plan.member
     node = DirectoryNode(
-        uri=node_uri(plan.domain, plan.node), dns=f"{plan.node}.{plan.domain}", endpoints=plan.endpoints
+        uri=node_uri(plan.domain, plan.node),
+        dns=dns_of(node_uri(plan.domain, plan.node)),
+        endpoints=plan.endpoints,
     )
     root_keys = tuple(new_key(suite, KeyUse.ROOT, member, at, random) for _ in range(plan.root_keys))
     directory_key = new_key(suite, KeyUse.DIRECTORY, member, at, random)
@@ -141,6 +143,16 @@ def node_uri(domain: str, name: str) -> NodeUri:
 def user_uri(domain: str, name: str) -> UserUri:
     """``intelshare://fra.intelshare.internal/user/m.durand``."""
     return UserUri(f"intelshare://{domain}/user/{name}")
+
+
+def domain_of(node: NodeUri) -> str:
+    """The domain of the member whose node this is."""
+    return node.removeprefix("intelshare://").partition("/node/")[0]
+
+
+def dns_of(node: NodeUri) -> str:
+    """The DNS name in the certificate of a node that ``create_member`` has made."""
+    return f"{node.partition('/node/')[2]}.{domain_of(node)}"
 
 
 def _signers(suite: Suite, keys: Iterable[SecretKey]) -> list[Signer]:

@@ -28,6 +28,7 @@ from intelshare.trust.documents import (
     read_directory,
     read_root,
 )
+from intelshare.trust.exclusion import Exclusion, left_out
 from intelshare.trust.rules import (
     MemberTrust,
     accept_directory,
@@ -78,6 +79,8 @@ class TrustView:
     members: Mapping[MemberCode, MemberTrust]
     floor: int
     """The lowest suite that the own directory accepts."""
+    excluded: Mapping[MemberCode, Exclusion]
+    """Members that this node's operators have suspended or removed."""
     _keys: Mapping[KeyId, _Key] = field(repr=False, compare=False)
     _nodes: Mapping[str, tuple[MemberCode, DirectoryNode]] = field(repr=False, compare=False)
     _revoked: Mapping[tuple[MemberCode, Revoked, bytes], Revocation] = field(repr=False, compare=False)
@@ -85,7 +88,13 @@ class TrustView:
     """Checked certificates of this view: 0.6 ms each, once."""
 
     @classmethod
-    def load(cls, own: MemberCode, documents: Iterable[bytes], suites: Suites) -> TrustView:
+    def load(
+        cls,
+        own: MemberCode,
+        documents: Iterable[bytes],
+        suites: Suites,
+        excluded: Mapping[MemberCode, Exclusion] = MappingProxyType({}),
+    ) -> TrustView:
         """The view over the own store's documents (encoded ``Trust`` records, in any order).
 
         Signatures are checked again, expiry is not. Raises TrustError, EnvelopeError ENVELOPE_MALFORMED for
@@ -110,7 +119,29 @@ class TrustView:
             found = directories.get(member)
             ordered = [chain[version] for version in sorted(chain)]
             members[member] = restore(ordered, found[1] if found else None, suites)
-        return _view(own, suites, members)
+        return _view(own, suites, members, excluded)
+
+    def with_exclusion(self, member: MemberCode, how: Exclusion | None) -> TrustView:
+        """The view in which that member is left out so far; None: it is dealt with."""
+        rest = {other: so for other, so in self.excluded.items() if other != member}
+        if how is not None:
+            rest[member] = how
+        return _view(self.own, self.suites, self.members, rest)
+
+    @property
+    def partners(self) -> tuple[MemberCode, ...]:
+        """The other members that are not removed, in their order: what is said to all is said to them."""
+        return tuple(
+            member
+            for member in sorted(self.members)
+            if member != self.own and self.excluded.get(member) is not Exclusion.REMOVED
+        )
+
+    def need_dealing(self, member: MemberCode) -> None:
+        """Return if there may be a link to that member. Raises TrustError PEER_REVOKED."""
+        how = self.excluded.get(member)
+        if how is not None:
+            raise TrustError("PEER_REVOKED", f"{member} is {how.name.lower()} at this node")
 
     def with_member(self, roots: Sequence[Trust], fingerprint: str) -> Change:
         """First contact: the member of this chain, whose fingerprint two people compared.
@@ -166,10 +197,16 @@ class TrustView:
         return held is not None and held.fresh(at)
 
     def need_fresh(self, member: MemberCode, at: Instant) -> DirectoryDocument:
-        """That member's directory, to be acted upon. Raises TrustError TRUST_EXPIRED, TRUST_FINGERPRINT."""
+        """That member's directory, to be acted upon.
+
+        Raises TrustError TRUST_FINGERPRINT, MEMBER_SUSPENDED, MEMBER_REMOVED, TRUST_EXPIRED.
+        """
         held = self.members.get(member)
         if held is None:
             raise unknown_member(member)
+        how = self.excluded.get(member)
+        if how is not None:
+            raise left_out(member, how)
         if held.directory is None or not held.fresh(at):
             raise expired(member)
         return held.directory
@@ -186,6 +223,7 @@ class TrustView:
             checked = self._check_leaf(certificate, at)
         leaf = checked[0]
         member, node = self._nodes[leaf.uri]
+        self.need_dealing(member)
         for what, subject in ((Revoked.NODE, leaf.uri.encode()), (Revoked.CERTIFICATE, leaf.digest)):
             row = self._revoked.get((member, what, subject))
             if row is not None and row.holds(at):
@@ -204,6 +242,7 @@ class TrustView:
         found = self._nodes.get(uri)
         if found is None:
             raise TrustError("PEER_IDENTITY_INVALID", f"{uri} is in no directory held")
+        self.need_dealing(found[0])
         row = self._revoked.get((found[0], Revoked.NODE, uri.encode()))
         if row is not None and row.holds(at):
             raise TrustError("PEER_REVOKED", f"{found[0]} has revoked {uri}")
@@ -215,8 +254,12 @@ class TrustView:
         return () if held is None or held.directory is None else held.directory.authorities
 
     def all_authorities(self) -> dict[MemberCode, tuple[bytes, ...]]:
-        """DER of each member's node CAs: the roots of the peer port; ``identify`` checks its callers."""
-        return {member: ders for member in sorted(self.members) if (ders := self.authorities(member))}
+        """DER of each member's node CAs: the roots of the peer port; ``identify`` checks its callers.
+
+        Those of a removed member are not among them: its nodes are strangers.
+        """
+        present = sorted((self.own, *self.partners))
+        return {member: ders for member in present if (ders := self.authorities(member))}
 
     def keys_of(self, member: MemberCode, use: KeyUse, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
         """That member's keys of one use that are valid and not revoked at ``at``, newest first."""
@@ -331,13 +374,18 @@ class TrustView:
                     f"the root of {after.member} claims {after.root.domain}, the domain of {other.member}",
                     hint="two members cannot share a domain: ask both operators whose it is",
                 )
-        view = _view(self.own, self.suites, {**self.members, after.member: after})
+        view = _view(self.own, self.suites, {**self.members, after.member: after}, self.excluded)
         return Change(
             view, after.member, changed=True, warnings=(*_foreign_keys(after, self), *_floors(after, self))
         )
 
 
-def _view(own: MemberCode, suites: Suites, members: Mapping[MemberCode, MemberTrust]) -> TrustView:
+def _view(
+    own: MemberCode,
+    suites: Suites,
+    members: Mapping[MemberCode, MemberTrust],
+    excluded: Mapping[MemberCode, Exclusion],
+) -> TrustView:
     keys: dict[KeyId, _Key] = {}
     nodes: dict[str, tuple[MemberCode, DirectoryNode]] = {}
     revoked: dict[tuple[MemberCode, Revoked, bytes], Revocation] = {}
@@ -359,6 +407,7 @@ def _view(own: MemberCode, suites: Suites, members: Mapping[MemberCode, MemberTr
         suites=suites,
         members=MappingProxyType(dict(members)),
         floor=mine.floor if mine is not None else min(suites),
+        excluded=MappingProxyType(dict(excluded)),
         _keys=keys,
         _nodes=nodes,
         _revoked=revoked,

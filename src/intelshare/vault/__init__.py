@@ -8,6 +8,7 @@ from intelshare.vault.file import (
     FileVault,
     HeldKey,
     create_vault,
+    is_development,
     open_vault,
 )
 from intelshare.vault.passphrase import (
@@ -26,6 +27,7 @@ __all__ = [
     "HeldKey",
     "Stretching",
     "create_vault",
+    "is_development",
     "open_vault",
     "passphrase_from_descriptor",
     "passphrase_from_file",

@@ -26,7 +26,16 @@ from intelshare.private_files import (
     write_private,
 )
 from intelshare.trust import SecretKey
-from intelshare.vault.format import MAX_FILE, Entry, EntryKind, Opened, changed_vault, new_vault, open_bytes
+from intelshare.vault.format import (
+    MAX_FILE,
+    Entry,
+    EntryKind,
+    Opened,
+    changed_vault,
+    new_vault,
+    open_bytes,
+    stretching_of,
+)
 from intelshare.vault.passphrase import MIN_PASSPHRASE
 
 NODE_AUTHORITY = "node-authority"
@@ -200,14 +209,26 @@ def open_vault(
 
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, KEYSTORE_PASSWORD, in this order; NOT_FOUND.
     """
+    data = _read_file(path)
+    return FileVault(path, open_bytes(data, passphrase, allow_development=allow_development), suites, random)
+
+
+def is_development(path: Path) -> bool:
+    """Whether the passphrase of a vault file is stretched too little to guard real keys; needs no passphrase.
+
+    Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, NOT_FOUND.
+    """
+    return not stretching_of(_read_file(path)).at_least(STANDARD)
+
+
+def _read_file(path: Path) -> bytes:
     try:
         check_private(path.parent, VaultError, "KEYSTORE_PERMISSIONS")
-        data = read_private(path, VaultError, "KEYSTORE_PERMISSIONS", MAX_FILE)
+        return read_private(path, VaultError, "KEYSTORE_PERMISSIONS", MAX_FILE)
     except FileNotFoundError:
         raise VaultError(
             "NOT_FOUND", "there is no vault", place=Place(str(path)), hint="`intelshare init` makes one"
         ) from None
-    return FileVault(path, open_bytes(data, passphrase, allow_development=allow_development), suites, random)
 
 
 def _entries(

@@ -184,6 +184,12 @@ def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Op
     return Opened(body.header, key, entries)
 
 
+def stretching_of(data: bytes) -> Stretching:
+    """How the passphrase of the vault in these bytes is stretched. Raises VaultError KEYSTORE_CORRUPT."""
+    header = _read_body(data).header
+    return Stretching(header.passes, header.memory)
+
+
 def _read_body(data: bytes) -> _Body:
     body, checksum = data[:-32], data[-32:]
     if sha256(body) != checksum:

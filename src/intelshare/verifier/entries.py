@@ -88,6 +88,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     18: ("DUTY", _row("Duty", md=_DIGEST, obligation=Text, user=Text)),
     19: ("POLICY", _row("Policy", digest=_DIGEST, count=U32)),
     20: ("SETTLED", _row("Settled", evidence=_DIGEST, member=Text, code=Text, user=Text)),
+    21: ("EXCLUSION", _row("Exclusion", member=Text, how=U8, user=Text)),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from intelshare.cli import run
 from intelshare.cli.analyst.batch import read_items
-from intelshare.client import Outcome, Profile, spooled, write_profile
+from intelshare.client import Credentials, Outcome, Profile, spooled, write_profile
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.instant import NEVER, Instant, parse
 from intelshare.wire.v1 import user_pb2 as pb
@@ -152,7 +152,7 @@ class Node:
 @pytest.fixture(name="node")
 def _node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     profile = Profile(tmp_path / "m", "FRA", "m", "127.0.0.1:1", "", "one.fra.intelshare.internal")
-    write_profile(profile, certificate=b"c", key=b"k", authority=b"a")
+    write_profile(profile, Credentials(b"c", b"a", b"k"))
     node = Node(profile)
 
     @contextmanager

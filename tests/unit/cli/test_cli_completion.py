@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from intelshare.cli.shared.completion import MAX_SEEN, see, seen
-from intelshare.client import Profile, write_profile
+from intelshare.client import Credentials, Profile, write_profile
 
 
 def profile(folder: Path) -> Profile:
     made = Profile(folder, "FRA", "m.durand", "127.0.0.1:1", "", "one.fra.intelshare.internal")
-    write_profile(made, certificate=b"c", key=b"k", authority=b"a")
+    write_profile(made, Credentials(b"c", b"a", b"k"))
     return made
 
 

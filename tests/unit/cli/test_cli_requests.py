@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from intelshare.cli import run
-from intelshare.client import Profile, content_digest, write_profile
+from intelshare.client import Credentials, Profile, content_digest, write_profile
 from intelshare.errors import DeliveryError
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -44,7 +44,7 @@ def _lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lost:
     profile = Profile(
         tmp_path / "m.durand", "FRA", "m.durand", "127.0.0.1:1", "", "one.fra.intelshare.internal"
     )
-    write_profile(profile, certificate=b"c", key=b"k", authority=b"a")
+    write_profile(profile, Credentials(b"c", b"a", b"k"))
     client = Lost(profile)
 
     @contextmanager

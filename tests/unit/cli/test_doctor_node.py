@@ -54,6 +54,8 @@ def test_what_stands_against_the_node(status: dict[str, Any], check: str, state:
     [
         ({"state": "expired"}, "link USA", "wrong", "TRUST_EXPIRED"),
         ({"directory_expires": NOW - 1}, "link USA", "wrong", "TRUST_EXPIRED"),
+        ({"state": "suspended"}, "link USA", "warning", "MEMBER_SUSPENDED"),
+        ({"state": "removed", "directory_expires": 0}, "link USA", "ok", "MEMBER_REMOVED"),
         ({"state": "waiting", "last_error": "TLS_REFUSED"}, "link USA", "warning", "TLS_REFUSED"),
         ({"clock_offset": 6 * MINUTE}, "clock USA", "wrong", "CLOCK_SKEW"),
         ({"clock_offset": -MINUTE}, "clock USA", "warning", "CLOCK_SKEW"),

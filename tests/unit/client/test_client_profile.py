@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from intelshare.client import Profile, find_profile, read_profile, renew_profile, write_profile
+from intelshare.client import (
+    Credentials,
+    Profile,
+    find_profile,
+    read_credentials,
+    read_profile,
+    replace_credentials,
+    write_profile,
+)
 from intelshare.errors import ConfigError
 
 
@@ -14,7 +22,7 @@ from intelshare.errors import ConfigError
 def folder(tmp_path: Path) -> Path:
     target = tmp_path / "m.durand"
     profile = Profile(target, "FRA", "m.durand", "127.0.0.1:1", "", "paris-1.fra.intelshare.internal")
-    write_profile(profile, certificate=b"c", key=b"k", authority=b"a")
+    write_profile(profile, Credentials(b"c", b"a", b"k"))
     return target
 
 
@@ -63,7 +71,7 @@ def test_a_key_that_others_can_read_is_refused_with_the_chmod(folder: Path) -> N
     (folder / "key.pem").chmod(0o644)
     with pytest.raises(ConfigError) as caught:
         read_profile(folder)
-    assert caught.value.code == "DATA_PERMISSIONS"
+    assert caught.value.code == "UNSAFE_FILE"
     assert caught.value.hint == f"chmod 600 {folder / 'key.pem'}"
 
 
@@ -71,7 +79,7 @@ def test_no_profile_at_all_says_where_they_come_from(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         find_profile(None, {"HOME": str(tmp_path)}, Path("/"))
     assert caught.value.code == "NOT_FOUND"
-    assert "user add" in (caught.value.hint or "")
+    assert "intelshare enrol" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(("text", "code"), [('profil = "x"', "FIELD_UNKNOWN"), ("profile = 1", "FIELD_TYPE")])
@@ -89,9 +97,46 @@ def test_a_mistyped_setting_of_the_folder_is_said_not_passed_over(
 def test_a_renewed_certificate_leaves_what_was_sent_known(folder: Path) -> None:
     (folder / "spool").mkdir()
     (folder / "spool" / "key").write_text("sent")
-    renew_profile(read_profile(folder), certificate=b"new", key=b"newer", authority=b"a")
+    replace_credentials(read_profile(folder), Credentials(b"new", b"a", b"newer"))
     assert (folder / "spool" / "key").read_text() == "sent"
     assert (folder / "cert.pem").read_bytes() == b"new"
     assert (folder / "key.pem").read_bytes() == b"newer"
     assert (folder / "key.pem").stat().st_mode & 0o777 == 0o600
     assert read_profile(folder).address == "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_a_renewal_that_is_cut_short_leaves_files_that_fit_together(
+    folder: Path, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the process has written when it ends, certificate and key are both old or both new."""
+    profile, left = read_profile(folder), [done]
+
+    def write(path: Path, data: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        path.write_bytes(data)
+        path.chmod(0o600)
+
+    monkeypatch.setattr("intelshare.private_files.write_private", write)
+    new = Credentials(b"new", b"newest", b"newer")
+    if done < 3:
+        with pytest.raises(KeyboardInterrupt):
+            replace_credentials(profile, new)
+    else:
+        replace_credentials(profile, new)
+    assert read_credentials(profile) == (new if done == 3 else Credentials(b"c", b"a", b"k"))
+
+
+@pytest.mark.parametrize("moved", range(4))
+def test_files_that_were_being_moved_into_place_are_moved_by_whoever_reads_next(
+    folder: Path, moved: int
+) -> None:
+    profile = read_profile(folder)
+    new = {profile.key: b"newer", profile.authority: b"newest", profile.certificate: b"new"}
+    for number, (path, data) in enumerate(new.items()):
+        where = path if number < moved else path.with_name(f"{path.stem}.next.pem")
+        where.write_bytes(data)
+        where.chmod(0o600)
+    assert read_credentials(profile) == Credentials(b"new", b"newest", b"newer")

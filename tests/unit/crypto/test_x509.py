@@ -90,13 +90,13 @@ def test_a_node_leaf_is_what_the_design_says(authority: CertifiedKey) -> None:
     assert from_pem(to_pem([leaf.certificate])) == leaf.certificate
 
 
-def test_a_user_leaf_is_for_clients_and_a_day(authority: CertifiedKey) -> None:
+def test_a_user_leaf_is_for_clients_and_seven_days(authority: CertifiedKey) -> None:
     leaf = issue_user(authority, "intelshare://fra.intelshare.internal/user/m.durand", NOW, stream_of("user"))
     parsed = x509.load_der_x509_certificate(leaf.certificate)
     usage = parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert inspect(leaf.certificate).dns == ""
-    assert validity(leaf.certificate).end == NOW + DAY
+    assert validity(leaf.certificate).end == NOW + 7 * DAY
 
 
 def test_serials_and_keys_differ_and_a_seed_repeats(authority: CertifiedKey) -> None:

@@ -16,7 +16,7 @@ FACES: Final[Mapping[str, str]] = {
     "broker": "exchange kernel lifecycle line queries transparency treaty",
     "bulletin": "",
     "cli": "app policy shared",
-    "client": "spool",
+    "client": "enrolment renewal spool",
     "conformance": "",
     "crypto": "aead codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair",
@@ -24,7 +24,8 @@ FACES: Final[Mapping[str, str]] = {
     "engine": "steps values",
     "envelope": "",
     "labels": "",
-    "node": "clock establish events folder new_law offline policies run running runtime settings sidecar",
+    "node": "clock establish events folder new_law offline owner policies run running runtime settings "
+    "sidecar",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from intelshare.client import Client
@@ -52,8 +53,12 @@ def test_no_test_of_nodes_starts_a_process_elsewhere() -> None:
 
 
 def test_a_process_gets_ctrl_c_however_pytest_was_started() -> None:
-    with process([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as one:
-        wait_until(lambda: _catches(one.pid, signal.SIGINT), "Python to have begun")
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with process([sys.executable, "-c", "print(flush=True); input()"], **pipes) as one:
+        assert one.stdout is not None
+        # Before its own first line, Python ends by another code.
+        one.stdout.readline()
+        assert _catches(one.pid, signal.SIGINT)
         one.send_signal(signal.SIGINT)
         assert ended(one) == -signal.SIGINT
 
@@ -127,7 +132,10 @@ def test_one_factor_scales_the_deadline_of_a_call_and_nothing_is_set_by_default(
 ) -> None:
     assert (patient(10, {}), patient(10, {VARIABLE: ""}), patient(10, {VARIABLE: "2.5"})) == (10, 10, 25)
     assert os.environ[VARIABLE]
-    monkeypatch.setattr("intelshare.client.channel._bytes", lambda _: None)
+    monkeypatch.setattr(
+        "intelshare.client.connection.credentials_of", lambda _: grpc.ssl_channel_credentials()
+    )
+    monkeypatch.setattr("intelshare.client.connection.read_credentials", lambda _: None)
     monkeypatch.setattr("intelshare.client.connection.address_of", lambda _: "ipv4:127.0.0.1:1")
     monkeypatch.setenv(VARIABLE, "3")
     from types import SimpleNamespace

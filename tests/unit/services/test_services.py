@@ -220,13 +220,8 @@ class World:
                     text=write_member_file(self.fra.node.trust.members[MemberCode("USA")]), fingerprint="x"
                 ),
             ),
-            "Operations/AddUser": (
-                pb.AddUserRequest(
-                    user=pb.NewUser(
-                        name="x", role="analyst", clearance="R1", nationality="FRA", categories=["*"]
-                    )
-                ),
-            ),
+            "Operations/AddUser": (pb.AddUserRequest(user=NEW_USER, request=b"x"),),
+            "Operations/ChangeUser": (pb.ChangeUserRequest(user=NEW_USER),),
         }
         return chosen.get(name) or (filled(GetMessageClass(METHODS[name].input_type)()),)
 
@@ -274,6 +269,8 @@ def test_every_field_of_a_request_is_read_by_its_handler(name: str) -> None:
         asyncio.run(run_handler(world, name, row, Recording(sample, read)))
     assert set(fields_of(METHODS[name].input_type)) - read == set()
 
+
+NEW_USER = pb.NewUser(name="x", role="analyst", clearance="R1", nationality="FRA", categories=["*"])
 
 WRITING = {name for name, row in ROWS.items() if Role.ANALYST in row.roles}
 """Their actor is the analyst of ``World``; for the others any role of the row will do."""

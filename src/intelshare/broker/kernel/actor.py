@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
+from typing import Final
 
 from intelshare.broker.kernel.tables import USER, UserRow
 from intelshare.errors import DeliveryError
-from intelshare.ids import UserUri
+from intelshare.ids import Digest, UserUri
 from intelshare.ports import Rows
 from intelshare.roles import Role
 
 _MADE_BY_AUTHORISATION = object()
+
+NO_DIGEST: Final = Digest(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +23,17 @@ class Actor:
     user: UserUri
     role: Role
     proof: InitVar[object]
+    certificate: Digest = NO_DIGEST
+    """With which the call came; empty: it came with none."""
 
     def __post_init__(self, proof: object) -> None:
         if proof is not _MADE_BY_AUTHORISATION:
             raise TypeError("only authorisation makes an Actor")
 
 
-def authorised(user: UserUri, role: Role) -> Actor:
+def authorised(user: UserUri, role: Role, certificate: Digest = NO_DIGEST) -> Actor:
     """For authorisation, and for drivers that have no calls; a test holds that nobody else imports it."""
-    return Actor(user, role, _MADE_BY_AUTHORISATION)
+    return Actor(user, role, _MADE_BY_AUTHORISATION, certificate)
 
 
 def row_of(rows: Rows, actor: Actor) -> UserRow:
@@ -50,6 +55,20 @@ def row_of(rows: Rows, actor: Actor) -> UserRow:
 def need_user(rows: Rows, user: UserUri) -> UserRow:
     """The user's row. Raises DeliveryError NOT_AUTHORISED for an unknown or a revoked one."""
     return known_user(rows.get(USER, user))
+
+
+def proofs(row: UserRow) -> frozenset[Digest]:
+    """Digests of the certificates, the ticket's included, that prove now who this user is."""
+    return frozenset((row.certificate, row.pending, row.ticket)) - {NO_DIGEST}
+
+
+def superseded() -> DeliveryError:
+    """For the certificate of a user that counted once, or never."""
+    return DeliveryError(
+        "NOT_AUTHORISED",
+        "this certificate does not count: the register names another one, or none",
+        hint="an operator gives a new one with `intelshare user renew`",
+    )
 
 
 def known_user(row: UserRow | None) -> UserRow:

@@ -113,4 +113,5 @@ def _compiled(world: World, trust: TrustView, acts: Iterable[PartyAct]) -> World
         member: {treaty: f"sha256:{text.hex()}" for treaty, text in trust.ratified(member).items()}
         for member in trust.members
     }
-    return compile_world(world.registry, trust.members, world.files, world.overlays.values(), texts, acts)
+    present = (trust.own, *trust.partners)
+    return compile_world(world.registry, present, world.files, world.overlays.values(), texts, acts)

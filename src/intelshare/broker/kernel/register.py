@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, Register, TrustAccepted
+from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, superseded
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
@@ -27,6 +28,14 @@ from intelshare.policy import ANY_CATEGORY
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.roles import Role
 from intelshare.trust import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a user is given to come in with: one of the two is empty."""
+
+    certificate: Digest = NO_DIGEST
+    ticket: Digest = NO_DIGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,124 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
     return tx.plan(row)
 
 
+def add_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
+    """Write the row of a new user. Raises what ``set_user`` raises, and DeliveryError ID_CONFLICT.
+
+    A name stands for one person for ever: nobody is overwritten, and nobody who was revoked comes back so.
+    """
+    known = view.get(USER, event.user.user)
+    if known is not None:
+        raise DeliveryError(
+            "ID_CONFLICT",
+            f"{known.name} was revoked" if known.revoked else f"there is a user {known.name} already",
+            hint=f"`intelshare user restore {known.name}` lets the same person in again"
+            if known.revoked
+            else f"`intelshare user change {known.name}` changes the row, `user renew` the certificate",
+        )
+    return set_user(node, view, event, now, random)
+
+
+def change_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
+    """Write other rights into the row of a user; certificates stay. Raises as ``set_user``, and NOT_FOUND."""
+    row = _need(view, event.user.user)
+    wanted = changed(event.user, certificate=row.certificate, pending=row.pending, ticket=row.ticket)
+    return set_user(node, view, SetUserCommand(event.by, wanted), now, random)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewUserCommand:
+    """Let a user come in by something new, and by nothing that was before; ``by`` is who orders it."""
+
+    by: UserUri
+    user: UserUri
+    credential: Credential
+    restore: bool = False
+    """Of a user who was revoked."""
+
+
+def renew_user(
+    node: Node, view: View, event: RenewUserCommand, now: Instant, random: Random
+) -> Plan[UserRow]:
+    """By order: the user's certificates of before end at once. DeliveryError NOT_FOUND, ID_CONFLICT."""
+    row = _need(view, event.user, revoked=event.restore)
+    if event.restore and not row.revoked:
+        raise DeliveryError("ID_CONFLICT", f"{row.name} was not revoked", hint="`intelshare user renew`")
+    given = event.credential
+    after = changed(row, revoked=0, certificate=given.certificate, pending=NO_DIGEST, ticket=given.ticket)
+    return _credential(node, view, event.by, after, given, now, random)
+
+
+@dataclass(frozen=True, slots=True)
+class RenewOwnCommand:
+    """A user has asked for a certificate with what proves who they are now: a certificate, or a ticket."""
+
+    user: UserUri
+    proof: Digest
+    certificate: Digest
+    """What was issued."""
+
+
+def renew_own(node: Node, view: View, event: RenewOwnCommand, now: Instant, random: Random) -> Plan[UserRow]:
+    """What proved the user goes on until the new certificate is first used: an answer may be lost.
+
+    Raises DeliveryError NOT_AUTHORISED if that counts no longer.
+    """
+    row = known_user(view.get(USER, event.user))
+    if event.proof not in proofs(row):
+        raise superseded()
+    after = changed(row, pending=event.certificate)
+    return _credential(node, view, event.user, after, Credential(event.certificate), now, random)
+
+
+def count_certificate(
+    node: Node, view: View, user: UserUri, certificate: Digest, now: Instant, random: Random
+) -> Plan[UserRow]:
+    """A certificate that was issued last is used for the first time: from now on it alone counts.
+
+    Raises DeliveryError NOT_AUTHORISED if another was issued since.
+    """
+    row = known_user(view.get(USER, user))
+    tx = Transaction(node, view, now, random)
+    if certificate == row.certificate:
+        return tx.plan(row)
+    if certificate != row.pending:
+        raise superseded()
+    after = changed(row, certificate=certificate, pending=NO_DIGEST, ticket=NO_DIGEST)
+    tx.log(EntryType.REGISTER, Register(user, user, f"counts certificate {certificate.hex()}"))
+    tx.put(USER, after)
+    return tx.plan(after)
+
+
+def _credential(
+    node: Node, view: View, by: UserUri, row: UserRow, given: Credential, now: Instant, random: Random
+) -> Plan[UserRow]:
+    tx = Transaction(node, view, now, random)
+    kind, digest = ("certificate", given.certificate) if given.certificate else ("ticket", given.ticket)
+    tx.log(EntryType.REGISTER, Register(by, row.user, f"{kind} {digest.hex()}"))
+    tx.put(USER, row)
+    return tx.plan(row)
+
+
 def revoke_user(
     node: Node, view: View, by: UserUri, user: UserUri, now: Instant, random: Random
 ) -> Plan[UserRow]:
-    """Take a user's access away, at once. Raises DeliveryError NOT_FOUND."""
+    """Take a user's access away, at once and with every certificate of theirs. DeliveryError NOT_FOUND."""
+    row = changed(
+        _need(view, user, revoked=True), revoked=1, certificate=NO_DIGEST, pending=NO_DIGEST, ticket=NO_DIGEST
+    )
+    return set_user(node, view, SetUserCommand(by, row), now, random)
+
+
+def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:
+    """The row of a user; of one who was revoked only where that is wanted."""
     row = view.get(USER, user)
-    if row is None:
-        raise DeliveryError("NOT_FOUND", "there is no such user", hint="`intelshare user list`")
-    return set_user(node, view, SetUserCommand(by, changed(row, revoked=1)), now, random)
+    if row is None or (row.revoked and not revoked):
+        raise DeliveryError(
+            "NOT_FOUND",
+            "there is no such user" if row is None else f"{row.name} was revoked",
+            hint="`intelshare user list` shows the register; `user restore` lets somebody in again",
+        )
+    return row
 
 
 def users(view: View) -> list[UserRow]:

@@ -3,12 +3,13 @@
 What waits is decided again at hand-over, and is withheld there. What was handed over and has no receipt is
 asked about here, portion by portion as it was granted: if one of them may not go any more, the release is not
 sent again, its number is cancelled, and the pair is in doubt until that is acknowledged or the recipient's
-word comes.
+word comes. Nothing is ever handed over to a member that was removed: what waits for it ends here too.
 Until a review has come to a pair, ``resend`` asks the same question: nothing goes after its denial.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -25,6 +26,7 @@ from intelshare.delivery import Cause, Stage
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, Scalar, View
+from intelshare.trust import Exclusion
 
 MAX_REVIEWED: Final = 256
 """Pairs that one step looks at."""
@@ -35,6 +37,7 @@ class ReviewResult:
     """How far it has come. ``after`` empty: through."""
 
     after: tuple[Scalar, ...]
+    """Stage, and the last pair of it that was looked at."""
     effects: Effects
 
 
@@ -43,18 +46,33 @@ def review(
 ) -> Plan[ReviewResult]:
     """Stop what is on the way and may not go any more; go on ``after`` where the last step ended."""
     tx = Transaction(node, view, now, random)
-    rows = view.find(PAIR, "stage", Stage.HANDED_OVER, 1, after=after, limit=MAX_REVIEWED)
+    stage = Stage(int(after[0])) if after else Stage.HANDED_OVER
+    rows = view.find(PAIR, "stage", stage, 1, after=after[1:], limit=MAX_REVIEWED)
+    removed = {member for member, how in node.trust.excluded.items() if how is Exclusion.REMOVED}
+    stop(
+        tx,
+        [row for row in rows if row.recipient in removed],
+        Cause.UNDELIVERABLE,
+        (Exclusion.REMOVED.code,),
+    )
     denied: dict[tuple[str, ...], list[PairRow]] = {}
-    for row in rows:
+    for row in rows if stage is Stage.HANDED_OVER else ():
         # What is over as well ends by itself (``stop.expire``).
-        codes = unless_damaged(tx, partial(denial, tx, row)) if now < row.due else ()
-        if codes:
-            denied.setdefault(codes, []).append(row)
+        if row.recipient not in removed and now < row.due:
+            codes = unless_damaged(tx, partial(denial, tx, row))
+            if codes:
+                denied.setdefault(codes, []).append(row)
     for codes, stopped in denied.items():
         stop(tx, stopped, Cause.WITHHELD, codes)
-    more = len(rows) == MAX_REVIEWED
-    following = (rows[-1].created, rows[-1].md, rows[-1].recipient) if more else ()
-    return tx.plan(ReviewResult(following, tx.effects()))
+    return tx.plan(ReviewResult(_following(stage, rows, bool(removed)), tx.effects()))
+
+
+def _following(stage: Stage, rows: Sequence[PairRow], removed: bool) -> tuple[Scalar, ...]:
+    """Where the next step goes on. What waits is looked at only where a member was removed."""
+    if len(rows) == MAX_REVIEWED:
+        return (stage, rows[-1].created, rows[-1].md, rows[-1].recipient)
+    order = (Stage.HANDED_OVER, Stage.HELD, Stage.QUEUED)
+    return tuple(order[order.index(stage) + 1 :][:1]) if removed else ()
 
 
 def denial(tx: Transaction, row: PairRow) -> tuple[str, ...]:

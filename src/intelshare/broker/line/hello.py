@@ -131,7 +131,9 @@ def accept_hello(
     random: Random,
 ) -> Plan[HelloResult]:
     """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
-    the peer's other streams go on (promise P11). ``allowed``: what it may make this node keep."""
+    the peer's other streams go on (promise P11). ``allowed``: what it may make this node keep. Raises
+    TrustError PEER_REVOKED: it is left out."""
+    node.trust.need_dealing(peer.member)
     tx, allowance = Transaction(node, view, now, random), Allowance(allowed)
     forgot = 0
     starts_anew = view.get(INCOMING, peer.node, peer.payload.incarnation) is None
@@ -231,8 +233,10 @@ def answer_gap(
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
     member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
-    its number is cancelled. One whose record is damaged stays unsent, and the others go.
+    its number is cancelled. One whose record is damaged stays unsent, and the others go. Raises TrustError
+    PEER_REVOKED: it is left out.
     """
+    node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
     queued = 0
     void = []

@@ -118,8 +118,11 @@ def receive(
 ) -> Plan[ReceiveResult]:
     """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code.
 
+    Raises TrustError PEER_REVOKED where the member was suspended or removed since the frame came.
+
     With an ``open_plain`` that finds nothing plain the outcome is the same: the property test passes one.
     """
+    node.trust.need_dealing(arrival.member)
     tx = Transaction(node, view, now, random)
     inbound = Inbound(
         tx,

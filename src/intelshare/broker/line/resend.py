@@ -69,6 +69,8 @@ def _resend(
     tx: Transaction, peer: MemberCode, busy: Collection[LeafId], room: int, *, releases: bool
 ) -> Plan[Loaded]:
     view = tx.view
+    if peer in tx.node.trust.excluded:
+        return tx.plan(((), False))
     found: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
     waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):

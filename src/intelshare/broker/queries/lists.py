@@ -11,7 +11,7 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.log import entry_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
+from intelshare.broker.kernel.pair_rows import facts_of, is_open, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import Written, find_bulletin, may_see, read_written
 from intelshare.broker.kernel.tables import (
@@ -77,6 +77,8 @@ class PairLine:
 
     row: PairRow
     status: PairStatus
+    codes: tuple[str, ...]
+    """Of the refusal, why it was stopped, or why it waits."""
 
     @property
     def recall_requested(self) -> bool:
@@ -193,7 +195,7 @@ def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode,
         )
     entry = entry_at(view, row.decided_in, row.decided_at)
     return Why(
-        PairLine(row, status_of(facts_of(row))),
+        _pair_line(node, row),
         logged_decision(node, view, row),
         tuple(format_portion(label, node.world.registry) for label in written.labels),
         row.decided_at,
@@ -239,6 +241,14 @@ def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
 
 def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
     row, title = written.row, title_of(node, view, written)
-    pairs = tuple(PairLine(pair, status_of(facts_of(pair))) for pair in view.find(PAIR, "key", row.md))
+    pairs = tuple(_pair_line(node, pair) for pair in view.find(PAIR, "key", row.md))
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)
+
+
+def _pair_line(node: Node, row: PairRow) -> PairLine:
+    """Nothing goes to a member that is left out, whatever else the row says."""
+    facts, codes, how = facts_of(row), tuple(row.codes.split()), node.trust.excluded.get(row.recipient)
+    if how is not None and is_open(facts):
+        codes = (how.code, *codes)
+    return PairLine(row, status_of(facts), codes)

@@ -66,14 +66,13 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     head = view.get(LOG_HEAD, node.incarnation)
     if head is None or not _is_new(node, view, last):
         return tx.plan(tx.effects())
-    peers = [member for member in node.trust.members if member != node.member]
     if last is not None:
-        _take_back(tx, last, peers)
+        _take_back(tx, last, node.trust.partners)
     logs = view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN)
     for old in [row for row in logs if row.incarnation == node.incarnation] + logs[MAX_LOGS:]:
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
     said = Checkpoint(node.uri, node.incarnation, head.size, root_of(head), _cosigned(node, view))
-    leaf = tx.say_to_all(peers, Kind.CHECKPOINT, encode(Checkpoint, said), RANK)
+    leaf = tx.say_to_all(node.trust.partners, Kind.CHECKPOINT, encode(Checkpoint, said), RANK)
     statement = tx.get(STATEMENT, leaf)
     assert statement is not None  # noqa: S101 - it was put just now
     batch = tx.get(BATCH, statement.batch)

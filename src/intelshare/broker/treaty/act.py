@@ -146,8 +146,7 @@ def act(node: Node, view: View, command: ActCommand, now: Instant, random: Rando
     data = encode(TreatyAct, record_of(said, FIRST if last is None else last.leaf))
     if len(data) > MAX_BYTES:
         raise DeliveryError("TOO_LARGE", f"an act has at most {MAX_BYTES} bytes, not {len(data)}")
-    peers = [member for member in node.trust.members if member != node.member]
-    leaf = tx.say_to_all(peers, Kind.TREATY_ACT, data, 0)
+    leaf = tx.say_to_all(node.trust.partners, Kind.TREATY_ACT, data, 0)
     row = ActRow(node.member, said.n, leaf, ActState.COUNTS, now, said.since, command.actor.user, data)
     _let_count(tx, row)
     # As it will be read at the next start.

@@ -155,45 +155,96 @@ def _profile(where: _Where) -> Iterator[Finding]:
             else "--as FOLDER or INTELSHARE_PROFILE; `intelshare user add` makes one",
         )
         return
-    yield Finding(OK, "profile", f"{found.user or 'operator'} of {found.member}, {found.folder}")
-    yield _certificate(found.certificate, where.now)
+    yield Finding(OK, "profile", f"{found.user} of {found.member}, {found.folder}")
+    yield _certificate(found, where.now)
     yield from _key(found)
     yield from _spool(found, where.now)
 
 
 def _found_profile(where: _Where) -> Profile | None:
-    from intelshare.client import find_profile
+    """The profile that holds here; else the operator's of the folder that is examined."""
+    from intelshare.client import find_profile, read_profile
 
     try:
         return find_profile(where.profile, os.environ, Path.cwd())
     except IntelshareError as error:
-        if error.code == "NOT_FOUND" and not where.profile and error.place is None:
-            return None
-        raise
+        if error.code != "NOT_FOUND" or where.profile or error.place is not None:
+            raise
+    operator = where.folder / "users" / "operator" if where.folder is not None else None
+    return read_profile(operator) if operator is not None and operator.exists() else None
 
 
-def _certificate(path: Path, now: Instant) -> Finding:
-    check, remedy = "certificate", "an operator gives a new one with `intelshare user renew`"
-    from intelshare.crypto.x509 import from_pem, validity
+def _users(where: _Where) -> Iterator[Finding]:
+    """The certificates of the other profiles in the folder."""
+    from intelshare.client import read_profile
+
+    if where.folder is None:
+        return
+    examined = _found_profile(where)
+    for path in sorted((where.folder / "users").glob("*/profile.toml")):
+        profile = read_profile(path.parent)
+        if examined is None or path.parent.resolve() != examined.folder.resolve():
+            yield _certificate(profile, where.now, f"certificate {profile.user}")
+
+
+def _certificate(profile: Profile, now: Instant, check: str = "certificate") -> Finding:
+    from intelshare.client.renewal import validity_of
     from intelshare.instant import show
 
-    valid = validity(from_pem(path.read_bytes()))
+    valid = validity_of(profile)
     until = show(Instant(valid.end - valid.end % SECOND))
     if now >= valid.end:
-        return Finding(WRONG, check, f"expired at {until}", remedy, "TLS_REFUSED")
+        return Finding(WRONG, check, f"expired at {until}", another(profile), "TLS_REFUSED")
     if now < valid.start:
         return Finding(WRONG, check, "is not yet valid", "set the clock of this machine", "CLOCK")
-    left = (valid.end - now) / DAY
-    state = WARNING if now > valid.start + (valid.end - valid.start) * 9 // 10 else OK
-    return Finding(state, check, f"valid until {until} ({left:.1f} days)", remedy if state != OK else "")
+    left = f"valid until {until} ({(valid.end - now) / DAY:.1f} days)"
+    if valid.is_due(now):
+        return Finding(WARNING, check, left, f"intelshare renew --as {profile.folder}")
+    return Finding(OK, check, left)
+
+
+def another(profile: Profile) -> str:
+    """The command that gives the user of a profile a certificate, whatever the one of before has become."""
+    folder = (profile.folder / profile.node_folder).resolve() if profile.node_folder else None
+    if folder is None or not os.access(folder / "node.toml", os.R_OK):
+        return (
+            f"an operator gives you an enrolment (`intelshare user renew {profile.user} --folder FOLDER`); "
+            f"then: intelshare enrol FILE --out {profile.folder}"
+        )
+    usual = profile.folder.resolve() == folder / "users" / profile.user
+    elsewhere = "" if usual else f" --here --out {profile.folder}"
+    return f"intelshare user renew {profile.user} --folder {folder}{elsewhere}"
 
 
 def _key(profile: Profile) -> Iterator[Finding]:
+    from intelshare.client import read_credentials
     from intelshare.crypto.x509 import fits, from_pem
 
-    if not fits(from_pem(profile.certificate.read_bytes()), profile.key.read_bytes()):
-        remedy = "an operator gives a new one with `intelshare user renew`"
-        yield Finding(WRONG, "key", f"{profile.key} is not the key of the certificate", remedy, "TLS_REFUSED")
+    credentials = read_credentials(profile)
+    if not fits(from_pem(credentials.certificate), credentials.key):
+        what = f"{profile.key} is not the key of the certificate"
+        yield Finding(WRONG, "key", what, another(profile), "TLS_REFUSED")
+
+
+def _node_certificate(where: _Where) -> Iterator[Finding]:
+    """As the node last wrote it; what is served comes from the vault."""
+    if where.folder is None:
+        return
+    from intelshare.crypto.x509 import from_pem, validity
+    from intelshare.instant import show
+    from intelshare.node.folder import Folder
+    from intelshare.node.running import read_running
+    from intelshare.private_files import read_trusted
+
+    running = read_running(Folder(where.folder))
+    path = Folder(where.folder).node_certificate
+    if running is None or not running.fresh(where.now) or not path.exists():
+        return
+    end = validity(from_pem(read_trusted(path))).end
+    if end <= where.now:
+        remedy = f"intelshare pki renew --folder {where.folder}"
+        what = f"expired at {show(Instant(end - end % SECOND))}"
+        yield Finding(WRONG, "node certificate", what, remedy, "TLS_REFUSED")
 
 
 def _spool(profile: Profile, now: Instant) -> Iterator[Finding]:
@@ -214,17 +265,19 @@ def _spool(profile: Profile, now: Instant) -> Iterator[Finding]:
 
 def _node(where: _Where) -> Iterator[Finding]:
     found = _found_profile(where)
-    if found is None and where.folder is not None and (where.folder / "users" / "operator").exists():
-        from intelshare.client import read_profile
-
-        found = read_profile(where.folder / "users" / "operator")
     if found is None:
         return
     from intelshare.cli.policy.examine import examine, lies_otherwise
     from intelshare.client import Client
 
     with Client(found) as client:
-        status = client.status()
+        try:
+            status = client.status()
+        except IntelshareError as error:
+            if error.code != "NOT_AUTHORISED":
+                raise
+            yield Finding(WRONG, "node", error.message, another(found), error.code)
+            return
     yield from examine(status, where.now)
     if where.folder is not None:
         yield from lies_otherwise(status, _lying(where.folder))
@@ -353,4 +406,17 @@ def _records(where: _Where) -> Iterator[Finding]:
         yield Finding(OK, "records", "every record is as it was written")
 
 
-_CHECKS: Final = (_installation, _machine, _profile, _node, _folder, _policy, _memory, _records)
+_CHECKS: Final = (
+    *(
+        _installation,
+        _machine,
+        _profile,
+        _users,
+        _node_certificate,
+        _node,
+        _folder,
+        _policy,
+        _memory,
+        _records,
+    ),
+)

@@ -20,9 +20,9 @@ from intelshare.instant import Instant
 from intelshare.text import safe_name
 
 if TYPE_CHECKING:
+    from intelshare.broker.kernel.tables import UserRow
     from intelshare.cli.shared.node_folder import Passphrase
-    from intelshare.crypto.x509 import CertifiedKey
-    from intelshare.ids import UserUri
+    from intelshare.client import Credentials
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
     from intelshare.trust import Founded, Founding
@@ -128,8 +128,18 @@ def _make(folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], *
     import shutil
     import tempfile
 
+    from intelshare.broker.kernel.tables import UserRow
+    from intelshare.client import Credentials
     from intelshare.crypto.suites import SUITES
-    from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, USER_LIFETIME, issue_user
+    from intelshare.crypto.x509 import (
+        DEVELOPMENT_LIFETIME,
+        NODE_LIFETIME,
+        USER_LIFETIME,
+        digest_of,
+        request_key,
+        sign_user,
+        to_pem,
+    )
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
     from intelshare.trust import create_member, user_uri
@@ -142,16 +152,26 @@ def _make(folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], *
         SUITES[chosen["suite"]],
         known=SUITES,
     )
-    settings = Settings(plan.member, founded.node.uri, allow_loopback_peers=dev, floor=plan.floor, **chosen)
-    uri = user_uri(plan.domain, OPERATOR)
-    lifetime = DEVELOPMENT_LIFETIME if dev else USER_LIFETIME
-    issued = issue_user(founded.user_authority, uri, now, os.urandom, lifetime=lifetime)
+    settings = Settings(
+        plan.member,
+        founded.node.uri,
+        allow_loopback_peers=dev,
+        floor=plan.floor,
+        user_lifetime=DEVELOPMENT_LIFETIME if dev else USER_LIFETIME,
+        node_lifetime=DEVELOPMENT_LIFETIME if dev else NODE_LIFETIME,
+        **chosen,
+    )
+    uri, made = user_uri(plan.domain, OPERATOR), request_key(os.urandom)
+    authority, lifetime = founded.user_authority, settings.user_lifetime
+    certificate = sign_user(authority, uri, made.request, now, os.urandom, lifetime=lifetime)
+    credentials = Credentials(to_pem((certificate,)), to_pem((founded.node_authority.certificate,)), made.key)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _vaults(Folder(beside), settings, founded, secret, dev=dev)
-        asyncio.run(_first_rows(Folder(beside), settings, founded, uri))
-        _operator_profile(Folder(beside), settings, founded, issued)
+        row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
+        asyncio.run(_first_rows(Folder(beside), settings, founded, row))
+        _operator_profile(Folder(beside), settings, founded, credentials)
         beside.rename(folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -214,27 +234,23 @@ def _development(folder: Path, secret: bytes, *, given: bool) -> None:
         write_private(folder / "treaties" / name, text.encode())
 
 
-async def _first_rows(target: Folder, settings: Settings, founded: Founded, uri: UserUri) -> None:
-    from intelshare.broker.kernel.tables import TABLES, UserRow
+async def _first_rows(target: Folder, settings: Settings, founded: Founded, row: UserRow) -> None:
+    from intelshare.broker.kernel.tables import TABLES
     from intelshare.node.establish import first_rows
     from intelshare.store.engines import open_default
 
     store = open_default(target.database, TABLES, founded.storage_key)
     try:
-        row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0)
         plan = first_rows(settings, founded, (row,))
         await store.perform(lambda _: plan)
     finally:
         store.close()
 
 
-def _operator_profile(target: Folder, settings: Settings, founded: Founded, issued: CertifiedKey) -> None:
+def _operator_profile(target: Folder, settings: Settings, founded: Founded, credentials: Credentials) -> None:
     from intelshare.client import Profile, write_profile
-    from intelshare.crypto.x509 import to_pem
 
     write_profile(
         Profile(target.users / OPERATOR, settings.member, OPERATOR, "", "../..", founded.node.dns),
-        certificate=to_pem((issued.certificate,)),
-        key=issued.key,
-        authority=to_pem((founded.node_authority.certificate,)),
+        credentials,
     )

@@ -15,13 +15,14 @@ from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
+    from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_FILE = 3 * 1024 * 1024
 
 
 @click.group(cls=Group)
 def member() -> None:
-    """Exchange roots and directories with other members."""
+    """Exchange roots and directories with other members; stop dealing with one, or go on."""
 
 
 @member.command(epilog=examples("intelshare member export --folder fra --out fra.member"))
@@ -46,9 +47,10 @@ def export(node: NodeFolder, out: Out, target: Path | None) -> None:
 @member.command("import", epilog=examples("intelshare member import usa.member --folder fra"))
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--fingerprint", help="What the other side read out to you.")
+@click.option("--again", is_flag=True, help="Admit a member that was removed here once more.")
 @printing
 @on_folder
-def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None) -> None:
+def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, again: bool) -> None:
     """Admit the member of FILE, after its people read out the fingerprint to you."""
     from intelshare.trust import read_member_file
     from intelshare.wire.v1 import user_pb2 as pb
@@ -67,10 +69,13 @@ def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None) -> 
             f"Fingerprint of {given.member}, as its people read it out to you", err=True
         )
     answer = node.operate(
-        "ImportMember", pb.ImportMemberRequest(text=data.decode("utf-8"), fingerprint=fingerprint)
+        "ImportMember",
+        pb.ImportMemberRequest(text=data.decode("utf-8"), fingerprint=fingerprint, again=again),
     )
     out.document("member", {"member": answer.member, "fingerprint": answer.fingerprint})
     out.line(f"{answer.member} {answer.fingerprint}")
+    if answer.exclusion:
+        out.note(f"{answer.member} is still {answer.exclusion}: intelshare member resume {answer.member}")
 
 
 @member.command("list", epilog=examples("intelshare member list --folder fra"))
@@ -85,6 +90,69 @@ def list_(node: NodeFolder, out: Out) -> None:
     found = node.operate("ListMembers", pb.ListMembersRequest())
     out.document("members", plain(found))
     out.table(member_table(found.members))
+
+
+@member.command(epilog=examples("intelshare member suspend USA --folder fra"))
+@click.argument("code", metavar="MEMBER")
+@printing
+@on_folder
+def suspend(node: NodeFolder, out: Out, code: str) -> None:
+    """Stop dealing with MEMBER at once: no link, nothing handed over, nothing taken.
+
+    What is queued for it waits, and `intelshare outbox` says why. What it has sent stays readable.
+    """
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    answer = node.operate("SuspendMember", pb.SuspendMemberRequest(member=code.upper()))
+    _show_exclusion(out, answer, "was suspended before")
+
+
+@member.command(epilog=examples("intelshare member resume USA --folder fra"))
+@click.argument("code", metavar="MEMBER")
+@printing
+@on_folder
+def resume(node: NodeFolder, out: Out, code: str) -> None:
+    """Go on with MEMBER, which was suspended: what waits on both sides goes."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    answer = node.operate("ResumeMember", pb.ResumeMemberRequest(member=code.upper()))
+    _show_exclusion(out, answer, "was not suspended")
+
+
+@member.command(epilog=examples("intelshare member remove USA --folder fra --dry-run"))
+@click.argument("code", metavar="MEMBER")
+@click.option("--dry-run", is_flag=True, help="Show what would end; remove nobody.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def remove(node: NodeFolder, out: Out, code: str, dry_run: bool, yes: bool) -> None:
+    """Stop dealing with MEMBER for good: what is queued for it ends as undeliverable.
+
+    What it has sent stays readable and provable. `intelshare member import FILE --again` admits it once more;
+    what has ended does not come back.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    request = pb.RemoveMemberRequest(member=code.upper(), dry_run=True)
+    answer = node.operate("RemoveMember", request)
+    if not dry_run and answer.exclusion != "removed":
+        confirm(
+            f"{answer.member} will be a stranger here: {answer.queued} queued bulletins end, "
+            f"{answer.unacknowledged} statements stay unacknowledged. Remove it?",
+            yes=yes,
+        )
+        answer = node.operate("RemoveMember", pb.RemoveMemberRequest(member=code.upper()))
+    _show_exclusion(out, answer, "would be removed" if dry_run else "was removed before")
+
+
+def _show_exclusion(out: Out, answer: pb.ExclusionResponse, otherwise: str) -> None:
+    from intelshare.cli.shared.plain import plain
+
+    out.document("member-exclusion", plain(answer))
+    done = answer.exclusion or "dealt with again"
+    waiting = f"  queued {answer.queued}, unacknowledged {answer.unacknowledged}"
+    out.line(f"{answer.member} {done if answer.changed else otherwise}{waiting}")
 
 
 @member.command(

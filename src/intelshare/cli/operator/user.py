@@ -1,9 +1,10 @@
-"""``user``: who may use the own node, and the profile folder that each of them gets."""
+"""``user``: who may use the node, and the enrolment or profile by which each of them comes in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,43 +17,89 @@ from intelshare.roles import Role
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
+    from intelshare.node.settings import Settings
     from intelshare.wire.v1 import user_pb2 as pb
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(cls=Group)
 def user() -> None:
-    """Add, renew, list and revoke users of the own node."""
+    """Add, change, renew, list, revoke and restore users of your node."""
+
+
+def _rights(*, new: bool) -> Callable[[F], F]:
+    """What the register says of a user; of one who is there, what is not given stays."""
+
+    def options(function: F) -> F:
+        usual: dict[str, Any] = {"default": Role.ANALYST.value, "show_default": True} if new else {}
+        for option in (
+            click.option(
+                "--category", "categories", multiple=True, help="Need to know; repeatable; * for all."
+            ),
+            click.option(
+                "--nationality",
+                metavar="CODE",
+                shell_complete=members,
+                help="The user's own. Default: the member's." if new else "The user's own.",
+            ),
+            click.option("--clearance", help="A level of the member's ladder, or R0 to R4."),
+            click.option(
+                "--role",
+                type=click.Choice([role.value for role in Role]),
+                help="What the user may do.",
+                **usual,
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return options
+
+
+def _coming_in(function: F) -> F:
+    """How the user comes in: an enrolment for another machine, a profile on this one, or a request."""
+    for option in (
+        click.option(
+            "--address",
+            default="",
+            metavar="HOST:PORT",
+            help="Where the user will call, if not on this machine.",
+        ),
+        click.option(
+            "--out",
+            "target",
+            type=click.Path(path_type=Path),
+            help="The file or folder to write. Default: below FOLDER/users.",
+        ),
+        click.option(
+            "--request",
+            "request",
+            type=click.Path(dir_okay=False, exists=True, path_type=Path),
+            help="Sign this certificate request (PKCS #10, PEM), and write the certificate to --out.",
+        ),
+        click.option(
+            "--here/--elsewhere",
+            "here",
+            default=None,
+            help="Make the key and a profile on this machine, or an enrolment for another. Default: here, "
+            "if the folder is for development or the profile is here already.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @user.command(
     epilog=examples(
-        "intelshare user add a.petit --folder fra --clearance SECRET --category cyber",
-        "intelshare user add c.roux --folder fra --role releasing-officer --clearance SECRET",
+        "intelshare user add a.petit --folder fra --clearance SECRET --category cyber --here",
+        "intelshare user add c.roux --folder fra --role auditor --elsewhere --out c.roux.enrol",
+        "intelshare user add d.vidal --folder fra --request d.vidal.csr --out d.vidal.crt",
     )
 )
 @click.argument("name")
-@click.option(
-    "--role",
-    type=click.Choice([role.value for role in Role]),
-    default=Role.ANALYST.value,
-    show_default=True,
-    help="What the user may do.",
-)
-@click.option("--clearance", default="", help="A level of the member's own ladder, or R0 to R4.")
-@click.option(
-    "--nationality",
-    default="",
-    metavar="CODE",
-    shell_complete=members,
-    help="The user's own; else the member's.",
-)
-@click.option("--category", "categories", multiple=True, help="Need to know; repeatable; * for all.")
-@click.option(
-    "--address", default="", metavar="HOST:PORT", help="Where the user will call, if not on this machine."
-)
-@click.option(
-    "--out", "target", type=click.Path(path_type=Path), help="The new profile folder; else FOLDER/users/NAME."
-)
+@_rights(new=True)
+@_coming_in
 @printing
 @on_folder
 def add(
@@ -60,99 +107,253 @@ def add(
     out: Out,
     name: str,
     role: str,
-    clearance: str,
-    nationality: str,
+    clearance: str | None,
+    nationality: str | None,
     categories: tuple[str, ...],
-    address: str,
-    target: Path | None,
+    **coming: Any,
 ) -> None:
-    """Register NAME (small letters, as m.durand) and write a profile folder with certificate and key.
+    """Register NAME (small letters, as m.durand), and write an enrolment for them, or a profile.
 
-    Of a user who is there already the register keeps what is given now; `user renew` changes nothing in it.
+    The user makes the key: with `intelshare enrol FILE`, or here for them. A name stands for one person: it
+    cannot be added twice.
     """
-    from intelshare.node.settings import read_settings
     from intelshare.wire.v1 import user_pb2 as pb
 
-    settings = read_settings(node.folder / "node.toml")
+    member = _settings(node).member
     wanted = pb.NewUser(
         name=name,
         role=role,
-        clearance=clearance,
-        nationality=nationality or _state(settings.member, node.folder),
+        clearance=clearance or "",
+        nationality=nationality or _state(member, node.folder),
         categories=categories,
     )
-    _issue(node, out, wanted, target, address)
+    _let_in(
+        node,
+        out,
+        name,
+        lambda request: ("AddUser", pb.AddUserRequest(user=wanted, request=request)),
+        **coming,
+    )
 
 
-@user.command(epilog=examples("intelshare user renew m.durand --folder fra"))
-@click.argument("name")
-@click.option(
-    "--out", "target", type=click.Path(path_type=Path), help="The profile folder, if not the usual."
+@user.command(
+    epilog=examples(
+        "intelshare user change a.petit --folder fra --clearance R1 --category '*'",
+    )
 )
+@click.argument("name")
+@_rights(new=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
-def renew(node: NodeFolder, out: Out, name: str, target: Path | None) -> None:
-    """Put a new certificate into the profile of NAME. What the register says of NAME stays as it is."""
+def change(
+    node: NodeFolder,
+    out: Out,
+    name: str,
+    role: str | None,
+    clearance: str | None,
+    nationality: str | None,
+    categories: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Change what the register says of NAME, at once. What is not given stays, also the certificate."""
+    from intelshare.cli.shared.plain import plain
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    known = _known(node, name)
+    wanted = pb.NewUser(
+        name=name,
+        role=role or known.role,
+        clearance=known.clearance if clearance is None else clearance,
+        nationality=known.nationality if nationality is None else nationality,
+        categories=categories or known.categories,
+    )
+    changes = _differences(known, wanted)
+    if changes:
+        confirm(f"{name}: {', '.join(changes)}. Go on?", yes=yes)
+        known = node.operate("ChangeUser", pb.ChangeUserRequest(user=wanted))
+    out.document("user", plain(known))
+    out.line(f"{name}: {', '.join(changes) or 'nothing changed'}")
+
+
+@user.command(
+    epilog=examples(
+        "intelshare user renew m.durand --folder fra", "intelshare user renew operator --folder fra"
+    )
+)
+@click.argument("name")
+@_coming_in
+@printing
+@on_folder
+def renew(node: NodeFolder, out: Out, name: str, **coming: Any) -> None:
+    """Give NAME a new way in, and end the certificates of before at once. The register's row stays.
+
+    Users renew theirs by themselves; this is for one that has ended, was lost or may be known to others.
+    """
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    _let_in(
+        node,
+        out,
+        name,
+        lambda request: ("RenewUser", pb.RenewUserRequest(name=name, request=request)),
+        **coming,
+    )
+
+
+@user.command(epilog=examples("intelshare user restore a.petit --folder fra"))
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_coming_in
+@printing
+@on_folder
+def restore(node: NodeFolder, out: Out, name: str, yes: bool, **coming: Any) -> None:
+    """Let NAME, who was revoked, in again: the same person, with the same rights and a new certificate."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    known = _known(node, name)
+    rights = (
+        f"{known.role}, clearance {known.clearance or 'none'}, {' '.join(known.categories) or 'no category'}"
+    )
+    confirm(f"{name} comes in again as {rights}. Go on?", yes=yes)
+    _let_in(
+        node,
+        out,
+        name,
+        lambda request: ("RenewUser", pb.RenewUserRequest(name=name, request=request, restore=True)),
+        **coming,
+    )
+
+
+def _let_in(
+    node: NodeFolder,
+    out: Out,
+    name: str,
+    call: Callable[[bytes], tuple[str, Any]],
+    *,
+    here: bool | None,
+    request: Path | None,
+    target: Path | None,
+    address: str,
+) -> None:
+    """Have the node issue a certificate for a key that is made here or elsewhere, or a ticket."""
+    if request is not None:
+        _sign_request(node, out, call, request, target)
+        return
+    profile = target or node.folder / "users" / name
+    if here is None:
+        here = node.is_development or (profile / "profile.toml").exists()
+    if here:
+        _make_profile(node, out, name, call, profile, address)
+    else:
+        _make_enrolment(node, out, call, target or profile.with_name(f"{name}.enrol"), address)
+
+
+def _sign_request(
+    node: NodeFolder, out: Out, call: Callable[[bytes], tuple[str, Any]], request: Path, target: Path | None
+) -> None:
+    """The certificate of a key that the user holds elsewhere, a card for instance."""
+    from intelshare.cli.shared.files import write_new
+    from intelshare.crypto.x509 import request_from_pem
+    from intelshare.errors import ConfigError
+
+    if target is None:
+        raise ConfigError("USAGE", "a certificate needs a file", hint="--out FILE")
+    given = node.operate(*call(request_from_pem(request.read_bytes())))
+    write_new(target.parent, {target.name: given.certificate_pem})
+    out.document("user", {"user": given.user.uri, "role": given.user.role, "certificate": str(target)})
+    out.line(f"{given.user.uri}  {given.user.role}")
+    out.line(f"certificate {target}")
+
+
+def _make_profile(
+    node: NodeFolder,
+    out: Out,
+    name: str,
+    call: Callable[[bytes], tuple[str, Any]],
+    folder: Path,
+    address: str,
+) -> None:
+    """Key and certificate in a profile on this machine, new or this user's already."""
+    import os
+
+    from intelshare.client import Profile, profile_at, read_profile, replace_credentials, write_profile
+    from intelshare.client.renewal import credentials_from
+    from intelshare.crypto.x509 import request_key
+    from intelshare.trust import dns_of
+
+    settings = _settings(node)
+    where = "" if address else os.path.relpath(node.folder.resolve(), folder.resolve())
+    profile = Profile(folder, settings.member, name, address, where, dns_of(settings.node))
+    there = profile_at(profile)
+    made = request_key(os.urandom)
+    given = node.operate(*call(made.request))
+    credentials = credentials_from(given, made.key)
+    if there:
+        replace_credentials(read_profile(folder), credentials)
+    else:
+        write_profile(profile, credentials)
+    out.document("user", {"user": given.user.uri, "role": given.user.role, "profile": str(folder)})
+    out.line(f"{given.user.uri}  {given.user.role}")
+    out.line(f"profile {folder}")
+    out.note(f"try: intelshare whoami --as {folder}")
+
+
+def _make_enrolment(
+    node: NodeFolder, out: Out, call: Callable[[bytes], tuple[str, Any]], file: Path, address: str
+) -> None:
+    """A file for the user's machine, where the key will be made."""
+    from intelshare.cli.shared.tables import short_time
+    from intelshare.client.enrolment import Enrolment, check_place, write_enrolment
+
+    settings = _settings(node)
+    check_place(file)
+    given = node.operate(*call(b""))
+    expires = short_time(given.expires)
+    enrolment = Enrolment(
+        settings.member,
+        given.user.name,
+        address,
+        "" if address else str(node.folder.resolve()),
+        given.server_name,
+        expires,
+        given.node_authority_pem,
+        given.ticket_pem,
+    )
+    write_enrolment(file, enrolment)
+    out.document(
+        "user",
+        {"user": given.user.uri, "role": given.user.role, "enrolment": str(file), "expires": expires},
+    )
+    out.line(f"{given.user.uri}  {given.user.role}")
+    out.line(f"enrolment {file}, until {expires}")
+    out.note(f"on the user's machine: intelshare enrol {file.name}")
+    if not address:
+        out.note("it names this machine's folder: for another machine give --address HOST:PORT")
+
+
+def _known(node: NodeFolder, name: str) -> pb.User:
+    """The user's row. Raises ConfigError NOT_FOUND."""
     from intelshare.errors import ConfigError
     from intelshare.wire.v1 import user_pb2 as pb
 
-    found = {one.name: one for one in node.operate("ListUsers", pb.ListUsersRequest()).users}
-    wanted = found.get(name)
-    if wanted is None or wanted.revoked:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"{name} was revoked" if wanted is not None else f"the register has no {name}",
-            hint="`intelshare user list` shows the register; `intelshare user add` admits",
-        )
-    same = pb.NewUser(
-        name=wanted.name,
-        role=wanted.role,
-        clearance=wanted.clearance,
-        nationality=wanted.nationality,
-        categories=wanted.categories,
+    for row in node.operate("ListUsers", pb.ListUsersRequest()).users:
+        if row.name == name:
+            found: pb.User = row
+            return found
+    raise ConfigError(
+        "NOT_FOUND",
+        f"the register has no {name}",
+        hint="`intelshare user list` shows the register; `intelshare user add` admits",
     )
-    _issue(node, out, same, target, "")
 
 
-def _issue(node: NodeFolder, out: Out, wanted: pb.NewUser, target: Path | None, address: str) -> None:
-    """Write the register row, and certificate and key into the profile folder, new or there already."""
-    import os
-
-    from intelshare.client import Profile, read_profile, renew_profile, write_profile
-    from intelshare.errors import ConfigError, Place
-    from intelshare.node.settings import read_settings
-    from intelshare.wire.v1 import user_pb2 as pb
-
-    folder = target or node.folder / "users" / wanted.name
-    settings = read_settings(node.folder / "node.toml")
-    there = read_profile(folder) if (folder / "profile.toml").exists() else None
-    if folder.exists() and (there is None or (there.member, there.user) != (settings.member, wanted.name)):
-        raise ConfigError(
-            "ID_CONFLICT",
-            "something else is there already, not this user's profile",
-            place=Place(str(folder)),
-            hint="name another folder with --out",
-        )
-    made = node.operate("AddUser", pb.AddUserRequest(user=wanted))
-    profile = Profile(
-        folder,
-        settings.member,
-        wanted.name,
-        address,
-        "" if address else os.path.relpath(node.folder.resolve(), folder.resolve()),
-        _server_name(settings.node),
-    )
-    put = write_profile if there is None else renew_profile
-    put(
-        there or profile,
-        certificate=made.certificate_pem,
-        key=made.private_key_pem,
-        authority=made.node_authority_pem,
-    )
-    out.document("user", {"user": made.user.uri, "role": wanted.role, "profile": str(folder)})
-    out.line(f"{made.user.uri}  {wanted.role}")
-    out.line(f"profile {folder}")
-    out.note(f"try: intelshare whoami --as {folder}")
+def _differences(known: pb.User, wanted: pb.NewUser) -> list[str]:
+    pairs = [
+        (what, getattr(known, what), getattr(wanted, what)) for what in ("role", "clearance", "nationality")
+    ]
+    pairs.append(("categories", " ".join(known.categories), " ".join(wanted.categories)))
+    return [f"{what} {old or 'none'} becomes {new or 'none'}" for what, old, new in pairs if old != new]
 
 
 @user.command("list", epilog=examples("intelshare user list --folder fra"))
@@ -184,14 +385,14 @@ def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
     out.line(f"{name} revoked")
 
 
+def _settings(node: NodeFolder) -> Settings:
+    from intelshare.node.settings import read_settings
+
+    return read_settings(node.folder / "node.toml")
+
+
 def _state(member: str, folder: Path) -> str:
     """The member if it is a state: an organisation's people have a nationality that must be given."""
     from intelshare.cli.shared.beside import registry_of
 
     return member if registry_of(folder).is_state(member) else ""
-
-
-def _server_name(node: str) -> str:
-    """The DNS name in the node's certificate: ``intelshare://D/node/N`` is ``N.D`` (trust.create_member)."""
-    domain, _, name = node.removeprefix("intelshare://").partition("/node/")
-    return f"{name}.{domain}"

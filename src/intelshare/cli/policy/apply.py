@@ -215,13 +215,14 @@ def _wrong(files: Files, paths: tuple[Path, ...], no_test: bool) -> list[Result]
 def _node(folder: Path, profile: str | None) -> _Node | None:
     """What the running node knows; None if it does not run or does not answer."""
     from intelshare.cli.shared.law import act_of
-    from intelshare.client import Client, read_profile
+    from intelshare.cli.shared.options import client_of
+    from intelshare.client import read_profile
     from intelshare.wire.v1 import user_pb2 as pb
 
     chosen = Path(profile) if profile else folder / "users" / "operator"
     if not (folder / "run.json").exists() or not chosen.exists():
         return None
-    client = Client(read_profile(chosen))
+    client = client_of(read_profile(chosen))
     try:
         acts = client.treat("ListActs", pb.ListActsRequest()).acts
         treaties = client.treat("ListTreaties", pb.ListTreatiesRequest()).treaties

@@ -95,6 +95,15 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     check = f"link {peer.member}"
     waits = peer.queued + peer.unacknowledged
     waiting = f", {waits} waiting" if waits else ""
+    if peer.state == "removed":
+        yield Finding(OK, check, f"removed by operators of this node{waiting}", "", "MEMBER_REMOVED")
+        return
+    if peer.state == "suspended":
+        remedy = f"it waits until `intelshare member resume {peer.member}`"
+        yield Finding(
+            WARNING, check, f"suspended by operators of this node{waiting}", remedy, "MEMBER_SUSPENDED"
+        )
+        return
     if peer.state == "expired" or peer.directory_expires < now:
         remedy = "its node must run to renew it: call its operators"
         yield Finding(WRONG, check, f"its directory has expired{waiting}", remedy, "TRUST_EXPIRED")

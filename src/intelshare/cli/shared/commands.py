@@ -46,8 +46,9 @@ COMMANDS: dict[str, Entry] = {
     ),
     "init": Entry("Operator", _HERE + "operator.init:init", "Found a member and its first node."),
     "node": Entry("Operator", _HERE + "operator.node:node", "Run a node; show its state."),
-    "user": Entry("Operator", _HERE + "operator.user:user", "Add, renew, list and revoke users."),
+    "user": Entry("Operator", _HERE + "operator.user:user", "Add, change, list and revoke users."),
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
+    "pki": Entry("Operator", _HERE + "operator.pki:pki", "See to your node's certificates."),
     "audit": Entry(
         "Operator", _HERE + "operator.audit:audit", "Verify the log; prove from it; report who shared what."
     ),
@@ -59,6 +60,10 @@ COMMANDS: dict[str, Entry] = {
     "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run nodes in simulated time, with faults."),
     "status": Entry("Everyone", _HERE + "operator.node:status", "Health, links and queues of the own node."),
     "whoami": Entry("Everyone", _HERE + "operator.about:whoami", "Who the node takes you for."),
+    "enrol": Entry(
+        "Everyone", _HERE + "operator.enrol:enrol", "Make your key and profile from an enrolment."
+    ),
+    "renew": Entry("Everyone", _HERE + "operator.enrol:renew", "Renew your certificate now."),
     "config": Entry("Everyone", _HERE + "operator.config:config", "Show the settings, and what set them."),
     "errors": Entry("Everyone", _HERE + "operator.about:errors", "Explain a code, without a node."),
     "help": Entry("Everyone", _HERE + "operator.about:help_", "Explain the exit codes, or a command."),

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intelshare.errors import ConfigError, Place, StoreError
+from intelshare.errors import ConfigError, IntelshareError, Place, StoreError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 DEVELOPMENT_FILE = "passphrase"
 """Written by ``init --dev`` into the data folder; whoever can read it owns the node anyway."""
+
+_HERE = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED", "NOT_FOUND", "UNSAFE_FILE", "NOT_AUTHORISED"))
+_BY_THE_NODE = frozenset(("NOT_AUTHORISED", "PEER_IDENTITY_MISMATCH"))
+"""Who says so of an operator's certificate that is gone, has ended or counts no longer."""
 
 _ASKED = "the node works on it"
 
@@ -58,6 +62,13 @@ class Passphrase:
         return passphrase_from_prompt(new=new)
 
 
+def _not_let_in(error: IntelshareError, *, operator: bool) -> bool:
+    """Whether nobody answers, or the operator's own certificate (and no other that was named) is no good."""
+    if not operator:
+        return error.code == "NODE_UNREACHABLE"
+    return error.code in (_HERE if isinstance(error, ConfigError) else _BY_THE_NODE)
+
+
 class NodeFolder:
     """The node of a data folder, running or not; without a folder the running node of a profile."""
 
@@ -75,17 +86,26 @@ class NodeFolder:
             raise click.UsageError("Missing option '--folder'.", click.get_current_context())
         return self._folder
 
+    @property
+    def is_development(self) -> bool:
+        """Whether the folder was made by ``init --dev``: its vault guards nothing. NOT_FOUND, VaultError."""
+        from intelshare.node.folder import Folder
+        from intelshare.vault import is_development
+
+        return is_development(Folder(self.folder).vault)
+
     def operate(self, method: str, request: Message) -> Any:
         """One call of the Operations service, by the running node or on the folder of one that does not run.
 
-        Raises what either raises.
+        Whoever has the folder and the passphrase needs no certificate, running or not. Raises what either
+        raises.
         """
         if self._folder is None or (self._folder / "run.json").exists():
             try:
                 return self.ask(method, request)
-            except ConfigError as error:
-                # Left over by a node that was killed: the lock decides.
-                if error.code != "NODE_UNREACHABLE" or self._folder is None:
+            except IntelshareError as error:
+                # run.json may be left over by a node that was killed: the lock decides.
+                if self._folder is None or not _not_let_in(error, operator=self._profile is None):
                     raise
         # Only now: a running node is asked without loading one here.
         from intelshare.node.offline import operate_offline
@@ -95,7 +115,14 @@ class NodeFolder:
         except StoreError as error:
             if error.code != "DATA_LOCKED":
                 raise
-            return self.ask(method, request)
+            return self._ask_as_owner(method, request)
+
+    def _ask_as_owner(self, method: str, request: Message) -> Any:
+        from intelshare.cli.shared.output import waiting
+        from intelshare.cli.shared.owner import owner_client
+
+        with owner_client(self.folder, self.passphrase) as client, waiting(_ASKED):
+            return client.operate(method, request)
 
     def ask(self, method: str, request: Message) -> Any:
         """One call of the Operations service of the running node, as its operator.
@@ -104,11 +131,12 @@ class NodeFolder:
         """
         import os
 
+        from intelshare.cli.shared.options import client_of
         from intelshare.cli.shared.output import waiting
-        from intelshare.client import Client, choose_profile, read_profile
+        from intelshare.client import choose_profile, read_profile
 
         if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
-            with Client(read_profile(chosen[0])) as client, waiting(_ASKED):
+            with client_of(read_profile(chosen[0])) as client, waiting(_ASKED):
                 return client.operate(method, request)
         folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
         if not folder.exists():
@@ -118,5 +146,5 @@ class NodeFolder:
                 place=Place(str(folder)),
                 hint="--as FOLDER of an operator; or stop the node",
             )
-        with Client(read_profile(folder)) as client, waiting(_ASKED):
+        with client_of(read_profile(folder)) as client, waiting(_ASKED):
             return client.operate(method, request)

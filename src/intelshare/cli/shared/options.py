@@ -13,7 +13,7 @@ from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
-    from intelshare.client import Client
+    from intelshare.client import Client, Profile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,11 +85,22 @@ def connect(profile: str | None) -> Client:
 
     from intelshare.client import find_profile
 
-    found = find_profile(profile, os.environ, Path.cwd())
+    return client_of(find_profile(profile, os.environ, Path.cwd()))
+
+
+def client_of(profile: Profile) -> Client:
+    """The client of a profile, whose certificate is renewed first if it is in the last third of its life."""
+    import sys
+    import time
+
+    from intelshare.client.renewal import renew_if_due
+    from intelshare.instant import Instant
+
+    renew_if_due(profile, Instant(time.time_ns() // 1000), lambda text: sys.stderr.write(f"note: {text}\n"))
     # Only now: a wrong profile is said without waiting for grpc.
     from intelshare.client import Client
 
-    return Client(found)
+    return Client(profile)
 
 
 def on_folder(function: F) -> F:

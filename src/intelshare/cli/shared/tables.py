@@ -96,7 +96,8 @@ def explanation(pairs: Iterable[pb.PairDecision], marks: Sequence[str]) -> list[
     """Every portion of every recipient: outcome, basis, obligations, all reasons with file and line."""
     lines: list[str] = []
     for pair in pairs:
-        lines.append(f"{pair.recipient}: {pair.word}")
+        why = f"  ({', '.join(pair.codes)})" if pair.codes else ""
+        lines.append(f"{pair.recipient}: {pair.word}{why}")
         for portion in pair.portions:
             mark = marks[portion.position] if portion.position < len(marks) else ""
             lines.append(
@@ -152,9 +153,9 @@ def around(entry: pb.InboxEntry | pb.ReadResponse | pb.OutboxEntry) -> list[str]
     return [f"{words} {short_id(bulletin)}" for words, bulletin in named if bulletin]
 
 
-def _without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> Table:
-    """The table without its column ``note``, if there is none."""
-    place = columns.index("note")
+def _without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]], column: str = "note") -> Table:
+    """The table without this column, if it is empty in every row."""
+    place = columns.index(column)
     if any(row[place] for row in rows):
         return Table(columns, rows)
     return Table(
@@ -259,11 +260,19 @@ def user_table(users: Iterable[pb.User]) -> Table:
             user.clearance or "none",
             user.nationality,
             " ".join(user.categories),
-            "revoked" if user.revoked else "",
+            _comes_in(user),
         )
         for user in users
     ]
-    return Table(("name", "role", "clearance", "nationality", "categories", ""), rows)
+    return Table(("name", "role", "clearance", "nationality", "categories", "certificate"), rows)
+
+
+def _comes_in(user: pb.User) -> str:
+    """The beginning of the digest of the certificate that counts, or why there is none."""
+    if user.revoked:
+        return "revoked"
+    shown = [user.certificate.hex()[:16]] if user.certificate else []
+    return ", ".join([*shown, *(["to be enrolled"] if user.enrolling else [])])
 
 
 def member_table(members: Iterable[pb.MemberEntry]) -> Table:
@@ -276,12 +285,13 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
             short_time(entry.directory_expires),
             " ".join(entry.nodes),
             " ".join(entry.treaties),
+            f"{entry.exclusion} {short_time(entry.excluded_at)}" if entry.exclusion else "",
             entry.fingerprint,
         )
         for entry in members
     ]
-    columns = ("member", "root", "directory", "until", "nodes", "treaties", "fingerprint")
-    return Table(columns, rows)
+    columns = ("member", "root", "directory", "until", "nodes", "treaties", "left out", "fingerprint")
+    return _without_empty(columns, rows, "left out")
 
 
 def _cut(text: str) -> str:

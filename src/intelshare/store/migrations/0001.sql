@@ -226,6 +226,11 @@ CREATE TABLE "trust" (
     _place INTEGER NOT NULL,
     PRIMARY KEY ("member", "type", "version")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "exclusion" (
+    "member" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("member")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "user" (
     "user" TEXT NOT NULL,
     _record BLOB NOT NULL,

@@ -405,21 +405,27 @@ class PairDecision(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     WORD_FIELD_NUMBER: _builtins.int
     PORTIONS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     word: _builtins.str
     """The word of promises.md section 2: queued, held, withheld, sent, accepted, ..."""
     @_builtins.property
     def portions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortionDecision]: ...
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it does not go, although it is decided so: MEMBER_SUSPENDED, MEMBER_REMOVED."""
+
     def __init__(
         self,
         *,
         recipient: _builtins.str = ...,
         word: _builtins.str = ...,
         portions: _abc.Iterable[Global___PortionDecision] | None = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["portions", b"portions", "recipient", b"recipient", "word", b"word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "portions", b"portions", "recipient", b"recipient", "word", b"word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1588,7 +1594,7 @@ class PeerStatus(_message.Message):
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
-    """linked, dialling, waiting, expired"""
+    """linked, dialling, waiting, expired, suspended, removed"""
     since: _builtins.int
     queued: _builtins.int
     unacknowledged: _builtins.int
@@ -1628,6 +1634,8 @@ class User(_message.Message):
     NATIONALITY_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ENROLLING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     role: _builtins.str
@@ -1635,6 +1643,10 @@ class User(_message.Message):
     clearance: _builtins.str
     nationality: _builtins.str
     revoked: _builtins.bool
+    certificate: _builtins.bytes
+    """SHA-256 of the certificate that counts; empty: none yet."""
+    enrolling: _builtins.bool
+    """A ticket of theirs is open."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1647,10 +1659,12 @@ class User(_message.Message):
         nationality: _builtins.str = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
         revoked: _builtins.bool = ...,
+        certificate: _builtins.bytes = ...,
+        enrolling: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1690,9 +1704,72 @@ class NewUser(_message.Message):
 Global___NewUser: _TypeAlias = NewUser  # noqa: Y015
 
 @_typing.final
-class AddUserRequest(_message.Message):
-    """The node issues the certificate; the private key is made here and given once."""
+class UserCredential(_message.Message):
+    """What a user comes in with. The user's private key is made by the user and never sent: a request (PKCS #10)
+    names it, and is answered with a certificate. Without a request the answer is a ticket, with which the user
+    makes one (Renew).
+    """
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    TICKET_PEM_FIELD_NUMBER: _builtins.int
+    NODE_AUTHORITY_PEM_FIELD_NUMBER: _builtins.int
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    EXPIRES_FIELD_NUMBER: _builtins.int
+    certificate_pem: _builtins.bytes
+    ticket_pem: _builtins.bytes
+    """Certificate and key of a ticket, which serves once."""
+    node_authority_pem: _builtins.bytes
+    server_name: _builtins.str
+    """The DNS name in the node's certificate."""
+    expires: _builtins.int
+    @_builtins.property
+    def user(self) -> Global___User: ...
+    def __init__(
+        self,
+        *,
+        user: Global___User | None = ...,
+        certificate_pem: _builtins.bytes = ...,
+        ticket_pem: _builtins.bytes = ...,
+        node_authority_pem: _builtins.bytes = ...,
+        server_name: _builtins.str = ...,
+        expires: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_pem", b"certificate_pem", "expires", b"expires", "node_authority_pem", b"node_authority_pem", "server_name", b"server_name", "ticket_pem", b"ticket_pem", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserCredential: _TypeAlias = UserCredential  # noqa: Y015
+
+@_typing.final
+class AddUserRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    @_builtins.property
+    def user(self) -> Global___NewUser: ...
+    def __init__(
+        self,
+        *,
+        user: Global___NewUser | None = ...,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddUserRequest: _TypeAlias = AddUserRequest  # noqa: Y015
+
+@_typing.final
+class ChangeUserRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_FIELD_NUMBER: _builtins.int
@@ -1709,36 +1786,86 @@ class AddUserRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AddUserRequest: _TypeAlias = AddUserRequest  # noqa: Y015
+Global___ChangeUserRequest: _TypeAlias = ChangeUserRequest  # noqa: Y015
 
 @_typing.final
-class AddUserResponse(_message.Message):
+class RenewUserRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    USER_FIELD_NUMBER: _builtins.int
-    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
-    PRIVATE_KEY_PEM_FIELD_NUMBER: _builtins.int
-    NODE_AUTHORITY_PEM_FIELD_NUMBER: _builtins.int
-    certificate_pem: _builtins.bytes
-    private_key_pem: _builtins.bytes
-    node_authority_pem: _builtins.bytes
-    @_builtins.property
-    def user(self) -> Global___User: ...
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    RESTORE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    request: _builtins.bytes
+    restore: _builtins.bool
+    """Of a user who was revoked."""
     def __init__(
         self,
         *,
-        user: Global___User | None = ...,
-        certificate_pem: _builtins.bytes = ...,
-        private_key_pem: _builtins.bytes = ...,
-        node_authority_pem: _builtins.bytes = ...,
+        name: _builtins.str = ...,
+        request: _builtins.bytes = ...,
+        restore: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_pem", b"certificate_pem", "node_authority_pem", b"node_authority_pem", "private_key_pem", b"private_key_pem", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request", b"request", "restore", b"restore"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AddUserResponse: _TypeAlias = AddUserResponse  # noqa: Y015
+Global___RenewUserRequest: _TypeAlias = RenewUserRequest  # noqa: Y015
+
+@_typing.final
+class RenewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewRequest: _TypeAlias = RenewRequest  # noqa: Y015
+
+@_typing.final
+class RenewNodeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewNodeRequest: _TypeAlias = RenewNodeRequest  # noqa: Y015
+
+@_typing.final
+class RenewNodeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPIRES_FIELD_NUMBER: _builtins.int
+    expires: _builtins.int
+    def __init__(
+        self,
+        *,
+        expires: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewNodeResponse: _TypeAlias = RenewNodeResponse  # noqa: Y015
 
 @_typing.final
 class ListUsersRequest(_message.Message):
@@ -1852,18 +1979,22 @@ class ImportMemberRequest(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     fingerprint: _builtins.str
     """What the other side read out; TRUST_FINGERPRINT when it differs."""
+    again: _builtins.bool
+    """Admit a member that was removed here once more; without it MEMBER_REMOVED."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
+        again: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "fingerprint", b"fingerprint", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1875,17 +2006,21 @@ class ImportMemberResponse(_message.Message):
 
     MEMBER_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    EXCLUSION_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     fingerprint: _builtins.str
+    exclusion: _builtins.str
+    """suspended, if it is: its documents are taken in, and no more."""
     def __init__(
         self,
         *,
         member: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
+        exclusion: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "member", b"member"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusion", b"exclusion", "fingerprint", b"fingerprint", "member", b"member"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1937,11 +2072,19 @@ class MemberEntry(_message.Message):
     DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     TREATIES_FIELD_NUMBER: _builtins.int
+    EXCLUSION_FIELD_NUMBER: _builtins.int
+    EXCLUDED_AT_FIELD_NUMBER: _builtins.int
+    EXCLUDED_BY_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     fingerprint: _builtins.str
     root_version: _builtins.int
     directory_version: _builtins.int
     directory_expires: _builtins.int
+    exclusion: _builtins.str
+    """suspended or removed by operators of this node; else empty."""
+    excluded_at: _builtins.int
+    excluded_by: _builtins.str
+    """Who did it: the URI of a user."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1956,14 +2099,112 @@ class MemberEntry(_message.Message):
         directory_expires: _builtins.int = ...,
         nodes: _abc.Iterable[_builtins.str] | None = ...,
         treaties: _abc.Iterable[_builtins.str] | None = ...,
+        exclusion: _builtins.str = ...,
+        excluded_at: _builtins.int = ...,
+        excluded_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "directory_version", b"directory_version", "fingerprint", b"fingerprint", "member", b"member", "nodes", b"nodes", "root_version", b"root_version", "treaties", b"treaties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "directory_version", b"directory_version", "excluded_at", b"excluded_at", "excluded_by", b"excluded_by", "exclusion", b"exclusion", "fingerprint", b"fingerprint", "member", b"member", "nodes", b"nodes", "root_version", b"root_version", "treaties", b"treaties"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MemberEntry: _TypeAlias = MemberEntry  # noqa: Y015
+
+@_typing.final
+class SuspendMemberRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendMemberRequest: _TypeAlias = SuspendMemberRequest  # noqa: Y015
+
+@_typing.final
+class ResumeMemberRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeMemberRequest: _TypeAlias = ResumeMemberRequest  # noqa: Y015
+
+@_typing.final
+class RemoveMemberRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    dry_run: _builtins.bool
+    """Only say what waits for it."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveMemberRequest: _TypeAlias = RemoveMemberRequest  # noqa: Y015
+
+@_typing.final
+class ExclusionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    EXCLUSION_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    exclusion: _builtins.str
+    """suspended or removed; else empty."""
+    changed: _builtins.bool
+    """False: it was so before."""
+    queued: _builtins.int
+    """What waits for it, or waited before it was removed: bulletins, and statements without acknowledgement."""
+    unacknowledged: _builtins.int
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        exclusion: _builtins.str = ...,
+        changed: _builtins.bool = ...,
+        queued: _builtins.int = ...,
+        unacknowledged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "exclusion", b"exclusion", "member", b"member", "queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExclusionResponse: _TypeAlias = ExclusionResponse  # noqa: Y015
 
 @_typing.final
 class VerifyAuditRequest(_message.Message):

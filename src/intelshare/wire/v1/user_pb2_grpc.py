@@ -1442,7 +1442,22 @@ class OperationsStub:
         self.AddUser = channel.unary_unary(
                 '/intelshare.v1.Operations/AddUser',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AddUserRequest.SerializeToString,
-                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AddUserResponse.FromString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.FromString,
+                _registered_method=True)
+        self.ChangeUser = channel.unary_unary(
+                '/intelshare.v1.Operations/ChangeUser',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ChangeUserRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.RenewUser = channel.unary_unary(
+                '/intelshare.v1.Operations/RenewUser',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewUserRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.FromString,
+                _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/intelshare.v1.Operations/Renew',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.FromString,
                 _registered_method=True)
         self.ListUsers = channel.unary_unary(
                 '/intelshare.v1.Operations/ListUsers',
@@ -1453,6 +1468,11 @@ class OperationsStub:
                 '/intelshare.v1.Operations/RevokeUser',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.FromString,
+                _registered_method=True)
+        self.RenewNode = channel.unary_unary(
+                '/intelshare.v1.Operations/RenewNode',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeResponse.FromString,
                 _registered_method=True)
         self.ExportMember = channel.unary_unary(
                 '/intelshare.v1.Operations/ExportMember',
@@ -1468,6 +1488,21 @@ class OperationsStub:
                 '/intelshare.v1.Operations/ListMembers',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersResponse.FromString,
+                _registered_method=True)
+        self.SuspendMember = channel.unary_unary(
+                '/intelshare.v1.Operations/SuspendMember',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SuspendMemberRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+                _registered_method=True)
+        self.ResumeMember = channel.unary_unary(
+                '/intelshare.v1.Operations/ResumeMember',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeMemberRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+                _registered_method=True)
+        self.RemoveMember = channel.unary_unary(
+                '/intelshare.v1.Operations/RemoveMember',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
                 _registered_method=True)
         self.VerifyAudit = channel.unary_unary(
                 '/intelshare.v1.Operations/VerifyAudit',
@@ -1492,6 +1527,26 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangeUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewUser(self, request, context):
+        """By order of an operator: the user's certificates of before end at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Renew(self, request, context):
+        """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUsers(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1500,6 +1555,13 @@ class OperationsServicer:
 
     def RevokeUser(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewNode(self, request, context):
+        """The node's own certificate, now; it does so by itself at half time.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -1522,6 +1584,27 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuspendMember(self, request, context):
+        """Stop dealing with a member: what waits for it waits on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeMember(self, request, context):
+        """Go on with a member that was suspended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveMember(self, request, context):
+        """Stop dealing with a member for good: what waits for it ends. Only an import brings it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyAudit(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1539,7 +1622,22 @@ def add_OperationsServicer_to_server(servicer, server):
             'AddUser': grpc.unary_unary_rpc_method_handler(
                     servicer.AddUser,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AddUserRequest.FromString,
-                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AddUserResponse.SerializeToString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.SerializeToString,
+            ),
+            'ChangeUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeUser,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ChangeUserRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'RenewUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewUser,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewUserRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.SerializeToString,
             ),
             'ListUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsers,
@@ -1550,6 +1648,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.RevokeUser,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.SerializeToString,
+            ),
+            'RenewNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewNode,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeResponse.SerializeToString,
             ),
             'ExportMember': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportMember,
@@ -1565,6 +1668,21 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.ListMembers,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'SuspendMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendMember,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.SuspendMemberRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
+            ),
+            'ResumeMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeMember,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeMemberRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
+            ),
+            'RemoveMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveMember,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -1626,7 +1744,88 @@ class Operations:
             target,
             '/intelshare.v1.Operations/AddUser',
             intelshare_dot_wire_dot_v1_dot_user__pb2.AddUserRequest.SerializeToString,
-            intelshare_dot_wire_dot_v1_dot_user__pb2.AddUserResponse.FromString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ChangeUser',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ChangeUserRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RenewUser',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RenewUserRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/Renew',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RenewRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.UserCredential.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1681,6 +1880,33 @@ class Operations:
             '/intelshare.v1.Operations/RevokeUser',
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RenewNode',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1762,6 +1988,87 @@ class Operations:
             '/intelshare.v1.Operations/ListMembers',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/SuspendMember',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.SuspendMemberRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ResumeMember',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ResumeMemberRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RemoveMember',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
             options,
             channel_credentials,
             insecure,

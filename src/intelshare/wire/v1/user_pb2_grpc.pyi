@@ -498,12 +498,25 @@ class OperationsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperationsAsyncStub: ...
     Status: _grpc.UnaryUnaryMultiCallable[_user_pb2.StatusRequest, _user_pb2.StatusResponse]
-    AddUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.AddUserRequest, _user_pb2.AddUserResponse]
+    AddUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.AddUserRequest, _user_pb2.UserCredential]
+    ChangeUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.ChangeUserRequest, _user_pb2.User]
+    RenewUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.RenewUserRequest, _user_pb2.UserCredential]
+    """By order of an operator: the user's certificates of before end at once."""
+    Renew: _grpc.UnaryUnaryMultiCallable[_user_pb2.RenewRequest, _user_pb2.UserCredential]
+    """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]
     RevokeUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeUserRequest, _user_pb2.RevokeUserResponse]
+    RenewNode: _grpc.UnaryUnaryMultiCallable[_user_pb2.RenewNodeRequest, _user_pb2.RenewNodeResponse]
+    """The node's own certificate, now; it does so by itself at half time."""
     ExportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]
     ImportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]
     ListMembers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]
+    SuspendMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.SuspendMemberRequest, _user_pb2.ExclusionResponse]
+    """Stop dealing with a member: what waits for it waits on."""
+    ResumeMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ResumeMemberRequest, _user_pb2.ExclusionResponse]
+    """Go on with a member that was suspended."""
+    RemoveMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]
+    """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
 
 @_typing.type_check_only
@@ -512,12 +525,25 @@ class OperationsAsyncStub(OperationsStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Status: _aio.UnaryUnaryMultiCallable[_user_pb2.StatusRequest, _user_pb2.StatusResponse]  # type: ignore[assignment]
-    AddUser: _aio.UnaryUnaryMultiCallable[_user_pb2.AddUserRequest, _user_pb2.AddUserResponse]  # type: ignore[assignment]
+    AddUser: _aio.UnaryUnaryMultiCallable[_user_pb2.AddUserRequest, _user_pb2.UserCredential]  # type: ignore[assignment]
+    ChangeUser: _aio.UnaryUnaryMultiCallable[_user_pb2.ChangeUserRequest, _user_pb2.User]  # type: ignore[assignment]
+    RenewUser: _aio.UnaryUnaryMultiCallable[_user_pb2.RenewUserRequest, _user_pb2.UserCredential]  # type: ignore[assignment]
+    """By order of an operator: the user's certificates of before end at once."""
+    Renew: _aio.UnaryUnaryMultiCallable[_user_pb2.RenewRequest, _user_pb2.UserCredential]  # type: ignore[assignment]
+    """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]  # type: ignore[assignment]
     RevokeUser: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeUserRequest, _user_pb2.RevokeUserResponse]  # type: ignore[assignment]
+    RenewNode: _aio.UnaryUnaryMultiCallable[_user_pb2.RenewNodeRequest, _user_pb2.RenewNodeResponse]  # type: ignore[assignment]
+    """The node's own certificate, now; it does so by itself at half time."""
     ExportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]  # type: ignore[assignment]
     ImportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]  # type: ignore[assignment]
     ListMembers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]  # type: ignore[assignment]
+    SuspendMember: _aio.UnaryUnaryMultiCallable[_user_pb2.SuspendMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
+    """Stop dealing with a member: what waits for it waits on."""
+    ResumeMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ResumeMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
+    """Go on with a member that was suspended."""
+    RemoveMember: _aio.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
+    """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
 
 class OperationsServicer(metaclass=_abc_1.ABCMeta):
@@ -535,7 +561,30 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _user_pb2.AddUserRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_user_pb2.AddUserResponse, _abc.Awaitable[_user_pb2.AddUserResponse]]: ...
+    ) -> _typing.Union[_user_pb2.UserCredential, _abc.Awaitable[_user_pb2.UserCredential]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeUser(
+        self,
+        request: _user_pb2.ChangeUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]: ...
+
+    @_abc_1.abstractmethod
+    def RenewUser(
+        self,
+        request: _user_pb2.RenewUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.UserCredential, _abc.Awaitable[_user_pb2.UserCredential]]:
+        """By order of an operator: the user's certificates of before end at once."""
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _user_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.UserCredential, _abc.Awaitable[_user_pb2.UserCredential]]:
+        """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
 
     @_abc_1.abstractmethod
     def ListUsers(
@@ -550,6 +599,14 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.RevokeUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RevokeUserResponse, _abc.Awaitable[_user_pb2.RevokeUserResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RenewNode(
+        self,
+        request: _user_pb2.RenewNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RenewNodeResponse, _abc.Awaitable[_user_pb2.RenewNodeResponse]]:
+        """The node's own certificate, now; it does so by itself at half time."""
 
     @_abc_1.abstractmethod
     def ExportMember(
@@ -571,6 +628,30 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ListMembersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ListMembersResponse, _abc.Awaitable[_user_pb2.ListMembersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SuspendMember(
+        self,
+        request: _user_pb2.SuspendMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
+        """Stop dealing with a member: what waits for it waits on."""
+
+    @_abc_1.abstractmethod
+    def ResumeMember(
+        self,
+        request: _user_pb2.ResumeMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
+        """Go on with a member that was suspended."""
+
+    @_abc_1.abstractmethod
+    def RemoveMember(
+        self,
+        request: _user_pb2.RemoveMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
+        """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
 
     @_abc_1.abstractmethod
     def VerifyAudit(

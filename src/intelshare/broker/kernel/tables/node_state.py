@@ -83,6 +83,19 @@ class TrustRow(NamedTuple):
 TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
 
 
+class ExclusionRow(NamedTuple):
+    """A member that operators have suspended or removed."""
+
+    member: MemberCode
+    how: int
+    """trust.Exclusion."""
+    since: Instant
+    by: UserUri
+
+
+EXCLUSION = Table("exclusion", ExclusionRow, ("member",))
+
+
 class UserRow(NamedTuple):
     """A user of this member; never crosses the border."""
 
@@ -94,6 +107,12 @@ class UserRow(NamedTuple):
     categories: str
     """Space between; ``*`` all."""
     revoked: int
+    certificate: Digest = Digest(b"")
+    """SHA-256 of the certificate that counts; empty: none yet."""
+    pending: Digest = Digest(b"")
+    """Of one that was issued since. It counts too; with its first use it takes the other's place."""
+    ticket: Digest = Digest(b"")
+    """Of an enrolment that is open: it fetches a certificate and nothing else, until one is used."""
 
 
 USER = Table("user", UserRow, ("user",))

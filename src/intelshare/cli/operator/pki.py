@@ -1,0 +1,35 @@
+"""``pki``: the node's own certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+
+
+@click.group(cls=Group)
+def pki() -> None:
+    """See to the certificates of your node."""
+
+
+@pki.command(epilog=examples("intelshare pki renew --folder fra"))
+@printing
+@on_folder
+def renew(node: NodeFolder, out: Out) -> None:
+    """Renew the node's certificate now. The node does it by itself at half of its life.
+
+    With --folder and the passphrase it works whatever has expired.
+    """
+    from intelshare.cli.shared.tables import short_time
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    until = short_time(node.operate("RenewNode", pb.RenewNodeRequest()).expires)
+    out.document("node-certificate", {"until": until})
+    out.line(f"node certificate until {until}")

@@ -1,0 +1,50 @@
+"""The running node of a data folder, asked by whoever has the folder and the passphrase."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from intelshare.client import Client, Profile
+from intelshare.errors import ConfigError, Place
+from intelshare.instant import Instant
+from intelshare.node.folder import Folder
+from intelshare.node.owner import OWNER_KEY, OWNER_SOCKET, owner_certificate
+
+
+@contextmanager
+def owner_client(root: Path, passphrase: Callable[[], bytes]) -> Iterator[Client]:
+    """A client that needs no certificate. Raises ConfigError NODE_UNREACHABLE, VaultError."""
+    certificate = owner_certificate(root, passphrase, Instant(time.time_ns() // 1000), os.urandom)
+    sockets = Folder(root).sockets
+    try:
+        # Through a descriptor: the name of a socket has at most 107 bytes.
+        holder = os.open(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        raise ConfigError("NODE_UNREACHABLE", "no node runs in this folder", place=Place(str(root))) from None
+    try:
+        channel = grpc.insecure_channel(f"unix:/proc/self/fd/{holder}/{OWNER_SOCKET}")
+        proved = grpc.intercept_channel(channel, _Proving(certificate))
+        profile = Profile(root, "", "", "", str(root), "")
+        with channel, Client(profile, channel=proved) as client:
+            yield client
+    finally:
+        os.close(holder)
+
+
+class _Proving(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Sends the certificate with every call."""
+
+    def __init__(self, certificate: bytes) -> None:
+        self._certificate = certificate
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        """See ``grpc.UnaryUnaryClientInterceptor``."""
+        metadata = [*(details.metadata or ()), (OWNER_KEY, self._certificate)]
+        return continuation(details._replace(metadata=metadata), request)

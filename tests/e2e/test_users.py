@@ -1,0 +1,104 @@
+"""People and their keys as they meet them: enrolment, renewal, change, revocation, by the real commands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from e2e.nodes import intelshare, ok, running
+
+
+@pytest.fixture(name="fra", scope="module")
+def _fra(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("users") / "fra"
+    ok("init", "FRA", folder, "--dev")
+    return folder
+
+
+def whoami(profile: Path) -> int:
+    return intelshare("whoami", "--as", profile).code
+
+
+def test_an_enrolment_makes_a_profile_once_and_the_key_stays_with_its_user(fra: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "m.durand"
+    with running(fra):
+        made = ok("user", "add", "m.durand", "--folder", fra, "--clearance", "R3", "--elsewhere", "--json")
+        file = Path(made.json["enrolment"])
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert intelshare("whoami", "--as", profile).code == 8
+        ok("enrol", file, "--out", profile)
+        assert ok("whoami", "--as", profile, "--json").json["user"].endswith("/user/m.durand")
+        assert (profile / "key.pem").read_text() not in file.read_text()
+        again = intelshare("enrol", file, "--out", tmp_path / "thief")
+        assert (again.code, "NOT_AUTHORISED" in again.err) == (4, True)
+        assert not (tmp_path / "thief").exists()
+        assert whoami(profile) == 0
+
+        before = (profile / "key.pem").read_bytes(), (profile / "cert.pem").read_bytes()
+        shutil.copytree(profile, tmp_path / "stolen")
+        ok("renew", "--as", profile)
+        assert before[0] != (profile / "key.pem").read_bytes()
+        assert (whoami(tmp_path / "stolen"), whoami(profile)) == (4, 0)
+
+
+def test_the_default_profile_is_made_where_commands_look_for_it(fra: Path, tmp_path: Path) -> None:
+    from e2e.nodes import PROGRAM
+    from processes import clean_environment, finished
+
+    home = clean_environment(HOME=str(tmp_path), XDG_CONFIG_HOME="")
+    file = tmp_path / "x.enrol"
+    with running(fra):
+        ok("user", "add", "x.default", "--folder", fra, "--elsewhere", "--out", file)
+        finished([*PROGRAM, "enrol", file], env=home, check=True)
+        told = finished([*PROGRAM, "whoami"], env=home, cwd=tmp_path, check=True)
+    assert "x.default" in told.out
+
+
+def test_add_change_renew_revoke_and_restore_without_a_running_node(fra: Path, tmp_path: Path) -> None:
+    ok("user", "add", "a.petit", "--folder", fra, "--clearance", "R2", "--category", "cyber")
+    profile = fra / "users" / "a.petit"
+    twice = intelshare("user", "add", "a.petit", "--folder", fra, "--out", tmp_path / "other")
+    assert (twice.code, "user change" in twice.err) == (9, True)
+    changed = ok("user", "change", "a.petit", "--folder", fra, "--clearance", "R1", "--yes")
+    assert "clearance R2 becomes R1" in changed.out
+    listed = ok("user", "list", "--folder", fra).out
+    assert "cyber" in next(line for line in listed.splitlines() if "a.petit" in line)
+    shutil.copytree(profile, tmp_path / "stolen")
+    ok("user", "revoke", "a.petit", "--folder", fra, "--yes")
+    for words in (["add", "a.petit", "--out", tmp_path / "other"], ["renew", "a.petit"]):
+        assert intelshare("user", *words, "--folder", fra).code in (8, 9)
+    ok("user", "restore", "a.petit", "--folder", fra, "--yes")
+    with running(fra):
+        shutil.copy(fra / "users" / "operator" / "profile.toml", tmp_path)
+        stolen = (tmp_path / "stolen" / "profile.toml").read_text().replace("../..", str(fra))
+        (tmp_path / "stolen" / "profile.toml").write_text(stolen)
+        assert (whoami(profile), whoami(tmp_path / "stolen")) == (0, 4)
+
+
+def test_a_request_that_other_tools_made_is_signed(fra: Path, tmp_path: Path) -> None:
+    from processes import finished
+
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    request = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    files = ["-subj", "/CN=d.vidal", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "d.csr"]
+    finished([*request, *files], check=True)
+    ok(
+        "user",
+        "add",
+        "d.vidal",
+        "--folder",
+        fra,
+        "--request",
+        tmp_path / "d.csr",
+        "--out",
+        tmp_path / "cert.pem",
+    )
+    operator = fra / "users" / "operator"
+    shutil.copy(operator / "ca.pem", tmp_path)
+    text = (operator / "profile.toml").read_text().replace("operator", "d.vidal").replace("../..", str(fra))
+    (tmp_path / "profile.toml").write_text(text)
+    with running(fra):
+        assert "d.vidal" in ok("whoami", "--as", tmp_path).out
