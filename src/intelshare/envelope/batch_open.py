@@ -32,6 +32,7 @@ from intelshare.envelope.heads import (
     BODY,
     BODY_KEY,
     COMMITMENT,
+    COUNTERS,
     SALT,
     SLOTS,
     U64_32,
@@ -66,7 +67,6 @@ _u32_at = struct.Struct(">I").unpack_from
 _PRECEDENCES: Final = {one.value: one for one in Precedence}
 _ONE: Final = b"\0\1"
 _NO_CONSENTS: Final = b"\0\0"
-_COUNTERS: Final = 1 << 63
 _MAX_HEADS: Final = 16
 """Heads of portions remembered in a frame; those after them are read by the codec."""
 
@@ -181,7 +181,7 @@ class _Frame:
         precedence = _PRECEDENCES[urgency]
         digests = [Digest(_sha256(body).digest()) for body in bodies]
         _need(node == self._node and me == self._me and self._at < deliver_by)
-        _need(number < _COUNTERS and is_end(deliver_by))
+        _need(number < COUNTERS and is_end(deliver_by))
         _need(self._sealed(sealed_grant, b"".join([U64_32 + one for one in digests])) == sealed)
         key = self._grant_key(kem, incarnation)(number, nonce)
         claims, secrets = _grant(open_once(key, sealed_grant, b"", "the grant"), grant_digest)

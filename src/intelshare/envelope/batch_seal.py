@@ -40,6 +40,7 @@ from intelshare.crypto.records import (
 from intelshare.crypto.suites import Random, Signer, Suites
 from intelshare.envelope.construct import batch_key_info
 from intelshare.envelope.heads import (
+    COUNTERS,
     MAX_SLOTS,
     U64_32,
     digest_of_grant,
@@ -216,7 +217,7 @@ def _releases(
             number, prev, _PRECEDENCES[item.precedence], item.deliver_by, kem,
             digest_of_grant(claims, portions.secrets_digest), line.sealed(grant, portions.bodies),
         )  # fmt: skip
-        if len(data) > MAX_RELEASE or not is_end(item.deliver_by):
+        if len(data) > MAX_RELEASE or number >= COUNTERS or not is_end(item.deliver_by):
             raise ValueError("no release")
         leaf = LeafId(_sha256(_LEAF + nonce + length_of(len(data)) + data).digest())
         heads[recipient] = number, leaf
