@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import pytest
@@ -628,6 +628,47 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+class Leaf(NamedTuple):
+    """A row that is found by what is random."""
+
+    leaf: bytes
+    member: str
+    other: bytes
+
+
+LEAF = Table("leaf", Leaf, ("leaf",), {"other": ("member", "other")}, lasting=True)
+
+
+async def test_a_key_that_no_table_has_is_told_without_a_look_into_any_and_every_other_is_found(
+    tmp_path: Path,
+) -> None:
+    path, asked = tmp_path / "store.db", list[str]()
+    migrate(path, [first_schema([LEAF])])
+    rows = [Leaf(os.urandom(32), "FRA", os.urandom(16)) for _ in range(6)]
+
+    def look(view: View) -> Plan[list[Any]]:
+        asked.clear()
+        found: list[Any] = [view.get(LEAF, row.leaf) for row in rows]
+        found += [one for row in rows for one in view.find(LEAF, "other", "FRA", row.other)]
+        return Plan((), found)
+
+    for known in (2, 4, 6):
+        # Each opening finds what the one before has moved into the tables.
+        with closing(SqliteStore(path, [LEAF], KEY)) as store:
+            store._database._writer.exec_trace = lambda _, sql, __: asked.append(sql) is None
+            filled = store._database._at_start.get("leaf")
+            while filled is not None and filled.may_hold("key", (bytes(32),)):
+                await asyncio.sleep(0.01)
+            before = rows[: known - 2]
+            assert (await store.perform(look)).value == before + [None] * (8 - known) + before
+            assert sum('FROM "leaf"' in sql for sql in asked) == 2 * len(before)
+            await store.perform(
+                lambda _, known=known: Plan(tuple(Put(LEAF, row) for row in rows[known - 2 : known]), ())
+            )
+            held = rows[:known]
+            assert (await store.perform(look)).value == held + [None] * (6 - known) + held
 
 
 async def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:

@@ -1,6 +1,6 @@
 """What the analyst wrote: labelled portions for recipients, before anything is decided or encrypted."""
 
-from intelshare.bulletin.compared import content_digest, encode_draft
+from intelshare.bulletin.compared import encode_draft
 from intelshare.bulletin.content import check_content, content_is_read
 from intelshare.bulletin.draft import MAX_ID, MAX_RECIPIENTS, Draft, check_draft
 from intelshare.bulletin.request import Marked, Word, marked_in, media_of
@@ -13,7 +13,6 @@ __all__ = [
     "Word",
     "check_content",
     "check_draft",
-    "content_digest",
     "content_is_read",
     "encode_draft",
     "marked_in",

@@ -17,9 +17,7 @@ from typing import Annotated, Final
 
 from intelshare.bulletin.draft import Draft
 from intelshare.crypto.codec import Count, Text, encode, record
-from intelshare.crypto.pae import Domain, kdf
 from intelshare.crypto.records import Member, Portion, PortionKind
-from intelshare.ids import Digest
 
 
 @record
@@ -46,14 +44,6 @@ def _head(marks: tuple[PortionKind, str, str, tuple[str, ...], str, str]) -> byt
 
 
 Remember = Callable[[Hashable, Callable[[], bytes]], bytes]
-
-
-def content_digest(key: bytes, draft: Draft, remember: Remember) -> Digest:
-    """What makes two drafts the same. ``key``: the vault's storage key; nobody without it can try guesses.
-
-    ``remember``: as in ``encode_draft``.
-    """
-    return Digest(kdf(key, Domain.SUBMISSION, encode_draft(draft, remember)))
 
 
 def encode_draft(draft: Draft, remember: Remember) -> bytes:

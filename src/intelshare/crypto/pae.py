@@ -56,7 +56,6 @@ class Domain(Enum):
     REST = b"rest"
     LOG_ENTRY = b"log-entry"
     REST_GROUP = b"rest-group"
-    SUBMISSION = b"submission"
     DECIDED = b"decided"
     DECISION_SALTS = b"decision-salts"
     DECIDED_PORTION = b"decided-portion"

@@ -25,15 +25,17 @@ _FOUR: Final = u64(4)
 _SALT_LENGTH: Final = 32
 
 
-def seal_at_rest(key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row: bytes, slot: int) -> bytes:
-    """nonce ‖ ciphertext ‖ tag, which opens only for this table, row and slot.
+def seal_at_rest(
+    key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row: bytes, slot: int, beside: bytes = b""
+) -> bytes:
+    """nonce ‖ ciphertext ‖ tag, which opens only for this table, row and slot, and ``beside`` these bytes.
 
     ``nonce`` is 24 random bytes, never used before under this key; 24 + 16 bytes are added. Raises ValueError
     for a key or nonce of another length.
     """
     if len(key) != KEY_LENGTH or len(nonce) != NONCE_LENGTH:
         raise ValueError("encryption at rest takes a key of 32 and a nonce of 24 bytes")
-    bound = _bound(table, row, slot)
+    bound = _bound(table, row, slot, beside)
     sealed = ffi.new("unsigned char[]", len(plaintext) + _TAG_LENGTH)
     failed = lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
         sealed, ffi.NULL, plaintext, len(plaintext), bound, len(bound), ffi.NULL, nonce, key
@@ -43,12 +45,14 @@ def seal_at_rest(key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row:
     return nonce + bytes(ffi.buffer(sealed))
 
 
-def open_at_rest(key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int) -> bytes:
+def open_at_rest(
+    key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int, beside: bytes = b""
+) -> bytes:
     """The plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another key."""
     length = len(sealed) - NONCE_LENGTH - _TAG_LENGTH
     if len(key) != KEY_LENGTH or length < 0:
         raise open_failed(f"a row of {table}")
-    bound = _bound(table, row, slot)
+    bound = _bound(table, row, slot, beside)
     plaintext = ffi.new("unsigned char[]", max(length, 1))
     failed = lib.crypto_aead_xchacha20poly1305_ietf_decrypt(
         plaintext, ffi.NULL, ffi.NULL, sealed[NONCE_LENGTH:], length + _TAG_LENGTH, bound, len(bound),
@@ -60,14 +64,17 @@ def open_at_rest(key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int
 
 
 @cache
-def _head(table: str) -> bytes:
+def _head(table: str, parts: int) -> bytes:
     """PAE up to the row: a node has some thirty tables."""
     raw = table.encode()
-    return Domain.REST.heads[3] + u64(len(raw)) + raw
+    return Domain.REST.heads[parts] + u64(len(raw)) + raw
 
 
-def _bound(table: str, row: bytes, slot: int) -> bytes:
-    return b"".join((_head(table), u64(len(row)), row, _FOUR, u32(slot)))
+def _bound(table: str, row: bytes, slot: int, beside: bytes) -> bytes:
+    parts = (u64(len(row)), row, _FOUR, u32(slot))
+    if beside:
+        return b"".join((_head(table, 4), *parts, u64(len(beside)), beside))
+    return b"".join((_head(table, 3), *parts))
 
 
 def seal_group(

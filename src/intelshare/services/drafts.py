@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from intelshare.audit.records import LoggedPortion
@@ -55,20 +55,6 @@ def submit_command(actor: Actor, request: pb.SubmitRequest) -> SubmitCommand:
         request.from_bulletin.lower(),
     )
     return SubmitCommand(actor, request.key, draft)
-
-
-def submit_responses(results: Iterable[SubmitResult]) -> Iterator[pb.SubmitResponse]:
-    """What was stored, of many: what they have in common is made once."""
-    known: dict[int, pb.SubmitResponse] = {}
-    for result in results:
-        # Objects are told apart by id: all of them live as long as ``results``.
-        common = known.get(id(result.pairs))
-        if common is None:
-            common = known[id(result.pairs)] = submit_response(result)
-        response = pb.SubmitResponse()
-        response.CopyFrom(common)
-        response.bulletin = result.bulletin
-        yield response
 
 
 def submit_response(result: SubmitResult, *_: object) -> pb.SubmitResponse:

@@ -11,7 +11,7 @@ from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
-from intelshare.services.drafts import submit_command, submit_responses
+from intelshare.services.drafts import KEY_LENGTH, submit_command, submit_response
 from intelshare.services.gather import gathered
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -37,22 +37,10 @@ async def submit_drafts(
     with backend.open_call(METHOD, actor.user, MAX_CALLS):
         async for drafts in gathered(messages):
             outcomes = await _stored(backend, [_read(actor, draft) for draft in drafts])
-            stored = submit_responses([one for one in outcomes if isinstance(one, SubmitResult)])
-            shown = [
-                _refused(backend, actor, draft, outcome)
-                if isinstance(outcome, IntelshareError)
-                else pb.SubmitOutcome(key=draft.key, stored=next(stored))
-                for draft, outcome in zip(drafts, outcomes, strict=True)
-            ]
-            for message in in_messages(shown):
+            for error in [one for one in outcomes if isinstance(one, IntelshareError)]:
+                backend.refused(METHOD, actor.user, error)
+            for message in _in_messages([draft.key for draft in drafts], outcomes):
                 yield message
-
-
-def _refused(
-    backend: Backend, actor: Actor, draft: pb.SubmitRequest, error: IntelshareError
-) -> pb.SubmitOutcome:
-    backend.refused(METHOD, actor.user, error)
-    return pb.SubmitOutcome(key=draft.key, refused=refusal_message(error))
 
 
 async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareError]) -> list[Outcome]:
@@ -83,18 +71,35 @@ def _read(actor: Actor, draft: pb.SubmitRequest) -> SubmitCommand | IntelshareEr
         return error
 
 
-def in_messages(outcomes: Sequence[pb.SubmitOutcome]) -> Iterator[pb.SubmitManyResponse]:
+def _in_messages(keys: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator[pb.SubmitManyResponse]:
     """The outcomes in messages that a client takes, in their order."""
     message, total = pb.SubmitManyResponse(), 0
-    for outcome in outcomes:
-        size = outcome.ByteSize()
+    known: dict[int, tuple[pb.SubmitOutcome, int]] = {}
+    for key, outcome in zip(keys, outcomes, strict=True):
+        # What drafts that are alike have in common is made once. Objects are told apart by id: all of them
+        # live as long as ``outcomes``.
+        alike = id(outcome.pairs if isinstance(outcome, SubmitResult) else outcome)
+        shown, size = known.get(alike) or known.setdefault(alike, _shown(outcome))
         if message.outcomes and total + size > MAX_ANSWER:
             yield message
             message, total = pb.SubmitManyResponse(), 0
-        message.outcomes.append(outcome)
+        one = message.outcomes.add()
+        one.CopyFrom(shown)
+        one.key = key
+        if isinstance(outcome, SubmitResult):
+            one.stored.bulletin = outcome.bulletin
         total += size
     if message.outcomes:
         yield message
+
+
+def _shown(outcome: Outcome) -> tuple[pb.SubmitOutcome, int]:
+    """What became of a draft, and about how many bytes that takes."""
+    if isinstance(outcome, SubmitResult):
+        shown = pb.SubmitOutcome(stored=submit_response(outcome))
+    else:
+        shown = pb.SubmitOutcome(refused=refusal_message(outcome))
+    return shown, shown.ByteSize() + KEY_LENGTH + 2
 
 
 def refusal_message(error: IntelshareError) -> pb.Refusal:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -27,7 +27,8 @@ from intelshare.store.flush import Flush
 from intelshare.store.layout import Key
 from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
-from intelshare.store.views import Reading, Writing
+from intelshare.store.traces import Filled
+from intelshare.store.views import DAMAGE, Reading, Writing
 
 A = TypeVar("A")
 
@@ -65,12 +66,15 @@ class Database:
 
     def _begin(self) -> None:
         self._epoch = journal.raise_epoch(self._writer)
-        self._filled = {name for name, sql in self._tables.items() if self._one(sql.any)}
+        self._filled: Mapping[str, Filled] = {
+            name: Filled(sql, read=True) for name, sql in self._tables.items() if self._one(sql.any)
+        }
         self._next = {
             name: self._one(sql.last_place) + 1
             for name, sql in self._tables.items()
             if sql.kept is Kept.APART
         }
+        self._at_start = self._filled
         self._chunks = Chunks(self._key, self._one("SELECT ifnull(max(id), 0) FROM chunk"))
         layer = self._layer()
         self._last = journal.replay(self._writer, self._key, self._tables, layer)
@@ -111,6 +115,13 @@ class Database:
             del self._seen[id(connection)]
             connection.execute("ROLLBACK")
             self._readers.append(connection)
+
+    def learn(self) -> None:
+        """Read which keys the tables have, so that few questions for others go down their trees. In any
+        thread, once; until then each does. What is damaged stays unread: it is for those who ask."""
+        for name, filled in self._at_start.items():
+            with self.looking() as view, contextlib.suppress(*DAMAGE):
+                filled.learn(view.all_columns(self._tables[name]))
 
     def _connect(self) -> apsw.Connection:
         return connect(self._path, writes=False, vfs=self._vfs)
@@ -173,19 +184,24 @@ class Database:
         """Write the rows that have places of their own; whether any that was committed changed or went."""
         changed = False
         for bulk in (False, True):
-            found = [
-                (memory, key, one)
-                for name, memory in group.tables.items()
-                if (sql := self._tables[name]).kept is Kept.CHUNK and sql.layout.table.bulk is bulk
-                for key, one in memory.rows.items()
+            chunked = [
+                memory
+                for memory in group.tables.values()
+                if memory.sql.kept is Kept.CHUNK and memory.sql.layout.table.bulk is bulk
             ]
-            if bulk and found:
-                changed = self._drop([(memory.sql, key) for memory, key, _ in found])
-            kept = [(memory, key, one) for memory, key, one in found if one is not None]
-            rows = [(memory.sql.layout.table.name, one.record) for memory, _, one in kept]
-            places = self._chunks.write(self._writer, rows, bulk=bulk)
-            for (memory, key, one), place in zip(kept, places, strict=True):
-                _placed(group, memory, key, one, place)
+            if bulk and chunked:
+                changed = self._drop([(memory.sql, key) for memory in chunked for key in memory.rows])
+            rows = [
+                (memory.sql.layout.table.name, one.record)
+                for memory in chunked
+                for one in memory.rows.values()
+                if one is not None
+            ]
+            places = iter(self._chunks.write(self._writer, rows, bulk=bulk))
+            for memory in chunked:
+                for key, one in memory.rows.items():
+                    if one is not None:
+                        _placed(group, memory, key, one, next(places))
         apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
         return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0 or changed
 
@@ -223,7 +239,8 @@ class Database:
 
     def _may_be_below(self, name: str, key: Key) -> bool:
         """Whether anything under the newest layer can hold this row."""
-        if name in self._filled:
+        filled = self._filled.get(name)
+        if filled is not None and filled.may_hold("key", key):
             return True
         below = [layer for layer in self._layers if layer is not self._fresh[0]]
         tables = [layer.tables[name] for layer in below if name in layer.tables]
@@ -257,7 +274,10 @@ class Database:
                 layer.absorb(older, lambda _, __: True)
         self._fresh = [self._layer()]
         self._layers = (self._fresh[0], layer)
-        self._flush = Flush(layer, self._tables, self._last)
+        filled = {
+            name: self._filled.get(name) or Filled(self._tables[name], read=False) for name in layer.tables
+        }
+        self._flush = Flush(layer, self._tables, filled, self._last)
 
     def flush_slice(self) -> None:
         """Move some rows. After an error nothing has changed, and the same can be tried again."""
@@ -272,7 +292,11 @@ class Database:
             return
         emptied = {name for name in flush.layer.tables if not self._one(self._tables[name].any)}
         with self._showing:
-            self._filled = (self._filled | flush.layer.tables.keys()) - emptied
+            self._filled = {
+                name: filled
+                for name, filled in {**self._filled, **flush.filled}.items()
+                if name not in emptied
+            }
             self._layers = tuple(self._fresh)
         self._flush = None
 

@@ -17,6 +17,7 @@ from intelshare.store.journal import forget
 from intelshare.store.layout import Key
 from intelshare.store.memory_table import Layer, MemoryRow
 from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.traces import Filled
 
 SLICE: Final = 1024
 """Rows of one slice: some 10 ms, for which an urgent step may have to wait."""
@@ -25,21 +26,28 @@ SLICE: Final = 1024
 class _Batch(NamedTuple):
     sql: str
     rows: list[tuple[Any, ...]]
+    filled: Filled | None
+    """Of the table that takes them; None: they are deleted."""
 
 
 class Flush:
     """One layer on its way to the disk. Each slice can be tried again: it says the same."""
 
-    def __init__(self, layer: Layer, tables: Mapping[str, RowTable], upto: int) -> None:
-        """``upto``: the last group of the journal that the layer holds."""
+    def __init__(
+        self, layer: Layer, tables: Mapping[str, RowTable], filled: Mapping[str, Filled], upto: int
+    ) -> None:
+        """``filled``: of each table of the layer. ``upto``: the last group of the journal that it holds."""
         self.layer = layer
+        self.filled = filled
         self.upto = upto
-        self._batches = _batches(layer, tables)
+        self._batches = _batches(layer, tables, filled)
         self._next: _Batch | None = next(self._batches, None)
 
     def write(self, connection: apsw.Connection) -> bool:
         """Write one slice inside a running transaction; whether it was the last. Then call ``written``."""
         if self._next is not None:
+            if self._next.filled is not None:
+                self._next.filled.add(self._next.rows)
             connection.executemany(self._next.sql, self._next.rows)
             return False
         forget(connection, self.upto)
@@ -52,12 +60,12 @@ class Flush:
         return count
 
 
-def _batches(layer: Layer, tables: Mapping[str, RowTable]) -> Iterator[_Batch]:
+def _batches(layer: Layer, tables: Mapping[str, RowTable], filled: Mapping[str, Filled]) -> Iterator[_Batch]:
     for name, memory in layer.tables.items():
         sql = tables[name]
         put = sorted((key, held) for key, held in memory.rows.items() if held is not None)
-        yield from _cut(sql.put, _rows(sql, put))
-        yield from _cut(sql.delete, iter(sorted(memory.gone())))
+        yield from _cut(sql.put, _rows(sql, put), filled[name])
+        yield from _cut(sql.delete, iter(sorted(memory.gone())), None)
 
 
 def _rows(sql: RowTable, put: list[tuple[Key, MemoryRow]]) -> Iterator[tuple[Any, ...]]:
@@ -70,6 +78,6 @@ def _rows(sql: RowTable, put: list[tuple[Key, MemoryRow]]) -> Iterator[tuple[Any
     )
 
 
-def _cut(sql: str, rows: Iterator[tuple[Any, ...]]) -> Iterator[_Batch]:
+def _cut(sql: str, rows: Iterator[tuple[Any, ...]], filled: Filled | None) -> Iterator[_Batch]:
     while batch := list(islice(rows, SLICE)):
-        yield _Batch(sql, batch)
+        yield _Batch(sql, batch, filled)

@@ -26,6 +26,8 @@ Key = tuple[Scalar, ...]
 _U64: Final = (Incarnation, Instant, ReleaseNumber)
 """Types whose values reach 2^64 - 1 and are kept in two's complement where they sort."""
 
+_SIGN: Final = 1 << 63
+
 _WIDE: Final = Annotated[int, msgspec.Meta(ge=0)]
 _SIGNED: Final = Annotated[int, msgspec.Meta(le=2**63 - 1)]
 
@@ -36,7 +38,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def stored(value: Scalar) -> Scalar:
     """A value as a store sorts it: integers of 2^63 and more in two's complement."""
-    return value - (1 << 64) if isinstance(value, int) and value >= 1 << 63 else value
+    return value - (1 << 64) if isinstance(value, int) and value >= _SIGN else value
 
 
 def digest(data: bytes) -> bytes:
@@ -50,6 +52,7 @@ class Layout:
     __slots__ = (
         "_decode",
         "_key",
+        "_key_kinds",
         "_make",
         "_narrow",
         "_prefix",
@@ -69,6 +72,7 @@ class Layout:
         typed = tuple(self._typed(name) for name in names)
         self._decode = msgspec.msgpack.Decoder(tuple[typed]).decode  # type: ignore[valid-type]
         self._key = picker([names.index(name) for name in table.key])
+        self._key_kinds = tuple([self.kinds[name] for name in table.key])
         self._narrow = self._wide.isdisjoint(table.key)
         self._make = table.row
         self._prefix = table.name.encode() + b"\0"
@@ -83,9 +87,18 @@ class Layout:
     def stored_fields(self, names: Sequence[str]) -> Callable[[Any], Key]:
         """A function that gives these fields of a row, as they are stored."""
         get = getter(names)
-        if self._wide.isdisjoint(names):
+        wide = [place for place, name in enumerate(names) if name in self._wide]
+        if not wide:
             return get
-        return lambda row: tuple(map(stored, get(row)))
+
+        def fields(row: Any) -> Key:
+            found = get(row)
+            for place in wide:
+                if found[place] >= _SIGN:  # seldom: NEVER
+                    return tuple(map(stored, found))
+            return found
+
+        return fields
 
     def record(self, row: Any) -> tuple[Key, bytes]:
         """The key of a row, as it is stored, and the row as a record without its digest.
@@ -142,8 +155,10 @@ class Layout:
 
     def check_key(self, key: Sequence[Scalar]) -> Key:
         """A whole key as it is stored. Raises TypeError if it is none of this table."""
+        expected = self._key_kinds
+        if tuple(map(type, key)) == expected and int not in expected:
+            return tuple(key)  # nearly always: digests and codes
         found = tuple(map(stored, key))
-        expected = tuple([self.kinds[name] for name in self.table.key])
         if len(found) != len(expected) or not all(map(isinstance, found, expected)):
             raise TypeError(f"this is no key of {self.table.name}")
         if any(isinstance(part, int) and not -(1 << 63) <= part < 1 << 63 for part in found):

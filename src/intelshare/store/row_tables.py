@@ -70,8 +70,20 @@ class RowTable:
         self._entry_of = {
             index: picker([self.columns.index(name) for name in order]) for index, order in orders.items()
         }
+        found = {index: self._first_bytes(order) for index, order in orders.items()}
+        self.traces = {index: trace for index, trace in found.items() if trace is not None}
+        """Of an index its first field that is bytes, by place and name: of these ``traces`` are kept."""
+        self.traced = {name: self.columns.index(name) for _, name in self.traces.values()}
+        """These fields, with their places among the columns."""
+        self.all_columns = f"SELECT {_listed(self.columns)} {self._from}"
         self._finds: dict[tuple[str, int, int], str] = {}
         self._counts: dict[tuple[str, int], str] = {}
+
+    def _first_bytes(self, order: Sequence[str]) -> tuple[int, str] | None:
+        for place, name in enumerate(order):
+            if self.layout.kinds[name] is bytes:
+                return place, name
+        return None
 
     def key_in(self, index: str) -> Callable[[Sequence[Any]], Key]:
         """A function that gives the key of an entry of this index."""

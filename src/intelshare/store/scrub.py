@@ -51,7 +51,7 @@ def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) ->
 def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Iterator[StoreError]:
     if key is None and sql.kept is Kept.CHUNK:
         return
-    view = Reading(connection, {}, Chunks(key or b"", 0), (), ())
+    view = Reading(connection, {}, Chunks(key or b"", 0), (), {})
     after: tuple[Any, ...] = ()
     while True:
         try:

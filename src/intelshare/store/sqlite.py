@@ -85,6 +85,7 @@ class SqliteStore:
         """See ports.Store."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
+        self._questions.submit(self._database.learn)
 
     async def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice, repeat
 from operator import contains, itemgetter
@@ -16,6 +16,7 @@ from intelshare.store.chunks import Chunks
 from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.traces import Filled
 
 R = TypeVar("R", bound=Row)
 
@@ -41,9 +42,9 @@ class Reading:
         tables: Mapping[str, RowTable],
         chunks: Chunks,
         layers: Sequence[Layer],
-        filled: Collection[str],
+        filled: Mapping[str, Filled],
     ) -> None:
-        """``tables`` by name; ``layers``, the newest first; ``filled``: tables that have rows in SQLite."""
+        """``tables`` by name; ``layers``, the newest first; ``filled``: those with rows in SQLite."""
         self._connection = connection
         self._execute = connection.execute
         self._chunks = chunks
@@ -117,7 +118,7 @@ class Reading:
         first = tuple(map(stored, prefix))
         if any(memory.rows for memory in self._memories(table.name)):
             return sum(1 for source in self._sources(sql, index, first, (), _PIECE) for _ in source)
-        if table.name not in self._filled:
+        if not self._may_be_below(sql, index, first):
             return 0
         try:
             return int(str(self._execute(sql.count(index, len(first)), first).fetchall()[0][0]))
@@ -138,7 +139,7 @@ class Reading:
             elif found:
                 yield self._unshadowed(sql, index, found, tuple(newer))
             newer.append(memory)
-        if name in self._filled:
+        if self._may_be_below(sql, index, first):
             yield self._stored(sql, index, first, beyond, limit, newer)
 
     def _memories(self, name: str) -> Iterator[MemoryTable]:
@@ -181,15 +182,26 @@ class Reading:
             return held.row
         return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
 
+    def all_columns(self, sql: RowTable) -> Iterator[list[Any]]:
+        """The columns of all rows that SQLite has, piece by piece."""
+        cursor = self._execute(sql.all_columns)
+        while piece := list(islice(cursor, _PIECE)):
+            yield piece
+
     def check(self, sql: RowTable, columns: Sequence[Any], found: Any) -> None:
         """Raises StoreError RECORD_CORRUPT for a row of ``RowTable.scrub`` that is not as it was written."""
         key = tuple(columns[: len(sql.layout.table.key)])
         if sql.values(self._checked(sql, key, found)) != tuple(columns):
             raise sql.layout.corrupt(key)
 
+    def _may_be_below(self, sql: RowTable, index: str, known: Key) -> bool:
+        """Whether SQLite may have entries that begin so."""
+        filled = self._filled.get(sql.layout.table.name)
+        return filled is not None and filled.may_hold(index, known)
+
     def _below(self, sql: RowTable, place: Key) -> Any:
         """The record or id that SQLite has for a key; None if it has none."""
-        if sql.layout.table.name not in self._filled:
+        if not self._may_be_below(sql, "key", place):
             return None
         try:
             found = self._execute(sql.get, place).fetchall()
@@ -228,7 +240,7 @@ class Writing(Reading):
         tables: Mapping[str, RowTable],
         chunks: Chunks,
         layers: Sequence[Layer],
-        filled: Collection[str],
+        filled: Mapping[str, Filled],
         group: Layer,
     ) -> None:
         """``group``: an empty layer, which takes all that the steps write."""

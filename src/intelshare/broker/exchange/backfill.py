@@ -19,7 +19,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new, new_pair
 from intelshare.broker.lifecycle.relations import Relation
 from intelshare.delivery import PairStatus, status_of
 from intelshare.errors import DeliveryError
@@ -116,7 +116,7 @@ def backfill(
         # Who addressed it; no hold is closed by that.
         tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
         marks = addressed_by(officer.user)
-        if add_recipient(tx, offer.pair, md, stored.precedence, due=due, marks=marks).ready:
+        if add_recipient(tx, new_pair(node, offer.pair), md, stored.precedence, due=due, marks=marks).ready:
             tx.ready.add(wanted.to)
         offers.append(offer)
     return tx.plan(BackfillResult(tuple(offers), tx.effects()))

@@ -49,7 +49,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
 )
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
-from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by
+from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, new_pair
 from intelshare.broker.lifecycle.read import Shown, received, show
 from intelshare.broker.lifecycle.redecide import ONLY_OWN, ConsentState, decide_portions, redecide
 from intelshare.broker.lifecycle.stop import stop
@@ -314,7 +314,8 @@ def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: Use
         return known
     decided = decide_portions(tx.node, written, originator, tx.now, only_own=True)
     marks = f"{addressed_by(by)} {ONLY_OWN}"
-    new = add_recipient(tx, decided, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
+    pair = new_pair(tx.node, decided)
+    new = add_recipient(tx, pair, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
     if new.ready:
         tx.ready.add(originator)
     return new

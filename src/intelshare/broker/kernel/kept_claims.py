@@ -6,9 +6,11 @@ sealed beside the signed release. Together they are the claims to the byte, and 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Final
 
 from intelshare.audit.records import DecisionKept
 from intelshare.broker.kernel.log import opened_at
@@ -28,7 +30,7 @@ from intelshare.crypto.records import (
 )
 from intelshare.envelope import Cleared, grant_digest
 from intelshare.errors import StoreError
-from intelshare.ids import Incarnation, LeafId
+from intelshare.ids import Digest, Incarnation, LeafId
 from intelshare.ports import View
 
 
@@ -46,6 +48,11 @@ class ClaimsKept:
     consents: Annotated[tuple[Evidence, ...], Count()]
 
 
+_NUMBERS: Final = struct.Struct(">QQ32sH")
+_numbers: Final = _NUMBERS.pack
+"""The end of ``ClaimsKept``: where the decision stands, H(secrets), no consents."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """The claims of a release."""
@@ -61,11 +68,21 @@ class Said:
 def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -> bytes:
     """What to store with the release of this leaf."""
     secrets = sha256(b"".join([portion.secret for portion in cleared.portions]))
+    if not (cleared.supersedes or cleared.reply or cleared.consents):  # nearly always
+        numbers = _numbers(row.decided_in, row.decided_at, secrets, 0)
+        return tx.seal(STATEMENT.name, leaf, 0, _begun(cleared.banner) + numbers)
     kept = ClaimsKept(
         cleared.banner, cleared.supersedes, cleared.reply, row.decided_in, row.decided_at, secrets,
         cleared.consents,
     )  # fmt: skip
     return tx.seal(STATEMENT.name, leaf, 0, encode(ClaimsKept, kept))
+
+
+@lru_cache(64)
+def _begun(banner: str) -> bytes:
+    """What is kept of claims that name nothing, up to where the decision stands: many have one banner."""
+    nothing = ClaimsKept(banner, (), (), Incarnation(0), 0, Digest(bytes(32)), ())
+    return encode(ClaimsKept, nothing)[: -_NUMBERS.size]
 
 
 def read_claims(node: Node, view: View, row: StatementRow) -> Said:

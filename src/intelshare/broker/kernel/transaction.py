@@ -140,9 +140,11 @@ class Transaction:
         ]
         return sum(self.view.get(table, *key) is None for key in keys)
 
-    def seal(self, table: str, row: bytes, slot: int, plaintext: bytes) -> bytes:
-        """Seal at rest for this table, row and slot."""
-        return seal_at_rest(self.node.storage_key, self._draw(24), plaintext, table=table, row=row, slot=slot)
+    def seal(self, table: str, row: bytes, slot: int, plaintext: bytes, beside: bytes = b"") -> bytes:
+        """Seal at rest for this table, row and slot, to be opened only with what stands ``beside`` it."""
+        return seal_at_rest(
+            self.node.storage_key, self._draw(24), plaintext, table=table, row=row, slot=slot, beside=beside
+        )
 
     def draw(self, count: int) -> bytes:
         """Random bytes."""
@@ -316,6 +318,6 @@ def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
         damaged.append(error)
 
 
-def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes) -> bytes:
+def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes, beside: bytes = b"") -> bytes:
     """What ``Transaction.seal`` sealed. Raises CryptoError OPEN_FAILED."""
-    return open_at_rest(node.storage_key, sealed, table=table, row=row, slot=slot)
+    return open_at_rest(node.storage_key, sealed, table=table, row=row, slot=slot, beside=beside)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, loggable
 from intelshare.broker.kernel.frame import rank
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import is_open, is_ready, log_decision
 from intelshare.broker.kernel.tables import PAIR, PairRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.delivery import Cause, Facts, Stage
-from intelshare.ids import Incarnation, LeafId, ManifestDigest
+from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest
 from intelshare.instant import Instant
+from intelshare.ports import changed
 
 
 def facts_of_new(one: PairDecision) -> Facts:
@@ -26,52 +30,61 @@ def addressed_by(user: str) -> str:
     return f"@{user}"
 
 
-def add_recipient(
-    tx: Transaction,
-    one: PairDecision,
-    md: ManifestDigest,
-    precedence: int,
-    *,
-    due: Instant,
-    marks: str = "",
-    logged: Loggable | None = None,
-) -> PairRow:
-    """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
+class NewPair(NamedTuple):
+    """A pair to be, of any bulletin that was decided so. Made by ``new_pair``."""
 
-    ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
-    ``logged``: of this decision, where it is made already.
-    """
-    node, now = tx.node, tx.now
-    logged = logged or loggable(node.storage_key, one, node.member)
-    entry, place = log_decision(tx, one, md, logged)
-    facts = facts_of_new(one)
-    if facts.cause is not Cause.NONE:
-        tx.log(EntryType.STOP, Stop(md, one.recipient, facts.cause, one.codes))
+    decision: PairDecision
+    logged: Loggable
+    row: PairRow
+    """But for bulletin, urgency, times, and where the decision is logged."""
+
+
+def new_pair(node: Node, one: PairDecision) -> NewPair:
+    """What follows from the decision alone: made once for drafts that are alike."""
+    facts, logged = facts_of_new(one), loggable(node.storage_key, one, node.member)
     row = PairRow(
-        md=md,
+        md=ManifestDigest(b""),
         recipient=one.recipient,
         ready=is_ready(facts),
-        rank=rank(precedence),
+        rank=0,
         open=is_open(facts),
-        due=due,
-        created=now,
+        due=Instant(0),
+        created=Instant(0),
         stage=facts.stage,
         cause=facts.cause,
         receipt=facts.receipt,
         conflict=0,
         codes=" ".join(one.codes if facts.cause is not Cause.NONE else one.holds),
-        changed=now,
+        changed=Instant(0),
         granted=len(one.granted),
         portions=len(one.portions),
         basis=one.basis,
         decided_in=node.incarnation,
-        decided_at=place,
-        decision=entry,
+        decided_at=0,
+        decision=Digest(b""),
         gist=logged.fingerprint,
-        approved=marks,
+        approved="",
         incarnation=Incarnation(0),
         sequence=0,
         leaf=LeafId(b""),
     )
+    return NewPair(one, logged, row)
+
+
+def add_recipient(
+    tx: Transaction, new: NewPair, md: ManifestDigest, precedence: int, *, due: Instant, marks: str = ""
+) -> PairRow:
+    """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
+
+    ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
+    """
+    one, logged, row = new
+    entry, place = log_decision(tx, one, md, logged)
+    if row.cause != Cause.NONE:
+        tx.log(EntryType.STOP, Stop(md, one.recipient, Cause(row.cause), one.codes))
+    row = changed(
+        row, md=md, rank=rank(precedence), due=due, created=tx.now, changed=tx.now,
+        decided_in=tx.node.incarnation, decided_at=place, decision=entry, approved=marks,
+    )  # fmt: skip
     tx.put(PAIR, row)
     return row

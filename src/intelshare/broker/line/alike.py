@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final, NamedTuple
 
 from intelshare.audit.records import LoggedPortion
-from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, banner_of, decide_pair, loggable
+from intelshare.broker.kernel.decide_pair import PairDecision, banner_of, decide_pair
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import encode_heads, without_content
 from intelshare.broker.kernel.words import check_words
-from intelshare.broker.lifecycle.add_recipient import facts_of_new
+from intelshare.broker.lifecycle.add_recipient import NewPair, facts_of_new, new_pair
 from intelshare.bulletin import Draft, content_is_read
 from intelshare.crypto.codec import Count, Fixed, Text, encode, record
 from intelshare.crypto.records import Md32, Member, Portion
@@ -60,7 +60,8 @@ class Decided(NamedTuple):
 
     pairs: tuple[PairDecision, ...]
     """For each recipient."""
-    loggable: tuple[Loggable, ...]
+    new: tuple[NewPair, ...]
+    """The same, as they are stored."""
     banner: str
     marks: tuple[str, ...]
     """Of the portions, in reading order."""
@@ -137,7 +138,7 @@ def _decided(node: Node, draft: Draft, alike: Alike, slots: tuple[int, ...], now
     told = tuple([SubmittedPair(one.recipient, status_of(facts_of_new(one)), one.logged) for one in pairs])
     return Decided(
         pairs,
-        tuple([loggable(node.storage_key, one, node.member) for one in pairs]),
+        tuple([new_pair(node, one) for one in pairs]),
         banner,
         marks,
         told,

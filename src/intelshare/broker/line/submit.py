@@ -46,11 +46,11 @@ from intelshare.broker.lifecycle.attachments import take_uploads, uploads_of
 from intelshare.broker.lifecycle.foreign import check_foreign
 from intelshare.broker.lifecycle.relations import Named, keep, named_by
 from intelshare.broker.line.alike import NOBODY, Alike, SubmitResult, alike_of, decided_of
-from intelshare.bulletin import Draft, check_content, check_draft, content_digest
+from intelshare.bulletin import Draft, check_content, check_draft, encode_draft
 from intelshare.crypto.codec import decode
 from intelshare.delivery import PairStatus, Stage, pair, status_of
 from intelshare.envelope import Encrypted, ToEncrypt, encrypt_bulletin, encrypt_many
-from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.errors import CryptoError, DeliveryError, IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
@@ -129,7 +129,7 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     node, now = tx.node, tx.now
     user = row_of(tx, command.actor)
     draft = command.draft
-    content = content_digest(node.storage_key, check_draft(draft), node.world.at(now).remember)
+    content = encode_draft(check_draft(draft), node.world.at(now).remember)
     known = tx.get(SUBMISSION, command.key)
     if known is not None:
         return _first_answer(node, known, command, content)
@@ -144,13 +144,13 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
-    for one, logged in zip(decided.pairs, decided.loggable, strict=True):
-        add_recipient(tx, one, encrypted.md, draft.precedence, due=due, logged=logged)
+    for new in decided.new:
+        add_recipient(tx, new, encrypted.md, draft.precedence, due=due)
     for row in requests:
         tx.put(REQUEST, row)
     encoded = b"".join((encrypted.bulletin, encrypted.md, decided.encoded))
-    sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded)
-    tx.put(SUBMISSION, SubmissionRow(command.key, command.actor.user, content, encrypted.md, sealed))
+    sealed = tx.seal(SUBMISSION.name, command.key, 0, encoded, content)
+    tx.put(SUBMISSION, SubmissionRow(command.key, command.actor.user, encrypted.md, sealed))
     if alike.reread:
         secrets = dict(zip(encrypted.slots, encrypted.secrets, strict=True))
         by_recipient = {one.recipient: one for one in decided.pairs}
@@ -247,10 +247,14 @@ def approve(
 
 
 def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:
-    if known.content != content or known.user != command.actor.user:
-        raise DeliveryError(
-            "ID_CONFLICT",
-            "this idempotency key was used for another bulletin",
-            hint="nothing was stored; send again without --key",
-        )
-    return decode(SubmitResult, open_secret(node, SUBMISSION.name, known.key, 0, known.sealed_answer))
+    try:
+        if known.user == command.actor.user:
+            sealed = known.sealed_answer
+            return decode(SubmitResult, open_secret(node, SUBMISSION.name, known.key, 0, sealed, content))
+    except CryptoError:
+        pass  # The store has checked the bytes: it is the draft that differs.
+    raise DeliveryError(
+        "ID_CONFLICT",
+        "this idempotency key was used for another bulletin",
+        hint="nothing was stored; send again without --key",
+    )

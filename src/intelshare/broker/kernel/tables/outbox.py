@@ -14,10 +14,9 @@ class SubmissionRow(NamedTuple):
 
     key: bytes
     user: UserUri
-    content: Digest
     md: ManifestDigest
     sealed_answer: bytes
-    """The first answer, to be given again byte for byte."""
+    """The first answer, to be given again byte for byte. It opens beside the same draft only."""
 
 
 SUBMISSION = Table("submission", SubmissionRow, ("key",), lasting=True)
