@@ -151,7 +151,7 @@ class Rig:
 
     def say(self, link: LinkId, message: Message) -> None:
         """The peer says something."""
-        self.feed(Received(link, message))
+        self.feed(Received(link, message, 100))
 
     def sent(self, link: LinkId, kind: type[A]) -> list[A]:
         """The messages of one kind that were sent to the peer."""

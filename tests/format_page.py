@@ -47,7 +47,7 @@ ENTRIES = {int(row[0]): (row[1], row[2]) for row in tables("| type | record | fi
 KINDS = {int(row[0]): (row[1], row[2].split(":")[0]) for row in tables("| kind | | signed by a key of use |")}
 _FIELD = re.compile(
     r"(?P<name>[^<\[{(]*?) ?"
-    r"(?P<type>\[\d+\]|\b(?:enum|u8|u16|u32|u64|s|b16|b32|[A-Z]\w+)(?![<\w]))(?P<rest>.*)"
+    r"(?P<type>\[\d+\]|\b(?:enum|u8|u16|u32|u63|u64|t64|e64|s64|s|b16|b32|[A-Z]\w+)(?![<\w]))(?P<rest>.*)"
 )
 _LIST = re.compile(r"(?P<name>[^<\[{(]*?) ?\bL<(?P<rest>.*)")
 _BOUNDS = re.compile(r" (?:≤ (?P<most>\d+)|(?P<both>\d+\.\.\d+)|\((?P<among>\d[\d, or]+)\))")
@@ -120,7 +120,12 @@ def _bounds(text: str) -> str:
 
 # --- bytes, by "Codec" -----------------------------------------------------------------------------
 
-_WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
+_WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u63": 8, "u64": 8, "t64": 8, "e64": 8}
+_MOST = {
+    row[0]: int(re.findall(r"\d{9,}", row[1])[0]) for row in tables("| type | bytes |") if row[0] == "t64"
+}
+_MOST["e64"], _MOST["u63"] = _MOST["t64"], 2**63 - 1
+_BESIDES = {"e64": 2**64 - 1}
 
 
 class MalformedError(ValueError):
@@ -175,17 +180,21 @@ def _read(layout: Layout, data: bytes, at: int) -> tuple[Any, int]:
             if not 1 <= number <= len(layout.names):
                 raise MalformedError("an unknown value")
             return layout.names[number - 1].upper().replace("-", "_"), at
-        case "s" | "b16" | "b32":
+        case "s" | "s64" | "b16" | "b32":
             length, at = _number(data, at, 4 if layout.name == "b32" else 2)
+            if layout.name == "s64" and length > 64:
+                raise MalformedError("a word that is too long")
             raw = _take(data, at, length)
             try:
-                return raw.decode() if layout.name == "s" else raw.hex(), at + length
+                return raw.decode() if layout.name in ("s", "s64") else raw.hex(), at + length
             except UnicodeDecodeError:
                 raise MalformedError("no UTF-8") from None
         case width if width in _WIDTHS:
             number, at = _number(data, at, _WIDTHS[width])
             if layout.only not in ("", f"={number}"):
                 raise MalformedError("another value than the only one")
+            if number > _MOST.get(width, number) and number != _BESIDES.get(width):
+                raise MalformedError("a number out of its range")
             return str(number) if number >= 2**53 else number, at
         case fixed:
             length = int(fixed.strip("[]"))

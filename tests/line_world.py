@@ -60,7 +60,9 @@ def say_hello(one: Member, other: Member, at: Instant = NOW) -> Any:
     """``one`` tells ``other`` where its streams stand."""
     payload = one.ask(make_hello, other.node.member, at)
     node = one.node
-    return other.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), at=at)
+    return other.do(
+        accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), None, at=at
+    )
 
 
 def with_law(member: Member, overlay: str) -> None:

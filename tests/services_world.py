@@ -18,9 +18,9 @@ from intelshare.crypto.records import Attachment, KeyUse
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Figures
-from intelshare.services.backend import Issued, LinkFacts, NodeFacts, Uploading
+from intelshare.services.backend import Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
 from intelshare.trust import new_key
 
 
@@ -116,6 +116,9 @@ class MemberBackend:
     def link(self, node: NodeUri) -> LinkFacts:
         del node
         return LinkFacts("waiting", "", Instant(0), 0)
+
+    def spent(self, member: MemberCode) -> list[SpentBudget]:
+        return [SpentBudget("evidence", 3, SECOND)] if member != self.node.member else []
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
         del user

@@ -18,6 +18,9 @@ EPOCH = Instant(0)
 NEVER = Instant(2**64 - 1)
 """The u64 that stands for "no end" (docs/format.md, Codec)."""
 
+LATEST = Instant(253_402_300_799_999_999)
+"""The last microsecond of the year 9999: the latest time that can be signed, stored or shown."""
+
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -46,13 +49,30 @@ def parse(text: str) -> Instant:
     return of(datetime.fromisoformat(text))
 
 
+def is_end(instant: int) -> bool:
+    """Whether a number can be signed as the end of something: a time from 1970 to 9999, or NEVER."""
+    return 0 <= instant <= LATEST or instant == NEVER
+
+
+def after(instant: Instant, span: int) -> Instant:
+    """So many microseconds later; NEVER for what would be after 9999."""
+    later = instant + span
+    return Instant(later) if later <= LATEST else NEVER
+
+
 def to_datetime(instant: Instant) -> datetime:
     """The aware UTC datetime. Raises OverflowError outside the years 1 to 9999."""
     return _EPOCH + timedelta(microseconds=instant)
 
 
 def show(instant: Instant) -> str:
-    """ISO 8601 in UTC to the second, microseconds only where there are any; "never" for NEVER."""
+    """ISO 8601 in UTC to the second, microseconds only where there are any; "never" for NEVER.
+
+    Of any number: one that is in no year from 1 to 9999 is shown as the number it is.
+    """
     if instant == NEVER:
         return "never"
-    return to_datetime(instant).isoformat().replace("+00:00", "Z")
+    try:
+        return to_datetime(instant).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{instant} us"

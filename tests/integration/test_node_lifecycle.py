@@ -25,6 +25,8 @@ import pytest
 import processes
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import TABLES, UserRow
+from intelshare.engine import BUDGETS, Rate
+from intelshare.engine.budgets import Passing
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import UserUri
 from intelshare.node.events import make_logger
@@ -192,6 +194,22 @@ def test_settings_are_read_as_they_were_written(site: Site) -> None:
     assert settings.allow_loopback_peers
     (site.root / "again.toml").write_text(write_settings(settings))
     assert read_settings(site.root / "again.toml") == settings
+
+
+def test_budgets_are_read_as_they_were_written_and_have_bounds(site: Site) -> None:
+    path = site.root / "node.toml"
+    text = path.read_text()
+    assert all(f"\n# {budget} = {rate.most}" in text for budget, rate in BUDGETS.items())
+    path.write_text(text.replace("# gaps = 64", "gaps = 65"))
+    settings = read_settings(path)
+    assert settings.budgets == {Passing.GAPS: Rate(65, BUDGETS[Passing.GAPS].fill)}
+    path.write_text(write_settings(settings))
+    assert read_settings(path) == settings
+    for wrong, code in (("0", "FIELD_RANGE"), ('"x"', "FIELD_TYPE")):
+        path.write_text(text.replace("# gaps = 64", f"gaps = {wrong}"))
+        with pytest.raises(IntelshareError) as caught:
+            read_settings(path)
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from intelshare.crypto.records import Cosigned, KeyRecord, KeyUse, StreamHead, T
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import inspect
 from intelshare.errors import IntelshareError
+from intelshare.instant import LATEST, NEVER
 from intelshare.trust import (
     DirectoryDocument,
     DirectoryNode,
@@ -43,6 +44,8 @@ T = TypeVar("T")
 TEXT = st.text(max_size=20)
 U16 = st.integers(0, 2**16 - 1)
 U64 = st.integers(0, 2**64 - 1)
+U63 = st.integers(0, 2**63 - 1)
+TIMES = st.integers(0, LATEST)
 BYTES_32 = st.binary(min_size=32, max_size=32)
 KEYS = st.builds(
     KeyRecord,
@@ -51,8 +54,8 @@ KEYS = st.builds(
     node=TEXT,
     use=st.sampled_from(KeyUse),
     public=st.binary(max_size=40),
-    not_before=U64,
-    not_after=U64,
+    not_before=TIMES,
+    not_after=TIMES | st.just(NEVER),
 )
 
 
@@ -74,7 +77,7 @@ ROOTS = st.builds(
     RootDocument,
     format=st.just(1),
     member=TEXT,
-    version=U64,
+    version=U63,
     domain=TEXT,
     name=TEXT,
     threshold=st.integers(0, 255),
@@ -85,9 +88,9 @@ DIRECTORIES = st.builds(
     DirectoryDocument,
     format=st.just(1),
     member=TEXT,
-    version=U64,
-    issued=U64,
-    expires=U64,
+    version=U63,
+    issued=TIMES,
+    expires=TIMES,
     nodes=tuples(
         st.builds(DirectoryNode, uri=TEXT, dns=TEXT, endpoints=tuples(st.builds(Endpoint, TEXT, U16)))
     ),
@@ -97,14 +100,14 @@ DIRECTORIES = st.builds(
     floor=U16,
     ratified=tuples(st.builds(Ratified, TEXT, BYTES_32)),
     revocations=tuples(
-        st.builds(Revocation, st.sampled_from(Revoked), st.binary(max_size=40), st.sampled_from(Why), U64)
+        st.builds(Revocation, st.sampled_from(Revoked), st.binary(max_size=40), st.sampled_from(Why), TIMES)
     ),
 )
 HELLOS = st.builds(
     HelloPayload,
-    time=U64,
+    time=TIMES,
     suites=tuples(U16, 1),
-    documents=tuples(st.builds(DocumentVersions, TEXT, U64, U64)),
+    documents=tuples(st.builds(DocumentVersions, TEXT, U63, U63)),
     incarnation=U64,
     heads=tuples(
         st.builds(
@@ -112,12 +115,12 @@ HELLOS = st.builds(
             to=TEXT,
             incarnation=U64,
             previous=U64,
-            last=U64,
+            last=U63,
             head=BYTES_32,
             cancelled=st.just(()),
         )
     ),
-    checkpoint=tuples(st.builds(Cosigned, TEXT, U64, U64, BYTES_32), most=1),
+    checkpoint=tuples(st.builds(Cosigned, TEXT, U64, U63, BYTES_32), most=1),
 )
 
 

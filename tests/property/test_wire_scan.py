@@ -14,7 +14,7 @@ from intelshare.broker.kernel.frame import SLICE, Ack, Carried, Frame, Gap, Slic
 from intelshare.crypto.codec import decode
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest
-from intelshare.instant import Instant
+from intelshare.instant import LATEST, Instant
 from intelshare.wire import (
     MAX_MESSAGE,
     MAX_STATEMENTS,
@@ -53,9 +53,11 @@ FRAMES = st.builds(
     ).map(tuple),
 )
 U64 = st.integers(0, 2**64 - 1)
+U63 = st.integers(0, 2**63 - 1)
+TIMES = st.integers(0, LATEST)
 ACKS = st.builds(
     lambda time, acks: Acks(tuple(Ack(digest, code, Instant(time)) for digest, code in acks)),
-    U64,
+    TIMES,
     st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.text(max_size=20)), min_size=1, max_size=9),
 )
 GAPS = st.builds(
@@ -63,19 +65,19 @@ GAPS = st.builds(
     st.text(max_size=30),
     U64,
     st.lists(
-        st.tuples(st.integers(1, 2**64 - 1), st.integers(1, 2**64 - 1)).map(lambda r: (min(r), max(r))),
+        st.tuples(st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1)).map(lambda r: (min(r), max(r))),
         min_size=1,
         max_size=64,
     ).map(tuple),
 )
-ACT_GAPS = st.integers(1, 2**64 - 1).map(Gap.of_acts)
-ASKS = st.builds(LogAsk, st.text(max_size=30), U64, U64, U64, U64)
+ACT_GAPS = st.integers(1, 2**63 - 1).map(Gap.of_acts)
+ASKS = st.builds(LogAsk, st.text(max_size=30), U64, U63, U64, U63)
 HASH = st.binary(min_size=32, max_size=32)
 HASHES = st.lists(HASH, max_size=3).map(tuple)
 PATHS = st.builds(
     LogPath,
     ASKS,
-    st.lists(st.builds(Hop, U64, HASH, SMALL, HASHES), max_size=3).map(tuple),
+    st.lists(st.builds(Hop, TIMES, HASH, SMALL, HASHES), max_size=3).map(tuple),
     HASHES,
     st.just(()),
 )

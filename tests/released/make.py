@@ -14,10 +14,15 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from intelshare.crypto.codec import B16, B32, TEXT, Count, Fixed, Variable
+from intelshare.crypto.codec import B16, B32, SHORT, TEXT, Count, Fixed, Variable
 from intelshare.wire.v1 import peer_pb2, user_pb2
 
-_NAMES = {TEXT: "text u16", get_args(B16)[1]: "bytes u16", get_args(B32)[1]: "bytes u32"}
+_NAMES = {
+    TEXT: "text u16",
+    SHORT: "text u16 of at most 64 bytes",
+    get_args(B16)[1]: "bytes u16",
+    get_args(B32)[1]: "bytes u32",
+}
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -32,9 +37,9 @@ def wire() -> FileDescriptorSet:
 
 
 ROOMS = (
-    "crypto.records", "trust.documents", "trust.hello", "audit.records", "audit.path", "audit.exhibit",
-    "bulletin.draft", "broker.line.alike", "broker.kernel.kept_claims", "broker.kernel.stored_bulletins",
-    "vault.format",
+    "crypto.records", "trust.documents", "trust.forks", "trust.hello", "audit.records", "audit.path",
+    "audit.exhibit", "bulletin.draft", "broker.line.alike", "broker.kernel.kept_claims",
+    "broker.kernel.stored_bulletins", "vault.format",
 )  # fmt: skip
 """Where records stand; a test holds that there are no others."""
 
@@ -58,7 +63,8 @@ def layout(hint: Any) -> str:
         for mark in marks:
             if isinstance(mark, Fixed):
                 table = "" if mark.table is None else f" one of {sorted(mark.table)}"
-                return f"fixed {mark.format} {mark.length}{table}"
+                bounds = "" if mark.range is None else f" {mark.range}"
+                return f"fixed {mark.format} {mark.length}{table}{bounds}"
             if mark in _NAMES:
                 return _NAMES[mark]
             if isinstance(mark, Variable):

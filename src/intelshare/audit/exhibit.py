@@ -17,6 +17,7 @@ from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, Rele
 from intelshare.errors import IntelshareError
 from intelshare.ids import LeafId
 from intelshare.statement import leaf_id
+from intelshare.trust import DirectoryDocument, ForkedDirectories
 
 MAX_STATEMENTS: Final = 8
 
@@ -30,7 +31,7 @@ class Exhibit:
     paths: Annotated[tuple[LogPath, ...], Count(0, 2)]
     """Between those that are checkpoints: one that shows a rewriting, one that shows what holds."""
     raw: B32
-    """The beginning of what could not be read as a statement; or a note."""
+    """The beginning of what could not be read as a statement; or a note; or ``ForkedDirectories``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,9 @@ def exhibit_of(
 
 def describe(code: str, exhibit: Exhibit) -> str:
     """What an operator reads of an exhibit, in one line."""
+    if code == "TRUST_FORK":
+        version = decode(DirectoryDocument, decode(ForkedDirectories, exhibit.raw).first.document).version
+        return f"two directories {version}"
     known = contradiction(exhibit)
     if known is not None:
         return known.what

@@ -21,7 +21,7 @@ from typing import Annotated, Final
 from intelshare.audit.log import entry_hash
 from intelshare.audit.proofs import MAX_PROOF, check_inclusion, fold, inconsistent
 from intelshare.audit.records import EntryType, Start
-from intelshare.crypto.codec import B32, U64, Bytes32, Count, decode, record
+from intelshare.crypto.codec import B32, U63, Bytes32, Count, decode, record
 from intelshare.crypto.records import Cosigned, Evidence, IncarnationId, Node, Time
 from intelshare.ids import Digest, Incarnation
 
@@ -38,9 +38,9 @@ class LogAsk:
 
     origin: Node
     incarnation: IncarnationId
-    size: U64
+    size: U63
     until: IncarnationId
-    until_size: U64
+    until_size: U63
 
 
 @record

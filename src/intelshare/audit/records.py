@@ -15,7 +15,7 @@ from intelshare.crypto.codec import (
     U8,
     U16,
     U32,
-    U64,
+    U63,
     Bytes32,
     Count,
     Encoded,
@@ -70,7 +70,7 @@ class Start:
     version: Text
     previous: IncarnationId
     """0: this is the first."""
-    size: U64
+    size: U63
     root: Bytes32
 
 
@@ -228,7 +228,7 @@ class TrustAccepted:
 
     member: Member
     type: U8
-    version: U64
+    version: U63
     digest: Digest32
 
 
@@ -237,7 +237,7 @@ class TreatyActed:
     """A treaty act counts in this node's world: an own one when made, a peer's when accepted."""
 
     member: Member
-    n: U64
+    n: U63
     leaf: Leaf32
     treaty: Text
     act: U8
@@ -254,13 +254,13 @@ class Witnessed:
     member: Member
     origin: Node
     incarnation: IncarnationId
-    size: U64
+    size: U63
     root: Digest32
     previous: IncarnationId
     """The log of the checkpoint that was held before; 0: this is the first that was seen."""
-    held: U64
+    held: U63
     """The size of that checkpoint."""
-    forgot: U64
+    forgot: U63
     """How many entries of it the peer no longer has."""
     code: Text
     """Empty, LOG_FORK or LOG_INCONSISTENT."""

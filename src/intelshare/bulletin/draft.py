@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from intelshare.crypto.codec import Count, Text, record
-from intelshare.crypto.records import Member, Portion, Precedence, Time
+from intelshare.crypto.records import End, Member, Portion, Precedence
 from intelshare.envelope import MAX_CONTENT, MAX_PORTIONS
 from intelshare.errors import DeliveryError
 
@@ -24,9 +24,9 @@ class Draft:
 
     to: Annotated[tuple[Member, ...], Count()]
     precedence: Precedence
-    valid_until: Time
+    valid_until: End
     """Half open; NEVER for no end."""
-    deliver_by: Time
+    deliver_by: End
     """Half open; NEVER for no end."""
     portions: Annotated[tuple[Portion, ...], Count()]
     """In reading order; a title is a portion too."""

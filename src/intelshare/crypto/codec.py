@@ -9,7 +9,7 @@ format (docs/format.md, "Codec")::
         leaf: Bytes32                                       # [32]
         status: Status                                      # an IntEnum: u8, from 1
         codes: Annotated[tuple[Text, ...], Count(0, 32)]    # L<s>
-        decided_at: Time                                    # u64
+        decided_at: Time                                    # t64: 1970 to 9999
 
 Each value has exactly one encoding and nothing may follow it, so ``encode(T, decode(T, b)) == b`` for
 every accepted ``b`` and no check of canonicity is needed. Steps are compiled once per record, and
@@ -39,6 +39,7 @@ from typing import (
 )
 
 from intelshare.errors import EnvelopeError
+from intelshare.instant import LATEST, NEVER
 
 T = TypeVar("T")
 
@@ -48,13 +49,26 @@ _Read = Callable[[bytes, int, list[Any]], int]
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers from 0 to ``most``, and one beyond them."""
+
+    most: int
+    also: int | None = None
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int) and (0 <= value <= self.most or value == self.also)
+
+
+@dataclass(frozen=True, slots=True)
 class Fixed:
-    """A field of fixed size: a ``struct`` format, and the values allowed if they are a closed set."""
+    """A field of fixed size: a ``struct`` format, and the values allowed if they are fewer than fit it."""
 
     format: str
     length: int = 0
     """For ``[n]``: n, because ``struct`` pads short bytes silently. 0 for numbers."""
     table: Mapping[int, Any] | None = None
+    """A closed set: by number, what is read."""
+    range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,20 @@ def _read_text(data: bytes, at: int, values: list[Any]) -> int:
     return end
 
 
+def _short_text(most: int) -> Variable:
+    def write(value: str, out: list[bytes]) -> None:
+        if len(value.encode()) > most:
+            raise ValueError(f"text of more than {most} bytes")
+        _write_text(value, out)
+
+    def read(data: bytes, at: int, values: list[Any]) -> int:
+        if (data[at] << 8 | data[at + 1]) > most:
+            raise ValueError(f"text of more than {most} bytes")
+        return _read_text(data, at, values)
+
+    return Variable(write, read)
+
+
 def _blob(prefix: struct.Struct) -> Variable:
     def write(value: bytes, out: list[bytes]) -> None:
         out.append(prefix.pack(len(value)))
@@ -122,8 +150,18 @@ U8 = Annotated[int, Fixed("B")]
 U16 = Annotated[int, Fixed("H")]
 U32 = Annotated[int, Fixed("I")]
 U64 = Annotated[int, Fixed("Q")]
+TIME: Final = Fixed("Q", range=Range(LATEST))
+"""A time from 1970 to 9999: whatever is read can be shown, stored and counted with."""
+END: Final = Fixed("Q", range=Range(LATEST, NEVER))
+"""The same, or NEVER."""
+COUNTER: Final = Fixed("Q", range=Range(2**63 - 1))
+"""What is counted, numbered or measured: every store and every language takes it as a signed number."""
+U63 = Annotated[int, COUNTER]
 TEXT: Final = Variable(_write_text, _read_text)
 Text = Annotated[str, TEXT]
+SHORT: Final = _short_text(64)
+Word = Annotated[str, SHORT]
+"""A word out of a list, as codes are."""
 B16 = Annotated[bytes, _blob(_U16)]
 B32 = Annotated[bytes, _blob(_U32)]
 Bytes16 = Annotated[bytes, Fixed("16s", 16)]
@@ -146,8 +184,9 @@ def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
         bounds.check(len(values))
         if item.length and any(length != item.length for length in map(len, values)):
             raise ValueError(f"an item is not {item.length} bytes long")
-        if item.table is not None and any(v not in item.table for v in values):
-            raise ValueError("an item is not of the closed set")
+        for allowed in (item.table, item.range):
+            if allowed is not None and any(v not in allowed for v in values):
+                raise ValueError("an item is not of those allowed")
         out.append(_U16.pack(len(values)))
         if len(values) <= _CACHED_COUNT:
             out.append(_many(item.format, len(values)).pack(*values))
@@ -166,6 +205,8 @@ def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
             items = tuple(v for (v,) in one.iter_unpack(data[start:end]))
         if item.table is not None:
             items = tuple(item.table[v] for v in items)
+        if item.range is not None and any(v not in item.range for v in items):
+            raise ValueError("an item is out of range")
         values.append(items)
         return end
 
@@ -240,40 +281,83 @@ def _field(hint: Any) -> Fixed | Variable:
     return nested
 
 
+_MALFORMED: Final = (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error)
+
+
+class _Misfit(ValueError):
+    """A field whose value its layout does not allow; the message begins with the field's name."""
+
+
 def _write_run(names: list[str], run: list[Fixed]) -> _Write:
     pack = struct.Struct(">" + "".join(f.format for f in run)).pack
     lengths = [(i, f.length) for i, f in enumerate(run) if f.length]
     tables = [(i, f.table) for i, f in enumerate(run) if f.table is not None]
+    ranges = [(i, f.range.most, f.range.also) for i, f in enumerate(run) if f.range is not None]
 
     def write(values: tuple[Any, ...], out: list[bytes]) -> None:
         for i, length in lengths:
             if len(values[i]) != length:
-                raise ValueError(f"{names[i]} is {len(values[i])} bytes long instead of {length}")
+                raise _Misfit(f"{names[i]} is {len(values[i])} bytes long instead of {length}")
         for i, table in tables:
             if values[i] not in table:
-                raise ValueError(f"{names[i]} is {values[i]}")
-        out.append(pack(*values))
+                raise _Misfit(f"{names[i]} is {values[i]}")
+        for i, most, also in ranges:
+            if values[i] > most and values[i] != also:
+                raise _Misfit(f"{names[i]} is {values[i]}")
+        try:
+            out.append(pack(*values))
+        except struct.error:
+            raise _first_misfit(names, run, values) from None
 
     return write
 
 
-def _read_run(run: list[Fixed]) -> _Read:
+def _first_misfit(names: list[str], run: list[Fixed], values: tuple[Any, ...]) -> _Misfit:
+    for name, codec, value in zip(names, run, values, strict=True):
+        try:
+            struct.pack(">" + codec.format, value)
+        except struct.error as error:
+            return _Misfit(f"{name}: {error}")
+    return _Misfit("a field does not fit")
+
+
+def _cut_off(names: list[str], run: list[Fixed], left: int) -> _Misfit:
+    for name, codec in zip(names, run, strict=True):
+        left -= struct.calcsize(">" + codec.format)
+        if left < 0:
+            return _Misfit(f"{name} is cut off")
+    return _Misfit("it is cut off")
+
+
+def _read_run(names: list[str], run: list[Fixed]) -> _Read:
     packed = struct.Struct(">" + "".join(f.format for f in run))
     unpack_from, size = packed.unpack_from, packed.size
     tables = [(i, f.table) for i, f in enumerate(run) if f.table is not None]
+    ranges = [(i, f.range.most, f.range.also) for i, f in enumerate(run) if f.range is not None]
 
     def plain(data: bytes, at: int, values: list[Any]) -> int:
-        values += unpack_from(data, at)
+        try:
+            values += unpack_from(data, at)
+        except struct.error:
+            raise _cut_off(names, run, len(data) - at) from None
         return at + size
 
-    def with_tables(data: bytes, at: int, values: list[Any]) -> int:
+    def checked(data: bytes, at: int, values: list[Any]) -> int:
         base = len(values)
-        values += unpack_from(data, at)
+        try:
+            values += unpack_from(data, at)
+        except struct.error:
+            raise _cut_off(names, run, len(data) - at) from None
+        for i, most, also in ranges:
+            if (value := values[base + i]) > most and value != also:
+                raise _Misfit(f"{names[i]} is {value}")
         for i, table in tables:
-            values[base + i] = table[values[base + i]]
+            if (value := values[base + i]) not in table:
+                raise _Misfit(f"{names[i]} is {value}")
+            values[base + i] = table[value]
         return at + size
 
-    return with_tables if tables else plain
+    return checked if tables or ranges else plain
 
 
 def _tuple_of(name: str) -> Callable[[Any], tuple[Any, ...]]:
@@ -284,7 +368,8 @@ def _tuple_of(name: str) -> Callable[[Any], tuple[Any, ...]]:
 def _compile(cls: type) -> Variable:
     hints = get_type_hints(cls, include_extras=True)
     table = [(f.name, _field(hints[f.name])) for f in fields(cls)]
-    writers: list[tuple[Callable[[Any], Any], _Write]] = []
+    every = [name for name, _ in table]
+    writers: list[tuple[str, Callable[[Any], Any], _Write]] = []
     readers: list[_Read] = []
     for is_fixed, group in groupby(table, key=lambda row: isinstance(row[1], Fixed)):
         rows = list(group)
@@ -292,22 +377,33 @@ def _compile(cls: type) -> Variable:
         if is_fixed:
             run = [codec for _, codec in rows if isinstance(codec, Fixed)]
             values_of = _tuple_of(names[0]) if len(names) == 1 else attrgetter(*names)
-            writers.append((values_of, _write_run(names, run)))
-            readers.append(_read_run(run))
+            writers.append((names[0], values_of, _write_run(names, run)))
+            readers.append(_read_run(names, run))
         else:
             for name, codec in rows:
                 if isinstance(codec, Variable):
-                    writers.append((attrgetter(name), codec.write))
+                    writers.append((name, attrgetter(name), codec.write))
                     readers.append(codec.read)
 
     def write(value: Any, out: list[bytes]) -> None:
-        for get, step in writers:
-            step(get(value), out)
+        for name, get, step in writers:
+            try:
+                step(get(value), out)
+            except _Misfit:
+                raise
+            except _MALFORMED as error:
+                raise _Misfit(f"{name}: {error}") from None
 
     def read(data: bytes, at: int, values: list[Any]) -> int:
         own: list[Any] = []
-        for step in readers:
-            at = step(data, at, own)
+        try:
+            for step in readers:
+                at = step(data, at, own)
+        except _Misfit:
+            raise
+        except _MALFORMED as error:
+            # A step appends its values only at its end: as many are there as fields before this one.
+            raise _Misfit(f"{every[len(own)]}: {error}") from None
         values.append(cls(*own))
         return at
 
@@ -320,9 +416,6 @@ def record(cls: type[T]) -> type[T]:
     made = dataclass(frozen=True, slots=True)(cls)
     made.__record__ = _compile(made)  # type: ignore[attr-defined]
     return made
-
-
-_MALFORMED = (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error)
 
 
 def encode(kind: type[T], value: T) -> bytes:

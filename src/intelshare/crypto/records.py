@@ -12,15 +12,19 @@ from typing import Annotated, Final
 from intelshare.crypto.codec import (
     B16,
     B32,
+    COUNTER,
+    END,
     TEXT,
+    TIME,
     U16,
     U32,
-    U64,
+    U63,
     Bytes16,
     Bytes32,
     Count,
     Fixed,
     Text,
+    Word,
     only,
     record,
 )
@@ -38,7 +42,6 @@ from intelshare.ids import (
 from intelshare.instant import Instant
 
 _32: Final = Fixed("32s", 32)
-_U64: Final = Fixed("Q")
 
 PROOF_LENGTH: Final = 1 + 8 * 32
 """One byte of position and the eight siblings from the leaf upwards."""
@@ -51,13 +54,16 @@ MAX_PIECES: Final = 2049
 
 Member = Annotated[MemberCode, TEXT]
 Node = Annotated[NodeUri, TEXT]
-Time = Annotated[Instant, _U64]
+Time = Annotated[Instant, TIME]
+End = Annotated[Instant, END]
+"""Where something ends, half open: a time, or NEVER."""
 KeyRef = Annotated[KeyId, _32]
 Leaf32 = Annotated[LeafId, _32]
 Md32 = Annotated[ManifestDigest, _32]
 Digest32 = Annotated[Digest, _32]
-IncarnationId = Annotated[Incarnation, _U64]
-Number = Annotated[ReleaseNumber, _U64]
+IncarnationId = Annotated[Incarnation, Fixed("Q")]
+"""Drawn at random, so of all 64 bits."""
+Number = Annotated[ReleaseNumber, COUNTER]
 Proof = Annotated[bytes, Fixed(f"{PROOF_LENGTH}s", PROOF_LENGTH)]
 
 
@@ -132,7 +138,7 @@ class KeyRecord:
     public: B16
     """One string of fixed length per (suite, use): ``Suite.public_length``."""
     not_before: Time
-    not_after: Time
+    not_after: End
     """Half open: at this instant the key is no longer valid."""
 
 
@@ -153,7 +159,7 @@ class Portion:
 class Attachment:
     """The content of a portion of kind ATTACHMENT: what opens a file's pieces, and what they are."""
 
-    size: U64
+    size: U63
     """Bytes of the file."""
     key: Bytes32
     header: Annotated[bytes, Fixed("24s", 24)]
@@ -170,7 +176,7 @@ class Manifest:
     originator: Member
     created: Time
     precedence: Precedence
-    expires: Time
+    expires: End
     commitments: Annotated[tuple[Bytes32, ...], Count(among=SLOT_COUNTS)]
     """Portions sit in random slots; what stands in the others is random."""
 
@@ -239,7 +245,7 @@ class Release:
     prev: Leaf32
     """Leaf id of the release before; of number 1: ``stream_start``."""
     precedence: Precedence
-    deliver_by: Time
+    deliver_by: End
     kem: KeyRef
     grant_digest: Digest32
     sealed: Digest32
@@ -274,7 +280,7 @@ class Receipt:
     to: Member
     leaf: Leaf32
     status: ReceiptStatus
-    codes: Annotated[tuple[Text, ...], Count(0, 32)]
+    codes: Annotated[tuple[Word, ...], Count(0, 32)]
     decided_at: Time
 
 
@@ -319,7 +325,7 @@ class Consent:
     md: Md32
     slots: Annotated[tuple[U32, ...], Count()]
     recipient: Member
-    until: Time
+    until: End
     question: Annotated[tuple[Leaf32, ...], Count(0, 1)] = ()
     """Of an answer: the statement that asked."""
 
@@ -332,7 +338,7 @@ class Reservation:
     level: Text
     counterparties: Annotated[tuple[Member, ...], Count()]
     start: Time
-    until: Time
+    until: End
 
 
 @record
@@ -340,7 +346,7 @@ class TreatyAct:
     """One numbered act of a member about one treaty text."""
 
     member: Member
-    n: U64
+    n: U63
     previous: Leaf32
     """Leaf id of act ``n - 1``; zeros for the first."""
     treaty: Text
@@ -356,7 +362,7 @@ class Cosigned:
 
     origin: Node
     incarnation: IncarnationId
-    size: U64
+    size: U63
     root: Digest32
 
 
@@ -366,7 +372,7 @@ class Checkpoint:
 
     origin: Node
     incarnation: IncarnationId
-    size: U64
+    size: U63
     root: Digest32
     cosigned: Annotated[tuple[Cosigned, ...], Count()]
 

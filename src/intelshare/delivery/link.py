@@ -56,6 +56,10 @@ class LinkQueue:
         """How many statements were sent and not acknowledged."""
         return len(self._flying)
 
+    def is_flying(self, leaf: LeafId) -> bool:
+        """Whether it was sent and is not acknowledged."""
+        return leaf in self._flying
+
     def busy(self, now: Instant) -> frozenset[LeafId]:
         """Statements that must not be sent again now: on the way, or rejected and not yet due."""
         return frozenset(self._flying).union(leaf for leaf, at in self._later.items() if at > now)

@@ -15,6 +15,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
     dialling       when to dial, with backoff
     gaps           what is asked for again
     sender         what leaves first, how much, and when to wait
+    budgets        what each peer may ask of this node
     answers        questions about logs, one at a time
     attachments    which parts of files are asked for, and answered
     destruction    mark, shred, sign
@@ -23,6 +24,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
     stopping       a stop in order
 """
 
+from intelshare.engine.budgets import BUDGETS, Budget, BudgetState, Rate
 from intelshare.engine.connections import ConnectionLimits, Connections, Reason
 from intelshare.engine.engine import Engine
 from intelshare.engine.limits import Limits
@@ -31,10 +33,13 @@ from intelshare.engine.stopping import STOP_ORDER, Phase
 from intelshare.engine.values import Action, Event, LinkId, LinkState, Now
 
 __all__ = [
+    "BUDGETS",
     "QUERIES",
     "STEPS",
     "STOP_ORDER",
     "Action",
+    "Budget",
+    "BudgetState",
     "ConnectionLimits",
     "Connections",
     "Engine",
@@ -45,6 +50,7 @@ __all__ = [
     "Now",
     "Phase",
     "Query",
+    "Rate",
     "Reason",
     "Step",
 ]

@@ -150,18 +150,19 @@ class Fetching:
         fetch.missing.extend(event.missing)
         self._go_on(turn, fetch)
 
-    def came(self, turn: Turn, link: LinkId, member: MemberCode, message: Slice) -> None:
-        """A slice. They come in the order in which they were asked for; any other was asked for before."""
+    def came(self, turn: Turn, link: LinkId, member: MemberCode, message: Slice) -> bool:
+        """A slice; whether it was asked for. They come in the order in which they were; any other was asked
+        for before."""
         fetch = self._from.get(member)
         if fetch is None or fetch.link != link or fetch.wanted is None or not fetch.asked:
-            return
+            return False
         if (fetch.wanted.pieces_id, fetch.asked[0]) != (message.pieces, message.number):
-            return
+            return False
         fetch.asked.popleft()
         fetch.heard = turn.now.steady
         if len(message.data) != _length(fetch.wanted, message.number):
             self._wait(turn, member, DeliveryError("NOT_FOUND", "the peer does not have this file now"))
-            return
+            return True
         number = message.number // PER_PIECE
         parts = fetch.parts.setdefault(number, [])
         parts.append(message.data)
@@ -170,6 +171,7 @@ class Fetching:
             fetch.writing.add(number)
             turn.do(WritePiece(fetch.wanted.place, number, tuple(parts), fetch.wanted.pieces[number]))
         self._go_on(turn, fetch)
+        return True
 
     def written(self, turn: Turn, event: PieceWritten) -> None:
         """A piece is durable, or could not be written, or is not the right one."""

@@ -15,6 +15,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
 from intelshare.engine.answers import Answers
 from intelshare.engine.attachments import Fetching
+from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
 from intelshare.engine.housekeeping import Housekeeping
@@ -48,6 +49,7 @@ from intelshare.engine.values import (
     QueryDone,
     Ready,
     Received,
+    RunStep,
     SayLog,
     SetTimer,
     Shredded,
@@ -65,6 +67,7 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Durable, Random
+from intelshare.trust import TrustView
 
 
 class Engine:
@@ -97,6 +100,7 @@ class Engine:
             answers=Answers(),
             fetching=Fetching(),
             stopping=Stopping(stop_order),
+            budgets=Budgets((limits or Limits()).budgets),
         )
 
     def new_link(self) -> LinkId:
@@ -110,6 +114,14 @@ class Engine:
             return LinkState(*self._parts.dialling.state(node))
         return LinkState("linked", link.last_error, link.since, link.offset, link.queue.unacknowledged)
 
+    def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
+        """The budgets that a peer has spent since the start of this node."""
+        return self._parts.budgets.state(member, steady)
+
+    def line(self, member: MemberCode, steady: Instant) -> int | None:
+        """A line of the driver's own about a peer: how many were left out before. None: leave it out too."""
+        return self._parts.budgets.line(member, steady)
+
     @property
     def linked(self) -> tuple[MemberCode, ...]:
         """Members that are served now."""
@@ -120,16 +132,22 @@ class Engine:
         turn = Turn(self._parts, node, now)
         self._parts.housekeeping.clock(turn)
         if node.trust is not self._trust:
-            self._trust = node.trust
-            self._trust_changed(turn)
+            before, self._trust = self._trust, node.trust
+            self._trust_changed(turn, before)
         _EVENTS[type(event)](self, turn, event)
         self._tick(turn)
         return turn.actions
 
-    def _trust_changed(self, turn: Turn) -> None:
-        """End what must not go on, dial new nodes, and try again what had waited for a document."""
+    def _trust_changed(self, turn: Turn, before: TrustView) -> None:
+        """End what must not go on, dial new nodes, try again what had waited for a document, and let peers
+        compare what is held of others."""
         links = self._parts.links
         links.look(turn)
+        held = {member: trust.directory_signed for member, trust in before.members.items()}
+        here = turn.node.trust.members
+        changed = [member for member in here if held.get(member) is not here[member].directory_signed]
+        for link in links.newest():
+            link.tell_directories(turn, changed)
         self._parts.dialling.look_for_peers(turn)
         self._parts.sender.wake(turn, [link.member for link in links.newest()])
 
@@ -139,6 +157,7 @@ class Engine:
         if self._timer is not None and self._timer <= turn.now.steady:
             self._timer = None
             parts.links.late(turn)
+            parts.links.resume(turn)
             parts.sender.tick(turn)
             parts.dialling.tick(turn)
             parts.housekeeping.tick(turn)
@@ -185,7 +204,7 @@ class Engine:
         self._for_link(turn, event.link, lambda link: link.connected(turn, event.channel))
 
     def _received(self, turn: Turn, event: Received) -> None:
-        self._for_link(turn, event.link, lambda link: link.received(turn, event.message))
+        self._for_link(turn, event.link, lambda link: link.received(turn, event.message, event.size))
 
     def _unreadable(self, turn: Turn, event: Unreadable) -> None:
         self._for_link(turn, event.link, lambda link: link.unreadable(turn, event))
@@ -249,9 +268,21 @@ class Engine:
         elif link is not None:
             # An acknowledgement goes before the receipt that the same commit holds.
             self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
+        if isinstance(answer, Durable):
+            self._charge(turn, run, answer)
         met_in_vain = run.step is Step.MEET and link is None
         if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
             turn.carry_out(answer.part(lambda led: led.effects))
+
+    def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
+        """What a step has cost the peer that led to it, also if its link has ended."""
+        if run.step not in (Step.RECEIVE, Step.MEET):
+            return
+        budgets, member = turn.parts.budgets, run.event[0].member
+        if answer.value.spent:
+            budgets.kept(member, answer.value.spent, turn.now.steady)
+        if run.step is Step.RECEIVE and (rejected := sum([bool(ack.code) for ack in answer.value.acks])):
+            budgets.charge(member, Passing.CHECKS, REJECTED * rejected, turn.now.steady)
 
     def _query_done(self, turn: Turn, event: QueryDone) -> None:
         run, answer = event.run, event.answer
@@ -306,16 +337,18 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     Drained: Engine._drained,
 }
 
-_LEADS: Final = frozenset((Step.RECEIVE, Step.PROVE, Step.EXPIRE, Step.REVIEW, Step.FINISH, Step.ARRIVED))
+_LEADS: Final = frozenset(
+    (Step.RECEIVE, Step.PROVE, Step.JUDGE, Step.EXPIRE, Step.REVIEW, Step.FINISH, Step.ARRIVED)
+)
 """Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
 sidecar."""
 
-_OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE))
+_OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE, Step.JUDGE))
 
 
 def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
     """A step that a message has led to is over. Raises what ends the link."""
-    if step in (Step.RECEIVE, Step.FILL, Step.PROVE):
+    if step in (Step.RECEIVE, Step.FILL, Step.PROVE, Step.JUDGE):
         link.worked(turn)
     if isinstance(answer, IntelshareError):
         raise answer
@@ -324,6 +357,8 @@ def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | Inte
             link.is_met(turn, answer)
         case Step.RECEIVE:
             link.taken(turn, answer.value)
+        case Step.JUDGE:
+            link.judged(turn, answer.value.forked)
         case Step.ACKNOWLEDGE:
             link.acknowledged(turn)
         case Step.FILL if answer.value:
@@ -354,7 +389,7 @@ _ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], 
     Query.GREET: lambda turn, link, _, answer: link.greets(turn, answer),
     Query.STILL_MISSING: lambda turn, link, event, answer: link.still_missing(turn, event[1], answer),
     Query.ACTS_FORGOTTEN: lambda turn, link, _, answer: (
-        turn.do(Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
+        turn.tell(link.member, Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
     ),
     Query.FRESH_FIRST: lambda turn, link, _, answer: turn.parts.sender.fresh_first(turn, link, answer),
     Query.SERVES: lambda turn, link, event, answer: link.serves(turn, event[1], answer),

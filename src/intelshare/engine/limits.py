@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from intelshare.instant import MINUTE, SECOND
+from intelshare.engine.budgets import Budget, Rate
+from intelshare.instant import SECOND
 
 RETRY: Final = SECOND
 """How long work waits for a full disk, a wrong clock or a missing policy before it is tried again."""
@@ -23,12 +25,6 @@ class Limits:
     """Messages of one peer whose steps may wait for a commit: while one commits, the next are read."""
     control: int = 256
     """Answers that wait to be written to a peer; while there are so many, nothing is read from it."""
-    gap_requests: int = 64
-    """Gap requests of one peer in a minute; more is RATE."""
-    about_logs: int = 600
-    """Questions and answers of one peer about logs in a minute; more is RATE."""
-    unreadable: int = 16
-    """Unreadable messages of one link; more is RATE."""
     files: int = 4
     """Files that are fetched at once, one of a member."""
     slices: int = 8
@@ -45,6 +41,5 @@ class Limits:
     """Dials after a start are spread over this time."""
     last_word: int = SECOND // 2
     """For peers to take the last checkpoint of a node that stops, and to ask for its path."""
-
-    minute: int = MINUTE
-    """The span over which requests are counted."""
+    budgets: Mapping[Budget, Rate] = field(default_factory=dict)
+    """Where they are not those of ``BUDGETS``."""

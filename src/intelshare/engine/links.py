@@ -7,6 +7,7 @@ side cannot know it yet (half-open).
 
 from __future__ import annotations
 
+from intelshare.engine.budgets import Passing
 from intelshare.engine.peer_link import PeerLink, State
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Tell
@@ -25,6 +26,8 @@ class Links:
         """Of several open links to one member the newest."""
         self._greeting: dict[LinkId, PeerLink] = {}
         """Those in their hello."""
+        self._paused: dict[LinkId, Instant] = {}
+        """Those that are not read until then: their peer has spent its budget."""
         self._made = 0
 
     def new(self) -> LinkId:
@@ -71,6 +74,7 @@ class Links:
         try:
             if turn.parts.stopping.begun:
                 raise DeliveryError("RATE", "this node is about to stop")
+            turn.parts.budgets.need(event.member, Passing.LINKS, turn.now.steady)
             if len(streams) >= limits.streams:
                 raise DeliveryError("RATE", f"more than {limits.streams} links at once")
             self.make_way(turn, link)
@@ -119,6 +123,7 @@ class Links:
         """A link is gone."""
         self._all.pop(link.number, None)
         self._greeting.pop(link.number, None)
+        self._paused.pop(link.number, None)
         if self._open.get(link.node) is link:
             del self._open[link.node]
         if self._serving.get(link.member) is link:
@@ -127,7 +132,7 @@ class Links:
                 if other.member == link.member:
                     self._serving[link.member] = other
         if link.open:
-            turn.do(Tell(Notice.LINK_CLOSED, link.node, code))
+            turn.tell(link.member, Tell(Notice.LINK_CLOSED, link.node, code))
         elif link.met is not None:
             # It was met and not opened: what that led to for others is due all the same.
             turn.carry_out(link.met.part(lambda answer: answer.effects))
@@ -154,12 +159,22 @@ class Links:
                 seconds = turn.parts.limits.hello / 1_000_000
                 self.end(turn, link, DeliveryError("RATE", f"no hello within {seconds:g} s"))
 
+    def pause(self, link: PeerLink, until: Instant) -> None:
+        """Read nothing from this link until then."""
+        self._paused[link.number] = until
+
+    def resume(self, turn: Turn) -> None:
+        """Read on where a pause is over."""
+        for number in [number for number, at in self._paused.items() if at <= turn.now.steady]:
+            del self._paused[number]
+            self._all[number].resume(turn)
+
     def next_at(self, turn: Turn) -> Instant | None:
-        """When the next hello is too late."""
-        if not self._greeting:
+        """When the next hello is too late, or a pause is over."""
+        if not self._greeting and not self._paused:
             return None
-        began = [link.began for link in self._in_hello()]
-        return Instant(min(began) + turn.parts.limits.hello) if began else None
+        late = [Instant(link.began + turn.parts.limits.hello) for link in self._in_hello()]
+        return min([*late, *self._paused.values()], default=None)
 
     def end_all(self, turn: Turn) -> None:
         """End every link."""

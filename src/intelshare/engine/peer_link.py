@@ -31,11 +31,12 @@ from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound, Slice, SliceAsk
 from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line.hello import HelloResult
-from intelshare.broker.line.receive import Arrival, ReceiveResult
+from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Checkpoint, Kind
+from intelshare.crypto.records import Checkpoint, Kind, Trust
 from intelshare.delivery import LinkQueue
 from intelshare.engine.attachments import Serving
+from intelshare.engine.budgets import Passing
 from intelshare.engine.gaps import GapRequests
 from intelshare.engine.limits import Limits
 from intelshare.engine.steps import Query, Step
@@ -52,19 +53,22 @@ from intelshare.engine.values import (
     Tell,
     Unreadable,
 )
-from intelshare.errors import DeliveryError, EnvelopeError, TrustError
+from intelshare.errors import EnvelopeError, TrustError, code_of_peer
 from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 from intelshare.trust import (
     Channel,
+    DirectoriesHeld,
     HelloPayload,
     PeerHello,
     answer_hello,
     check_answer,
     check_confirmation,
     confirm_hello,
+    held_of,
     open_hello,
+    otherwise,
 )
 
 CONTROL: Final = 0
@@ -74,6 +78,9 @@ RANKS: Final = 4
 
 SLICES: Final = 1 + RANKS
 """The rank of slices of files, and of what asks for them: behind everything else."""
+
+MAX_SHOWN: Final = 4
+"""Directories that are shown at once."""
 
 SLICES_READY: Final = 2
 """Slices that may wait to be written; while there are so many, none is read."""
@@ -138,9 +145,7 @@ class PeerLink:
         self._serving = Serving()
         self._acknowledged: list[Ack] = []
         self._acknowledging = 0
-        self._requests: deque[Instant] = deque(maxlen=limits.gap_requests)
-        self._logs: deque[Instant] = deque(maxlen=limits.about_logs)
-        self._unreadable = 0
+        self._paused = False
 
     @property
     def open(self) -> bool:
@@ -170,11 +175,14 @@ class PeerLink:
         self._post(turn, CONTROL, Hello(opening))
         self._go(turn, State.HEARING)
 
-    def received(self, turn: Turn, message: Message) -> None:
-        """A message came. Raises what ends the link."""
+    def received(self, turn: Turn, message: Message, size: int) -> None:
+        """A message of so many bytes came. Raises what ends the link."""
         self.check(turn)
-        if self.state is State.OPEN:
-            _TAKES[type(message)](self, turn, message)
+        if self.state is State.OPEN and isinstance(message, Frame):
+            self._frame(turn, message, size)
+        elif self.state is State.OPEN:
+            if not _TAKES[type(message)](self, turn, message):
+                self._pay(turn, size)
         elif not isinstance(message, Hello) or self.state not in _HELLO:
             raise EnvelopeError("ENVELOPE_MALFORMED", "a link begins with a hello")
         else:
@@ -197,7 +205,8 @@ class PeerLink:
 
     def _meet(self, turn: Turn) -> None:
         self.offset = self._known().offset
-        turn.do(RunStep(Step.MEET, (self._peer,), self.number))
+        allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
+        turn.do(RunStep(Step.MEET, (self._peer, allowed), self.number))
         self._go(turn, State.MEETING)
 
     def _ask_what_to_say(self, turn: Turn) -> None:
@@ -233,11 +242,12 @@ class PeerLink:
         self.since, self.opened_at = turn.now.wall, turn.now.steady
         self._go(turn, State.OPEN)
         turn.parts.links.opened(turn, self)
+        self.tell_directories(turn, turn.node.trust.members)
         turn.carry_out(met.part(lambda answer: answer.effects))
         self.ask(turn, met.value.gaps)
         for notice, count in ((Notice.PEER_FORGOT, met.value.forgot), (Notice.FORGOT, met.value.lost)):
             if count:
-                turn.do(Tell(notice, self.node, count=count))
+                turn.tell(self.member, Tell(notice, self.node, count=count))
 
     def _bound(self) -> Channel:
         assert self.channel is not None  # noqa: S101 - there is no message before there is a stream
@@ -257,6 +267,7 @@ class PeerLink:
             self.state in (State.MEETING, State.GREETING)
             or self._at_work >= self._limits.at_work
             or len(self._out[CONTROL]) >= self._limits.control
+            or self._paused
         )
         if self._reading == busy:
             self._reading = not busy
@@ -264,34 +275,62 @@ class PeerLink:
 
     # What comes in
 
-    def _frame(self, turn: Turn, frame: Frame) -> None:
-        arrival = Arrival(self.member, self.node, frame, turn.now.believed)
+    def _frame(self, turn: Turn, frame: Frame, size: int) -> None:
+        budgets, steady = turn.parts.budgets, turn.now.steady
+        if not budgets.takes_frame(self.member, size, len(frame.statements), steady):
+            told = [Ack(sha256_leaf(carried), "RATE", turn.now.wall) for carried in frame.statements]
+            self._post(turn, CONTROL, Acks(tuple(told)))
+            self._pause(turn)
+            return
+        allowed = budgets.allowed(self.member, steady)
+        arrival = Arrival(self.member, self.node, frame, turn.now.believed, allowed)
         self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number))
 
+    def _pay(self, turn: Turn, size: int) -> None:
+        """What is no frame has no answer of its own: who spends too much on it is read no further."""
+        budgets, steady = turn.parts.budgets, turn.now.steady
+        budgets.charge(self.member, Passing.BYTES, size, steady)
+        if budgets.spent(self.member, Passing.BYTES, steady):
+            self._pause(turn)
+
+    def _pause(self, turn: Turn) -> None:
+        back = turn.parts.budgets.back(self.member, turn.now.steady)
+        self._paused = back > turn.now.steady
+        if self._paused:
+            turn.parts.links.pause(self, back)
+        self._gate(turn)
+
+    def resume(self, turn: Turn) -> None:
+        """The pause is over, if the budget is out of debt."""
+        self._pause(turn)
+
     def _gap(self, turn: Turn, gap: Gap) -> None:
-        self._limit(turn, self._requests)
+        turn.parts.budgets.need(self.member, Passing.GAPS, turn.now.steady)
         if gap.acts:
             turn.do(RunQuery(Query.ACTS_FORGOTTEN, (gap.acts,), self.number))
         self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number))
 
     def _log_ask(self, turn: Turn, ask: LogAsk) -> None:
-        self._limit(turn, self._logs)
+        turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
         turn.parts.answers.ask(turn, self.number, ask)
 
     def _log_path(self, turn: Turn, path: LogPath) -> None:
-        self._limit(turn, self._logs)
+        turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
         self._work(turn, RunStep(Step.PROVE, (self.member, self.node, path), self.number))
 
     def _acks(self, turn: Turn, acks: Acks) -> None:
         now = turn.now
         for ack in acks.acks:
             leaf = LeafId(ack.digest)
-            if ack.code:
-                self.last_error = ack.code
+            if not self.queue.is_flying(leaf):
+                # Of what is not on the way nothing follows, whatever it says.
+                turn.parts.budgets.need(self.member, Passing.ANSWERS, now.steady)
+            elif ack.code:
+                self.last_error = code = code_of_peer(ack.code)
                 if self._said is not None and self._said[0] == leaf:
                     self._said = None
                 self.queue.rejected(leaf, now.steady, turn.parts.random)
-                turn.do(Tell(Notice.REJECTED_BY_PEER, self.node, ack.code))
+                turn.tell(self.member, Tell(Notice.REJECTED_BY_PEER, self.node, code))
             else:
                 self.queue.acknowledged(leaf, now.steady)
                 self._acknowledged.append(ack)
@@ -300,12 +339,34 @@ class PeerLink:
         self._acknowledge(turn)
         turn.parts.sender.look_at(turn, [self.member])
 
+    def _directories(self, turn: Turn, told: DirectoriesHeld) -> None:
+        """Show what is held here where the peer holds another content of the same version."""
+        turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
+        for held in otherwise(turn.node.trust, told.directories)[:MAX_SHOWN]:
+            self._post(turn, CONTROL, held)
+
+    def _directory(self, turn: Turn, shown: Trust) -> None:
+        turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
+        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number))
+
+    def judged(self, turn: Turn, forked: MemberCode | None) -> None:
+        """Somebody has signed two directories: the peer that has shown one is shown the other."""
+        held = turn.node.trust.members.get(forked) if forked is not None else None
+        if held is not None and held.directory_signed is not None:
+            self._post(turn, CONTROL, held.directory_signed)
+
+    def tell_directories(self, turn: Turn, members: Iterable[MemberCode]) -> None:
+        """Say which directories of these members are held here."""
+        if held := held_of(turn.node.trust, [one for one in members if one != turn.node.member]):
+            self._post(turn, CONTROL, DirectoriesHeld(held))
+
     def _slice_ask(self, turn: Turn, ask: SliceAsk) -> None:
         self._serving.asked(turn, ask)
         self._serve(turn)
 
-    def _slice(self, turn: Turn, message: Slice) -> None:
-        turn.parts.fetching.came(turn, self.number, self.member, message)
+    def _slice(self, turn: Turn, message: Slice) -> bool:
+        """One that was asked for costs the peer nothing."""
+        return turn.parts.fetching.came(turn, self.number, self.member, message)
 
     def _second_hello(self, turn: Turn, hello: Hello) -> None:
         del self, turn, hello
@@ -313,12 +374,11 @@ class PeerLink:
 
     def unreadable(self, turn: Turn, message: Unreadable) -> None:
         """A message could not be read: the peer is told the code. Raises DeliveryError RATE for too many."""
-        turn.do(Tell(Notice.FRAME_REJECTED, self.node, message.code, message.size))
+        turn.tell(self.member, Tell(Notice.FRAME_REJECTED, self.node, message.code, message.size))
         if not self.open:
             raise EnvelopeError(message.code, "a link begins with a hello")
-        self._unreadable += 1
-        if self._unreadable > self._limits.unreadable:
-            raise DeliveryError("RATE", "too many messages that cannot be read")
+        turn.parts.budgets.need(self.member, Passing.UNREADABLE, turn.now.steady)
+        self._pay(turn, message.size)
         self._post(turn, CONTROL, Acks((Ack(message.digest, message.code, turn.now.wall),)))
 
     def _work(self, turn: Turn, run: RunStep) -> None:
@@ -349,12 +409,6 @@ class PeerLink:
         del self._acknowledged[: self._acknowledging]
         self._acknowledging = 0
         self._acknowledge(turn)
-
-    def _limit(self, turn: Turn, lately: deque[Instant]) -> None:
-        now = turn.now.steady
-        if len(lately) == lately.maxlen and now - lately[0] < self._limits.minute:
-            raise DeliveryError("RATE", f"more than {lately.maxlen} requests in a minute")
-        lately.append(now)
 
     # What goes out
 
@@ -464,13 +518,14 @@ _HELLO: Final[Mapping[State, Callable[[PeerLink, Turn, bytes], None]]] = {
     State.ANSWERED: PeerLink._confirmed,
 }
 
-_TAKES: Final[Mapping[type[Any], Callable[[PeerLink, Turn, Any], None]]] = {
-    Frame: PeerLink._frame,
+_TAKES: Final[Mapping[type[Any], Callable[[PeerLink, Turn, Any], bool | None]]] = {
     Acks: PeerLink._acks,
     Gap: PeerLink._gap,
     LogAsk: PeerLink._log_ask,
     LogPath: PeerLink._log_path,
     SliceAsk: PeerLink._slice_ask,
     Slice: PeerLink._slice,
+    DirectoriesHeld: PeerLink._directories,
+    Trust: PeerLink._directory,
     Hello: PeerLink._second_hello,
 }

@@ -19,7 +19,7 @@ from intelshare.broker.line.handover import first_ready, handover
 from intelshare.broker.line.receive import receive
 from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
 from intelshare.broker.queries.lists import queued
-from intelshare.broker.transparency import checkpoint, witness
+from intelshare.broker.transparency import checkpoint, directories, witness
 from intelshare.broker.treaty import act
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, MemberCode
@@ -38,6 +38,7 @@ class Step(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     FILL = "fill"
     PROVE = "prove"
+    JUDGE = "judge"
     EXPIRE = "expire"
     REVIEW = "review"
     CHECKPOINT = "checkpoint"
@@ -79,6 +80,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.ACKNOWLEDGE: hello.acknowledge,
     Step.FILL: hello.answer_gap,
     Step.PROVE: witness.prove,
+    Step.JUDGE: directories.judge_directory,
     Step.EXPIRE: stop.expire,
     Step.REVIEW: review.review,
     Step.CHECKPOINT: checkpoint.checkpoint,

@@ -9,8 +9,8 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.engine.limits import Limits
-from intelshare.engine.values import Action, Now, SetHealth
-from intelshare.ids import KeyId
+from intelshare.engine.values import Action, Notice, Now, SetHealth, Tell
+from intelshare.ids import KeyId, MemberCode
 from intelshare.ports import Durable, Random
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from intelshare.crypto.suites import Signer
     from intelshare.engine.answers import Answers
     from intelshare.engine.attachments import Fetching
+    from intelshare.engine.budgets import Budgets
     from intelshare.engine.destruction import Destruction
     from intelshare.engine.dialling import Dialling
     from intelshare.engine.housekeeping import Housekeeping
@@ -45,6 +46,7 @@ class Parts:
     answers: Answers
     fetching: Fetching
     stopping: Stopping
+    budgets: Budgets
 
 
 @dataclass(slots=True)
@@ -59,6 +61,14 @@ class Turn:
     def do(self, action: Action) -> None:
         """Let the driver do this, after what was asked for before."""
         self.actions.append(action)
+
+    def tell(self, member: MemberCode, tell: Tell) -> None:
+        """Let the driver write a line about a peer, as long as the peer does not cause too many."""
+        left_out = self.parts.budgets.line(member, self.now.steady)
+        if left_out:
+            self.do(Tell(Notice.LEFT_OUT, tell.peer, count=left_out))
+        if left_out is not None:
+            self.do(tell)
 
     def set_health(self, code: str, on: bool) -> None:
         """Let health show a code, or not any more."""

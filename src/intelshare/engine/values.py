@@ -14,12 +14,13 @@ from typing import Any, NewType
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound, Slice, SliceAsk
+from intelshare.crypto.records import Trust
 from intelshare.engine.steps import Query, Step
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
-from intelshare.trust import Channel, DirectoryNode
+from intelshare.trust import Channel, DirectoriesHeld, DirectoryNode
 
 LinkId = NewType("LinkId", int)
 """One connection, from the first dial or call to its end. Never used again."""
@@ -47,6 +48,7 @@ class Notice(StrEnum):
     ACTS_FORGOTTEN = "the peer asks for acts that this node no longer has"
     FRAME_REJECTED = "a message could not be read"
     REJECTED_BY_PEER = "the peer rejected a statement"
+    LEFT_OUT = "lines about a peer were left out"
     FILE_WAITS = "a file could not be fetched, and is tried again"
     STEP_FAILED = "a step failed, and is tried again"
 
@@ -74,7 +76,7 @@ class Dial:
     node: DirectoryNode
 
 
-Sendable = Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | Outbound
+Sendable = Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | DirectoriesHeld | Trust | Outbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,8 @@ class Received:
 
     link: LinkId
     message: Message
+    size: int
+    """Bytes, as it came."""
 
 
 @dataclass(frozen=True, slots=True)

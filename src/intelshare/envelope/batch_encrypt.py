@@ -36,7 +36,7 @@ from intelshare.envelope.heads import (
 from intelshare.envelope.padding import PORTION_FLOOR, padded_length
 from intelshare.errors import EnvelopeError
 from intelshare.ids import BulletinId, Digest, ManifestDigest, MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import LATEST, Instant, is_end
 
 _sha256 = hashlib.sha256
 _content_length = struct.Struct(">I").pack
@@ -89,6 +89,8 @@ def encrypt_many(
         try:
             padded = _padded(portions, heads)
             count = next(count for count in SLOT_COUNTS if len(padded) <= count)
+            if created > LATEST or not is_end(expires):
+                raise ValueError("no time")
             middle = _manifest_middle(created, Precedence(precedence), expires, count)
         except (EnvelopeError, TypeError, ValueError, struct.error):
             made.append(None)

@@ -32,6 +32,7 @@ from intelshare.envelope.heads import (
     BODY,
     BODY_KEY,
     COMMITMENT,
+    COUNTERS,
     SALT,
     SLOTS,
     U64_32,
@@ -56,7 +57,7 @@ from intelshare.ids import (
     MemberCode,
     ReleaseNumber,
 )
-from intelshare.instant import Instant
+from intelshare.instant import LATEST, Instant, is_end
 from intelshare.statement import VerifiedMany
 
 _sha256 = hashlib.sha256
@@ -180,6 +181,7 @@ class _Frame:
         precedence = _PRECEDENCES[urgency]
         digests = [Digest(_sha256(body).digest()) for body in bodies]
         _need(node == self._node and me == self._me and self._at < deliver_by)
+        _need(number < COUNTERS and is_end(deliver_by))
         _need(self._sealed(sealed_grant, b"".join([U64_32 + one for one in digests])) == sealed)
         key = self._grant_key(kem, incarnation)(number, nonce)
         claims, secrets = _grant(open_once(key, sealed_grant, b"", "the grant"), grant_digest)
@@ -241,6 +243,7 @@ class _Frame:
     ) -> tuple[BulletinId, Instant, Instant]:
         version, bulletin, originator, created, own, expires, count = self._manifest.unpack_from(manifest)
         _need(version == 1 and originator == self._sender and own == urgency and self._at < expires)
+        _need(created <= LATEST and is_end(expires))
         _need(count in SLOT_COUNTS and len(manifest) == self._manifest.size + 32 * count)
         # A slot that is out of range has no commitment in ``open``.
         _need(len(set(slots)) == len(slots))

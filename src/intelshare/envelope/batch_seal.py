@@ -40,6 +40,7 @@ from intelshare.crypto.records import (
 from intelshare.crypto.suites import Random, Signer, Suites
 from intelshare.envelope.construct import batch_key_info
 from intelshare.envelope.heads import (
+    COUNTERS,
     MAX_SLOTS,
     U64_32,
     digest_of_grant,
@@ -51,7 +52,7 @@ from intelshare.envelope.padding import GRANT_FLOOR, padded_length
 from intelshare.envelope.seal import MAX_RELEASE, Cleared, ClearedPortion, SealedBatch, Tip, seal
 from intelshare.errors import IntelshareError
 from intelshare.ids import KeyId, LeafId, MemberCode, ReleaseNumber
-from intelshare.instant import Instant
+from intelshare.instant import Instant, is_end
 from intelshare.statement import LEAF_HEADS, NONCE_LENGTH, Leaf, Statement, leaf_id, sign_many
 
 _sha256 = hashlib.sha256
@@ -216,8 +217,8 @@ def _releases(
             number, prev, _PRECEDENCES[item.precedence], item.deliver_by, kem,
             digest_of_grant(claims, portions.secrets_digest), line.sealed(grant, portions.bodies),
         )  # fmt: skip
-        if len(data) > MAX_RELEASE:
-            raise ValueError("too long a release")
+        if len(data) > MAX_RELEASE or number >= COUNTERS or not is_end(item.deliver_by):
+            raise ValueError("no release")
         leaf = LeafId(_sha256(_LEAF + nonce + length_of(len(data)) + data).digest())
         heads[recipient] = number, leaf
         made.append(_Made(leaf, number, nonce, data, grant))

@@ -31,6 +31,8 @@ length_of = struct.Struct(">Q").pack
 """u64: the length of a part, before it."""
 
 MAX_SLOTS: Final = 256
+COUNTERS: Final = 1 << 63
+"""Numbers of releases are below this."""
 U64_32: Final = u64(32)
 SLOTS: Final = tuple(u64(4) + u32(slot) for slot in range(MAX_SLOTS))
 """A slot as a part, with its length."""

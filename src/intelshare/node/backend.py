@@ -27,7 +27,7 @@ from intelshare.node.links import Links
 from intelshare.node.renewal import renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, Uploading
+from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
 from intelshare.vault import USER_AUTHORITY
 
 A = TypeVar("A")
@@ -168,6 +168,10 @@ class NodeBackend:
         """The way to a peer node."""
         state = self._links.state(node)
         return LinkFacts(state.state, state.error, state.since, state.offset)
+
+    def spent(self, member: MemberCode) -> list[SpentBudget]:
+        """The budgets that a peer has spent."""
+        return [SpentBudget(one.budget, one.refused, again) for one, again in self._links.budgets(member)]
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
         """A certificate of the key that this request names."""

@@ -33,6 +33,7 @@ class Event(StrEnum):
     RECORD_DAMAGED = "record.damaged"
     FILE_WAITS = "file.waits"
     STEP_FAILED = "step.failed"
+    LINES_LEFT_OUT = "peer.lines_left_out"
     REJECTED_BY_PEER = "statement.rejected_by_peer"
     FRAME_REJECTED = "frame.rejected"
     DIRECTORY_RENEWED = "trust.directory_renewed"

@@ -18,7 +18,7 @@ import grpc
 
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import HasEffects
-from intelshare.engine import QUERIES, STEPS, Engine, Event, LinkId, LinkState, Now
+from intelshare.engine import QUERIES, STEPS, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
 from intelshare.engine.values import (
     Accepted,
     AskLogs,
@@ -64,7 +64,7 @@ from intelshare.engine.values import (
     WritePiece,
     WriteSidecar,
 )
-from intelshare.errors import PASSING, IntelshareError, StoreError
+from intelshare.errors import PASSING, IntelshareError, StoreError, code_of_peer
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.authn import Context, PeerCaller
@@ -88,6 +88,7 @@ _LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {
     Notice.ACTS_FORGOTTEN: ("warning", Logged.ACTS_FORGOTTEN),
     Notice.FRAME_REJECTED: ("warning", Logged.FRAME_REJECTED),
     Notice.REJECTED_BY_PEER: ("warning", Logged.REJECTED_BY_PEER),
+    Notice.LEFT_OUT: ("warning", Logged.LINES_LEFT_OUT),
     Notice.FILE_WAITS: ("warning", Logged.FILE_WAITS),
     Notice.STEP_FAILED: ("error", Logged.STEP_FAILED),
 }
@@ -113,7 +114,13 @@ class Links:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.engine = Engine(runtime.node, runtime.vault.signer, runtime.random, dials=runtime.settings.dials)
+        self.engine = Engine(
+            runtime.node,
+            runtime.vault.signer,
+            runtime.random,
+            dials=runtime.settings.dials,
+            limits=Limits(budgets=runtime.settings.budgets),
+        )
         self.files = Files()
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when a stop has come to its end."""
@@ -128,6 +135,7 @@ class Links:
         self._tokens = count(1)
         self._said: dict[int, asyncio.Future[None]] = {}
         self._questions: dict[int, tuple[Callable[[View], Any], asyncio.Future[Any]]] = {}
+        runtime.may_log = self._may_log
         runtime.on_trust.append(lambda: self.feed(NodeChanged()))
 
     # For services
@@ -163,6 +171,22 @@ class Links:
     def state(self, node: NodeUri) -> LinkState:
         """What can be said of the way to a peer node."""
         return self.engine.state(node)
+
+    def budgets(self, member: MemberCode) -> list[tuple[BudgetState, int]]:
+        """The budgets that a peer has spent, each with the microseconds until it takes something again."""
+        steady = self._steady()
+        states = self.engine.budgets(member, steady)
+        return [(one, max(0, one.again - steady) if one.again else 0) for one in states]
+
+    def _may_log(self, member: MemberCode) -> bool:
+        """Whether a line about a peer may be written; how many were left out before is written with it."""
+        left_out = self.engine.line(member, self._steady())
+        if left_out:
+            self._runtime.log.warning(Logged.LINES_LEFT_OUT, member=member, count=left_out)
+        return left_out is not None
+
+    def _steady(self) -> Instant:
+        return Instant(int(self._loop.time() * SECOND))
 
     @property
     def linked(self) -> tuple[MemberCode, ...]:
@@ -215,7 +239,7 @@ class Links:
         try:
             while self._events:
                 runtime = self._runtime
-                now = Now(runtime.now(), Instant(int(self._loop.time() * SECOND)), not runtime.clock.wrong())
+                now = Now(runtime.now(), self._steady(), not runtime.clock.wrong())
                 for action in self.engine.handle(self._events.popleft(), runtime.node, now):
                     _DO[type(action)](self, action)
         except Exception as error:
@@ -414,7 +438,8 @@ class Links:
 
 def _code_of(error: BaseException) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
-        return str(dict(error.trailing_metadata() or ()).get("intelshare-code", error.code().name))
+        told = dict(error.trailing_metadata() or ()).get("intelshare-code")
+        return error.code().name if told is None else code_of_peer(str(told))
     return error.code if isinstance(error, IntelshareError) else type(error).__name__
 
 

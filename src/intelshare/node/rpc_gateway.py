@@ -245,13 +245,15 @@ async def turn_away(
     cause: BaseException | None = None,
 ) -> NoReturn:
     """Log the refusal and end the call with its code; details go to users of this member only."""
-    runtime.log.info(
-        Event.CALL_REFUSED,
-        code=error.code,
-        method=method,
-        user=caller.user if isinstance(caller, UserCaller) else None,
-        peer=caller.node if isinstance(caller, PeerCaller) else None,
-    )
+    peer = caller if isinstance(caller, PeerCaller) else None
+    if peer is None or runtime.may_log(peer.member):
+        runtime.log.info(
+            Event.CALL_REFUSED,
+            code=error.code,
+            method=method,
+            user=caller.user if isinstance(caller, UserCaller) else None,
+            peer=peer.node if peer is not None else None,
+        )
     runtime.noticed(cause if isinstance(cause, StoreError) else error)
     await refuse(context, error, detailed=isinstance(caller, UserCaller))
 

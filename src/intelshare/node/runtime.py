@@ -67,6 +67,8 @@ class Runtime:
         """The policy files as the start has read them, until the log names them."""
         self.shut_out: tuple[MemberCode, ...] = ()
         """Members of whose authorities the TLS library does not load one."""
+        self.may_log: Callable[[MemberCode], bool] = lambda _: True
+        """Whether one more line about this member may be written."""
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
         self.on_register: list[Callable[[UserUri], None]] = []

@@ -10,7 +10,7 @@ from typing import Final
 from intelshare.crypto.pieces import MAX_FILE
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import NODE_LIFETIME, USER_LIFETIME
-from intelshare.engine import ConnectionLimits
+from intelshare.engine import BUDGETS, Budget, ConnectionLimits, Rate
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, SECOND
@@ -23,6 +23,8 @@ _CONNECTIONS: Final = {
 """The bounds of a port that node.toml may set, each with its unit there."""
 
 _MOST: Final = 65_536
+
+_MOST_BUDGET: Final = 1 << 40
 
 MIB: Final = 1 << 20
 
@@ -76,6 +78,8 @@ class Settings:
     """Exceptions, by member."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     """Of connections at each port."""
+    budgets: Mapping[Budget, Rate] = field(default_factory=dict)
+    """What each peer may ask of this node, where it is not the usual."""
 
     def dials(self, member: MemberCode) -> bool:
         """Whether this node dials that member's nodes."""
@@ -110,6 +114,11 @@ def write_settings(settings: Settings) -> str:
     for name, unit in _CONNECTIONS.items():
         value, usual = getattr(settings.connections, name) // unit, getattr(ConnectionLimits(), name) // unit
         lines.append(f"{'# ' if value == usual else ''}{_in_file(name, unit)} = {value}")
+    lines += ["", "[budgets]", "# What one member may ask of this node; what stands behind # holds."]
+    for budget, rate in BUDGETS.items():
+        most = settings.budgets.get(budget, rate).most
+        every = f"# full again after {rate.fill // SECOND} s"
+        lines.append(f"{'# ' if most == rate.most else ''}{budget} = {most}  {every}")
     lines += [
         "",
         "[files]",
@@ -149,7 +158,8 @@ def read_settings(path: Path) -> Settings:
 
 def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
-    files, certificates = top.table("files"), top.table("certificates")
+    files, budgets = top.table("files"), top.table("budgets")
+    certificates = top.table("certificates")
     members = peers.tables("member")
     settings = Settings(
         member=MemberCode(top.text("member")),
@@ -169,11 +179,12 @@ def _read(top: Table) -> Settings:
         **{name: certificates.text_or(name, "") for name in _FILES},
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
         connections=_connections(connections),
+        budgets=_budgets(budgets),
     )
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
-    for table in (*members, certificates, files, connections, peers, listen, top):
+    for table in (*members, certificates, files, budgets, connections, peers, listen, top):
         table.close()
     return settings
 
@@ -187,6 +198,17 @@ def _connections(connections: Table) -> ConnectionLimits:
             if not 1 <= read[name] // unit <= _MOST:
                 connections.fail("FIELD_RANGE", f"1 to {_MOST}", key, value=read[name] // unit)
     return replace(ConnectionLimits(), **read)
+
+
+def _budgets(budgets: Table) -> dict[Budget, Rate]:
+    read: dict[Budget, Rate] = {}
+    for budget, rate in BUDGETS.items():
+        if budgets.has(budget):
+            most = budgets.integer_or(budget, 0)
+            if not 1 <= most <= _MOST_BUDGET:
+                budgets.fail("FIELD_RANGE", f"1 to {_MOST_BUDGET}", budget, value=most)
+            read[budget] = Rate(most, rate.fill)
+    return read
 
 
 def _in_file(name: str, unit: int) -> str:

@@ -89,7 +89,7 @@ class Stream:
             if raw is grpc.aio.EOF:
                 return
             try:
-                event: Event = Received(self.link, read_message(raw))
+                event: Event = Received(self.link, read_message(raw), len(raw))
             except EnvelopeError as error:
                 event = Unreadable(self.link, sha256(raw), error.code, len(raw))
             self._feed(event)

@@ -8,7 +8,15 @@
 One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watching`` belong to Bulletins.
 """
 
-from intelshare.services.backend import Backend, Issued, LinkFacts, NodeFacts, PortFacts, Uploading
+from intelshare.services.backend import (
+    Backend,
+    Issued,
+    LinkFacts,
+    NodeFacts,
+    PortFacts,
+    SpentBudget,
+    Uploading,
+)
 from intelshare.services.dispatch import answer, authorise
 from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
@@ -23,6 +31,7 @@ __all__ = [
     "NodeFacts",
     "PortFacts",
     "Rpc",
+    "SpentBudget",
     "Uploading",
     "answer",
     "authorise",

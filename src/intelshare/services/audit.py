@@ -22,10 +22,18 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation, MemberCode
-from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import OPERATORS, OVERSEERS, WRITERS, AsyncCall, CallContext, QueryCall, Rpc
+from intelshare.services.rpc import (
+    OPERATORS,
+    OVERSEERS,
+    WRITERS,
+    AsyncCall,
+    CallContext,
+    QueryCall,
+    Rpc,
+    asked_time,
+)
 from intelshare.trust import documents_of
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -147,7 +155,7 @@ async def settle_evidence(
 
 def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileResponse:
     """Who shared what kind with whom under which article."""
-    since, until = Instant(request.since), Instant(request.until or context.now)
+    since, until = asked_time(request.since), asked_time(request.until, without=context.now)
     made = report(context.node, context.view, request.treaty, since, until, context.now)
     return pb.FileResponse(text=write(made))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -67,6 +67,18 @@ class LinkFacts:
     since: Instant
     offset: int
     """Its clock minus this one, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpentBudget:
+    """A budget of a peer that was spent since the start."""
+
+    name: str
+    """As in node.toml."""
+    refused: int
+    """How often something came while it was spent."""
+    again: int
+    """Microseconds until it takes something again; 0: it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,9 @@ class Backend(Protocol):
 
     def link(self, node: NodeUri) -> LinkFacts:
         """The way to a peer node."""
+
+    def spent(self, member: MemberCode) -> Sequence[SpentBudget]:
+        """The budgets that a peer has spent."""
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
         """A certificate of the key that this PKCS #10 request (DER) names.

@@ -20,8 +20,8 @@ from intelshare.broker.queries import lists
 from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.delivery import BestReceipt, status_of
+from intelshare.errors import code_of_peer
 from intelshare.ids import MemberCode
-from intelshare.instant import Instant
 from intelshare.services.backend import Backend
 from intelshare.services.drafts import dry_run_response, portion_decisions, submit_command, submit_response
 from intelshare.services.rpc import (
@@ -34,6 +34,7 @@ from intelshare.services.rpc import (
     Rpc,
     StepCall,
     StreamCall,
+    asked_time,
 )
 from intelshare.services.submit_many import submit_drafts, to_wake
 from intelshare.services.watching import search_bulletins, watch_log
@@ -54,7 +55,7 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
         unread=request.unread,
         sender=getattr(request, "from"),
         category=request.category,
-        since=Instant(request.since),
+        since=asked_time(request.since),
         limit=_limit(request.limit),
     )
     lines, damaged = lists.inbox(node, view, actor, wanted, now)
@@ -296,7 +297,7 @@ def _signed(one: Signed) -> pb.SignedReceipt:
     return pb.SignedReceipt(
         recipient=one.member,
         status=one.receipt.status.name,
-        codes=one.receipt.codes,
+        codes=map(code_of_peer, one.receipt.codes),
         decided_at=one.receipt.decided_at,
         received_at=one.row.at,
         digest=one.row.leaf,

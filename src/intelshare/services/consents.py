@@ -19,17 +19,17 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, Instant
-from intelshare.services.rpc import OFFICERS, WRITERS, CallContext, QueryCall, Rpc, StepCall
+from intelshare.services.rpc import OFFICERS, WRITERS, CallContext, QueryCall, Rpc, StepCall, asked_time
 from intelshare.wire.v1 import user_pb2 as pb
 
 
 def ask_command(actor: Actor, request: pb.ConsentRequest) -> AskConsentCommand:
-    until = Instant(request.until or NEVER)
+    until = asked_time(request.until, without=NEVER)
     return AskConsentCommand(actor, request.id, MemberCode(request.recipient), until)
 
 
 def answer_command(actor: Actor, request: pb.ConsentAnswer) -> AnswerConsentCommand:
-    until = Instant(request.until or NEVER)
+    until = asked_time(request.until, without=NEVER)
     recipient = MemberCode(request.recipient)
     return AnswerConsentCommand(actor, request.id, recipient, request.grant, until, request.originator)
 

@@ -14,8 +14,8 @@ from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.envelope import MAX_PORTIONS
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.instant import NEVER, Instant
-from intelshare.services.rpc import CallContext
+from intelshare.instant import NEVER
+from intelshare.services.rpc import CallContext, asked_time
 from intelshare.wire.v1 import user_pb2 as pb
 
 KEY_LENGTH: Final = 16
@@ -46,8 +46,8 @@ def submit_command(actor: Actor, request: pb.SubmitRequest) -> SubmitCommand:
     draft = Draft(
         tuple([MemberCode(code) for code in request.to]),
         precedence,
-        Instant(request.valid_until or NEVER),
-        Instant(request.deliver_by or NEVER),
+        asked_time(request.valid_until, without=NEVER),
+        asked_time(request.deliver_by, without=NEVER),
         tuple(portions),
         request.supersedes.lower(),
         request.in_reply_to.lower(),

@@ -63,12 +63,21 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         store=_store_figures(facts.store) if counts else None,
         ports=[_port_status(port) for port in facts.ports] if counts else (),
         shut_out=facts.shut_out,
+        budgets=_budgets(backend) if counts else (),
         version=__version__,
         alarms=alarms,
         directory_expires=own.expires if own is not None else 0,
         certificate_expires=facts.certificate_expires,
         policy=policy_state(node, held, backend.now()),
     )
+
+
+def _budgets(backend: Backend) -> list[pb.SpentBudget]:
+    return [
+        pb.SpentBudget(member=member, name=one.name, refused=one.refused, again=one.again)
+        for member in sorted(backend.node.trust.members)
+        for one in backend.spent(member)
+    ]
 
 
 def _store_figures(figures: Figures) -> pb.StoreFigures:

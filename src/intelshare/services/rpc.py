@@ -13,8 +13,9 @@ from google.protobuf.message import Message
 
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.node import Node
+from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, LATEST, NEVER, Instant
 from intelshare.ports import Plan, View
 from intelshare.roles import Role
 from intelshare.services.backend import Backend
@@ -90,3 +91,10 @@ class Rpc:
     """Whether the ticket of an enrolment lets its user make the call."""
     preview: Query | None = None
     """What is answered instead where the request says ``dry_run``: nothing is changed."""
+
+
+def asked_time(value: int, *, without: Instant = EPOCH) -> Instant:
+    """A time in a request; ``without``: what 0 stands for. Raises DeliveryError INPUT_INVALID after 9999."""
+    if value > LATEST and value != NEVER:
+        raise DeliveryError("INPUT_INVALID", "a time after the year 9999", hint="leave it out for no end")
+    return Instant(value) if value else without

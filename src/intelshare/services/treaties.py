@@ -46,6 +46,7 @@ from intelshare.services.rpc import (
     CallContext,
     QueryCall,
     Rpc,
+    asked_time,
 )
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -125,7 +126,7 @@ async def find_backfill(
 ) -> pb.BackfillResponse:
     """A page of bulletins that a treaty now allows a party."""
     node, now = backend.node, backend.now()
-    wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), Instant(request.since))
+    wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), asked_time(request.since))
     after = _place(node, actor, request.after)
     page = await backend.query(lambda view: backfill.find_offers(node, view, wanted, after, now), slow=True)
     return pb.BackfillResponse(
@@ -137,7 +138,7 @@ async def backfill_bulletins(
     backend: Backend, actor: Actor, request: pb.BackfillRequest
 ) -> pb.BackfillResponse:
     """Address some of them."""
-    wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), Instant(request.since))
+    wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), asked_time(request.since))
     named = [ManifestDigest(md) for md in request.bulletins]
     done = await backend.perform(backfill.backfill, wanted, named)
     return pb.BackfillResponse(entries=await _offers(backend, done.offers))
@@ -168,7 +169,7 @@ def _act_command(node: Node, actor: Actor, request: pb.ActRequest, now: Instant)
         )
     given = request.reservation if request.HasField("reservation") else None
     reservation = None if given is None else _reservation(node, given, now)
-    return ActCommand(actor, request.treaty, kind, Instant(request.effective), reservation, request.n)
+    return ActCommand(actor, request.treaty, kind, asked_time(request.effective), reservation, request.n)
 
 
 def _reservation(node: Node, given: pb.Reservation, now: Instant) -> Reservation:
@@ -182,7 +183,9 @@ def _reservation(node: Node, given: pb.Reservation, now: Instant) -> Reservation
     for code in given.counterparties:
         if not registry.is_member(code):
             raise DeliveryError("UNKNOWN_MEMBER", f"{code!r} is not a member code")
-    during = Interval(Instant(getattr(given, "from")) or BEGINNING, Instant(given.until or NEVER))
+    during = Interval(
+        asked_time(getattr(given, "from"), without=BEGINNING), asked_time(given.until, without=NEVER)
+    )
     if during.until <= during.start:
         raise DeliveryError("INPUT_INVALID", "the reservation ends before it begins")
     return Reservation(

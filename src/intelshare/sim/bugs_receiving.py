@@ -215,7 +215,7 @@ def _deaf_to(wanted: Callable[[View, Carried], bool]) -> Callable[[Step], Step]:
                 else:
                     heard.append(carried)
             if not heard:
-                return Plan((), ReceiveResult(tuple(late), False, (), 0, Effects()))
+                return Plan((), ReceiveResult(tuple(late), False, (), 0, Effects(), {}))
             frame = replace(arrival.frame, statements=tuple(heard))
             plan: Plan[ReceiveResult] = receive(node, view, replace(arrival, frame=frame), now, random)
             return Plan(plan.writes, replace(plan.answer, acks=(*plan.answer.acks, *late)))

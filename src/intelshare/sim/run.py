@@ -99,7 +99,7 @@ class _Repeats:
         link = process.driver.links.get(MemberCode(sender)) if process is not None else None
         frame = read_message(message)
         if link is not None and process is not None and isinstance(frame, Frame):
-            process.feed(Received(link.link, frame))
+            process.feed(Received(link.link, frame, len(message)))
 
 
 def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap) -> None:

@@ -41,7 +41,8 @@ class Stream:
     def read(self) -> None:
         """Hand over what has arrived, as long as the engine wants to read."""
         while self._waiting and self.reading and not self.gone and self._process.alive:
-            self._process.feed(Received(self.link, read_message(self._waiting.popleft())))
+            raw = self._waiting.popleft()
+            self._process.feed(Received(self.link, read_message(raw), len(raw)))
 
     def broken(self) -> None:
         """This side has noticed that the connection is gone."""

@@ -17,7 +17,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.errors import EnvelopeError
 from intelshare.ids import LeafId, MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import LATEST, Instant
 from intelshare.statement.batch import VerifiedMany
 
 _plain = struct.Struct(">32sBHQ")
@@ -71,7 +71,7 @@ def read_receipts(verified: VerifiedMany, member: MemberCode) -> list[ReceiptRow
         row = None
         if leaf is not None and data.startswith(head):
             of, status, codes, decided_at = _plain.unpack_from(data.ljust(size, b"\0"), start)
-            if codes == 0 and len(data) == size and status in _STATUSES:
+            if codes == 0 and len(data) == size and status in _STATUSES and decided_at <= LATEST:
                 row = ReceiptRow(leaf, of, _STATUSES[status], (), decided_at)
             else:
                 row = _with_codes(leaf, data)

@@ -110,7 +110,9 @@ class Layout:
             record = _encode(row)
             self._decode(record)
         except _UNSTORABLE as error:
-            raise TypeError(f"a row of {self.table.name} cannot be stored: {error}") from None
+            raise TypeError(
+                f"a row of {self.table.name} cannot be stored: {self._misfit(row)}: {error}"
+            ) from None
         key = self._key(row)
         return (key if self._narrow else tuple(map(stored, key))), record
 
@@ -177,6 +179,15 @@ class Layout:
             f"a record of {self.table.name} does not match its digest: {shown}",
             hint="it is not served; `intelshare doctor` tells how it is fetched again",
         )
+
+    def _misfit(self, row: Any) -> str:
+        """The first field of a row that its type does not allow."""
+        for name in self.table.columns():
+            try:
+                msgspec.msgpack.decode(_encode(getattr(row, name)), type=self._typed(name))
+            except _UNSTORABLE:
+                return name
+        return "the row"
 
     def _digest(self, record: bytes) -> bytes:
         return digest(self._prefix + record)

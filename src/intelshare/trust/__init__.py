@@ -19,6 +19,14 @@ from intelshare.trust.documents import (
 )
 from intelshare.trust.exclusion import Exclusion, left_out
 from intelshare.trust.fingerprint import fingerprint
+from intelshare.trust.forks import (
+    DirectoriesHeld,
+    DirectoryHeld,
+    ForkedDirectories,
+    contradicts,
+    held_of,
+    otherwise,
+)
 from intelshare.trust.founding import Founded, Founding, create_member, dns_of, domain_of, node_uri, user_uri
 from intelshare.trust.hello import (
     Channel,
@@ -46,12 +54,15 @@ __all__ = [
     "DIRECTORY_LIFETIME",
     "Change",
     "Channel",
+    "DirectoriesHeld",
     "DirectoryDocument",
+    "DirectoryHeld",
     "DirectoryNode",
     "DocumentVersions",
     "Due",
     "Endpoint",
     "Exclusion",
+    "ForkedDirectories",
     "Founded",
     "Founding",
     "HelloPayload",
@@ -74,6 +85,7 @@ __all__ = [
     "check_answer",
     "check_confirmation",
     "confirm_hello",
+    "contradicts",
     "create_member",
     "dns_of",
     "document_message",
@@ -81,11 +93,13 @@ __all__ = [
     "domain_of",
     "due",
     "fingerprint",
+    "held_of",
     "hello_message",
     "left_out",
     "new_key",
     "node_uri",
     "open_hello",
+    "otherwise",
     "read_directory",
     "read_member_file",
     "read_root",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Annotated, Final
 
-from intelshare.crypto.codec import B16, U8, U16, U64, Count, Text, decode, encode, malformed, only, record
+from intelshare.crypto.codec import B16, U8, U16, U63, Count, Text, decode, encode, malformed, only, record
 from intelshare.crypto.pae import Domain, key_id, pae, u16
 from intelshare.crypto.records import (
     Digest32,
@@ -58,7 +58,7 @@ class RootDocument:
 
     format: Annotated[int, only(1, "H")]
     member: Member
-    version: U64
+    version: U63
     """From 1, without a gap."""
     domain: Text
     """Every node and user URI of the member starts with ``intelshare://domain/``."""
@@ -121,7 +121,7 @@ class DirectoryDocument:
 
     format: Annotated[int, only(1, "H")]
     member: Member
-    version: U64
+    version: U63
     issued: Time
     expires: Time
     nodes: Annotated[tuple[DirectoryNode, ...], Count(0, 64)]

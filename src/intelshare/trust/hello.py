@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Final
 
-from intelshare.crypto.codec import B16, B32, U16, U64, Bytes32, Count, decode, encode, record
+from intelshare.crypto.codec import B16, B32, U16, U63, Bytes32, Count, decode, encode, record
 from intelshare.crypto.pae import Domain, pae, u16
 from intelshare.crypto.records import Cosigned, IncarnationId, KeyRef, KeyUse, Member, StreamHead, Time
 from intelshare.crypto.suites import Context, Random, Signer, verify_signature
@@ -60,8 +60,8 @@ class DocumentVersions:
     """The documents that the sender holds of one member; 0: none."""
 
     member: Member
-    root: U64
-    directory: U64
+    root: U63
+    directory: U63
 
 
 @record

@@ -151,6 +151,11 @@ def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suite
     return after
 
 
+def is_signed(trust: Trust, root: RootDocument, suites: Suites) -> bool:
+    """Whether a directory key of this root, valid at its issue, signed the directory."""
+    return _signed_by_directory_key(trust, root, suites)
+
+
 def expired(member: MemberCode) -> TrustError:
     """TRUST_EXPIRED with one wording for all."""
     return TrustError(

@@ -11,9 +11,9 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import Annotated, Final
 
-from intelshare.crypto.codec import B16, U8, U16, U64, Count, Text, decode, malformed, only, record
+from intelshare.crypto.codec import B16, U8, U16, U63, Count, Text, decode, malformed, only, record
 from intelshare.crypto.pae import Domain, key_id, pae, u16
-from intelshare.crypto.records import Digest32, KeyRecord, KeyUse, Trust, TrustType
+from intelshare.crypto.records import Digest32, KeyRecord, KeyUse, Time, Trust, TrustType
 from intelshare.crypto.suites import SUITES, Context, verify_signature
 from intelshare.crypto.x509 import MAX_CERTIFICATE, is_authority
 from intelshare.errors import CryptoError
@@ -49,7 +49,7 @@ class RootDocument:
 
     format: Annotated[int, only(1, "H")]
     member: Text
-    version: U64
+    version: U63
     domain: Text
     name: Text
     threshold: U8
@@ -89,7 +89,7 @@ class Revocation:
     what: RevokedWhat
     subject: B16
     why: RevokedWhy
-    effective: U64
+    effective: Time
 
 
 @record
@@ -98,9 +98,9 @@ class DirectoryDocument:
 
     format: Annotated[int, only(1, "H")]
     member: Text
-    version: U64
-    issued: U64
-    expires: U64
+    version: U63
+    issued: Time
+    expires: Time
     nodes: Annotated[tuple[DirectoryNode, ...], Count(0, 64)]
     authorities: Annotated[tuple[B16, ...], Count(0, 8)]
     keys: Annotated[tuple[KeyRecord, ...], Count(0, 256)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from intelshare.crypto.codec import U8, U32, U64, Bytes32, Count, Text, decode, malformed, record
+from intelshare.crypto.codec import U8, U32, U63, Bytes32, Count, Text, decode, malformed, record
+from intelshare.crypto.records import IncarnationId, Time
 
 _DIGEST: Final = Bytes32
 
@@ -29,22 +30,22 @@ LoggedDecision: Final = _row(
 
 Decided: Final = _row(
     "Decided",
-    md=_DIGEST, sender=Text, recipient=Text, at=U64,
+    md=_DIGEST, sender=Text, recipient=Text, at=Time,
     portions=Annotated[tuple[Bytes32, ...], Count(among=(16, 64, 256))],
 )  # fmt: skip
 Destroyed: Final = _row("Destroyed", member=Text, md=_DIGEST, leaf=_DIGEST, cause=Text)
 HandOver: Final = _row(
     "HandOver",
-    md=_DIGEST, recipient=Text, leaf=_DIGEST, incarnation=U64, sequence=U64, decision=_DIGEST,
+    md=_DIGEST, recipient=Text, leaf=_DIGEST, incarnation=IncarnationId, sequence=U63, decision=_DIGEST,
 )  # fmt: skip
-Start: Final = _row("Start", version=Text, previous=U64, size=U64, root=_DIGEST)
+Start: Final = _row("Start", version=Text, previous=IncarnationId, size=U63, root=_DIGEST)
 Received: Final = _row("Received", member=Text, kind=U8, leaf=_DIGEST, subject=_DIGEST, codes=_many(Text))
 ReceiptJoined: Final = _row("Receipt", member=Text, leaf=_DIGEST, of=_DIGEST, status=U8, codes=_many(Text))
 Rejected: Final = _row("Rejected", member=Text, digest=_DIGEST, code=Text)
 Witnessed: Final = _row(
     "Witnessed",
-    member=Text, origin=Text, incarnation=U64, size=U64, root=_DIGEST, previous=U64, held=U64, forgot=U64,
-    code=Text,
+    member=Text, origin=Text, incarnation=IncarnationId, size=U63, root=_DIGEST, previous=IncarnationId,
+    held=U63, forgot=U63, code=Text,
 )  # fmt: skip
 
 START: Final = 1
@@ -72,10 +73,10 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     RECEIPT: ("RECEIPT", ReceiptJoined),
     10: ("READ", _row("Read", md=_DIGEST, user=Text, slots=_many(U32))),
     11: ("REGISTER", _row("Register", by=Text, user=Text, change=Text)),
-    12: ("TRUST", _row("TrustTaken", member=Text, type=U8, version=U64, digest=_DIGEST)),
+    12: ("TRUST", _row("TrustTaken", member=Text, type=U8, version=U63, digest=_DIGEST)),
     13: (
         "TREATY_ACT",
-        _row("TreatyAct", member=Text, n=U64, leaf=_DIGEST, treaty=Text, act=U8, since=U64, user=Text),
+        _row("TreatyAct", member=Text, n=U63, leaf=_DIGEST, treaty=Text, act=U8, since=Time, user=Text),
     ),
     14: ("RECALL", _row("Recall", md=_DIGEST, user=Text, reason=Text)),
     15: ("DESTROYED", Destroyed),

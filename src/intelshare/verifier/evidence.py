@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from intelshare.errors import TrustError
 from intelshare.verifier.exhibits import Exhibit, contradiction
 from intelshare.verifier.files import EvidenceText, read_text, unwrap
+from intelshare.verifier.forks import directory_fork
 from intelshare.verifier.logs import named, show_log
 from intelshare.verifier.members import Given, Member, members_of
 from intelshare.verifier.seeing import seen_in
@@ -26,6 +27,8 @@ def check_evidence(
     file = read_text(EvidenceText, "intelshare/evidence/1", text, source)
     members = members_of(file.documents, given, source, fingerprints)
     exhibit = unwrap(Exhibit, file.exhibit, source)
+    if file.code == "TRUST_FORK":
+        return directory_fork(exhibit.raw, members)
     said = [verify(signed, members) for signed in exhibit.statements]
     found = contradiction(said, exhibit.paths)
     if found is None:

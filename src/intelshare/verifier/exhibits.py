@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Annotated
 
-from intelshare.crypto.codec import B32, U64, Count, Text, decode, decode_prefix, record
-from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind, ReleasePeek, StreamHead, TreatyAct
+from intelshare.crypto.codec import B32, U63, Count, Text, decode, decode_prefix, record
+from intelshare.crypto.records import (
+    Checkpoint,
+    Cosigned,
+    Evidence,
+    IncarnationId,
+    Kind,
+    ReleasePeek,
+    StreamHead,
+    TreatyAct,
+)
 from intelshare.errors import IntelshareError, TrustError
 from intelshare.verifier.logs import Hop, ProofHashes, follow
 from intelshare.verifier.merkle import both_roots
@@ -20,10 +29,10 @@ class LogAsk:
     """From which checkpoint to which a path leads."""
 
     origin: Text
-    incarnation: U64
-    size: U64
-    until: U64
-    until_size: U64
+    incarnation: IncarnationId
+    size: U63
+    until: IncarnationId
+    until_size: U63
 
 
 @record

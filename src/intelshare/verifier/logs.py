@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from intelshare.crypto.codec import B32, U64, Bytes32, Count, decode, malformed, record
+from intelshare.crypto.codec import B32, Bytes32, Count, decode, malformed, record
 from intelshare.crypto.pae import Domain, digest, u32, u64
-from intelshare.crypto.records import Cosigned, Evidence
+from intelshare.crypto.records import Cosigned, Evidence, Time
 from intelshare.errors import CryptoError
 from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
@@ -35,7 +35,7 @@ ProofHashes = Annotated[tuple[Bytes32, ...], Count(0, 65)]
 class Hop:
     """Entry 0 of a log, opened, and its inclusion at the size that is known of that log."""
 
-    at: U64
+    at: Time
     salt: Bytes32
     record: B32
     proof: ProofHashes

@@ -12,7 +12,9 @@ from typing import Final
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound, Slice, SliceAsk
 from intelshare.crypto.codec import encode
+from intelshare.crypto.records import Trust
 from intelshare.instant import Instant
+from intelshare.trust import DirectoriesHeld
 from intelshare.wire.v1 import peer_pb2 as pb
 
 _FRAME: Final = b"\x12"
@@ -28,7 +30,8 @@ _BODY: Final = b"\x32"
 
 
 def link_message(
-    message: Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | Outbound, now: Instant
+    message: Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | DirectoriesHeld | Trust | Outbound,
+    now: Instant,
 ) -> bytes:
     """The bytes of whatever goes over a link, at this node's clock."""
     match message:
@@ -48,6 +51,10 @@ def link_message(
             return slice_ask_message(message)
         case Slice():
             return slice_message(message)
+        case DirectoriesHeld():
+            return pb.LinkMessage(directories=encode(DirectoriesHeld, message)).SerializeToString()
+        case Trust():
+            return pb.LinkMessage(directory=encode(Trust, message)).SerializeToString()
 
 
 def frame_message(frame: Frame) -> bytes:

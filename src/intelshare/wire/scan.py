@@ -25,10 +25,12 @@ from intelshare.broker.kernel.frame import (
     SliceAsk,
 )
 from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Trust
 from intelshare.delivery import MAX_ASKED
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest
-from intelshare.instant import Instant
+from intelshare.instant import LATEST, Instant
+from intelshare.trust import DirectoriesHeld
 
 MAX_MESSAGE: Final = 1 << 20
 MAX_STATEMENTS: Final = 256
@@ -43,6 +45,7 @@ _WIRE_TYPE: Final = {_VARINT: 0, _FIXED64: 1, _BYTES: 2, _TEXT: 2, _MESSAGE: 2}
 
 _U32: Final = 2**32 - 1
 _U64: Final = 2**64 - 1
+_COUNTER: Final = 2**63 - 1
 _TEXT_LIMIT: Final = 1024
 """Bytes of a code or a URI."""
 
@@ -56,7 +59,7 @@ def read_message(raw: bytes) -> Message:
     if len(raw) > MAX_MESSAGE:
         raise EnvelopeError("TOO_LARGE", f"a message of {len(raw)} bytes; the bound is {MAX_MESSAGE}")
     fields = _fields(raw, 0, len(raw), _LINK_MESSAGE)
-    hello, frame, acks, gaps, ask, path, slice_ask, part = fields
+    hello, frame, acks, gaps, ask, path, slice_ask, part, directories, directory = fields
     if sum(field is not None for field in fields) != 1:
         raise _malformed("a message holds exactly one body")
     if frame is not None:
@@ -73,6 +76,10 @@ def read_message(raw: bytes) -> Message:
         return _slice_ask(raw, *slice_ask)
     if part is not None:
         return _slice(raw, *part)
+    if directories is not None:
+        return decode(DirectoriesHeld, directories)
+    if directory is not None:
+        return decode(Trust, directory)
     return Hello(hello)
 
 
@@ -95,6 +102,8 @@ def _acks(raw: bytes, at: int, end: int) -> Acks:
     time, spans = _fields(raw, at, end, _ACKS)
     if not spans:
         raise _malformed("no acknowledgement in it")
+    if (time or 0) > LATEST:
+        raise _malformed("time is after the year 9999")
     acks = []
     for start, stop in spans:
         digest, code = _fields(raw, start, stop, _ACK)
@@ -107,13 +116,13 @@ def _acks(raw: bytes, at: int, end: int) -> Acks:
 def _gaps(raw: bytes, at: int, end: int) -> Gap:
     origin, incarnation, spans, acts = _fields(raw, at, end, _GAPS)
     if acts is not None:
-        if not acts or spans or origin is not None or incarnation is not None:
-            raise _malformed("a request for acts beside one for numbers, or for act 0")
+        if not 0 < acts <= _COUNTER or spans or origin is not None or incarnation is not None:
+            raise _malformed("a request for acts beside one for numbers, or for act 0 or one beyond any")
         return Gap.of_acts(acts)
     missing = []
     for start, stop in spans:
         first, last = _fields(raw, start, stop, _RANGE)
-        if not 0 < (first or 0) <= (last or 0):
+        if not 0 < (first or 0) <= (last or 0) <= _COUNTER:
             raise _malformed("a range of numbers that is none")
         missing.append((first, last))
     if not missing:
@@ -164,7 +173,7 @@ def _shape(*fields: tuple[int, int]) -> _Shape:
 
 _LINK_MESSAGE: Final = _shape(
     (_BYTES, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0), (_MESSAGE, 0),
-    (_MESSAGE, 0),
+    (_MESSAGE, 0), (_BYTES, 0), (_BYTES, 0),
 )  # fmt: skip
 _FRAME: Final = _shape((_BYTES, 0), (_BYTES, 0), (_MESSAGE, MAX_STATEMENTS))
 _STATEMENT: Final = _shape(

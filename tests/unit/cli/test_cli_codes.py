@@ -12,6 +12,7 @@ import pytest
 from intelshare import errors
 from intelshare.cli import run
 from intelshare.cli.shared.codes import EXIT_MEANINGS, Exit, catalogue, exit_of
+from intelshare.errors import PEER_CODES
 from intelshare.policy.decision import Code
 
 SOURCE = Path(errors.__file__).parent
@@ -113,3 +114,7 @@ def test_help_lists_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["help", "exit-codes"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 1 + len(Exit)
+
+
+def test_every_code_that_a_peer_may_give_is_explained() -> None:
+    assert PEER_CODES - {"WHOLE"} - set(catalogue()) == set()

@@ -11,10 +11,10 @@ from intelshare.crypto.codec import U8, U16, Count, Text, decode, decode_prefix,
 from intelshare.crypto.records import Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.errors import EnvelopeError
 from intelshare.ids import LeafId, MemberCode
-from intelshare.instant import NEVER
+from intelshare.instant import LATEST
 
 PORTION = Portion(PortionKind.TEXT, "(U)", "climate", ("raw",), "B2", "text/plain", b"body")
-RECEIPT = Receipt(MemberCode("FRA"), LeafId(bytes(32)), ReceiptStatus.REFUSED, ("EXPIRED",), NEVER)
+RECEIPT = Receipt(MemberCode("FRA"), LeafId(bytes(32)), ReceiptStatus.REFUSED, ("EXPIRED",), LATEST)
 
 
 @record
@@ -28,7 +28,7 @@ def test_layout_is_byte_for_byte_the_table() -> None:
     pair = Pair(258, ("é",), ())
     assert encode(Pair, pair) == bytes.fromhex("0102 0001 0002 c3a9 0000")
     assert encode(Receipt, RECEIPT) == (
-        b"\x00\x03FRA" + bytes(32) + b"\x02" + b"\x00\x01\x00\x07EXPIRED" + b"\xff" * 8
+        b"\x00\x03FRA" + bytes(32) + b"\x02" + b"\x00\x01\x00\x07EXPIRED" + bytes.fromhex("0384440ccc735fff")
     )
 
 

@@ -10,7 +10,8 @@ from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.frame import Acks, Frame, Gap, Hello, Outbound
 from intelshare.broker.lifecycle.destroy import Marked
 from intelshare.crypto.records import Kind, Precedence
-from intelshare.engine import Limits, Query, Step
+from intelshare.engine import Limits, Query, Rate, Step
+from intelshare.engine.budgets import Passing
 from intelshare.engine.values import (
     AskLogs,
     Chore,
@@ -42,7 +43,7 @@ from intelshare.engine.values import (
 )
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest, MemberCode
-from intelshare.instant import SECOND
+from intelshare.instant import MINUTE, SECOND
 from line_world import TO_BOTH, send
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
@@ -111,7 +112,7 @@ def test_a_peer_node_has_so_many_streams():
     "message", [Gap("", 0, (), 1), LogAsk("x", 1, 1, 1, 2)], ids=["gap requests", "about logs"]
 )
 def test_requests_of_a_peer_are_counted_for_a_minute(message):
-    rig = Rig(Limits(gap_requests=3, about_logs=3))
+    rig = Rig(Limits(budgets={Passing.GAPS: Rate(3, MINUTE), Passing.LOGS: Rate(3, MINUTE)}))
     link = rig.link()
     for _ in range(3):
         rig.say(link, message)
@@ -125,7 +126,7 @@ def test_requests_of_a_peer_are_counted_for_a_minute(message):
 
 
 def test_unreadable_messages_are_answered_and_then_too_many():
-    rig = Rig(Limits(unreadable=2))
+    rig = Rig(Limits(budgets={Passing.UNREADABLE: Rate(2, MINUTE)}))
     link = rig.link()
     for _ in range(2):
         rig.feed(Unreadable(link, b"\x01" * 32, "TOO_LARGE", 9))

@@ -16,35 +16,37 @@ from intelshare.broker.kernel import kept_claims
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.cli.shared.codes import catalogue
 from intelshare.crypto import records as signed
-from intelshare.crypto.codec import B16, B32, TEXT, Count, Encoded, Fixed
+from intelshare.crypto.codec import B16, B32, COUNTER, END, SHORT, TEXT, TIME, Count, Encoded, Fixed
 from intelshare.crypto.pae import Domain
 from intelshare.crypto.records import Kind
 from intelshare.crypto.suites import Context
 from intelshare.statement import KINDS
-from intelshare.trust import documents, hello
+from intelshare.trust import documents, forks, hello
 from intelshare.vault import format as vault
 from intelshare.verifier import documents as judge_documents
 from intelshare.verifier import entries as judge_entries
 from intelshare.verifier import exhibits as judge_exhibits
+from intelshare.verifier import forks as judge_forks
 from intelshare.verifier import logs as judge_logs
 
 INLINE = {
     # Spelled out in braces where they stand, or the beginning of another record.
     "ReleasePeek", "Cancelled", "DocumentSignature", "Endpoint", "DocumentVersions",
-    "LoggedReason", "LoggedPortion", "SealedEntry", "Entries",
+    "DirectoryHeld", "LoggedReason", "LoggedPortion", "SealedEntry", "Entries",
 }  # fmt: skip
 NAMES = {"header": "Header", "body": "Body", "entry": "Entry"}
 """Rows whose record has another name."""
 NO_RECORD = {"file"}
 
 _SCALARS = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64"}
-_NAMED = {TEXT: "s", get_args(B16)[1]: "b16", get_args(B32)[1]: "b32"}
+_RANGES = {COUNTER.range: "u63", TIME.range: "t64", END.range: "e64"}
+_NAMED = {TEXT: "s", SHORT: "s64", get_args(B16)[1]: "b16", get_args(B32)[1]: "b32"}
 _NO_BOUNDS = Count()
 
 
 def code_records() -> dict[str, Any]:
     """Every record that is signed, sealed, logged or shown to others."""
-    rooms = (signed, logged, path, exhibit, documents, hello, vault, kept_claims)
+    rooms = (signed, logged, path, exhibit, documents, forks, hello, vault, kept_claims)
     return {
         name.lstrip("_"): kind
         for room in rooms
@@ -67,6 +69,8 @@ def code_layout(hint: Any) -> str:
     for mark in marks:
         if isinstance(mark, Fixed):
             only = "" if mark.table is None else "=" + "|".join(map(str, mark.table))
+            if mark.range is not None:
+                return _RANGES[mark.range]
             return f"[{mark.length}]" if mark.length else _SCALARS[mark.format] + only
         if mark in _NAMED:
             return _NAMED[mark]
@@ -105,7 +109,7 @@ def test_a_record_of_the_page_is_the_record_of_the_code(row: str) -> None:
 
 JUDGE = {
     kind.__name__: kind
-    for room in (judge_documents, judge_exhibits, judge_logs)
+    for room in (judge_documents, judge_exhibits, judge_forks, judge_logs)
     for kind in vars(room).values()
     if hasattr(kind, "__record__") and kind.__module__ == room.__name__
 }
@@ -221,14 +225,17 @@ def test_codes_of_the_page_exist() -> None:
     [
         ("Receipt", "read, destroyed", "destroyed, read"),
         ("Receipt", "0..32", "0..33"),
+        ("Receipt", "L<s64>", "L<s>"),
+        ("Receipt", "decided_at t64", "decided_at e64"),
+        ("Receipt", "decided_at t64", "decided_at u64"),
         ("Recall", "to s, md [32]", "md [32], to s"),
         ("Manifest", "16, 64", "16, 65"),
         ("Manifest", "u16 (1)", "u16 (2)"),
-        ("StreamHead", "last u64}", "last u32}"),
+        ("StreamHead", "last u63}", "last u32}"),
         ("Claims", "1..256", "1..255"),
         ("Trust", "document b32", "document b16"),
         ("Evidence", "proof [257]", "proof [256]"),
-        ("Consent", ", until u64", ""),
+        ("Consent", ", until e64", ""),
     ],
 )
 def test_a_wrong_row_is_noticed(row: str, right: str, wrong: str) -> None:

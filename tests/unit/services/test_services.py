@@ -22,6 +22,7 @@ from intelshare.broker.kernel.tables import BULLETIN, UserRow
 from intelshare.broker.queries.watch import Cursor, cursor_text
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode
+from intelshare.instant import LATEST
 from intelshare.policy import ActKind
 from intelshare.roles import Role
 from intelshare.services.dispatch import answer, authorise, stream
@@ -192,8 +193,8 @@ class World:
             kind=1, label=TO_USA, category="cyber", flags=["x"], grade="B2", media="text/plain", content=b"x"
         )
         submit = pb.SubmitRequest(
-            key=bytes(16), to=["USA"], precedence=1, valid_until=2**63, deliver_by=2**63, portions=[portion],
-            supersedes=self.bulletin, in_reply_to=self.bulletin, in_reply_to_from="FRA",
+            key=bytes(16), to=["USA"], precedence=1, valid_until=LATEST, deliver_by=LATEST,
+            portions=[portion], supersedes=self.bulletin, in_reply_to=self.bulletin, in_reply_to_from="FRA",
         )  # fmt: skip
         reservation = pb.Reservation(
             categories=["cyber"], level_at_least="R1", counterparties=["USA"], until=2, **{"from": 1}

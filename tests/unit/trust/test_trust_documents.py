@@ -381,7 +381,7 @@ def test_row_61_an_older_root_is_a_rollback_and_another_of_its_version_a_fork(
 def test_a_new_directory_key_ends_the_old_directory_and_undoes_a_fast_forward(
     fra: TestMember, deu: TestMember
 ) -> None:
-    stolen = sign_directory(replace(deu.directory, version=2**64 - 1), deu.signer(KeyUse.DIRECTORY))
+    stolen = sign_directory(replace(deu.directory, version=2**63 - 1), deu.signer(KeyUse.DIRECTORY))
     view = view_of(fra, deu).with_document(stolen, NOW).view
     key = new_key(SUITE_1, KeyUse.DIRECTORY, deu.code, NOW, stream_of("directory 2"))
     second = renew_root(deu.root, [signer(k) for k in deu.founded.root_keys], directory=[key.record])

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Recalled, Received
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
@@ -108,18 +109,24 @@ def recall(
 def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     """Take in a peer's recall of its own bulletin: destroy what is held, and remember it for what may come.
 
-    The answer is the same whether it is held or not. Raises EnvelopeError WRONG_RECIPIENT (rejected).
+    The answer is the same whether it is held or not, as long as the peer keeps to its budget. Raises
+    EnvelopeError WRONG_RECIPIENT, DeliveryError RATE (rejected).
     """
     del carried
     tx = inbound.tx
     said = verified.read(Recall)
     if said.to != tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the recall is for another member")
-    if tx.get(RECALLED, inbound.member, said.md) is None:
-        tx.put(RECALLED, RecalledRow(inbound.member, said.md, tx.now, verified.leaf))
     # Held under the signer's own member, or not at all (docs/format.md: look-ups never cross members).
     row = tx.get(INBOX, said.md)
-    if row is not None and row.originator == inbound.member:
+    held = row is not None and row.originator == inbound.member
+    recalled = tx.get(RECALLED, inbound.member, said.md) is not None
+    if recalled or not held:
+        # Nothing else bounds how many digests a peer can recall, nor how often one.
+        inbound.allowance.need(Lasting.RECALLS)
+    if not recalled:
+        tx.put(RECALLED, RecalledRow(inbound.member, said.md, tx.now, verified.leaf))
+    if row is not None and held:
         mark(tx, row, CAUSE)
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(

@@ -31,7 +31,7 @@ from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, Facts, pair
-from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
+from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError, code_of_peer
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View, changed
@@ -39,6 +39,9 @@ from intelshare.statement import Verified, verify_evidence
 
 MAX_ANEW = 8
 """Answers to one pair after which it goes anew; a recipient that wants it anew once more has refused."""
+
+MAX_RECEIPTS = 256
+"""Of one recipient for one bulletin; a usual life has three."""
 
 MAX_SHOWN = 4096
 """Receipts of one bulletin."""
@@ -64,7 +67,7 @@ _RECEIPTS = {
 
 
 def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Join it. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError RECEIPT_UNKNOWN (both: rejected)."""
+    """Join it. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError RECEIPT_UNKNOWN, RATE (rejected)."""
     del carried
     tx = inbound.tx
     said = verified.read(Receipt)
@@ -74,6 +77,8 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     statement = tx.get(STATEMENT, said.leaf)
     if statement is None or statement.peer != inbound.member or statement.kind != Kind.RELEASE:
         raise DeliveryError("RECEIPT_UNKNOWN", f"{inbound.member} answers a release that it was not handed")
+    if tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_RECEIPTS:
+        raise DeliveryError("RATE", f"more than {MAX_RECEIPTS} receipts for one bulletin")
     row = tx.get(PAIR, statement.md, inbound.member)
     if row is not None and row.leaf == said.leaf:
         before = facts_of(row)
@@ -93,13 +98,15 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     tx.put(RECEIPT, ReceiptRow(statement.md, inbound.member, verified.leaf))
     tx.log(
         EntryType.RECEIPT,
-        ReceiptJoined(inbound.member, verified.leaf, said.leaf, said.status, said.codes),
+        ReceiptJoined(
+            inbound.member, verified.leaf, said.leaf, said.status, tuple(map(code_of_peer, said.codes))
+        ),
     )
 
 
 def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:
     """Those of the best receipt; that all attachments have arrived stays true until they are destroyed."""
-    told = row.codes.split() if facts.receipt == row.receipt else list(said.codes)
+    told = row.codes.split() if facts.receipt == row.receipt else [code_of_peer(code) for code in said.codes]
     if WHOLE in (*row.codes.split(), *said.codes) and facts.receipt is not BestReceipt.DESTROYED:
         told = [*(code for code in told if code != WHOLE), WHOLE]
     return " ".join(told)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelshare.audit.path import LogAsk, LogPath
+from intelshare.crypto.records import Trust
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import Instant
+from intelshare.trust import DirectoriesHeld
 
 SLICE = 1 << 16
 """Bytes of the pieces of a file in one message; of the last slice the rest."""
@@ -110,7 +112,7 @@ class Slice:
     data: bytes
 
 
-Message = Hello | Frame | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice
+Message = Hello | Frame | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | DirectoriesHeld | Trust
 """What a peer may send."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from intelshare.broker.kernel.allowance import Allowance
 from intelshare.broker.kernel.tables import ActRow, ReceivedRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.records import ReceiptStatus, ReleasePeek
@@ -49,6 +50,7 @@ class Inbound:
     accepted: int = 0
     clock: bool = True
     """Whether the own clock is right."""
+    allowance: Allowance = field(default_factory=Allowance)
 
 
 def known_row(

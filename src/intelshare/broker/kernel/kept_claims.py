@@ -17,7 +17,7 @@ from intelshare.broker.kernel.log import opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import BULLETIN, STATEMENT, PairRow, StatementRow
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.crypto.codec import U64, Bytes32, Count, Text, decode, encode, record
+from intelshare.crypto.codec import U63, Bytes32, Count, Text, decode, encode, record
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import (
     Claims,
@@ -42,7 +42,7 @@ class ClaimsKept:
     supersedes: Annotated[tuple[Md32, ...], Count(0, 1)]
     reply: Annotated[tuple[Reply, ...], Count(0, 1)]
     decided_in: IncarnationId
-    decided_at: U64
+    decided_at: U63
     secrets: Bytes32
     """H(secrets)."""
     consents: Annotated[tuple[Evidence, ...], Count()]

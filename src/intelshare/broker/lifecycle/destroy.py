@@ -29,7 +29,7 @@ from intelshare.broker.lifecycle.attachments import any_due, end_due, end_receiv
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus
 from intelshare.ids import FilePlace, ManifestDigest
-from intelshare.instant import DAY, NEVER, Instant
+from intelshare.instant import DAY, Instant, after
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import MAX_LEAVES
 
@@ -63,7 +63,7 @@ def due_of(expires: Instant, received: Instant, obligations: Iterable[str]) -> I
     other word says nothing about time.
     """
     days = [days for word in obligations if (days := _days(word)) is not None]
-    return min([expires, *[Instant(min(received + n * DAY, NEVER)) for n in days]])
+    return min([expires, *[after(received, n * DAY) for n in days]])
 
 
 def mark(tx: Transaction, row: InboxRow, cause: str) -> None:

@@ -19,7 +19,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import Shown, received, show
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, UserUri
-from intelshare.instant import DAY, NEVER, Instant
+from intelshare.instant import DAY, NEVER, Instant, after
 from intelshare.ports import Plan, Random, View, changed
 
 REPORTING = "report-"
@@ -67,7 +67,7 @@ def due_of_duty(word: str, now: Instant) -> Instant:
     number = word.rpartition("-")[2]
     days = number.removesuffix("d")
     if number.endswith("d") and days.isascii() and days.isdigit() and int(days[:6]) <= MAX_DAYS:
-        return Instant(now + int(days[:6]) * DAY)
+        return after(now, int(days[:6]) * DAY)
     return NEVER
 
 

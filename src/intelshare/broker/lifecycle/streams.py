@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from intelshare.broker.kernel.allowance import Allowance, Lasting
 from intelshare.broker.kernel.frame import Carried, Gap
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.tables import INCOMING, RECEIVED, IncomingRow
@@ -69,21 +70,24 @@ def on_stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> No
     head = verified.read(StreamHead)
     if head.to != inbound.tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the stream head is for another member")
-    take_head(inbound.tx, inbound.member, inbound.uri, head)
+    take_head(inbound.tx, inbound.member, inbound.uri, head, inbound.allowance)
     inbound.streams.add((inbound.uri, head.incarnation))
     inbound.tx.put(RECEIVED, known_row(inbound, verified, None))
 
 
-def take_head(tx: Transaction, member: MemberCode, origin: NodeUri, head: StreamHead) -> int:
+def take_head(
+    tx: Transaction, member: MemberCode, origin: NodeUri, head: StreamHead, allowance: Allowance
+) -> int:
     """Learn that an incarnation exists and how far it has gone; how many numbers the peer forgot (0: none).
 
     Of a frozen stream nothing is learnt.
 
-    Raises DeliveryError RATE, SEQUENCE_FORK when it names another release for a number that is held (the
-    stream is frozen by this).
+    Raises DeliveryError RATE (too far ahead, or too many incarnations), SEQUENCE_FORK when it names another
+    release for a number that is held (the stream is frozen by this).
     """
     row = tx.get(INCOMING, origin, head.incarnation)
     if row is None:
+        allowance.need(Lasting.STREAMS)
         begin = stream_start(origin, head.incarnation, tx.node.member)
         row = IncomingRow(origin, head.incarnation, member, 0, begin, b"", b"", 0, 0)
     if row.frozen:

@@ -9,12 +9,13 @@ fill         the peer asks for numbers that it has not seen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
+from intelshare.broker.kernel.allowance import Allowance, Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.node import Node
@@ -48,6 +49,12 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
 MAX_HEADS = 64
+"""Streams that a hello names; a peer that starts anew is told of older ones in statements."""
+
+MAX_OLDER = 4096
+"""Of those: one for each start of this node since which it had something for the peer."""
+
+_ALL = 65_536
 
 MAX_RECALLS = 4096
 """Recalls, and answers about consent, that a peer hears again after its start."""
@@ -67,6 +74,8 @@ class HelloResult:
     """How many entries of the own log the peer holds that this node forgot."""
     effects: Effects
     """Documents that the peer lacks."""
+    spent: Mapping[Lasting, int]
+    """Of what the peer was allowed."""
 
 
 def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
@@ -113,21 +122,31 @@ def make_hello(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloP
     )
 
 
-def accept_hello(node: Node, view: View, peer: PeerHello, now: Instant, random: Random) -> Plan[HelloResult]:
+def accept_hello(
+    node: Node,
+    view: View,
+    peer: PeerHello,
+    allowed: Mapping[Lasting, int] | None,
+    now: Instant,
+    random: Random,
+) -> Plan[HelloResult]:
     """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
-    the peer's other streams go on (promise P11). Raises TrustError PEER_REVOKED: it is left out."""
+    the peer's other streams go on (promise P11). ``allowed``: what it may make this node keep. Raises
+    TrustError PEER_REVOKED: it is left out."""
     node.trust.need_dealing(peer.member)
-    tx = Transaction(node, view, now, random)
+    tx, allowance = Transaction(node, view, now, random), Allowance(allowed)
     forgot = 0
-    if view.get(INCOMING, peer.node, peer.payload.incarnation) is None:
+    starts_anew = view.get(INCOMING, peer.node, peer.payload.incarnation) is None
+    if starts_anew:
         _recall_again(tx, peer.member)
     for head in peer.payload.heads:
         if head.to == node.member:
             try:
-                forgot += take_head(tx, peer.member, peer.node, head)
+                forgot += take_head(tx, peer.member, peer.node, head, allowance)
             except DeliveryError as bad:
                 digest = Digest(sha256(encode(StreamHead, head)))
-                tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
+                if allowance.take(Lasting.EVIDENCE):
+                    tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
     gaps = []
     for row in view.find(INCOMING, "member", peer.member):
         gap = gap_of(tx, row.origin, row.incarnation) if row.origin == peer.node else None
@@ -143,8 +162,26 @@ def accept_hello(node: Node, view: View, peer: PeerHello, now: Instant, random: 
     _take_back_directories(tx, peer.member)
     if lacking:
         tx.say([ToSay(peer.member, Kind.TRUST, data, 0) for data in lacking])
+    if starts_anew:
+        _name_older(tx, peer.member)
     lost = remember(tx, peer.member, peer.node, peer.payload)
-    return tx.plan(HelloResult(tuple(gaps), forgot, lost, tx.effects()))
+    return tx.plan(HelloResult(tuple(gaps), forgot, lost, tx.effects(), allowance.spent))
+
+
+def _name_older(tx: Transaction, peer: MemberCode) -> None:
+    """Name the streams to a peer that the hello has no room for: what it still lacks of them would be
+    rejected for ever (INCARNATION_UNKNOWN). Each is signed once, however often the peer starts anew."""
+    rows = tx.view.find(OUTGOING, "newest", peer, limit=MAX_HEADS + MAX_OLDER)[MAX_HEADS - 1 :]
+    if not rows:
+        return
+    heads = [encode(StreamHead, head_of(row, Incarnation(0))) for row in rows]
+    said = {row.data: row for row in tx.view.find(STATEMENT, "number", peer, Kind.STREAM_HEAD, limit=_ALL)}
+    for row in [said[data] for data in heads if data in said]:
+        if tx.get(PENDING, row.leaf, peer) is None:
+            tx.queue_again(row, peer, 0)
+    new = [ToSay(peer, Kind.STREAM_HEAD, data, 0) for data in heads if data not in said]
+    if new:
+        tx.say(new)
 
 
 def _recall_again(tx: Transaction, peer: MemberCode) -> None:

@@ -24,6 +24,7 @@ from intelshare.broker.exchange import consent
 from intelshare.broker.exchange.recall import on_recall
 from intelshare.broker.exchange.receipt import on_receipt
 from intelshare.broker.exchange.receipt_many import open_receipts
+from intelshare.broker.kernel.allowance import Allowance, Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
@@ -35,7 +36,8 @@ from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
 from intelshare.broker.line.release_many import open_releases
 from intelshare.broker.transparency import witness
-from intelshare.broker.transparency.evidence import REJECTED, Shelf, keep_fork, keep_rejected
+from intelshare.broker.transparency.directories import keep_directory_fork
+from intelshare.broker.transparency.evidence import REJECTED, Shelf, counted_again, keep_fork, keep_rejected
 from intelshare.broker.treaty.act import gap_of_acts, on_treaty_act, settle
 from intelshare.crypto.codec import decode, malformed
 from intelshare.crypto.pae import sha256
@@ -68,6 +70,8 @@ class Arrival:
     frame: Frame
     clock: bool = True
     """Whether the own clock is right (promise P10)."""
+    allowed: Mapping[Lasting, int] | None = None
+    """What the peer may make this node keep; None: as much as it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class ReceiveResult:
     accepted: int
     effects: Effects
     """Receipts for this peer, and what its statements lead to for others."""
+    spent: Mapping[Lasting, int]
+    """Of what the peer was allowed."""
 
 
 class Plain(Protocol):
@@ -125,13 +131,17 @@ def receive(
         arrival.frame.batch_key,
         Opener(node.sealing, node.retired),
         clock=arrival.clock,
+        allowance=Allowance(arrival.allowed),
     )
+    allowance = inbound.allowance
     shelf = Shelf(tx, arrival.member, REJECTED)
     try:
         batch = read_batch(arrival.frame.batch)
     except IntelshareError as bad:
-        acks = [_reject(tx, shelf, arrival, carried, bad.code) for carried in arrival.frame.statements]
-        return tx.plan(ReceiveResult(tuple(acks), False, (), 0, Effects()))
+        acks = [
+            _reject(tx, shelf, arrival, allowance, carried, bad.code) for carried in arrival.frame.statements
+        ]
+        return tx.plan(ReceiveResult(tuple(acks), False, (), 0, Effects(), allowance.spent))
     plain = open_plain(inbound, arrival.frame)
     acks, again = [], False
     for place, carried in enumerate(arrival.frame.statements):
@@ -146,13 +156,13 @@ def receive(
             again |= told
             acks.append(Ack(leaf, "", now))
         except IntelshareError as bad:
-            acks.append(_reject(tx, shelf, arrival, carried, bad.code))
+            acks.append(_reject(tx, shelf, arrival, allowance, carried, bad.code))
     if plain is not None:
         plain.settle()
     _answer(tx, inbound)
     settle(inbound)
     asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
-    return tx.plan(ReceiveResult(tuple(acks), again, asked, inbound.accepted, tx.effects()))
+    return tx.plan(ReceiveResult(tuple(acks), again, asked, inbound.accepted, tx.effects(), allowance.spent))
 
 
 def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[LeafId, bool]:
@@ -166,6 +176,9 @@ def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[Lea
     known = tx.get(RECEIVED, inbound.member, leaf)
     if known is not None:
         return leaf, _say_again(tx, inbound.member, known.receipt)
+    lasting = _LASTING.get(statement.kind)
+    if lasting is not None:
+        inbound.allowance.need(lasting)
     if statement.kind is Kind.TRUST:
         on_trust(inbound, statement, prove(statement, batch), batch.raw)
     else:
@@ -197,6 +210,17 @@ _HANDLERS: Mapping[Kind, Callable[[Inbound, Verified, Carried], None]] = {
     Kind.CONSENT: consent.on_consent,
     Kind.CHECKPOINT: witness.on_checkpoint,
 }
+
+
+_LASTING: Mapping[Kind, Lasting] = {
+    Kind.TRUST: Lasting.DIRECTORIES,
+    Kind.TREATY_ACT: Lasting.ACTS,
+    Kind.CONSENT: Lasting.CONSENTS,
+    Kind.CHECKPOINT: Lasting.CHECKPOINTS,
+    Kind.STREAM_HEAD: Lasting.HEADS,
+}
+"""What a statement costs before it is verified. Receipts and releases answer for themselves; of recalls see
+``on_recall``."""
 
 
 def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
@@ -259,11 +283,20 @@ def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
     return True
 
 
-def _reject(tx: Transaction, shelf: Shelf, arrival: Arrival, carried: Carried, code: str) -> Ack:
-    """Bounded evidence, one log entry per digest and code, and the code for the peer."""
+def _reject(
+    tx: Transaction, shelf: Shelf, arrival: Arrival, allowance: Allowance, carried: Carried, code: str
+) -> Ack:
+    """Bounded evidence, one log entry per digest and code, and the code for the peer.
+
+    What came too fast proves nothing: it is not kept, nor is what comes after a peer's budget of evidence.
+    """
     leaf = sha256_leaf(carried)
-    if keep_rejected(shelf, carried, arrival.frame.batch, leaf, code):
+    fresh = code != "RATE" and not counted_again(tx, leaf, code)
+    if fresh and allowance.take(Lasting.EVIDENCE):
+        keep_rejected(shelf, carried, arrival.frame.batch, leaf, code)
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
+    if code == "TRUST_FORK":
+        keep_directory_fork(tx, decode(Trust, carried.data))
     if code == "SEQUENCE_FORK":
         keep_fork(tx, arrival.member, arrival.uri, carried, arrival.frame.batch)
     return Ack(leaf, code, tx.now)

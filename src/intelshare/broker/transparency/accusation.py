@@ -16,7 +16,7 @@ from intelshare.audit.path import LogPath, check_path
 from intelshare.audit.records import EntryType, Witnessed
 from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, CheckpointRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.transparency.evidence import contradict, withdraw
+from intelshare.broker.transparency.evidence import contradict, identity_of, withdraw
 from intelshare.broker.transparency.known_checkpoints import (
     UNPROVED,
     CheckpointState,
@@ -100,7 +100,8 @@ def forgot(
     """A later log has lost what was signed before it, as the path shows: once for each such log."""
     shown = both(earlier, later, path)
     log = sha256(f"{later.origin} {later.incarnation}".encode())
-    identity = contradict(tx, member, "LOG_FORGOT", shown, log)
+    identity = identity_of("LOG_FORGOT", shown, log)
+    contradict(tx, member, "LOG_FORGOT", shown, log)
     row = tx.get(EVIDENCE, identity)
     if row is not None and _lost(decode(Exhibit, row.exhibit)) < _lost(shown):
         tx.put(EVIDENCE, changed(row, exhibit=encode(Exhibit, shown)))

@@ -83,9 +83,21 @@ class Shelf:
         return self._last
 
 
-def keep_rejected(shelf: Shelf, carried: Carried, batch: bytes, leaf: bytes, code: str) -> bool:
-    """Keep a statement that was not taken; whether it is the first time."""
-    return shelf.put(Digest(sha256(leaf + code.encode())), code, _exhibit(carried, batch))
+def keep_rejected(shelf: Shelf, carried: Carried, batch: bytes, leaf: bytes, code: str) -> None:
+    """Keep a statement that was not taken."""
+    shelf.put(_rejected(leaf, code), code, _exhibit(carried, batch))
+
+
+def counted_again(tx: Transaction, leaf: bytes, code: str) -> bool:
+    """Whether this statement is kept with this code: then it is counted once more."""
+    known = tx.get(EVIDENCE, _rejected(leaf, code))
+    if known is not None:
+        tx.put(EVIDENCE, changed(known, times=known.times + 1))
+    return known is not None
+
+
+def _rejected(leaf: bytes, code: str) -> Digest:
+    return Digest(sha256(leaf + code.encode()))
 
 
 def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
@@ -99,11 +111,15 @@ def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
     return exhibit_of((), raw=carried.data[:MAX_DATA])
 
 
-def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
-    """Keep statements that contradict each other: its id. ``key``: what tells contradictions apart."""
-    identity = Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
-    Shelf(tx, member, CONTRADICTIONS).put(identity, code, exhibit)
-    return identity
+def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> bool:
+    """Keep statements that contradict each other: whether they are new. ``key``: what tells contradictions
+    apart."""
+    return Shelf(tx, member, CONTRADICTIONS).put(identity_of(code, exhibit, key), code, exhibit)
+
+
+def identity_of(code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
+    """The id of a contradiction."""
+    return Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
 
 
 def withdraw(tx: Transaction, identity: Digest) -> bool:

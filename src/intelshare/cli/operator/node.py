@@ -99,7 +99,7 @@ def status(client: Client, out: Out) -> int:
 def _show(found: Any, out: Out) -> int:
     from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import peer_table, short_time
+    from intelshare.cli.shared.tables import duration, peer_table, short_time
 
     out.document("status", plain(found))
     out.line(f"{found.member}  {found.node}")
@@ -128,6 +128,9 @@ def _show(found: Any, out: Out) -> int:
         )
     for member in found.shut_out:
         out.line(f"{member}: a certificate authority of it does not load: its nodes cannot call")
+    for spent in found.budgets:
+        again = f", takes something again in {duration(spent.again)}" if spent.again else ""
+        out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")
     for mismatch in found.policy.mismatches:
         out.line(f"{mismatch.treaty}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]")
     for alarm in found.alarms:

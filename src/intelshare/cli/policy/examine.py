@@ -36,6 +36,21 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
         yield Finding(WARNING, "links", "no other member is known", remedy)
     for peer in status.peers:
         yield from _link(peer, now)
+    for spent in status.budgets:
+        yield _budget(spent)
+
+
+def _budget(spent: pb.SpentBudget) -> Finding:
+    """A member that asks for more than it may."""
+    from intelshare.cli.shared.tables import duration
+
+    now = f", and is for {duration(spent.again)} more" if spent.again else ""
+    remedy = (
+        "it recovers by itself; if it comes back, ask the member's operators what their node does, or raise "
+        f"`{spent.name}` in [budgets] of node.toml"
+    )
+    what = f"{spent.name} was spent {spent.refused} times since the start{now}"
+    return Finding(WARNING, f"budget {spent.member}", what, remedy, "RATE")
 
 
 def _law(policy: pb.PolicyState) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dintelshare/wire/v1/peer.proto\x12\rintelshare.v1\"\x99\x02\n\x0bLinkMessage\x12\x0f\n\x05hello\x18\x01 \x01(\x0cH\x00\x12%\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x14.intelshare.v1.FrameH\x00\x12#\n\x04\x61\x63ks\x18\x03 \x01(\x0b\x32\x13.intelshare.v1.AcksH\x00\x12)\n\x04gaps\x18\x04 \x01(\x0b\x32\x19.intelshare.v1.GapRequestH\x00\x12\x11\n\x07log_ask\x18\x05 \x01(\x0cH\x00\x12\x12\n\x08log_path\x18\x06 \x01(\x0cH\x00\x12,\n\tslice_ask\x18\x07 \x01(\x0b\x32\x17.intelshare.v1.SliceAskH\x00\x12%\n\x05slice\x18\x08 \x01(\x0b\x32\x14.intelshare.v1.SliceH\x00\x42\x06\n\x04\x62ody\"W\n\x05\x46rame\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x0c\x12\x11\n\tbatch_key\x18\x02 \x01(\x0c\x12,\n\nstatements\x18\x03 \x03(\x0b\x32\x18.intelshare.v1.Statement\"d\n\tStatement\x12\x0c\n\x04kind\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c\x12\r\n\x05grant\x18\x05 \x01(\x0c\x12\x0e\n\x06\x62odies\x18\x06 \x03(\x0c\"6\n\x04\x41\x63ks\x12\x0c\n\x04time\x18\x01 \x01(\x04\x12 \n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x12.intelshare.v1.Ack\"#\n\x03\x41\x63k\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"f\n\nGapRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x06\x12%\n\x07missing\x18\x03 \x03(\x0b\x32\x14.intelshare.v1.Range\x12\x0c\n\x04\x61\x63ts\x18\x04 \x01(\x04\"*\n\x08SliceAsk\x12\x0e\n\x06pieces\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\"5\n\x05Slice\x12\x0e\n\x06pieces\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"$\n\x05Range\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\x32J\n\x04Peer\x12\x42\n\x04Link\x12\x1a.intelshare.v1.LinkMessage\x1a\x1a.intelshare.v1.LinkMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dintelshare/wire/v1/peer.proto\x12\rintelshare.v1\"\xc5\x02\n\x0bLinkMessage\x12\x0f\n\x05hello\x18\x01 \x01(\x0cH\x00\x12%\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x14.intelshare.v1.FrameH\x00\x12#\n\x04\x61\x63ks\x18\x03 \x01(\x0b\x32\x13.intelshare.v1.AcksH\x00\x12)\n\x04gaps\x18\x04 \x01(\x0b\x32\x19.intelshare.v1.GapRequestH\x00\x12\x11\n\x07log_ask\x18\x05 \x01(\x0cH\x00\x12\x12\n\x08log_path\x18\x06 \x01(\x0cH\x00\x12,\n\tslice_ask\x18\x07 \x01(\x0b\x32\x17.intelshare.v1.SliceAskH\x00\x12%\n\x05slice\x18\x08 \x01(\x0b\x32\x14.intelshare.v1.SliceH\x00\x12\x15\n\x0b\x64irectories\x18\t \x01(\x0cH\x00\x12\x13\n\tdirectory\x18\n \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"W\n\x05\x46rame\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x0c\x12\x11\n\tbatch_key\x18\x02 \x01(\x0c\x12,\n\nstatements\x18\x03 \x03(\x0b\x32\x18.intelshare.v1.Statement\"d\n\tStatement\x12\x0c\n\x04kind\x18\x01 \x01(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c\x12\r\n\x05grant\x18\x05 \x01(\x0c\x12\x0e\n\x06\x62odies\x18\x06 \x03(\x0c\"6\n\x04\x41\x63ks\x12\x0c\n\x04time\x18\x01 \x01(\x04\x12 \n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x12.intelshare.v1.Ack\"#\n\x03\x41\x63k\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"f\n\nGapRequest\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x06\x12%\n\x07missing\x18\x03 \x03(\x0b\x32\x14.intelshare.v1.Range\x12\x0c\n\x04\x61\x63ts\x18\x04 \x01(\x04\"*\n\x08SliceAsk\x12\x0e\n\x06pieces\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\"5\n\x05Slice\x12\x0e\n\x06pieces\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"$\n\x05Range\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\x32J\n\x04Peer\x12\x42\n\x04Link\x12\x1a.intelshare.v1.LinkMessage\x1a\x1a.intelshare.v1.LinkMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,23 +32,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'intelshare.wire.v1.peer_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LINKMESSAGE']._serialized_start=49
-  _globals['_LINKMESSAGE']._serialized_end=330
-  _globals['_FRAME']._serialized_start=332
-  _globals['_FRAME']._serialized_end=419
-  _globals['_STATEMENT']._serialized_start=421
-  _globals['_STATEMENT']._serialized_end=521
-  _globals['_ACKS']._serialized_start=523
-  _globals['_ACKS']._serialized_end=577
-  _globals['_ACK']._serialized_start=579
-  _globals['_ACK']._serialized_end=614
-  _globals['_GAPREQUEST']._serialized_start=616
-  _globals['_GAPREQUEST']._serialized_end=718
-  _globals['_SLICEASK']._serialized_start=720
-  _globals['_SLICEASK']._serialized_end=762
-  _globals['_SLICE']._serialized_start=764
-  _globals['_SLICE']._serialized_end=817
-  _globals['_RANGE']._serialized_start=819
-  _globals['_RANGE']._serialized_end=855
-  _globals['_PEER']._serialized_start=857
-  _globals['_PEER']._serialized_end=931
+  _globals['_LINKMESSAGE']._serialized_end=374
+  _globals['_FRAME']._serialized_start=376
+  _globals['_FRAME']._serialized_end=463
+  _globals['_STATEMENT']._serialized_start=465
+  _globals['_STATEMENT']._serialized_end=565
+  _globals['_ACKS']._serialized_start=567
+  _globals['_ACKS']._serialized_end=621
+  _globals['_ACK']._serialized_start=623
+  _globals['_ACK']._serialized_end=658
+  _globals['_GAPREQUEST']._serialized_start=660
+  _globals['_GAPREQUEST']._serialized_end=762
+  _globals['_SLICEASK']._serialized_start=764
+  _globals['_SLICEASK']._serialized_end=806
+  _globals['_SLICE']._serialized_start=808
+  _globals['_SLICE']._serialized_end=861
+  _globals['_RANGE']._serialized_start=863
+  _globals['_RANGE']._serialized_end=899
+  _globals['_PEER']._serialized_start=901
+  _globals['_PEER']._serialized_end=975
 # @@protoc_insertion_point(module_scope)

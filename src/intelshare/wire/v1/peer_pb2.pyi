@@ -33,11 +33,17 @@ class LinkMessage(_message.Message):
     LOG_PATH_FIELD_NUMBER: _builtins.int
     SLICE_ASK_FIELD_NUMBER: _builtins.int
     SLICE_FIELD_NUMBER: _builtins.int
+    DIRECTORIES_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
     hello: _builtins.bytes
     log_ask: _builtins.bytes
     """How does your log at one checkpoint follow from another (record LogAsk, docs/format.md, "Witnesses")?"""
     log_path: _builtins.bytes
     """The answer (record LogPath), which proves itself."""
+    directories: _builtins.bytes
+    """Which directories of other members the sender holds (record DirectoriesHeld, docs/format.md)."""
+    directory: _builtins.bytes
+    """One of them (record Trust), of which the receiver holds another content under the same version."""
     @_builtins.property
     def frame(self) -> Global___Frame: ...
     @_builtins.property
@@ -61,12 +67,14 @@ class LinkMessage(_message.Message):
         log_path: _builtins.bytes = ...,
         slice_ask: Global___SliceAsk | None = ...,
         slice: Global___Slice | None = ...,
+        directories: _builtins.bytes = ...,
+        directory: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path", "slice", b"slice", "slice_ask", b"slice_ask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "directories", b"directories", "directory", b"directory", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path", "slice", b"slice", "slice_ask", b"slice_ask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path", "slice", b"slice", "slice_ask", b"slice_ask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "body", b"body", "directories", b"directories", "directory", b"directory", "frame", b"frame", "gaps", b"gaps", "hello", b"hello", "log_ask", b"log_ask", "log_path", b"log_path", "slice", b"slice", "slice_ask", b"slice_ask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "frame", "acks", "gaps", "log_ask", "log_path", "slice_ask", "slice"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "frame", "acks", "gaps", "log_ask", "log_path", "slice_ask", "slice", "directories", "directory"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 

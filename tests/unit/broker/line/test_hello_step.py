@@ -12,7 +12,7 @@ from intelshare.audit import EntryType, LogHead, append, root
 from intelshare.audit.records import Start
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.log import entries_of
-from intelshare.broker.kernel.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING
+from intelshare.broker.kernel.tables import INCOMING, LOG, LOG_HEAD, NODE, OUTGOING, PENDING, STATEMENT
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.line.hello import (
     accept_hello,
@@ -23,7 +23,7 @@ from intelshare.broker.line.hello import (
 )
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.crypto.codec import encode
-from intelshare.crypto.records import StreamHead, Trust
+from intelshare.crypto.records import Kind, StreamHead, Trust
 from intelshare.envelope import stream_start
 from intelshare.ids import Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
@@ -32,6 +32,7 @@ from line_world import (
     LATER,
     TO_USA,
     arrive,
+    codes,
     entries,
     hand_over,
     log_of,
@@ -149,7 +150,7 @@ def test_a_head_for_another_member_is_not_taken(fra: Any, usa: Any) -> None:
     assert rows(usa, INCOMING) == before
 
 
-@pytest.mark.parametrize("last", [(1 << 20) + 1, (1 << 64) - 1])
+@pytest.mark.parametrize("last", [(1 << 20) + 1, (1 << 63) - 1])
 def test_a_head_that_points_absurdly_far_ahead_is_not_taken_and_the_link_opens(
     fra: Any, usa: Any, last: int
 ) -> None:
@@ -188,7 +189,7 @@ def test_p18_what_one_gap_request_brings_back_is_bounded(
 
 def _meet(member: Any, peer: Any, payload: Any) -> Any:
     node = peer.node
-    return member.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0))
+    return member.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), None)
 
 
 def test_a_stream_starts_differently_for_each_recipient_and_incarnation(fra: Any) -> None:
@@ -198,3 +199,26 @@ def test_a_stream_starts_differently_for_each_recipient_and_incarnation(fra: Any
         for code in ("USA", "KEN")
     }
     assert len(starts) == 4
+
+
+def test_a_peer_that_lost_its_memory_is_told_of_more_streams_than_a_hello_has_room_for(fra: Any) -> None:
+    """Otherwise what it still lacks of the oldest would be rejected for ever: INCARNATION_UNKNOWN."""
+    frames = []
+    for start in range(70):
+        send(fra, draft(text(TO_USA), to=["USA"]), key=str(start))
+        frames.append(hand_over(fra, "USA")[0].frame)
+        fra.node = replace(fra.node, incarnation=Incarnation(10_000 + start))
+        fra.do(start_incarnation, at=Instant(NOW + 1 + start))
+    forgot = met(("FRA", "USA"))["USA"]
+    forgot.node = replace(forgot.node, incarnation=Incarnation(77))
+    forgot.do(start_incarnation, at=Instant(NOW + 100))
+    say_hello(fra, forgot, at=Instant(NOW + 100))
+    assert codes(arrive(forgot, fra, frames[1], Instant(NOW + 100))) == ["INCARNATION_UNKNOWN"]
+    told = say_hello(forgot, fra, at=Instant(NOW + 100)).effects.outbound
+    heads = [one for one in told if one.frame.statements[0].kind == Kind.STREAM_HEAD]
+    for one in heads:
+        assert set(codes(arrive(forgot, fra, one.frame, Instant(NOW + 101)))) == {""}
+    assert "INCARNATION_UNKNOWN" not in codes(arrive(forgot, fra, frames[1], Instant(NOW + 102)))
+    signed = len(rows(fra, STATEMENT))
+    assert say_hello(forgot, fra, at=Instant(NOW + 103)) is not None
+    assert len(rows(fra, STATEMENT)) == signed, "each is signed once"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from builders import NOW, draft, text
-from intelshare.audit.records import EntryType
-from intelshare.broker.exchange.receipt import MAX_ANEW
+from intelshare.audit.records import EntryType, ReceiptJoined
+from intelshare.broker.exchange.receipt import MAX_ANEW, MAX_RECEIPTS
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
@@ -22,6 +22,7 @@ from intelshare.delivery import status_of
 from intelshare.envelope import stream_start
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import MINUTE, Instant
+from intelshare.statement import leaf_id
 from line_world import (
     LATER,
     TO_BOTH,
@@ -29,6 +30,7 @@ from line_world import (
     Forger,
     arrive,
     codes,
+    entries,
     everything,
     hand_over,
     log_of,
@@ -431,3 +433,28 @@ def test_a_release_to_both_is_accepted_by_both_under_their_own_numbers(members: 
     for outbound in hand_over(fra, "USA", "KEN"):
         assert said(arrive(members[outbound.peer], fra, outbound.frame)) == [("ACCEPTED", ())]
     assert Digest(pair_of(fra, "USA").md) == pair_of(fra, "KEN").md
+
+
+@pytest.mark.parametrize("code", ["NO_SUCH_CODE", "", "\x1b[2J", "X" * 64])
+def test_a_code_of_a_receipt_that_is_in_no_list_is_unknown_wherever_it_is_shown(
+    members: Any, code: str
+) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    frame = released(members)
+    leaf = leaf_id(Kind.RELEASE, frame.statements[0].nonce, frame.statements[0].data)
+    said = Receipt(MemberCode("FRA"), leaf, ReceiptStatus.REFUSED, (code, "POLICY_DENIED"), NOW)
+    assert codes(arrive(fra, usa, signed(usa, Kind.RECEIPT, said))) == [""]
+    assert pair_of(fra).codes == "UNKNOWN POLICY_DENIED"
+    (logged,) = entries(fra, EntryType.RECEIPT, ReceiptJoined)
+    assert logged.codes == ("UNKNOWN", "POLICY_DENIED")
+
+
+def test_one_recipient_answers_one_bulletin_so_often(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    frame = released(members)
+    leaf = leaf_id(Kind.RELEASE, frame.statements[0].nonce, frame.statements[0].data)
+    told = []
+    for number in range(MAX_RECEIPTS + 2):
+        said = Receipt(MemberCode("FRA"), leaf, ReceiptStatus.READ, (), Instant(NOW + number))
+        told += codes(arrive(fra, usa, signed(usa, Kind.RECEIPT, said, seed=str(number))))
+    assert told == [""] * MAX_RECEIPTS + ["RATE"] * 2
