@@ -22,7 +22,11 @@ def test_what_is_kept_is_the_record_and_gives_the_claims_that_were_sealed(replie
     first = send(fra, draft(text(label, "first"), to=["USA"]))
     hand_over(fra, "USA")
     if replies:
-        send(fra, replace(draft(text(label, "second"), to=["USA"]), supersedes=first.bulletin.hex()))
+        send(
+            fra,
+            replace(draft(text(label, "second"), to=["USA"]), supersedes=first.bulletin.hex()),
+            key="second",
+        )
         hand_over(fra, "USA")
     pairs = {row.leaf: row for row in rows(fra, PAIR)}
     released = [row for row in rows(fra, STATEMENT) if row.kind == Kind.RELEASE]
