@@ -270,6 +270,21 @@ def test_stored_row_opens_only_in_its_own_place() -> None:
         assert caught.value.code == "OPEN_FAILED"
 
 
+@pytest.mark.parametrize("beside", [b"", b"another draft", b"the draf", b"the draft "])
+def test_what_is_sealed_beside_other_bytes_opens_beside_the_same_only(beside: bytes) -> None:
+    key, nonce, at = (
+        stream_of("rest")(32),
+        stream_of("nonce")(24),
+        {"table": "submission", "row": b"1", "slot": 0},
+    )
+    sealed = seal_at_rest(key, nonce, b"answer", beside=b"the draft", **at)
+    assert open_at_rest(key, sealed, beside=b"the draft", **at) == b"answer"
+    with pytest.raises(CryptoError):
+        open_at_rest(key, sealed, beside=beside, **at)
+    with pytest.raises(CryptoError):
+        open_at_rest(key, seal_at_rest(key, nonce, b"answer", **at), beside=b"the draft", **at)
+
+
 def test_same_seed_gives_the_same_bytes_under_the_stand_in_suite() -> None:
     first, second = (make_world(FAKE_SUITE) for _ in range(2))
     bulletins = [world.encrypt(text_portion("x")) for world in (first, second)]
