@@ -20,8 +20,8 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Figures
-from intelshare.services.backend import Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
-from intelshare.trust import new_key
+from intelshare.services.backend import HeldKey, Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
+from intelshare.trust import Periods, Revocation, new_key
 
 
 class InMemory:
@@ -52,6 +52,7 @@ class MemberBackend:
         self.woken: list[MemberCode] = []
         self.refusals: list[str] = []
         self.wrong_clock = False
+        self.orders: list[Any] = []
 
     @property
     def node(self) -> Node:
@@ -105,6 +106,21 @@ class MemberBackend:
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         del method, user
         self.refusals.append(error.code)
+
+    @property
+    def key_periods(self) -> Periods:
+        return Periods()
+
+    def held_keys(self) -> tuple[HeldKey, ...]:
+        records = self.node.trust.records()
+        return tuple(
+            HeldKey(key, record, False) for key, record in records if record.member == self.node.member
+        )
+
+    async def renew_keys(
+        self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
+    ) -> None:
+        self.orders.append((by, rotate, revoke))
 
     def note_key(self) -> NoteKey:
         made = new_key(SUITE_1, KeyUse.NOTE, self.node.member, self.now(), seeded("note"), node=self.node.uri)

@@ -15,7 +15,8 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
-from intelshare.crypto.records import Attachment
+from intelshare.broker.line.hello import announce
+from intelshare.crypto.records import Attachment, KeyUse
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine.values import Committed
@@ -24,10 +25,11 @@ from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
-from intelshare.node.renewal import renew_leaf
+from intelshare.node.renewal import KeyOrder, renew, renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
+from intelshare.services import HeldKey, Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
+from intelshare.trust import Periods, Revocation
 from intelshare.vault import USER_AUTHORITY
 
 A = TypeVar("A")
@@ -137,6 +139,22 @@ class NodeBackend:
         """Log and notice the refusal of a part of a call."""
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
+
+    @property
+    def key_periods(self) -> Periods:
+        """How often keys are made by schedule."""
+        return self._runtime.settings.key_periods
+
+    def held_keys(self) -> tuple[HeldKey, ...]:
+        """Every key of the vault, without its secret."""
+        return tuple(HeldKey(one.key_id, one.record, one.retired) for one in self._runtime.vault.held_keys())
+
+    async def renew_keys(
+        self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
+    ) -> None:
+        """Make new keys, say what counts no more, destroy what is over, and tell every peer."""
+        await asyncio.shield(renew(self._runtime, order=KeyOrder(by, rotate, revoke)))
+        await self.perform(announce, self._runtime.node.trust.partners)
 
     def note_key(self) -> NoteKey:
         """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""

@@ -44,7 +44,20 @@ from intelshare.trust.hello import (
     hello_message,
     open_hello,
 )
-from intelshare.trust.keys import Due, SecretKey, due, new_key
+from intelshare.trust.keys import (
+    LONGEST,
+    SEALING_GRACE,
+    USUAL,
+    Due,
+    Periods,
+    SecretKey,
+    due,
+    ends,
+    is_compromised,
+    new_key,
+    rotated_out,
+    spent,
+)
 from intelshare.trust.member_file import MemberFile, documents_of, read_member_file, write_member_file
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust
@@ -52,6 +65,9 @@ from intelshare.trust.view import Change, Peer, TrustView
 
 __all__ = [
     "DIRECTORY_LIFETIME",
+    "LONGEST",
+    "SEALING_GRACE",
+    "USUAL",
     "Change",
     "Channel",
     "DirectoriesHeld",
@@ -72,6 +88,7 @@ __all__ = [
     "Peer",
     "PeerHello",
     "Pending",
+    "Periods",
     "Proof",
     "Ratified",
     "Revocation",
@@ -92,9 +109,11 @@ __all__ = [
     "documents_of",
     "domain_of",
     "due",
+    "ends",
     "fingerprint",
     "held_of",
     "hello_message",
+    "is_compromised",
     "left_out",
     "new_key",
     "node_uri",
@@ -105,9 +124,11 @@ __all__ = [
     "read_root",
     "renew_directory",
     "renew_root",
+    "rotated_out",
     "sign_directory",
     "sign_root",
     "signatures_by",
+    "spent",
     "user_uri",
     "write_member_file",
 ]

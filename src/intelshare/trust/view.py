@@ -186,6 +186,10 @@ class TrustView:
         known = self._keys.get(key_id)
         return None if known is None else known.record
 
+    def records(self) -> tuple[tuple[KeyId, KeyRecord], ...]:
+        """Every key of every document held, by its id."""
+        return tuple((identity, key.record) for identity, key in sorted(self._keys.items()))
+
     def revocation(self, key_id: KeyId) -> Revocation | None:
         """The revocation of this key by its own member, if any."""
         known = self._keys.get(key_id)

@@ -220,6 +220,9 @@ class World:
                     text=write_member_file(self.fra.node.trust.members[MemberCode("USA")]), fingerprint="x"
                 ),
             ),
+            "Operations/RevokeKey": (
+                pb.RevokeKeyRequest(key=self.fra.node.signer.key_id.hex(), compromised=True, since=1),
+            ),
             "Operations/AddUser": (pb.AddUserRequest(user=NEW_USER, request=b"x"),),
             "Operations/ChangeUser": (pb.ChangeUserRequest(user=NEW_USER),),
         }

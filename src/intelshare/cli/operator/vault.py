@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.operator.key_life import revoke, rotate, status
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out
@@ -62,3 +63,7 @@ def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> 
     for path in paths:
         out.line(f"{path}: opened by the new passphrase alone")
     out.note("copies of the folder that were made before still open with the old one: destroy them")
+
+
+for _command in (status, rotate, revoke):
+    vault.add_command(_command)

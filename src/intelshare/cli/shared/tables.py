@@ -295,6 +295,43 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
     return _without_empty(columns, rows, "left out")
 
 
+def key_table(keys: Iterable[pb.KeyEntry]) -> Table:
+    """One row per key."""
+    rows = [
+        (
+            key.id.hex()[:16],
+            key.use,
+            str(key.suite),
+            key.state,
+            short_time(key.counts_from),
+            short_time(key.counts_until) if key.counts_until else "no end",
+            short_time(key.due_at) if key.due_at else "",
+            short_time(key.destroyed_at) if key.destroyed_at else "",
+        )
+        for key in keys
+    ]
+    columns = ("key", "use", "suite", "state", "counts from", "until", "succeeded", "destroyed")
+    return Table(columns, rows)
+
+
+def impact_table(lines: Iterable[pb.ImpactLine]) -> Table:
+    """Statements that rest on a key, by member, direction and kind."""
+    rows = [
+        (
+            line.member or "all",
+            "sent" if line.sent else "received",
+            line.kind,
+            str(line.count),
+            str(line.alone),
+            f"{line.first_number} to {line.last_number}" if line.last_number else "",
+            short_time(line.first_at),
+            short_time(line.last_at),
+        )
+        for line in lines
+    ]
+    return Table(("member", "way", "kind", "count", "alone", "numbers", "first", "last"), rows)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
 

@@ -529,6 +529,14 @@ class OperationsStub:
     """Go on with a member that was suspended."""
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]
     """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
+    ListKeys: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListKeysRequest, _user_pb2.ListKeysResponse]
+    """This node's keys: what for, since when, until when."""
+    RotateKeys: _grpc.UnaryUnaryMultiCallable[_user_pb2.RotateKeysRequest, _user_pb2.ListKeysResponse]
+    """Make new keys now; the old ones overlap, then their secrets are destroyed."""
+    RevokeKey: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeKeyRequest, _user_pb2.RevokeKeyResponse]
+    """Say that a key counts no more: rotated out, or compromised."""
+    KeyImpact: _grpc.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]
+    """What a compromise of a key of any member calls into question."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
 
 @_typing.type_check_only
@@ -556,6 +564,14 @@ class OperationsAsyncStub(OperationsStub):
     """Go on with a member that was suspended."""
     RemoveMember: _aio.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
     """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
+    ListKeys: _aio.UnaryUnaryMultiCallable[_user_pb2.ListKeysRequest, _user_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """This node's keys: what for, since when, until when."""
+    RotateKeys: _aio.UnaryUnaryMultiCallable[_user_pb2.RotateKeysRequest, _user_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """Make new keys now; the old ones overlap, then their secrets are destroyed."""
+    RevokeKey: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeKeyRequest, _user_pb2.RevokeKeyResponse]  # type: ignore[assignment]
+    """Say that a key counts no more: rotated out, or compromised."""
+    KeyImpact: _aio.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]  # type: ignore[assignment]
+    """What a compromise of a key of any member calls into question."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
 
 class OperationsServicer(metaclass=_abc_1.ABCMeta):
@@ -664,6 +680,38 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
         """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
+
+    @_abc_1.abstractmethod
+    def ListKeys(
+        self,
+        request: _user_pb2.ListKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListKeysResponse, _abc.Awaitable[_user_pb2.ListKeysResponse]]:
+        """This node's keys: what for, since when, until when."""
+
+    @_abc_1.abstractmethod
+    def RotateKeys(
+        self,
+        request: _user_pb2.RotateKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListKeysResponse, _abc.Awaitable[_user_pb2.ListKeysResponse]]:
+        """Make new keys now; the old ones overlap, then their secrets are destroyed."""
+
+    @_abc_1.abstractmethod
+    def RevokeKey(
+        self,
+        request: _user_pb2.RevokeKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RevokeKeyResponse, _abc.Awaitable[_user_pb2.RevokeKeyResponse]]:
+        """Say that a key counts no more: rotated out, or compromised."""
+
+    @_abc_1.abstractmethod
+    def KeyImpact(
+        self,
+        request: _user_pb2.KeyImpactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.KeyImpactResponse, _abc.Awaitable[_user_pb2.KeyImpactResponse]]:
+        """What a compromise of a key of any member calls into question."""
 
     @_abc_1.abstractmethod
     def VerifyAudit(
