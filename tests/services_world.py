@@ -14,7 +14,7 @@ from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
-from intelshare.crypto.records import Attachment, KeyUse
+from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
@@ -121,6 +121,12 @@ class MemberBackend:
         self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
     ) -> None:
         self.orders.append((by, rotate, revoke))
+
+    def make_directory_key(self) -> KeyRecord:
+        return new_key(SUITE_1, KeyUse.DIRECTORY, self.node.member, self.now(), seeded("directory")).record
+
+    async def adopt_root(self, root: Trust) -> None:
+        self.orders.append(root)
 
     def note_key(self) -> NoteKey:
         made = new_key(SUITE_1, KeyUse.NOTE, self.node.member, self.now(), seeded("note"), node=self.node.uri)

@@ -31,6 +31,7 @@ from intelshare.trust import (
     Endpoint,
     Ratified,
     Revocation,
+    RootDocument,
     SecretKey,
     due,
     new_key,
@@ -67,7 +68,8 @@ async def renew(
     """
     renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
-    directory = node.trust.members[node.member].directory
+    held = node.trust.members[node.member]
+    directory = held.directory
     if directory is None:
         raise VaultError("NOT_FOUND", "the own directory is not in the store", hint="restore a backup")
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
@@ -79,7 +81,7 @@ async def renew(
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
-    if not (keys or gone or order.revoke or what.directory or told != before):
+    if not (keys or gone or order.revoke or not held.supported or what.directory or told != before):
         # A node that was killed between a directory and the destruction that follows it finds this to do.
         await _go_on(runtime, [])
         return False
@@ -141,7 +143,18 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     directory = node.trust.members[node.member].directory
     assert directory is not None  # noqa: S101 - asked for before
     held = {key.key_id: key.record for key in vault.held_keys() if not key.retired}
-    over = spent(directory, held.values(), now)
+    named = node.trust.members[node.member].root.directory
+    over = (
+        *spent(directory, held.values(), now),
+        # A directory key that is in no root any more; one that is in none yet is newer than all that are.
+        *(
+            key
+            for key, record in held.items()
+            if record.use is KeyUse.DIRECTORY
+            and record not in named
+            and record.not_before < max(other.not_before for other in named)
+        ),
+    )
     if over:
         vault.retire(over)
         changes += [KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, _DUE) for key in over]
@@ -231,15 +244,20 @@ def _ratified(node: Node) -> tuple[Ratified, ...]:
     )
 
 
-def directory_signer(runtime: Runtime) -> Signer:
-    """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
-    named = runtime.node.trust.members[runtime.node.member].root.directory
+def need_directory_key(runtime: Runtime, root: RootDocument) -> KeyId:
+    """The directory key of this vault that a root names. Raises VaultError NOT_FOUND."""
     held = {key.record: key.key_id for key in runtime.vault.held_keys() if not key.retired}
-    for record in named:
+    for record in root.directory:
         if record in held:
-            return runtime.vault.signer(held[record])
+            return held[record]
     raise VaultError(
         "NOT_FOUND",
         "the vault has no directory key that the own root names",
         hint="the directory cannot be renewed here; restore the vault",
     )
+
+
+def directory_signer(runtime: Runtime) -> Signer:
+    """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
+    root = runtime.node.trust.members[runtime.node.member].root
+    return runtime.vault.signer(need_directory_key(runtime, root))

@@ -12,7 +12,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
-from intelshare.crypto.records import Attachment, KeyRecord, KeyUse
+from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, KeyId, MemberCode, NodeUri, UserUri
@@ -195,6 +195,15 @@ class Backend(Protocol):
         """Make new keys, say what counts no more, destroy what is over, and tell every peer.
 
         Raises VaultError, StoreError.
+        """
+
+    def make_directory_key(self) -> KeyRecord:
+        """A new directory key in the vault, for a root that is to name it. Raises VaultError, StoreError."""
+
+    async def adopt_root(self, root: Trust) -> None:
+        """Take in the own next root, sign the directory by it, and tell every member.
+
+        Raises TrustError (trust/rules.py), VaultError NOT_FOUND: no directory key that it names is here.
         """
 
     def note_key(self) -> NoteKey:

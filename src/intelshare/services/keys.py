@@ -21,9 +21,14 @@ from intelshare.trust import (
     Periods,
     Revocation,
     Revoked,
+    RootProposal,
     Why,
     ends,
     is_compromised,
+    propose_root,
+    read_proposal,
+    read_root_key,
+    write_proposal,
 )
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -74,7 +79,46 @@ def key_impact(context: CallContext, request: pb.KeyImpactRequest) -> pb.KeyImpa
     )
 
 
+async def propose(backend: Backend, _: Actor, request: pb.ProposeRootRequest) -> pb.RootFileResponse:
+    """The next root of this member, without a signature."""
+    held = backend.node.trust.members[backend.node.member]
+    add = [read_root_key(text.encode(), "--key") for text in request.add]
+    if any(record.member != backend.node.member for record in add):
+        raise DeliveryError("INPUT_INVALID", "a root key that is to be added is another member's")
+    drop = frozenset(find_key(backend.node, given)[0] for given in request.drop)
+    plain = propose_root(
+        held.roots[-1], backend.node.suites, add=add, drop=drop, threshold=request.threshold or None
+    )
+    if request.new_directory_key:
+        plain = propose_root(
+            held.roots[-1],
+            backend.node.suites,
+            add=add,
+            drop=drop,
+            threshold=request.threshold or None,
+            directory=[backend.make_directory_key()],
+        )
+    return _root_file(plain)
+
+
+async def publish(backend: Backend, _: Actor, request: pb.PublishRootRequest) -> pb.RootFileResponse:
+    """The next root holds from now on, if enough have signed it."""
+    proposal = read_proposal(request.text.encode(), "the file", backend.node.suites)
+    await backend.adopt_root(proposal.signed)
+    return _root_file(proposal)
+
+
+def _root_file(proposal: RootProposal) -> pb.RootFileResponse:
+    return pb.RootFileResponse(
+        text=write_proposal(proposal),
+        fingerprint=proposal.fingerprint,
+        version=proposal.following.version,
+    )
+
+
 KEYS: Final = (
+    Rpc("ProposeRoot", OPERATORS, AsyncCall(propose)),
+    Rpc("PublishRoot", OPERATORS, AsyncCall(publish)),
     Rpc("ListKeys", OVERSEERS, AsyncCall(list_keys)),
     Rpc("RotateKeys", OPERATORS, AsyncCall(rotate_keys)),
     Rpc("RevokeKey", OPERATORS, AsyncCall(revoke_key)),

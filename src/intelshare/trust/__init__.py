@@ -1,5 +1,15 @@
 """Trust: who may sign, dial and be sealed to, from documents that members sign and exchange."""
 
+from intelshare.trust.ceremony import (
+    MAX_ROOT_FILE,
+    RootProposal,
+    propose_root,
+    read_proposal,
+    read_root_key,
+    sign_proposal,
+    write_proposal,
+    write_root_key,
+)
 from intelshare.trust.documents import (
     DIRECTORY_LIFETIME,
     DirectoryDocument,
@@ -66,6 +76,7 @@ from intelshare.trust.view import Change, Peer, TrustView
 __all__ = [
     "DIRECTORY_LIFETIME",
     "LONGEST",
+    "MAX_ROOT_FILE",
     "SEALING_GRACE",
     "USUAL",
     "Change",
@@ -95,6 +106,7 @@ __all__ = [
     "Revoked",
     "Role",
     "RootDocument",
+    "RootProposal",
     "SecretKey",
     "TrustView",
     "Why",
@@ -119,16 +131,22 @@ __all__ = [
     "node_uri",
     "open_hello",
     "otherwise",
+    "propose_root",
     "read_directory",
     "read_member_file",
+    "read_proposal",
     "read_root",
+    "read_root_key",
     "renew_directory",
     "renew_root",
     "rotated_out",
     "sign_directory",
+    "sign_proposal",
     "sign_root",
     "signatures_by",
     "spent",
     "user_uri",
     "write_member_file",
+    "write_proposal",
+    "write_root_key",
 ]

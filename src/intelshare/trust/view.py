@@ -178,7 +178,7 @@ class TrustView:
         if held is None:
             raise unknown_member(member)
         if trust.type is TrustType.ROOT:
-            return self._changed(accept_root(held, trust, self.suites))
+            return self._changed(accept_root(held, trust, self.suites, at))
         return self._changed(accept_directory(held, trust, at, self.suites))
 
     def key_record(self, key_id: KeyId) -> KeyRecord | None:

@@ -35,7 +35,7 @@ ROOT_VAULT = "root-keys"
 @click.command(
     epilog=examples(
         "intelshare init NOR nor --dev",
-        "intelshare init FIN fin --dev --suite 2 --floor 2",
+        "intelshare init FIN fin --dev --suite 2 --floor 2 --root-keys 3 --threshold 2",
         "intelshare init SWE swe --host 10.0.0.5 --peer-port 7443 --passphrase-file swe.passphrase",
     )
 )
@@ -55,6 +55,20 @@ ROOT_VAULT = "root-keys"
     default="1",
     show_default=True,
     help="Refuse other members whose keys are of a lower suite.",
+)
+@click.option(
+    "--root-keys",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="Root keys to make, each in a vault of its own for its holder.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="How many of them must sign a root.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node listens.")
 @click.option("--advertise", default="", help="Name or address that peers dial, if it is another.")
@@ -82,6 +96,8 @@ def init(
     name: str,
     suite: str,
     floor: str,
+    root_keys: int,
+    threshold: int,
     host: str,
     advertise: str,
     peer_port: int,
@@ -102,7 +118,16 @@ def init(
     code = member.upper()
     own = [] if beside is None else own_files([beside / "any.toml"])
     name_of_member = _name_of(code, with_own(own, read_policy))
-    plan = Founding(MemberCode(code), name_of_member, safe_name(name, source="--node"), floor=int(floor))
+    if threshold > root_keys:
+        raise click.UsageError(f"{threshold} of {root_keys} root keys cannot sign")
+    plan = Founding(
+        MemberCode(code),
+        name_of_member,
+        safe_name(name, source="--node"),
+        floor=int(floor),
+        root_keys=root_keys,
+        threshold=threshold,
+    )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             "ID_CONFLICT",
@@ -129,7 +154,9 @@ def init(
     out.line(f"{code} {plan.name}: {founded.node.uri}")
     out.line(f"fingerprint {print_}")
     if not dev:
-        out.note(f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now")
+        out.note(
+            f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, each to its holder"
+        )
     out.note(f"next: intelshare node run --folder {folder}{' --dev' if dev else ''}")
 
 
@@ -204,16 +231,19 @@ def _vaults(target: Folder, settings: Settings, founded: Founded, secret: bytes,
 
     cost = DEVELOPMENT if dev else STANDARD
     make_folder(target, settings, founded, secret, suites=SUITES, random=os.urandom, cost=cost)
-    create_vault(
-        target.root / ROOT_VAULT / "vault",
-        secret,
-        keys=founded.root_keys,
-        certified={},
-        storage_key=None,
-        suites=SUITES,
-        random=os.urandom,
-        cost=cost,
-    )
+    several = len(founded.root_keys) > 1
+    for place, key in enumerate(founded.root_keys, 1):
+        # One for each holder: each leaves this machine by itself.
+        create_vault(
+            target.root / ROOT_VAULT / (f"holder-{place}" if several else "") / "vault",
+            secret,
+            keys=(key,),
+            certified={},
+            storage_key=None,
+            suites=SUITES,
+            random=os.urandom,
+            cost=cost,
+        )
 
 
 def _name_of(code: str, registry: Registry) -> str:

@@ -9,6 +9,7 @@ from intelshare.cli.shared.output import Table
 from intelshare.instant import NEVER, Instant, show
 
 if TYPE_CHECKING:
+    from intelshare.trust import RootDocument
     from intelshare.wire.v1 import user_pb2 as pb
 
 PRECEDENCES = ("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH")
@@ -293,6 +294,25 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
     ]
     columns = ("member", "root", "directory", "until", "nodes", "treaties", "left out", "fingerprint")
     return _without_empty(columns, rows, "left out")
+
+
+def root_table(before: RootDocument | None, after: RootDocument, signed: frozenset[bytes]) -> Table:
+    """The keys of a root, beside those of the one that it is to succeed."""
+    from intelshare.crypto.pae import key_id
+
+    old = () if before is None else (*before.keys, *before.directory)
+    now = (*after.keys, *after.directory)
+    rows = [
+        (
+            key_id(key).hex()[:16],
+            key.use.name.lower(),
+            str(key.suite),
+            "" if before is None or (key in old and key in now) else "new" if key in now else "goes",
+            "signed" if key_id(key) in signed else "",
+        )
+        for key in dict.fromkeys((*old, *now))
+    ]
+    return Table(("key", "use", "suite", "change", "signature"), rows)
 
 
 def key_table(keys: Iterable[pb.KeyEntry]) -> Table:

@@ -1563,6 +1563,16 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyResponse.FromString,
                 _registered_method=True)
+        self.ProposeRoot = channel.unary_unary(
+                '/intelshare.v1.Operations/ProposeRoot',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProposeRootRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+                _registered_method=True)
+        self.PublishRoot = channel.unary_unary(
+                '/intelshare.v1.Operations/PublishRoot',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+                _registered_method=True)
         self.KeyImpact = channel.unary_unary(
                 '/intelshare.v1.Operations/KeyImpact',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactRequest.SerializeToString,
@@ -1690,6 +1700,20 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProposeRoot(self, request, context):
+        """The next root of this member, to be signed by the holders of its root keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishRoot(self, request, context):
+        """The next root, signed by enough of them: it holds, and every member is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def KeyImpact(self, request, context):
         """What a compromise of a key of any member calls into question.
         """
@@ -1790,6 +1814,16 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.RevokeKey,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'ProposeRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeRoot,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProposeRootRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.SerializeToString,
+            ),
+            'PublishRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishRoot,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.SerializeToString,
             ),
             'KeyImpact': grpc.unary_unary_rpc_method_handler(
                     servicer.KeyImpact,
@@ -2262,6 +2296,60 @@ class Operations:
             '/intelshare.v1.Operations/RevokeKey',
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ProposeRoot',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ProposeRootRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/PublishRoot',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -535,6 +535,10 @@ class OperationsStub:
     """Make new keys now; the old ones overlap, then their secrets are destroyed."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeKeyRequest, _user_pb2.RevokeKeyResponse]
     """Say that a key counts no more: rotated out, or compromised."""
+    ProposeRoot: _grpc.UnaryUnaryMultiCallable[_user_pb2.ProposeRootRequest, _user_pb2.RootFileResponse]
+    """The next root of this member, to be signed by the holders of its root keys."""
+    PublishRoot: _grpc.UnaryUnaryMultiCallable[_user_pb2.PublishRootRequest, _user_pb2.RootFileResponse]
+    """The next root, signed by enough of them: it holds, and every member is told."""
     KeyImpact: _grpc.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]
     """What a compromise of a key of any member calls into question."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
@@ -570,6 +574,10 @@ class OperationsAsyncStub(OperationsStub):
     """Make new keys now; the old ones overlap, then their secrets are destroyed."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeKeyRequest, _user_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Say that a key counts no more: rotated out, or compromised."""
+    ProposeRoot: _aio.UnaryUnaryMultiCallable[_user_pb2.ProposeRootRequest, _user_pb2.RootFileResponse]  # type: ignore[assignment]
+    """The next root of this member, to be signed by the holders of its root keys."""
+    PublishRoot: _aio.UnaryUnaryMultiCallable[_user_pb2.PublishRootRequest, _user_pb2.RootFileResponse]  # type: ignore[assignment]
+    """The next root, signed by enough of them: it holds, and every member is told."""
     KeyImpact: _aio.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]  # type: ignore[assignment]
     """What a compromise of a key of any member calls into question."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
@@ -704,6 +712,22 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RevokeKeyResponse, _abc.Awaitable[_user_pb2.RevokeKeyResponse]]:
         """Say that a key counts no more: rotated out, or compromised."""
+
+    @_abc_1.abstractmethod
+    def ProposeRoot(
+        self,
+        request: _user_pb2.ProposeRootRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RootFileResponse, _abc.Awaitable[_user_pb2.RootFileResponse]]:
+        """The next root of this member, to be signed by the holders of its root keys."""
+
+    @_abc_1.abstractmethod
+    def PublishRoot(
+        self,
+        request: _user_pb2.PublishRootRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RootFileResponse, _abc.Awaitable[_user_pb2.RootFileResponse]]:
+        """The next root, signed by enough of them: it holds, and every member is told."""
 
     @_abc_1.abstractmethod
     def KeyImpact(
