@@ -34,7 +34,7 @@ def vault() -> None:
 def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> None:
     """Give the vault another passphrase; of a vault for development, make one for production.
 
-    The node must not run. A vault of root keys that is still in the folder gets the same passphrase.
+    The node must not run. Vaults of root keys that are still in the folder get the same passphrase.
     """
     import os
 
@@ -48,7 +48,8 @@ def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> 
     locked = lock(folder)
     try:
         old = passphrase.of(folder)()
-        paths = [path for path in (folder / ROOT_VAULT / "vault", Folder(folder).vault) if path.exists()]
+        roots = sorted((folder / ROOT_VAULT).rglob("vault"))
+        paths = [path for path in (*roots, Folder(folder).vault) if path.is_file()]
         vaults = [
             open_vault(path, old, suites=SUITES, random=os.urandom, allow_development=True) for path in paths
         ]
