@@ -41,3 +41,26 @@ def test_two_of_three_holders_sign_the_next_root_by_file(tmp_path: Path) -> None
     assert after["directory"] != shown["directory"]
     again = intelshare("trust", "root", "publish", file, "--folder", fra)
     assert again.code == 0, "what holds already changes nothing"
+
+
+def test_root_keys_have_a_passphrase_of_their_own_and_keep_it(tmp_path: Path) -> None:
+    files = {}
+    for name in ("node", "root", "new"):
+        files[name] = tmp_path / name
+        files[name].write_text(f"correct horse battery {name}\n")
+        files[name].chmod(0o600)
+    fra = tmp_path / "fra"
+    ok(
+        "init", "FRA", fra, "--dev", "--root-keys", "2", "--passphrase-file", files["node"],
+        "--root-passphrase-file", files["root"],
+    )  # fmt: skip
+    given = ("--passphrase-file", files["node"], "--new-passphrase-file", files["new"])
+    changed = ok("vault", "passwd", "--folder", fra, *given)
+    assert changed.err.count("has a passphrase of its own") == 2
+    file, now = tmp_path / "root.json", ("--passphrase-file", files["new"])
+    ok("trust", "root", "new", "--new-directory-key", "--folder", fra, "--out", file, *now)
+    sign = ("trust", "root", "sign", file, "--vault", fra / "root-keys" / "holder-2" / "vault", "--yes")
+    wrong = intelshare(*sign, *now)
+    assert "KEYSTORE_PASSWORD" in wrong.err
+    assert "signed by enough" in ok(*sign, "--passphrase-file", files["root"]).out
+    ok("trust", "root", "publish", file, "--folder", fra, *now)

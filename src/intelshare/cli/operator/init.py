@@ -70,6 +70,11 @@ ROOT_VAULT = "root-keys"
     show_default=True,
     help="How many of them must sign a root.",
 )
+@click.option(
+    "--root-passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File (mode 0600) with the passphrase of the vaults of root keys. Default: the node's.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node listens.")
 @click.option("--advertise", default="", help="Name or address that peers dial, if it is another.")
 @click.option("--peer-port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
@@ -98,6 +103,7 @@ def init(
     floor: str,
     root_keys: int,
     threshold: int,
+    root_passphrase_file: Path | None,
     host: str,
     advertise: str,
     peer_port: int,
@@ -136,6 +142,7 @@ def init(
             hint="name a new folder; a member is founded once",
         )
     secret = _new_passphrase(passphrase, dev=dev)
+    of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
     settings = {
         "suite": int(suite),
         "host": host,
@@ -143,7 +150,7 @@ def init(
         "peer_port": peer_port,
         "user_port": user_port,
     }
-    founded = _make(folder, plan, secret, settings, own, dev=dev)
+    founded = _make(folder, plan, (secret, of_roots), settings, own, dev=dev)
     if dev:
         _development(folder, secret, given=passphrase.given)
     print_ = fingerprint(founded.root.document)
@@ -161,7 +168,13 @@ def init(
 
 
 def _make(
-    folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], own: list[Path], *, dev: bool
+    folder: Path,
+    plan: Founding,
+    passphrases: tuple[bytes, bytes],
+    chosen: dict[str, Any],
+    own: list[Path],
+    *,
+    dev: bool,
 ) -> Founded:
     """The whole folder, or nothing: made beside and renamed into place."""
     import asyncio
@@ -209,7 +222,7 @@ def _make(
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _vaults(Folder(beside), settings, founded, secret, dev=dev)
+        _vaults(Folder(beside), settings, founded, passphrases, dev=dev)
         for path in own:
             make_private_folder(beside / path.parent.name)
             write_private(beside / path.parent.name / path.name, path.read_bytes())
@@ -223,20 +236,23 @@ def _make(
     return founded
 
 
-def _vaults(target: Folder, settings: Settings, founded: Founded, secret: bytes, *, dev: bool) -> None:
+def _vaults(
+    target: Folder, settings: Settings, founded: Founded, passphrases: tuple[bytes, bytes], *, dev: bool
+) -> None:
     """The node's vault with node.toml, and the root's own."""
     from intelshare.crypto.suites import SUITES
     from intelshare.node.establish import make_folder
     from intelshare.vault import DEVELOPMENT, STANDARD, create_vault
 
     cost = DEVELOPMENT if dev else STANDARD
+    secret, of_roots = passphrases
     make_folder(target, settings, founded, secret, suites=SUITES, random=os.urandom, cost=cost)
     several = len(founded.root_keys) > 1
     for place, key in enumerate(founded.root_keys, 1):
         # One for each holder: each leaves this machine by itself.
         create_vault(
             target.root / ROOT_VAULT / (f"holder-{place}" if several else "") / "vault",
-            secret,
+            of_roots,
             keys=(key,),
             certified={},
             storage_key=None,
