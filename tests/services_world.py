@@ -20,7 +20,7 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Figures
-from intelshare.services.backend import Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
+from intelshare.services.backend import FileFacts, Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
 from intelshare.trust import new_key
 
 
@@ -111,7 +111,7 @@ class MemberBackend:
         return load_note_key(made.record, made.secret)
 
     def facts(self) -> NodeFacts:
-        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1))
+        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1), FileFacts(0, 1, 1, {}))
 
     def link(self, node: NodeUri) -> LinkFacts:
         del node

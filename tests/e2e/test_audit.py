@@ -195,6 +195,12 @@ def test_a_release_is_exported_by_both_sides_and_verified_without_a_node(
     assert "established      USA accepted it" in shown
     assert intelshare("verify", file).code == 5
 
+    ok("export", bulletin[:8], "--as", fra / "users" / "operator", "--out", file)
+    assert ok("verify", file, *own, "--json").json["portions"] == []
+    content = intelshare("export", bulletin[:8], "--as", fra / "users" / "operator", "--content")
+    assert (content.code, "NOT_AUTHORISED" in content.err) == (4, True)
+
+    ok("export", bulletin[:8], "--as", analyst, "--content", "--out", file)
     told = json.loads(file.read_text())
     told["portions"][0]["secret"] = "00" * 32
     file.write_text(json.dumps(told))

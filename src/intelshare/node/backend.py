@@ -160,6 +160,7 @@ class NodeBackend:
             runtime.store.commits,
             validity(runtime.certificates.leaf.certificate).end,
             runtime.store.figures(),
+            runtime.pieces.facts(),
             tuple(self._ports()),
             runtime.shut_out,
         )

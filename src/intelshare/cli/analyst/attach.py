@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0
 """Seconds for which a call that broke is made anew, one apart: it goes on where it was."""
 
-_BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"))
+BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"))
 """What a node that ends in the middle looks like; at the beginning TLS was accepted."""
 
 
@@ -73,7 +73,7 @@ def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progres
         try:
             return client.upload(file, size, upload_id, told=lambda at: progress.at(at >> 20, size >> 20))
         except IntelshareError as error:
-            if error.code not in _BROKEN or time.monotonic() > end:
+            if error.code not in BROKEN or time.monotonic() > end:
                 raise
             time.sleep(1)
 
