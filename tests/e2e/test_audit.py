@@ -96,6 +96,26 @@ def test_the_log_is_followed_cosigned_and_proved_with_the_tools_of_others(
     with pytest.raises(c2sp.RefusedError):
         included(c2sp.leaf(entries[1]))
 
+    # What is no note, or too long for one, is said so wherever a note is read.
+    bad = tmp_path / "bad"
+    for content, code in ((b"\xff\xfe", "INPUT_INVALID"), (b"x\n" * 40_000, "TOO_LARGE")):
+        bad.write_bytes(content)
+        for words in (
+            ("audit", "cosign", bad, "--folder", usa),
+            ("audit", "prove", "2", "--tlog", "--folder", fra, "--checkpoint", bad),
+        ):
+            refused = intelshare(*words)
+            assert (refused.code, code in refused.err) == (2, True), refused
+
+    # Whoever changed the node's own line is not served on: it is written anew.
+    genuine = checkpoint.read_text()
+    mine = next(line for line in genuine.splitlines() if told["origin"] + " " in line)
+    spoiled = genuine.replace(mine, mine[:-6] + ("AAAAA=" if mine[-6:] != "AAAAA=" else "BBBBB="))
+    checkpoint.write_text(spoiled)
+    ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra)
+    assert mine in checkpoint.read_text()
+    checkpoint.write_text(genuine)
+
     # The folder is exported into again: grown, and the older files are kept as they were.
     ok("user", "add", "one-more", "--folder", fra, "--role", "analyst")
     again = ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra, "--json").json

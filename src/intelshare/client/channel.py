@@ -70,6 +70,13 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             place=place,
             hint="start the node with `intelshare node run`, or look at the address in the profile",
         )
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return ConfigError(
+            "TOO_LARGE",
+            "what is asked for goes into no message: it is larger than a node takes or gives",
+            place=place,
+            hint="ask for less at once; a file goes beside its bulletin: --attach",
+        )
     return ConfigError("INTERNAL", f"the node failed: {status.name}", place=place, hint="its log says more")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mimetypes
-import os
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -81,28 +79,15 @@ def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progres
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
     """The file and its size."""
+    from intelshare.cli.shared.files import opened_regular
     from intelshare.crypto.pieces import MAX_FILE
 
-    try:
-        # A pipe without a writer would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(path),
-            hint="check the name and who may read it",
-        ) from None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
-        raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
-    with os.fdopen(descriptor, "rb") as file:
-        if found.st_size > MAX_FILE:
+    with opened_regular(path) as (file, size):
+        if size > MAX_FILE:
             raise ConfigError(
                 "TOO_LARGE",
-                f"a file has at most {MAX_FILE} bytes, and this one {found.st_size}",
+                f"a file has at most {MAX_FILE} bytes, and this one {size}",
                 place=Place(path),
                 hint="cut it (split -b 2G), and attach the parts",
             )
-        yield file, found.st_size
+        yield file, size

@@ -20,7 +20,6 @@ from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out
-from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,19 +144,12 @@ def _show_release(out: Out, found: Released, compared: Sequence[Path]) -> int:
 
 
 def _slots(path: Path, found: Released) -> tuple[int, ...]:
-    """The portions that the file is. Raises ConfigError NOT_FOUND."""
+    """The portions that the file is. Raises ConfigError NOT_FOUND, INPUT_INVALID (no regular file)."""
+    from intelshare.cli.shared.files import opened_regular
     from intelshare.verifier import matching_slots
 
-    try:
-        with path.open("rb") as file:
-            return matching_slots(found.portions, file.read, path.stat().st_size)
-    except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(str(path)),
-            hint="check the name and who may read it",
-        ) from None
+    with opened_regular(path) as (file, size):
+        return matching_slots(found.portions, file.read, size)
 
 
 def _why_not(found: Released) -> str:
