@@ -9,6 +9,7 @@ import grpc
 
 from intelshare.client.profile import Credentials, Profile
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+from intelshare.wire import FLOW
 
 DEADLINE = 10.0
 """Seconds for one call; INTELSHARE_PATIENCE scales it."""
@@ -35,6 +36,7 @@ def credentials_of(credentials: Credentials) -> grpc.ChannelCredentials:
 def options_of(profile: Profile) -> tuple[tuple[str, str | int], ...]:
     """The channel's options."""
     return (
+        *FLOW,
         ("grpc.default_authority", profile.server_name),
         ("grpc.ssl_target_name_override", profile.server_name),
         ("grpc.max_receive_message_length", MAX_ANSWER),
