@@ -323,7 +323,8 @@ def lost(node: Node, view: View, place: FilePlace, now: Instant, random: Random)
     """
     tx = Transaction(node, view, now, random)
     row = view.get(FILE, place)
-    asked = MemberCode("")
+    # Another reader may have met it just before.
+    asked = row.member if row is not None and row.state == FileState.WANTED else MemberCode("")
     if row is not None and row.state in HERE:
         tx.damaged.append(f"file {place.hex()}: a piece of it is not what it was")
         if row.state == FileState.WHOLE and row.again < MAX_AGAIN:

@@ -130,7 +130,8 @@ def test_what_the_disk_lost_is_asked_for_again_and_told_once(sent: Any) -> None:
     found = usa.do(lost, row.place)
     assert (found.member, found.effects.wanted) == ("FRA", {"FRA"})
     assert usa.ask(first_wanted, "FRA", (), NOW).place == row.place
-    assert usa.do(lost, row.place).member == "", "it is being fetched already"
+    second = usa.do(lost, row.place)
+    assert (second.member, second.effects.wanted) == ("FRA", frozenset()), "another reader met it too"
     again = usa.do(arrived, row.place)
     assert again.outbound == (), "that it had arrived was told before"
     assert states(usa) == [FileState.WHOLE]
