@@ -73,6 +73,7 @@ ENDED: Final = (
 )
 """What a link that the other side has ended, or does not read from, raises."""
 PASSPHRASE: Final = b"a passphrase for tests"
+"""Of folders that tests make; that of a development folder lies in it."""
 TRAILER: Final = "intelshare-code"
 
 
@@ -80,12 +81,20 @@ def now() -> Instant:
     return Instant(time.time_ns() // 1000)
 
 
+def passphrase_of(root: Path) -> bytes:
+    """What opens the vault of a folder."""
+    file = root / "passphrase"
+    return file.read_bytes().strip() if file.is_file() else PASSPHRASE
+
+
 class Hostile:
     """The member's keys, and a link that says what it likes."""
 
     def __init__(self, root: Path, peer: str, port: int) -> None:
         log = make_logger(io.StringIO())
-        self.runtime, self.locked = open_folder(root, lambda: PASSPHRASE, log, accept_loss=True)
+        self.runtime, self.locked = open_folder(
+            root, partial(passphrase_of, root), log, accept_loss=True, development=True
+        )
         self.node = self.runtime.node
         self.peer, self.port = MemberCode(peer), port
         self.theirs = self.node.trust.members[self.peer].directory.nodes[0]  # type: ignore[union-attr]
