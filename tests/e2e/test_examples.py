@@ -174,6 +174,8 @@ ORDER = (
     "verify",
     "audit report",
     "audit reconcile",
+    "member suspend",
+    "member resume",
     "node run",
     "vault passwd",
 )
