@@ -14,14 +14,14 @@ from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
-from intelshare.crypto.records import Attachment, KeyUse
+from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Figures
-from intelshare.services.backend import Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
-from intelshare.trust import new_key
+from intelshare.services.backend import HeldKey, Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
+from intelshare.trust import Periods, Revocation, new_key
 
 
 class InMemory:
@@ -52,6 +52,7 @@ class MemberBackend:
         self.woken: list[MemberCode] = []
         self.refusals: list[str] = []
         self.wrong_clock = False
+        self.orders: list[Any] = []
 
     @property
     def node(self) -> Node:
@@ -105,6 +106,27 @@ class MemberBackend:
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         del method, user
         self.refusals.append(error.code)
+
+    @property
+    def key_periods(self) -> Periods:
+        return Periods()
+
+    def held_keys(self) -> tuple[HeldKey, ...]:
+        records = self.node.trust.records()
+        return tuple(
+            HeldKey(key, record, False) for key, record in records if record.member == self.node.member
+        )
+
+    async def renew_keys(
+        self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
+    ) -> None:
+        self.orders.append((by, rotate, revoke))
+
+    def make_directory_key(self) -> KeyRecord:
+        return new_key(SUITE_1, KeyUse.DIRECTORY, self.node.member, self.now(), seeded("directory")).record
+
+    async def adopt_root(self, root: Trust) -> None:
+        self.orders.append(root)
 
     def note_key(self) -> NoteKey:
         made = new_key(SUITE_1, KeyUse.NOTE, self.node.member, self.now(), seeded("note"), node=self.node.uri)

@@ -42,6 +42,9 @@ REPOSITORY = Path(__file__).parents[2]
 BULLETIN = "3f9a1c22"
 """What examples have for the id of a bulletin."""
 
+KEY = "5a0c77e1"
+"""What they have for the id of a key."""
+
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 HOLD = """
@@ -133,6 +136,7 @@ CASES: dict[str, Case] = {
     "user restore": Case(typed="y\n", before=lambda w: w.revokes("a.petit")),
     "vault passwd": Case(before=lambda w: w.stops_and_chooses()),
     "enrol c.roux.enrol --out": Case(before=lambda w: w.enrols("e.blanc")),
+    "vault revoke": Case(typed="y\n"),
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
     "verify entry.json": Case(code=5, why="no member file is given"),
@@ -349,6 +353,9 @@ class World:
     def _filled(self, text: str, case: Case) -> str:
         if BULLETIN in text:
             text = text.replace(BULLETIN, self.bulletin(case.bulletin))
+        if KEY in text:
+            keys = ok("vault", "status", "--folder", self.desk / "fra", "--json").json["keys"]
+            text = text.replace(KEY, next(key["id"][:16] for key in keys if key["use"] == "signing"))
         if "FINGERPRINT" in text:
             text = text.replace("FINGERPRINT", ok("member", "fingerprint", "--folder", self.desk / "usa").out)
         return text

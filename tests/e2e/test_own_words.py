@@ -321,11 +321,23 @@ def test_a_start_without_the_file_in_which_a_member_stands_names_it(law: Path, t
     file, ladder = fra / "groups" / "tide.toml", fra / "ladders" / "xat.toml"
     ladder.unlink()
     file.rename(tmp_path / "away")
-    done = intelshare("node", "run", "--folder", fra)
+    done = intelshare("node", "run", "--folder", fra, "--dev")
     assert done.code == 1
     assert "PARTY_UNKNOWN" in done.err
     assert "groups/tide.toml" in done.err
     assert "put groups/tide.toml back" in done.err
     (tmp_path / "away").rename(file)
+    operator = fra / "users" / "operator"
     with running(fra):
-        assert ok("status", "--as", fra / "users" / "operator", "--json").json["health"] == "SERVING"
+        assert ok("status", "--as", operator, "--json").json["health"] == "SERVING"
+        # While it runs: what stops releases ends by itself once the member is none any more.
+        file.unlink()
+        wait_until(
+            lambda: "POLICY_UNAVAILABLE" in intelshare("status", "--as", operator, "--json").out,
+            "the file to lack",
+        )
+        ok("member", "remove", "XAT", "--as", operator, "--yes")
+        wait_until(
+            lambda: "POLICY_UNAVAILABLE" not in intelshare("status", "--as", operator, "--json").out,
+            "releases to go on",
+        )

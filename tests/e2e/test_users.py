@@ -36,6 +36,12 @@ def test_an_enrolment_makes_a_profile_once_and_the_key_stays_with_its_user(fra: 
         assert not (tmp_path / "thief").exists()
         assert whoami(profile) == 0
 
+        # By order: another enrolment in the place of the one that has served, and nothing of before counts.
+        ok("user", "renew", "m.durand", "--folder", fra, "--elsewhere")
+        assert whoami(profile) == 4
+        ok("enrol", file, "--out", profile)
+        assert whoami(profile) == 0
+
         before = (profile / "key.pem").read_bytes(), (profile / "cert.pem").read_bytes()
         shutil.copytree(profile, tmp_path / "stolen")
         ok("renew", "--as", profile)

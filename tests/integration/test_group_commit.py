@@ -69,7 +69,7 @@ def renewed(runtime: Runtime) -> tuple[Any, ...]:
 
 
 def rotated(runtime: Runtime) -> tuple[Any, ...]:
-    return take_keys, dict(runtime.node.sealing), [], runtime.node.signer
+    return take_keys, dict(runtime.node.sealing), [], runtime.node.signer, ()
 
 
 @pytest.mark.parametrize("change", [renewed, rotated])

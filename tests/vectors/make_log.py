@@ -121,6 +121,7 @@ def said(now: Instant) -> dict[EntryType, Any]:
         logged.PolicyRead(h("files"), 3),
         logged.Settled(h("evidence"), USA, "LOG_FORK", USER),
         logged.ExclusionSet(USA, 2, USER),
+        logged.KeyChanged(h("key"), 1, 2, now, USER),
     ]
     types = {record: kind for kind, record in RECORDS.items()}
     return {types[type(record)]: record for record in made}

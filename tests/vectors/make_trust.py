@@ -125,6 +125,13 @@ def succession_vector(world: World) -> dict[str, Any]:
             NOW,
             "NOT_AUTHORISED",
         ),
+        (
+            "root 2, whose keys count in more than 300 s",
+            second,
+            fresh.record.not_before - 300 * SECOND - 1,
+            "CLOCK_SKEW",
+        ),
+        ("root 2, whose keys count in 300 s", second, fresh.record.not_before - 300 * SECOND, (2, 2)),
     ]
     return _successions(world, documents(fra, world.usa), given)
 

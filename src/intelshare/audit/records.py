@@ -61,6 +61,7 @@ class EntryType(IntEnum):
     POLICY = 19
     SETTLED = 20
     EXCLUSION = 21
+    KEY = 22
 
 
 @record
@@ -337,6 +338,29 @@ class ExclusionSet:
     user: Text
 
 
+class KeyChange(IntEnum):
+    """What became of an own key."""
+
+    MADE = 1
+    ROTATED = 2
+    COMPROMISED = 3
+    DESTROYED = 4
+
+
+@record
+class KeyChanged:
+    """An own key was made, succeeded, called compromised, or its secret destroyed."""
+
+    key: Digest32
+    use: U8
+    change: U8
+    """A ``KeyChange``."""
+    at: Time
+    """From when it holds."""
+    user: Text
+    """Who asked for it; empty: it was due."""
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -358,6 +382,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.WITNESSED: Witnessed,
     EntryType.SETTLED: Settled,
     EntryType.EXCLUSION: ExclusionSet,
+    EntryType.KEY: KeyChanged,
     EntryType.TREATY_ACT: TreatyActed,
 }
 

@@ -54,7 +54,10 @@ class Client:
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
         self._address = address_of(profile) if channel is None else str(profile.folder)
-        self._credentials = None if channel is not None else credentials or read_credentials(profile)
+        self._credentials: Credentials | None = None
+        if channel is None:
+            self._credentials = credentials or read_credentials(profile)
+            channel = self._secure(self._credentials)
         self._open(channel)
 
     def reconnect(self) -> bool:
@@ -68,15 +71,16 @@ class Client:
         self._channel.close()
         self._credentials = now
         self._address = address_of(self.profile)
-        self._open(None)
+        self._open(self._secure(now))
         return True
 
-    def _open(self, channel: grpc.Channel | None) -> None:
-        if channel is None and self._credentials is not None:
-            channel = grpc.secure_channel(
-                self._address, credentials_of(self._credentials), options=options_of(self.profile)
-            )
-        self._channel: Any = channel
+    def _secure(self, credentials: Credentials) -> grpc.Channel:
+        return grpc.secure_channel(
+            self._address, credentials_of(credentials), options=options_of(self.profile)
+        )
+
+    def _open(self, channel: grpc.Channel) -> None:
+        self._channel = channel
         self._bulletins = services.BulletinsStub(self._channel)
         self._files = services.FilesStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)

@@ -15,7 +15,7 @@ from intelshare.client.profile import (
     write_profile,
 )
 from intelshare.client.renewal import ask_for_certificate, first_use
-from intelshare.errors import ConfigError, Place
+from intelshare.errors import ConfigError, IntelshareError, Place
 
 _FIELDS = frozenset(
     ("member", "user", "address", "node_folder", "server_name", "expires", "ticket", "authority")
@@ -40,14 +40,22 @@ class Enrolment:
     """PEM of a certificate and its key, good for nothing but this; empty where another authority issues."""
 
 
-def check_place(path: Path) -> None:
-    """Return if the file can be written. Raises ConfigError ID_CONFLICT."""
-    if path.exists() or path.is_symlink():
-        raise _taken(path)
+def check_place(path: Path, user: str) -> None:
+    """Return if nothing is there but an earlier enrolment of this user. Raises ConfigError ID_CONFLICT."""
+    if not (path.exists() or path.is_symlink()):
+        return
+    try:
+        if read_enrolment(path).user == user:
+            return
+    except IntelshareError:
+        pass
+    raise _taken(path)
 
 
 def write_enrolment(path: Path, enrolment: Enrolment) -> None:
-    """Write the file, 0600. Raises ConfigError ID_CONFLICT if something is there; OSError."""
+    """Write the file, 0600, in the place of an earlier one of this user. ConfigError ID_CONFLICT; OSError."""
+    check_place(path, enrolment.user)
+    path.unlink(missing_ok=True)
     where = (
         f'address = "{enrolment.address}"'
         if enrolment.address
@@ -139,5 +147,5 @@ def _taken(path: Path) -> ConfigError:
         "ID_CONFLICT",
         "there is a file already",
         place=Place(str(path)),
-        hint="name another with --out; an enrolment that has served or expired can be removed",
+        hint="name another with --out",
     )

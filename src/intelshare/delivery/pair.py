@@ -146,6 +146,12 @@ def stop(facts: Facts, cause: Cause) -> Facts:
     return Facts(facts.stage, cause, facts.receipt, facts.conflict)
 
 
+def take_back(facts: Facts) -> Facts:
+    """Its key is compromised, and the recipient has not answered: it is handed over once more."""
+    open_ = facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE
+    return _at(Stage.QUEUED, facts) if open_ and facts.stage is Stage.HANDED_OVER else facts
+
+
 def cancelled(facts: Facts) -> Facts:
     """The recipient acknowledged that the number is void."""
     return _at(Stage.CANCELLED, facts) if facts.stage is Stage.HANDED_OVER else facts

@@ -15,7 +15,9 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
-from intelshare.crypto.records import Attachment
+from intelshare.broker.line.hello import announce, publish_root
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine.values import Committed
@@ -24,10 +26,11 @@ from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
-from intelshare.node.renewal import renew_leaf
+from intelshare.node.renewal import KeyOrder, need_directory_key, renew, renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
+from intelshare.services import HeldKey, Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
+from intelshare.trust import Periods, Revocation, RootDocument, new_key
 from intelshare.vault import USER_AUTHORITY
 
 A = TypeVar("A")
@@ -137,6 +140,51 @@ class NodeBackend:
         """Log and notice the refusal of a part of a call."""
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
+
+    @property
+    def key_periods(self) -> Periods:
+        """How often keys are made by schedule."""
+        return self._runtime.settings.key_periods
+
+    def held_keys(self) -> tuple[HeldKey, ...]:
+        """Every key of the vault, without its secret."""
+        return tuple(HeldKey(one.key_id, one.record, one.retired) for one in self._runtime.vault.held_keys())
+
+    async def renew_keys(
+        self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
+    ) -> None:
+        """Make new keys, say what counts no more, destroy what is over, and tell every peer."""
+        await asyncio.shield(renew(self._runtime, order=KeyOrder(by, rotate, revoke)))
+        await self.perform(announce, self._runtime.node.trust.partners)
+
+    def make_directory_key(self) -> KeyRecord:
+        """A new directory key in the vault, for a root that is to name it."""
+        runtime = self._runtime
+        suite = runtime.node.suites[runtime.settings.suite]
+        made = new_key(
+            suite,
+            KeyUse.DIRECTORY,
+            runtime.node.member,
+            self.now(),
+            self.random,
+            among=runtime.node.trust.members[runtime.node.member].root.directory,
+        )
+        runtime.vault.put([made])
+        return made.record
+
+    async def adopt_root(self, root: Trust) -> None:
+        """Take in the own next root, sign the directory by it, and tell every member."""
+        await asyncio.shield(self._adopt_root(root))
+
+    async def _adopt_root(self, root: Trust) -> None:
+        runtime = self._runtime
+        # What does not hold says why, before anything that is missing here does.
+        runtime.node.trust.with_document(root, self.now(), runtime.node.member)
+        need_directory_key(runtime, decode(RootDocument, root.document))
+        await self._carry_out(publish_root, (root,), None)
+        # The old directory counts as expired where the root names another key.
+        await renew(runtime)
+        await self._carry_out(announce, (runtime.node.trust.partners,), None)
 
     def note_key(self) -> NoteKey:
         """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""

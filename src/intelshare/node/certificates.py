@@ -45,10 +45,13 @@ class Certificates:
 
         Raises VaultError, ConfigError UNSAFE_FILE, NOT_FOUND, CERTIFICATE_UNUSABLE; then what was goes on.
         """
-        leaf, authorities = self._leaf(now), self._user_authorities()
-        self.leaf = leaf
-        if authorities != self.user_authorities:
-            self.user_authorities = authorities
+        try:
+            authorities = self._user_authorities()
+            if authorities != self.user_authorities:
+                self.user_authorities = authorities
+        finally:
+            # What is wrong with the one keeps nobody from having the other.
+            self.leaf = self._leaf(now)
 
     @property
     def users_elsewhere(self) -> bool:

@@ -5,26 +5,67 @@ Order of a rotation: new key durable in the vault, directory that names it signe
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
+from intelshare.audit.records import KeyChange, KeyChanged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.hello import announce
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
 from intelshare.crypto.x509 import issue_node, to_pem, validity
 from intelshare.errors import VaultError
-from intelshare.ids import Digest
+from intelshare.ids import Digest, KeyId, UserUri
+from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.private_files import make_private_folder, write_private
-from intelshare.trust import DirectoryNode, Endpoint, Ratified, due, new_key, renew_directory
+from intelshare.trust import (
+    DirectoryDocument,
+    DirectoryNode,
+    Due,
+    Endpoint,
+    Ratified,
+    Revocation,
+    RootDocument,
+    SecretKey,
+    due,
+    new_key,
+    renew_directory,
+    rotated_out,
+    spent,
+)
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
 
+_DUE: Final = UserUri("")
+"""Who asked for what nobody asked for."""
 
-async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None) -> bool:
-    """Renew what is due; whether there is a new directory. ``endpoints``: where this node listens now."""
+
+@dataclass(frozen=True, slots=True)
+class KeyOrder:
+    """What an operator wants of the keys, due or not."""
+
+    by: UserUri = _DUE
+    rotate: frozenset[KeyUse] = frozenset()
+    """Uses of which a new key is made."""
+    revoke: tuple[Revocation, ...] = ()
+    """Said in the new directory."""
+
+
+_NOTHING: Final = KeyOrder()
+
+
+async def renew(
+    runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None, order: KeyOrder = _NOTHING
+) -> bool:
+    """Renew what is due or ordered; whether there is a new directory.
+
+    ``endpoints``: where this node listens now.
+    """
     renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
     held = node.trust.members[node.member]
@@ -34,15 +75,44 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
     suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
-    suite = node.suites[runtime.settings.suite]
-    what = due(directory, node.uri, suite.number, now)
-    rotated = what.sealing or what.signing or what.note or what.retired
+    what = due(directory, node.uri, runtime.settings.suite, now, runtime.settings.key_periods)
+    keys = _new_keys(runtime, directory, what, order, now)
+    gone = _dropped(directory, what.retired, order.revoke)
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
-    if not (rotated or what.directory or told != before):
+    if not (keys or gone or order.revoke or not held.supported or what.directory or told != before):
+        # A node that was killed between a directory and the destruction that follows it finds this to do.
+        await _go_on(runtime, [])
         return False
-    keys = [
+    if keys:
+        runtime.vault.put(keys)
+    revoked = [*rotated_out(directory, [key.record for key in keys], now), *order.revoke]
+    signed = renew_directory(
+        directory,
+        directory_signer(runtime),
+        now,
+        add_keys=[key.record for key in keys],
+        drop_keys=gone,
+        nodes=nodes,
+        ratified=ratified,
+        suites=suites,
+        floor=floor,
+        authorities=authorities,
+        revoke=revoked,
+    )
+    await runtime.step(adopt, signed)
+    await _go_on(runtime, [*_made(keys, order), *_said(directory, revoked, order)])
+    runtime.log.info(Event.DIRECTORY_RENEWED)
+    return True
+
+
+def _new_keys(
+    runtime: Runtime, directory: DirectoryDocument, what: Due, order: KeyOrder, now: Instant
+) -> list[SecretKey]:
+    node, suite = runtime.node, runtime.node.suites[runtime.settings.suite]
+    wanted = {KeyUse.SEALING: what.sealing, KeyUse.SIGNING: what.signing, KeyUse.NOTE: what.note}
+    return [
         new_key(
             suite,
             use,
@@ -52,40 +122,71 @@ async def renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None)
             node=None if use is KeyUse.SEALING else node.uri,
             among=directory.keys,
         )
-        for use, wanted in (
-            (KeyUse.SEALING, what.sealing),
-            (KeyUse.SIGNING, what.signing),
-            (KeyUse.NOTE, what.note),
-        )
-        if wanted
+        for use, is_due in wanted.items()
+        if is_due or use in order.rotate
     ]
-    if keys:
-        runtime.vault.put(keys)
-    signed = renew_directory(
-        directory,
-        directory_signer(runtime),
-        now,
-        add_keys=[key.record for key in keys],
-        drop_keys=what.retired,
-        nodes=nodes,
-        ratified=ratified,
-        suites=suites,
-        floor=floor,
-        authorities=authorities,
+
+
+def _dropped(
+    directory: DirectoryDocument, retired: Iterable[KeyId], revoke: Sequence[Revocation]
+) -> frozenset[KeyId]:
+    """The keys that are listed no more: others seal to a stolen one never again."""
+    stolen = {row.subject for row in revoke if row.compromised}
+    return frozenset(retired) | {
+        key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) in stolen
+    }
+
+
+async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
+    """Destroy the secrets whose time is over, and go on with the keys that are left."""
+    vault, node, now = runtime.vault, runtime.node, runtime.now()
+    directory = node.trust.members[node.member].directory
+    assert directory is not None  # noqa: S101 - asked for before
+    held = {key.key_id: key.record for key in vault.held_keys() if not key.retired}
+    named = node.trust.members[node.member].root.directory
+    over = (
+        *spent(directory, held.values(), now),
+        # A directory key that is in no root any more; one that is in none yet is newer than all that are.
+        *(
+            key
+            for key, record in held.items()
+            if record.use is KeyUse.DIRECTORY
+            and record not in named
+            and record.not_before < max(other.not_before for other in named)
+        ),
     )
-    await runtime.step(adopt, signed)
-    if rotated:
-        vault = runtime.vault
-        vault.retire(what.retired)
-        signer = vault.signer(runtime.node.trust.signing_key(node.uri, now))
-        await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer)
-    runtime.log.info(Event.DIRECTORY_RENEWED)
-    return True
+    if over:
+        vault.retire(over)
+        changes += [KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, _DUE) for key in over]
+    if changes:
+        signer = vault.signer(node.trust.signing_key(node.uri, now))
+        await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer, changes)
 
 
-async def renew_and_tell(runtime: Runtime, links: Links) -> None:
-    """Renew what is due, and hand a new directory to every peer."""
-    if await renew(runtime):
+def _made(keys: Iterable[SecretKey], order: KeyOrder) -> list[KeyChanged]:
+    return [
+        KeyChanged(Digest(key.key_id), key.record.use, KeyChange.MADE, key.record.not_before, order.by)
+        for key in keys
+    ]
+
+
+def _said(directory: DirectoryDocument, revoked: Iterable[Revocation], order: KeyOrder) -> list[KeyChanged]:
+    uses = {key_id(key): key.use for key in directory.keys}
+    return [
+        KeyChanged(
+            Digest(row.subject),
+            uses[KeyId(row.subject)],
+            KeyChange.COMPROMISED if row.compromised else KeyChange.ROTATED,
+            row.effective,
+            order.by,
+        )
+        for row in revoked
+    ]
+
+
+async def renew_and_tell(runtime: Runtime, links: Links, order: KeyOrder = _NOTHING) -> None:
+    """Renew what is due or ordered, and hand a new directory to every peer."""
+    if await renew(runtime, order=order):
         await links.act(announce, runtime.node.trust.partners)
 
 
@@ -143,15 +244,20 @@ def _ratified(node: Node) -> tuple[Ratified, ...]:
     )
 
 
-def directory_signer(runtime: Runtime) -> Signer:
-    """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
-    named = runtime.node.trust.members[runtime.node.member].root.directory
+def need_directory_key(runtime: Runtime, root: RootDocument) -> KeyId:
+    """The directory key of this vault that a root names. Raises VaultError NOT_FOUND."""
     held = {key.record: key.key_id for key in runtime.vault.held_keys() if not key.retired}
-    for record in named:
+    for record in root.directory:
         if record in held:
-            return runtime.vault.signer(held[record])
+            return held[record]
     raise VaultError(
         "NOT_FOUND",
         "the vault has no directory key that the own root names",
         hint="the directory cannot be renewed here; restore the vault",
     )
+
+
+def directory_signer(runtime: Runtime) -> Signer:
+    """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
+    root = runtime.node.trust.members[runtime.node.member].root
+    return runtime.vault.signer(need_directory_key(runtime, root))

@@ -27,6 +27,9 @@ from intelshare.node.refusal import INTERNAL, refuse
 from intelshare.node.runtime import Runtime
 from intelshare.services import Backend, Rpc, dispatch
 
+_PERIOD: Final = 0.025
+"""Seconds. Longer than it takes to open the largest bulletin."""
+
 Serve = Callable[[Any, Context], Awaitable[Any]]
 """A behaviour of ``grpc.aio``: takes the raw request, unless the client streams; gives or writes messages."""
 
@@ -223,16 +226,29 @@ async def _refusing(
 ) -> AsyncIterator[Caller]:
     """Who calls. What goes wrong inside ends the call with its code."""
     caller: Caller | None = None
+    came = asyncio.get_running_loop().time()
     try:
         caller = identify(context)
         yield caller
     except DecodeError:
         await turn_away(runtime, context, caller, method, _unreadable())
     except IntelshareError as error:
+        if error.code == "NOT_FOUND":
+            await _even_out(came)
         await turn_away(runtime, context, caller, method, error)
     except Exception as defect:
         runtime.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
         await turn_away(runtime, context, caller, method, _defect(), cause=defect)
+
+
+async def _even_out(came: float) -> None:
+    """Wait until a whole number of periods since the call came.
+
+    What is not there is found out sooner than what its reader may not see, for that has to be opened first.
+    So the time of the answer does not say whether anything was looked at (attacks.md row 52).
+    """
+    passed = asyncio.get_running_loop().time() - came
+    await asyncio.sleep(_PERIOD - passed % _PERIOD)
 
 
 async def turn_away(

@@ -16,6 +16,7 @@ from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, SECOND
 from intelshare.private_files import read_trusted
 from intelshare.toml import Table, read_table
+from intelshare.trust import LONGEST, USUAL, Periods
 
 _CONNECTIONS: Final = {
     field.name: SECOND if field.name in ("prove", "silence") else 1 for field in fields(ConnectionLimits)
@@ -74,12 +75,20 @@ class Settings:
     node_certificate: str = ""
     """File of this node's certificate by that authority, and the one of its key: both or neither."""
     node_key: str = ""
+    signing_period: int = USUAL.signing
+    """Microseconds after which a new signing key is made."""
+    sealing_period: int = USUAL.sealing
     dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
     """Exceptions, by member."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     """Of connections at each port."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)
     """What each peer may ask of this node, where it is not the usual."""
+
+    @property
+    def key_periods(self) -> Periods:
+        """How often keys are made by schedule."""
+        return Periods(self.signing_period, self.sealing_period)
 
     def dials(self, member: MemberCode) -> bool:
         """Whether this node dials that member's nodes."""
@@ -137,6 +146,13 @@ def write_settings(settings: Settings) -> str:
     for name in _FILES:
         value = getattr(settings, name)
         lines.append(f'{name} = "{value}"' if value else f"# {name} = ")
+    lines += [
+        "",
+        "[keys]",
+        "# Days after which a new key is made. The old ones overlap, then their secrets are destroyed.",
+        f"signing_days = {settings.signing_period // DAY}",
+        f"sealing_days = {settings.sealing_period // DAY}",
+    ]
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
@@ -160,6 +176,7 @@ def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
     files, budgets = top.table("files"), top.table("budgets")
     certificates = top.table("certificates")
+    keys = top.table("keys")
     members = peers.tables("member")
     settings = Settings(
         member=MemberCode(top.text("member")),
@@ -177,6 +194,8 @@ def _read(top: Table) -> Settings:
         user_lifetime=_days(certificates, "user_days", USER_LIFETIME),
         node_lifetime=_days(certificates, "node_days", NODE_LIFETIME),
         **{name: certificates.text_or(name, "") for name in _FILES},
+        signing_period=_period(keys, "signing_days", USUAL.signing, most=LONGEST.signing),
+        sealing_period=_period(keys, "sealing_days", USUAL.sealing, most=LONGEST.sealing),
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
         connections=_connections(connections),
         budgets=_budgets(budgets),
@@ -184,7 +203,7 @@ def _read(top: Table) -> Settings:
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
-    for table in (*members, certificates, files, budgets, connections, peers, listen, top):
+    for table in (*members, keys, certificates, files, budgets, connections, peers, listen, top):
         table.close()
     return settings
 
@@ -234,6 +253,13 @@ def _days(certificates: Table, name: str, usual: int) -> int:
     if not 1 <= number <= _MOST_DAYS:
         certificates.fail("FIELD_RANGE", f"this is 1 to {_MOST_DAYS} days", name, value=number)
     return number * DAY
+
+
+def _period(keys: Table, name: str, usual: int, *, most: int) -> int:
+    days = keys.integer_or(name, usual // DAY)
+    if not 1 <= days <= most // DAY:
+        keys.fail("FIELD_RANGE", f"this is 1 to {most // DAY}", name, value=days)
+    return days * DAY
 
 
 def _port(listen: Table, name: str) -> int:

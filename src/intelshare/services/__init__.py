@@ -10,6 +10,7 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import (
     Backend,
+    HeldKey,
     Issued,
     LinkFacts,
     NodeFacts,
@@ -26,6 +27,7 @@ __all__ = [
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",
+    "HeldKey",
     "Issued",
     "LinkFacts",
     "NodeFacts",

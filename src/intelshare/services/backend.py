@@ -12,12 +12,13 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
-from intelshare.crypto.records import Attachment
+from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
-from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
+from intelshare.ids import FilePlace, KeyId, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Figures, Plan, Random, View
+from intelshare.trust import Periods, Revocation
 
 A = TypeVar("A")
 
@@ -97,6 +98,16 @@ class Issued:
     expires: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key of the vault."""
+
+    key: KeyId
+    record: KeyRecord
+    destroyed: bool
+    """Its secret is gone; the id is kept."""
+
+
 class Uploading(Protocol):
     """A file that a user sends."""
 
@@ -122,6 +133,10 @@ class Backend(Protocol):
     @property
     def node(self) -> Node:
         """Keys, trust and world as they are now."""
+
+    @property
+    def key_periods(self) -> Periods:
+        """How often keys are made by schedule."""
 
     def now(self) -> Instant:
         """Wall time."""
@@ -170,6 +185,26 @@ class Backend(Protocol):
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """A part of a call was refused: logged, and noticed, as the refusal of a whole call is."""
+
+    def held_keys(self) -> tuple[HeldKey, ...]:
+        """Every key of the vault, without its secret."""
+
+    async def renew_keys(
+        self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
+    ) -> None:
+        """Make new keys, say what counts no more, destroy what is over, and tell every peer.
+
+        Raises VaultError, StoreError.
+        """
+
+    def make_directory_key(self) -> KeyRecord:
+        """A new directory key in the vault, for a root that is to name it. Raises VaultError, StoreError."""
+
+    async def adopt_root(self, root: Trust) -> None:
+        """Take in the own next root, sign the directory by it, and tell every member.
+
+        Raises TrustError (trust/rules.py), VaultError NOT_FOUND: no directory key that it names is here.
+        """
 
     def note_key(self) -> NoteKey:
         """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""

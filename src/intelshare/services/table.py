@@ -9,6 +9,7 @@ from intelshare.services.audit import AUDIT
 from intelshare.services.bulletins import BULLETINS
 from intelshare.services.consents import CONSENTS
 from intelshare.services.files import FILES
+from intelshare.services.keys import KEYS
 from intelshare.services.members import MEMBERS
 from intelshare.services.operations import OPERATIONS
 from intelshare.services.rpc import Rpc
@@ -23,7 +24,7 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
         ("Consents", CONSENTS),
         ("Treaties", TREATIES),
         ("Tasks", TASKS),
-        ("Operations", OPERATIONS + MEMBERS),
+        ("Operations", OPERATIONS + MEMBERS + KEYS),
         ("Audit", AUDIT),
     )
 }

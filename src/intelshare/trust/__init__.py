@@ -1,5 +1,15 @@
 """Trust: who may sign, dial and be sealed to, from documents that members sign and exchange."""
 
+from intelshare.trust.ceremony import (
+    MAX_ROOT_FILE,
+    RootProposal,
+    propose_root,
+    read_proposal,
+    read_root_key,
+    sign_proposal,
+    write_proposal,
+    write_root_key,
+)
 from intelshare.trust.documents import (
     DIRECTORY_LIFETIME,
     DirectoryDocument,
@@ -44,7 +54,20 @@ from intelshare.trust.hello import (
     hello_message,
     open_hello,
 )
-from intelshare.trust.keys import Due, SecretKey, due, new_key
+from intelshare.trust.keys import (
+    LONGEST,
+    SEALING_GRACE,
+    USUAL,
+    Due,
+    Periods,
+    SecretKey,
+    due,
+    ends,
+    is_compromised,
+    new_key,
+    rotated_out,
+    spent,
+)
 from intelshare.trust.member_file import MemberFile, documents_of, read_member_file, write_member_file
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust
@@ -52,6 +75,10 @@ from intelshare.trust.view import Change, Peer, TrustView
 
 __all__ = [
     "DIRECTORY_LIFETIME",
+    "LONGEST",
+    "MAX_ROOT_FILE",
+    "SEALING_GRACE",
+    "USUAL",
     "Change",
     "Channel",
     "DirectoriesHeld",
@@ -72,12 +99,14 @@ __all__ = [
     "Peer",
     "PeerHello",
     "Pending",
+    "Periods",
     "Proof",
     "Ratified",
     "Revocation",
     "Revoked",
     "Role",
     "RootDocument",
+    "RootProposal",
     "SecretKey",
     "TrustView",
     "Why",
@@ -92,22 +121,32 @@ __all__ = [
     "documents_of",
     "domain_of",
     "due",
+    "ends",
     "fingerprint",
     "held_of",
     "hello_message",
+    "is_compromised",
     "left_out",
     "new_key",
     "node_uri",
     "open_hello",
     "otherwise",
+    "propose_root",
     "read_directory",
     "read_member_file",
+    "read_proposal",
     "read_root",
+    "read_root_key",
     "renew_directory",
     "renew_root",
+    "rotated_out",
     "sign_directory",
+    "sign_proposal",
     "sign_root",
     "signatures_by",
+    "spent",
     "user_uri",
     "write_member_file",
+    "write_proposal",
+    "write_root_key",
 ]

@@ -57,7 +57,10 @@ def renew_directory(
         ratified=directory.ratified if ratified is None else tuple(ratified),
         suites=directory.suites if suites is None else tuple(suites),
         floor=directory.floor if floor is None else floor,
-        revocations=(*directory.revocations, *revoke),
+        revocations=(
+            *(row for row in directory.revocations if row.subject not in drop_keys),
+            *revoke,
+        ),
     )
     return sign_directory(following, signer)
 

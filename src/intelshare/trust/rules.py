@@ -11,6 +11,7 @@ Root:
     a version held, other bytes: signed like the one held ............... TRUST_FORK
                                  not so ................................. TRUST_THRESHOLD
     version n+1, not later: those before it are missing ................. TRUST_THRESHOLD
+    none of its keys begins to count ahead of our clock ................. CLOCK_SKEW
     signed by a threshold of version n's keys *and* of its own .......... TRUST_THRESHOLD
 
 Directory:
@@ -24,7 +25,8 @@ Directory:
 
 A root that no longer names the key which signed the directory held makes that one count as expired, and its
 version as 0: whoever stole a directory key could otherwise publish the highest version and so lock the member
-out for ever (python-tuf, "fast-forward attack"). Roots have no expiry: their keys are offline.
+out for ever (python-tuf, "fast-forward attack"). Roots have no expiry: their keys are offline. Whoever keeps
+a peer at an old root (freeze) keeps its directory from it too, which expires within 7 days and shows.
 """
 
 from __future__ import annotations
@@ -117,8 +119,11 @@ def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> 
     return replace(held, directory=read_directory(directory, suites), directory_signed=directory)
 
 
-def accept_root(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
-    """What holds after this root; ``held`` itself if it says nothing new. Rules: top of this module."""
+def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | None = None) -> MemberTrust:
+    """What holds after this root; ``held`` itself if it says nothing new. Rules: top of this module.
+
+    ``at``: now; None for what was accepted before.
+    """
     root = read_root(trust, suites)
     if root.member != held.member:
         raise _not_theirs(root.member, held.member)
@@ -127,6 +132,8 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
         return _root_again(held, trust, root, suites)
     if root.version != present + 1 or present >= MAX_CHAIN:
         raise _threshold(f"root {root.version} of {root.member} needs root {present + 1} first")
+    if at is not None:
+        check_begun(root, at)
     _need_root_signatures(trust, held.root, root, suites)
     supported = (
         held.supported
@@ -134,6 +141,18 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
         and _signed_by_directory_key(held.directory_signed, root, suites)
     )
     return replace(held, roots=(*held.roots, trust), root=root, supported=supported)
+
+
+def check_begun(root: RootDocument, at: Instant) -> None:
+    """Return if every key of a root counts by now. A root bears no time, and root keys have no end: that is
+    all there is to judge of their dates. Raises TrustError CLOCK_SKEW."""
+    first = max(key.not_before for key in (*root.keys, *root.directory))
+    if first > at + MAX_AHEAD:
+        raise TrustError(
+            "CLOCK_SKEW",
+            f"a key of root {root.version} of {root.member} counts only in {(first - at) // SECOND} s",
+            hint="compare both clocks with a time server; the peer tries again",
+        )
 
 
 def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suites) -> MemberTrust:

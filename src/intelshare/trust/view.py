@@ -178,13 +178,17 @@ class TrustView:
         if held is None:
             raise unknown_member(member)
         if trust.type is TrustType.ROOT:
-            return self._changed(accept_root(held, trust, self.suites))
+            return self._changed(accept_root(held, trust, self.suites, at))
         return self._changed(accept_directory(held, trust, at, self.suites))
 
     def key_record(self, key_id: KeyId) -> KeyRecord | None:
         """The record of this id in any member's documents held, of whatever use."""
         known = self._keys.get(key_id)
         return None if known is None else known.record
+
+    def records(self) -> tuple[tuple[KeyId, KeyRecord], ...]:
+        """Every key of every document held, by its id."""
+        return tuple((identity, key.record) for identity, key in sorted(self._keys.items()))
 
     def revocation(self, key_id: KeyId) -> Revocation | None:
         """The revocation of this key by its own member, if any."""

@@ -174,7 +174,9 @@ class FileVault:
         self._sealing: Mapping[KeyId, SealingKeyHeld] = MappingProxyType(sealing)
         self._notes: Mapping[KeyId, NoteKey] = MappingProxyType(notes)
         self._retired = frozenset(
-            KeyId(entry.name) for entry in self._entries if entry.kind is EntryKind.RETIRED
+            KeyId(entry.name)
+            for entry in self._entries
+            if entry.kind is EntryKind.RETIRED and decode(KeyRecord, entry.public).use is KeyUse.SEALING
         )
 
 

@@ -89,6 +89,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     19: ("POLICY", _row("Policy", digest=_DIGEST, count=U32)),
     20: ("SETTLED", _row("Settled", evidence=_DIGEST, member=Text, code=Text, user=Text)),
     21: ("EXCLUSION", _row("Exclusion", member=Text, how=U8, user=Text)),
+    22: ("KEY", _row("Key", key=_DIGEST, use=U8, change=U8, at=Time, user=Text)),
 }  # fmt: skip
 
 

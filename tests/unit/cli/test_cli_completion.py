@@ -69,3 +69,15 @@ def test_members_of_an_own_group_are_completed_where_its_folder_is_named(tmp_pat
     words = ["label", "convert", "x"]
     assert completions(*words, "--folder", str(tmp_path), "--to", "XA", at=tmp_path) == ["XAT"]
     assert completions(*words, "--to", "XA", at=tmp_path) == []
+
+
+def test_words_of_a_node_on_this_machine_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "own.toml").write_text('[[category]]\nname = "tide"\nmeans = "Water levels."\n')
+    made = Profile(tmp_path / "users" / "m", "FRA", "m.durand", "", "../..", "one.fra.intelshare.internal")
+    made.folder.parent.mkdir()
+    write_profile(made, Credentials(b"c", b"a", b"k"))
+    assert completions("send", "--category", "tid", at=made.folder) == ["tide"]
+    assert completions("send", "--as", str(made.folder), "--category", "tid", at=tmp_path) == ["tide"]
+    (tmp_path / "words" / "own.toml").write_text("nonsense")
+    assert completions("send", "--category", "cybe", at=made.folder) == ["cyber"]

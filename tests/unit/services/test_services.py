@@ -14,12 +14,14 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 import intelshare
-from builders import NOW, actor, draft, text, user
+from builders import NOW, actor, draft, seeded, text, user
 from intelshare.broker.kernel.actor import Actor, authorised, row_of
 from intelshare.broker.kernel.cursor import seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
 from intelshare.broker.kernel.tables import BULLETIN, UserRow
 from intelshare.broker.queries.watch import Cursor, cursor_text
+from intelshare.crypto.records import KeyUse
+from intelshare.crypto.suites import SUITE_1
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import MemberCode
 from intelshare.instant import LATEST
@@ -28,7 +30,7 @@ from intelshare.roles import Role
 from intelshare.services.dispatch import answer, authorise, stream
 from intelshare.services.rpc import Rpc, StreamCall
 from intelshare.services.table import SERVICES
-from intelshare.trust import write_member_file
+from intelshare.trust import new_key, write_member_file, write_root_key
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, does, met, rows, send
 from services_world import MemberBackend
@@ -38,6 +40,7 @@ METHODS = {
     for service in pb.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+ROOT_KEY = new_key(SUITE_1, KeyUse.ROOT, MemberCode("FRA"), NOW, seeded("root key"))
 ROWS = {f"{service}/{name}": row for service, rows_ in SERVICES.items() for name, row in rows_.items()}
 
 
@@ -219,6 +222,15 @@ class World:
                 pb.ImportMemberRequest(
                     text=write_member_file(self.fra.node.trust.members[MemberCode("USA")]), fingerprint="x"
                 ),
+            ),
+            "Operations/ProposeRoot": (
+                pb.ProposeRootRequest(
+                    add=[write_root_key(ROOT_KEY.record)], drop=["ab"], threshold=1, new_directory_key=True
+                ),
+                pb.ProposeRootRequest(threshold=1, new_directory_key=True),
+            ),
+            "Operations/RevokeKey": (
+                pb.RevokeKeyRequest(key=self.fra.node.signer.key_id.hex(), compromised=True, since=1),
             ),
             "Operations/AddUser": (pb.AddUserRequest(user=NEW_USER, request=b"x"),),
             "Operations/ChangeUser": (pb.ChangeUserRequest(user=NEW_USER),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,13 @@ from intelshare.trust.keys import (
     SEALING_PERIOD,
     SIGNING_LIFETIME,
     SIGNING_OVERLAP,
+    SIGNING_PERIOD,
+    Periods,
+    SecretKey,
+    ends,
+    is_compromised,
+    rotated_out,
+    spent,
 )
 from trust_world import NOW, TestMember, documents, member, signer, view_of
 
@@ -519,5 +527,64 @@ def test_sealing_keys_change_weekly_overlap_and_are_destroyed_when_nothing_can_a
 def test_a_signing_key_is_succeeded_long_before_it_ends(deu: TestMember) -> None:
     node = deu.founded.node.uri
     at = Instant(NOW + SIGNING_LIFETIME - SIGNING_OVERLAP)
-    assert due(deu.directory, node, 1, at).signing
-    assert not due(deu.directory, node, 1, Instant(at - 1)).signing
+    usual = Periods(signing=SIGNING_LIFETIME)
+    assert due(deu.directory, node, 1, at, usual).signing
+    assert not due(deu.directory, node, 1, Instant(at - 1), usual).signing
+    by_schedule = Instant(NOW + SIGNING_PERIOD)
+    assert due(deu.directory, node, 1, by_schedule).signing
+    assert not due(deu.directory, node, 1, Instant(by_schedule - 1)).signing
+
+
+def _directory(deu: TestMember, at: Instant, *fresh: SecretKey, **changes: Any) -> DirectoryDocument:
+    signed = deu.renewed(at, add_keys=[key.record for key in fresh], **changes)
+    return decode(DirectoryDocument, signed.document)
+
+
+def _fresh(deu: TestMember, use: KeyUse, at: Instant, seed: str) -> SecretKey:
+    node = None if use is KeyUse.SEALING else deu.founded.node.uri
+    return new_key(SUITE_1, use, deu.code, at, stream_of(seed), node=node, among=deu.directory.keys)
+
+
+@pytest.mark.parametrize(
+    ("use", "overlap"), [(KeyUse.SIGNING, SIGNING_OVERLAP), (KeyUse.SEALING, SEALING_OVERLAP)]
+)
+def test_a_successor_says_until_when_the_older_key_counts(deu: TestMember, use: KeyUse, overlap: int) -> None:
+    at, old = Instant(NOW + DAY), deu.key(use)
+    fresh = _fresh(deu, use, at, "fresh")
+    said = rotated_out(deu.directory, [fresh.record], at)
+    assert [(row.subject, row.why, row.effective) for row in said] == [
+        (old.key_id, Why.ROTATED, at + overlap)
+    ]
+    after = _directory(deu, at, fresh, revoke=said)
+    assert ends(old.record, after) == at + overlap
+    assert ends(fresh.record, after) == fresh.record.not_after
+    assert rotated_out(after, [_fresh(deu, use, at, "another").record], at)[0].subject == fresh.key_id
+    view = view_of(deu).with_document(deu.renewed(at, add_keys=[fresh.record], revoke=said), at).view
+    assert [key for key, _ in view.keys_of(deu.code, use, at)] == [fresh.key_id, old.key_id]
+    assert [key for key, _ in view.keys_of(deu.code, use, Instant(at + overlap))] == [fresh.key_id]
+
+
+def test_secrets_end_when_nothing_needs_them(deu: TestMember) -> None:
+    signing, sealing = deu.key(KeyUse.SIGNING), deu.key(KeyUse.SEALING)
+    held = [key.record for key in deu.founded.keys]
+    assert spent(deu.directory, held, NOW) == ()
+    at = Instant(NOW + DAY)
+    fresh = [_fresh(deu, use, at, use.name) for use in (KeyUse.SIGNING, KeyUse.SEALING)]
+    after = _directory(deu, at, *fresh, revoke=rotated_out(deu.directory, [key.record for key in fresh], at))
+    opens = Instant(at + SEALING_OVERLAP + SEALING_GRACE)
+    assert spent(after, held, Instant(opens - 1)) == ()
+    assert spent(after, held, opens) == (sealing.key_id,)
+    assert spent(after, held, Instant(at + SIGNING_OVERLAP)) == (signing.key_id, sealing.key_id)
+
+
+def test_a_compromised_secret_ends_at_once_and_one_that_is_not_yet_said_does_not(deu: TestMember) -> None:
+    signing, sealing = deu.key(KeyUse.SIGNING), deu.key(KeyUse.SEALING)
+    held = [key.record for key in deu.founded.keys]
+    stolen = _directory(deu, NOW, revoke=[Revocation(Revoked.KEY, signing.key_id, Why.COMPROMISED, NOW)])
+    assert spent(stolen, held, NOW) == (signing.key_id,)
+    unsaid = _fresh(deu, KeyUse.SEALING, Instant(NOW + DAY), "killed before it was said")
+    assert spent(deu.directory, [unsaid.record], Instant(NOW + DAY)) == ()
+    dropped = _directory(deu, Instant(NOW + DAY), unsaid, drop_keys=[sealing.key_id])
+    assert spent(dropped, held, Instant(NOW + DAY)) == (sealing.key_id,)
+    assert is_compromised(signing.record, stolen)
+    assert not is_compromised(sealing.record, stolen)

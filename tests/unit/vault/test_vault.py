@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -298,3 +300,41 @@ def test_passphrases_come_from_private_files_descriptors_and_prompts(
     assert refused(lambda: passphrase_from_prompt(new=True)) == "KEYSTORE_PASSWORD"
     assert passphrase_from_prompt(new=True) == b"same"
     assert refused(lambda: passphrase_from_prompt(new=False)) == "KEYSTORE_PASSWORD"
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "rename", "fsync of the folder", "close"])
+def test_a_change_of_passphrase_that_is_killed_leaves_the_old_or_the_new(
+    path: Path, founded: Founded, step: str
+) -> None:
+    other = b"another long passphrase"
+    vault = create(path, founded)
+    child = os.fork()
+    if child == 0:
+        _die_before(step)
+        vault.change_passphrase(other, DEVELOPMENT)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    holds, fails = (other, PASSPHRASE) if step in ("fsync of the folder", "close") else (PASSPHRASE, other)
+    assert reopen(path, holds).storage_key() == founded.storage_key
+    assert refused(lambda: reopen(path, fails)) == "KEYSTORE_PASSWORD"
+
+
+def _die_before(step: str) -> None:
+    """In this process the next such call ends it, as SIGKILL from outside would."""
+    syncs, sync = iter(("fsync", "fsync of the folder")), os.fsync
+
+    def dies(*_: object, **__: object) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    def fsync(descriptor: int) -> None:
+        if next(syncs) == step:
+            dies()
+        sync(descriptor)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(os, "fsync", fsync)
+    if step == "rename":
+        patch.setattr(Path, "rename", dies)
+    elif step in ("open", "close"):
+        patch.setattr(os, step, dies)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from intelshare.audit.records import EntryType, Register, TrustAccepted
+from intelshare.audit.records import EntryType, KeyChanged, Register, TrustAccepted
 from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, subject_of, superseded
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
@@ -285,11 +285,14 @@ def take_keys(
     sealing: Mapping[KeyId, SealingKeyHeld],
     retired: Collection[KeyId],
     signer: Signer,
+    changes: Sequence[KeyChanged],
     now: Instant,
     random: Random,
 ) -> Plan[Effects]:
-    """Go on with other keys: those that the vault holds after a rotation."""
+    """Go on with other keys: those that the vault holds after a rotation. What became of which is logged."""
     tx = Transaction(node, view, now, random)
+    for change in changes:
+        tx.log(EntryType.KEY, change)
     tx.node = replace(node, sealing=sealing, retired=frozenset(retired), signer=signer)
     return tx.plan(tx.effects())
 

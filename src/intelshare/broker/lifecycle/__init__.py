@@ -3,6 +3,7 @@
 add_recipient  a bulletin is for one more recipient
 redecide       a stored pair is decided again, with the consents that may be carried
 exclude        an operator stops dealing with a member, or goes on
+anew           what a compromised key signed is handed over once more
 review         the world has changed: what is on the way and is now denied is stopped
 read           a reader opens what the reader may see
 foreign        what is handed in under another state's label comes from a received bulletin

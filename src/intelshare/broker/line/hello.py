@@ -18,7 +18,8 @@ from intelshare.audit.records import EntryType, Rejected, Start
 from intelshare.broker.kernel.allowance import Allowance, Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
-from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import (
     INCOMING,
     LOG_HEAD,
@@ -207,6 +208,18 @@ def announce(
     for peer in peers:
         _take_back_directories(tx, peer)
     tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in peers])
+    return tx.plan(tx.effects())
+
+
+def publish_root(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Effects]:
+    """Take in the own next root, and tell every partner. Raises TrustError (trust/rules.py)."""
+    change = node.trust.with_document(trust, now, node.member)
+    tx = Transaction(node, view, now, random)
+    if change.changed:
+        keep_document(tx, change.member, trust, change)
+        tx.node = with_trust(node, change.view)
+        data = encode(Trust, trust)
+        tx.say([ToSay(peer, Kind.TRUST, data, 0) for peer in node.trust.partners])
     return tx.plan(tx.effects())
 
 

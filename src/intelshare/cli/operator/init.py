@@ -35,7 +35,7 @@ ROOT_VAULT = "root-keys"
 @click.command(
     epilog=examples(
         "intelshare init NOR nor --dev",
-        "intelshare init FIN fin --dev --suite 2 --floor 2",
+        "intelshare init FIN fin --dev --suite 2 --floor 2 --root-keys 3 --threshold 2",
         "intelshare init SWE swe --host 10.0.0.5 --peer-port 7443 --passphrase-file swe.passphrase",
     )
 )
@@ -55,6 +55,25 @@ ROOT_VAULT = "root-keys"
     default="1",
     show_default=True,
     help="Refuse other members whose keys are of a lower suite.",
+)
+@click.option(
+    "--root-keys",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="Root keys to make, each in a vault of its own for its holder.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="How many of them must sign a root.",
+)
+@click.option(
+    "--root-passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File (mode 0600) with the passphrase of the vaults of root keys. Default: the node's.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node listens.")
 @click.option("--advertise", default="", help="Name or address that peers dial, if it is another.")
@@ -82,6 +101,9 @@ def init(
     name: str,
     suite: str,
     floor: str,
+    root_keys: int,
+    threshold: int,
+    root_passphrase_file: Path | None,
     host: str,
     advertise: str,
     peer_port: int,
@@ -102,7 +124,16 @@ def init(
     code = member.upper()
     own = [] if beside is None else own_files([beside / "any.toml"])
     name_of_member = _name_of(code, with_own(own, read_policy))
-    plan = Founding(MemberCode(code), name_of_member, safe_name(name, source="--node"), floor=int(floor))
+    if threshold > root_keys:
+        raise click.UsageError(f"{threshold} of {root_keys} root keys cannot sign")
+    plan = Founding(
+        MemberCode(code),
+        name_of_member,
+        safe_name(name, source="--node"),
+        floor=int(floor),
+        root_keys=root_keys,
+        threshold=threshold,
+    )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             "ID_CONFLICT",
@@ -111,6 +142,7 @@ def init(
             hint="name a new folder; a member is founded once",
         )
     secret = _new_passphrase(passphrase, dev=dev)
+    of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
     settings = {
         "suite": int(suite),
         "host": host,
@@ -118,7 +150,7 @@ def init(
         "peer_port": peer_port,
         "user_port": user_port,
     }
-    founded = _make(folder, plan, secret, settings, own, dev=dev)
+    founded = _make(folder, plan, (secret, of_roots), settings, own, dev=dev)
     if dev:
         _development(folder, secret, given=passphrase.given)
     print_ = fingerprint(founded.root.document)
@@ -129,12 +161,20 @@ def init(
     out.line(f"{code} {plan.name}: {founded.node.uri}")
     out.line(f"fingerprint {print_}")
     if not dev:
-        out.note(f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now")
+        out.note(
+            f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, each to its holder"
+        )
     out.note(f"next: intelshare node run --folder {folder}{' --dev' if dev else ''}")
 
 
 def _make(
-    folder: Path, plan: Founding, secret: bytes, chosen: dict[str, Any], own: list[Path], *, dev: bool
+    folder: Path,
+    plan: Founding,
+    passphrases: tuple[bytes, bytes],
+    chosen: dict[str, Any],
+    own: list[Path],
+    *,
+    dev: bool,
 ) -> Founded:
     """The whole folder, or nothing: made beside and renamed into place."""
     import asyncio
@@ -182,7 +222,7 @@ def _make(
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _vaults(Folder(beside), settings, founded, secret, dev=dev)
+        _vaults(Folder(beside), settings, founded, passphrases, dev=dev)
         for path in own:
             make_private_folder(beside / path.parent.name)
             write_private(beside / path.parent.name / path.name, path.read_bytes())
@@ -196,24 +236,30 @@ def _make(
     return founded
 
 
-def _vaults(target: Folder, settings: Settings, founded: Founded, secret: bytes, *, dev: bool) -> None:
+def _vaults(
+    target: Folder, settings: Settings, founded: Founded, passphrases: tuple[bytes, bytes], *, dev: bool
+) -> None:
     """The node's vault with node.toml, and the root's own."""
     from intelshare.crypto.suites import SUITES
     from intelshare.node.establish import make_folder
     from intelshare.vault import DEVELOPMENT, STANDARD, create_vault
 
     cost = DEVELOPMENT if dev else STANDARD
+    secret, of_roots = passphrases
     make_folder(target, settings, founded, secret, suites=SUITES, random=os.urandom, cost=cost)
-    create_vault(
-        target.root / ROOT_VAULT / "vault",
-        secret,
-        keys=founded.root_keys,
-        certified={},
-        storage_key=None,
-        suites=SUITES,
-        random=os.urandom,
-        cost=cost,
-    )
+    several = len(founded.root_keys) > 1
+    for place, key in enumerate(founded.root_keys, 1):
+        # One for each holder: each leaves this machine by itself.
+        create_vault(
+            target.root / ROOT_VAULT / (f"holder-{place}" if several else "") / "vault",
+            of_roots,
+            keys=(key,),
+            certified={},
+            storage_key=None,
+            suites=SUITES,
+            random=os.urandom,
+            cost=cost,
+        )
 
 
 def _name_of(code: str, registry: Registry) -> str:

@@ -255,7 +255,7 @@ def _let_in(
     if here and not _settings(node).user_authority:
         _make_profile(node, out, name, call, profile, address)
     else:
-        _make_enrolment(node, out, call, target or profile.with_name(f"{name}.enrol"), address)
+        _make_enrolment(node, out, name, call, target or profile.with_name(f"{name}.enrol"), address)
 
 
 def _sign_request(
@@ -309,14 +309,14 @@ def _make_profile(
 
 
 def _make_enrolment(
-    node: NodeFolder, out: Out, call: Callable[[bytes], tuple[str, Any]], file: Path, address: str
+    node: NodeFolder, out: Out, name: str, call: Callable[[bytes], tuple[str, Any]], file: Path, address: str
 ) -> None:
     """A file for the user's machine, where the key will be made."""
     from intelshare.cli.shared.tables import short_time
     from intelshare.client.enrolment import Enrolment, check_place, write_enrolment
 
     settings = _settings(node)
-    check_place(file)
+    check_place(file, name)
     given = node.operate(*call(b""))
     expires = short_time(given.expires) or "never"
     enrolment = Enrolment(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.operator.key_life import revoke, rotate, status
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out
@@ -33,13 +34,14 @@ def vault() -> None:
 def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> None:
     """Give the vault another passphrase; of a vault for development, make one for production.
 
-    The node must not run. A vault of root keys that is still in the folder gets the same passphrase.
+    The node must not run. Vaults of root keys in the folder that have the same passphrase are changed too.
     """
     import os
 
     from intelshare.cli.operator.init import ROOT_VAULT
     from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE, Passphrase
     from intelshare.crypto.suites import SUITES
+    from intelshare.errors import VaultError
     from intelshare.node.folder import Folder
     from intelshare.store.folder import lock
     from intelshare.vault import open_vault
@@ -47,18 +49,30 @@ def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> 
     locked = lock(folder)
     try:
         old = passphrase.of(folder)()
-        paths = [path for path in (folder / ROOT_VAULT / "vault", Folder(folder).vault) if path.exists()]
-        vaults = [
-            open_vault(path, old, suites=SUITES, random=os.urandom, allow_development=True) for path in paths
-        ]
+        own = Folder(folder).vault
+        vaults, others = {}, []
+        for path in (own, *sorted((folder / ROOT_VAULT).rglob("vault"))):
+            try:
+                vaults[path] = open_vault(path, old, suites=SUITES, random=os.urandom, allow_development=True)
+            except VaultError as error:
+                if path == own or error.code != "KEYSTORE_PASSWORD":
+                    raise
+                others.append(path)
         chosen = Passphrase.of_file(new)(new=True)
-        for opened in vaults:
-            opened.change_passphrase(chosen)
+        # The node's own last: until it is changed, the same command may be given once more.
+        for path in reversed(vaults):
+            vaults[path].change_passphrase(chosen)
         # The passphrase that lay in the folder opens nothing any more.
         (folder / DEVELOPMENT_FILE).unlink(missing_ok=True)
     finally:
         locked.release()
-    out.document("vault", {"folder": str(folder), "vaults": [str(path) for path in paths]})
-    for path in paths:
+    out.document("vault", {"folder": str(folder), "vaults": [str(path) for path in vaults]})
+    for path in vaults:
         out.line(f"{path}: opened by the new passphrase alone")
+    for path in others:
+        out.note(f"{path}: has a passphrase of its own, and keeps it")
     out.note("copies of the folder that were made before still open with the old one: destroy them")
+
+
+for _command in (status, rotate, revoke):
+    vault.add_command(_command)

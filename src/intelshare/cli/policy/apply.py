@@ -203,6 +203,10 @@ def _plan(
         broken = f"the folder does not load now, so all that the new law allows is shown: {error}"
     else:
         broken = ""
+    if node is None:
+        # Whoever only one of the two lists is no stranger to the other.
+        both = base.members | head.members
+        base, head = (World(one.registry, both, one.treaties, one.overlays) for one in (base, head))
     found = [
         one
         for one in effects(base, head)

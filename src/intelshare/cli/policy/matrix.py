@@ -128,7 +128,8 @@ def _list(cells: dict[tuple[str, str], Level | None], out: Out) -> None:
     if rows:
         out.table(Table(("from", "to", "up to"), rows))
     none = sum(level is None for level in cells.values())
-    out.line(f"nothing goes between the other {none} of {len(cells)} pairs; --from and --to choose some")
+    if none:
+        out.line(f"nothing goes between the other {none} of {len(cells)} pairs; --from and --to choose some")
 
 
 def _chosen(codes: Sequence[str], option: str, world: World) -> list[str]:

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Entry] = {
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
     "vault": Entry("Operator", _HERE + "operator.vault:vault", "See to what guards the node's keys."),
     "pki": Entry("Operator", _HERE + "operator.pki:pki", "See to your node's certificates."),
+    "trust": Entry("Operator", _HERE + "operator.trust:trust", "Succeed the root; what rests on a key."),
     "audit": Entry(
         "Operator", _HERE + "operator.audit:audit", "Verify the log; prove from it; report who shared what."
     ),

@@ -47,14 +47,18 @@ def flag_words(context: click.Context, _: click.Parameter, incomplete: str) -> l
 
 
 def _registry(context: click.Context) -> Registry:
-    """What ships, with what stands in the folder that the command line names, if that can be read."""
+    """What ships, with what stands in the folder that the command line names or that the profile's node on
+    this machine has, if that can be read."""
     from intelshare.builtin import builtin_registry
     from intelshare.cli.shared.beside import registry_of
 
     folder = context.params.get("folder")
+    if folder is None and "profile" in {param.name for param in context.command.params}:
+        profile = _profile(context)
+        folder = profile.folder / profile.node_folder if profile and profile.node_folder else None
     try:
         return registry_of(Path(folder) if isinstance(folder, str | Path) else None)
-    except IntelshareError:
+    except (IntelshareError, OSError):
         return builtin_registry()
 
 

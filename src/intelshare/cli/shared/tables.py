@@ -9,6 +9,7 @@ from intelshare.cli.shared.output import Table
 from intelshare.instant import NEVER, Instant, show
 
 if TYPE_CHECKING:
+    from intelshare.trust import RootDocument
     from intelshare.wire.v1 import user_pb2 as pb
 
 PRECEDENCES = ("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH")
@@ -293,6 +294,62 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
     ]
     columns = ("member", "root", "directory", "until", "nodes", "treaties", "left out", "fingerprint")
     return _without_empty(columns, rows, "left out")
+
+
+def root_table(before: RootDocument | None, after: RootDocument, signed: frozenset[bytes]) -> Table:
+    """The keys of a root, beside those of the one that it is to succeed."""
+    from intelshare.crypto.pae import key_id
+
+    old = () if before is None else (*before.keys, *before.directory)
+    now = (*after.keys, *after.directory)
+    rows = [
+        (
+            key_id(key).hex()[:16],
+            key.use.name.lower(),
+            str(key.suite),
+            "" if before is None or (key in old and key in now) else "new" if key in now else "goes",
+            "signed" if key_id(key) in signed else "",
+        )
+        for key in dict.fromkeys((*old, *now))
+    ]
+    return Table(("key", "use", "suite", "change", "signature"), rows)
+
+
+def key_table(keys: Iterable[pb.KeyEntry]) -> Table:
+    """One row per key."""
+    rows = [
+        (
+            key.id.hex()[:16],
+            key.use,
+            str(key.suite),
+            key.state,
+            short_time(key.counts_from),
+            short_time(key.counts_until) if key.counts_until else "no end",
+            short_time(key.due_at) if key.due_at else "",
+            short_time(key.destroyed_at) if key.destroyed_at else "",
+        )
+        for key in keys
+    ]
+    columns = ("key", "use", "suite", "state", "counts from", "until", "succeeded", "destroyed")
+    return Table(columns, rows)
+
+
+def impact_table(lines: Iterable[pb.ImpactLine]) -> Table:
+    """Statements that rest on a key, by member, direction and kind."""
+    rows = [
+        (
+            line.member or "all",
+            "sent" if line.sent else "received",
+            line.kind,
+            str(line.count),
+            str(line.alone),
+            f"{line.first_number} to {line.last_number}" if line.last_number else "",
+            short_time(line.first_at),
+            short_time(line.last_at),
+        )
+        for line in lines
+    ]
+    return Table(("member", "way", "kind", "count", "alone", "numbers", "first", "last"), rows)
 
 
 def _cut(text: str) -> str:

@@ -2215,6 +2215,355 @@ class ExclusionResponse(_message.Message):
 Global___ExclusionResponse: _TypeAlias = ExclusionResponse  # noqa: Y015
 
 @_typing.final
+class ListKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKeysRequest: _TypeAlias = ListKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListKeysResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyEntry]: ...
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___KeyEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListKeysResponse: _TypeAlias = ListKeysResponse  # noqa: Y015
+
+@_typing.final
+class KeyEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNTS_FROM_FIELD_NUMBER: _builtins.int
+    COUNTS_UNTIL_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    DESTROYED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.bytes
+    use: _builtins.str
+    """signing, directory, root, sealing, note"""
+    suite: _builtins.int
+    state: _builtins.str
+    """in use, overlaps, opens only, ended, compromised, destroyed"""
+    counts_from: _builtins.int
+    counts_until: _builtins.int
+    """From then on nothing may be signed with it or sealed to it; 0: it has no end of its own."""
+    due_at: _builtins.int
+    """When a new one is made by schedule; 0: none is."""
+    destroyed_at: _builtins.int
+    """When its secret is destroyed; 0: not by schedule."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.bytes = ...,
+        use: _builtins.str = ...,
+        suite: _builtins.int = ...,
+        state: _builtins.str = ...,
+        counts_from: _builtins.int = ...,
+        counts_until: _builtins.int = ...,
+        due_at: _builtins.int = ...,
+        destroyed_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_from", b"counts_from", "counts_until", b"counts_until", "destroyed_at", b"destroyed_at", "due_at", b"due_at", "id", b"id", "state", b"state", "suite", b"suite", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyEntry: _TypeAlias = KeyEntry  # noqa: Y015
+
+@_typing.final
+class RotateKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """signing, sealing, note; none: signing and sealing."""
+
+    def __init__(
+        self,
+        *,
+        uses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateKeysRequest: _TypeAlias = RotateKeysRequest  # noqa: Y015
+
+@_typing.final
+class RevokeKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    COMPROMISED_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Beginning of the key's id, in hexadecimal."""
+    compromised: _builtins.bool
+    since: _builtins.int
+    """Since when; 0: now."""
+    dry_run: _builtins.bool
+    """Only say which key it is."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        compromised: _builtins.bool = ...,
+        since: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compromised", b"compromised", "dry_run", b"dry_run", "key", b"key", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeyRequest: _TypeAlias = RevokeKeyRequest  # noqa: Y015
+
+@_typing.final
+class RevokeKeyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
+    anew: _builtins.int
+    """Releases without an answer that were taken back, to be handed over under the new key."""
+    @_builtins.property
+    def key(self) -> Global___KeyEntry: ...
+    def __init__(
+        self,
+        *,
+        key: Global___KeyEntry | None = ...,
+        anew: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeyResponse: _TypeAlias = RevokeKeyResponse  # noqa: Y015
+
+@_typing.final
+class ProposeRootRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADD_FIELD_NUMBER: _builtins.int
+    DROP_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    NEW_DIRECTORY_KEY_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.int
+    """0: as it is."""
+    new_directory_key: _builtins.bool
+    """A new key signs directories, and the present ones no more."""
+    @_builtins.property
+    def add(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Public files of keys that are added."""
+
+    @_builtins.property
+    def drop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Beginnings of the ids of root keys that go."""
+
+    def __init__(
+        self,
+        *,
+        add: _abc.Iterable[_builtins.str] | None = ...,
+        drop: _abc.Iterable[_builtins.str] | None = ...,
+        threshold: _builtins.int = ...,
+        new_directory_key: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "drop", b"drop", "new_directory_key", b"new_directory_key", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeRootRequest: _TypeAlias = ProposeRootRequest  # noqa: Y015
+
+@_typing.final
+class PublishRootRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishRootRequest: _TypeAlias = PublishRootRequest  # noqa: Y015
+
+@_typing.final
+class RootFileResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    fingerprint: _builtins.str
+    version: _builtins.int
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "text", b"text", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RootFileResponse: _TypeAlias = RootFileResponse  # noqa: Y015
+
+@_typing.final
+class KeyImpactRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    since: _builtins.int
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyImpactRequest: _TypeAlias = KeyImpactRequest  # noqa: Y015
+
+@_typing.final
+class KeyImpactResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
+    READABLE_FIELD_NUMBER: _builtins.int
+    WITNESSED_UNTIL_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    member: _builtins.str
+    use: _builtins.str
+    witnessed_until: _builtins.int
+    """Until when another member has seen this node's log; 0: nobody has."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Keys that rest on it."""
+
+    @_builtins.property
+    def signed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImpactLine]: ...
+    @_builtins.property
+    def readable(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImpactLine]:
+        """Releases that its thief can read."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        member: _builtins.str = ...,
+        use: _builtins.str = ...,
+        keys: _abc.Iterable[_builtins.bytes] | None = ...,
+        signed: _abc.Iterable[Global___ImpactLine] | None = ...,
+        readable: _abc.Iterable[Global___ImpactLine] | None = ...,
+        witnessed_until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "keys", b"keys", "member", b"member", "readable", b"readable", "signed", b"signed", "use", b"use", "witnessed_until", b"witnessed_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyImpactResponse: _TypeAlias = KeyImpactResponse  # noqa: Y015
+
+@_typing.final
+class ImpactLine(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
+    FIRST_NUMBER_FIELD_NUMBER: _builtins.int
+    LAST_NUMBER_FIELD_NUMBER: _builtins.int
+    FIRST_AT_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """The other side; empty: said to all."""
+    sent: _builtins.bool
+    kind: _builtins.str
+    count: _builtins.int
+    alone: _builtins.int
+    """Of those, that nobody else's word stands beside."""
+    first_number: _builtins.int
+    last_number: _builtins.int
+    first_at: _builtins.int
+    last_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        sent: _builtins.bool = ...,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+        alone: _builtins.int = ...,
+        first_number: _builtins.int = ...,
+        last_number: _builtins.int = ...,
+        first_at: _builtins.int = ...,
+        last_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "count", b"count", "first_at", b"first_at", "first_number", b"first_number", "kind", b"kind", "last_at", b"last_at", "last_number", b"last_number", "member", b"member", "sent", b"sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImpactLine: _TypeAlias = ImpactLine  # noqa: Y015
+
+@_typing.final
 class VerifyAuditRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

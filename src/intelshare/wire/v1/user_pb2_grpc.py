@@ -1548,6 +1548,36 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
                 _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/intelshare.v1.Operations/ListKeys',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateKeys = channel.unary_unary(
+                '/intelshare.v1.Operations/RotateKeys',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RotateKeysRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/intelshare.v1.Operations/RevokeKey',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyResponse.FromString,
+                _registered_method=True)
+        self.ProposeRoot = channel.unary_unary(
+                '/intelshare.v1.Operations/ProposeRoot',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProposeRootRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+                _registered_method=True)
+        self.PublishRoot = channel.unary_unary(
+                '/intelshare.v1.Operations/PublishRoot',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+                _registered_method=True)
+        self.KeyImpact = channel.unary_unary(
+                '/intelshare.v1.Operations/KeyImpact',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactResponse.FromString,
+                _registered_method=True)
         self.VerifyAudit = channel.unary_unary(
                 '/intelshare.v1.Operations/VerifyAudit',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditRequest.SerializeToString,
@@ -1649,6 +1679,48 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListKeys(self, request, context):
+        """This node's keys: what for, since when, until when.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKeys(self, request, context):
+        """Make new keys now; the old ones overlap, then their secrets are destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKey(self, request, context):
+        """Say that a key counts no more: rotated out, or compromised.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProposeRoot(self, request, context):
+        """The next root of this member, to be signed by the holders of its root keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishRoot(self, request, context):
+        """The next root, signed by enough of them: it holds, and every member is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeyImpact(self, request, context):
+        """What a compromise of a key of any member calls into question.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyAudit(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1727,6 +1799,36 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.RemoveMember,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'RotateKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKeys,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RotateKeysRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'ProposeRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeRoot,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ProposeRootRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.SerializeToString,
+            ),
+            'PublishRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishRoot,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.SerializeToString,
+            ),
+            'KeyImpact': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeyImpact,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -2113,6 +2215,168 @@ class Operations:
             '/intelshare.v1.Operations/RemoveMember',
             intelshare_dot_wire_dot_v1_dot_user__pb2.RemoveMemberRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ExclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ListKeys',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RotateKeys',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RotateKeysRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RevokeKey',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ProposeRoot',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ProposeRootRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/PublishRoot',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeyImpact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/KeyImpact',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -529,6 +529,18 @@ class OperationsStub:
     """Go on with a member that was suspended."""
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]
     """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
+    ListKeys: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListKeysRequest, _user_pb2.ListKeysResponse]
+    """This node's keys: what for, since when, until when."""
+    RotateKeys: _grpc.UnaryUnaryMultiCallable[_user_pb2.RotateKeysRequest, _user_pb2.ListKeysResponse]
+    """Make new keys now; the old ones overlap, then their secrets are destroyed."""
+    RevokeKey: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeKeyRequest, _user_pb2.RevokeKeyResponse]
+    """Say that a key counts no more: rotated out, or compromised."""
+    ProposeRoot: _grpc.UnaryUnaryMultiCallable[_user_pb2.ProposeRootRequest, _user_pb2.RootFileResponse]
+    """The next root of this member, to be signed by the holders of its root keys."""
+    PublishRoot: _grpc.UnaryUnaryMultiCallable[_user_pb2.PublishRootRequest, _user_pb2.RootFileResponse]
+    """The next root, signed by enough of them: it holds, and every member is told."""
+    KeyImpact: _grpc.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]
+    """What a compromise of a key of any member calls into question."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
 
 @_typing.type_check_only
@@ -556,6 +568,18 @@ class OperationsAsyncStub(OperationsStub):
     """Go on with a member that was suspended."""
     RemoveMember: _aio.UnaryUnaryMultiCallable[_user_pb2.RemoveMemberRequest, _user_pb2.ExclusionResponse]  # type: ignore[assignment]
     """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
+    ListKeys: _aio.UnaryUnaryMultiCallable[_user_pb2.ListKeysRequest, _user_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """This node's keys: what for, since when, until when."""
+    RotateKeys: _aio.UnaryUnaryMultiCallable[_user_pb2.RotateKeysRequest, _user_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """Make new keys now; the old ones overlap, then their secrets are destroyed."""
+    RevokeKey: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeKeyRequest, _user_pb2.RevokeKeyResponse]  # type: ignore[assignment]
+    """Say that a key counts no more: rotated out, or compromised."""
+    ProposeRoot: _aio.UnaryUnaryMultiCallable[_user_pb2.ProposeRootRequest, _user_pb2.RootFileResponse]  # type: ignore[assignment]
+    """The next root of this member, to be signed by the holders of its root keys."""
+    PublishRoot: _aio.UnaryUnaryMultiCallable[_user_pb2.PublishRootRequest, _user_pb2.RootFileResponse]  # type: ignore[assignment]
+    """The next root, signed by enough of them: it holds, and every member is told."""
+    KeyImpact: _aio.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]  # type: ignore[assignment]
+    """What a compromise of a key of any member calls into question."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
 
 class OperationsServicer(metaclass=_abc_1.ABCMeta):
@@ -664,6 +688,54 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ExclusionResponse, _abc.Awaitable[_user_pb2.ExclusionResponse]]:
         """Stop dealing with a member for good: what waits for it ends. Only an import brings it back."""
+
+    @_abc_1.abstractmethod
+    def ListKeys(
+        self,
+        request: _user_pb2.ListKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListKeysResponse, _abc.Awaitable[_user_pb2.ListKeysResponse]]:
+        """This node's keys: what for, since when, until when."""
+
+    @_abc_1.abstractmethod
+    def RotateKeys(
+        self,
+        request: _user_pb2.RotateKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListKeysResponse, _abc.Awaitable[_user_pb2.ListKeysResponse]]:
+        """Make new keys now; the old ones overlap, then their secrets are destroyed."""
+
+    @_abc_1.abstractmethod
+    def RevokeKey(
+        self,
+        request: _user_pb2.RevokeKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RevokeKeyResponse, _abc.Awaitable[_user_pb2.RevokeKeyResponse]]:
+        """Say that a key counts no more: rotated out, or compromised."""
+
+    @_abc_1.abstractmethod
+    def ProposeRoot(
+        self,
+        request: _user_pb2.ProposeRootRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RootFileResponse, _abc.Awaitable[_user_pb2.RootFileResponse]]:
+        """The next root of this member, to be signed by the holders of its root keys."""
+
+    @_abc_1.abstractmethod
+    def PublishRoot(
+        self,
+        request: _user_pb2.PublishRootRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RootFileResponse, _abc.Awaitable[_user_pb2.RootFileResponse]]:
+        """The next root, signed by enough of them: it holds, and every member is told."""
+
+    @_abc_1.abstractmethod
+    def KeyImpact(
+        self,
+        request: _user_pb2.KeyImpactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.KeyImpactResponse, _abc.Awaitable[_user_pb2.KeyImpactResponse]]:
+        """What a compromise of a key of any member calls into question."""
 
     @_abc_1.abstractmethod
     def VerifyAudit(

@@ -1,0 +1,155 @@
+"""Impact: what a compromise of a key calls into question, by number and time. Reads all statements: slow.
+
+A signing key: every statement that it signed, received or sent. Not all of them rest on it alone: of what was
+sent the recipient's receipt is another's word, and what was received before another member last saw this
+node's log was there before. A sealing key: what was sealed to it, which its thief can read. A directory or
+root key: all of these of all keys of its member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intelshare.broker.kernel.log import entry_at
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import BATCH, CHECKPOINT, RECEIPT, RECEIVED, STATEMENT
+from intelshare.broker.transparency.checkpoint import peer_nodes
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Batch, Checkpoint, Evidence, KeyRecord, KeyUse, Kind, Release
+from intelshare.errors import DeliveryError
+from intelshare.ids import Digest, KeyId, MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Scalar, Table, View
+
+PAGE: Final = 1000
+MIN_PREFIX: Final = 8
+"""Hexadecimal digits by which a key is named at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImpactLine:
+    """Statements of one kind between this member and another that rest on the key."""
+
+    member: MemberCode
+    """The other side; empty: the same bytes for all."""
+    sent: bool
+    kind: Kind
+    count: int
+    alone: int
+    """Of those, that nobody else's word stands beside."""
+    first_number: int
+    """Of releases; 0: none has a number."""
+    last_number: int
+    first: Instant
+    """Signed at."""
+    last: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What rests on a key."""
+
+    key: KeyId
+    record: KeyRecord
+    keys: tuple[KeyId, ...]
+    """Those that rest on it: itself, or of a directory or root key all of its member."""
+    signed: tuple[ImpactLine, ...]
+    readable: tuple[ImpactLine, ...]
+    """Releases that were sealed to it."""
+    witnessed: Instant
+    """Until when another member has seen this node's log; 0: nobody has."""
+
+
+def find_key(node: Node, given: str) -> tuple[KeyId, KeyRecord]:
+    """The key of any member whose id begins so. Raises DeliveryError INPUT_INVALID, NOT_FOUND."""
+    if len(given) < MIN_PREFIX or not set(given) <= set("0123456789abcdef"):
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"a key is named by {MIN_PREFIX} or more hexadecimal digits of its id",
+            hint="`intelshare vault status` lists this node's keys",
+        )
+    found = [(key, record) for key, record in node.trust.records() if key.hex().startswith(given)]
+    if len(found) != 1:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"{len(found) or 'no'} keys of the documents held here begin with {given}",
+            hint="name more digits" if found else "`intelshare vault status` lists this node's keys",
+        )
+    return found[0]
+
+
+def impact_of(node: Node, view: View, given: str, since: Instant) -> Impact:
+    """What rests on a key and was signed ``since``. Raises DeliveryError INPUT_INVALID, NOT_FOUND."""
+    key, record = find_key(node, given)
+    keys = {key}
+    if record.use in (KeyUse.DIRECTORY, KeyUse.ROOT):
+        keys |= {other for other, held in node.trust.records() if held.member == record.member}
+    at: dict[Digest, Instant] = {}
+    by_key: set[Digest] = set()
+    for batch in _all(view, BATCH):
+        record_of = decode(Batch, batch.record)
+        if record_of.signed_at >= since:
+            at[batch.batch] = record_of.signed_at
+            if record_of.key in keys:
+                by_key.add(batch.batch)
+    seen, signed, readable = _witnessed(node, view), _Lines(), _Lines()
+    for row in _all(view, STATEMENT):
+        line = row.peer, True, Kind(row.kind)
+        if row.batch in by_key:
+            answered = bool(row.md) and bool(view.find(RECEIPT, "key", row.md, row.peer, limit=1))
+            signed.add(line, row.sequence, at[row.batch], alone=not answered)
+        if row.kem in keys and row.batch in at:
+            readable.add(line, row.sequence, at[row.batch], alone=True)
+    for got in _all(view, RECEIVED):
+        line = got.member, False, Kind(got.kind)
+        if got.batch in by_key:
+            signed.add(line, got.sequence, at[got.batch], alone=got.at > seen)
+        if got.batch in at and got.kind == Kind.RELEASE and decode(Release, got.data).kem in keys:
+            readable.add(line, got.sequence, at[got.batch], alone=True)
+    return Impact(key, record, tuple(sorted(keys)), signed.lines(), readable.lines(), seen)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._found: dict[tuple[MemberCode, bool, Kind], tuple[int, int, int, int, Instant, Instant]] = {}
+
+    def add(self, line: tuple[MemberCode, bool, Kind], number: int, at: Instant, *, alone: bool) -> None:
+        """Count one more statement."""
+        count, single, first, last, since, until = self._found.get(line, (0, 0, 0, 0, at, at))
+        self._found[line] = (
+            count + 1,
+            single + alone,
+            min(first or number, number),
+            max(last, number),
+            min(since, at),
+            max(until, at),
+        )
+
+    def lines(self) -> tuple[ImpactLine, ...]:
+        """By member, direction and kind."""
+        return tuple(
+            ImpactLine(member, sent, kind, *found)
+            for (member, sent, kind), found in sorted(self._found.items())
+        )
+
+
+def _all(view: View, table: Table[Any]) -> Iterator[Any]:
+    after: tuple[Scalar, ...] = ()
+    while rows := view.find(table, "key", after=after, limit=PAGE):
+        yield from rows
+        after = tuple(getattr(rows[-1], name) for name in table.key)
+
+
+def _witnessed(node: Node, view: View) -> Instant:
+    """The time of the last entry of an own log that another member says it has seen."""
+    found = Instant(0)
+    for uri in peer_nodes(node):
+        for row in view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1):
+            for seen in decode(Checkpoint, decode(Evidence, row.signed).data).cosigned:
+                entry = entry_at(view, seen.incarnation, seen.size - 1) if seen.origin == node.uri else None
+                if entry is not None:
+                    found = max(found, entry.at)
+    return found

@@ -1,0 +1,122 @@
+"""``vault status``, ``rotate``, ``revoke`` and ``trust impact``: the life of keys, and what rests on one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+
+USES = ("signing", "sealing", "note")
+
+
+@click.command(epilog=examples("intelshare vault status --folder fra"))
+@printing
+@on_folder
+def status(node: NodeFolder, out: Out) -> None:
+    """List your node's keys: what for, since when and until when they count, when each is succeeded.
+
+    "overlaps": others may still use the older key. "opens only": nothing is sealed to it any more, and what
+    is on its way can still be opened. Then its secret is destroyed.
+    """
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import key_table
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("ListKeys", pb.ListKeysRequest())
+    out.document("keys", plain(found))
+    out.table(key_table(found.keys))
+
+
+@click.command(
+    epilog=examples("intelshare vault rotate --folder fra", "intelshare vault rotate sealing --folder fra")
+)
+@click.argument("uses", nargs=-1, type=click.Choice(USES))
+@printing
+@on_folder
+def rotate(node: NodeFolder, out: Out, uses: tuple[str, ...]) -> None:
+    """Make new keys now, of USES or else for signing and sealing, and tell every member.
+
+    What is on its way stays good: the older keys overlap, and their secrets are destroyed afterwards.
+    """
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import key_table
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("RotateKeys", pb.RotateKeysRequest(uses=uses))
+    out.document("keys", plain(found))
+    out.table(key_table(found.keys))
+
+
+@click.command(epilog=examples("intelshare vault revoke 5a0c77e1 --folder fra"))
+@click.argument("key")
+@click.option("--compromised", is_flag=True, help="Somebody else may have it: nothing signed with it counts.")
+@click.option("--since", default="", metavar="TIME", help="Since when. Default: now.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, yes: bool) -> None:
+    """Say that the key whose id begins with KEY counts no more, and make its successor.
+
+    Without --compromised it is rotated out: what it signed before stays good. With it, the secret is
+    destroyed at once, and releases without an answer go once more under the new key. A member that has no
+    link to you now needs your member file again.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import key_table
+    from intelshare.cli.shared.times import moment
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    request = pb.RevokeKeyRequest(
+        key=key.lower(), compromised=compromised, since=moment(since, "--since") if since else 0, dry_run=True
+    )
+    found = node.operate("RevokeKey", request)
+    how = "is compromised" if compromised else "is rotated out"
+    confirm(f"Say that the {found.key.use} key {found.key.id.hex()[:16]} {how}?", yes=yes)
+    request.dry_run = False
+    done = node.operate("RevokeKey", request)
+    out.document("key-revoked", plain(done))
+    out.table(key_table([done.key]))
+    if done.anew:
+        out.line(f"{done.anew} releases go once more under the new key")
+
+
+@click.command(
+    epilog=examples(
+        "intelshare trust impact 5a0c77e1 --folder fra",
+        "intelshare trust impact 5a0c77e1 --since 2026-11-01 --folder fra",
+    )
+)
+@click.argument("key")
+@click.option("--since", default="", metavar="TIME", help="Only what was signed since. Default: all.")
+@printing
+@on_folder
+def impact(node: NodeFolder, out: Out, key: str, since: str) -> None:
+    """Show what a compromise of KEY, of whatever member, calls into question here.
+
+    "alone": nobody else's word stands beside it: no receipt, and no member that has seen your log since.
+    """
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import impact_table, short_time
+    from intelshare.cli.shared.times import moment
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    request = pb.KeyImpactRequest(key=key.lower(), since=moment(since, "--since") if since else 0)
+    found = node.operate("KeyImpact", request)
+    out.document("key-impact", plain(found))
+    out.line(
+        f"{found.use} key {found.key.hex()[:16]} of {found.member}; keys that rest on it: {len(found.keys)}"
+    )
+    for title, lines in (("signed with it", found.signed), ("its thief can read", found.readable)):
+        out.line(f"{title}: {sum(line.count for line in lines)} statements")
+        if lines:
+            out.table(impact_table(lines))
+    seen = short_time(found.witnessed_until) if found.witnessed_until else "never"
+    out.note(f"another member has seen your log until: {seen}")

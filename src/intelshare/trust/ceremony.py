@@ -1,0 +1,185 @@
+"""The next root on its way between the holders of root keys: a file that each signs on their own machine.
+
+Nothing in it is secret, and nothing in it is believed: what counts is the root that the node holds, and the
+signatures. A holder sees what would change, and a fingerprint of the new document to compare by voice.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import msgspec
+
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import key_id
+from intelshare.crypto.records import KeyRecord, KeyUse, Trust, TrustType
+from intelshare.crypto.suites import Signer, Suites
+from intelshare.errors import EnvelopeError, Place, TrustError
+from intelshare.ids import KeyId
+from intelshare.trust.documents import RootDocument, read_root, sign_root, signatures_by
+from intelshare.trust.fingerprint import fingerprint
+from intelshare.trust.renewal import renew_root
+
+T = TypeVar("T", "_Text", "_KeyText")
+
+SCHEMA: Final = "intelshare/root/1"
+KEY_SCHEMA: Final = "intelshare/root-key/1"
+MAX_ROOT_FILE: Final = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RootProposal:
+    """A root that is to succeed another, with the signatures that it has so far."""
+
+    present: RootDocument
+    """As the file has it: who publishes it compares it with the one in force."""
+    present_signed: Trust
+    following: RootDocument
+    signed: Trust
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the new document, for people to compare before they sign."""
+        return fingerprint(self.signed.document)
+
+    def missing(self, suites: Suites) -> tuple[int, int]:
+        """How many signatures it lacks: of the present keys, of its own."""
+        return (
+            max(0, self.present.threshold - signatures_by(self.signed, self.present.keys, suites)),
+            max(0, self.following.threshold - signatures_by(self.signed, self.following.keys, suites)),
+        )
+
+
+def propose_root(
+    present: Trust,
+    suites: Suites,
+    *,
+    add: Iterable[KeyRecord] = (),
+    drop: Collection[KeyId] = (),
+    threshold: int | None = None,
+    directory: Iterable[KeyRecord] | None = None,
+) -> RootProposal:
+    """The next root, without a signature. Raises TrustError INPUT_INVALID: no document may be so."""
+    root = read_root(present, suites)
+    known = {key_id(key) for key in root.keys}
+    if not set(drop) <= known:
+        raise TrustError("INPUT_INVALID", "a key that is to go is not a root key of the member")
+    keys = (*(key for key in root.keys if key_id(key) not in drop), *add)
+    try:
+        signed = renew_root(root, (), keys=keys, threshold=threshold, directory=directory)
+        following = read_root(signed, suites)
+    except EnvelopeError as error:
+        raise TrustError(
+            "INPUT_INVALID", f"no root can be so: {error.message}", hint="look at the keys and the threshold"
+        ) from None
+    return RootProposal(root, present, following, signed)
+
+
+def sign_proposal(proposal: RootProposal, signer: Signer) -> RootProposal:
+    """With the signature of this key too.
+
+    Raises TrustError NOT_AUTHORISED: it is a root key of neither the present root nor the new one.
+    """
+    if signer.record not in (*proposal.present.keys, *proposal.following.keys):
+        raise TrustError(
+            "NOT_AUTHORISED",
+            f"{signer.key_id.hex()[:16]} is a root key of neither the present root nor the new one",
+            hint="`intelshare trust root show FILE` lists both",
+        )
+    made = sign_root(proposal.following, (signer,)).signatures[0]
+    others = tuple(one for one in proposal.signed.signatures if one.key != signer.key_id)
+    return replace(proposal, signed=replace(proposal.signed, signatures=(*others, made)))
+
+
+class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema: str
+    member: str
+    version: int
+    fingerprint: str
+    present: str
+    proposed: str
+
+
+class _KeyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema: str
+    member: str
+    key: str
+
+
+def write_proposal(proposal: RootProposal) -> str:
+    """The file, JSON with one value a line. What is in it for people is never believed."""
+    text = _Text(
+        SCHEMA,
+        proposal.following.member,
+        proposal.following.version,
+        proposal.fingerprint,
+        _wrap(proposal.present_signed),
+        _wrap(proposal.signed),
+    )
+    return msgspec.json.format(msgspec.json.encode(text), indent=2).decode() + "\n"
+
+
+def read_proposal(text: bytes, source: str, suites: Suites) -> RootProposal:
+    """Read a file. Accepts nothing. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    read = _read(text, source, _Text, SCHEMA)
+    try:
+        present, signed = _unwrap(read.present), _unwrap(read.proposed)
+        before, after = read_root(present, suites), read_root(signed, suites)
+        if (after.member, after.version, after.domain) != (before.member, before.version + 1, before.domain):
+            raise ValueError("the new root does not follow the present one")
+    except (ValueError, EnvelopeError) as error:
+        raise _invalid(source, error) from None
+    return RootProposal(before, present, after, signed)
+
+
+def write_root_key(record: KeyRecord) -> str:
+    """The public file of a root key, for whoever proposes a root with it."""
+    text = _KeyText(KEY_SCHEMA, record.member, b64encode(encode(KeyRecord, record)).decode("ascii"))
+    return msgspec.json.format(msgspec.json.encode(text), indent=2).decode() + "\n"
+
+
+def read_root_key(text: bytes, source: str) -> KeyRecord:
+    """The key of such a file. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    read = _read(text, source, _KeyText, KEY_SCHEMA)
+    try:
+        record = decode(KeyRecord, b64decode(read.key, validate=True))
+        if record.use is not KeyUse.ROOT:
+            raise ValueError("it holds no root key")
+    except (ValueError, EnvelopeError) as error:
+        raise _invalid(source, error) from None
+    return record
+
+
+def _read(text: bytes, source: str, kind: type[T], schema: str) -> T:
+    if len(text) > MAX_ROOT_FILE:
+        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_ROOT_FILE} bytes", place=Place(source))
+    try:
+        read = msgspec.json.decode(text, type=kind)
+        if read.schema != schema:
+            raise ValueError(f"its schema is not {schema}")
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise _invalid(source, error) from None
+    return read
+
+
+def _invalid(source: str, error: Exception) -> TrustError:
+    return TrustError(
+        "INPUT_INVALID",
+        f"this is not a file of a root: {str(error)[:200]}",
+        place=Place(source),
+        hint="`intelshare trust root new` writes one",
+    )
+
+
+def _wrap(trust: Trust) -> str:
+    return b64encode(encode(Trust, trust)).decode("ascii")
+
+
+def _unwrap(text: str) -> Trust:
+    trust = decode(Trust, b64decode(text, validate=True))
+    if trust.type is not TrustType.ROOT:
+        raise ValueError("it holds a directory where a root is expected")
+    return trust

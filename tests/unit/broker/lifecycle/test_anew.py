@@ -1,0 +1,164 @@
+"""Releases under a key that was stolen go once more, under another, and arrive once (row 7 of attacks.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW, Member, draft, seeded, text
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.register import adopt
+from intelshare.broker.kernel.tables import INBOX
+from intelshare.broker.lifecycle.anew import hand_over_anew
+from intelshare.broker.queries.impact import Impact, impact_of
+from intelshare.crypto.records import KeyUse, Kind
+from intelshare.crypto.suites import SUITE_1, load_signer
+from intelshare.delivery import PairStatus, status_of
+from intelshare.errors import DeliveryError
+from intelshare.ids import KeyId, MemberCode
+from intelshare.instant import Instant
+from intelshare.trust import (
+    Founding,
+    Revocation,
+    Revoked,
+    Why,
+    create_member,
+    new_key,
+    renew_directory,
+)
+from line_world import TO_USA, arrive, codes, hand_over, met, pair_of, released, rows, send
+
+
+@pytest.fixture(name="members")
+def _members() -> Any:
+    return met(("FRA", "USA"))
+
+
+def stolen(members: Any, *, told: bool = True) -> KeyId:
+    """FRA's signing key is known to others: it has a new one, and says so; the old one's id."""
+    fra: Member = members["FRA"]
+    made = create_member(Founding(MemberCode("FRA"), "Fra", "one"), NOW, seeded("FRA"), SUITE_1)
+    (key,) = [key for key in made.keys if key.record.use is KeyUse.DIRECTORY]
+    directory, old = fra.node.trust.members[MemberCode("FRA")].directory, fra.node.signer.key_id
+    assert directory is not None
+    fresh = new_key(
+        SUITE_1,
+        KeyUse.SIGNING,
+        fra.node.member,
+        NOW,
+        seeded("fresh"),
+        node=fra.node.uri,
+        among=directory.keys,
+    )
+    signed = renew_directory(
+        directory,
+        load_signer(SUITE_1, key.record, key.key_id, key.secret),
+        NOW,
+        add_keys=[fresh.record],
+        revoke=[Revocation(Revoked.KEY, old, Why.COMPROMISED, NOW)],
+    )
+    fra.do(adopt, signed)
+    fra.node = replace(fra.node, signer=load_signer(SUITE_1, fresh.record, fresh.key_id, fresh.secret))
+    if told:
+        members["USA"].do(adopt, signed)
+    return old
+
+
+def back(members: Any, key: KeyId) -> tuple[Outbound, ...]:
+    """What FRA says of what it takes back."""
+    done = members["FRA"].do(hand_over_anew, key, ())
+    assert done.after == ()
+    said: tuple[Outbound, ...] = done.effects.outbound
+    return said
+
+
+def test_row_7_what_a_stolen_key_signed_is_rejected_then_cancelled_and_handed_over_anew(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    frame = released(members)
+    key = stolen(members)
+    assert codes(arrive(usa, fra, frame)) == ["SIGNER_REVOKED"]
+    (head,) = back(members, key)
+    assert arrive(usa, fra, head.frame).gaps == ()
+    (again,) = hand_over(fra, "USA")
+    taken = arrive(usa, fra, again.frame)
+    assert (taken.accepted, taken.gaps) == (1, ())
+    assert again.frame.statements[0].data != frame.statements[0].data
+    assert len(rows(usa, INBOX)) == 1
+
+
+def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    key = stolen(members)
+    (head,) = back(members, key)
+    arrive(usa, fra, head.frame)
+    (again,) = hand_over(fra, "USA")
+    second = arrive(usa, fra, again.frame).effects.outbound[0]
+    assert len(rows(usa, INBOX)) == 1
+    arrive(fra, usa, receipt.frame)
+    arrive(fra, usa, second.frame)
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+def test_what_other_keys_signed_stays_on_its_way(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    key = stolen(members)
+    frame = released(members)
+    assert back(members, key) == ()
+    assert arrive(usa, fra, frame).accepted == 1
+
+
+def impact(member: Member, key: KeyId, since: int = 0) -> Impact:
+    found: Impact = member.ask(impact_of, key.hex()[:16], Instant(since))
+    return found
+
+
+def test_impact_names_what_rests_on_a_key_by_number_and_time(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    key = fra.node.signer.key_id
+    first = released(members)
+    send(fra, draft(text(TO_USA), to=["USA"]), key="second")
+    second = hand_over(fra, "USA")[0].frame
+    receipt = arrive(usa, fra, first).effects.outbound[0]
+    arrive(usa, fra, second)
+    arrive(fra, usa, receipt.frame)
+    (sent,) = [line for line in impact(fra, key).signed if line.kind is Kind.RELEASE]
+    assert (sent.member, sent.sent, sent.count, sent.alone) == ("USA", True, 2, 1)
+    assert (sent.first_number, sent.last_number, sent.first, sent.last) == (1, 2, NOW, NOW)
+    (got,) = [line for line in impact(usa, key).signed if line.kind is Kind.RELEASE]
+    assert (got.member, got.sent, got.count, got.alone) == ("FRA", False, 2, 2)
+    assert impact(usa, key, NOW + 1).signed == ()
+    assert impact(usa, key).readable == ()
+
+
+def test_impact_of_a_sealing_key_names_what_its_thief_can_read(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    arrive(usa, fra, released(members))
+    (key,) = usa.node.sealing
+    for member, way in ((usa, False), (fra, True)):
+        found = impact(member, key)
+        assert found.signed == ()
+        (line,) = found.readable
+        assert (line.sent, line.count, line.last_number) == (way, 1, 1)
+
+
+def test_impact_of_a_root_key_is_that_of_all_keys_of_its_member(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    arrive(usa, fra, released(members))
+    root = usa.node.trust.members[MemberCode("FRA")].root.keys[0]
+    (key,) = [key for key, record in usa.node.trust.records() if record == root]
+    found = impact(usa, key)
+    assert fra.node.signer.key_id in found.keys
+    assert {line.kind for line in found.signed} == {Kind.RELEASE}
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("ab", "INPUT_INVALID"), ("zz" * 8, "INPUT_INVALID"), ("0" * 16, "NOT_FOUND")]
+)
+def test_a_key_is_named_well_enough_to_be_one(members: Any, given: str, code: str) -> None:
+    with pytest.raises(DeliveryError) as raised:
+        members["FRA"].ask(impact_of, given, Instant(0))
+    assert raised.value.code == code
