@@ -53,8 +53,7 @@ def _run(ask: Mapping[str, object]) -> int | None:
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
-    server.stdin.write(json.dumps(ask) + "\n")
-    server.stdin.flush()
+    server.stdin.write(json.dumps(ask).encode() + b"\n")
     group = int(server.stdout.readline())
     late = not select.select([server.stdout], [], [], patient(LIMIT))[0]
     if late:
@@ -66,12 +65,12 @@ def _run(ask: Mapping[str, object]) -> int | None:
 
 
 @functools.cache
-def _server() -> subprocess.Popen[str]:
-    """The process that forks; it ends with this one."""
+def _server() -> subprocess.Popen[bytes]:
+    """The process that forks; it ends with this one. Unbuffered: what was read ahead is not waited for."""
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(
-        process([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     )
 
 

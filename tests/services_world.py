@@ -20,7 +20,15 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Figures
-from intelshare.services.backend import HeldKey, Issued, LinkFacts, NodeFacts, SpentBudget, Uploading
+from intelshare.services.backend import (
+    FileFacts,
+    HeldKey,
+    Issued,
+    LinkFacts,
+    NodeFacts,
+    SpentBudget,
+    Uploading,
+)
 from intelshare.trust import Periods, Revocation, new_key
 
 
@@ -133,7 +141,7 @@ class MemberBackend:
         return load_note_key(made.record, made.secret)
 
     def facts(self) -> NodeFacts:
-        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1))
+        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1), FileFacts(0, 1, 1, {}))
 
     def link(self, node: NodeUri) -> LinkFacts:
         del node

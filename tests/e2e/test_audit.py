@@ -96,6 +96,26 @@ def test_the_log_is_followed_cosigned_and_proved_with_the_tools_of_others(
     with pytest.raises(c2sp.RefusedError):
         included(c2sp.leaf(entries[1]))
 
+    # What is no note, or too long for one, is said so wherever a note is read.
+    bad = tmp_path / "bad"
+    for content, code in ((b"\xff\xfe", "INPUT_INVALID"), (b"x\n" * 40_000, "TOO_LARGE")):
+        bad.write_bytes(content)
+        for words in (
+            ("audit", "cosign", bad, "--folder", usa),
+            ("audit", "prove", "2", "--tlog", "--folder", fra, "--checkpoint", bad),
+        ):
+            refused = intelshare(*words)
+            assert (refused.code, code in refused.err) == (2, True), refused
+
+    # Whoever changed the node's own line is not served on: it is written anew.
+    genuine = checkpoint.read_text()
+    mine = next(line for line in genuine.splitlines() if told["origin"] + " " in line)
+    spoiled = genuine.replace(mine, mine[:-6] + ("AAAAA=" if mine[-6:] != "AAAAA=" else "BBBBB="))
+    checkpoint.write_text(spoiled)
+    ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra)
+    assert mine in checkpoint.read_text()
+    checkpoint.write_text(genuine)
+
     # The folder is exported into again: grown, and the older files are kept as they were.
     ok("user", "add", "one-more", "--folder", fra, "--role", "analyst")
     again = ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra, "--json").json
@@ -195,6 +215,12 @@ def test_a_release_is_exported_by_both_sides_and_verified_without_a_node(
     assert "established      USA accepted it" in shown
     assert intelshare("verify", file).code == 5
 
+    ok("export", bulletin[:8], "--as", fra / "users" / "operator", "--out", file)
+    assert ok("verify", file, *own, "--json").json["portions"] == []
+    content = intelshare("export", bulletin[:8], "--as", fra / "users" / "operator", "--content")
+    assert (content.code, "NOT_AUTHORISED" in content.err) == (4, True)
+
+    ok("export", bulletin[:8], "--as", analyst, "--content", "--out", file)
     told = json.loads(file.read_text())
     told["portions"][0]["secret"] = "00" * 32
     file.write_text(json.dumps(told))
@@ -235,3 +261,69 @@ def test_evidence_of_a_fork_is_checked_offline_and_ends_with_7_where_it_proves_n
     nothing = intelshare("audit", "check-evidence", file)
     assert nothing.code == 7
     assert "EVIDENCE_INCONCLUSIVE" in nothing.err
+
+
+def test_an_expert_follows_decision_receipt_and_recall_with_files_alone(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Each entry as a proof of our own and as a tlog-proof, at both sides, judged without a node.
+
+    The last one here: it recalls what the others would count.
+    """
+    fra, usa = pair
+    words = ("--as", fra / "users" / "ana", "--category", "cyber", "--label", LABEL, "--to", "USA")
+    bulletin = ok("send", "-", *words, "--wait", "accepted", "--json", stdin="three").json["bulletin"]
+    ok("recall", bulletin, "--as", fra / "users" / "ana", "--reason", "a mistake", "--yes")
+
+    def destroyed() -> bool:
+        sent = ok("outbox", *words[:2], "--json").json["entries"]
+        return [one["pairs"][0]["word"] for one in sent if one["bulletin"] == bulletin] == ["destroyed"]
+
+    wait_until(destroyed, "USA to destroy it")
+    members = [str(word) for m in ("fra", "usa") for word in ("--member", fra.parent / f"{m}.member")]
+    told: dict[str, list[str]] = {}
+    for folder in (fra, usa):
+        file = tmp_path / f"{folder.name}.json"
+        ok("audit", "prove", "--bulletin", bulletin, "--folder", folder, "--out", file)
+        entries = ok("verify", file, *members, "--json").json["entries"]
+        told[folder.name] = [entry["type"] for entry in entries]
+        shown = ok("verify", file, *members).out
+        for entry in entries:
+            assert f"entry {entry['index']} of log {entry['log']}  {entry['type']}" in shown
+            proof = tmp_path / "entry.tlog-proof"
+            ok("audit", "prove", str(entry["index"]), "--tlog", "--folder", folder, "--out", proof)
+            alone = ok("verify", proof, *members, "--json").json["entry"]
+            assert (alone["index"], alone["type"]) == (entry["index"], entry["type"])
+            assert f"entry {entry['index']}" in ok("verify", proof, *members).out
+            if entry["type"] == "DECISION":
+                # A tlog-proof holds hashes where the file of `audit prove` opens what was granted.
+                assert "outcome allow" in shown
+                assert "gsa-fra-usa" in shown
+                assert b"gsa-fra-usa" not in b64decode(
+                    proof.read_text().split("\n")[1].removeprefix("extra ")
+                )
+                assert alone["says"]["recipient"] == "USA"
+            swapped = proof.read_text().replace(f"index {entry['index']}\n", f"index {entry['index'] + 1}\n")
+            proof.write_text(swapped)
+            assert intelshare("verify", proof, *members).code == 7
+    assert {"SUBMIT", "DECISION", "HAND_OVER", "RECEIPT", "RECALL"} <= set(told["fra"]), told
+    assert {"RECEIVED", "DESTROYED"} <= set(told["usa"]), told
+
+    receipts = ok("receipts", bulletin, *words[:2], "--json").json["receipts"]
+    for one in receipts:
+        file = tmp_path / "receipt.json"
+        ok("audit", "prove", "--receipt", one["digest"], "--folder", fra, "--out", file)
+        found = ok("verify", file, *members, "--json").json["entries"]
+        assert [entry["type"] for entry in found] == ["RECEIPT"]
+        assert found[0]["says"]["leaf"] == one["digest"]
+
+    release = tmp_path / "release.json"
+    ok("export", bulletin, *words[:2], "--out", release)
+    shown = ok("verify", release, *members).out
+    for line in ("FRA recalled it", "USA accepted it", "USA destroyed it (RECALLED)"):
+        assert f"established      {line}" in shown
+    unread = intelshare("export", bulletin, "--as", usa / "users" / "ana")
+    assert unread.code == 8, "nobody at USA had read it"
+    ok("export", bulletin, "--as", usa / "users" / "operator", "--out", release)
+    shown = ok("verify", release, *members).out
+    assert "USA logged that the keys are destroyed (RECALLED)" in shown

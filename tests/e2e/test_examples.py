@@ -139,7 +139,6 @@ CASES: dict[str, Case] = {
     "vault revoke": Case(typed="y\n"),
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
-    "verify entry.json": Case(code=5, why="no member file is given"),
     "verify fra-log": Case(before=lambda w: (w.followed(), w.member_files())),
     "verify release.json": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
     "audit reconcile": Case(before=lambda w: w.report()),
@@ -425,7 +424,14 @@ class _Reader:
 
 
 BULLETINS: dict[str, Callable[[World], str]] = {
-    "sent": lambda w: w.send("phishing kit against the grid", "--wait", "accepted", to="USA,KEN"),
+    "sent": lambda w: w.send(
+        "phishing kit against the grid",
+        "--attach",
+        str(w.desk / "annex.pdf"),
+        "--wait",
+        "accepted",
+        to="USA,KEN",
+    ),
     "received": lambda w: w.send(
         "phishing kit against the grid", "--wait", "accepted", who="usa/users/j.smith", to="FRA"
     ),

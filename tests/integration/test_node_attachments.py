@@ -177,19 +177,113 @@ async def test_a_recall_removes_the_pieces_at_both_ends(pair: tuple[Site, Site])
     assert await codes(fra, sent.bulletin) == ["RECALLED"]
 
 
-async def test_a_piece_that_rots_on_the_disk_reaches_nobody(pair: tuple[Site, Site]) -> None:
-    fra, usa = pair
-    async with fra.client("a") as analyst:
-        sent = await analyst.attach(["USA"], await analyst.upload(os.urandom(2 * PLAIN)))
-    await whole(fra, sent.bulletin)
-    (path,) = held(usa)
+def rot(path: Path) -> None:
+    """Of its second piece."""
     with path.open("r+b") as file:
         file.seek(PIECE + 5)
         file.write(b"rot")
+
+
+async def test_a_piece_that_rots_on_the_disk_reaches_nobody_and_is_fetched_again(
+    pair: tuple[Site, Site], written: Written
+) -> None:
+    """Also across a restart: that piece alone travels, and its sender hears of it no second time."""
+    fra, usa = pair
+    content = os.urandom(3 * PLAIN)
+    async with fra.client("a") as analyst:
+        sent = await analyst.attach(["USA"], await analyst.upload(content))
+    await whole(fra, sent.bulletin)
+    (path,) = held(usa)
+    rot(path)
+    written.most[usa.root / "files"] = 3
     async with usa.client("a") as reader:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await reader.download(sent.bulletin)
-    assert code_of(error.value) == "COMMITMENT_MISMATCH"
+        assert code_of(error.value) == "COMMITMENT_MISMATCH"
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await reader.download(sent.bulletin)
+        assert code_of(error.value) == "FILE_INCOMPLETE"
+        shown = await reader.bulletins.Read(pb.ReadRequest(id=sent.bulletin.hex()))
+        assert (shown.portions[1].file_here, shown.portions[1].file_lost) == (False, True)
+    await usa.stop()
+    written.most.clear()
+    await usa.start()
+    await until(lambda: states(usa) == [FileState.WHOLE], "the piece to be fetched again")
+    assert written.of(usa) == [0, 1, 2, 1]
+    async with usa.client("a") as reader:
+        assert await reader.download(sent.bulletin) == content
+    async with fra.client("a") as analyst:
+        told = await analyst.bulletins.Receipts(pb.ReceiptsRequest(id=sent.bulletin.hex()))
+    assert [list(one.codes) for one in told.receipts].count(["WHOLE"]) == 1
+
+
+async def test_a_file_that_left_the_disk_is_fetched_again(pair: tuple[Site, Site]) -> None:
+    """As after a restore of the database without the folder of files."""
+    fra, usa = pair
+    content = os.urandom(PLAIN + 5)
+    async with fra.client("a") as analyst:
+        sent = await analyst.attach(["USA"], await analyst.upload(content))
+    await whole(fra, sent.bulletin)
+    held(usa)[0].unlink()
+    async with usa.client("a") as reader:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await reader.download(sent.bulletin)
+        await until(lambda: states(usa) == [FileState.WHOLE], "the file to be fetched again")
+        assert await reader.download(sent.bulletin) == content
+
+
+async def test_who_wrote_it_gets_the_file_back_until_it_ends(pair: tuple[Site, Site]) -> None:
+    fra, _ = pair
+    content = os.urandom(PLAIN + 5)
+    async with fra.client("a") as analyst:
+        sent = await analyst.attach(["USA"], await analyst.upload(content))
+        shown = await analyst.bulletins.Read(pb.ReadRequest(id=sent.bulletin.hex()))
+        assert (shown.originator, shown.received_at, shown.portions[1].file_here) == ("FRA", 0, True)
+        assert await analyst.download(sent.bulletin) == content
+        rot(held(fra)[0])
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await analyst.download(sent.bulletin)
+        assert code_of(error.value) == "COMMITMENT_MISMATCH"
+        await analyst.bulletins.Recall(pb.RecallRequest(id=sent.bulletin.hex(), reason="wrong"))
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await analyst.download(sent.bulletin)
+        assert code_of(error.value) == "NOT_FOUND"
+        assert (
+            (await analyst.bulletins.Read(pb.ReadRequest(id=sent.bulletin.hex()))).portions[0].portion.content
+        )
+
+
+async def test_one_peer_leaves_room_for_others_and_its_texts_arrive(tmp_path: Path) -> None:
+    fra = await asyncio.to_thread(make_site, "FRA", tmp_path / "FRA")
+    usa = await asyncio.to_thread(make_site, "USA", tmp_path / "USA", peer_files=3 << 20)
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        async with fra.client("a") as analyst:
+            first = await analyst.attach(["USA"], await analyst.upload(bytes(2 << 20)))
+            await whole(fra, first.bulletin)
+            second = await analyst.attach(["USA"], await analyst.upload(bytes(2 << 20)))
+
+            async def accepted() -> bool:
+                return await word(fra, second.bulletin, "USA") == "accepted"
+
+            await until(accepted, "USA to accept the text beside it")
+        async with usa.client("a") as analyst:
+            await analyst.upload(bytes(2 << 20))
+        assert usa.running.runtime.health.codes == ()
+        async with usa.client("o") as operator:
+            status = await operator.operations.Status(pb.StatusRequest())
+        (peer,) = status.peers
+        assert peer.files_wanted == 1
+        assert 2 << 20 < peer.file_bytes < 3 << 20
+        assert status.files.peer_most == 3 << 20
+        async with fra.client("a") as analyst:
+            await analyst.bulletins.Recall(pb.RecallRequest(id=first.bulletin.hex(), reason="room"))
+        await whole(fra, second.bulletin)
+    finally:
+        await fra.stop()
+        await usa.stop()
 
 
 async def test_what_is_too_large_for_a_node_is_refused_there_and_waits_here(tmp_path: Path) -> None:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from intelshare.crypto.pieces import PLAIN
+from builders import NOW, draft
+from intelshare.broker.kernel.frame import Slice
+from intelshare.broker.kernel.tables import BULLETIN, FILE, PAIR
+from intelshare.crypto.pieces import PLAIN, pieces_id
+from intelshare.ids import MemberCode
 from intelshare.instant import SECOND
+from intelshare.ports import Plan, Put, changed
+from intelshare.sim.generate_plan import generate_plan
+from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.oracle import BELIEVED, Oracle
 from intelshare.sim.plan import Act, Fault, FaultPlan, Knobs
 from intelshare.sim.run import Result, run
+from line_world import hand_over, met, rows, send
+from piece_files import portion, uploaded
 
 SIZE = 2 * PLAIN + 70_000
 """Three pieces, 34 slices: with the delays below about a second on its way."""
@@ -64,6 +77,55 @@ def test_what_is_recalled_on_the_way_is_nowhere_in_the_end(seed: int) -> None:
     recalls = [Act("recall", at, "FRA", what=what) for at, what in ((2_300_000, 0), (2_600_000, 1))]
     result = run(plan(seed, faults_of(seed), *recalls))
     assert result.violation is None, result.violation
+
+
+def test_what_a_disk_lost_comes_back_when_a_reader_meets_it() -> None:
+    """In some seeds the law lets no file go to USA; wherever one is lost it comes back."""
+    lost = (Fault("decay", "USA", at=10 * SECOND),)
+    reads = [Act("download", at * SECOND, "USA", what=what) for at in (14, 16, 18) for what in range(3)]
+    decayed = 0
+    for seed in range(1, 7):
+        result = run(plan(seed, lost, *reads))
+        assert held(result) == held(run(plan(seed, ())))
+        assert result.counts["file lost"] == result.counts["decay"]
+        decayed += result.counts["decay"]
+    assert decayed >= 3
+
+
+def test_random_seeds_have_files_and_readers_and_disks_that_lose() -> None:
+    plans = [generate_plan(seed) for seed in range(1, 201)]
+    acts = Counter(act.kind for one in plans for act in one.acts)
+    assert acts["attach"] > 40
+    assert acts["download"] > 40
+    assert sum(fault.kind == "decay" for one in plans for fault in one.faults) > 40
+
+
+def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_recall() -> None:
+    """Honest peers ask for nothing else, so it is shown by what leaves alone."""
+    heap = Heap()
+    oracle, fra = Oracle(heap, ("FRA", "USA", "KEN")), met()["FRA"]
+    record, _ = uploaded(fra, b"an annex")
+    send(fra, draft(portion(record), to=["USA"]))
+    hand_over(fra, "USA")
+    (bulletin,), (pair,), (file,) = rows(fra, BULLETIN), rows(fra, PAIR), rows(fra, FILE)
+    disk = SimpleNamespace(view=SimpleNamespace(count=lambda *_: 1))
+    sender: Any = SimpleNamespace(
+        name="FRA", node=fra.node, view=fra.store.ask_now(lambda view: view), disk=disk
+    )
+    oracle.planned(sender, "submit", (), Plan((Put(FILE, file),), None), NOW)
+    part = Slice(pieces_id(record.pieces), 0, b"sealed")
+    with pytest.raises(Violation, match="I4"):
+        oracle.sliced(sender, MemberCode("USA"), part)
+    oracle.durable(sender, Plan((Put(PAIR, pair),), None))
+    oracle.sliced(sender, MemberCode("USA"), part)
+    with pytest.raises(Violation, match="I4"):
+        oracle.sliced(sender, MemberCode("KEN"), part)
+    oracle.durable(sender, Plan((Put(BULLETIN, changed(bulletin, recalled=NOW)),), None))
+    oracle.sliced(sender, MemberCode("USA"), part)
+    heap.after(BELIEVED + 1, lambda: None)
+    heap.run(BELIEVED + 1)
+    with pytest.raises(Violation, match="I12"):
+        oracle.sliced(sender, MemberCode("USA"), part)
 
 
 def test_a_run_is_the_same_again() -> None:

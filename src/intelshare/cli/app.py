@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -88,8 +89,8 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("INTELSHARE_DEBUG"):
             raise
         if isinstance(error, OSError):
-            print_error(_of_file(error), as_json=session["json"])
-            return Exit.USAGE
+            print_error(found := _of_file(error), as_json=session["json"])
+            return exit_of(found.code)
         message = f"{type(error).__name__}: {error}"
         hint = "set INTELSHARE_DEBUG=1 and run it again to see where"
         print_error(IntelshareError("INTERNAL", message, hint=hint), as_json=session["json"])
@@ -99,10 +100,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _of_file(error: OSError) -> IntelshareError:
     """A file that a command was given and cannot use; without a name, one that it was writing."""
-    message = f"cannot be used: {error.strerror}"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    message = f"cannot be {'written' if full else 'used'}: {error.strerror}"
     hint = "check the name, who may use it, and that there is room"
     place = None if error.filename is None else Place(os.fsdecode(error.filename))
-    return IntelshareError("INPUT_INVALID", message, place=place, hint=hint)
+    return IntelshareError("DISK_FULL" if full else "INPUT_INVALID", message, place=place, hint=hint)
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ import grpc
 
 from intelshare.client.profile import Credentials, Profile
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+from intelshare.wire import FLOW
 
 DEADLINE = 10.0
 """Seconds for one call; INTELSHARE_PATIENCE scales it."""
@@ -35,6 +36,7 @@ def credentials_of(credentials: Credentials) -> grpc.ChannelCredentials:
 def options_of(profile: Profile) -> tuple[tuple[str, str | int], ...]:
     """The channel's options."""
     return (
+        *FLOW,
         ("grpc.default_authority", profile.server_name),
         ("grpc.ssl_target_name_override", profile.server_name),
         ("grpc.max_receive_message_length", MAX_ANSWER),
@@ -69,6 +71,13 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             "nobody answers",
             place=place,
             hint="start the node with `intelshare node run`, or look at the address in the profile",
+        )
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return ConfigError(
+            "TOO_LARGE",
+            "what is asked for goes into no message: it is larger than a node takes or gives",
+            place=place,
+            hint="ask for less at once; a file goes beside its bulletin: --attach",
         )
     return ConfigError("INTERNAL", f"the node failed: {status.name}", place=place, hint="its log says more")
 

@@ -250,11 +250,17 @@ class Client:
         return answer
 
     def export_release(
-        self, bulletin: str, recipient: str = "", *, content: bool = False, slots: Sequence[int] = ()
+        self,
+        bulletin: str,
+        recipient: str = "",
+        *,
+        content: bool = False,
+        slots: Sequence[int] = (),
+        originator: str = "",
     ) -> str:
         """A release with all that was signed and logged about it: the text of a file for others."""
         request = pb.ExportReleaseRequest(
-            bulletin=bulletin, recipient=recipient, content=content, slots=slots
+            bulletin=bulletin, recipient=recipient, content=content, slots=slots, originator=originator
         )
         answer: pb.FileResponse = self._call(self._audit.ExportRelease, request, deadline=patient(_LONG))
         return answer.text

@@ -130,7 +130,7 @@ class Fetching:
             return
         if isinstance(wanted, Wanted):
             fetch.stage, fetch.wanted = Stage.OPENING, wanted
-            turn.do(OpenPieces(wanted.place, wanted.size, wanted.pieces))
+            turn.do(OpenPieces(wanted.place, member, wanted.size, wanted.pieces))
             return
         del self._from[member]
         self._may.discard(member)

@@ -163,6 +163,8 @@ class OpenPieces:
     """Make room for the pieces of a file, and look which are here; then ``PiecesOpened``."""
 
     place: FilePlace
+    member: MemberCode
+    """Whose share of the room it takes."""
     size: int
     pieces: tuple[bytes, ...]
     """The hash of each."""

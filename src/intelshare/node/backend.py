@@ -208,6 +208,7 @@ class NodeBackend:
             runtime.store.commits,
             validity(runtime.certificates.leaf.certificate).end,
             runtime.store.figures(),
+            runtime.pieces.facts(),
             tuple(self._ports()),
             runtime.shut_out,
         )

@@ -15,7 +15,7 @@ from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime
 from intelshare.node.streams import Call
 from intelshare.trust import Channel, DirectoryNode
-from intelshare.wire import MAX_MESSAGE
+from intelshare.wire import FLOW, MAX_MESSAGE
 
 METHOD: Final = "/intelshare.v1.Peer/Link"
 
@@ -45,6 +45,7 @@ async def dial(
     )
     options: list[tuple[str, Any]] = [
         *KEEPALIVE,
+        *FLOW,
         ("grpc.default_authority", node.dns),
         ("grpc.max_receive_message_length", MAX_MESSAGE + SLACK),
         ("grpc.max_send_message_length", -1),

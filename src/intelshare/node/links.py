@@ -370,7 +370,7 @@ class Links:
             self._runtime.lacks("files")
 
     def _open_pieces(self, action: OpenPieces) -> None:
-        opened = self._runtime.pieces.open(action.place, action.size, action.pieces)
+        opened = self._runtime.pieces.open(action.place, action.member, action.size, action.pieces)
         self._tell_when_done(
             self._noticing_room(opened),
             lambda answer: (

@@ -8,7 +8,9 @@ was removed, and the event loop waits for no disk.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -28,8 +30,9 @@ from intelshare.crypto.pieces import (
 )
 from intelshare.crypto.records import Attachment
 from intelshare.errors import CryptoError, DeliveryError, StoreError
-from intelshare.ids import FilePlace
+from intelshare.ids import FilePlace, MemberCode
 from intelshare.private_files import disk_errors, make_private_folder
+from intelshare.services import FileFacts
 
 T = TypeVar("T")
 
@@ -40,38 +43,50 @@ _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 class PieceFiles:
     """All files of one node. ``close`` it."""
 
-    def __init__(self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int) -> None:
-        """``kept``: files that the store knows; whatever else lies here is removed. Bounds in bytes."""
+    def __init__(self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int, share: int) -> None:
+        """``kept``: files that the store knows; whatever else lies here is removed. Bounds in bytes.
+
+        ``share``: of the files of one peer together.
+        """
         self.folder = folder
         self._largest = largest
         self._total = total
+        self._share = share
+        self._from: dict[FilePlace, MemberCode] = {}
+        """Whom received files come from."""
         self._held: dict[FilePlace, int] = {}
         """Bytes of each file that are here: what is only promised takes no room."""
         self._uploading: set[FilePlace] = set()
         self._thread = ThreadPoolExecutor(1, "pieces")
         make_private_folder(folder)
-        places = {one.place.hex(): one.place for one in kept}
+        known = {one.place.hex(): one for one in kept}
         for path in folder.iterdir():
-            if path.name in places:
-                self._held[places[path.name]] = path.stat().st_size
-            else:
+            one = known.get(path.name)
+            if one is None:
                 path.unlink(missing_ok=True)
+                continue
+            self._held[one.place] = path.stat().st_size
+            if one.member:
+                self._from[one.place] = one.member
 
     def close(self) -> None:
         """Let what was begun come to its end."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def open(self, place: FilePlace, size: int, pieces: Sequence[bytes]) -> list[int]:
-        """Make room for a file; the numbers of the pieces that are missing.
+    async def open(
+        self, place: FilePlace, member: MemberCode, size: int, pieces: Sequence[bytes]
+    ) -> list[int]:
+        """Make room for a file of a member; the numbers of the pieces that are missing.
 
-        Raises DeliveryError TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
+        Raises DeliveryError TOO_LARGE, SHARE_FULL, StoreError DISK_FULL, DISK_ERROR.
         """
-        return await self.run(lambda: self._open(place, size, pieces))
+        return await self.run(lambda: self._open(place, member, size, pieces))
 
     async def write(self, place: FilePlace, number: int, parts: Sequence[bytes], expected: bytes) -> None:
         """Write a piece durably.
 
-        Raises CryptoError COMMITMENT_MISMATCH, StoreError DISK_FULL, DISK_ERROR, NOT_FOUND (it was removed).
+        Raises CryptoError COMMITMENT_MISMATCH, DeliveryError SHARE_FULL, StoreError DISK_FULL, DISK_ERROR,
+        NOT_FOUND (it was removed).
         """
 
         def work() -> None:
@@ -121,11 +136,20 @@ class PieceFiles:
         finally:
             self._uploading.discard(begun.place)
 
+    def facts(self) -> FileFacts:
+        """How much room there is, and who has how much of it."""
+        held, whose = dict(self._held), dict(self._from)
+        by = Counter[MemberCode]()
+        for place, size in held.items():
+            by[whose.get(place, MemberCode(""))] += size
+        return FileFacts(sum(held.values()), self._total, self._share, by)
+
     async def run(self, work: Callable[[], T]) -> T:
         """Do something with the disk, after what was asked for before."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _open(self, place: FilePlace, size: int, pieces: Sequence[bytes]) -> list[int]:
+    def _open(self, place: FilePlace, member: MemberCode, size: int, pieces: Sequence[bytes]) -> list[int]:
+        self._from[place] = member
         self.make(place, size)
         return [
             number
@@ -139,7 +163,10 @@ class PieceFiles:
         return len(piece) == end - start and sha256(piece) == expected
 
     def make(self, place: FilePlace, size: int) -> None:
-        """Make a file, if it is not there, within the bounds."""
+        """Make a file, if it is not there, within the bounds.
+
+        Raises DeliveryError TOO_LARGE, SHARE_FULL, StoreError DISK_FULL, DISK_ERROR.
+        """
         if size > self._largest:
             raise DeliveryError(
                 "TOO_LARGE",
@@ -153,7 +180,17 @@ class PieceFiles:
         self._held.setdefault(place, 0)
 
     def _need_room(self, place: FilePlace, size: int) -> None:
-        others = sum(length for other, length in self._held.items() if other != place)
+        member, others, of_member = self._from.get(place), 0, 0
+        for other, length in self._held.items():
+            if other != place:
+                others += length
+                of_member += length if member and self._from.get(other) == member else 0
+        if member and of_member + size > self._share:
+            raise DeliveryError(
+                "SHARE_FULL",
+                f"all files of {member} together have at most {self._share} bytes here",
+                hint="wait until one of them ends, or set [files] peer_mib in node.toml",
+            )
         if others + size > self._total:
             raise StoreError(
                 "DISK_FULL",
@@ -164,7 +201,7 @@ class PieceFiles:
     # In the thread
 
     def put(self, place: FilePlace, number: int, piece: bytes) -> None:
-        """Write a piece durably. Raises StoreError."""
+        """Write a piece durably. Raises DeliveryError SHARE_FULL, StoreError."""
         path, end = self._path(place), max(self._held.get(place, 0), number * PIECE + len(piece))
         self._need_room(place, end)
         try:
@@ -182,13 +219,20 @@ class PieceFiles:
         self._held[place] = end
 
     def get(self, place: FilePlace, start: int, length: int) -> bytes:
-        """Bytes of the pieces; fewer, or none, if they are not here."""
+        """Bytes of the pieces; fewer, or none, if they are not here. Raises StoreError RESOURCES_SHORT."""
+        path = self._path(place)
         try:
-            descriptor = os.open(self._path(place), _OLD)
+            with disk_errors(path):
+                descriptor = os.open(path, _OLD)
         except FileNotFoundError:
             return b""
         try:
             return os.pread(descriptor, length, start)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            # What the disk cannot read is not here: it is asked for again, and written in its place.
+            return b""
         finally:
             os.close(descriptor)
 
@@ -198,6 +242,7 @@ class PieceFiles:
             with disk_errors(path), suppress(FileNotFoundError):
                 path.unlink()
             self._held.pop(place, None)
+            self._from.pop(place, None)
 
     def _path(self, place: FilePlace) -> Path:
         return self.folder / place.hex()

@@ -74,7 +74,11 @@ class Runtime:
         self.on_register: list[Callable[[UserUri], None]] = []
         """Called in the loop after the row of a user has changed."""
         self.pieces = PieceFiles(
-            folder.files, store.ask_now(kept), largest=settings.largest_file, total=settings.all_files
+            folder.files,
+            store.ask_now(kept),
+            largest=settings.largest_file,
+            total=settings.all_files,
+            share=settings.peer_files,
         )
         """Attachments; ``close`` them."""
         self._listening: set[asyncio.Event] = set()

@@ -33,7 +33,7 @@ from intelshare.node.owner import OWNER_SOCKET
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
 from intelshare.services import SERVICES, PortFacts
-from intelshare.wire import MAX_MESSAGE
+from intelshare.wire import FLOW, MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2
 
 GRACE: Final = 2.0
@@ -55,6 +55,7 @@ _BACKLOG: Final = 128
 
 _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
     *KEEPALIVE,
+    *FLOW,
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 3),

@@ -63,6 +63,8 @@ class Settings:
     """Bytes of the largest attachment that is sent or fetched; 0: none is."""
     all_files: int = ALL_FILES
     """Bytes of all attachments together."""
+    peer_files: int = ALL_FILES // 4
+    """Bytes of the attachments of one peer together."""
     user_lifetime: int = USER_LIFETIME
     """Microseconds that a user's certificate is valid."""
     node_lifetime: int = NODE_LIFETIME
@@ -128,12 +130,15 @@ def write_settings(settings: Settings) -> str:
         most = settings.budgets.get(budget, rate).most
         every = f"# full again after {rate.fill // SECOND} s"
         lines.append(f"{'# ' if most == rate.most else ''}{budget} = {most}  {every}")
+    usual = usual_share(settings.largest_file, settings.all_files)
     lines += [
         "",
         "[files]",
         "# Attachments: the largest that is sent or fetched, and all together.",
         f"largest_mib = {settings.largest_file // MIB}",
         f"total_mib = {settings.all_files // MIB}",
+        "# Those of one peer together, so that none takes all the room; a quarter where nothing is said.",
+        f"{'# ' if settings.peer_files == usual else ''}peer_mib = {settings.peer_files // MIB}",
     ]
     lines += [
         "",
@@ -178,6 +183,8 @@ def _read(top: Table) -> Settings:
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
+    largest = _mib(files, "largest_mib", MAX_FILE, most=MAX_FILE)
+    all_files = _mib(files, "total_mib", ALL_FILES, most=1 << 62)
     settings = Settings(
         member=MemberCode(top.text("member")),
         node=NodeUri(top.text("node")),
@@ -189,8 +196,9 @@ def _read(top: Table) -> Settings:
         advertise=listen.text_or("advertise", ""),
         allow_loopback_peers=peers.flag("allow_loopback_peers"),
         dial=not peers.has("dial") or peers.flag("dial"),
-        largest_file=_mib(files, "largest_mib", MAX_FILE, most=MAX_FILE),
-        all_files=_mib(files, "total_mib", ALL_FILES, most=1 << 62),
+        largest_file=largest,
+        all_files=all_files,
+        peer_files=_mib(files, "peer_mib", usual_share(largest, all_files), most=1 << 62),
         user_lifetime=_days(certificates, "user_days", USER_LIFETIME),
         node_lifetime=_days(certificates, "node_days", NODE_LIFETIME),
         **{name: certificates.text_or(name, "") for name in _FILES},
@@ -206,6 +214,11 @@ def _read(top: Table) -> Settings:
     for table in (*members, keys, certificates, files, budgets, connections, peers, listen, top):
         table.close()
     return settings
+
+
+def usual_share(largest: int, total: int) -> int:
+    """Bytes for one peer where node.toml does not say: a quarter of all, and room for one file at least."""
+    return min(max(total // 4, largest + MIB), total)
 
 
 def _connections(connections: Table) -> ConnectionLimits:

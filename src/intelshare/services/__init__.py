@@ -10,6 +10,7 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import (
     Backend,
+    FileFacts,
     HeldKey,
     Issued,
     LinkFacts,
@@ -27,6 +28,7 @@ __all__ = [
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",
+    "FileFacts",
     "HeldKey",
     "Issued",
     "LinkFacts",

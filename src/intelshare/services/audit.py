@@ -20,14 +20,14 @@ from intelshare.broker.transparency.proving import ProofQuery, prove_entries, sh
 from intelshare.broker.transparency.tlog import LogNote, cosign, entry_hashes, log_note, prove_note
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint
-from intelshare.errors import IntelshareError
+from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.ports import View
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import (
+    EVERYBODY,
     OPERATORS,
     OVERSEERS,
-    WRITERS,
     AsyncCall,
     CallContext,
     QueryCall,
@@ -131,14 +131,28 @@ async def export_evidence(backend: Backend, _: Actor, request: pb.ExportEvidence
 async def release_file(backend: Backend, actor: Actor, request: pb.ExportReleaseRequest) -> pb.FileResponse:
     """A release with all that was signed and logged about it, for others.
 
-    Whoever takes the content of a received bulletin out has read it: that is logged, and told as obliged.
+    Whoever takes the content of a received bulletin out has read it: that is logged, and told as obliged. Who
+    oversees the log takes no content, and any release. Raises DeliveryError NOT_AUTHORISED.
     """
-    wanted = ExportQuery(request.bulletin, request.recipient, request.content, tuple(request.slots))
+    wanted = ExportQuery(
+        request.bulletin,
+        request.recipient,
+        request.content,
+        tuple(request.slots),
+        request.originator,
+        actor.role in OVERSEERS,
+    )
+    if wanted.content and wanted.overseen:
+        raise DeliveryError(
+            "NOT_AUTHORISED",
+            f"the role {actor.role} exports proofs without content",
+            hint="leave out --content and --slot; an analyst exports what it may read",
+        )
     node, now = backend.node, backend.now()
-    if wanted.content and await backend.query(
-        lambda view: find_received(node, view, row_of(view, actor), wanted, now) is not None
-    ):
-        await backend.perform(read, ReadCommand(actor, wanted.bulletin))
+    if wanted.content:
+        got = await backend.query(lambda view: find_received(node, view, row_of(view, actor), wanted, now))
+        if got is not None:
+            await backend.perform(read, ReadCommand(actor, wanted.bulletin, got[0].originator))
     await backend.sign_log()
     file = await backend.query_logs(
         lambda view: export_release(node, view, actor, wanted, _documents(node), now)
@@ -169,7 +183,7 @@ AUDIT: Final = (
     Rpc("ListEvidence", OVERSEERS, QueryCall(list_evidence)),
     Rpc("ExportEvidence", OVERSEERS, AsyncCall(export_evidence)),
     Rpc("SettleEvidence", OPERATORS, AsyncCall(settle_evidence)),
-    Rpc("ExportRelease", WRITERS, AsyncCall(release_file)),
+    Rpc("ExportRelease", EVERYBODY, AsyncCall(release_file)),
     Rpc("Report", OVERSEERS, QueryCall(report_file, slow=True)),
 )
 

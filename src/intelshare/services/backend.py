@@ -39,6 +39,19 @@ class PortFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """The room that attachments take beside the store, in bytes."""
+
+    held: int
+    total: int
+    """All of them may take so much together."""
+    share: int
+    """And those of one peer so much."""
+    of: Mapping[MemberCode, int]
+    """What those of each peer take; empty code: what own users have sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What the process knows of itself."""
 
@@ -52,6 +65,7 @@ class NodeFacts:
     commits: int
     certificate_expires: Instant
     store: Figures
+    files: FileFacts
     ports: tuple[PortFacts, ...] = ()
     shut_out: tuple[MemberCode, ...] = ()
     """Members of whose authorities the TLS library does not load one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from intelshare.broker.exchange import rfi
@@ -10,9 +10,10 @@ from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effec
 from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import FileRow, InboxRow
 from intelshare.broker.lifecycle import duties
-from intelshare.broker.lifecycle.attachments import is_whole
-from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
+from intelshare.broker.lifecycle.attachments import HERE, file_of
+from intelshare.broker.lifecycle.read import ReadCommand, Shown, ShownOwn, read
 from intelshare.broker.lifecycle.relations import Context, context_of
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, submit
@@ -72,14 +73,15 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
 async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest) -> pb.ReadResponse:
     """The bulletin opened, which is logged first; then what is around it."""
     opened = await backend.perform(read, ReadCommand(actor, request.id, request.originator))
-    row = opened.shown.row
-    context, here = await backend.query(
+    shown = opened.shown
+    originator = shown.row.originator if isinstance(shown, Shown) else backend.node.member
+    context, files = await backend.query(
         lambda view: (
-            context_of(backend.node, view, row.md, row.originator, row_of(view, actor), backend.now()),
-            {one.slot for one in opened.shown.portions if is_whole(view, row.md, one.slot)},
+            context_of(backend.node, view, shown.row.md, originator, row_of(view, actor), backend.now()),
+            {one.slot: file_of(view, shown.row.md, one.slot) for one in shown.portions},
         )
     )
-    return _read(opened.shown, context, here)
+    return _read(shown, originator, context, files)
 
 
 def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
@@ -206,14 +208,17 @@ def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
     )
 
 
-def _read(shown: Shown, context: Context, here: Collection[int]) -> pb.ReadResponse:
-    row = shown.row
+def _read(
+    shown: Shown | ShownOwn, originator: MemberCode, context: Context, files: Mapping[int, FileRow | None]
+) -> pb.ReadResponse:
+    row, here = shown.row, {slot for slot, file in files.items() if file is not None and file.state in HERE}
+    got = row if isinstance(row, InboxRow) else None
     return pb.ReadResponse(
         bulletin=row.bulletin,
-        originator=row.originator,
+        originator=originator,
         precedence=row.precedence,
         created_at=row.created,
-        received_at=row.received,
+        received_at=got.received if got is not None else 0,
         valid_until=row.expires,
         banner=shown.banner,
         portions=[
@@ -224,15 +229,20 @@ def _read(shown: Shown, context: Context, here: Collection[int]) -> pb.ReadRespo
                 obligations=one.obligations,
                 file_size=_file_size(one.portion),
                 file_here=one.slot in here,
+                file_lost=one.slot not in here and _is_lost(files[one.slot]),
             )
             for one in shown.portions
         ],
-        release=row.leaf,
-        sequence=row.sequence,
+        release=got.leaf if got is not None else b"",
+        sequence=got.sequence if got is not None else 0,
         supersedes=context.supersedes,
         superseded_by=context.superseded_by,
         reply_to=context.reply_to,
     )
+
+
+def _is_lost(file: FileRow | None) -> bool:
+    return file is not None and file.again > 0
 
 
 def _portion(portion: Portion) -> pb.Portion:

@@ -13,12 +13,13 @@ from intelshare.broker.lifecycle.attachments import (
     begin_upload,
     file_of,
     finish_upload,
+    lost,
 )
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Attachment, PortionKind
-from intelshare.errors import DeliveryError
+from intelshare.errors import CryptoError, DeliveryError
 from intelshare.ids import FilePlace
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import WRITERS, Rpc, StreamCall
@@ -67,17 +68,40 @@ async def download_file(
         record = read_attachment(shown.portion.content)
         md = opened.shown.row.md
         row = await backend.query(lambda view: file_of(view, md, shown.slot))
-        if row is None or row.state not in HERE:
+        if row is None:
+            raise DeliveryError(
+                "NOT_FOUND",
+                f"the file of portion {number} is no longer kept here",
+                hint="it ended with a recall, or at the end of its time",
+            )
+        if row.state not in HERE:
             raise DeliveryError(
                 "FILE_INCOMPLETE",
                 f"the file of portion {number} has not arrived yet",
                 hint="it is being fetched; try again later",
             )
         yield pb.DownloadResponse(size=record.size)
-        async for part in backend.contents(row.place, record):
-            for start in range(0, len(part), MAX_DATA):
-                yield pb.DownloadResponse(data=part[start : start + MAX_DATA])
+        try:
+            async for part in backend.contents(row.place, record):
+                for start in range(0, len(part), MAX_DATA):
+                    yield pb.DownloadResponse(data=part[start : start + MAX_DATA])
+        except CryptoError as error:
+            if error.code != "COMMITMENT_MISMATCH":
+                raise
+            raise await _lost(backend, row.place, number) from error
         yield pb.DownloadResponse(whole=True)
+
+
+async def _lost(backend: Backend, place: FilePlace, number: int) -> CryptoError:
+    """What to tell the reader of a file of which the disk has lost a piece; it is asked for again."""
+    asked = (await backend.perform(lost, place)).member
+    return CryptoError(
+        "COMMITMENT_MISMATCH",
+        f"a piece of the file of portion {number} is not what it was: the disk has lost it",
+        hint=f"it is being fetched again from {asked}; try again later"
+        if asked
+        else "the operator must look at the disk; then attach it, or ask for it, anew",
+    )
 
 
 FILES: Final = (

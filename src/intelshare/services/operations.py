@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from intelshare import __version__
@@ -15,6 +16,7 @@ from intelshare.broker.kernel.register import (
     users,
 )
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
+from intelshare.broker.lifecycle.attachments import wanted_of
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
@@ -23,7 +25,7 @@ from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Figures, View, changed
 from intelshare.services.audit import alarm_messages
-from intelshare.services.backend import Backend, Issued, PortFacts
+from intelshare.services.backend import Backend, FileFacts, Issued, PortFacts
 from intelshare.services.law import policy_state
 from intelshare.services.members import exclusion_word
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
@@ -52,7 +54,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         incarnation=node.incarnation,
         started_at=facts.started,
         peers=[
-            _peer_status(backend, member, listed.uri, waiting.get(member, (0, 0)))
+            _peer_status(backend, member, listed.uri, waiting.get(member, _NOTHING), facts.files)
             for member, held in sorted(node.trust.members.items())
             if member != node.member and held.directory is not None
             for listed in held.directory.nodes
@@ -61,6 +63,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         steps=facts.steps if counts else 0,
         commits=facts.commits if counts else 0,
         store=_store_figures(facts.store) if counts else None,
+        files=_file_room(facts.files) if counts else None,
         ports=[_port_status(port) for port in facts.ports] if counts else (),
         shut_out=facts.shut_out,
         budgets=_budgets(backend) if counts else (),
@@ -86,6 +89,10 @@ def _store_figures(figures: Figures) -> pb.StoreFigures:
     )
 
 
+def _file_room(facts: FileFacts) -> pb.FileRoom:
+    return pb.FileRoom(held=facts.held, most=facts.total, peer_most=facts.share)
+
+
 def _port_status(port: PortFacts) -> pb.PortStatus:
     return pb.PortStatus(
         name=port.name,
@@ -97,17 +104,34 @@ def _port_status(port: PortFacts) -> pb.PortStatus:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Of one peer."""
+
+    queued: int
+    unacknowledged: int
+    files: int | None
+    """That have not arrived whole; None: the caller oversees nothing."""
+
+
+_NOTHING: Final = _Waiting(0, 0, None)
+
+
 def _stored(
     node: Node, view: View, *, counts: bool
-) -> tuple[list[pb.Alarm], int, dict[MemberCode, tuple[int, int]]]:
-    """Alarms; the size of the log; for each peer what is queued and what is unacknowledged."""
+) -> tuple[list[pb.Alarm], int, dict[MemberCode, _Waiting]]:
+    """Alarms; the size of the log; what waits, for each peer."""
     head = view.get(LOG_HEAD, node.incarnation) if counts else None
-    waiting = {member: queued(view, member) for member in node.trust.members} if counts else {}
+    waiting = (
+        {member: _Waiting(*queued(view, member), wanted_of(view, member)) for member in node.trust.members}
+        if counts
+        else {}
+    )
     return alarm_messages(view), head.size if head is not None else 0, waiting
 
 
 def _peer_status(
-    backend: Backend, member: MemberCode, node: NodeUri, waiting: tuple[int, int]
+    backend: Backend, member: MemberCode, node: NodeUri, waiting: _Waiting, files: FileFacts
 ) -> pb.PeerStatus:
     trust = backend.node.trust
     link, held = backend.link(node), trust.members[member]
@@ -116,11 +140,13 @@ def _peer_status(
         node=node,
         state=exclusion_word(trust, member) or (link.state if held.fresh(backend.now()) else "expired"),
         since=link.since,
-        queued=waiting[0],
-        unacknowledged=waiting[1],
+        queued=waiting.queued,
+        unacknowledged=waiting.unacknowledged,
         last_error=link.error,
         directory_expires=held.directory.expires if held.directory is not None else Instant(0),
         clock_offset=link.offset,
+        file_bytes=files.of.get(member, 0) if waiting.files is not None else 0,
+        files_wanted=waiting.files or 0,
     )
 
 

@@ -86,6 +86,7 @@ BUGS: Mapping[str, Bug] = {
         Bug("world-before-durable", ("I4", "I12"), swaps_first=frozenset(("act",))),
         Bug("recipient-skips-policy", ("I4",), _with(receive=received.skips_policy)),
         Bug("accepted-after-recall", ("I5", "I8", "I11"), _with(receive=received.accepts_what_was_recalled)),
+        Bug("file-kept-after-recall", ("I8", "I12"), _with(recall=sent.keeps_files)),
         Bug("grant-kept", ("I8",), _with(receive=received.keeps_grants)),
         Bug("expired-readable", ("I8",), _with(expire=received.keeps_what_is_over)),
         Bug("signed-before-shredded", ("I8",), shreds=False),

@@ -10,6 +10,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
+    FILE,
     LOG_HEAD,
     NODE,
     OUTGOING,
@@ -51,6 +52,16 @@ def reviews_nothing(review: Step) -> Step:
     def planted(*event: Any) -> Plan[ReviewResult]:
         del event
         return Plan((), ReviewResult((), Effects()))
+
+    return planted
+
+
+def keeps_files(recall: Step) -> Step:
+    """A recall leaves the files where they are."""
+
+    def planted(*event: Any) -> Plan[Any]:
+        plan = recall(*event)
+        return replace(plan, writes=tuple(write for write in plan.writes if write.table is not FILE))
 
     return planted
 

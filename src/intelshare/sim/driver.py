@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.audit.work import Work
-from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.values import (
     Accepted,
@@ -191,6 +191,8 @@ class Driver:
         if stream is not None:
             if isinstance(message, Outbound):
                 self._process.oracle.sent(self._process, message)
+            elif isinstance(message, Slice):
+                self._process.oracle.sliced(self._process, stream.peer, message)
             stream.send(link_message(message, self._process.now()))
             self.feed(Written(send.link))
 

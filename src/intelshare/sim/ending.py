@@ -13,6 +13,7 @@ from intelshare.broker.kernel.log import entries, opened
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import (
     ACT,
+    BULLETIN,
     CHECKPOINT,
     CONSENT,
     EVIDENCE,
@@ -25,6 +26,7 @@ from intelshare.broker.kernel.tables import (
     PENDING,
     RECEIVED,
     STATEMENT,
+    FileRow,
     PairRow,
     ReceivedRow,
 )
@@ -39,6 +41,8 @@ from intelshare.broker.transparency.evidence import CONTRADICTIONS
 from intelshare.broker.transparency.known_checkpoints import UNPROVED, CheckpointState
 from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
@@ -65,7 +69,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
         machine.disk.unsynced
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
-        or any(row.state in (FileState.WANTED, FileState.GONE) for row in _rows(machine.disk.view, FILE))
+        or _files_move(oracle, machine, machines)
         or _unproved(machine, machines)
         or any(_lacks(machine, other) for other in machines.values())
         or _pending(machine, machines)
@@ -84,7 +88,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         _check_inbox(machine)
         _check_streams(machine)
         _check_destroyed(oracle, machine)
-        _check_files(oracle, machine, machines)
+        _check_files(oracle, machine)
     for machine in machines.values():
         for row in _rows(machine.disk.view, PAIR):
             _check_pair(oracle, machine, machines[row.recipient], row)
@@ -95,22 +99,49 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         _check_consents(machine, machines)
 
 
-def _check_files(oracle: Oracle, machine: Machine, machines: Machines) -> None:
-    """Files are whole as they were sent, or not here; and nothing lies here that belongs to no bulletin."""
-    rows = _rows(machine.disk.view, FILE)
-    if machine.pieces.files.keys() - {row.place for row in rows}:
+def _check_files(oracle: Oracle, machine: Machine) -> None:
+    """Files are whole as they were sent, or not here; nothing of a recalled or destroyed bulletin, and
+    nothing that belongs to no bulletin."""
+    view, pieces = machine.disk.view, machine.pieces
+    rows = _rows(view, FILE)
+    if pieces.files.keys() - {row.place for row in rows}:
         raise Violation("I8", f"{machine.name} holds pieces of a file that is over")
-    sent = {
-        row.pieces: other.pieces.files[row.place]
-        for other in machines.values()
-        for row in _rows(other.disk.view, FILE)
-        if row.state == FileState.KEPT
-    }
     for row in rows:
-        if row.state == FileState.WHOLE:
-            oracle.counts["file whole"] += 1
-            if row.pieces in sent and machine.pieces.files[row.place] != sent[row.pieces]:
+        written, held = view.get(BULLETIN, row.md), view.get(INBOX, row.md)
+        if (written is not None and written.recalled) or (held is not None and held.gone):
+            raise Violation("I8", f"{machine.name} keeps a file of a bulletin that is over")
+        if row.state != FileState.WHOLE:
+            continue
+        oracle.counts["file whole"] += 1
+        portion, _ = oracle.rulings.contents[row.md].portions[row.slot]
+        for number, digest in enumerate(read_attachment(portion.content).pieces):
+            piece = pieces.files.get(row.place, {}).get(number)
+            # What was removed, and forgotten to have been, comes back when somebody reads it.
+            excused = (row.place, number) in pieces.decayed or machine.forgets
+            if (piece is None and not excused) or (piece is not None and sha256(piece) != digest):
                 raise Violation("I4", f"{machine.name} holds another file than was sent")
+
+
+def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
+    """Whether pieces are to be removed, or to come from a sender that may and can still give them."""
+    view = machine.disk.view
+    return any(
+        row.state == FileState.GONE
+        or (row.state == FileState.WANTED and _gives(oracle, machines[row.member], row, machine.name))
+        for row in _rows(view, FILE)
+    )
+
+
+def _gives(oracle: Oracle, sender: Machine, row: FileRow, recipient: str) -> bool:
+    view = sender.disk.view
+    pair, written = view.get(PAIR, row.md, MemberCode(recipient)), view.get(BULLETIN, row.md)
+    if sender.forgets or pair is None or written is None or written.recalled or pair.cause:
+        return False
+    said = view.get(STATEMENT, pair.leaf)
+    return said is not None and not oracle.rulings.refusals(
+        sender.name, view, view, row.md, said.slots, sender.name, recipient, sender.now(),
+        approvals=frozenset(pair.approved.split()),
+    )  # fmt: skip
 
 
 def _check_log(machine: Machine) -> None:

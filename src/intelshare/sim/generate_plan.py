@@ -73,7 +73,7 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
     return acts
 
 
-_WRITTEN = frozenset(("supersede", "ask", "answer"))
+_WRITTEN = frozenset(("supersede", "ask", "answer", "attach"))
 
 _KINDS = (
     # kind, in how many seeds, how often at most
@@ -90,6 +90,8 @@ _KINDS = (
     ("report", 0.3, 4),
     ("backfill", 0.3, 3),
     ("rotate", 0.3, 2),
+    ("attach", 0.4, 3),
+    ("download", 0.5, 4),
 )
 
 
@@ -244,6 +246,13 @@ def _rots(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]
     ]
 
 
+def _decays(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault("decay", chance.choice(members), at=chance.randrange(knobs.lasts))
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
+
+
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (
     ("commit-crash", _crashes_in_commits),
     ("crash", _crashes),
@@ -255,4 +264,5 @@ _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]
     ("restore", _restores),
     ("stop", _stops),
     ("rot", _rots),
+    ("decay", _decays),
 )

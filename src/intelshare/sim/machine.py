@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.kernel.tables import NODE, PAIR
+from intelshare.broker.kernel.tables import FILE, NODE, PAIR
 from intelshare.broker.kernel.transaction import SELF
-from intelshare.broker.lifecycle.attachments import kept
+from intelshare.broker.lifecycle.attachments import FileState, kept
 from intelshare.delivery import Stage
 from intelshare.engine import Limits
 from intelshare.errors import StoreError
@@ -235,6 +235,17 @@ class Machine:
                 return
         if self.heap.now < self.lasts:
             self.heap.after(SECOND // 10, self.rot)
+
+    def decay(self) -> None:
+        """Lose a piece of a file that is whole; as soon as there is one."""
+        for row in self.disk.view.find(FILE, "key"):
+            if row.state == FileState.WHOLE and self.pieces.files.get(row.place):
+                self.heap.note("decay", self.name)
+                self._oracle.counts["decay"] += 1
+                self.pieces.decay(row.place, min(self.pieces.files[row.place]))
+                return
+        if self.heap.now < self.lasts:
+            self.heap.after(SECOND // 10, self.decay)
 
     def _end(self, keep: int) -> None:
         self.heap.note("crash", self.name, keep)

@@ -4,15 +4,18 @@
     I2   inbox = accepted statements, each once, one log entry, one receipt      wire, end
     I3   the sender's word and the recipient's inbox say the same                end
     I4   a frame to X holds no statement for Y, no portion that X may not have;
-         no inbox what the recipient's own law refuses                           hand-over, acceptance, wire
+         no inbox what the recipient's own law refuses; no part of a file goes
+         where its portion was not handed over                                   hand-over, acceptance, wire
     I5   one content per number; numbers without a gap; nothing accepted after its
          cancellation; no honest stream frozen                                   wire, acceptance, end
     I6   one root per size of a log; what is held of it is how it began; nobody is accused wire, end
     I7   every commit has its log entries and no others; each log is whole       every commit, end
-    I8   what was destroyed opens with nothing on the disk, and stays so         DESTROYED, reading, end
+    I8   what was destroyed opens with nothing on the disk, and stays so; no file
+         of it is kept                                                           DESTROYED, reading, end
     I9   when faults are over, everything settles                                end
     I11  facts follow the tables of promises.md                                  every commit
-    I12  nothing leaves after its denial or its stop was durable                 wire
+    I12  nothing leaves after its denial or its stop was durable; of a file
+         nothing a moment after its recall                                       wire
 
 The end is in ``ending``. A disk that went back to an earlier state (restore) is excused for what it forgot,
 never for what it says.
@@ -23,12 +26,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from intelshare.broker.kernel.frame import Carried, Outbound
+from intelshare.broker.kernel.frame import Carried, Outbound, Slice
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
+    FILE,
     INBOX,
     INCOMING,
     LOG_HEAD,
@@ -51,7 +55,7 @@ from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, Release
 from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put
 from intelshare.sim import facts, history, remains
 from intelshare.sim.heap import Heap, Violation
@@ -62,6 +66,10 @@ from intelshare.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
+
+
+BELIEVED: Final = 2 * SECOND
+"""A sender looks whether a peer may have a file once a second, and what it reads then still leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,10 @@ class Oracle:
         self._numbers: dict[tuple[str, int, str, int], LeafId] = {}
         self._roots: dict[tuple[str, int, int], bytes] = {}
         self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
+        self._files: dict[tuple[str, bytes], tuple[ManifestDigest, int]] = {}
+        """By member and name of the pieces: bulletin and slot."""
+        self._recalled: dict[tuple[str, ManifestDigest], int] = {}
+        """When that was durable."""
 
     def answered(self, machine: Machine, key: bytes, answer: SubmitResult) -> None:
         """A user was told OK."""
@@ -127,6 +139,8 @@ class Oracle:
             for write in plan.writes:
                 if isinstance(write, Put) and write.table is BULLETIN:
                     self.rulings.written(process, write.row.md, event[0].draft, plan)
+                elif isinstance(write, Put) and write.table is FILE:
+                    self._files[process.name, write.row.pieces] = write.row.md, write.row.slot
         elif name == "answer" and event[0].grant:
             for line in plan.answer.lines:
                 self.rulings.consented(process.name, line.row)
@@ -183,6 +197,9 @@ class Oracle:
 
     def durable(self, machine: Machine, plan: Plan[Any]) -> None:
         """A plan is on the disk."""
+        for write in plan.writes:
+            if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
+                self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
         writes = tuple([write for write in plan.writes if write.table in FACTS])
         if writes:
             self._durable[machine.name].apply(Plan(writes, None))
@@ -221,6 +238,7 @@ class Oracle:
         self._promises[machine.name] = [p for p in self._promises[machine.name] if p.at <= taken]
         self._check_promises(machine)
         self._look_at(machine)
+        self._recalled = {key: at for key, at in self._recalled.items() if key[0] != machine.name}
         self.over[machine.name].clear()
         # An older loss may be made good by this: what is lost now is looked at anew.
         self.forgotten = {(witness, member) for witness, member in self.forgotten if member != machine.name}
@@ -270,6 +288,20 @@ class Oracle:
                 self._receipt(process, outbound.peer, leaf, decode(Receipt, carried.data))
             elif carried.kind == Kind.CHECKPOINT:
                 self._checkpoint(process, decode(Checkpoint, carried.data))
+
+    def sliced(self, process: Process, peer: MemberCode, message: Slice) -> None:
+        """Look at a part of a file as it leaves."""
+        if not message.data:
+            return
+        self.counts["slice"] += 1
+        md, slot = self._files[process.name, message.pieces]
+        row = self._durable[process.name].get(PAIR, md, peer)
+        said = process.view.get(STATEMENT, row.leaf) if row is not None and row.leaf else None
+        if said is None or slot not in said.slots:
+            raise Violation("I4", f"{process.name} sends {peer} a part of a file that it was not granted")
+        recalled = self._recalled.get((process.name, md))
+        if recalled is not None and self._heap.now - recalled > BELIEVED:
+            raise Violation("I12", f"{process.name} sends {peer} a part of a file that it has recalled")
 
     def _release(self, process: Process, peer: MemberCode, leaf: LeafId, carried: Carried) -> None:
         release = decode(Release, carried.data)

@@ -15,6 +15,8 @@ class Pieces:
 
     def __init__(self) -> None:
         self.files: dict[FilePlace, dict[int, bytes]] = {}
+        self.decayed: set[tuple[FilePlace, int]] = set()
+        """Pieces that the disk has lost, and that were not written again."""
 
     def put(self, place: FilePlace, pieces: Sequence[bytes]) -> None:
         """A file that a user has brought."""
@@ -29,6 +31,11 @@ class Pieces:
         """Remove what is over."""
         for place in places:
             self.files.pop(place, None)
+
+    def decay(self, place: FilePlace, number: int) -> None:
+        """The disk loses a piece."""
+        if self.files.get(place, {}).pop(number, None) is not None:
+            self.decayed.add((place, number))
 
     def open(self, action: OpenPieces) -> PiecesOpened:
         """See ``OpenPieces``."""
@@ -45,6 +52,7 @@ class Pieces:
         except (CryptoError, StoreError) as error:
             return PieceWritten(action.place, action.number, error)
         held[action.number] = piece
+        self.decayed.discard((action.place, action.number))
         return PieceWritten(action.place, action.number)
 
     def read(self, action: ReadSlice) -> bytes:

@@ -73,6 +73,7 @@ class Fault:
     clock    node's wall clock is ``by`` ahead for ``lasts``
     stop     node is stopped in order at ``at``, and started again ``lasts`` after its end
     rot      a record of a bulletin that node has queued is damaged, at ``at`` or once there is one
+    decay    node's disk loses a piece of a file that is whole, at ``at`` or once there is one
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
     """
 

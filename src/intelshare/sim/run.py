@@ -121,6 +121,8 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
             heap.after(fault.at, lambda: machine.stop(fault.lasts))
         case "rot":
             heap.after(fault.at, machine.rot)
+        case "decay":
+            heap.after(fault.at, machine.decay)
         case "restore":
             taken = max(0, fault.at - fault.by)
             snapshots: list[Plan[None]] = []

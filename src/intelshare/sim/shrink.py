@@ -21,21 +21,26 @@ _PARTS: tuple[tuple[Callable[[FaultPlan], Any], Callable[[FaultPlan, Any], Fault
 
 
 def shrink(plan: FaultPlan, bug: Bug, violation: Violation) -> FaultPlan:
-    """Delete entries as long as the same invariant fails, big pieces first, in at most ``MAX_RUNS`` runs."""
-    runs = 0
-    for entries_of, make in _PARTS:
-        entries = list(entries_of(plan))
-        size = max(1, len(entries) // 2)
-        while size:
-            start = 0
-            while start < len(entries) and runs < MAX_RUNS:
-                fewer = entries[:start] + entries[start + size :]
-                runs += 1
-                tried = make(plan, tuple(fewer))
-                found = run(tried, bug).violation
-                if found is not None and found.invariant == violation.invariant:
-                    entries, plan = fewer, tried
-                else:
-                    start += size
-            size //= 2
+    """Delete entries as long as the same invariant fails, big pieces first, in at most ``MAX_RUNS`` runs.
+
+    Faults and acts in turns: without the acts that were deleted, more faults may go.
+    """
+    runs, before = 0, None
+    while plan != before:
+        before = plan
+        for entries_of, make in _PARTS:
+            entries = list(entries_of(plan))
+            size = max(1, len(entries) // 2)
+            while size:
+                start = 0
+                while start < len(entries) and runs < MAX_RUNS:
+                    fewer = entries[:start] + entries[start + size :]
+                    runs += 1
+                    tried = make(plan, tuple(fewer))
+                    found = run(tried, bug).violation
+                    if found is not None and found.invariant == violation.invariant:
+                        entries, plan = fewer, tried
+                    else:
+                        start += size
+                size //= 2
     return plan

@@ -9,7 +9,7 @@ from intelshare.broker.exchange import consent
 from intelshare.broker.exchange.backfill import backfill
 from intelshare.broker.exchange.recall import recall
 from intelshare.broker.kernel.register import adopt
-from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload
+from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload, lost
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.exclude import exclude
 from intelshare.broker.lifecycle.read import read
@@ -31,6 +31,7 @@ STEPS: Steps = {
     "submit": submit,
     "begin_upload": begin_upload,
     "finish_upload": finish_upload,
+    "lost": lost,
     "approve": approve,
     "read": read,
     "ask_again": hello.ask_again,

@@ -19,12 +19,13 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     CONSENT,
     DUTY,
+    FILE,
     INBOX,
     PAIR,
     REQUEST,
     BulletinRow,
 )
-from intelshare.broker.lifecycle.attachments import BeginUpload, FinishUpload, Upload
+from intelshare.broker.lifecycle.attachments import BeginUpload, FileState, FinishUpload, Upload
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.exclude import ExcludeCommand
 from intelshare.broker.lifecycle.read import ReadCommand
@@ -97,12 +98,13 @@ class Client:
         process.perform("submit", command, then=ok, refused=self._refused)
 
     def _refused(self, error: IntelshareError) -> None:
-        """Only what names another bulletin can be refused, which the disk may have forgotten; another
-        member's label, of whom nothing is here; or what is for a member that was removed."""
+        """Only what names another bulletin or an upload can be refused, which the disk may have forgotten;
+        another member's label, of whom nothing is here; or what is for a member that was removed."""
         named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
+        attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
         process = self._machine.process
         removed = error.code == "UNKNOWN_MEMBER" and process is not None and bool(process.node.trust.excluded)
-        if not (named or removed or error.code == "FOREIGN_LABEL"):
+        if not (named or attached or removed or error.code == "FOREIGN_LABEL"):
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
         self._asked += 1
@@ -184,6 +186,15 @@ def _attach(doing: _Doing) -> None:
         doing.send(replace(draft, portions=(file, *others)))
 
     doing.perform("begin_upload", BeginUpload(doing.actor("a"), place, size), then=begun)
+
+
+def _download(doing: _Doing) -> None:
+    """A reader takes a file out, and meets what the disk has lost of it."""
+    files = [row for row in doing.view.find(FILE, "key") if row.state == FileState.WHOLE]
+    row = doing.chosen(sorted(files, key=lambda row: (row.since, row.place)))
+    if row is not None and len(doing.machine.pieces.files.get(row.place, ())) < piece_count(row.size):
+        doing.oracle.counts["file lost"] += 1
+        doing.perform("lost", row.place)
 
 
 def _supersede(doing: _Doing) -> None:
@@ -381,6 +392,7 @@ def _own(doing: _Doing) -> BulletinRow | None:
 ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "submit": _submit,
     "attach": _attach,
+    "download": _download,
     "supersede": _supersede,
     "ask": _ask,
     "answer": _answer,

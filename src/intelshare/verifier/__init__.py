@@ -12,8 +12,10 @@ member's root 1, whose fingerprint the reader compares or has in a member file.
     seeing       who else saw a statement          evidence    all of it for one evidence file
     padding      padded records                    releases    a release and what became of it
     notes        checkpoints as c2sp.org has them  verdict     what the judge answers
+    contents     a file against what is proved
 """
 
+from intelshare.verifier.contents import matching_slots
 from intelshare.verifier.evidence import check_evidence
 from intelshare.verifier.files import GivenMember, read_given, schema_of
 from intelshare.verifier.logs import check_proof
@@ -48,6 +50,7 @@ __all__ = [
     "check_proof",
     "check_release",
     "is_note",
+    "matching_slots",
     "read_given",
     "schema_of",
 ]

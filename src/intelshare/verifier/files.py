@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
@@ -140,11 +141,20 @@ def read_text(kind: type[F], schema: str, text: bytes, source: str) -> F:
         raise TrustError("TOO_LARGE", f"such a file has at most {MAX_FILE} bytes", place=Place(source))
     try:
         found = msgspec.json.decode(text, type=kind)
+        # Of two members of one name readers of JSON believe the first or the last: what one of them is shown
+        # another has not proved.
+        json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise unreadable(str(error), source) from None
     if getattr(found, "schema", "") != schema:
         raise unreadable(f"its schema is not {schema}", source)
     return found
+
+
+def _unique(members: list[tuple[str, Any]]) -> None:
+    """Raise ValueError if an object has two members of one name."""
+    if len({name for name, _ in members}) != len(members):
+        raise ValueError("an object has two members of one name")
 
 
 class _AnyFile(msgspec.Struct, frozen=True):

@@ -58,7 +58,9 @@ class ShownPortion:
     kind: PortionKind
     label: str
     category: str
+    media: str
     content: bytes
+    """Of an attachment its Attachment record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def _portion(given: PortionText, claims: Claims, manifest: Manifest, source: str
             "COMMITMENT_MISMATCH", f"the portion of slot {given.slot} is not the one committed to"
         )
     found = unpadded(Portion, padded, PORTION_FLOOR)
-    return ShownPortion(given.slot, found.kind, found.label, found.category, found.content)
+    return ShownPortion(given.slot, found.kind, found.label, found.category, found.media, found.content)
 
 
 def _what(claims: Claims, manifest: Manifest, portions: Sequence[ShownPortion]) -> Iterator[Step]:

@@ -10,9 +10,11 @@ from intelshare.wire.conversion import (
     link_message,
     path_message,
 )
+from intelshare.wire.flow import FLOW
 from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, read_message
 
 __all__ = [
+    "FLOW",
     "MAX_MESSAGE",
     "MAX_STATEMENTS",
     "Acks",

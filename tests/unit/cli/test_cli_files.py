@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -20,6 +22,46 @@ def test_files_are_new_and_private(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in paths] == [b"a", b"b"]
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are there at once, and those that come piece by piece."""
+
+    def full(file: BinaryIO) -> None:
+        file.write(b"some of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    fdopen = os.fdopen
+
+    def small(descriptor: int, mode: str) -> Any:
+        file = fdopen(descriptor, mode)
+        return _Small(file) if mode == "wb" else file
+
+    out = tmp_path / "out"
+    with pytest.raises(OSError, match="No space"):
+        write_new(out, {"1-text.txt": b"a", "2-report.pdf": full})
+    assert list(out.iterdir()) == []
+    monkeypatch.setattr(os, "fdopen", small)
+    with pytest.raises(OSError, match="No space"):
+        write_new(out, {"1-text.txt": b"a"})
+    assert list(out.iterdir()) == []
+
+
+class _Small:
+    """A file on a disk that is full after one byte."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> _Small:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("planted", ["symlink", "hard link", "pipe", "file", "dangling"])

@@ -167,6 +167,6 @@ def test_a_disk_without_room_is_no_defect(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("intelshare.cli.policy.label.moment", full)
-    assert run(["label", "parse", "S"]) == 2
+    assert run(["label", "parse", "S"]) == 1
     told = capsys.readouterr().err
-    assert "error[INPUT_INVALID]: cannot be used: No space left on device" in told
+    assert "error[DISK_FULL]: cannot be written: No space left on device" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,27 @@ def test_a_fingerprint_of_nobody_in_the_file_is_refused(capsys: Any) -> None:
     wrong = fingerprint("fra").replace(fingerprint("fra")[0], "0" if fingerprint("fra")[0] != "0" else "1", 1)
     assert run(["verify", str(FILES / "release.json"), "--fingerprint", wrong]) == 7
     assert "TRUST_FINGERPRINT" in capsys.readouterr().err
+
+
+def test_two_members_of_one_name_are_refused(capsys: Any, tmp_path: Path) -> None:
+    """Readers of JSON differ in which of them they believe."""
+    text = (FILES / "release.json").read_bytes()
+    path = tmp_path / "release.json"
+    for twice in (
+        b'{"claims": null,' + text.lstrip()[1:],
+        text.replace(b'"slot"', b'"slot": 1, "slot"', 1),
+        text.replace(b'"FRA": [', b'"FRA": [], "FRA": [', 1),
+    ):
+        assert twice != text
+        path.write_bytes(twice)
+        assert run(["verify", str(path)]) == 2
+        assert "two members of one name" in capsys.readouterr().err
+
+
+def test_a_pipe_is_not_waited_for(capsys: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert run(["verify", str(FILES / "release.json"), "--file", str(tmp_path / "pipe")]) == 2
+    assert "no regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", ["established      USA accepted it: signed", "USA  S7PGP-5G0GM  confirmed"])

@@ -16,7 +16,7 @@ from intelshare.delivery.stream import MAX_ASKED
 from intelshare.engine import ConnectionLimits, Limits
 from intelshare.engine.attachments import PER_PIECE, SILENT
 from intelshare.instant import SECOND
-from intelshare.wire import MAX_MESSAGE, scan
+from intelshare.wire import MAX_MESSAGE, flow, scan
 from intelshare.wire.v1 import peer_pb2 as pb
 
 PAGE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text("utf-8")
@@ -30,6 +30,7 @@ CONSTANTS = {
     "MAX_FILE": MAX_FILE,
     "MIN_WINDOW": link.MIN_WINDOW,
     "MAX_WINDOW": link.MAX_WINDOW,
+    "WINDOW": flow.WINDOW,
     "SILENT": SILENT,
 }
 UNITS = {"": 1, "s": SECOND, "KiB": 1 << 10, "MiB": 1 << 20}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PIECE
 from intelshare.errors import CryptoError, DeliveryError, StoreError
-from intelshare.ids import FilePlace
+from intelshare.ids import FilePlace, MemberCode
 from intelshare.node.pieces import PieceFiles
 
 ONE, OTHER = FilePlace(b"1" * 16), FilePlace(b"2" * 16)
@@ -20,8 +23,23 @@ DIGESTS = tuple(sha256(piece) for piece in PIECES)
 SIZE = sum(map(len, PIECES)) - 17 * len(PIECES)
 
 
-def files(folder: Path, *kept: FilePlace, largest: int = 1 << 40, total: int = 1 << 40) -> PieceFiles:
-    return PieceFiles(folder, [Kept(place, SIZE) for place in kept], largest=largest, total=total)
+FRA, DEU = MemberCode("FRA"), MemberCode("DEU")
+SEALED = sum(map(len, PIECES))
+MUCH = 1 << 40
+
+
+class Files(PieceFiles):
+    """Whose files are FRA's, where nothing else is said."""
+
+    async def open(
+        self, place: FilePlace, size: int, pieces: Sequence[bytes], member: MemberCode = FRA
+    ) -> list[int]:
+        return await super().open(place, member, size, pieces)
+
+
+def files(folder: Path, *kept: FilePlace, largest: int = MUCH, total: int = MUCH, share: int = MUCH) -> Files:
+    known = [Kept(place, SIZE, FRA) for place in kept]
+    return Files(folder, known, largest=largest, total=total, share=share)
 
 
 async def write(at: PieceFiles, place: FilePlace, *numbers: int) -> None:
@@ -102,3 +120,58 @@ async def test_what_nobody_knows_is_removed_at_a_start(tmp_path: Path) -> None:
     files(tmp_path, OTHER).close()
     assert [path.name for path in tmp_path.iterdir()] == [OTHER.hex()]
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+async def test_no_peer_takes_more_than_its_share_and_others_find_room(tmp_path: Path) -> None:
+    at = files(tmp_path, share=SEALED + 10)
+    await at.open(ONE, SIZE, DIGESTS)
+    await write(at, ONE, 0, 1, 2)
+    with pytest.raises(DeliveryError, match="SHARE_FULL"):
+        await at.open(OTHER, SIZE, DIGESTS)
+    assert await at.open(OTHER, SIZE, DIGESTS, DEU) == [0, 1, 2]
+    await write(at, OTHER, 0, 1, 2)
+    assert at.facts().of == {FRA: SEALED, DEU: SEALED}
+    await at.remove([ONE])
+    assert await at.open(ONE, SIZE, DIGESTS) == [0, 1, 2]
+    at.close()
+
+
+async def test_files_that_were_promised_room_together_still_share_it(tmp_path: Path) -> None:
+    """Both may begin: only what is here takes room; and the one that comes second waits in the middle."""
+    at = files(tmp_path, share=SEALED + 10)
+    await at.open(ONE, SIZE, DIGESTS)
+    await at.open(OTHER, SIZE, DIGESTS)
+    await write(at, ONE, 0, 1)
+    with pytest.raises(DeliveryError, match="SHARE_FULL"):
+        await write(at, OTHER, 0)
+    at.close()
+
+
+async def test_a_share_is_counted_again_after_a_start(tmp_path: Path) -> None:
+    first = files(tmp_path)
+    await first.open(ONE, SIZE, DIGESTS)
+    await write(first, ONE, 0, 1, 2)
+    first.close()
+    again = files(tmp_path, ONE, share=SEALED)
+    with pytest.raises(DeliveryError, match="SHARE_FULL"):
+        await again.open(OTHER, SIZE, DIGESTS)
+    assert await again.open(ONE, SIZE, DIGESTS) == [], "and what is here already is not counted twice"
+    again.close()
+
+
+async def test_what_the_disk_cannot_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad sector is an error of the system, not wrong bytes."""
+    at = files(tmp_path)
+    await at.open(ONE, SIZE, DIGESTS)
+    await write(at, ONE, 0, 1, 2)
+    pread = os.pread
+
+    def bad(descriptor: int, length: int, start: int) -> bytes:
+        if start == PIECE:
+            raise OSError(errno.EIO, "bad sector")
+        return pread(descriptor, length, start)
+
+    monkeypatch.setattr(os, "pread", bad)
+    assert await at.open(ONE, SIZE, DIGESTS) == [1]
+    assert await at.read(ONE, PIECE, 5) == b""
+    at.close()

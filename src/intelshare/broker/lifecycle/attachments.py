@@ -5,6 +5,7 @@
                       KEPT        a bulletin has it: its recipients are served     due at valid-until
     at a recipient    WANTED      the release is accepted: its pieces are asked for
                       WHOLE       all pieces are here; when all files of the bulletin are, a receipt says so
+                      WANTED      a reader met a piece that the disk had lost: it is asked for again
     at both           GONE        ended, recalled or destroyed: its pieces are removed, then its row
 
 The key of a file is in its portion, so that what becomes of the portion becomes of the file. The copy from
@@ -55,6 +56,9 @@ MAX_UPLOADS: Final = 64
 
 MAX_TOGETHER: Final = 256
 """Files that one step ends or forgets."""
+
+MAX_AGAIN: Final = 16
+"""So often a file is asked for again of which the disk has lost a piece; then somebody must look at it."""
 
 WHOLE: Final = "WHOLE"
 """The code of a receipt ACCEPTED: every attachment of the bulletin has arrived."""
@@ -117,11 +121,22 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """What follows when a piece of a file is not what it was."""
+
+    effects: Effects
+    member: MemberCode
+    """Who is asked for it again; empty: nobody is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A file whose pieces lie here."""
 
     place: FilePlace
     size: int
+    member: MemberCode
+    """Whom it comes from; empty: it is the own member's."""
 
 
 # At the sender
@@ -156,7 +171,7 @@ def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, ran
         FILE,
         FileRow(
             command.place, ManifestDigest(b""), 0, Digest(b""), command.size, FileState.UPLOADING, user.user,
-            MemberCode(""), 0, now, Instant(now + DAY), header,
+            MemberCode(""), 0, now, Instant(now + DAY), header, 0,
         ),
     )  # fmt: skip
     put_secret(tx, _secret_of(command.place), 0, key)
@@ -255,7 +270,7 @@ def want(
             FILE,
             FileRow(
                 FilePlace(tx.random(PLACE_LENGTH)), md, slot, pieces_id(record.pieces), record.size,
-                FileState.WANTED, UserUri(""), member, rank(precedence), tx.now, NEVER, b"",
+                FileState.WANTED, UserUri(""), member, rank(precedence), tx.now, NEVER, b"", 0,
             ),
         )  # fmt: skip
         tx.wanted.add(member)
@@ -293,10 +308,30 @@ def arrived(node: Node, view: View, place: FilePlace, now: Instant, random: Rand
     if row is not None and row.state == FileState.WANTED:
         tx.put(FILE, changed(row, state=FileState.WHOLE))
         inbox = view.get(INBOX, row.md)
-        if inbox is not None and all(other.state != FileState.WANTED for other in _of_bulletin(tx, row.md)):
+        # One that is asked for again had arrived before: its receipt went then, or goes with the last other.
+        told = bool(row.again) or any(map(_never_arrived, _of_bulletin(tx, row.md)))
+        if inbox is not None and not told:
             said = Receipt(inbox.sender, inbox.leaf, ReceiptStatus.ACCEPTED, (WHOLE,), now)
             tx.say([ToSay(inbox.sender, Kind.RECEIPT, encode(Receipt, said), rank(inbox.precedence))])
     return tx.plan(tx.effects())
+
+
+def lost(node: Node, view: View, place: FilePlace, now: Instant, random: Random) -> Plan[Lost]:
+    """A reader met a piece that is not what it was: ask for the file again, of which the rest stays.
+
+    Nobody is asked for a file of the own member, nor where the disk has lost it ``MAX_AGAIN`` times.
+    """
+    tx = Transaction(node, view, now, random)
+    row = view.get(FILE, place)
+    # Another reader may have met it just before.
+    asked = row.member if row is not None and row.state == FileState.WANTED else MemberCode("")
+    if row is not None and row.state in HERE:
+        tx.damaged.append(f"file {place.hex()}: a piece of it is not what it was")
+        if row.state == FileState.WHOLE and row.again < MAX_AGAIN:
+            tx.put(FILE, changed(row, state=FileState.WANTED, again=row.again + 1))
+            tx.wanted.add(row.member)
+            asked = row.member
+    return tx.plan(Lost(tx.effects(), asked))
 
 
 def end_received(tx: Transaction, md: ManifestDigest) -> None:
@@ -315,10 +350,9 @@ def file_of(view: View, md: ManifestDigest, slot: int) -> FileRow | None:
     return next((row for row in rows if row.state != FileState.GONE), None)
 
 
-def is_whole(view: View, md: ManifestDigest, slot: int) -> bool:
-    """Whether a portion has a file of which all pieces are here."""
-    row = file_of(view, md, slot)
-    return row is not None and row.state in HERE
+def wanted_of(view: View, member: MemberCode) -> int:
+    """How many files of this member have not arrived whole."""
+    return view.count(FILE, "wanted", FileState.WANTED, member)
 
 
 def ended(view: View) -> tuple[FilePlace, ...]:
@@ -336,10 +370,14 @@ def forget(tx: Transaction, places: Sequence[FilePlace]) -> None:
 
 def kept(view: View) -> list[Kept]:
     """All files whose pieces may lie here."""
-    return [Kept(row.place, row.size) for row in view.find(FILE, "key", limit=1 << 20)]
+    return [Kept(row.place, row.size, row.member) for row in view.find(FILE, "key", limit=1 << 20)]
 
 
 _OPEN: Final = (FileState.UPLOADING, FileState.UPLOADED)
+
+
+def _never_arrived(row: FileRow) -> bool:
+    return row.state == FileState.WANTED and not row.again
 
 
 def _upload(node: Node, view: View, row: FileRow) -> Upload:

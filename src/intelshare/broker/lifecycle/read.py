@@ -1,5 +1,7 @@
 """Read: an own user opens what clearance, need to know and nationality allow, and the log says so.
 
+Of a received bulletin the portions that the reader may see; of one that this member wrote all of it, for its
+author and for who is cleared for all of it.
 What a reader may not open does not exist for it: no title, count or id (attacks.md rows 51, 52).
 """
 
@@ -16,11 +18,18 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.stored_bulletins import MAX_ALIKE, id_range, only_one
+from intelshare.broker.kernel.stored_bulletins import (
+    MAX_ALIKE,
+    Written,
+    id_range,
+    only_one,
+    written_starting,
+)
 from intelshare.broker.kernel.tables import (
     INBOX,
     PORTION,
     READER,
+    BulletinRow,
     InboxRow,
     PortionRow,
     ReaderRow,
@@ -62,6 +71,7 @@ class ShownPortion:
     label: Label
     mark: str
     basis: str
+    """Empty for what this member wrote: nobody has released it to it."""
     obligations: tuple[str, ...]
     """Those that the release carries and those of the own law."""
 
@@ -84,10 +94,19 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownOwn:
+    """A bulletin that this member wrote, as it was written."""
+
+    row: BulletinRow
+    banner: str
+    portions: tuple[ShownPortion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadResult:
     """What to show, and what to tell the originator after the commit."""
 
-    shown: Shown
+    shown: Shown | ShownOwn
     effects: Effects
 
 
@@ -97,15 +116,23 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
     Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
     """
     user = row_of(view, command.actor)
-    visible = received(node, view, command.bulletin, user, now, command.originator)
+    visible: list[tuple[MemberCode, Shown | Written]] = []
+    visible += received(node, view, command.bulletin, user, now, command.originator)
+    if command.originator in ("", node.member):
+        visible += [(node.member, one) for one in written_starting(node, view, command.bulletin, user, now)]
     if not visible:
         _say_if_destroyed(view, command)
-    shown = only_one(visible, command.bulletin, command.originator)
+    found = only_one(visible, command.bulletin, command.originator)
+    shown = show_own(node, view, found, now) if isinstance(found, Written) else found
     row = shown.row
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
     tx.put(READER, ReaderRow(user.user, row.md, now))
-    if not row.told and any(READ_RECEIPT in portion.obligations for portion in shown.portions):
+    if (
+        isinstance(row, InboxRow)
+        and not row.told
+        and any(READ_RECEIPT in portion.obligations for portion in shown.portions)
+    ):
         tx.put(INBOX, changed(row, told=1))
         said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), now))
         tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
@@ -170,6 +197,23 @@ def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> 
     return Shown(
         row, banner_of(node, [portion.label for portion in shown], row.originator, now), tuple(shown)
     )
+
+
+def show_own(node: Node, view: View, written: Written, now: Instant) -> ShownOwn:
+    """A bulletin of this member, opened. Raises DeliveryError NOT_FOUND if its keys are destroyed."""
+    row = written.row
+    portions = [
+        ShownPortion(
+            stored.slot,
+            reopen(row.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion,
+            label,
+            format_portion(label, node.world.registry),
+            "",
+            (),
+        )
+        for stored, label in zip(written.portions, written.labels, strict=True)
+    ]
+    return ShownOwn(row, banner_of(node, written.labels, node.member, now), tuple(portions))
 
 
 def _may_read(

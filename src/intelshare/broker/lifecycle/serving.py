@@ -30,7 +30,7 @@ def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Insta
         refused = pair.receipt == BestReceipt.REFUSED
         # Only read: what is decided again is neither logged nor stored.
         if granted and not refused and not denial(Transaction(node, view, now, _nothing_is_drawn), pair):
-            return Kept(row.place, row.size)
+            return Kept(row.place, row.size, row.member)
     return None
 
 

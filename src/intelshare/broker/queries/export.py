@@ -2,6 +2,10 @@
 
 For the sender and for the recipient, also after the recipient has destroyed it. Of the sender's decision only
 what was granted is opened: the rest would tell what was withheld (docs/format.md, "Files for others").
+
+Readers export what they may see, and what they had opened before it was destroyed: no label is left by which
+to judge who else might have. So a bulletin that was destroyed unread is exported by who oversees the log and
+needs no clearance for that: without content.
 """
 
 from __future__ import annotations
@@ -16,9 +20,16 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.kept_claims import Said, read_claims
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.stored_bulletins import find_bulletin, only_one
+from intelshare.broker.kernel.stored_bulletins import (
+    MAX_ALIKE,
+    find_bulletin,
+    id_range,
+    not_found,
+    only_one,
+)
 from intelshare.broker.kernel.tables import (
     BATCH,
+    BULLETIN,
     INBOX,
     PAIR,
     PORTION,
@@ -26,6 +37,7 @@ from intelshare.broker.kernel.tables import (
     RECEIPT,
     RECEIVED,
     STATEMENT,
+    BulletinRow,
     InboxRow,
     PairRow,
     PortionRow,
@@ -59,6 +71,10 @@ class ExportQuery:
     content: bool = False
     slots: tuple[int, ...] = ()
     """Which portions; empty: all that were granted, and that the user may read."""
+    originator: str = ""
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
+    overseen: bool = False
+    """Asked by who oversees the log: any release, without content."""
 
 
 def export_release(
@@ -66,12 +82,31 @@ def export_release(
 ) -> ReleaseFile:
     """The file. Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID; TrustError."""
     user = row_of(view, actor)
+    if wanted.overseen:
+        row = _any(node, view, wanted)
+        if isinstance(row, InboxRow):
+            return _of_recipient(node, view, row, None, wanted, documents)
+        return _of_sender(node, view, _pair(view, row.md, wanted.recipient), wanted, documents)
     got = find_received(node, view, user, wanted, now)
     if got is not None:
-        row, readable = got
-        return _of_recipient(node, view, row, readable, wanted, documents)
+        return _of_recipient(node, view, *got, wanted, documents)
+    if wanted.originator not in ("", node.member):
+        raise not_found(wanted.bulletin, wanted.originator)
     written = find_bulletin(node, view, wanted.bulletin, user, now)
     return _of_sender(node, view, _pair(view, written.row.md, wanted.recipient), wanted, documents)
+
+
+def _any(node: Node, view: View, wanted: ExportQuery) -> InboxRow | BulletinRow:
+    """The bulletin that is meant, whoever may read it. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    low, high = id_range(wanted.bulletin)
+    found: list[tuple[MemberCode, InboxRow | BulletinRow]] = []
+    if not wanted.recipient:
+        got = view.find(INBOX, "id", after=(low,), limit=MAX_ALIKE)
+        found += [(row.originator, row) for row in got if row.bulletin <= high]
+    own = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ALIKE)
+    found += [(node.member, row) for row in own if row.bulletin <= high]
+    chosen = [one for one in found if wanted.originator in ("", one[0])]
+    return only_one(chosen, wanted.bulletin, wanted.originator)
 
 
 def find_received(
@@ -85,10 +120,11 @@ def find_received(
         return None
     found: list[tuple[MemberCode, tuple[InboxRow, Shown | None]]] = [
         (originator, (shown.row, shown))
-        for originator, shown in received(node, view, wanted.bulletin, user, now)
+        for originator, shown in received(node, view, wanted.bulletin, user, now, wanted.originator)
     ]
-    found += [(row.originator, (row, None)) for row in destroyed_of(view, wanted.bulletin, user.user)]
-    return only_one(found, wanted.bulletin) if found else None
+    destroyed = destroyed_of(view, wanted.bulletin, user.user, wanted.originator)
+    found += [(row.originator, (row, None)) for row in destroyed]
+    return only_one(found, wanted.bulletin, wanted.originator) if found else None
 
 
 def _pair(view: View, md: ManifestDigest, recipient: str) -> PairRow:

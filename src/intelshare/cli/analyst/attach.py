@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mimetypes
-import os
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0
 """Seconds for which a call that broke is made anew, one apart: it goes on where it was."""
 
-_BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"))
+BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"))
 """What a node that ends in the middle looks like; at the beginning TLS was accepted."""
 
 
@@ -73,7 +71,7 @@ def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progres
         try:
             return client.upload(file, size, upload_id, told=lambda at: progress.at(at >> 20, size >> 20))
         except IntelshareError as error:
-            if error.code not in _BROKEN or time.monotonic() > end:
+            if error.code not in BROKEN or time.monotonic() > end:
                 raise
             time.sleep(1)
 
@@ -81,28 +79,15 @@ def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progres
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
     """The file and its size."""
+    from intelshare.cli.shared.files import opened_regular
     from intelshare.crypto.pieces import MAX_FILE
 
-    try:
-        # A pipe without a writer would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(path),
-            hint="check the name and who may read it",
-        ) from None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
-        raise ConfigError("INPUT_INVALID", "only a regular file can be attached", place=Place(path))
-    with os.fdopen(descriptor, "rb") as file:
-        if found.st_size > MAX_FILE:
+    with opened_regular(path) as (file, size):
+        if size > MAX_FILE:
             raise ConfigError(
                 "TOO_LARGE",
-                f"a file has at most {MAX_FILE} bytes, and this one {found.st_size}",
+                f"a file has at most {MAX_FILE} bytes, and this one {size}",
                 place=Place(path),
                 hint="cut it (split -b 2G), and attach the parts",
             )
-        yield file, found.st_size
+        yield file, size

@@ -11,7 +11,7 @@ import click
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import bulletins
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import talking
+from intelshare.cli.shared.options import originator, talking
 from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@originator()
 @click.option("--to", "recipient", default="", metavar="MEMBER", help="Whose release, if there are several.")
 @click.option(
     "--content",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 def export(
     client: Client,
     bulletin: str,
+    originator: str,
     recipient: str,
     content: bool,
     slots: tuple[int, ...],
@@ -58,11 +60,14 @@ def export(
 
     For its sender and for its recipient, also after that has destroyed it. Anybody checks the file with
     `intelshare verify`. It names no other recipient and nothing that was withheld; without --content it
-    shows no text.
+    shows no text. Analysts export what they may read or had read; auditors and operators any release of
+    their node, without content.
     """
     if bindings and target is None:
         raise click.UsageError("--binding stands beside the file: name it with --out")
-    text = client.export_release(bulletin, recipient.upper(), content=content or bool(slots), slots=slots)
+    text = client.export_release(
+        bulletin, recipient.upper(), content=content or bool(slots), slots=slots, originator=originator
+    )
     if target is None:
         sys.stdout.write(text)
         return Exit.DONE

@@ -129,7 +129,7 @@ def read(
     folder: str | None,
     bindings: tuple[str, ...],
 ) -> None:
-    """Open the bulletin whose id begins with ID. Your node logs that you read it."""
+    """Open the bulletin whose id begins with ID, received or your own. Your node logs that you read it."""
     from pathlib import Path
 
     from intelshare.cli.shared.plain import plain
@@ -163,10 +163,12 @@ def _show(
     banner = _wrapped(opened.banner)
     out.block(banner)
     until = "" if opened.valid_until in (0, NEVER) else f"  valid until {short_time(opened.valid_until)}"
+    received = bool(opened.received_at)
+    whose = f"from {opened.originator}, number {opened.sequence}" if received else f"of {opened.originator}"
+    came = f"  received {short_time(opened.received_at)}" if received else ""
     out.line(
-        f"{opened.bulletin.hex()}  from {opened.originator}, number {opened.sequence}  "
-        f"{precedence(opened.precedence)}  created {short_time(opened.created_at)}  "
-        f"received {short_time(opened.received_at)}{until}"
+        f"{opened.bulletin.hex()}  {whose}  {precedence(opened.precedence)}  "
+        f"created {short_time(opened.created_at)}{came}{until}"
     )
     for line in around(opened):
         out.line(line)
@@ -182,10 +184,17 @@ def _show(
             out.block(portion.content.decode("utf-8", "backslashreplace"))
         else:
             size = shown.file_size if portion.kind == _ATTACHMENT else len(portion.content)
-            here = portion.kind != _ATTACHMENT or shown.file_here
-            out.line(f"{portion.media}, {size} bytes: {'take it with --out DIR' if here else 'on its way'}")
+            out.line(f"{portion.media}, {size} bytes: {_where(shown, received=received)}")
     out.line()
     out.block(banner)
+
+
+def _where(shown: pb.ReadPortion, *, received: bool) -> str:
+    if shown.portion.kind != _ATTACHMENT or shown.file_here:
+        return "take it with --out DIR"
+    if not received:
+        return "no longer here"
+    return "the disk has lost a part, which is on its way again" if shown.file_lost else "on its way"
 
 
 def _duties(obligations: Sequence[str], words: NodeRegistry) -> list[str]:

@@ -325,17 +325,18 @@ def _waited(
     progress: Progress,
 ) -> Mapping[str, pb.OutboxPair]:
     end = time.monotonic() + how.timeout
+    waiting = sorted(pair.recipient for pair in answer.pairs)
     while True:
-        entries = client.outbox(answer.bulletin.hex()).entries
-        pairs = {pair.recipient: pair for pair in entries[0].pairs} if entries else {}
-        waiting = [
-            code
-            for code, pair in pairs.items()
-            if _may_still(pair, "accepted" if how.wait == "whole" and code not in files else how.wait)
-        ]
-        if not waiting:
-            return pairs
-        progress.at(len(pairs) - len(waiting), len(pairs))
+        pairs = _pairs(client, answer)
+        if pairs is not None:
+            waiting = [
+                code
+                for code, pair in pairs.items()
+                if _may_still(pair, "accepted" if how.wait == "whole" and code not in files else how.wait)
+            ]
+            if not waiting:
+                return pairs
+            progress.at(len(pairs) - len(waiting), len(pairs))
         if time.monotonic() > end:
             raise DeliveryError(
                 "TIMED_OUT",
@@ -344,6 +345,19 @@ def _waited(
                 hint=f"intelshare outbox {answer.bulletin.hex()[:8]}",
             )
         time.sleep(_POLL)
+
+
+def _pairs(client: Client, answer: pb.SubmitResponse) -> Mapping[str, pb.OutboxPair] | None:
+    """The pairs of what was sent, by recipient; None while the node does not answer: it is stored there."""
+    from intelshare.cli.analyst.attach import BROKEN
+
+    try:
+        entries = client.outbox(answer.bulletin.hex()).entries
+    except IntelshareError as error:
+        if error.code not in BROKEN:
+            raise
+        return None
+    return {pair.recipient: pair for pair in entries[0].pairs} if entries else {}
 
 
 def _may_still(pair: pb.OutboxPair, what: str | None) -> bool:

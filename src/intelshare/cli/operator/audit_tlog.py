@@ -38,7 +38,7 @@ def cosign(node: NodeFolder, file: Path, target: Path | None, quiet: bool) -> in
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
-    answer = node.operate("Cosign", pb.CosignRequest(note=file.read_text("utf-8")))
+    answer = node.operate("Cosign", pb.CosignRequest(note=_note_in(file)))
     if target is None:
         sys.stdout.write(answer.text)
         return Exit.DONE
@@ -87,7 +87,7 @@ def prove_entry(node: NodeFolder, log: int, index: int, checkpoint: Path | None)
     from intelshare.instant import Instant
     from intelshare.wire.v1 import user_pb2 as pb
 
-    note = checkpoint.read_text("utf-8") if checkpoint is not None else ""
+    note = _note_in(checkpoint) if checkpoint is not None else ""
     head = read_head(read_note(note).text) if note else None
     request = pb.ProveNoteRequest(incarnation=log, index=index)
     if head is not None:
@@ -104,7 +104,7 @@ def prove_entry(node: NodeFolder, log: int, index: int, checkpoint: Path | None)
 def _following(path: Path, head: Head, note: str, entries: Sequence[bytes]) -> str:
     """The note to write: with the cosignatures that are there, if the log has not grown.
 
-    Raises TrustError LOG_INCONSISTENT if what is there is no beginning of this log.
+    Raises TrustError LOG_INCONSISTENT if what is there is no beginning of this log, INPUT_INVALID, TOO_LARGE.
     """
     from intelshare.audit.notes import read_head, read_note
     from intelshare.audit.proofs import root_over
@@ -113,12 +113,33 @@ def _following(path: Path, head: Head, note: str, entries: Sequence[bytes]) -> s
         raise _another("the entries of the node are not those of its checkpoint", path)
     if not path.exists():
         return note
-    before = path.read_text("utf-8")
+    before = _note_in(path)
     held = read_head(read_note(before).text)
     same = (held.origin, root_over(entries[: held.size])) == (head.origin, held.root)
     if not same or held.size > head.size:
         raise _another("the checkpoint of another log, or of a longer one, is there already", path)
-    return before if held.size == head.size else note
+    # Whoever changed the node's own line has left nothing that others could check.
+    signed = set(read_note(note).lines) <= set(read_note(before).lines)
+    return before if held.size == head.size and signed else note
+
+
+def _note_in(path: Path) -> str:
+    """A note as it lies there, byte for byte. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    from intelshare.audit.notes import MAX_NOTE
+
+    with path.open("rb") as file:
+        raw = file.read(MAX_NOTE + 1)
+    if len(raw) > MAX_NOTE:
+        raise TrustError("TOO_LARGE", f"a note has at most {MAX_NOTE} bytes", place=Place(str(path)))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise TrustError(
+            "INPUT_INVALID",
+            "this is no signed checkpoint: it is not UTF-8",
+            place=Place(str(path)),
+            hint="`intelshare audit export --tlog DIR` writes one to DIR/checkpoint",
+        ) from None
 
 
 def _another(why: str, path: Path) -> TrustError:

@@ -114,6 +114,16 @@ def _show(found: Any, out: Out) -> int:
             f"store  journalled {store.bytes_journalled / 2**20:.1f} MiB  rows moved {store.rows_moved}  "
             f"waiting in memory {store.bytes_waiting / 2**20:.1f} MiB"
         )
+    if found.HasField("files"):
+        room = found.files
+        out.line(
+            f"attachments  {room.held / 2**20:.1f} of {room.most >> 20} MiB; "
+            f"of one peer at most {room.peer_most >> 20} MiB"
+        )
+        for peer in found.peers:
+            if peer.file_bytes or peer.files_wanted:
+                wanted = f", {peer.files_wanted} not whole yet" if peer.files_wanted else ""
+                out.line(f"  of {peer.member} {peer.file_bytes / 2**20:.1f} MiB{wanted}")
     out.line(policy_line(found.policy))
     if found.peers:
         out.table(peer_table(found.peers))

@@ -16,35 +16,56 @@ from intelshare.cli.operator.audit_check import (
     show_evidence,
     show_proof,
 )
+from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
-    from intelshare.verifier import Noted, Released
+    from collections.abc import Sequence
+
+    from intelshare.verifier import Noted, Released, ShownPortion
+
+RELEASE = "intelshare/release-proof/1"
+
+_BINARY = frozenset(("FILE", "ATTACHMENT"))
 
 
 @click.command(
     epilog=examples(
         "intelshare verify release.json --member fra.member --member usa.member",
-        "intelshare verify entry.json",
+        "intelshare verify release.json --file annex.pdf --member fra.member --member usa.member",
         "intelshare verify fra-log/checkpoint --member fra.member --member usa.member",
     )
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--file",
+    "compared",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Is this file what FILE proves to have been released? For a portion or attachment that FILE shows; "
+    "repeat.",
+)
 @member_option
 @fingerprint_option
 @printing
-def verify(file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out) -> int:
+def verify(
+    file: Path, compared: tuple[Path, ...], members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out
+) -> int:
     """Check FILE of `export`, `audit prove` or `audit export`, without a node: step by step, then a verdict.
 
-    FILE may also be the `checkpoint` of `audit export --tlog`, or a tlog-proof.
+    FILE may also be the `checkpoint` of `audit export --tlog`, or a tlog-proof. Of an `export --content` also
+    which portion a file on your disk is: --file.
 
-    Ends with 7 if it does not hold, with 5 if it holds but nothing that you gave confirms a signer's keys.
+    Ends with 7 if it does not hold or a --file is none of its portions, with 5 if it holds but nothing that
+    you gave confirms a signer's keys.
     """
     from intelshare.verifier import check_evidence, check_note, check_proof, check_release, is_note, schema_of
 
     text, given = file.read_bytes(), given_members(members)
+    if compared and (is_note(text) or schema_of(text) != RELEASE):
+        raise click.UsageError("--file is compared with a release that `intelshare export --content` wrote")
     if is_note(text):
         return _show_note(out, check_note(text, str(file), given))
     match schema_of(text):
@@ -53,7 +74,7 @@ def verify(file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...],
         case "intelshare/evidence/1":
             return show_evidence(out, check_evidence(text, str(file), given, fingerprints))
         case _:
-            return _show_release(out, check_release(text, str(file), given, fingerprints))
+            return _show_release(out, check_release(text, str(file), given, fingerprints), compared)
 
 
 def _show_note(out: Out, found: Noted) -> int:
@@ -86,10 +107,11 @@ def _show_note(out: Out, found: Noted) -> int:
     return conclude(out, found.members)
 
 
-def _show_release(out: Out, found: Released) -> int:
+def _show_release(out: Out, found: Released, compared: Sequence[Path]) -> int:
     from intelshare.labels import when
 
-    out.document("release-checked", _document(found))
+    files = [(path, _slots(path, found)) for path in compared]
+    out.document("release-checked", _document(found, files))
     for step in found.steps:
         if not step.established:
             out.line(f"not established  {step.what}: {step.why}")
@@ -100,21 +122,51 @@ def _show_release(out: Out, found: Released) -> int:
             out.line(f"                 {seen.member} saw it at {when(seen.at)}: {seen.how}")
     for portion in found.portions:
         out.line(f"slot {portion.slot}  {portion.label}  {portion.category}")
-        if portion.kind.name in ("FILE", "ATTACHMENT"):
-            out.line(f"{len(portion.content)} bytes")
+        if portion.kind.name in _BINARY:
+            out.line(f"  | {portion.media}, {_size(portion)} bytes")
         else:
             # Marked line by line, so that no text of the file passes for a word of the judge.
             for line in portion.content.decode("utf-8", "replace").splitlines():
                 out.line(f"  | {line}")
+    for path, slots in files:
+        what = f"{path} is what was released"
+        if slots:
+            out.line(f"established      {what}: it is slot {', '.join(map(str, slots))}")
+        else:
+            out.line(f"not established  {what}: {_why_not(found)}")
     decided = "" if found.outcome == "released" else f" at {when(found.decided_at)}"
     out.line(
         f"{found.sender} released number {found.number} to {found.recipient} "
         f"at {when(found.signed_at)}; the last word of {found.recipient}: {found.outcome}{decided}"
     )
-    return conclude(out, found.members)
+    code = conclude(out, found.members)
+    return code if all(slots for _, slots in files) else Exit.NOT_VERIFIED
 
 
-def _document(found: Released) -> dict[str, Any]:
+def _slots(path: Path, found: Released) -> tuple[int, ...]:
+    """The portions that the file is. Raises ConfigError NOT_FOUND, INPUT_INVALID (no regular file)."""
+    from intelshare.cli.shared.files import opened_regular
+    from intelshare.verifier import matching_slots
+
+    with opened_regular(path) as (file, size):
+        return matching_slots(found.portions, file.read, size)
+
+
+def _why_not(found: Released) -> str:
+    if not found.portions:
+        return "the proof shows no content: it is asked for with `intelshare export --content`"
+    return "it is no portion that the proof shows, byte for byte"
+
+
+def _size(portion: ShownPortion) -> int:
+    """Bytes of the file that a portion holds or stands for."""
+    from intelshare.crypto.pieces import read_attachment
+
+    is_beside = portion.kind.name == "ATTACHMENT"
+    return read_attachment(portion.content).size if is_beside else len(portion.content)
+
+
+def _document(found: Released, files: Sequence[tuple[Path, tuple[int, ...]]]) -> dict[str, Any]:
     from intelshare.labels import when
 
     return {
@@ -143,10 +195,15 @@ def _document(found: Released) -> dict[str, Any]:
                 "kind": portion.kind.name.lower(),
                 "label": portion.label,
                 "category": portion.category,
-                "content": portion.content.decode("utf-8", "replace"),
+                "media": portion.media,
+                "size": str(_size(portion)),
+                "content": None
+                if portion.kind.name in _BINARY
+                else portion.content.decode("utf-8", "replace"),
             }
             for portion in found.portions
         ],
+        "files": [{"file": str(path), "slots": list(slots)} for path, slots in files],
         "members": named_members(found.members),
         "confirmed": found.confirmed,
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -56,8 +57,12 @@ def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
         descriptor = os.open(name, _NEW, 0o600, dir_fd=holder)
     except FileExistsError:
         raise _taken(folder / name) from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except BaseException:
+        os.unlink(name, dir_fd=holder)
+        raise
 
 
 def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
@@ -87,6 +92,27 @@ def _taken(path: Path) -> ConfigError:
         place=Place(str(path)),
         hint="nothing was written; choose an empty folder",
     )
+
+
+@contextlib.contextmanager
+def opened_regular(path: Path | str) -> Iterator[tuple[BinaryIO, int]]:
+    """A file and its size. Raises ConfigError NOT_FOUND, INPUT_INVALID (a folder, a pipe, a device)."""
+    try:
+        # A pipe without a writer would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(
+            "NOT_FOUND",
+            f"cannot be read: {error.strerror}",
+            place=Place(str(path)),
+            hint="check the name and who may read it",
+        ) from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ConfigError("INPUT_INVALID", "this is no regular file", place=Place(str(path)))
+    with os.fdopen(descriptor, "rb") as file:
+        yield file, found.st_size
 
 
 def replace_text(path: Path, text: str) -> None:

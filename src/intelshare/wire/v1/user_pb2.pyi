@@ -757,12 +757,15 @@ class ReadPortion(_message.Message):
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     FILE_SIZE_FIELD_NUMBER: _builtins.int
     FILE_HERE_FIELD_NUMBER: _builtins.int
+    FILE_LOST_FIELD_NUMBER: _builtins.int
     mark: _builtins.str
     """Portion mark, "(//FRA S//REL TO FRA, USA)"."""
     basis: _builtins.str
     file_size: _builtins.int
     """Of an attachment, whose content is left out: bytes of the file, and whether all of it is here."""
     file_here: _builtins.bool
+    file_lost: _builtins.bool
+    """It was here, and the disk has lost a part of it, which is being fetched again."""
     @_builtins.property
     def portion(self) -> Global___Portion: ...
     @_builtins.property
@@ -776,10 +779,11 @@ class ReadPortion(_message.Message):
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         file_size: _builtins.int = ...,
         file_here: _builtins.bool = ...,
+        file_lost: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["portion", b"portion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "file_here", b"file_here", "file_size", b"file_size", "mark", b"mark", "obligations", b"obligations", "portion", b"portion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "file_here", b"file_here", "file_lost", b"file_lost", "file_size", b"file_size", "mark", b"mark", "obligations", b"obligations", "portion", b"portion"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1294,6 +1298,7 @@ class StatusResponse(_message.Message):
     SHUT_OUT_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
     BUDGETS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -1330,6 +1335,8 @@ class StatusResponse(_message.Message):
     def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpentBudget]:
         """What members have asked of this node beyond their budgets, since its start."""
 
+    @_builtins.property
+    def files(self) -> Global___FileRoom: ...
     def __init__(
         self,
         *,
@@ -1352,10 +1359,11 @@ class StatusResponse(_message.Message):
         shut_out: _abc.Iterable[_builtins.str] | None = ...,
         store: Global___StoreFigures | None = ...,
         budgets: _abc.Iterable[Global___SpentBudget] | None = ...,
+        files: Global___FileRoom | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "store", b"store"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "policy", b"policy", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1393,6 +1401,34 @@ class SpentBudget(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SpentBudget: _TypeAlias = SpentBudget  # noqa: Y015
+
+@_typing.final
+class FileRoom(_message.Message):
+    """The room that attachments take, in bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    PEER_MOST_FIELD_NUMBER: _builtins.int
+    held: _builtins.int
+    most: _builtins.int
+    """All together may take so much, and those of one peer so much."""
+    peer_most: _builtins.int
+    def __init__(
+        self,
+        *,
+        held: _builtins.int = ...,
+        most: _builtins.int = ...,
+        peer_most: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "most", b"most", "peer_most", b"peer_most"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileRoom: _TypeAlias = FileRoom  # noqa: Y015
 
 @_typing.final
 class StoreFigures(_message.Message):
@@ -1591,6 +1627,8 @@ class PeerStatus(_message.Message):
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     DIRECTORY_EXPIRES_FIELD_NUMBER: _builtins.int
     CLOCK_OFFSET_FIELD_NUMBER: _builtins.int
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    FILES_WANTED_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
@@ -1602,6 +1640,9 @@ class PeerStatus(_message.Message):
     directory_expires: _builtins.int
     clock_offset: _builtins.int
     """How far the peer's clock is ahead of ours, in microseconds; 0 without a link."""
+    file_bytes: _builtins.int
+    """Attachments of the member: bytes that are here, and how many have not arrived whole."""
+    files_wanted: _builtins.int
     def __init__(
         self,
         *,
@@ -1614,10 +1655,12 @@ class PeerStatus(_message.Message):
         last_error: _builtins.str = ...,
         directory_expires: _builtins.int = ...,
         clock_offset: _builtins.int = ...,
+        file_bytes: _builtins.int = ...,
+        files_wanted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "last_error", b"last_error", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "last_error", b"last_error", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3793,12 +3836,15 @@ class ExportReleaseRequest(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.str
     """Beginning of the bulletin's id."""
     recipient: _builtins.str
     """Of an own bulletin: whose release; empty: the only one."""
     content: _builtins.bool
     """Whether granted portions are shown, and which slots (none: all)."""
+    originator: _builtins.str
+    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -3808,10 +3854,11 @@ class ExportReleaseRequest(_message.Message):
         recipient: _builtins.str = ...,
         content: _builtins.bool = ...,
         slots: _abc.Iterable[_builtins.int] | None = ...,
+        originator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "content", b"content", "recipient", b"recipient", "slots", b"slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "content", b"content", "originator", b"originator", "recipient", b"recipient", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, actor, draft, text
+from builders import NOW, actor, draft, text, user
 from intelshare.broker.exchange.recall import RecallCommand, recall
-from intelshare.broker.kernel.tables import FILE, INBOX, PAIR, SECRET
+from intelshare.broker.kernel.register import SetUserCommand, set_user
+from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, PAIR, SECRET, UserRow
 from intelshare.broker.lifecycle.attachments import (
+    MAX_AGAIN,
     MAX_UPLOADS,
     BeginUpload,
     FileState,
@@ -20,6 +22,7 @@ from intelshare.broker.lifecycle.attachments import (
     begin_upload,
     finish_upload,
     first_wanted,
+    lost,
 )
 from intelshare.broker.lifecycle.destroy import finish, marked
 from intelshare.broker.lifecycle.read import ReadCommand, read
@@ -27,7 +30,7 @@ from intelshare.broker.lifecycle.serving import serves
 from intelshare.broker.lifecycle.stop import anything_over, expire
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.pieces import MAX_FILE, PieceCipher, pieces_id
+from intelshare.crypto.pieces import MAX_FILE, PieceCipher, pieces_id, read_attachment
 from intelshare.crypto.records import Attachment, Portion, PortionKind
 from intelshare.errors import DeliveryError, LabelError
 from intelshare.ids import Digest, FilePlace, MemberCode
@@ -99,7 +102,7 @@ def test_a_file_follows_its_bulletin_and_a_receipt_says_when_it_is_whole(sent: A
         len(CONTENT),
         made.pieces,
     )
-    assert fra.ask(serves, USA, wanted.pieces_id, NOW) == Kept(place(), len(CONTENT))
+    assert fra.ask(serves, USA, wanted.pieces_id, NOW) == Kept(place(), len(CONTENT), MemberCode(""))
     for outbound in taken.effects.outbound:
         arrive(fra, usa, outbound.frame)
     effects = usa.do(arrived, wanted.place)
@@ -111,6 +114,86 @@ def test_a_file_follows_its_bulletin_and_a_receipt_says_when_it_is_whole(sent: A
     assert usa.ask(first_wanted, "FRA", (), NOW) is None
     again = usa.do(arrived, wanted.place)
     assert again.outbound == ()
+
+
+def whole(sent: Any) -> tuple[Any, Any]:
+    """FRA and USA, which has the file, and has said so; the file's row."""
+    members, _, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    arrive(usa, fra, frames["USA"])
+    usa.do(arrived, usa.ask(first_wanted, "FRA", (), NOW).place)
+    return usa, rows(usa, FILE)[0]
+
+
+def test_what_the_disk_lost_is_asked_for_again_and_told_once(sent: Any) -> None:
+    usa, row = whole(sent)
+    found = usa.do(lost, row.place)
+    assert (found.member, found.effects.wanted) == ("FRA", {"FRA"})
+    assert usa.ask(first_wanted, "FRA", (), NOW).place == row.place
+    second = usa.do(lost, row.place)
+    assert (second.member, second.effects.wanted) == ("FRA", frozenset()), "another reader met it too"
+    again = usa.do(arrived, row.place)
+    assert again.outbound == (), "that it had arrived was told before"
+    assert states(usa) == [FileState.WHOLE]
+
+
+def test_a_disk_that_always_loses_is_not_fed_for_ever(sent: Any) -> None:
+    usa, row = whole(sent)
+    for _ in range(MAX_AGAIN):
+        assert usa.do(lost, row.place).member == "FRA"
+        usa.do(arrived, row.place)
+    assert usa.do(lost, row.place).member == ""
+    assert states(usa) == [FileState.WHOLE]
+
+
+def test_one_that_was_lost_does_not_hide_that_the_others_have_arrived(members: Any) -> None:
+    """Two files: the first is whole and lost again before the second arrives; one receipt says WHOLE."""
+    fra, usa = members["FRA"], members["USA"]
+    made = [uploaded(fra, number) for number in (1, 2)]
+    send(fra, draft(*map(portion, made), to=["USA"]))
+    arrive(usa, fra, hand_over(fra, "USA")[0].frame)
+    first, second = rows(usa, FILE)
+    assert usa.do(arrived, first.place).outbound == ()
+    assert usa.do(lost, first.place).member == "FRA"
+    (told,) = usa.do(arrived, second.place).outbound
+    assert usa.do(arrived, first.place).outbound == ()
+    arrive(fra, usa, told.frame)
+    assert [row.codes for row in rows(fra, PAIR)] == ["WHOLE"]
+
+
+def test_of_an_own_file_nobody_is_asked(sent: Any) -> None:
+    members, _, _ = sent
+    fra = members["FRA"]
+    assert fra.do(lost, place()).member == ""
+    assert states(fra) == [FileState.KEPT]
+
+
+def test_what_was_lost_goes_with_its_bulletin(sent: Any) -> None:
+    members, _, _ = sent
+    usa, row = whole(sent)
+    fra = members["FRA"]
+    usa.do(lost, row.place)
+    (inbox,) = rows(usa, INBOX)
+    taken = fra.do(recall, RecallCommand(actor("FRA", "a"), inbox.bulletin.hex(), "wrong"))
+    for outbound in taken.effects.outbound:
+        if outbound.peer == "USA":
+            arrive(usa, fra, outbound.frame)
+    assert states(usa) == [FileState.GONE]
+
+
+def test_who_wrote_it_reads_it_and_its_file_and_others_as_they_are_cleared(sent: Any) -> None:
+    members, made, _ = sent
+    fra = members["FRA"]
+    (row,) = rows(fra, BULLETIN)
+    shown = fra.do(read, ReadCommand(actor("FRA", "a"), row.bulletin.hex())).shown
+    assert [one.portion.kind for one in shown.portions] == [PortionKind.TEXT, PortionKind.ATTACHMENT]
+    assert read_attachment(shown.portions[1].portion.content) == made
+    assert fra.do(read, ReadCommand(actor("FRA", "a"), row.bulletin.hex(), "FRA")).shown == shown
+    low = UserRow(user("FRA", "low"), "low", "analyst", "R1", "FRA", "*", 0)
+    fra.do(set_user, SetUserCommand(user("FRA", "o"), low))
+    for reader, originator in (("low", ""), ("a", "USA")):
+        with pytest.raises(DeliveryError, match="NOT_FOUND"):
+            fra.do(read, ReadCommand(actor("FRA", reader), row.bulletin.hex(), originator))
 
 
 def test_whole_stays_beside_the_word_when_the_text_is_read(sent: Any) -> None:

@@ -187,9 +187,48 @@ def test_a_recall_is_proved_by_its_originator(
     found = judged(members, exported(members, "FRA", bulletin), "FRA", "USA")
     assert "FRA recalled it" in established(found)
     assert (found.outcome, len(found.granted)) == ("accepted", 1)
-    # Nobody at USA had opened it: for them it does not exist.
-    with pytest.raises(IntelshareError, match="NOT_FOUND"):
-        exported(members, "USA", bulletin)
+
+
+def test_what_was_destroyed_unread_is_proved_by_who_oversees_the_log_alone(members: Any) -> None:
+    """For readers it does not exist; nothing is left by which to judge what they were cleared for."""
+    bulletin = sent(members)
+    deliver(members)
+    fra, usa = members["FRA"], members["USA"]
+    done = fra.do(recall, RecallCommand(actor("FRA", "a"), bulletin, "a mistake"), at=Instant(NOW + 1))
+    for outbound in done.effects.outbound:
+        bring(members, arrive(usa, fra, outbound.frame, at=Instant(NOW + 2)), "USA")
+    end = Instant(NOW + 3)
+    for outbound in usa.do(finish, usa.store.ask_now(marked), at=end).effects.outbound:
+        arrive(fra, usa, outbound.frame, at=end)
+    for user in ("a", "r", "o"):
+        with pytest.raises(IntelshareError, match="NOT_FOUND"):
+            exported(members, "USA", bulletin, user=user)
+    file = exported(members, "USA", bulletin, user="o", overseen=True)
+    assert SHOWN.encode() not in file
+    found = judged(members, file, "FRA", "USA")
+    assert (found.outcome, found.portions) == ("destroyed", ())
+    for part in ("FRA released number 1 to USA", "FRA recalled it", "USA destroyed it (RECALLED)"):
+        assert part in established(found)
+
+
+def test_who_oversees_the_log_proves_own_and_received_ones_that_nobody_has_read(members: Any) -> None:
+    bulletin = sent(members)
+    deliver(members)
+    for of in ("FRA", "USA"):
+        found = judged(members, exported(members, of, bulletin, user="o", overseen=True), "FRA", "USA")
+        assert (found.sender, found.recipient, found.portions) == ("FRA", "USA", ())
+    for changes in ({"originator": "KEN"}, {"recipient": "KEN"}):
+        with pytest.raises(IntelshareError, match="NOT_FOUND"):
+            exported(members, "FRA", bulletin, user="o", overseen=True, **changes)
+
+
+def test_the_originator_says_which_of_two_is_meant(members: Any) -> None:
+    bulletin = sent(members)
+    deliver(members)
+    assert exported(members, "USA", bulletin, originator="FRA")
+    for of, originator in (("USA", "KEN"), ("FRA", "USA")):
+        with pytest.raises(IntelshareError, match="NOT_FOUND"):
+            exported(members, of, bulletin, originator=originator)
 
 
 def test_every_byte_of_what_was_signed_counts(members: Any) -> None:

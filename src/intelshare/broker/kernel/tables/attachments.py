@@ -32,6 +32,8 @@ class FileRow(NamedTuple):
     """When it ends by itself; NEVER: with its bulletin."""
     header: bytes
     """Of its secretstream, for an upload that goes on."""
+    again: int
+    """How often it was asked for again, because the disk had lost a piece of it."""
 
 
 FILE = Table(
