@@ -32,6 +32,7 @@ from intelshare.crypto.records import (
     Checkpoint,
     Citation,
     Claims,
+    Consent,
     Evidence,
     Granted,
     KeyRecord,
@@ -52,7 +53,7 @@ from intelshare.crypto.records import (
 from intelshare.crypto.suites import Signer
 from intelshare.envelope import stream_start
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, MemberCode, NodeUri, ReleaseNumber
-from intelshare.instant import NEVER, Instant
+from intelshare.instant import LATEST, NEVER, Instant
 from intelshare.statement import KINDS, Leaf, SignedBatch, batch_message, sign_batch
 
 PATH = Path(__file__).with_name("statements.json")
@@ -85,7 +86,7 @@ def record_vectors(said: Sequence[Leaf]) -> list[dict[str, Any]]:
             "record": plain(record),
             "bytes": encode(type(record), record).hex(),
         }
-        for record in (claims, manifest, file)
+        for record in (claims, manifest, replace(manifest, created=LATEST, expires=LATEST), file)
     ]
     receipt = encode(Receipt, Receipt(USA, h("leaf"), ReceiptStatus.READ, ("A",), NOW))
     head = encode(StreamHead, StreamHead(USA, INCARNATION, Incarnation(0), 0, h("head"), ()))
@@ -139,6 +140,8 @@ def record_vectors(said: Sequence[Leaf]) -> list[dict[str, Any]]:
         ("Checkpoint", "cut off in a root", encode(Checkpoint, Checkpoint("x", 1, 1, h("r"), ()))[:-10]),
         ("HelloPayload", "no suite", bytes(8) + b"\0\0" + b"\0\0" + bytes(8) + b"\0\0" + b"\0\0"),
         ("LogPath", "66 hashes", _ask() + b"\0\0" + b"\0\x42" + 66 * bytes(32) + b"\0\0"),
+        ("Receipt", "a code of 65 bytes", receipt[:38] + b"\0\1" + b"\0\x41" + 65 * b"A" + receipt[-8:]),
+        *out_of_range(manifest),
     ]
     return [
         *good,
@@ -146,6 +149,51 @@ def record_vectors(said: Sequence[Leaf]) -> list[dict[str, Any]]:
             {"layout": layout, "note": note, "bytes": raw.hex(), "error": "ENVELOPE_MALFORMED"}
             for layout, note, raw in bad
         ),
+    ]
+
+
+def out_of_range(manifest: Manifest) -> list[tuple[str, str, bytes]]:
+    """Each with one number that its type does not allow, written over one that it does."""
+    mark = 7_777_777_777_777_777
+    year_10000, counter = LATEST + 1, 1 << 63
+    release = Release(
+        NodeUri("x"), INCARNATION, USA, ReleaseNumber(1), LeafId(bytes(32)), Precedence.FLASH, NOW,
+        KeyId(bytes(32)), h("grant"), h("sealed"),
+    )  # fmt: skip
+    act = TreatyAct(FRA, 1, LeafId(bytes(32)), "t", h("text"), Act.SUSPEND, NOW, ())
+    cases: list[tuple[Any, str, int, str]] = [
+        (
+            Receipt(USA, LeafId(h("leaf")), ReceiptStatus.READ, (), NOW),
+            "decided_at",
+            year_10000,
+            "year 10000",
+        ),
+        (Receipt(USA, LeafId(h("leaf")), ReceiptStatus.READ, (), NOW), "decided_at", NEVER, "never"),
+        (manifest, "created", NEVER, "never"),
+        (manifest, "expires", year_10000, "year 10000"),
+        (manifest, "expires", NEVER - 1, "just before never"),
+        (release, "deliver_by", year_10000, "year 10000"),
+        (release, "sequence", counter, "2^63"),
+        (
+            StreamHead(USA, INCARNATION, Incarnation(0), ReleaseNumber(1), h("head"), ()),
+            "last",
+            counter,
+            "2^63",
+        ),
+        (Consent(USA, h("md"), (1,), FRA, NEVER), "until", year_10000, "year 10000"),
+        (act, "effective", NEVER, "never"),
+        (act, "n", counter, "2^63"),
+        (Checkpoint(NodeUri("x"), INCARNATION, 1, h("root"), ()), "size", counter, "2^63"),
+    ]
+    return [
+        (
+            type(record).__name__,
+            f"{field} is {word}",
+            encode(type(record), replace(record, **{field: mark})).replace(
+                mark.to_bytes(8, "big"), number.to_bytes(8, "big")
+            ),
+        )
+        for record, field, number, word in cases
     ]
 
 

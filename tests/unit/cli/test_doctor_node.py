@@ -43,6 +43,12 @@ def test_a_good_node_is_good() -> None:
             "wrong",
             "LOG_FORK",
         ),
+        (
+            {"budgets": [pb.SpentBudget(member="USA", name="evidence", refused=3, again=MINUTE)]},
+            "budget USA",
+            "warning",
+            "RATE",
+        ),
     ],
 )
 def test_what_stands_against_the_node(status: dict[str, Any], check: str, state: str, code: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, seeded
+from builders import NOW, actor, seeded
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, wrap, write
 from intelshare.broker.kernel.frame import Carried, Frame
@@ -19,6 +19,8 @@ from intelshare.crypto.records import KeyUse, Kind, Trust
 from intelshare.crypto.suites import SUITE_1, Signer, load_signer
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
+from intelshare.services.audit import export_evidence, list_evidence
+from intelshare.services.rpc import CallContext
 from intelshare.statement import Leaf, sign_batch
 from intelshare.trust import (
     DirectoryDocument,
@@ -31,7 +33,9 @@ from intelshare.trust import (
     sign_directory,
 )
 from intelshare.verifier import check_evidence
+from intelshare.wire.v1 import user_pb2 as pb
 from line_world import met
+from services_world import MemberBackend
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 
@@ -171,3 +175,23 @@ def said_by(member: Any, kind: Kind, data: bytes) -> Frame:
     signed = sign_batch([Leaf(kind, bytes(16), data)], member.node.signer, NOW, seeded("said"))
     (one,) = signed.statements
     return Frame(signed.batch, b"", (Carried(one.kind, one.nonce, one.data, one.proof),))
+
+
+async def test_the_file_that_an_operator_exports_is_checked_by_others(members: Any) -> None:
+    judge(members, forked(members))
+    (row,) = kept(members)
+    asked = pb.ExportEvidenceRequest(id=row.evidence.hex()[:8])
+    file = await export_evidence(MemberBackend(members["FRA"]), actor("FRA", "o"), asked)
+    found = check_evidence(file.text.encode(), "file")
+    assert (found.member, found.code, found.node) == (
+        KEN,
+        "TRUST_FORK",
+        "intelshare://ken.intelshare.internal/",
+    )
+    (shown,) = list_evidence(CallContext(*_context(members)), pb.ListEvidenceRequest()).alarms
+    assert (shown.member, shown.code, shown.what) == (KEN, "TRUST_FORK", "two directories 2")
+
+
+def _context(members: Any) -> tuple[Any, ...]:
+    fra = members["FRA"]
+    return fra.node, fra.store, actor("FRA", "o"), NOW
