@@ -153,6 +153,8 @@ CASES: dict[str, Case] = {
 
 ORDER = (
     "treaty new",
+    "trust root new",
+    "trust root sign",
     "",
     "consent request",
     "consent grant",
