@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
-.PHONY: forgeries mutants sbom codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: siege forgeries mutants sbom codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -41,6 +41,9 @@ agree:          ## the engine and its second reading on 50,000 random worlds (WO
 
 prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
 	PYTHONPATH=tests $(PY) -m pytest -n 0 -m 'soak or not soak' tests/property/test_policy_prove.py
+
+siege:          ## strangers and a hostile member attack a node for ten minutes while two honest members exchange
+	PYTHONPATH=tests:. $(PY) tests/siege.py --minutes $(or $(MINUTES),10)
 
 forgeries:      ## writes every forged file that we know, and asks the judge about each
 	PYTHONPATH=tests $(PY) tests/forgeries.py $(or $(OUT),build/forgeries)
