@@ -6,9 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from bench.gate import FILE, WORSE, Run, best, recorded, worse
 from bench.measured import Phase, Side
 from bench.metered import Meter, read_meter
