@@ -59,17 +59,24 @@ class IntelshareError(Exception):
     """Base of all errors that a user can meet.
 
     ``code`` is a stable word in CAPITALS; ``message`` says what was wrong; ``place`` where;
-    ``hint`` what to do next.
+    ``hint`` what to do next; ``retry_after`` after how many seconds the same is worth trying again.
     """
 
     def __init__(
-        self, code: str, message: str, *, place: Place | None = None, hint: str | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        place: Place | None = None,
+        hint: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.place = place
         self.hint = hint
+        self.retry_after = retry_after
 
 
 class LabelError(IntelshareError):

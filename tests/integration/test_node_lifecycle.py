@@ -23,6 +23,7 @@ import msgspec
 import pytest
 
 import processes
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import TABLES, UserRow
 from intelshare.engine import BUDGETS, Rate
@@ -210,6 +211,19 @@ def test_budgets_are_read_as_they_were_written_and_have_bounds(site: Site) -> No
         with pytest.raises(IntelshareError) as caught:
             read_settings(path)
         assert caught.value.code == code
+
+
+def test_bounds_of_queues_are_read_as_they_were_written_and_have_bounds(site: Site) -> None:
+    path = site.root / "node.toml"
+    text = path.read_text()
+    path.write_text(text.replace("# bulletins = 200000", "bulletins = 3").replace("# mib = 8192", "mib = 1"))
+    settings = read_settings(path)
+    assert settings.queues == QueueBounds(3, 1 << 20)
+    path.write_text(write_settings(settings))
+    assert read_settings(path) == settings
+    path.write_text(text.replace("# bulletins = 200000", "bulletins = 0"))
+    with pytest.raises(IntelshareError, match="FIELD_RANGE"):
+        read_settings(path)
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,10 @@ def _error_of(refusal: pb.Refusal) -> IntelshareError:
         place = Place(
             at.source, at.line or None, at.column or None, at.field or None, at.excerpt or None, at.width or 1
         )
-    return DeliveryError(refusal.code, refusal.message, place=place, hint=refusal.hint or None)
+    after = refusal.retry_after_seconds or None
+    return DeliveryError(
+        refusal.code, refusal.message, place=place, hint=refusal.hint or None, retry_after=after
+    )
 
 
 def _size(request: pb.SubmitRequest) -> int:

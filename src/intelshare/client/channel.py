@@ -86,8 +86,13 @@ def _told(code: str, detail: object) -> IntelshareError:
     try:
         known = json.loads(detail) if isinstance(detail, bytes) else {}
         place = Place(**known["place"]) if known.get("place") else None
+        after = known.get("retry_after")
         return DeliveryError(
-            code, known.get("message") or "the node refuses", place=place, hint=known.get("hint")
+            code,
+            known.get("message") or "the node refuses",
+            place=place,
+            hint=known.get("hint"),
+            retry_after=int(after) if after else None,
         )
     except (ValueError, TypeError, AttributeError):
         return DeliveryError(code, "the node refuses")

@@ -15,6 +15,9 @@ import msgspec
 from intelshare.errors import IntelshareError, Place
 
 CODE_KEY: Final = "intelshare-code"
+RETRY_KEY: Final = "intelshare-retry-after"
+"""Seconds after which the same is worth trying again, where that is known."""
+
 DETAIL_KEY: Final = "intelshare-detail-bin"
 """JSON of ``Detail``, to own users only."""
 
@@ -47,6 +50,8 @@ class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     hint: str | None = None
     place: Place | None = None
+    retry_after: int | None = None
+    """Seconds after which the same is worth trying again."""
 
 
 def status_of(code: str) -> grpc.StatusCode:
@@ -57,8 +62,10 @@ def status_of(code: str) -> grpc.StatusCode:
 async def refuse(context: Any, error: IntelshareError, *, detailed: bool) -> NoReturn:
     """End the call with this error. ``detailed``: the caller is an own user."""
     metadata: list[tuple[str, str | bytes]] = [(CODE_KEY, error.code)]
+    if error.retry_after is not None:
+        metadata.append((RETRY_KEY, str(error.retry_after)))
     if detailed:
-        detail = Detail(error.message[:2000], error.hint, error.place)
+        detail = Detail(error.message[:2000], error.hint, error.place, error.retry_after)
         metadata.append((DETAIL_KEY, msgspec.json.encode(detail)))
     await context.abort(status_of(error.code), error.code, tuple(metadata))
     raise AssertionError("abort always raises")

@@ -208,6 +208,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
             labels=LabelReader(world.registry),
             roots=VerifiedRoots(),
             version=__version__,
+            queues=settings.queues,
         ),
         trust,
     )

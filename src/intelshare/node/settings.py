@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.crypto.pieces import MAX_FILE
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import NODE_LIFETIME, USER_LIFETIME
@@ -22,6 +23,16 @@ _CONNECTIONS: Final = {
     field.name: SECOND if field.name in ("prove", "silence") else 1 for field in fields(ConnectionLimits)
 }
 """The bounds of a port that node.toml may set, each with its unit there."""
+
+_QUEUES: Final = {
+    "rows": ("bulletins", 1),
+    "size": ("mib", 1 << 20),
+    "all_rows": ("all_bulletins", 1),
+    "all_size": ("all_mib", 1 << 20),
+}
+"""The bounds of queues: name and unit in node.toml."""
+
+_MOST_QUEUED: Final = 1 << 40
 
 _MOST: Final = 65_536
 
@@ -86,6 +97,8 @@ class Settings:
     """Of connections at each port."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)
     """What each peer may ask of this node, where it is not the usual."""
+    queues: QueueBounds = field(default_factory=QueueBounds)
+    """How much may wait for one recipient, and for all."""
 
     @property
     def key_periods(self) -> Periods:
@@ -130,6 +143,14 @@ def write_settings(settings: Settings) -> str:
         most = settings.budgets.get(budget, rate).most
         every = f"# full again after {rate.fill // SECOND} s"
         lines.append(f"{'# ' if most == rate.most else ''}{budget} = {most}  {every}")
+    lines += [
+        "",
+        "[queues]",
+        "# How much may wait: for one recipient, and for all. ROUTINE may fill 70 % of it, FLASH all.",
+    ]
+    for name, (key, unit) in _QUEUES.items():
+        value, most = getattr(settings.queues, name) // unit, getattr(QueueBounds(), name) // unit
+        lines.append(f"{'# ' if value == most else ''}{key} = {value}")
     usual = usual_share(settings.largest_file, settings.all_files)
     lines += [
         "",
@@ -179,7 +200,7 @@ def read_settings(path: Path) -> Settings:
 
 def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
-    files, budgets = top.table("files"), top.table("budgets")
+    files, budgets, queues = top.table("files"), top.table("budgets"), top.table("queues")
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
@@ -207,11 +228,12 @@ def _read(top: Table) -> Settings:
         dial_member={MemberCode(row.text("code")): row.flag("dial") for row in members},
         connections=_connections(connections),
         budgets=_budgets(budgets),
+        queues=_queues(queues),
     )
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
-    for table in (*members, keys, certificates, files, budgets, connections, peers, listen, top):
+    for table in (*members, keys, certificates, files, queues, budgets, connections, peers, listen, top):
         table.close()
     return settings
 
@@ -241,6 +263,16 @@ def _budgets(budgets: Table) -> dict[Budget, Rate]:
                 budgets.fail("FIELD_RANGE", f"1 to {_MOST_BUDGET}", budget, value=most)
             read[budget] = Rate(most, rate.fill)
     return read
+
+
+def _queues(queues: Table) -> QueueBounds:
+    read = {}
+    for name, (key, unit) in _QUEUES.items():
+        if queues.has(key):
+            read[name] = queues.integer_or(key, 0) * unit
+            if not 1 <= read[name] <= _MOST_QUEUED:
+                queues.fail("FIELD_RANGE", f"1 to {_MOST_QUEUED // unit}", key, value=read[name] // unit)
+    return replace(QueueBounds(), **read)
 
 
 def _in_file(name: str, unit: int) -> str:

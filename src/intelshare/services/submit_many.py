@@ -105,6 +105,7 @@ def _shown(outcome: Outcome) -> tuple[pb.SubmitOutcome, int]:
 def refusal_message(error: IntelshareError) -> pb.Refusal:
     """What the caller is told of a refused draft."""
     refusal = pb.Refusal(code=error.code, message=error.message[:2000], hint=error.hint or "")
+    refusal.retry_after_seconds = error.retry_after or 0
     place = error.place
     if place is not None:
         refusal.place.source = place.source

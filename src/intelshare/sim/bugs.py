@@ -76,6 +76,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         Bug("cancelled-number-taken", ("I5",), _with(receive=received.takes_cancelled)),
         Bug("late-receipt-ignored", ("I3",), _with(receive=received.ignores_late_receipts)),
+        Bug("dropped-on-full-queue", ("I1", "I9"), _with(submit=sent.drops_when_full)),
         Bug("purge-without-receipt", ("I1",), _with(acknowledge=sent.purges_on_acknowledgement)),
         Bug("decision-at-queueing-only", ("I4", "I12"), _with(handover=sent.decides_once)),
         Bug(

@@ -9,6 +9,7 @@ from typing import Any
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Outbound
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import (
     FILE,
     LOG_HEAD,
@@ -23,6 +24,7 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt
+from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, Random, View, changed
@@ -92,6 +94,20 @@ def _sign_again(node: Node, outbound: Outbound, now: Instant, random: Random) ->
         frame=replace(outbound.frame, batch=signed.batch, statements=statements),
         leaves=signed.leaves,
     )
+
+
+def drops_when_full(submit: Step) -> Step:
+    """For what finds no room OK is said, and nothing is stored."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        try:
+            return submit(node, view, *event)
+        except DeliveryError as error:
+            if error.code != "QUEUE_FULL":
+                raise
+        return replace(submit(replace(node, queues=QueueBounds()), view, *event), writes=())
+
+    return planted
 
 
 def number_at_queueing(handover: Step) -> Step:

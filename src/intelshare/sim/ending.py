@@ -48,6 +48,7 @@ from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.ports import Row, Table, View
 from intelshare.sim import remains
+from intelshare.sim.counting import check_counters
 from intelshare.sim.heap import Violation
 from intelshare.sim.oracle import Oracle
 
@@ -89,6 +90,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         _check_streams(machine)
         _check_destroyed(oracle, machine)
         _check_files(oracle, machine)
+        check_counters(machine)
     for machine in machines.values():
         for row in _rows(machine.disk.view, PAIR):
             _check_pair(oracle, machine, machines[row.recipient], row)

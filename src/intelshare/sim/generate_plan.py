@@ -42,6 +42,7 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         offset=pick((0, 0, 2 * SECOND, MINUTE)),
         page=pick((100, 1_000, 20_000)),
         both_dial=chance.random() < 0.4,
+        queue=pick((0, 0, 0, 3)),
     )
 
 

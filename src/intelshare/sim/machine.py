@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import FILE, NODE, PAIR
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import FileState, kept
@@ -42,6 +43,8 @@ class Machine:
         self.heap = heap
         self.bug = bug
         self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers)
+        queue = plan.knobs.queue
+        self.queues = QueueBounds(queue, all_rows=2 * queue) if queue else QueueBounds()
         self.lasts = plan.knobs.lasts
         self.page = plan.knobs.page
         self.sync = plan.knobs.sync
@@ -103,7 +106,7 @@ class Machine:
         me = view.get(NODE, SELF)
         incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
         node = start_node(self.name, incarnation, self.keys, view, self.now())
-        node = replace(node, trees=self.bug.trees())
+        node = replace(node, trees=self.bug.trees(), queues=self.queues)
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = Process(
             self, node, clock, self._network, self._oracle, self._random.randbytes

@@ -13,9 +13,11 @@
     I8   what was destroyed opens with nothing on the disk, and stays so; no file
          of it is kept                                                           DESTROYED, reading, end
     I9   when faults are over, everything settles                                end
+    I10  counters say what is there                                              end
     I11  facts follow the tables of promises.md                                  every commit
     I12  nothing leaves after its denial or its stop was durable; of a file
          nothing a moment after its recall                                       wire
+    I13  no submission goes over a bound                                         every commit
 
 The end is in ``ending``. A disk that went back to an earlier state (restore) is excused for what it forgot,
 never for what it says.
@@ -57,7 +59,7 @@ from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put
-from intelshare.sim import facts, history, remains
+from intelshare.sim import counting, facts, history, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.process import Process
 from intelshare.sim.rulings import FACTS, Rulings
@@ -135,6 +137,7 @@ class Oracle:
         if plan.writes:
             facts.check(name, view, plan, process.name, self.taken)
             history.check(process.node, name, view, plan)
+            counting.check_bounds(name, process.machine.queues, plan, process.name)
         if name == "submit":
             for write in plan.writes:
                 if isinstance(write, Put) and write.table is BULLETIN:

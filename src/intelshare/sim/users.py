@@ -99,15 +99,18 @@ class Client:
 
     def _refused(self, error: IntelshareError) -> None:
         """Only what names another bulletin or an upload can be refused, which the disk may have forgotten;
-        another member's label, of whom nothing is here; or what is for a member that was removed."""
+        another member's label, of whom nothing is here; or what is for a member that was removed. What finds
+        no room is sent again when the node has said."""
         named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
         attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
         process = self._machine.process
         removed = error.code == "UNKNOWN_MEMBER" and process is not None and bool(process.node.trust.excluded)
-        if not (named or attached or removed or error.code == "FOREIGN_LABEL"):
+        if not (named or attached or removed or error.code in ("FOREIGN_LABEL", "QUEUE_FULL")):
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
         self._asked += 1
+        if error.retry_after is not None and self._heap.now < self._machine.lasts:
+            self._heap.after(error.retry_after * SECOND, self.ask)
 
 
 @dataclass(frozen=True, slots=True)

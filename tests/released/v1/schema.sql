@@ -276,6 +276,11 @@ CREATE INDEX "file_pieces" ON "file" ("pieces", "place");
 CREATE INDEX "file_wanted" ON "file" ("state", "member", "rank", "since", "place");
 CREATE INDEX "file_user" ON "file" ("user", "state", "place");
 CREATE INDEX "file_due" ON "file" ("due", "place");
+CREATE TABLE "counter" (
+    "name" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("name")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "node" (
     "name" TEXT NOT NULL,
     _record BLOB NOT NULL,

@@ -156,6 +156,10 @@ class Node:
             if "DEU" in request.to:
                 yield Outcome(request.key, DeliveryError("UNKNOWN_MEMBER", "DEU is not known", hint="ask"))
                 continue
+            if "GBR" in request.to:
+                full = DeliveryError("QUEUE_FULL", "5 wait for GBR", hint="status", retry_after=60)
+                yield Outcome(request.key, full)
+                continue
             answer = pb.SubmitResponse(bulletin=len(self.stored).to_bytes(16, "big"), banner="BANNER")
             answer.pairs.append(pb.PairDecision(recipient="USA", word="queued"))
             yield Outcome(request.key, self.stored.setdefault(request.key, answer))
@@ -192,7 +196,12 @@ def test_one_line_of_json_for_each_bulletin(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["schema"] for line in lines] == ["intelshare/batch-line/1"] * 3
     assert [line["line"] for line in lines] == [1, 2, 3]
-    assert lines[1]["refused"] == {"code": "UNKNOWN_MEMBER", "message": "DEU is not known", "hint": "ask"}
+    assert lines[1]["refused"] == {
+        "code": "UNKNOWN_MEMBER",
+        "message": "DEU is not known",
+        "hint": "ask",
+        "retry_after_seconds": None,
+    }
     assert [lines[n]["stored"]["bulletin"] for n in (0, 2)] == [
         one.bulletin.hex() for one in node.stored.values()
     ]
@@ -212,6 +221,18 @@ def test_a_refused_line_that_is_corrected_is_sent_and_the_others_are_not_again(
     assert "2 of 3 were stored by an earlier run" in capsys.readouterr().err
     assert run(["send", "--batch", path, "--again"]) == 0
     assert len(node.stored) == 6
+
+
+def test_lines_that_find_no_room_are_told_together_and_when_to_send_them_again(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, *(line_of(str(n), to=["GBR"]) for n in range(3)), line_of("other"))
+    assert run(["send", "--batch", path]) == 5
+    shown = capsys.readouterr()
+    assert shown.out.count("refused QUEUE_FULL: 5 wait for GBR") == 3
+    assert shown.err.count("in 60 s send the same batch again") == 1
+    assert "3 of 4 found no room" in shown.err
+    assert len(node.stored) == 1
 
 
 def test_where_every_line_is_refused_it_failed(node: Node, tmp_path: Path) -> None:

@@ -116,7 +116,15 @@ def backfill(
         # Who addressed it; no hold is closed by that.
         tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
         marks = addressed_by(officer.user)
-        if add_recipient(tx, new_pair(node, offer.pair), md, stored.precedence, due=due, marks=marks).ready:
+        if add_recipient(
+            tx,
+            new_pair(node, offer.pair),
+            md,
+            stored.precedence,
+            due=due,
+            size=offer.written.size,
+            marks=marks,
+        ).ready:
             tx.ready.add(wanted.to)
         offers.append(offer)
     return tx.plan(BackfillResult(tuple(offers), tx.effects()))

@@ -29,7 +29,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.stored_bulletins import (
     Written,
     find_bulletin,
@@ -315,7 +315,9 @@ def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: Use
     decided = decide_portions(tx.node, written, originator, tx.now, only_own=True)
     marks = f"{addressed_by(by)} {ONLY_OWN}"
     pair = new_pair(tx.node, decided)
-    new = add_recipient(tx, pair, md, row.precedence, due=min(row.expires, row.deliver_by), marks=marks)
+    new = add_recipient(
+        tx, pair, md, row.precedence, due=min(row.expires, row.deliver_by), size=written.size, marks=marks
+    )
     if new.ready:
         tx.ready.add(originator)
     return new
@@ -345,7 +347,7 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
     if state is ConsentState.GRANTED:
         facts = pair.consented(facts_of(row))
         if facts != facts_of(row) and not bulletin.recalled:
-            tx.put(PAIR, with_facts(row, facts, tx.now, codes=""))
+            put_pair(tx, row, facts, codes="")
             tx.ready.add(said.recipient)
     elif row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE and row.cause == Cause.NONE:
         _stop_if_denied(tx, row, bulletin)

@@ -12,7 +12,7 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, is_ready, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, is_ready, put_pair
 from intelshare.broker.kernel.stored_bulletins import find_bulletin
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -86,7 +86,7 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
             facts = pair.receive(before, _RECEIPTS[said.status], ())
         if facts != before:
-            tx.put(PAIR, with_facts(row, facts, tx.now, codes=_codes(row, facts, said)))
+            put_pair(tx, row, facts, codes=_codes(row, facts, said))
         elif WHOLE in said.codes:
             tx.put(PAIR, changed(row, codes=_codes(row, facts, said)))
         if is_ready(facts):

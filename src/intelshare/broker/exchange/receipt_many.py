@@ -15,7 +15,7 @@ from typing import Final
 from intelshare.audit.records import EntryType, ReceiptJoined
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound
-from intelshare.broker.kernel.pair_rows import facts_of, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.tables import (
     PAIR,
     PENDING,
@@ -57,7 +57,7 @@ class PlainReceipts:
             return None
         inbound, tx = self.inbound, self.inbound.tx
         read, row = found
-        tx.put(PAIR, with_facts(row, _ACCEPTED, tx.now, codes=""))
+        put_pair(tx, row, _ACCEPTED, codes="")
         tx.delete(PENDING, read.of, inbound.member)
         tx.put(
             RECEIVED,

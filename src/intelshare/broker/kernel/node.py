@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from intelshare.audit.tree import Trees
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri
@@ -84,6 +85,8 @@ class Node:
     version: str = "0"
     trees: Trees = field(default_factory=dict, repr=False, compare=False)
     """Page roots of the own logs: a memory that changes no outcome."""
+    queues: QueueBounds = field(default_factory=QueueBounds)
+    """How much may wait for one recipient, and for all."""
     recent: Recent = field(default_factory=Recent, repr=False, compare=False)
 
 

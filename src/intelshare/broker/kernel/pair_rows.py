@@ -8,10 +8,11 @@ from typing import Any
 
 from intelshare.audit.decided import portion_hashes
 from intelshare.audit.records import DecisionKept, EntryType
+from intelshare.broker.kernel.counters import QUEUE, queue_of
 from intelshare.broker.kernel.decide_pair import Loggable, PairDecision
 from intelshare.broker.kernel.log import opened_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import PairRow
+from intelshare.broker.kernel.tables import PAIR, PairRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import u16
@@ -49,6 +50,21 @@ def facts_of(row: PairRow) -> Facts:
 def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> PairRow:
     """The row with these facts; ``ready`` and ``open`` follow from them."""
     return changed(row, **_fields(facts), changed=now, **changes)
+
+
+def put_pair(tx: Transaction, row: PairRow, facts: Facts, **changes: Any) -> PairRow:
+    """Write the row with these facts; what it adds to its queue, or leaves there, is counted. The row."""
+    after = with_facts(row, facts, tx.now, **changes)
+    count_pair(tx, after, after.open - row.open)
+    tx.put(PAIR, after)
+    return after
+
+
+def count_pair(tx: Transaction, row: PairRow, by: int) -> None:
+    """The pair has become open (1), has ended (-1), or neither."""
+    if by:
+        for name in (queue_of(row.recipient), QUEUE):
+            tx.count(name, by, by * row.size)
 
 
 @cache

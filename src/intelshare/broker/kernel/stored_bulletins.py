@@ -48,6 +48,11 @@ class Written:
     heads: tuple[Portion, ...]
     labels: tuple[Label, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its bodies."""
+        return sum([len(portion.body) for portion in self.portions])
+
     def decidable(self) -> list[tuple[int, Portion, Label]]:
         """As ``decide_pair`` takes it."""
         return [

@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
 from intelshare.audit.tree import Tree
+from intelshare.broker.kernel.counters import Count, counted
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Outbound
 from intelshare.broker.kernel.log import MAX_TOGETHER, OpenedEntry, make_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
+    COUNTER,
     LOG,
     LOG_HEAD,
     NODE,
@@ -139,6 +141,10 @@ class Transaction:
             key for (name, key), write in self._rows.items() if name == table.name and isinstance(write, Put)
         ]
         return sum(self.view.get(table, *key) is None for key in keys)
+
+    def count(self, name: str, rows: int, size: int) -> None:
+        """Add to a counter (``kernel.counters``). A read of the counter sees it at once."""
+        self.put(COUNTER, counted(self.get(COUNTER, name), name, Count(rows, size)))
 
     def seal(self, table: str, row: bytes, slot: int, plaintext: bytes, beside: bytes = b"") -> bytes:
         """Seal at rest for this table, row and slot, to be opened only with what stands ``beside`` it."""

@@ -8,7 +8,7 @@ from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.decide_pair import Loggable, PairDecision, loggable
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import is_open, is_ready, log_decision
+from intelshare.broker.kernel.pair_rows import count_pair, is_open, is_ready, log_decision
 from intelshare.broker.kernel.tables import PAIR, PairRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.delivery import Cause, Facts, Stage
@@ -67,14 +67,24 @@ def new_pair(node: Node, one: PairDecision) -> NewPair:
         incarnation=Incarnation(0),
         sequence=0,
         leaf=LeafId(b""),
+        size=0,
     )
     return NewPair(one, logged, row)
 
 
 def add_recipient(
-    tx: Transaction, new: NewPair, md: ManifestDigest, precedence: int, *, due: Instant, marks: str = ""
+    tx: Transaction,
+    new: NewPair,
+    md: ManifestDigest,
+    precedence: int,
+    *,
+    due: Instant,
+    size: int,
+    marks: str = "",
 ) -> PairRow:
     """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
+
+    ``size``: bytes of its bodies.
 
     ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
     """
@@ -84,7 +94,8 @@ def add_recipient(
         tx.log(EntryType.STOP, Stop(md, one.recipient, Cause(row.cause), one.codes))
     row = changed(
         row, md=md, rank=rank(precedence), due=due, created=tx.now, changed=tx.now,
-        decided_in=tx.node.incarnation, decided_at=place, decision=entry, approved=marks,
+        decided_in=tx.node.incarnation, decided_at=place, decision=entry, approved=marks, size=size,
     )  # fmt: skip
+    count_pair(tx, row, row.open)
     tx.put(PAIR, row)
     return row

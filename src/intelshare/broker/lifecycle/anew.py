@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.tables import BATCH, PAIR, STATEMENT, PairRow
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import MAX_REVIEWED, ReviewResult
@@ -37,7 +37,7 @@ def hand_over_anew(
         tx.ready.add(row.recipient)
     cancel(tx, back)
     for row in back:
-        tx.put(PAIR, with_facts(row, pair.take_back(facts_of(row)), now, codes=""))
+        put_pair(tx, row, pair.take_back(facts_of(row)), codes="")
     more = len(rows) == MAX_REVIEWED
     following = (rows[-1].created, rows[-1].md, rows[-1].recipient) if more else ()
     return tx.plan(ReviewResult(following, tx.effects()))

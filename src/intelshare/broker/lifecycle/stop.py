@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.tables import (
     CONSENT,
     NODE,
@@ -93,7 +93,7 @@ def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...
     cancel_questions(tx, row)
     # Beside a receipt stand the receipt's own codes.
     told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
-    tx.put(PAIR, with_facts(row, pair.stop(facts_of(row), cause), tx.now, codes=told))
+    put_pair(tx, row, pair.stop(facts_of(row), cause), codes=told)
 
 
 def cancel_questions(tx: Transaction, row: PairRow) -> None:
@@ -123,7 +123,7 @@ def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:
                 facts = facts_of(stored)
                 after = pair.cancelled(facts)
                 if after != facts:
-                    tx.put(PAIR, with_facts(stored, after, tx.now))
+                    put_pair(tx, stored, after)
 
 
 def _numbered(

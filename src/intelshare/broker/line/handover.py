@@ -24,7 +24,7 @@ from intelshare.broker.kernel.decide_pair import (
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.kept_claims import keep_claims
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, log_decision, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, log_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import open_portion_secret
 from intelshare.broker.kernel.stored_bulletins import Made, Written, made_of, read_written
 from intelshare.broker.kernel.tables import (
@@ -196,7 +196,7 @@ def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Diges
     tx.log_encoded(EntryType.HAND_OVER, entry_of(row, node.incarnation, release))
     handed = pair.hand_over(facts_of(row))
     mark = {"incarnation": node.incarnation, "sequence": release.number, "leaf": release.leaf}
-    tx.put(PAIR, with_facts(row, handed, tx.now, codes="", **mark))
+    put_pair(tx, row, handed, codes="", **mark)
     node.recent.done(row.md, row.recipient)
 
 
@@ -215,7 +215,7 @@ def _clear(
     if bulletin is None:
         # It waits for an operator, and questions about it with it; the others go on.
         cancel_questions(tx, row)
-        tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes="RECORD_CORRUPT"))
+        put_pair(tx, row, pair.hold(facts_of(row)), codes="RECORD_CORRUPT")
         return None
     bulletins[row.md] = bulletin
     written = bulletin.written
@@ -231,7 +231,7 @@ def _clear(
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
         return None
     if decided.holds:
-        tx.put(PAIR, with_facts(row, pair.hold(facts_of(row)), now, codes=" ".join(decided.holds)))
+        put_pair(tx, row, pair.hold(facts_of(row)), codes=" ".join(decided.holds))
         return None
     try:
         granted = _granted(tx, row, bulletin, decided)

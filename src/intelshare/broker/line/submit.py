@@ -4,7 +4,8 @@
     2. this key was seen: the first answer, or ID_CONFLICT   promise P2
     3. bounds; every label is read, and may be written now;  TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
        content that states markings says no more             MARKING_CONFLICT, INPUT_INVALID
-    4. every portion is decided for every recipient
+    4. every portion is decided for every recipient;
+       all for whom it would wait have room for it          QUEUE_FULL
     5. each portion is encrypted once                        envelope.encrypt_bulletin
     6. bulletin, portions, pairs, decisions in the log       one plan
 
@@ -21,8 +22,9 @@ from intelshare.audit.records import Approve, EntryType, Submit
 from intelshare.broker.exchange.rfi import requests_of
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, with_facts
+from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import put_secret
+from intelshare.broker.kernel.queue_bounds import need_room
 from intelshare.broker.kernel.stored_bulletins import (
     Made,
     find_bulletin,
@@ -123,8 +125,8 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
 
     ``encrypted``: its portions, encrypted for the transaction's present time; None: that is still to be done.
-    Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER), LabelError; for what it
-    supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
+    Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER, QUEUE_FULL), LabelError;
+    for what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
     user = row_of(tx, command.actor)
@@ -138,6 +140,9 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     encrypted = encrypted or _encrypt(tx, draft)
     decided = decided_of(node, draft, alike, tuple(encrypted.slots), now)
     requests = requests_of(tx, encrypted.md, draft.portions, named, decided.pairs)
+    size = sum([len(body) for body in encrypted.bodies])
+    queued = {new.row.recipient: size for new in decided.new if new.row.open}
+    need_room(tx, node.queues, queued, draft.precedence)
     # From here on nothing is refused: what is refused after a write would be stored in part.
     _put_bulletin(tx, command, encrypted, alike)
     keep(tx, encrypted.md, named)
@@ -145,7 +150,7 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
     for new in decided.new:
-        add_recipient(tx, new, encrypted.md, draft.precedence, due=due)
+        add_recipient(tx, new, encrypted.md, draft.precedence, due=due, size=size)
     for row in requests:
         tx.put(REQUEST, row)
     encoded = b"".join((encrypted.bulletin, encrypted.md, decided.encoded))
@@ -241,8 +246,7 @@ def approve(
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.APPROVE, Approve(bulletin.md, command.recipient, command.actor.user, holds))
     approved = sorted({*row.approved.split(), *holds})
-    after = with_facts(row, pair.approve(facts), now, approved=" ".join(approved))
-    tx.put(PAIR, after)
+    after = put_pair(tx, row, pair.approve(facts), approved=" ".join(approved))
     return tx.plan(status_of(facts_of(after)))
 
 

@@ -98,6 +98,8 @@ class _Report:
     """Stored by an earlier run."""
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    later: list[int] = field(default_factory=list)
+    """Of lines that are worth sending again: after how many seconds each."""
 
     def add(self, outcome: Outcome) -> None:
         """The outcome of the next line."""
@@ -111,9 +113,17 @@ class _Report:
     def _refused(self, line: int, entry: Spooled, error: IntelshareError) -> None:
         self.refused += 1
         self.rows.append((str(line), "", f"refused {error.code}: {error.message}"))
-        if error.hint:
+        if error.retry_after is not None:
+            # One line about all of them: a full queue refuses by the thousand.
+            self.later.append(error.retry_after)
+        elif error.hint:
             self.hints.append(f"line {line}: {error.hint}")
-        refusal = {"code": error.code, "message": error.message, "hint": error.hint}
+        refusal = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "retry_after_seconds": error.retry_after,
+        }
         self.out.event("batch-line", {"line": line, "key": show_key(entry.key), "refused": refusal})
 
     def _stored(self, line: int, entry: Spooled, answer: pb.SubmitResponse) -> None:
@@ -135,6 +145,11 @@ class _Report:
         self.out.table(Table(("line", "bulletin", "result"), self.rows))
         for hint in self.hints:
             self.out.note(hint)
+        if self.later:
+            self.out.note(
+                f"{len(self.later)} of {len(self.items)} found no room; in {max(self.later)} s send the same "
+                "batch again: it stores those, and none twice"
+            )
         if self.before:
             self.out.note(
                 f"{self.before} of {len(self.items)} were stored by an earlier run, and not stored again; "

@@ -223,6 +223,7 @@ def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = Fals
             "message": error.message,
             "hint": error.hint,
             "place": _plain(error.place),
+            "retry_after_seconds": error.retry_after,
         }
         out = Out(json=True)
         (out.event if in_stream else out.document)("error", content)
@@ -241,6 +242,8 @@ def error_lines(error: IntelshareError) -> list[str]:
             lines += _excerpt(place, place.excerpt, number)
     if error.hint:
         lines.append(f"hint: {visible(error.hint)}")
+    if error.retry_after is not None:
+        lines.append(f"hint: try again in {error.retry_after} s")
     return lines
 
 

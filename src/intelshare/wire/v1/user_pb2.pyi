@@ -340,9 +340,12 @@ class Refusal(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     message: _builtins.str
     hint: _builtins.str
+    retry_after_seconds: _builtins.int
+    """After so long the same is worth sending again, under the same key; 0: nothing is known."""
     @_builtins.property
     def place(self) -> Global___RefusalPlace: ...
     def __init__(
@@ -352,10 +355,11 @@ class Refusal(_message.Message):
         message: _builtins.str = ...,
         hint: _builtins.str = ...,
         place: Global___RefusalPlace | None = ...,
+        retry_after_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "hint", b"hint", "message", b"message", "place", b"place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "hint", b"hint", "message", b"message", "place", b"place", "retry_after_seconds", b"retry_after_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,7 @@ from intelshare.broker.kernel.tables.inbox import (
 from intelshare.broker.kernel.tables.node_state import (
     ACT,
     CHECKPOINT,
+    COUNTER,
     EVIDENCE,
     EXCLUSION,
     LAW,
@@ -32,6 +33,7 @@ from intelshare.broker.kernel.tables.node_state import (
     USER,
     ActRow,
     CheckpointRow,
+    CounterRow,
     EvidenceRow,
     ExclusionRow,
     LawRow,
@@ -110,6 +112,7 @@ TABLES: tuple[Table[Any], ...] = (
     EVIDENCE,
     CHECKPOINT,
     FILE,
+    COUNTER,
     NODE,
 )
 
@@ -120,6 +123,7 @@ __all__ = [
     "BULLETIN",
     "CHECKPOINT",
     "CONSENT",
+    "COUNTER",
     "DUTY",
     "EVIDENCE",
     "EXCLUSION",
@@ -152,6 +156,7 @@ __all__ = [
     "BulletinRow",
     "CheckpointRow",
     "ConsentRow",
+    "CounterRow",
     "DutyRow",
     "EvidenceRow",
     "ExclusionRow",

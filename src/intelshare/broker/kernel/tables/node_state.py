@@ -170,6 +170,17 @@ CHECKPOINT = Table(
 )
 
 
+class CounterRow(NamedTuple):
+    """Rows and bytes of one kind that are kept now (``kernel.counters``)."""
+
+    name: str
+    rows: int
+    size: int
+
+
+COUNTER = Table("counter", CounterRow, ("name",))
+
+
 class NodeRow(NamedTuple):
     """What the node remembers of itself: present incarnation, latest instant ever stored."""
 

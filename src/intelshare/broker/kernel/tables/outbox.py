@@ -114,6 +114,8 @@ class PairRow(NamedTuple):
     sequence: int
     leaf: LeafId
     """Of the release; empty before hand-over."""
+    size: int
+    """Bytes of the bulletin's bodies: what an open pair adds to its queue."""
 
 
 PAIR = Table(

@@ -1,0 +1,88 @@
+"""Backpressure (promise P14): how much may wait for one recipient and for all, and who is refused first.
+
+    precedence   share of each bound that it may fill   asked again after
+    ----------   ------------------------------------   -----------------
+    ROUTINE      70 %                                   60 s
+    PRIORITY     80 %                                   30 s
+    IMMEDIATE    90 %                                   10 s
+    FLASH        100 %                                  5 s
+
+So the last tenth of every queue is left to FLASH. What was accepted is never dropped to make room. The
+counters are kept with each pair (``kernel.counters``): to ask them costs the same however much waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from intelshare.broker.kernel.counters import QUEUE, Count, count_of, queue_of
+from intelshare.crypto.records import Precedence
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode
+from intelshare.ports import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBounds:
+    """Of open pairs, which no receipt has answered and nothing has stopped, and of the bytes of bodies."""
+
+    rows: int = 200_000
+    """For one recipient."""
+    size: int = 8 << 30
+    all_rows: int = 1_000_000
+    """For all recipients together."""
+    all_size: int = 32 << 30
+
+
+class Share(NamedTuple):
+    """What a precedence may fill."""
+
+    percent: int
+    retry_after: int
+    """Seconds after which whoever was refused asks again."""
+
+
+SHARES: Final[Mapping[Precedence, Share]] = {
+    Precedence.ROUTINE: Share(70, 60),
+    Precedence.PRIORITY: Share(80, 30),
+    Precedence.IMMEDIATE: Share(90, 10),
+    Precedence.FLASH: Share(100, 5),
+}
+
+
+def need_room(
+    rows: Rows, bounds: QueueBounds, wanted: Mapping[MemberCode, int], precedence: Precedence
+) -> None:
+    """Return if all of it may be queued. ``wanted``: by recipient the bytes of its bodies.
+
+    Raises DeliveryError QUEUE_FULL, with the seconds until it is worth asking again.
+    """
+    for name, waits, bound, more in _compared(rows, bounds, wanted):
+        for unit, there, most, added in (
+            ("bulletins", waits.rows, bound.rows, more.rows),
+            ("bytes", waits.size, bound.size, more.size),
+        ):
+            if added and there + added > most * SHARES[precedence].percent // 100:
+                raise _full(name, f"{there} {unit}", f"{most} {unit}", precedence)
+
+
+def _compared(
+    rows: Rows, bounds: QueueBounds, wanted: Mapping[MemberCode, int]
+) -> Iterator[tuple[str, Count, Count, Count]]:
+    one, all_ = Count(bounds.rows, bounds.size), Count(bounds.all_rows, bounds.all_size)
+    for member, size in wanted.items():
+        yield member, count_of(rows, queue_of(member)), one, Count(1, size)
+    total = Count(len(wanted), sum(wanted.values()))
+    yield "all recipients together", count_of(rows, QUEUE), all_, total
+
+
+def _full(name: str, there: str, most: str, precedence: Precedence) -> DeliveryError:
+    share = SHARES[precedence]
+    return DeliveryError(
+        "QUEUE_FULL",
+        f"{there} wait for {name}; {precedence.name} may fill {share.percent} % of {most}",
+        hint="nothing was stored; `intelshare status` shows what waits; bounds: [queues] in node.toml",
+        retry_after=share.retry_after,
+    )

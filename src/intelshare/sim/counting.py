@@ -1,0 +1,46 @@
+"""I10, I13: what is counted is what is there, and no submission goes over a bound."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from intelshare.broker.kernel.counters import QUEUE, queue_of
+from intelshare.broker.kernel.queue_bounds import QueueBounds
+from intelshare.broker.kernel.tables import COUNTER, PAIR
+from intelshare.ports import Plan, Put, View
+from intelshare.sim.heap import Violation
+
+if TYPE_CHECKING:
+    from intelshare.sim.machine import Machine
+
+_ALL = 1 << 30
+
+
+def check_bounds(name: str, bounds: QueueBounds, plan: Plan[Any], me: str) -> None:
+    """What a user adds is within the bounds. Raises Violation I13."""
+    for write in plan.writes if name == "submit" else ():
+        if isinstance(write, Put) and write.table is COUNTER:
+            most = bounds.all_rows if write.row.name == QUEUE else bounds.rows
+            if write.row.name.startswith(QUEUE) and write.row.rows > most:
+                raise Violation("I13", f"{me} takes {write.row.rows} for {write.row.name}, of {most}")
+
+
+def check_counters(machine: Machine) -> None:
+    """Every counter says what a look at all rows says. Raises Violation I10."""
+    view = machine.disk.view
+    said = {row.name: (row.rows, row.size) for row in view.find(COUNTER, "key", limit=_ALL)}
+    there = _counted(view)
+    for name in sorted({*said, *there}):
+        if said.get(name, (0, 0)) != there.get(name, (0, 0)):
+            raise Violation("I10", f"{machine.name} counts {said.get(name)} of {name}: {there.get(name)}")
+
+
+def _counted(view: View) -> dict[str, tuple[int, int]]:
+    rows: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for pair in view.find(PAIR, "key", limit=_ALL):
+        for name in (queue_of(pair.recipient), QUEUE) if pair.open else ():
+            rows[name] += 1
+            sizes[name] += pair.size
+    return {name: (rows[name], sizes[name]) for name in rows}
