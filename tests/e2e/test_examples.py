@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import re
@@ -31,8 +32,10 @@ from e2e.nodes import Done, intelshare, introduce, ok, running, wait_for_links, 
 from intelshare.cli import run
 from intelshare.cli.app import root
 from intelshare.crypto.x509 import request_key, request_to_pem
+from intelshare.interop import write_bundle_of, write_report
 from intelshare.patience import patient
 from intelshare.trust import write_member_file
+from interop_world import INDICATOR, REGISTRY, bulletin, portion, stix_portion
 from line_world import Forger, arrive, met
 from log_world import Logs
 from processes import LIMIT, clean_environment, ended, finished, process
@@ -100,6 +103,7 @@ CASES: dict[str, Case] = {
     "read": Case(bulletin="received"),
     "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
     "outbox approve": Case(OFFICER, bulletin="held"),
+    "stix import": Case(before=lambda w: w.shared()),
     "recall": Case(bulletin="mistake", typed="y\n"),
     "watch": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
     "watch --since last": Case(),
@@ -260,6 +264,13 @@ class World:
         if name not in self._bulletins:
             self._bulletins[name] = BULLETINS[name](self)
         return self._bulletins[name][:8]
+
+    def shared(self) -> None:
+        """A STIX file that another tool could have made."""
+        objects = write_report(
+            bulletin(portion("TLP:GREEN"), stix_portion(INDICATOR, label="TLP:GREEN")), REGISTRY
+        )
+        (self.desk / "report.stix.json").write_text(json.dumps(write_bundle_of(objects)))
 
     def ask(self, who: str, to: str) -> str:
         """A request for information; the id."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from intelshare.client.asynchronous import AsyncClient
     from intelshare.client.batch import Outcome
     from intelshare.client.connection import Client, content_digest
+    from intelshare.client.shared import shared_of
 
 __all__ = [
     "AsyncClient",
@@ -69,6 +70,7 @@ __all__ = [
     "remember_batch",
     "replace_credentials",
     "running_address",
+    "shared_of",
     "show_key",
     "spooled",
     "usual_profile",
@@ -80,6 +82,7 @@ _LAZY = {
     "Client": "connection",
     "Outcome": "batch",
     "content_digest": "connection",
+    "shared_of": "shared",
 }
 """Name -> the module that has it."""
 

@@ -1,6 +1,6 @@
 """Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
 
-from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, write_bundle
+from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, stix_objects, write_bundle
 from intelshare.labels.content import check_stix
 from intelshare.labels.formats import format_banner, format_portion, format_prose, show_banner
 from intelshare.labels.intervals import ALWAYS, BEGINNING, Interval, in_force, interval, when
@@ -38,7 +38,16 @@ from intelshare.labels.registry_files import level_name, parse_registry
 from intelshare.labels.rollup import rollup
 from intelshare.labels.stanag4774 import read_stanag4774, write_stanag4774
 from intelshare.labels.stanag4778 import Bound, is_binding, read_binding, write_binding
-from intelshare.labels.stix import TLP_IDS, WHOLE, Marked, definitions_of, mark, read_markings
+from intelshare.labels.stix import (
+    TLP_1_IDS,
+    TLP_IDS,
+    WHOLE,
+    Marked,
+    MarkingReader,
+    definitions_of,
+    mark,
+    read_markings,
+)
 from intelshare.labels.vocabulary import Vocabulary, Word, WordKind
 
 __all__ = [
@@ -55,6 +64,7 @@ __all__ = [
     "ORCON",
     "RED",
     "RELIDO",
+    "TLP_1_IDS",
     "TLP_IDS",
     "TLP_WORDS",
     "UNMARKED",
@@ -71,6 +81,7 @@ __all__ = [
     "LadderRow",
     "Level",
     "Marked",
+    "MarkingReader",
     "Reach",
     "Reference",
     "Registry",
@@ -105,6 +116,7 @@ __all__ = [
     "read_stanag4774",
     "rollup",
     "show_banner",
+    "stix_objects",
     "when",
     "write_binding",
     "write_bundle",

@@ -74,14 +74,23 @@ def labels_within(
 
     Raises LabelError as ``read_bundle``, and INPUT_INVALID for an object without type and id.
     """
+    objects = stix_objects(text, source=source)
+    definitions = [each for each in objects if each["type"] == "marking-definition"]
+    reader = MarkingReader(definitions, registry, at, source=source)
+    return frozenset(label for each in objects for label in reader.read(each).values())
+
+
+def stix_objects(text: str, *, source: str = "content") -> list[Object]:
+    """The objects of a STIX text, a bundle or one object, each with a type and an id.
+
+    Raises LabelError TOO_LARGE (1 MiB, or nested without end), INPUT_INVALID (no JSON, a key twice, no STIX).
+    """
     objects = _objects(_json(text, source), source)
     for number, each in enumerate(objects):
         if not isinstance(each.get("type"), str) or not isinstance(each.get("id"), str):
             place = Place(source, field=f"objects[{number}]")
             raise LabelError("INPUT_INVALID", "a STIX object has a type and an id", place=place)
-    definitions = [each for each in objects if each["type"] == "marking-definition"]
-    reader = MarkingReader(definitions, registry, at, source=source)
-    return frozenset(label for each in objects for label in reader.read(each).values())
+    return objects
 
 
 def _objects(document: object, source: str) -> list[Object]:

@@ -169,6 +169,11 @@ class MarkingReader:
         """The labels of an object by selector, as ``read_markings``; TOO_LARGE over 32 combinations."""
         return _labels(subject, self._source, self._of)
 
+    def terms(self, subject: Object) -> tuple[str, ...]:
+        """The markings of the whole object that are plain terms of use, and say nothing of access."""
+        refs = _texts(subject.get("object_marking_refs", []), self._source, "object_marking_refs")
+        return tuple([marking for marking in dict.fromkeys(refs) if self._reading.is_terms(marking)])
+
     def _of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
         key = (tuple(sorted(set(refs))), whole)
         if key not in self._known:
@@ -226,7 +231,7 @@ class _Reading:
                 others.append(marking)
             else:
                 words.append(word)
-        statements = [marking for marking in others if not self._is_terms(marking)]
+        statements = [marking for marking in others if not self.is_terms(marking)]
         if len(statements) > 1:
             _fail(self.source, where, "two statements at once", "DUPLICATE_CONTROL")
         label = self._statement(statements[0], where) if statements else None
@@ -255,7 +260,7 @@ class _Reading:
             _fail(self.source, where, message, "MARKING_CONFLICT")
         return word
 
-    def _is_terms(self, marking: str) -> bool:
+    def is_terms(self, marking: str) -> bool:
         """Whether the marking is a plain statement of something else than a label."""
         found = self.known.get(marking, {})
         definition = found.get("definition")

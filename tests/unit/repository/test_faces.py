@@ -23,6 +23,7 @@ FACES: Final[Mapping[str, str]] = {
     "demo": "",
     "engine": "steps values",
     "envelope": "",
+    "interop": "",
     "labels": "",
     "node": "clock establish events folder new_law offline owner policies run running runtime settings "
     "sidecar",

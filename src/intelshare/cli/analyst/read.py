@@ -102,10 +102,10 @@ def inbox(
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "raw"]),
+    type=click.Choice(["text", "json", "raw", "stix"]),
     default="text",
     show_default=True,
-    help="raw: the bytes of one portion, to a pipe or file.",
+    help="raw: the bytes of one portion, to a pipe or file; stix: a STIX 2.1 bundle.",
 )
 @click.option(
     "--out", "folder", metavar="DIR", help="Write each portion to a file in DIR; never over a file."
@@ -147,6 +147,10 @@ def read(
         _write(client, opened, Path(folder), chosen, bindings, out)
     elif form == "raw":
         _raw(chosen)
+    elif form == "stix":
+        from intelshare.cli.analyst.stix import bundle_of
+
+        sys.stdout.write(bundle_of(opened, [one for _, one in chosen], NodeRegistry(client), out))
     elif form == "json" or out.json:
         content = plain(opened)
         content["portions"] = [_json(n, portion) for n, portion in chosen]
@@ -223,7 +227,8 @@ def _json(number: int, shown: pb.ReadPortion) -> dict[str, object]:
     return content
 
 
-def _may_keep(number: int, shown: pb.ReadPortion) -> None:
+def may_keep(number: int, shown: pb.ReadPortion) -> None:
+    """Raises DeliveryError POLICY_DENIED for a portion that may be shown only."""
     if _KEPT in shown.obligations:
         raise DeliveryError(
             "POLICY_DENIED",
@@ -245,7 +250,7 @@ def _raw(chosen: list[tuple[int, pb.ReadPortion]]) -> None:
             place=Place("--format raw"),
             hint="send them to a file: > FILE",
         )
-    _may_keep(*chosen[0])
+    may_keep(*chosen[0])
     if chosen[0][1].portion.kind == _ATTACHMENT:
         raise ConfigError(
             "INPUT_INVALID",
@@ -275,7 +280,7 @@ def _write(
     contents: dict[str, bytes | Filler] = {}
     words = NodeRegistry(client)
     for number, shown in chosen:
-        _may_keep(number, shown)
+        may_keep(number, shown)
         name, hashed = f"{number}-{_name(number, shown)}", sha384()
         if shown.portion.kind == _ATTACHMENT:
             contents[name] = _filler(client, opened, number, shown, hashed.update, out)

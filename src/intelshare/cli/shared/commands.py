@@ -24,6 +24,7 @@ COMMANDS: dict[str, Entry] = {
     "recall": Entry("Analyst", _HERE + "analyst.recall:recall", "Take a bulletin back."),
     "receipts": Entry("Analyst", _HERE + "analyst.recall:receipts", "What recipients have signed."),
     "export": Entry("Analyst", _HERE + "analyst.export:export", "Write a proof of a release, for others."),
+    "stix": Entry("Analyst", _HERE + "analyst.stix:stix", "Hand bulletins to STIX tools; draft from theirs."),
     "watch": Entry("Analyst", _HERE + "analyst.watch:watch", "Show what happens, as it happens."),
     "search": Entry("Analyst", _HERE + "analyst.watch:search", "Find words in what you may see."),
     "why": Entry("Analyst", _HERE + "analyst.outbox:why", "Explain the decision for one recipient."),

@@ -1,0 +1,86 @@
+"""docs/gateways.md does what it says, by the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links
+from interop_world import RESTRICTED, SECRET, complaints
+from processes import Ended, clean_environment, finished
+
+PAGE = (Path(__file__).parents[2] / "docs" / "gateways.md").read_text("utf-8")
+
+
+def section(title: str) -> str:
+    """The shell code below a heading of the page."""
+    (text,) = re.findall(rf"\n## {re.escape(title)}\n(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)
+    return "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+
+
+@dataclass(frozen=True)
+class Site:
+    """FRA and USA, who know each other."""
+
+    home: Path
+
+    def sh(self, script: str, **environment: str) -> Ended:
+        """Run shell code of the page where the nodes are."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = clean_environment(PATH=path, **environment)
+        return finished(["bash", "-eu", "-o", "pipefail", "-c", script], cwd=self.home, env=env, seconds=100)
+
+    def send(
+        self, *words: str, text: str = "The dam at Lokoja", label: str = SECRET, who: str = "fra"
+    ) -> str:
+        """Send a text to the other; the id."""
+        to = "USA" if who == "fra" else "FRA"
+        given = ("--to", to, "--category", "cyber", "--label", label, "--wait", "accepted", "--json")
+        done = intelshare("send", "-", *given, *words, "--as", self.home / who / "users" / "ana", stdin=text)
+        assert done.code == 0, done
+        return str(done.json["bulletin"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = tmp_path_factory.mktemp("gateways")
+    fra, usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
+    with running(fra), running(usa):
+        introduce(fra, usa)
+        wait_for_links(fra)
+        yield Site(home)
+
+
+def test_a_bulletin_becomes_stix_and_stix_becomes_a_bulletin_as_the_page_says(site: Site) -> None:
+    bulletin = site.send("--title", "Flood", "--title-label", RESTRICTED, "--grade", "B2")
+    done = site.sh(section("A bulletin as STIX 2.1"), BULLETIN=bulletin[:8])
+    assert done.code == 0, done
+    one, two = (json.loads((site.home / f"{name}.stix.json").read_text()) for name in ("bulletin", "same"))
+    assert one == two
+    assert complaints(one["objects"]) == []
+    assert (one["objects"][-1]["name"], one["objects"][-1]["description"]) == ("Flood", "The dam at Lokoja")
+    done = site.sh(section("STIX of others as a draft"))
+    assert done.code == 0, done
+    inbox = ok("inbox", "--as", site.home / "usa" / "users" / "ana", "--json").json["entries"]
+    assert [entry["title"] for entry in inbox] == ["Flood", "Flood"]
+    again = intelshare(
+        "read", inbox[0]["bulletin"], "--as", site.home / "usa" / "users" / "ana", "--json"
+    ).json
+    assert {one["portion"]["label"] for one in again["portions"]} >= {SECRET, RESTRICTED}
+
+
+def test_what_may_only_be_shown_is_not_written(site: Site, tmp_path: Path) -> None:
+    shown_only = "SECRET//DISPLAY ONLY FRA"
+    bulletin = site.send(who="usa", label=shown_only)
+    reader = site.home / "fra" / "users" / "ana"
+    target = tmp_path / "out.stix.json"
+    done = intelshare("stix", "export", bulletin, "--from", "USA", "--as", reader, "--out", target)
+    assert (done.code, target.exists()) == (3, False), done
+    assert "POLICY_DENIED" in done.err
