@@ -60,6 +60,7 @@ class MemberBackend:
         self.woken: list[MemberCode] = []
         self.refusals: list[str] = []
         self.wrong_clock = False
+        self.draining = False
         self.orders: list[Any] = []
 
     @property
@@ -68,6 +69,9 @@ class MemberBackend:
 
     def now(self) -> Instant:
         return self.at
+
+    def drain(self, *, on: bool) -> None:
+        self.draining = on
 
     def clock_is_wrong(self) -> bool:
         return self.wrong_clock

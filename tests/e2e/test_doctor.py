@@ -103,6 +103,27 @@ def test_a_lost_database_is_found_while_nothing_runs(founded: Path) -> None:
     assert about(found, "memory")[0]["code"] == "STORE_FORGOT"
 
 
+def test_doctor_judges_memory_as_the_start_does(founded: Path, tmp_path: Path) -> None:
+    copy, older = tmp_path / "copy", tmp_path / "older"
+    shutil.copytree(founded, copy)
+    with running(copy):
+        pass
+    shutil.copytree(copy, older)
+    with running(copy):
+        code, found = findings("--folder", copy)
+        assert about(found, "memory")[0]["state"] == "ok", found
+    assert about(findings("--folder", copy)[1], "memory")[0]["state"] == "ok"
+    for name in ("intelshare.db", "intelshare.db-wal", "intelshare.db-shm"):
+        (copy / name).unlink(missing_ok=True)
+        if (older / name).exists():
+            shutil.copy(older / name, copy / name)
+    code, found = findings("--folder", copy)
+    assert (code, about(found, "memory")[0]["code"]) == (1, "STORE_FORGOT")
+    refused = intelshare("node", "run", "--dev", "--folder", copy)
+    assert refused.code == 7
+    assert about(found, "memory")[0]["found"] in refused.err
+
+
 def test_a_damaged_record_is_found_by_reading_everything(founded: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(founded, copy)

@@ -109,10 +109,10 @@ class Engine:
 
     def state(self, node: NodeUri) -> LinkState:
         """What can be said of the way to a peer node."""
-        link = self._parts.links.to(node)
+        link, seen = self._parts.links.to(node), self._parts.links.seen(node)
         if link is None:
-            return LinkState(*self._parts.dialling.state(node))
-        return LinkState("linked", link.last_error, link.since, link.offset, link.queue.unacknowledged)
+            return LinkState(*self._parts.dialling.state(node), seen=seen)
+        return LinkState("linked", link.last_error, link.since, link.offset, link.queue.unacknowledged, seen)
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
         """The budgets that a peer has spent since the start of this node."""

@@ -28,6 +28,8 @@ class Links:
         """Those in their hello."""
         self._paused: dict[LinkId, Instant] = {}
         """Those that are not read until then: their peer has spent its budget."""
+        self._seen: dict[NodeUri, Instant] = {}
+        """When an open link to a node ended last."""
         self._made = 0
 
     def new(self) -> LinkId:
@@ -46,6 +48,10 @@ class Links:
     def to(self, node: NodeUri) -> PeerLink | None:
         """The open link to a peer node."""
         return self._open.get(node)
+
+    def seen(self, node: NodeUri) -> Instant:
+        """When an open link to a node ended last, by wall time; 0: never."""
+        return self._seen.get(node, Instant(0))
 
     def of_member(self, member: MemberCode) -> PeerLink | None:
         """The link over which a member is served: of several open ones the newest."""
@@ -132,6 +138,7 @@ class Links:
                 if other.member == link.member:
                     self._serving[link.member] = other
         if link.open:
+            self._seen[link.node] = turn.now.wall
             turn.tell(link.member, Tell(Notice.LINK_CLOSED, link.node, code))
         elif link.met is not None:
             # It was met and not opened: what that led to for others is due all the same.

@@ -498,3 +498,5 @@ class LinkState:
     """Its clock minus this one, in microseconds."""
     unacknowledged: int = 0
     """Statements that were sent and are not acknowledged."""
+    seen: Instant = EPOCH
+    """Wall time at which a link to it ended last; 0: none has since the start."""

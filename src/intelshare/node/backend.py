@@ -29,7 +29,16 @@ from intelshare.node.links import Links
 from intelshare.node.renewal import KeyOrder, need_directory_key, renew, renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
-from intelshare.services import HeldKey, Issued, LinkFacts, NodeFacts, PortFacts, SpentBudget, Uploading
+from intelshare.services import (
+    DRAINING,
+    HeldKey,
+    Issued,
+    LinkFacts,
+    NodeFacts,
+    PortFacts,
+    SpentBudget,
+    Uploading,
+)
 from intelshare.trust import Periods, Revocation, RootDocument, new_key
 from intelshare.vault import USER_AUTHORITY
 
@@ -216,7 +225,7 @@ class NodeBackend:
     def link(self, node: NodeUri) -> LinkFacts:
         """The way to a peer node."""
         state = self._links.state(node)
-        return LinkFacts(state.state, state.error, state.since, state.offset)
+        return LinkFacts(state.state, state.error, state.since, state.offset, state.seen)
 
     def spent(self, member: MemberCode) -> list[SpentBudget]:
         """The budgets that a peer has spent."""
@@ -260,6 +269,15 @@ class NodeBackend:
         renew_leaf(self._runtime, at_once=True)
         if self._follow is not None:
             await self._follow()
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more bulletins are taken."""
+        return DRAINING in self._runtime.health.codes
+
+    def drain(self, *, on: bool) -> None:
+        """Take no more bulletins from now on, or take them again."""
+        (self._runtime.health.set if on else self._runtime.health.clear)(DRAINING)
 
     def register_changed(self, row: UserRow) -> None:
         """From now on the user is what the row says."""

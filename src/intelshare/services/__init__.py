@@ -19,12 +19,13 @@ from intelshare.services.backend import (
     SpentBudget,
     Uploading,
 )
-from intelshare.services.dispatch import answer, authorise
+from intelshare.services.dispatch import DRAINING, answer, authorise
 from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
 
 __all__ = [
+    "DRAINING",
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",

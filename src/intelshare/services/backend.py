@@ -16,7 +16,7 @@ from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, KeyId, MemberCode, NodeUri, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Figures, Plan, Random, View
 from intelshare.trust import Periods, Revocation
 
@@ -82,6 +82,8 @@ class LinkFacts:
     since: Instant
     offset: int
     """Its clock minus this one, in microseconds."""
+    seen: Instant = EPOCH
+    """When a link to it ended last; 0: none has since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,13 @@ class Backend(Protocol):
 
     async def renew_node(self) -> None:
         """A new certificate for the node, and at its ports at once. Raises VaultError, StoreError."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more bulletins are taken."""
+
+    def drain(self, *, on: bool) -> None:
+        """Take no more bulletins from now on, or take them again. Not kept over a start."""
 
     def register_changed(self, row: UserRow) -> None:
         """The register has this row now: the next call of this user is judged by it."""

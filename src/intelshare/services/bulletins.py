@@ -170,8 +170,8 @@ def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
 
 
 BULLETINS: Final = (
-    Rpc("Submit", WRITERS, StepCall(submit_command, submit, submit_response, _wakes_submitted)),
-    Rpc("SubmitMany", WRITERS, StreamCall(submit_drafts)),
+    Rpc("Submit", WRITERS, StepCall(submit_command, submit, submit_response, _wakes_submitted), adds=True),
+    Rpc("SubmitMany", WRITERS, StreamCall(submit_drafts), adds=True),
     Rpc("DryRun", WRITERS, QueryCall(dry_run_response)),
     Rpc("Inbox", WRITERS, QueryCall(inbox_page)),
     Rpc("Read", WRITERS, AsyncCall(read_bulletin)),

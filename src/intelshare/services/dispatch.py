@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from intelshare.broker.kernel.actor import NO_DIGEST, Actor, authorised
-from intelshare.errors import TrustError
+from intelshare.errors import DeliveryError, TrustError
 from intelshare.ids import Digest, UserUri
 from intelshare.roles import Role
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import AsyncCall, CallContext, Query, QueryCall, Rpc, StepCall, StreamCall
+
+DRAINING: Final = "DRAINING"
+"""Against serving: no more bulletins are taken."""
 
 
 def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGEST) -> Actor:
@@ -32,6 +35,7 @@ def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGES
 async def answer(backend: Backend, row: Rpc, actor: Actor, request: Any) -> Message:
     """The answer of a call that does not stream. Raises what it raises."""
     run = row.run
+    _check_adds(backend, row)
     if row.preview is not None and request.dry_run:
         return await _ask(backend, row.preview, actor, request, slow=False)
     if isinstance(run, StepCall):
@@ -47,7 +51,17 @@ def stream(backend: Backend, row: Rpc, actor: Actor, request: Any) -> AsyncItera
     """The answers of a call that streams."""
     if not isinstance(row.run, StreamCall):
         raise TypeError(f"{row.method} does not stream")
+    _check_adds(backend, row)
     return row.run.run(backend, actor, request)
+
+
+def _check_adds(backend: Backend, row: Rpc) -> None:
+    if row.adds and backend.draining:
+        raise DeliveryError(
+            DRAINING,
+            "the node is being drained: it takes no more bulletins, and nothing was stored",
+            hint="send it again later, under the same key; operators end it: `intelshare node drain --undo`",
+        )
 
 
 async def _perform(backend: Backend, run: StepCall, actor: Actor, request: Any) -> Message:

@@ -105,6 +105,6 @@ async def _lost(backend: Backend, place: FilePlace, number: int) -> CryptoError:
 
 
 FILES: Final = (
-    Rpc("Upload", WRITERS, StreamCall(upload_file)),
+    Rpc("Upload", WRITERS, StreamCall(upload_file), adds=True),
     Rpc("Download", WRITERS, StreamCall(download_file)),
 )

@@ -18,6 +18,7 @@ from intelshare.broker.kernel.register import (
 from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
 from intelshare.broker.lifecycle.attachments import wanted_of
 from intelshare.broker.queries.lists import queued
+from intelshare.broker.queries.queues import Queue, queues
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
 from intelshare.errors import DeliveryError
@@ -147,6 +148,36 @@ def _peer_status(
         clock_offset=link.offset,
         file_bytes=files.of.get(member, 0) if waiting.files is not None else 0,
         files_wanted=waiting.files or 0,
+        last_seen=backend.now() if link.state == "linked" else link.seen,
+        directory_version=held.directory.version if held.directory is not None else 0,
+    )
+
+
+def queues_response(context: CallContext, _: pb.QueuesRequest) -> pb.QueuesResponse:
+    """What waits, by recipient and precedence."""
+    found = queues(context.view, sorted(context.node.trust.members))
+    return pb.QueuesResponse(queues=[_queue(one) for one in found])
+
+
+def _queue(one: Queue) -> pb.Queue:
+    return pb.Queue(
+        member=one.member,
+        precedence=one.precedence,
+        queued=one.queued,
+        oldest_queued=one.oldest_queued,
+        unacknowledged=one.unacknowledged,
+        oldest_unacknowledged=one.oldest_unacknowledged,
+        bytes_unacknowledged=one.bytes_unacknowledged,
+    )
+
+
+async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.DrainResponse:
+    """Take no more bulletins, or take them again; how much waits now."""
+    backend.drain(on=not request.undo)
+    members = backend.node.trust.members
+    waiting = await backend.query(lambda view: [queued(view, member) for member in members])
+    return pb.DrainResponse(
+        queued=sum(pairs for pairs, _ in waiting), unacknowledged=sum(signed for _, signed in waiting)
     )
 
 
@@ -223,6 +254,8 @@ OPERATIONS: Final = (
     Rpc("ListUsers", OVERSEERS, QueryCall(list_users)),
     Rpc("RevokeUser", OPERATORS, AsyncCall(revoke)),
     Rpc("RenewNode", OPERATORS, AsyncCall(renew_node)),
+    Rpc("Queues", OVERSEERS, QueryCall(queues_response, slow=True)),
+    Rpc("Drain", OPERATORS, AsyncCall(drain)),
     Rpc("VerifyAudit", OVERSEERS, QueryCall(verify_audit, slow=True)),
 )
 

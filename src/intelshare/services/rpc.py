@@ -89,6 +89,8 @@ class Rpc:
     run: StepCall | QueryCall | AsyncCall | StreamCall
     by_ticket: bool = False
     """Whether the ticket of an enrolment lets its user make the call."""
+    adds: bool = False
+    """It brings in bulletins or files: refused while the node drains."""
     preview: Query | None = None
     """What is answered instead where the request says ``dry_run``: nothing is changed."""
 

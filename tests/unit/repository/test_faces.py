@@ -32,7 +32,7 @@ FACES: Final[Mapping[str, str]] = {
     "services": "dispatch",
     "sim": "",
     "statement": "",
-    "store": "engines folder measure memory scrub sidecar",
+    "store": "beside engines folder measure memory scrub sidecar",
     "toml": "",
     "trust": "hello",
     "vault": "",

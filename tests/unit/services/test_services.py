@@ -32,7 +32,7 @@ from intelshare.services.rpc import Rpc, StreamCall
 from intelshare.services.table import SERVICES
 from intelshare.trust import new_key, write_member_file, write_root_key
 from intelshare.wire.v1 import user_pb2 as pb
-from line_world import TO_USA, does, met, rows, send
+from line_world import TO_USA, does, hand_over, met, rows, send
 from services_world import MemberBackend
 
 METHODS = {
@@ -135,6 +135,39 @@ def test_whoever_gets_something_is_woken() -> None:
     assert backend.woken == ["USA"]
     asyncio.run(answer(backend, ROWS["Bulletins/DryRun"], actor("FRA", "a"), request))
     assert backend.woken == ["USA"]
+
+
+def test_a_node_that_is_drained_takes_no_bulletin_and_answers_everything_else() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    backend = MemberBackend(fra)
+    operator, author = actor("FRA", "o", Role.OPERATOR), actor("FRA", "a")
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    left: Any = asyncio.run(answer(backend, ROWS["Operations/Drain"], operator, pb.DrainRequest()))
+    assert (left.queued, left.unacknowledged) == (1, 0)
+    portion = pb.Portion(kind=1, label=TO_USA, category="cyber", media="text/plain", content=b"x")
+    request = pb.SubmitRequest(key=bytes(16), to=["USA"], precedence=1, portions=[portion])
+    with pytest.raises(DeliveryError) as raised:
+        asyncio.run(answer(backend, ROWS["Bulletins/Submit"], author, request))
+    assert raised.value.code == "DRAINING"
+    for name in ("Bulletins/SubmitMany", "Files/Upload"):
+        with pytest.raises(DeliveryError):
+            stream(backend, ROWS[name], author, iter(()))
+    asyncio.run(answer(backend, ROWS["Bulletins/Outbox"], author, pb.OutboxRequest()))
+    asyncio.run(answer(backend, ROWS["Operations/Drain"], operator, pb.DrainRequest(undo=True)))
+    asyncio.run(answer(backend, ROWS["Bulletins/Submit"], author, request))
+
+
+def test_queues_are_by_recipient_and_precedence() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    backend, operator = MemberBackend(fra), actor("FRA", "o", Role.OPERATOR)
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    asked: Any = asyncio.run(answer(backend, ROWS["Operations/Queues"], operator, pb.QueuesRequest()))
+    (one,) = asked.queues
+    assert (one.member, one.queued, one.oldest_queued, one.unacknowledged) == ("USA", 1, NOW, 0)
+    hand_over(fra, "USA")
+    asked = asyncio.run(answer(backend, ROWS["Operations/Queues"], operator, pb.QueuesRequest()))
+    assert [(row.queued, row.unacknowledged) for row in asked.queues] == [(0, 1)]
+    assert asked.queues[0].bytes_unacknowledged > 0
 
 
 def test_no_act_is_signed_while_the_clock_is_wrong() -> None:

@@ -19,12 +19,13 @@ import click
 from intelshare.cli.shared.codes import Exit, catalogue
 from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import printing
+from intelshare.cli.shared.options import passphrase, printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.errors import IntelshareError
 from intelshare.instant import DAY, SECOND, Instant
 
 if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
     from intelshare.client import Profile
     from intelshare.node.settings import Settings
 
@@ -49,6 +50,7 @@ class _Where:
     folder: Path | None
     deep: bool
     now: Instant
+    passphrase: Passphrase
 
 
 @click.command(epilog=examples("intelshare doctor", "intelshare doctor --folder fra --as fra/users/m.durand"))
@@ -60,13 +62,14 @@ class _Where:
     help="Data folder of a node on this machine to examine.",
 )
 @click.option("--deep", is_flag=True, help="Also read every record of the folder's database anew.")
+@passphrase
 @printing
-def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool) -> int:
+def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passphrase: Passphrase) -> int:
     """Examine installation, profile, node and data folder; say what is wrong and what to do next.
 
     Changes nothing. Exits with 1 if anything is wrong; warnings alone are 0.
     """
-    where = _Where(profile, folder, deep, Instant(time.time_ns() // 1000))
+    where = _Where(profile, folder, deep, Instant(time.time_ns() // 1000), passphrase)
     findings = [finding for check in _CHECKS for finding in _safely(check, where)]
     out.document(
         "doctor",
@@ -408,20 +411,10 @@ def _policy(where: _Where) -> Iterator[Finding]:
 
 
 def _memory(where: _Where) -> Iterator[Finding]:
-    if where.folder is None:
-        return
-    from intelshare.node.folder import Folder
-    from intelshare.node.sidecar import check_database
-    from intelshare.store.sidecar import read_sidecar
+    if where.folder is not None:
+        from intelshare.cli.operator.doctor_memory import memory
 
-    folder = Folder(where.folder)
-    check_database(folder.sidecar, folder.database)
-    remembered = read_sidecar(folder.sidecar)
-    if remembered is None:
-        yield Finding(WARNING, "memory", "no sidecar: this node has never run, or somebody took it away")
-    else:
-        how = "stopped cleanly" if remembered.clean else "runs, or was killed"
-        yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}")
+        yield from memory(where.folder, where.passphrase)
 
 
 def _records(where: _Where) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import folder_option, on_folder, passphrase, printing, talking
@@ -149,3 +150,7 @@ def _show(found: Any, out: Out) -> int:
             f"since {short_time(alarm.first_at)}"
         )
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
+
+
+for _command in (peers, queues, drain):
+    node.add_command(_command)

@@ -46,7 +46,7 @@ COMMANDS: dict[str, Entry] = {
         "Policy author", _HERE + "policy.conformance:conformance", "Check test vectors against this program."
     ),
     "init": Entry("Operator", _HERE + "operator.init:init", "Found a member and its first node."),
-    "node": Entry("Operator", _HERE + "operator.node:node", "Run a node; show its state."),
+    "node": Entry("Operator", _HERE + "operator.node:node", "Run, watch, drain a node."),
     "user": Entry("Operator", _HERE + "operator.user:user", "Add, change, list and revoke users."),
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
     "vault": Entry("Operator", _HERE + "operator.vault:vault", "See to what guards the node's keys."),

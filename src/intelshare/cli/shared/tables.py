@@ -252,6 +252,54 @@ def peer_table(peers: Iterable[pb.PeerStatus]) -> Table:
     )
 
 
+def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
+    """One row per node of another member, with what an operator of it asks next."""
+    rows = [
+        (
+            peer.member,
+            peer.node,
+            peer.state,
+            short_time(peer.last_seen) or "not since the start",
+            f"{peer.clock_offset / 1_000_000:+.1f} s" if peer.state == "linked" else "",
+            str(peer.queued or ""),
+            str(peer.unacknowledged or ""),
+            f"{peer.directory_version}, until {short_time(peer.directory_expires)}",
+            peer.last_error,
+        )
+        for peer in peers
+    ]
+    heads = (
+        "member",
+        "node",
+        "link",
+        "last seen",
+        "clock",
+        "queued",
+        "unacknowledged",
+        "directory",
+        "last error",
+    )
+    return Table(heads, rows)
+
+
+def queue_table(queues: Iterable[pb.Queue]) -> Table:
+    """One row per recipient and precedence."""
+    rows = [
+        (
+            queue.member,
+            precedence(queue.precedence),
+            str(queue.queued or ""),
+            short_time(queue.oldest_queued),
+            str(queue.unacknowledged or ""),
+            short_time(queue.oldest_unacknowledged),
+            f"{queue.bytes_unacknowledged / 1024:.1f} KiB" if queue.unacknowledged else "",
+        )
+        for queue in queues
+    ]
+    heads = ("recipient", "precedence", "queued", "oldest", "unacknowledged", "oldest", "size")
+    return Table(heads, rows)
+
+
 def user_table(users: Iterable[pb.User]) -> Table:
     """The register."""
     rows = [

@@ -1633,6 +1633,8 @@ class PeerStatus(_message.Message):
     CLOCK_OFFSET_FIELD_NUMBER: _builtins.int
     FILE_BYTES_FIELD_NUMBER: _builtins.int
     FILES_WANTED_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
@@ -1647,6 +1649,10 @@ class PeerStatus(_message.Message):
     file_bytes: _builtins.int
     """Attachments of the member: bytes that are here, and how many have not arrived whole."""
     files_wanted: _builtins.int
+    last_seen: _builtins.int
+    """When there was a link last, since this node's start; 0: there was none."""
+    directory_version: _builtins.int
+    """Version of the member's directory that is held."""
     def __init__(
         self,
         *,
@@ -1661,14 +1667,136 @@ class PeerStatus(_message.Message):
         clock_offset: _builtins.int = ...,
         file_bytes: _builtins.int = ...,
         files_wanted: _builtins.int = ...,
+        last_seen: _builtins.int = ...,
+        directory_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "last_error", b"last_error", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PeerStatus: _TypeAlias = PeerStatus  # noqa: Y015
+
+@_typing.final
+class QueuesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueuesRequest: _TypeAlias = QueuesRequest  # noqa: Y015
+
+@_typing.final
+class QueuesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___Queue]: ...
+    def __init__(
+        self,
+        *,
+        queues: _abc.Iterable[Global___Queue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queues", b"queues"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueuesResponse: _TypeAlias = QueuesResponse  # noqa: Y015
+
+@_typing.final
+class Queue(_message.Message):
+    """What waits for one member with one precedence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    PRECEDENCE_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    OLDEST_QUEUED_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    OLDEST_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    BYTES_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    precedence: _builtins.int
+    """1 ROUTINE to 4 FLASH"""
+    queued: _builtins.int
+    """Bulletins that wait for hand-over, and since when the oldest of them does."""
+    oldest_queued: _builtins.int
+    unacknowledged: _builtins.int
+    """Signed statements of any kind that the member has not acknowledged, and since when."""
+    oldest_unacknowledged: _builtins.int
+    bytes_unacknowledged: _builtins.int
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        precedence: _builtins.int = ...,
+        queued: _builtins.int = ...,
+        oldest_queued: _builtins.int = ...,
+        unacknowledged: _builtins.int = ...,
+        oldest_unacknowledged: _builtins.int = ...,
+        bytes_unacknowledged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_unacknowledged", b"bytes_unacknowledged", "member", b"member", "oldest_queued", b"oldest_queued", "oldest_unacknowledged", b"oldest_unacknowledged", "precedence", b"precedence", "queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Queue: _TypeAlias = Queue  # noqa: Y015
+
+@_typing.final
+class DrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDO_FIELD_NUMBER: _builtins.int
+    undo: _builtins.bool
+    """Take bulletins again."""
+    def __init__(
+        self,
+        *,
+        undo: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["undo", b"undo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainRequest: _TypeAlias = DrainRequest  # noqa: Y015
+
+@_typing.final
+class DrainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUED_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    queued: _builtins.int
+    """For all members together."""
+    unacknowledged: _builtins.int
+    def __init__(
+        self,
+        *,
+        queued: _builtins.int = ...,
+        unacknowledged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
 
 @_typing.final
 class User(_message.Message):

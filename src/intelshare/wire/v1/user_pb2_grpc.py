@@ -1583,6 +1583,16 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
+        self.Queues = channel.unary_unary(
+                '/intelshare.v1.Operations/Queues',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.QueuesRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.QueuesResponse.FromString,
+                _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/intelshare.v1.Operations/Drain',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServicer:
@@ -1727,6 +1737,20 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Queues(self, request, context):
+        """What waits, by recipient and precedence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """Take no more bulletins, and go on with everything else; or take them again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1834,6 +1858,16 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'Queues': grpc.unary_unary_rpc_method_handler(
+                    servicer.Queues,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.QueuesRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.QueuesResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2404,6 +2438,60 @@ class Operations:
             '/intelshare.v1.Operations/VerifyAudit',
             intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Queues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/Queues',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.QueuesRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.QueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/Drain',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

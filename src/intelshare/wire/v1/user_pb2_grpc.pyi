@@ -542,6 +542,10 @@ class OperationsStub:
     KeyImpact: _grpc.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]
     """What a compromise of a key of any member calls into question."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
+    Queues: _grpc.UnaryUnaryMultiCallable[_user_pb2.QueuesRequest, _user_pb2.QueuesResponse]
+    """What waits, by recipient and precedence."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_user_pb2.DrainRequest, _user_pb2.DrainResponse]
+    """Take no more bulletins, and go on with everything else; or take them again."""
 
 @_typing.type_check_only
 class OperationsAsyncStub(OperationsStub):
@@ -581,6 +585,10 @@ class OperationsAsyncStub(OperationsStub):
     KeyImpact: _aio.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]  # type: ignore[assignment]
     """What a compromise of a key of any member calls into question."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
+    Queues: _aio.UnaryUnaryMultiCallable[_user_pb2.QueuesRequest, _user_pb2.QueuesResponse]  # type: ignore[assignment]
+    """What waits, by recipient and precedence."""
+    Drain: _aio.UnaryUnaryMultiCallable[_user_pb2.DrainRequest, _user_pb2.DrainResponse]  # type: ignore[assignment]
+    """Take no more bulletins, and go on with everything else; or take them again."""
 
 class OperationsServicer(metaclass=_abc_1.ABCMeta):
     """Operators (and auditors, where the table says so)."""
@@ -743,6 +751,22 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.VerifyAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.VerifyAuditResponse, _abc.Awaitable[_user_pb2.VerifyAuditResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Queues(
+        self,
+        request: _user_pb2.QueuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.QueuesResponse, _abc.Awaitable[_user_pb2.QueuesResponse]]:
+        """What waits, by recipient and precedence."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _user_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.DrainResponse, _abc.Awaitable[_user_pb2.DrainResponse]]:
+        """Take no more bulletins, and go on with everything else; or take them again."""
 
 def add_OperationsServicer_to_server(servicer: OperationsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

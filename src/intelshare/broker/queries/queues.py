@@ -1,0 +1,56 @@
+"""What waits for each member, by precedence: bulletins to be handed over, statements to be acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from intelshare.broker.kernel.frame import rank
+from intelshare.broker.kernel.tables import PAIR, PENDING
+from intelshare.crypto.records import Precedence
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Scalar, View
+
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits for one member with one precedence. Times are 0 where nothing waits."""
+
+    member: MemberCode
+    precedence: int
+    queued: int
+    oldest_queued: Instant
+    unacknowledged: int
+    oldest_unacknowledged: Instant
+    bytes_unacknowledged: int
+
+
+def queues(view: View, members: Iterable[MemberCode]) -> tuple[Queue, ...]:
+    """Those in which something waits, FLASH first. Reads every statement that is not acknowledged."""
+    return tuple(one for member in members for one in _of(view, member))
+
+
+def _of(view: View, member: MemberCode) -> Iterator[Queue]:
+    for precedence in sorted(Precedence, reverse=True):
+        place = rank(precedence)
+        queued = view.count(PAIR, "ready", member, 1, place)
+        sizes, oldest = _unacknowledged(view, member, place)
+        if queued or sizes:
+            first = view.find(PAIR, "ready", member, 1, place, limit=1)
+            since = first[0].created if first else Instant(0)
+            yield Queue(member, precedence, queued, since, len(sizes), oldest, sum(sizes))
+
+
+def _unacknowledged(view: View, member: MemberCode, place: int) -> tuple[list[int], Instant]:
+    """The size of each, and since when the oldest waits."""
+    sizes: list[int] = []
+    oldest, after = Instant(0), tuple[Scalar, ...]()
+    while rows := view.find(PENDING, "peer", member, place, after=after, limit=_PAGE):
+        oldest = oldest or Instant(rows[0].place)
+        sizes += [row.size for row in rows]
+        after = rows[-1].place, rows[-1].leaf
+    return sizes, oldest

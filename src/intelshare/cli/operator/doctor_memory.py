@@ -1,0 +1,61 @@
+"""``doctor``: whether the database holds what the sidecar beside it remembers, judged as a start does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intelshare.cli.shared.findings import OK, WARNING, Finding
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
+
+
+def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
+    """Sidecar against database, judged by the very functions that a start asks."""
+    from intelshare.broker.kernel.tables import NODE, TABLES
+    from intelshare.broker.kernel.transaction import SELF
+    from intelshare.node.folder import Folder
+    from intelshare.node.sidecar import check_database, check_remembered
+    from intelshare.store.beside import looking, snapshot
+    from intelshare.store.sidecar import read_sidecar
+
+    where = Folder(folder)
+    check_database(where.sidecar, where.database)
+    # Before the database: of a node that runs it may lag behind, and never leads.
+    remembered = read_sidecar(where.sidecar)
+    if not where.database.exists():
+        yield Finding(WARNING, "memory", "no database: this node has never run")
+        return
+    key = _storage_key(folder, passphrase)
+    with snapshot(where.database) as connection:
+        view = looking(connection, TABLES, key)
+        if view is None:
+            what = "sidecar and database cannot be compared: the last commits are sealed under the vault"
+            yield Finding(WARNING, "memory", what, "name the passphrase with --passphrase-file FILE")
+            return
+        if remembered is None and view.get(NODE, SELF) is None:
+            yield Finding(OK, "memory", "this node has never run")
+            return
+        check_remembered(remembered, view, where.sidecar.name)
+    if remembered is not None:
+        how = "stopped cleanly" if remembered.clean else "runs, or was killed"
+        yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}; the database has them")
+
+
+def _storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
+    """What opens the last commits, if the passphrase is at hand: nobody is asked for it."""
+    from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
+    from intelshare.crypto.suites import SUITES
+    from intelshare.node.folder import Folder
+    from intelshare.vault import open_vault
+
+    known = passphrase.of(folder)
+    if not (known.given or (folder / DEVELOPMENT_FILE).exists()):
+        return None
+    opened = open_vault(
+        Folder(folder).vault, known(), suites=SUITES, random=os.urandom, allow_development=True
+    )
+    return opened.storage_key()

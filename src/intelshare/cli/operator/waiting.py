@@ -1,0 +1,148 @@
+"""``node peers``, ``node queues``, ``node drain``: what waits for whom, and how it is brought to an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out, waiting
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+
+_POLL: Final = 0.2
+_GONE: Final = 60.0
+"""Seconds that a node has for its stop."""
+
+
+@click.command(epilog=examples("intelshare node peers --folder fra"))
+@printing
+@on_folder
+def peers(node: NodeFolder, out: Out) -> None:
+    """List the nodes of other members: link, when seen last, clock, what waits, which budgets are spent."""
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import duration, peers_table
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.ask("Status", pb.StatusRequest())
+    shown = plain(found)
+    out.document("peers", {"peers": shown["peers"], "budgets": shown["budgets"]})
+    if not found.peers:
+        out.note("no other member is known: intelshare member import")
+        return
+    out.table(peers_table(found.peers))
+    for spent in found.budgets:
+        again = f", takes something again in {duration(spent.again)}" if spent.again else ""
+        out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")
+
+
+@click.command(epilog=examples("intelshare node queues --folder fra"))
+@printing
+@on_folder
+def queues(node: NodeFolder, out: Out) -> None:
+    """List what waits, by recipient and precedence: how much, since when, how many bytes.
+
+    "queued": bulletins that wait for hand-over. "unacknowledged": signed statements of any kind that the
+    member has not confirmed; they are sent again until it does.
+    """
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import queue_table
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.ask("Queues", pb.QueuesRequest())
+    out.document("queues", plain(found))
+    if found.queues:
+        out.table(queue_table(found.queues))
+    else:
+        out.note("nothing waits")
+
+
+@click.command(
+    epilog=examples(
+        "intelshare node drain --folder fra --wait 60",
+        "intelshare node drain --folder fra --undo",
+    )
+)
+@click.option("--undo", is_flag=True, help="Take bulletins again.")
+@click.option(
+    "--wait",
+    "patience",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    help="Seconds to wait until nothing waits.",
+)
+@click.option("--stop", is_flag=True, help="Stop the node (on this machine) as soon as nothing waits.")
+@printing
+@on_folder
+def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -> int:
+    """Take no more bulletins, and hand over what waits: before an upgrade or a move.
+
+    Everything else goes on: reception, receipts, recalls, reading. Health shows DRAINING. It ends with
+    --undo or with the next start. Exits with 10 if something still waits.
+    """
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    if undo and (stop or patience):
+        raise click.UsageError("--undo waits for nothing and stops nothing.")
+    found = node.ask("Drain", pb.DrainRequest(undo=undo))
+    end = time.monotonic() + patience
+    with waiting("what is queued is handed over"):
+        while not undo and _left(found) and time.monotonic() < end:
+            time.sleep(_POLL)
+            found = node.ask("Drain", pb.DrainRequest())
+    empty = not _left(found)
+    stopped = stop and empty
+    if stopped:
+        _stop(node.folder)
+    out.document(
+        "drain",
+        {
+            "draining": not undo and not stopped,
+            "queued": found.queued,
+            "unacknowledged": found.unacknowledged,
+            "stopped": stopped,
+        },
+    )
+    if undo:
+        out.line("the node takes bulletins again")
+        return Exit.DONE
+    out.line("nothing waits" if empty else f"queued {found.queued}, unacknowledged {found.unacknowledged}")
+    if stopped:
+        out.line("the node has stopped")
+    elif not empty:
+        out.note("the node goes on handing over: `intelshare node queues` shows for whom")
+    return Exit.DONE if empty else Exit.TIMED_OUT
+
+
+def _left(found: Any) -> int:
+    return int(found.queued + found.unacknowledged)
+
+
+def _stop(folder: Path) -> None:
+    """SIGTERM, and wait. Raises ConfigError NODE_UNREACHABLE if it does not end."""
+    from intelshare.errors import ConfigError, Place
+    from intelshare.node.folder import Folder
+    from intelshare.node.running import read_running
+
+    running = read_running(Folder(folder))
+    if running is None:
+        return
+    os.kill(running.pid, signal.SIGTERM)
+    end = time.monotonic() + _GONE
+    while read_running(Folder(folder)) is not None:
+        if time.monotonic() > end:
+            raise ConfigError(
+                "NODE_UNREACHABLE",
+                f"process {running.pid} was told to stop and still runs",
+                place=Place(str(folder / "run.json")),
+                hint="look at its log",
+            )
+        time.sleep(_POLL)

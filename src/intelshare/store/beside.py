@@ -1,0 +1,61 @@
+"""Look at a database beside the process that writes it, or where none does: nothing is changed.
+
+What its writer has committed and not yet moved into tables stands in the journal, sealed: it is put into
+memory here as a start does, with the storage key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from intelshare.ports import Table, View
+from intelshare.store import journal
+from intelshare.store.chunks import Chunks
+from intelshare.store.connection import BUSY
+from intelshare.store.memory_table import Layer, MemoryTable
+from intelshare.store.migrate import opening
+from intelshare.store.row_tables import RowTable
+from intelshare.store.traces import Filled
+from intelshare.store.views import Reading
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[apsw.Connection]:
+    """A connection that sees the database as it is now, unchanged until the end.
+
+    Raises StoreError RECORD_CORRUPT, DISK_ERROR.
+    """
+    with opening(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        with opening(path):
+            connection.set_busy_timeout(BUSY)
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
+        yield connection
+    finally:
+        connection.close()
+
+
+def looking(connection: apsw.Connection, tables: Sequence[Table[Any]], key: bytes | None) -> View | None:
+    """What is committed in a snapshot. Without the storage ``key`` None if the journal holds anything.
+
+    Raises StoreError RECORD_CORRUPT for a journal that is damaged.
+    """
+    if key is None and not journal.is_empty(connection):
+        return None
+    by_name = {table.name: RowTable(table) for table in tables}
+    layer = Layer(lambda table: MemoryTable(by_name[table.name]))
+    if key is not None:
+        journal.replay(connection, key, by_name, layer)
+    filled = {
+        name: Filled(sql, read=True)
+        for name, sql in by_name.items()
+        if connection.execute(sql.any).fetchall() == [(1,)]
+    }
+    return Reading(connection, by_name, Chunks(key or b"", 0), (layer,), filled)
