@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
-.PHONY: siege forgeries mutants sbom codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: siege forgeries mutants sbom release codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -54,6 +54,9 @@ mutants:        ## wrong copies of the judge and of decide: those that no forged
 
 sbom:           ## docs/sbom.cdx.json: what is installed with intelshare, under which licences
 	@PYTHONPATH=tests $(PY) tests/supply.py
+
+release:        ## dist/: wheel, source, bill of materials, provenance and hashes, from what is committed
+	@PYTHONPATH=tests $(PY) tests/release.py
 
 codes:          ## each code of docs/format.md: the vectors that state it, the tests that do
 	@PYTHONPATH=tests $(PY) tests/codes.py
