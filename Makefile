@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
-.PHONY: siege forgeries mutants sbom release codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: metrics siege forgeries mutants sbom release codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -90,3 +90,6 @@ soak:           ## every planted bug is found, many seeds take every row of both
 
 demo:           ## the demo, without pauses
 	$(PY) -m intelshare demo --no-pause
+
+metrics:        ## docs/metrics.md, from the table of metrics
+	@$(PY) -c "import pathlib, intelshare.metrics as m; pathlib.Path('docs/metrics.md').write_text(m.page(), 'utf-8')"

@@ -9,6 +9,7 @@ from typing import Any
 
 from builders import NOW, Member, seeded
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
@@ -19,8 +20,10 @@ from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import SECOND, Instant
+from intelshare.metrics import Sample
 from intelshare.ports import Figures
 from intelshare.services.backend import (
+    Counts,
     FileFacts,
     HeldKey,
     Issued,
@@ -29,6 +32,7 @@ from intelshare.services.backend import (
     SpentBudget,
     Uploading,
 )
+from intelshare.services.metrics import collect
 from intelshare.trust import Periods, Revocation, new_key
 
 
@@ -146,6 +150,16 @@ class MemberBackend:
 
     def facts(self) -> NodeFacts:
         return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1), FileFacts(0, 1, 1, {}))
+
+    async def counts(self) -> Counts:
+        return Counts({("node.started", "info"): 1}, {("user", "RATE"): 2}, 3, 4.0, 5, 6, {"wal": 7}, 8, 9)
+
+    async def samples(self) -> list[Sample]:
+        return await collect(self)
+
+    @property
+    def queue_bounds(self) -> QueueBounds:
+        return QueueBounds()
 
     def link(self, node: NodeUri) -> LinkFacts:
         del node

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
@@ -24,13 +25,17 @@ from intelshare.engine.values import Committed
 from intelshare.errors import DeliveryError, IntelshareError, VaultError
 from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
+from intelshare.metrics import Sample
+from intelshare.node.counters import counts
 from intelshare.node.events import Event
 from intelshare.node.links import Links
+from intelshare.node.metrics_port import Collector
 from intelshare.node.renewal import KeyOrder, need_directory_key, renew, renew_leaf
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
 from intelshare.services import (
     DRAINING,
+    Counts,
     HeldKey,
     Issued,
     LinkFacts,
@@ -38,6 +43,7 @@ from intelshare.services import (
     PortFacts,
     SpentBudget,
     Uploading,
+    collect,
 )
 from intelshare.trust import Periods, Revocation, RootDocument, new_key
 from intelshare.vault import USER_AUTHORITY
@@ -67,6 +73,7 @@ class NodeBackend:
         self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
         self.random = runtime.random
         self.large_steps = asyncio.Lock()
+        self._collector = Collector(lambda: collect(self))
 
     @property
     def node(self) -> Node:
@@ -147,6 +154,7 @@ class NodeBackend:
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
         """Log and notice the refusal of a part of a call."""
+        self._runtime.refusals["user", error.code] += 1
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
 
@@ -221,6 +229,20 @@ class NodeBackend:
             tuple(self._ports()),
             runtime.shut_out,
         )
+
+    async def counts(self) -> Counts:
+        """What the process has counted, and what the system says of it."""
+        runtime = self._runtime
+        return await asyncio.to_thread(counts, runtime.folder, runtime.log.lines, runtime.refusals)
+
+    async def samples(self) -> Sequence[Sample]:
+        """Everything that is measured, as of now or a little while ago."""
+        return await self._collector.samples()
+
+    @property
+    def queue_bounds(self) -> QueueBounds:
+        """How much may wait."""
+        return self._runtime.settings.queues
 
     def link(self, node: NodeUri) -> LinkFacts:
         """The way to a peer node."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TextIO
@@ -61,7 +62,7 @@ FIELDS: Final = frozenset(
             "path",
             "record",
         ),
-        *("peer_port", "user_port", "pid", "count", "size", "seconds", "clock_offset_us"),
+        *("peer_port", "user_port", "metrics_port", "pid", "count", "size", "seconds", "clock_offset_us"),
     )
 )
 
@@ -72,6 +73,8 @@ class Logger:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._writing = threading.Lock()
+        self.lines: Counter[tuple[str, str]] = Counter()
+        """How many were written since the start, by event and level."""
 
     def info(self, event: Event, **fields: object) -> None:
         """What happens."""
@@ -94,6 +97,7 @@ class Logger:
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         line = json.dumps({**kept, "event": event, "level": level, "timestamp": at}, default=repr)
         with self._writing:
+            self.lines[event, level] += 1
             self._out.write(line + "\n")
             self._out.flush()
 

@@ -262,6 +262,7 @@ async def turn_away(
 ) -> NoReturn:
     """Log the refusal and end the call with its code; details go to users of this member only."""
     peer = caller if isinstance(caller, PeerCaller) else None
+    runtime.refusals[_word(caller), error.code] += 1
     if peer is None or runtime.may_log(peer.member):
         runtime.log.info(
             Event.CALL_REFUSED,
@@ -272,6 +273,12 @@ async def turn_away(
         )
     runtime.noticed(cause if isinstance(cause, StoreError) else error)
     await refuse(context, error, detailed=isinstance(caller, UserCaller))
+
+
+def _word(caller: Caller | None) -> str:
+    if caller is None:
+        return "unknown"
+    return "user" if isinstance(caller, UserCaller) else "peer"
 
 
 def _serialise(message: Message) -> bytes:

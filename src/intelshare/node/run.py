@@ -175,6 +175,7 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
         node=node.uri,
         peer_port=ports.peer_port,
         user_port=ports.user_port,
+        metrics_port=ports.metrics.port,
         incarnation=running.incarnation,
         pid=running.pid,
         version=__version__,

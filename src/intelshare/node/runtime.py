@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,8 @@ class Runtime:
         """The policy files as the start has read them, until the log names them."""
         self.shut_out: tuple[MemberCode, ...] = ()
         """Members of whose authorities the TLS library does not load one."""
+        self.refusals: Counter[tuple[str, str]] = Counter()
+        """Calls that were refused, by who called (user, peer, unknown) and code."""
         self.may_log: Callable[[MemberCode], bool] = lambda _: True
         """Whether one more line about this member may be written."""
         self.on_trust: list[Callable[[], None]] = []

@@ -29,6 +29,7 @@ from intelshare.node.dial import KEEPALIVE, SLACK
 from intelshare.node.events import Event
 from intelshare.node.gate import Gate, within_descriptors
 from intelshare.node.links import Links
+from intelshare.node.metrics_port import MetricsPort
 from intelshare.node.owner import OWNER_SOCKET
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
@@ -202,10 +203,18 @@ class Ports:
     """Both ports and where they listen; and the owner's door, which is a socket in the data folder."""
 
     def __init__(
-        self, runtime: Runtime, peers: Port, users: Port, owner: grpc.aio.Server, sockets: Sockets
+        self,
+        runtime: Runtime,
+        peers: Port,
+        users: Port,
+        owner: grpc.aio.Server,
+        sockets: Sockets,
+        metrics: MetricsPort,
     ) -> None:
         self.peers = peers
         self.users = users
+        self.metrics = metrics
+        """Closed where node.toml names no address for it."""
         self._owner = owner
         self.peer_port = peers.gate.port
         self.user_port = users.gate.port
@@ -245,7 +254,7 @@ class Ports:
 
     async def close(self) -> None:
         """Take no new calls, let the running ones end within the grace."""
-        await asyncio.gather(self._owner.stop(GRACE), self.users.close())
+        await asyncio.gather(self._owner.stop(GRACE), self.users.close(), self.metrics.close())
         await self.peers.close()
         self._sockets.close()
 
@@ -296,10 +305,13 @@ async def open_ports(
         ),
         _owner_door(runtime, backend, sockets),
         sockets,
+        MetricsPort(backend.samples),
     )
     await ports.peers.follow()
     await ports.users.follow()
     await ports.open_owner_door()
+    if settings.metrics_host:
+        await ports.metrics.open(settings.metrics_host, settings.metrics_port)
     return ports
 
 

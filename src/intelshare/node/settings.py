@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +66,9 @@ class Settings:
     peer_port: int = 0
     """0: the one of the last start if it is free, else any free port."""
     user_port: int = 0
+    metrics_host: str = ""
+    """Address of the loopback at which metrics are served; empty: at none."""
+    metrics_port: int = 0
     advertise: str = ""
     """Name or address that peers dial; empty: ``host``. In the signed directory."""
     allow_loopback_peers: bool = False
@@ -179,6 +184,13 @@ def write_settings(settings: Settings) -> str:
         f"signing_days = {settings.signing_period // DAY}",
         f"sealing_days = {settings.sealing_period // DAY}",
     ]
+    at = ":".join((_bracketed(settings.metrics_host), str(settings.metrics_port)))
+    lines += [
+        "",
+        "[metrics]",
+        "# Where Prometheus on this machine finds them (docs/metrics.md): an address of the loopback.",
+        f'listen = "{at}"' if settings.metrics_host else '# listen = "127.0.0.1:9464"',
+    ]
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
@@ -204,6 +216,8 @@ def _read(top: Table) -> Settings:
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
+    metrics = top.table("metrics")
+    metrics_host, metrics_port = _loopback(metrics)
     largest = _mib(files, "largest_mib", MAX_FILE, most=MAX_FILE)
     all_files = _mib(files, "total_mib", ALL_FILES, most=1 << 62)
     settings = Settings(
@@ -214,6 +228,8 @@ def _read(top: Table) -> Settings:
         host=listen.text_or("host", "127.0.0.1"),
         peer_port=_port(listen, "peer_port"),
         user_port=_port(listen, "user_port"),
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
         advertise=listen.text_or("advertise", ""),
         allow_loopback_peers=peers.flag("allow_loopback_peers"),
         dial=not peers.has("dial") or peers.flag("dial"),
@@ -233,7 +249,19 @@ def _read(top: Table) -> Settings:
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
-    for table in (*members, keys, certificates, files, queues, budgets, connections, peers, listen, top):
+    for table in (
+        *members,
+        metrics,
+        keys,
+        certificates,
+        files,
+        queues,
+        budgets,
+        connections,
+        peers,
+        listen,
+        top,
+    ):
         table.close()
     return settings
 
@@ -305,6 +333,25 @@ def _period(keys: Table, name: str, usual: int, *, most: int) -> int:
     if not 1 <= days <= most // DAY:
         keys.fail("FIELD_RANGE", f"this is 1 to {most // DAY}", name, value=days)
     return days * DAY
+
+
+def _loopback(metrics: Table) -> tuple[str, int]:
+    """Address and port of ``listen``; empty and 0 where there is none."""
+    text = metrics.text_or("listen", "")
+    if not text:
+        return "", 0
+    host, _, port = text.rpartition(":")
+    with suppress(ValueError):
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+        if address.is_loopback and port.isascii() and port.isdigit() and int(port) < _MOST:
+            return str(address), int(port)
+    return metrics.fail(
+        "FIELD_RANGE", "an address of this machine's loopback and a port: 127.0.0.1:9464", "listen"
+    )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _port(listen: Table, name: str) -> int:

@@ -10,6 +10,7 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import (
     Backend,
+    Counts,
     FileFacts,
     HeldKey,
     Issued,
@@ -20,6 +21,7 @@ from intelshare.services.backend import (
     Uploading,
 )
 from intelshare.services.dispatch import DRAINING, answer, authorise
+from intelshare.services.metrics import collect
 from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
 from intelshare.services.table import SERVICES
@@ -29,6 +31,7 @@ __all__ = [
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",
+    "Counts",
     "FileFacts",
     "HeldKey",
     "Issued",
@@ -40,4 +43,5 @@ __all__ = [
     "Uploading",
     "answer",
     "authorise",
+    "collect",
 ]

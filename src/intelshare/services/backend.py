@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
@@ -17,6 +18,7 @@ from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, KeyId, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, Instant
+from intelshare.metrics import Sample
 from intelshare.ports import Figures, Plan, Random, View
 from intelshare.trust import Periods, Revocation
 
@@ -69,6 +71,26 @@ class NodeFacts:
     ports: tuple[PortFacts, ...] = ()
     shut_out: tuple[MemberCode, ...] = ()
     """Members of whose authorities the TLS library does not load one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the process has counted since its start, and what the system says of it. Sizes in bytes."""
+
+    lines: Mapping[tuple[str, str], int]
+    """Lines of the log, by event and level."""
+    refusals: Mapping[tuple[str, str], int]
+    """Calls that were refused, by who called (user, peer, unknown) and code."""
+    memory: int
+    processor: float
+    """Seconds."""
+    descriptors: int
+    most_descriptors: int
+    files: Mapping[str, int]
+    """Of the store, by word: ``database``, ``wal``."""
+    free: int
+    """On the file system of the data folder."""
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +249,16 @@ class Backend(Protocol):
 
     def facts(self) -> NodeFacts:
         """What the process knows of itself."""
+
+    async def counts(self) -> Counts:
+        """What the process has counted. Asks the system, in a thread."""
+
+    async def samples(self) -> Sequence[Sample]:
+        """Everything that is measured, as of now or a little while ago. Raises StoreError."""
+
+    @property
+    def queue_bounds(self) -> QueueBounds:
+        """How much may wait."""
 
     def link(self, node: NodeUri) -> LinkFacts:
         """The way to a peer node."""

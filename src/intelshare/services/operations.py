@@ -29,6 +29,7 @@ from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend, FileFacts, Issued, PortFacts
 from intelshare.services.law import policy_state
 from intelshare.services.members import exclusion_word
+from intelshare.services.metrics import metrics
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import user_uri
 from intelshare.wire.v1 import user_pb2 as pb
@@ -256,6 +257,7 @@ OPERATIONS: Final = (
     Rpc("RenewNode", OPERATORS, AsyncCall(renew_node)),
     Rpc("Queues", OVERSEERS, QueryCall(queues_response, slow=True)),
     Rpc("Drain", OPERATORS, AsyncCall(drain)),
+    Rpc("Metrics", OVERSEERS, AsyncCall(metrics)),
     Rpc("VerifyAudit", OVERSEERS, QueryCall(verify_audit, slow=True)),
 )
 

@@ -25,6 +25,7 @@ FACES: Final[Mapping[str, str]] = {
     "envelope": "",
     "interop": "",
     "labels": "",
+    "metrics": "",
     "node": "clock establish events folder new_law offline owner policies run running runtime settings "
     "sidecar",
     "policy": "vectors",

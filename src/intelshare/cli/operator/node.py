@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.operator.metrics import metrics
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import Group, examples
@@ -152,5 +153,5 @@ def _show(found: Any, out: Out) -> int:
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
-for _command in (peers, queues, drain):
+for _command in (peers, queues, drain, metrics):
     node.add_command(_command)

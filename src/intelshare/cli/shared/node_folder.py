@@ -135,6 +135,20 @@ class NodeFolder:
                 raise
             return self._ask_as_owner(method, request)
 
+    def ask_running(self, method: str, request: Message) -> Any:
+        """One call of the Operations service of the running node: as its operator, or as the folder's owner.
+
+        Raises what ``Client`` raises.
+        """
+        try:
+            return self.ask(method, request)
+        except IntelshareError as error:
+            if self._folder is None or not _not_let_in(error, operator=self._profile is None):
+                raise
+            if error.code == "NODE_UNREACHABLE":
+                raise
+            return self._ask_as_owner(method, request)
+
     def _ask_as_owner(self, method: str, request: Message) -> Any:
         from intelshare.cli.shared.output import waiting
         from intelshare.cli.shared.owner import owner_client

@@ -1593,6 +1593,11 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.FromString,
                 _registered_method=True)
+        self.Metrics = channel.unary_unary(
+                '/intelshare.v1.Operations/Metrics',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServicer:
@@ -1751,6 +1756,13 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Metrics(self, request, context):
+        """Everything that the node measures (docs/metrics.md).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1868,6 +1880,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.Drain,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.SerializeToString,
+            ),
+            'Metrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.Metrics,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2492,6 +2509,33 @@ class Operations:
             '/intelshare.v1.Operations/Drain',
             intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Metrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/Metrics',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

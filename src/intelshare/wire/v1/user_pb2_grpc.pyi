@@ -546,6 +546,8 @@ class OperationsStub:
     """What waits, by recipient and precedence."""
     Drain: _grpc.UnaryUnaryMultiCallable[_user_pb2.DrainRequest, _user_pb2.DrainResponse]
     """Take no more bulletins, and go on with everything else; or take them again."""
+    Metrics: _grpc.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]
+    """Everything that the node measures (docs/metrics.md)."""
 
 @_typing.type_check_only
 class OperationsAsyncStub(OperationsStub):
@@ -589,6 +591,8 @@ class OperationsAsyncStub(OperationsStub):
     """What waits, by recipient and precedence."""
     Drain: _aio.UnaryUnaryMultiCallable[_user_pb2.DrainRequest, _user_pb2.DrainResponse]  # type: ignore[assignment]
     """Take no more bulletins, and go on with everything else; or take them again."""
+    Metrics: _aio.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]  # type: ignore[assignment]
+    """Everything that the node measures (docs/metrics.md)."""
 
 class OperationsServicer(metaclass=_abc_1.ABCMeta):
     """Operators (and auditors, where the table says so)."""
@@ -767,6 +771,14 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.DrainResponse, _abc.Awaitable[_user_pb2.DrainResponse]]:
         """Take no more bulletins, and go on with everything else; or take them again."""
+
+    @_abc_1.abstractmethod
+    def Metrics(
+        self,
+        request: _user_pb2.MetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.MetricsResponse, _abc.Awaitable[_user_pb2.MetricsResponse]]:
+        """Everything that the node measures (docs/metrics.md)."""
 
 def add_OperationsServicer_to_server(servicer: OperationsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -1,0 +1,45 @@
+"""``node metrics``: what the running node measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+
+
+@click.command(epilog=examples("intelshare node metrics --folder fra"))
+@printing
+@on_folder
+def metrics(node: NodeFolder, out: Out) -> None:
+    """Print what the running node measures, as text for Prometheus.
+
+    The same as under http://ADDRESS/metrics, if node.toml names an address under [metrics]. What each metric
+    is stands in docs/metrics.md. Operators and auditors only.
+    """
+    from intelshare.metrics import Metric, Sample, render
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    known = {metric.value.name: metric for metric in Metric}
+    found = [
+        Sample(known[one.name], tuple(one.labels), one.value)
+        for one in node.ask_running("Metrics", pb.MetricsRequest()).samples
+        if one.name in known  # a newer node may measure more
+    ]
+    shown = [
+        {
+            "name": one.metric.value.name,
+            "labels": dict(zip(one.metric.labels, one.labels, strict=True)),
+            "value": one.value,
+        }
+        for one in found
+    ]
+    out.document("metrics", {"metrics": shown})
+    for line in render(found).splitlines():
+        out.line(line)

@@ -1,0 +1,44 @@
+"""What the process counts while it runs, and what the system says of it: for metrics."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from intelshare.node.folder import Folder
+from intelshare.services import Counts
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def counts(
+    folder: Folder, lines: Mapping[tuple[str, str], int], refusals: Counter[tuple[str, str]]
+) -> Counts:
+    """Of this process and its data folder, now. Raises OSError where the folder is gone."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    room = os.statvfs(folder.root)
+    return Counts(
+        dict(lines),
+        dict(refusals),
+        int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE,
+        used.ru_utime + used.ru_stime,
+        len(os.listdir("/proc/self/fd")),
+        resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        {
+            "database": _size(folder.database),
+            "wal": _size(folder.database.with_name(f"{folder.database.name}-wal")),
+        },
+        room.f_bavail * room.f_frsize,
+        room.f_blocks * room.f_frsize,
+    )
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

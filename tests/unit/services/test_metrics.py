@@ -1,0 +1,76 @@
+"""I10: what the metrics say is what the rows say, counted by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from builders import NOW, draft, text
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import PAIR, PENDING
+from intelshare.broker.transparency.checkpoint import checkpoint
+from intelshare.crypto.records import Precedence
+from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.instant import SECOND, Instant
+from intelshare.metrics import HEALTH, Metric
+from intelshare.services.metrics import collect
+from line_world import TO_USA, hand_over, log_of, met, rows, send
+from services_world import MemberBackend
+
+LATER = Instant(NOW + 7 * SECOND)
+
+
+def values(backend: MemberBackend) -> dict[tuple[Metric, tuple[str, ...]], float]:
+    samples = asyncio.run(collect(backend))
+    found = {(sample.metric, sample.labels): sample.value for sample in samples}
+    assert len(found) == len(samples), "one sample twice"
+    return found
+
+
+def test_queues_are_what_the_rows_say() -> None:
+    fra = met(("FRA", "USA", "KEN"))["FRA"]
+    for number in range(3):
+        send(fra, draft(text(TO_USA), to=["USA"]), key=f"sent {number}")
+    hand_over(fra, "USA")
+    for number in range(2):
+        draft_ = draft(text(TO_USA), to=["USA"], precedence=Precedence.FLASH)
+        send(fra, draft_, key=f"waits {number}")
+    found = values(MemberBackend(fra, LATER))
+    pairs, pending = rows(fra, PAIR), rows(fra, PENDING)
+    open_ = [pair for pair in pairs if not pair.cause and pair.receipt == BestReceipt.NONE]
+    assert len(open_) == 5
+    stages = Counter(Stage(pair.stage) for pair in open_)
+    for stage in Stage:
+        assert found[Metric.OPEN, (stage.name.lower(),)] == stages[stage]
+    assert found[Metric.WAITS, ("USA",)] == len(open_) == found[Metric.WAITS_ALL, ()]
+    assert found[Metric.WAITS, ("KEN",)] == 0
+    ready = [pair for pair in pairs if pair.ready]
+    assert found[Metric.QUEUED, ("USA", "flash")] == len(ready) == 2
+    assert found[Metric.QUEUE_AGE, ("USA", "flash")] == (LATER - min(pair.created for pair in ready)) / SECOND
+    of_usa = [row for row in pending if row.peer == "USA"]
+    assert found[Metric.SENT, ("USA", "routine")] == len([row for row in of_usa if row.rank == 3]) == 3
+    assert found[Metric.SENT_BYTES, ("USA", "routine")] == sum(row.size for row in of_usa if row.rank == 3)
+    assert all(facts_of(pair).cause is Cause.NONE for pair in open_)
+
+
+def test_the_log_and_its_checkpoint_are_what_the_rows_say() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    fra.do(checkpoint, at=NOW)
+    send(fra, draft(text(TO_USA), to=["USA"]), key="another")
+    found = values(MemberBackend(fra, LATER))
+    assert found[Metric.CHECKPOINT, ()] == 7
+    assert 0 < found[Metric.LAGGING, ()] < found[Metric.ENTRIES, ()]
+    assert found[Metric.ENTRIES, ()] == len(log_of(fra))
+
+
+def test_every_metric_but_those_that_need_a_link_or_a_fault_is_there() -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    found = values(MemberBackend(fra))
+    assert {code for metric, (*code,) in found if metric is Metric.CODE for code in code} >= set(HEALTH)
+    missing = set(Metric) - {metric for metric, _ in found}
+    assert missing == {
+        Metric.CONNECTIONS, Metric.MOST_CONNECTIONS, Metric.UNKNOWN, Metric.ENDED, Metric.LINKED_SINCE,
+        Metric.TROUBLE, Metric.OFFSET, Metric.ALARMS, Metric.CHECKPOINT, Metric.THEIR_CHECKPOINT, Metric.COST,
+    }  # fmt: skip
