@@ -2,7 +2,8 @@
 PY ?= .venv/bin/python
 
 .PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
-.PHONY: metrics siege forgeries mutants sbom release codes bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+.PHONY: siege fuzz fuzz-covered forgeries mutants sbom release codes metrics
+.PHONY: bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -11,7 +12,7 @@ env:            ## environment for development, from the lock
 
 lock:           ## pin every dependency with its hashes (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
-		--python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra bench --extra dev --extra gateway --extra prove pyproject.toml -o requirements.lock
 
 lint:           ## format and lint
 	$(PY) -m ruff format --check .
@@ -44,6 +45,12 @@ prove:          ## the invariants of the decision over the finite core, with z3 
 
 siege:          ## strangers and a hostile member attack a node for ten minutes while two honest members exchange
 	PYTHONPATH=tests:. $(PY) tests/siege.py --minutes $(or $(MINUTES),10)
+
+fuzz:           ## TARGET=name (else all) and RUNS=n of tests/fuzz: a million inputs each for those nearest the wire
+	PYTHONPATH=tests $(PY) -m fuzz.run $(TARGET) $(if $(RUNS),--runs $(RUNS))
+
+fuzz-covered:   ## the same, one TARGET, by inputs that follow the coverage (pip install --require-hashes -r fuzz.lock)
+	PYTHONPATH=tests $(PY) -m fuzz.run $(TARGET) --atheris $(if $(RUNS),--runs $(RUNS))
 
 forgeries:      ## writes every forged file that we know, and asks the judge about each
 	PYTHONPATH=tests $(PY) tests/forgeries.py $(or $(OUT),build/forgeries)
