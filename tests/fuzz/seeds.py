@@ -16,6 +16,7 @@ from intelshare.crypto.x509 import issue_node, issue_user, make_authority, to_pe
 from intelshare.ids import Digest, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.node.settings import Settings, write_settings
+from intelshare.statement.kinds import KINDS
 from intelshare.trust import read_root
 from intelshare.trust.ceremony import propose_root, write_proposal, write_root_key
 from intelshare.wire.conversion import (
@@ -42,10 +43,16 @@ def vectors(name: str) -> Any:
 
 
 def records(layout: str) -> list[bytes]:
-    """The bytes of every vector of a record."""
-    return [
-        bytes.fromhex(row["bytes"]) for row in vectors("statements")["records"] if row["layout"] == layout
-    ]
+    """The bytes of every vector of a record: those of good ones first, then the refused."""
+    told = vectors("statements")
+    kind = next((kind for kind, row in KINDS.items() if row.record.__name__ == layout), None)
+    good = [row["data"] for row in told["all_kinds"]["statements"] if kind and row["kind"] == kind.name]
+    if layout == "HelloPayload":
+        good = [told["hello"][name]["payload_bytes"] for name in ("answer", "confirmation")]
+    elif layout == "Trust":
+        good = [row["trust"] for row in told["documents"]]
+    rows = [*good, *(row["bytes"] for row in told["records"] if row["layout"] == layout)]
+    return [bytes.fromhex(row) for row in rows]
 
 
 def documents(kind: TrustType) -> list[bytes]:
@@ -90,7 +97,7 @@ def certificates() -> list[bytes]:
     authority = make_authority("FRA node authority", AT, random)
     node = issue_node(authority, "intelshare://fra.test/node/one", "one.node.fra.test", AT, random)
     user = issue_user(authority, "intelshare://fra.test/user/anna", AT, random)
-    return [authority.certificate, node.certificate, user.certificate]
+    return [node.certificate, authority.certificate, user.certificate]
 
 
 def pems() -> list[bytes]:

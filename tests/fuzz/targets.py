@@ -217,9 +217,9 @@ def _folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="intelshare-fuzz-"))
 
 
-def _policy(parse: Callable[..., Any]) -> Check:
+def _policy(parse: Callable[..., Any], name: str) -> Check:
     def check(data: bytes) -> None:
-        _read(lambda: parse(data.decode("utf-8", "replace"), "fuzz.toml", _registry()))
+        _read(lambda: parse(data.decode("utf-8", "replace"), name, _registry()))
 
     return check
 
@@ -261,9 +261,9 @@ TARGETS: dict[str, Target] = {
     "stanag4778": Target(
         _text_of(lambda text: read_binding(text, _registry())), partial(seeds.samples, "stanag4778")
     ),
-    "stix": Target(_stix, partial(seeds.samples, "stix"), mutate=mutator.mutate_json),
-    "treaty": Target(_policy(parse_treaty), seeds.treaties, milliseconds=200),
-    "overlay": Target(_policy(parse_overlay), seeds.overlays, milliseconds=200),
+    "stix": Target(_stix, lambda: seeds.samples("stix")[::-1], mutate=mutator.mutate_json),
+    "treaty": Target(_policy(parse_treaty, "fuzz.toml"), seeds.treaties, milliseconds=200),
+    "overlay": Target(_policy(parse_overlay, "deu.toml"), seeds.overlays, milliseconds=200),
     "settings": Target(_settings, seeds.settings),
     "member-file": Target(
         _bytes_of(read_member_file, "fuzz"),

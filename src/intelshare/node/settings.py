@@ -18,7 +18,7 @@ from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, SECOND
 from intelshare.private_files import read_trusted
-from intelshare.toml import Table, read_table
+from intelshare.toml import Table, quoted, read_table
 from intelshare.trust import LONGEST, USUAL, Periods
 
 _CONNECTIONS: Final = {
@@ -119,19 +119,19 @@ def write_settings(settings: Settings) -> str:
     """The text of a ``node.toml`` that says exactly this."""
     lines = [
         "# Who this node is. Keys are in vault/, treaties in treaties/, own rules in overlays/.",
-        f'member = "{settings.member}"',
-        f'node = "{settings.node}"',
+        f"member = {quoted(settings.member)}",
+        f"node = {quoted(settings.node)}",
         "# Suite of new keys, and the lowest that is accepted from other members (docs/operations.md).",
         f"suite = {settings.suite}",
         f"floor = {settings.floor}",
         "",
         "[listen]",
-        f'host = "{settings.host}"',
+        f"host = {quoted(settings.host)}",
         "# 0: the port of the last start if it is free, else any free one; run.json has the real ones.",
         f"peer_port = {settings.peer_port}",
         f"user_port = {settings.user_port}",
         "# What peers dial, if it is not the host above:",
-        f'advertise = "{settings.advertise}"' if settings.advertise else '# advertise = "node.example"',
+        f"advertise = {quoted(settings.advertise)}" if settings.advertise else '# advertise = "node.example"',
         "",
         "[peers]",
         "# true only where several members share one machine.",
@@ -176,7 +176,7 @@ def write_settings(settings: Settings) -> str:
     ]
     for name in _FILES:
         value = getattr(settings, name)
-        lines.append(f'{name} = "{value}"' if value else f"# {name} = ")
+        lines.append(f"{name} = {quoted(value)}" if value else f"# {name} = ")
     lines += [
         "",
         "[keys]",
@@ -192,7 +192,7 @@ def write_settings(settings: Settings) -> str:
         f'listen = "{at}"' if settings.metrics_host else '# listen = "127.0.0.1:9464"',
     ]
     for member, dial in sorted(settings.dial_member.items()):
-        lines += ["", "[[peers.member]]", f'code = "{member}"', f"dial = {str(dial).lower()}"]
+        lines += ["", "[[peers.member]]", f"code = {quoted(member)}", f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
 
 

@@ -5,6 +5,7 @@ A ``Table`` is read field by field; ``close`` then finds what nobody asked for.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -266,6 +267,12 @@ def read_table(text: str, name: str) -> Table:
     except RecursionError:
         place = source.at(_longest_line(text), 1)
         raise PolicyFileError("TOO_LARGE", "the file is nested too deeply", place=place) from None
+
+
+def quoted(text: str) -> str:
+    """The text as a basic string of TOML: whatever is in it, it is read back."""
+    # JSON escapes what TOML does, but for the one control character above the letters.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _odd_line_end(text: str) -> int | None:
