@@ -1,9 +1,8 @@
 # The door to every chore. PY is the environment that `make env` makes.
 PY ?= .venv/bin/python
 
-.PHONY: env lock lint types imports test test-timed check proto agree prove sim soak demo
-.PHONY: siege fuzz fuzz-covered forgeries mutants sbom release codes metrics
-.PHONY: bench bench-short bench-latency bench-recipients bench-growth bench-envelope bench-policy
+# Every target is a command, none is a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
 
 env:            ## environment for development, from the lock
 	python3 -m venv .venv
@@ -79,6 +78,9 @@ bench-latency:  ## one bulletin alone and behind a queue, beside a gRPC call; me
 
 bench-recipients: ## what a further recipient costs
 	$(PY) -m bench.recipients
+
+bench-prompt:   ## how long a person waits for a command
+	$(PY) -m bench.prompt
 
 bench-growth:   ## what 100,000 stored bulletins change; takes minutes
 	$(PY) -m bench.growth

@@ -1,17 +1,28 @@
-"""The wire: generated messages, the strict scan of what a peer sends, and conversion to core values."""
+"""The wire: generated messages, the strict scan of what a peer sends, and conversion to core values.
 
-from intelshare.broker.kernel.frame import Acks, Hello, Message
-from intelshare.wire.conversion import (
-    acks_message,
-    ask_message,
-    frame_message,
-    gap_message,
-    hello_message,
-    link_message,
-    path_message,
-)
+What a node needs is imported on first use. A command needs the generated messages alone, and would otherwise
+wait for everything that a frame can hold.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from intelshare.wire.flow import FLOW
-from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, read_message
+
+if TYPE_CHECKING:
+    from intelshare.broker.kernel.frame import Acks, Hello, Message
+    from intelshare.wire.conversion import (
+        acks_message,
+        ask_message,
+        frame_message,
+        gap_message,
+        hello_message,
+        link_message,
+        path_message,
+    )
+    from intelshare.wire.scan import MAX_MESSAGE, MAX_STATEMENTS, read_message
 
 __all__ = [
     "FLOW",
@@ -29,3 +40,23 @@ __all__ = [
     "path_message",
     "read_message",
 ]
+
+_LAZY = dict.fromkeys(("Acks", "Hello", "Message"), "broker.kernel.frame") | {
+    "MAX_MESSAGE": "wire.scan",
+    "MAX_STATEMENTS": "wire.scan",
+    "acks_message": "wire.conversion",
+    "ask_message": "wire.conversion",
+    "frame_message": "wire.conversion",
+    "gap_message": "wire.conversion",
+    "hello_message": "wire.conversion",
+    "link_message": "wire.conversion",
+    "path_message": "wire.conversion",
+    "read_message": "wire.scan",
+}
+"""Name -> the module that has it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"intelshare.{_LAZY[name]}"), name)
+    raise AttributeError(name)

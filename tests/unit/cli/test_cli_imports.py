@@ -53,6 +53,36 @@ def test_nothing_heavy_is_loaded_by(words: list[str], code: int) -> None:
     assert done.returncode == code, done.stderr
 
 
+TALKING = (
+    *("send", "inbox", "read", "outbox", "recall", "receipts", "export", "watch", "search", "why", "rfi"),
+    *("obligations", "consent", "treaty", "node", "user", "member", "vault", "pki", "trust", "audit"),
+    *("status", "whoami", "renew", "doctor"),
+)
+
+HEAVY_BESIDE_A_CALL = (
+    *("rich", "cryptography", "nacl", "apsw", "msgspec", "jsonschema", "intelshare.node", "intelshare.store"),
+    *("intelshare.broker", "intelshare.vault", "intelshare.crypto", "intelshare.trust", "intelshare.labels"),
+    *("intelshare.policy", "intelshare.envelope", "intelshare.audit", "intelshare.statement"),
+)
+
+LOADED = """
+import sys
+from importlib import import_module
+from intelshare.cli.shared.commands import COMMANDS
+import intelshare.client.connection, intelshare.client.asynchronous
+for name in {names!r}:
+    import_module(COMMANDS[name].target.partition(":")[0])
+    loaded = [heavy for heavy in {heavy!r} if heavy in sys.modules]
+    assert not loaded, (name, loaded)
+"""
+
+
+def test_a_command_that_asks_a_node_loads_nothing_of_what_only_a_node_needs() -> None:
+    probe = LOADED.format(names=TALKING, heavy=HEAVY_BESIDE_A_CALL)
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_health_check_loads_no_node() -> None:
     heavy = ("grpc", "google.protobuf", "rich", "intelshare.broker", "intelshare.node.runtime")
     done = subprocess.run(
