@@ -25,7 +25,7 @@ from intelshare.node.establish import first_rows, make_folder
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import NodeProcess, start_node
-from intelshare.node.settings import Settings
+from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
 from intelshare.store.engines import open_default
 from intelshare.trust import Founded, Founding, create_member, user_uri
 from intelshare.vault import DEVELOPMENT
@@ -192,7 +192,10 @@ def make_site(code: str, root: Path, *, at: Instant | None = None, **settings: A
     """A data folder with an analyst, a releasing officer, an operator and an auditor, founded now or then."""
     founded = create_member(Founding(MemberCode(code), code.title(), "one"), at or now(), os.urandom)
     site = Site(code, root, founded)
-    wanted = replace(Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True), **settings)
+    wanted = replace(
+        Settings(MemberCode(code), founded.node.uri, allow_loopback_peers=True, space=DEVELOPMENT_SPACE),
+        **settings,
+    )
     folder = Folder(root)
     make_folder(folder, wanted, founded, PASSPHRASE, suites=SUITES, random=os.urandom, cost=DEVELOPMENT)
     for name, text in demo_treaties().items():

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from intelshare.errors import ConfigError, IntelshareError, Place, StoreError
+from intelshare.errors import PASSING, ConfigError, IntelshareError, Place, StoreError
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _WRITE_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -47,6 +47,12 @@ _DISK: Final = {
     **dict.fromkeys(SHORT, ("RESOURCES_SHORT", _MORE)),
     errno.EIO: ("DISK_ERROR", "check the disk"),
 }
+
+
+def passing(error: OSError) -> str | None:
+    """The code of PASSING that says what the system lacks for now; None: it is something else."""
+    code, _ = _DISK.get(error.errno or 0, ("", ""))
+    return code if code in PASSING else None
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
     attachments    which parts of files are asked for, and answered
     destruction    mark, shred, sign
     log_position   checkpoint and sidecar
+    space          how much room the disk has, and what is still taken
     housekeeping   what is done each second
     stopping       a stop in order
 """
@@ -27,7 +28,7 @@ the simulator (``sim.process``), and no rule about time, order or limits stands 
 from intelshare.engine.budgets import BUDGETS, Budget, BudgetState, Rate
 from intelshare.engine.connections import ConnectionLimits, Connections, Reason
 from intelshare.engine.engine import Engine
-from intelshare.engine.limits import Limits
+from intelshare.engine.limits import Limits, SpaceLimits
 from intelshare.engine.steps import QUERIES, STEPS, Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase
 from intelshare.engine.values import Action, Event, LinkId, LinkState, Now
@@ -52,5 +53,6 @@ __all__ = [
     "Query",
     "Rate",
     "Reason",
+    "SpaceLimits",
     "Step",
 ]

@@ -24,6 +24,7 @@ from intelshare.engine.links import Links
 from intelshare.engine.log_position import LogPosition
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.sender import Sender
+from intelshare.engine.space import RoomOnDisk
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase, Stopping
 from intelshare.engine.turn import Parts, Turn
@@ -49,12 +50,14 @@ from intelshare.engine.values import (
     QueryDone,
     Ready,
     Received,
+    ReserveHeld,
     RunStep,
     SayLog,
     SetTimer,
     Shredded,
     SidecarWritten,
     SliceRead,
+    Space,
     Started,
     StepDone,
     Stop,
@@ -63,7 +66,7 @@ from intelshare.engine.values import (
     Unreadable,
     Written,
 )
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Durable, Random
@@ -101,6 +104,7 @@ class Engine:
             fetching=Fetching(),
             stopping=Stopping(stop_order),
             budgets=Budgets((limits or Limits()).budgets),
+            space=RoomOnDisk(),
         )
 
     def new_link(self) -> LinkId:
@@ -250,6 +254,12 @@ class Engine:
     def _chore_done(self, turn: Turn, event: ChoreDone) -> None:
         self._parts.housekeeping.done(turn, event)
 
+    def _space(self, turn: Turn, event: Space) -> None:
+        self._parts.space.seen(turn, event)
+
+    def _reserve_held(self, turn: Turn, event: ReserveHeld) -> None:
+        self._parts.space.held(turn, there_was_room=event.there_was_room)
+
     def _policy(self, turn: Turn, event: PolicyAvailable) -> None:
         self._parts.sender.policy(turn, available=event.available)
 
@@ -281,7 +291,9 @@ class Engine:
         budgets, member = turn.parts.budgets, run.event[0].member
         if answer.value.spent:
             budgets.kept(member, answer.value.spent, turn.now.steady)
-        if run.step is Step.RECEIVE and (rejected := sum([bool(ack.code) for ack in answer.value.acks])):
+        acks = answer.value.acks if run.step is Step.RECEIVE else ()
+        # What finds no room here is not the peer's fault.
+        if rejected := sum([ack.code not in ("", *PASSING) for ack in acks]):
             budgets.charge(member, Passing.CHECKS, REJECTED * rejected, turn.now.steady)
 
     def _query_done(self, turn: Turn, event: QueryDone) -> None:
@@ -332,6 +344,8 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     PieceWritten: Engine._piece_written,
     SliceRead: Engine._slice_read,
     ChoreDone: Engine._chore_done,
+    Space: Engine._space,
+    ReserveHeld: Engine._reserve_held,
     PolicyAvailable: Engine._policy,
     Stop: Engine._stop,
     Drained: Engine._drained,

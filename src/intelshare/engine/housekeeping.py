@@ -9,6 +9,7 @@
     SHOW     1 s     the driver
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
     RENEW    60 s    the driver
+    SPACE    1 s     the driver looks how much room the disk has, also right after the start
 
 A chore that still runs is not begun again. What fails is tried at its next time.
 """
@@ -40,6 +41,7 @@ EVERY: Final[Mapping[str, int]] = {
     Chore.SHOW: SECOND,
     Chore.POLICY: 2 * SECOND,
     Chore.RENEW: 60 * SECOND,
+    Chore.SPACE: SECOND,
 }
 
 
@@ -54,8 +56,9 @@ class Housekeeping:
         self._believed = True
 
     def begin(self, turn: Turn) -> None:
-        """The first time of each is one period from now."""
+        """The first time of each is one period from now, but for the look at the disk."""
         self._due = {chore: Instant(turn.now.steady + every) for chore, every in EVERY.items()}
+        _BEGIN[Chore.SPACE](self, turn)
 
     def tick(self, turn: Turn) -> None:
         """Begin what is due and does not run."""

@@ -14,6 +14,18 @@ RETRY: Final = SECOND
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceLimits:
+    """Bytes of the disk of the data folder."""
+
+    low: int = 256 << 20
+    """With less than this free only what is urgent is taken."""
+    reserve: int = 32 << 20
+    """Of the file that is given up."""
+    give: int = 8 << 20
+    """With less than this free it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """The bounds that a node keeps. The simulator draws some of them smaller."""
 
@@ -41,5 +53,7 @@ class Limits:
     """Dials after a start are spread over this time."""
     last_word: int = SECOND // 2
     """For peers to take the last checkpoint of a node that stops, and to ask for its path."""
+    space: SpaceLimits = field(default_factory=SpaceLimits)
+    """Of the disk."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)
     """Where they are not those of ``BUDGETS``."""

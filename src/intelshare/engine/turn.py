@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from intelshare.engine.links import Links
     from intelshare.engine.log_position import LogPosition
     from intelshare.engine.sender import Sender
+    from intelshare.engine.space import RoomOnDisk
     from intelshare.engine.stopping import Stopping
 
 
@@ -47,6 +48,7 @@ class Parts:
     fetching: Fetching
     stopping: Stopping
     budgets: Budgets
+    space: RoomOnDisk
 
 
 @dataclass(slots=True)

@@ -62,6 +62,8 @@ class Chore(StrEnum):
     """Look whether a policy file has changed."""
     RENEW = "renew"
     """Renew what is due: certificates, keys, the directory."""
+    SPACE = "space"
+    """Look how much room the disk has; then ``Space``."""
 
 
 # Actions
@@ -206,6 +208,21 @@ class SetTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldReserve:
+    """Make the file that takes room, then ``ReserveHeld``; or give it up (``on`` is false)."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetRoom:
+    """Let steps and health know that only ``free`` bytes are left of ``need``; none needed: there is room."""
+
+    free: int = 0
+    need: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SetHealth:
     """A code stands against serving, or does not any more."""
 
@@ -257,6 +274,8 @@ Action = (
     | ReadSlice
     | RunChore
     | SetTimer
+    | HoldReserve
+    | SetRoom
     | SetHealth
     | Tell
     | LogSaid
@@ -439,6 +458,23 @@ class ChoreDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Space:
+    """How much room there is: the driver has looked, or a write has found none (``free`` is 0)."""
+
+    free: int
+    """Bytes."""
+    reserve: int
+    """Bytes that the reserve holds; 0: it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveHeld:
+    """The reserve was to be made."""
+
+    there_was_room: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyAvailable:
     """Whether there is a policy to release by (promise P17)."""
 
@@ -478,6 +514,8 @@ Event = (
     | PieceWritten
     | SliceRead
     | ChoreDone
+    | Space
+    | ReserveHeld
     | PolicyAvailable
     | Stop
     | Drained

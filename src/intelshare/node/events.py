@@ -31,6 +31,7 @@ class Event(StrEnum):
     ACTS_FORGOTTEN = "link.acts_forgotten"
     FORGOT = "link.forgot"
     DIAL_FAILED = "link.dial_failed"
+    RESERVE_GIVEN_UP = "disk.reserve_given_up"
     RECORD_DAMAGED = "record.damaged"
     FILE_WAITS = "file.waits"
     STEP_FAILED = "step.failed"

@@ -1,6 +1,6 @@
 """The data folder of one node: where everything lies, who may read it, and what is written there by hand.
 
-node.toml   vault/   intelshare.db   files/   lock   sidecar   run.json   sockets/
+node.toml   vault/   intelshare.db   files/   lock   sidecar   reserve   run.json   sockets/
 treaties/   overlays/   tls/   users/
 """
 

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from intelshare.engine.values import Chore, PolicyAvailable
+from intelshare.engine.values import Chore, PolicyAvailable, Space
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.links import Files, Links
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
 from intelshare.node.renewal import renew_and_tell, renew_leaf
+from intelshare.node.reserve import give_up, held_bytes, hold, look
 from intelshare.node.running import EVERY, end_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
@@ -40,6 +41,7 @@ class NodeProcess(Files):
         self._ended = False
         self._following: set[asyncio.Task[None]] = set()
         links.files = self
+        runtime.on_full.append(lambda: links.feed(Space(0, held_bytes(runtime.folder.root))))
         runtime.on_trust.append(self._follow_trust)
         links.start()
 
@@ -90,7 +92,18 @@ class NodeProcess(Files):
                 return changed
             case Chore.RENEW:
                 await self._renew()
+            case Chore.SPACE:
+                self.links.feed(await asyncio.to_thread(look, self.runtime.folder.root))
         return False
+
+    async def hold_reserve(self, *, on: bool) -> bool:
+        """See ``Files``."""
+        root = self.runtime.folder.root
+        if on:
+            return await asyncio.to_thread(hold, root, self.runtime.settings.space.reserve)
+        self.runtime.log.warning(Event.RESERVE_GIVEN_UP, code="DISK_FULL")
+        await asyncio.to_thread(give_up, root)
+        return True
 
     async def drain(self) -> None:
         """See ``Files``."""
@@ -108,6 +121,7 @@ class NodeProcess(Files):
         except StoreError as error:
             if error.code in PASSING:
                 self.runtime.lacks(file, error.code)
+                self.runtime.found_full(error)
             else:
                 self.runtime.noticed(error)
             raise

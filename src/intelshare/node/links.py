@@ -31,6 +31,7 @@ from intelshare.engine.values import (
     Dial,
     Drain,
     Drained,
+    HoldReserve,
     LogQuestion,
     LogSaid,
     LogsAsked,
@@ -43,6 +44,7 @@ from intelshare.engine.values import (
     QueryDone,
     ReadSlice,
     Ready,
+    ReserveHeld,
     RunChore,
     RunQuery,
     RunStep,
@@ -50,6 +52,7 @@ from intelshare.engine.values import (
     Send,
     SetHealth,
     SetReading,
+    SetRoom,
     SetTimer,
     Shred,
     Shredded,
@@ -105,6 +108,11 @@ class Files:
         del chore
         return False
 
+    async def hold_reserve(self, *, on: bool) -> bool:
+        """Make the reserve, or give it up; whether there was room. Raises StoreError DISK_ERROR."""
+        del on
+        return True
+
     async def drain(self) -> None:
         """Take no more calls and steps, and finish those that run."""
 
@@ -119,7 +127,7 @@ class Links:
             runtime.vault.signer,
             runtime.random,
             dials=runtime.settings.dials,
-            limits=Limits(budgets=runtime.settings.budgets),
+            limits=Limits(budgets=runtime.settings.budgets, space=runtime.settings.space),
         )
         self.files = Files()
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -410,6 +418,19 @@ class Links:
             self.files.chore(run.chore), lambda changed: ChoreDone(run.chore, changed is True)
         )
 
+    def _hold_reserve(self, hold: HoldReserve) -> None:
+        if hold.on:
+            held = self.files.hold_reserve(on=True)
+            self._tell_when_done(held, lambda room: ReserveHeld(room is True))
+        else:
+            self._spawn(self._give_up_reserve())
+
+    async def _give_up_reserve(self) -> None:
+        await self.files.hold_reserve(on=False)
+
+    def _set_room(self, room: SetRoom) -> None:
+        self._runtime.set_room(room.free, room.need)
+
     def _drain(self, _: Drain) -> None:
         self._tell_when_done(self.files.drain(), lambda _: Drained())
 
@@ -448,6 +469,7 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     Close: Links._close,
     Dial: Links._dial,
     Drain: Links._drain,
+    HoldReserve: Links._hold_reserve,
     LogSaid: Links._log_said,
     OpenPieces: Links._open_pieces,
     Opened: Links._opened,
@@ -458,6 +480,7 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     Send: Links._send,
     SetHealth: Links._set_health,
     SetReading: Links._set_reading,
+    SetRoom: Links._set_room,
     SetTimer: Links._set_timer,
     Shred: Links._shred,
     Stopped: Links._stopped,

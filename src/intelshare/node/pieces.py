@@ -31,6 +31,7 @@ from intelshare.crypto.pieces import (
 from intelshare.crypto.records import Attachment
 from intelshare.errors import CryptoError, DeliveryError, StoreError
 from intelshare.ids import FilePlace, MemberCode
+from intelshare.node.reserve import free_bytes
 from intelshare.private_files import disk_errors, make_private_folder
 from intelshare.services import FileFacts
 
@@ -43,15 +44,18 @@ _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 class PieceFiles:
     """All files of one node. ``close`` it."""
 
-    def __init__(self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int, share: int) -> None:
+    def __init__(
+        self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int, share: int, keep_free: int = 0
+    ) -> None:
         """``kept``: files that the store knows; whatever else lies here is removed. Bounds in bytes.
 
-        ``share``: of the files of one peer together.
+        ``share``: of the files of one peer together. ``keep_free``: of the disk, for what is not a file.
         """
         self.folder = folder
         self._largest = largest
         self._total = total
         self._share = share
+        self._keep_free = keep_free
         self._from: dict[FilePlace, MemberCode] = {}
         """Whom received files come from."""
         self._held: dict[FilePlace, int] = {}
@@ -180,6 +184,14 @@ class PieceFiles:
         self._held.setdefault(place, 0)
 
     def _need_room(self, place: FilePlace, size: int) -> None:
+        free = free_bytes(self.folder)
+        if free < self._keep_free:
+            raise StoreError(
+                "DISK_FULL",
+                f"the disk of {self.folder.parent} has {free >> 20} MiB free; files leave "
+                f"{self._keep_free >> 20} MiB of it to bulletins",
+                hint="make room; what waits goes on by itself",
+            )
         member, others, of_member = self._from.get(place), 0, 0
         for other, length in self._held.items():
             if other != place:

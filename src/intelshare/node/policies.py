@@ -25,7 +25,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
-from intelshare.private_files import SHORT, make_private_folder, read_trusted, write_private
+from intelshare.private_files import make_private_folder, passing, read_trusted, write_private
 from intelshare.toml import MAX_FILE_BYTES, decoded
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
@@ -70,13 +70,13 @@ class PolicyFiles:
             self._failed(error)
             return False
         except OSError as error:
-            # A system without descriptors says nothing of the files: the world stays as it is.
-            short = error.errno in SHORT
-            if short:
-                runtime.lacks("policy", "RESOURCES_SHORT")
+            # A system without descriptors or room says nothing of the files: the world stays as it is.
+            lacks = passing(error)
+            if lacks is not None:
+                runtime.lacks("policy", lacks)
             else:
                 runtime.health.set(UNAVAILABLE)
-            code = "RESOURCES_SHORT" if short else "NOT_FOUND"
+            code = lacks or "NOT_FOUND"
             runtime.log.error(Event.POLICY_FAILED, code=code, path=Path(error.filename or "").name)
             self._seen = None
             return False

@@ -39,6 +39,7 @@ from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.links import Links
 from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_of
 from intelshare.node.renewal import renew, show_certificates
+from intelshare.node.reserve import need_room_to_start
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
@@ -90,6 +91,7 @@ def open_folder(
 ) -> tuple[Runtime, Locked]:
     """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
     folder = Folder(root)
+    need_room_to_start(root)
     locked = lock(root)
     store: Store | None = None
     try:

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from intelshare.broker.kernel.actor import known_user, subject_of
 from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import users
+from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.errors import PASSING, IntelshareError, StoreError
@@ -82,8 +84,12 @@ class Runtime:
             largest=settings.largest_file,
             total=settings.all_files,
             share=settings.peer_files,
+            keep_free=settings.space.low,
         )
         """Attachments; ``close`` them."""
+        self.on_full: list[Callable[[], None]] = []
+        """Called in the loop when a write has found no room on the disk."""
+        self._shortage: Shortage | None = None
         self._listening: set[asyncio.Event] = set()
         self._register = {row.user: row for row in store.ask_now(users)}
         self._subjects = {subject_of(row): row.user for row in self._register.values()}
@@ -107,6 +113,9 @@ class Runtime:
         """
 
         def run(view: View) -> Plan[A]:
+            if self.node.lacks is not self._shortage:
+                # Only the writer's thread puts another node in this place.
+                self.node = replace(self.node, lacks=self._shortage)
             plan = step(self.node, view, *event, self.clock.now(), self.random)
             for record in plan.damaged:
                 self._loop.call_soon_threadsafe(self._damaged, record)
@@ -172,9 +181,20 @@ class Runtime:
             return
         if error.code in PASSING:
             self.lacks("database", error.code)
+            self.found_full(error)
         elif error.code in ("DISK_ERROR", "DATA_LOCKED") and not self.failed.done():
             self.health.set(error.code)
             self.failed.set_result(error)
+
+    def found_full(self, error: IntelshareError) -> None:
+        """A write has found no room: the engine gives up what is kept in reserve."""
+        for call in self.on_full if error.code == "DISK_FULL" else ():
+            call()
+
+    def set_room(self, free: int, need: int) -> None:
+        """From the next step on only what is urgent is taken, as long as there is a need (bytes)."""
+        self._shortage = Shortage(str(self.folder.root), free, need) if need else None
+        self.lacks("space", "DISK_FULL" if need else "")
 
     def lacks(self, what: str, code: str = "") -> None:
         """What the machine lacks for this part of the node (a code of PASSING); no code: nothing any more."""

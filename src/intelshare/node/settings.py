@@ -13,7 +13,7 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.crypto.pieces import MAX_FILE
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import NODE_LIFETIME, USER_LIFETIME
-from intelshare.engine import BUDGETS, Budget, ConnectionLimits, Rate
+from intelshare.engine import BUDGETS, Budget, ConnectionLimits, Rate, SpaceLimits
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, SECOND
@@ -49,6 +49,10 @@ _ALL: Final = 3
 
 _MOST_DAYS: Final = 398
 """Of a certificate: longer ones are refused by common TLS libraries too."""
+
+
+DEVELOPMENT_SPACE: Final = SpaceLimits(16 * MIB, MIB, 4 * MIB)
+"""Of a node that somebody tries out beside others: little of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class Settings:
     """Of connections at each port."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)
     """What each peer may ask of this node, where it is not the usual."""
+    space: SpaceLimits = field(default_factory=SpaceLimits)
+    """How much of the disk is left free, and held in reserve."""
     queues: QueueBounds = field(default_factory=QueueBounds)
     """How much may wait for one recipient, and for all."""
 
@@ -156,6 +162,15 @@ def write_settings(settings: Settings) -> str:
     for name, (key, unit) in _QUEUES.items():
         value, most = getattr(settings.queues, name) // unit, getattr(QueueBounds(), name) // unit
         lines.append(f"{'# ' if value == most else ''}{key} = {value}")
+    lines += [
+        "",
+        "[disk]",
+        "# Below so much free space only FLASH, receipts and recalls are taken. The reserve is a file that",
+        "# is given up for them when the disk is full (decision 45).",
+    ]
+    for name in ("low", "reserve"):
+        value, most = getattr(settings.space, name) // MIB, getattr(SpaceLimits(), name) // MIB
+        lines.append(f"{'# ' if value == most else ''}{name}_mib = {value}")
     usual = usual_share(settings.largest_file, settings.all_files)
     lines += [
         "",
@@ -213,6 +228,7 @@ def read_settings(path: Path) -> Settings:
 def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
     files, budgets, queues = top.table("files"), top.table("budgets"), top.table("queues")
+    disk = top.table("disk")
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
@@ -245,23 +261,13 @@ def _read(top: Table) -> Settings:
         connections=_connections(connections),
         budgets=_budgets(budgets),
         queues=_queues(queues),
+        space=_space(disk),
     )
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
-    for table in (
-        *members,
-        metrics,
-        keys,
-        certificates,
-        files,
-        queues,
-        budgets,
-        connections,
-        peers,
-        listen,
-        top,
-    ):
+    sections = (metrics, keys, certificates, files, disk, queues, budgets, connections, peers, listen)
+    for table in (*members, *sections, top):
         table.close()
     return settings
 
@@ -301,6 +307,13 @@ def _queues(queues: Table) -> QueueBounds:
             if not 1 <= read[name] <= _MOST_QUEUED:
                 queues.fail("FIELD_RANGE", f"1 to {_MOST_QUEUED // unit}", key, value=read[name] // unit)
     return replace(QueueBounds(), **read)
+
+
+def _space(disk: Table) -> SpaceLimits:
+    usual = SpaceLimits()
+    low = _mib(disk, "low_mib", usual.low, most=_MOST_QUEUED)
+    reserve = _mib(disk, "reserve_mib", usual.reserve, most=_MOST_QUEUED)
+    return SpaceLimits(low, reserve, min(usual.give, low // 4))
 
 
 def _in_file(name: str, unit: int) -> str:

@@ -11,26 +11,33 @@ from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.values import (
     Accepted,
+    Chore,
+    ChoreDone,
     Close,
     Closed,
     Connected,
     Dial,
     Drain,
     Drained,
+    HoldReserve,
     Notice,
     Opened,
     OpenPieces,
     QueryDone,
     ReadSlice,
+    ReserveHeld,
+    RunChore,
     RunQuery,
     RunStep,
     Send,
     SetReading,
+    SetRoom,
     SetTimer,
     Shred,
     Shredded,
     SidecarWritten,
     SliceRead,
+    Space,
     StepDone,
     Stopped,
     Tell,
@@ -39,7 +46,7 @@ from intelshare.engine.values import (
     WriteSidecar,
     Written,
 )
-from intelshare.errors import IntelshareError
+from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, durable_after_commit
@@ -103,8 +110,10 @@ class Driver:
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
-            if run.step is not Step.MEET and error.code not in ("RECORD_CORRUPT", "PEER_REVOKED"):
+            if run.step is not Step.MEET and error.code not in _OUTCOMES:
                 raise error
+            if error.code == "DISK_FULL":
+                self._process.heap.after(0, self._found_full)
             if not self._process.machine.bug.loops_end:
                 self.feed(StepDone(run, error))
 
@@ -215,6 +224,10 @@ class Driver:
         def written() -> None:
             self.feed(SidecarWritten(run))
 
+        if self._process.machine.room.free <= 0:
+            self.feed(SidecarWritten(run, StoreError("DISK_FULL", "the disk is full")))
+            self._found_full()
+            return
         if "checkpoint" in self._process.machine.bug.early:
             written()
         else:
@@ -247,6 +260,23 @@ class Driver:
         if tell.notice is Notice.REJECTED_BY_PEER:
             self._process.oracle.rejected(tell.code)
 
+    def _run_chore(self, run: RunChore) -> None:
+        if run.chore is Chore.SPACE:
+            self.feed(self._process.machine.room.look())
+            self.feed(ChoreDone(run.chore))
+
+    def _hold_reserve(self, hold: HoldReserve) -> None:
+        there_was_room = self._process.machine.room.hold(on=hold.on)
+        if hold.on:
+            self._soon(0, lambda: ReserveHeld(there_was_room))
+
+    def _set_room(self, room: SetRoom) -> None:
+        self._process.set_room(room.free, room.need)
+
+    def _found_full(self) -> None:
+        if self._process.alive:
+            self.feed(Space(0, self._process.machine.room.reserve))
+
     def _drain(self, _: Drain) -> None:
         self._process.serving = False
         self._process.machine.commit(Plan((), None), lambda: self.feed(Drained()))
@@ -264,7 +294,10 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     Send: Driver._send,
     SetReading: Driver._set_reading,
     RunStep: Driver._run_step,
+    HoldReserve: Driver._hold_reserve,
+    RunChore: Driver._run_chore,
     RunQuery: Driver._run_query,
+    SetRoom: Driver._set_room,
     WritePiece: Driver._write_piece,
     WriteSidecar: Driver._write_sidecar,
     Shred: Driver._shred,
@@ -273,4 +306,8 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     Drain: Driver._drain,
     Stopped: Driver._stopped,
 }
-"""What health shows nobody reads here, no user asks about logs, and a driver's own chores never end."""
+"""What health shows nobody reads here, no user asks about logs, and a driver's own chores never end, but for
+the look at the disk."""
+
+_OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL"))
+"""Errors of steps that a node lives with."""

@@ -254,6 +254,31 @@ def _decays(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
     ]
 
 
+def _fulls(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "full",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            lasts=chance.choice((2, 10, 30)) * SECOND,
+            keep=chance.choice((0, 0, 5_000, 100_000, 900_000)),
+        )
+        for _ in range(chance.choice((1, 2, 4)))
+    ]
+
+
+def _read_onlys(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault(
+            "read-only",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            lasts=chance.choice((SECOND, 10 * SECOND)),
+        )
+        for _ in range(chance.choice((1, 2)))
+    ]
+
+
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (
     ("commit-crash", _crashes_in_commits),
     ("crash", _crashes),
@@ -266,4 +291,6 @@ _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]
     ("stop", _stops),
     ("rot", _rots),
     ("decay", _decays),
+    ("full", _fulls),
+    ("read-only", _read_onlys),
 )

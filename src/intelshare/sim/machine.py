@@ -12,7 +12,7 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import FileState, kept
 from intelshare.delivery import Stage
 from intelshare.engine import Limits
-from intelshare.errors import StoreError
+from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
@@ -26,6 +26,7 @@ from intelshare.sim.network import Network
 from intelshare.sim.pieces import Pieces
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.process import Process
+from intelshare.sim.room import LIMITS, Room
 from intelshare.sim.world import BEGIN, first_disk, first_keys, start_node
 from intelshare.store.sidecar import Sidecar
 
@@ -42,7 +43,7 @@ class Machine:
         self.name = name
         self.heap = heap
         self.bug = bug
-        self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers)
+        self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers, space=LIMITS)
         queue = plan.knobs.queue
         self.queues = QueueBounds(queue, all_rows=2 * queue) if queue else QueueBounds()
         self.lasts = plan.knobs.lasts
@@ -50,6 +51,7 @@ class Machine:
         self.sync = plan.knobs.sync
         self.disk = Disk(first_disk(plan, name))
         self.keys = first_keys(plan, name)
+        self.room = Room()
         self.pieces = Pieces()
         """Files beside the disk."""
         self.sidecar: Sidecar | None = None
@@ -94,6 +96,13 @@ class Machine:
         """
         if self.process is not None:
             return
+        if self.room.free < LIMITS.give:
+            self.room.hold(on=False)
+        if self.room.free < LIMITS.give:
+            # It is refused, and the supervisor tries again.
+            self._oracle.counts["start on a full disk"] += 1
+            self.heap.after(SECOND, self.start)
+            return
         view, forgot = self.disk.view, False
         try:
             check_remembered(self.sidecar, view)
@@ -113,9 +122,17 @@ class Machine:
         )
         if forgot:
             # Until this is durable the sidecar tells the next start too that the disk forgot.
-            process.perform("ask_again", then=lambda _: self._begin(process))
+            process.perform("ask_again", then=lambda _: self._begin(process), refused=self.refuse_start)
         else:
             self._begin(process)
+
+    def refuse_start(self, error: IntelshareError) -> None:
+        """A start finds no room: the process ends, and its supervisor tries again. Raises any other error."""
+        if error.code != "DISK_FULL":
+            raise error
+        self._oracle.counts["start on a full disk"] += 1
+        self._end(0)
+        self.heap.after(SECOND, self.start)
 
     def _begin(self, process: Process) -> None:
         """The mark of a clean stop goes before anything can be signed under a new incarnation."""
@@ -238,6 +255,19 @@ class Machine:
                 return
         if self.heap.now < self.lasts:
             self.heap.after(SECOND // 10, self.rot)
+
+    def fill(self, fault: Fault) -> None:
+        """Somebody else takes all of the disk but ``keep`` bytes, for ``lasts``."""
+        self.heap.note("full", self.name, fault.keep)
+        self._oracle.counts["full"] += 1
+        self.room.fill(fault.keep)
+        self.heap.after(fault.lasts, self.room.empty)
+
+    def read_only(self, lasts: int) -> None:
+        """The disk takes no more writes for so long: the process ends (DISK_ERROR), no start succeeds."""
+        if self.process is not None:
+            self._oracle.counts["read-only"] += 1
+            self.crash(0, lasts)
 
     def decay(self) -> None:
         """Lose a piece of a file that is whole; as soon as there is one."""

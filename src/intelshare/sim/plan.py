@@ -76,6 +76,8 @@ class Fault:
     stop     node is stopped in order at ``at``, and started again ``lasts`` after its end
     rot      a record of a bulletin that node has queued is damaged, at ``at`` or once there is one
     decay    node's disk loses a piece of a file that is whole, at ``at`` or once there is one
+    full     somebody else fills node's disk but for ``keep`` bytes, for ``lasts``
+    read-only  node's disk takes no more writes for ``lasts``
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
     """
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.node import Node, with_acts
+from intelshare.broker.kernel.shortage import Shortage
 from intelshare.engine import Event
 from intelshare.engine.values import (
     Committed,
@@ -83,7 +85,7 @@ class Process:
 
     def begin(self) -> None:
         """A new incarnation; it serves once that is durable."""
-        self.perform("begin", then=lambda _: self._serve())
+        self.perform("begin", then=lambda _: self._serve(), refused=self.machine.refuse_start)
 
     def _serve(self) -> None:
         self.serving = True
@@ -105,6 +107,10 @@ class Process:
         """Pairs of these members may be ready to be handed over."""
         self.feed(Ready(members))
 
+    def set_room(self, free: int, need: int) -> None:
+        """What the engine says of the disk: from the next step on it counts."""
+        self.node = replace(self.node, lacks=Shortage(self.name, free, need) if need else None)
+
     def carry_out(self, led: HasEffects) -> None:
         """What the durable step of a user leads to."""
         self.feed(Committed(durable_after_commit(led.effects)))
@@ -122,6 +128,7 @@ class Process:
         machine, now = self.machine, self.now()
         try:
             plan = machine.bug.steps[name](self.node, self.disk.checked, *event, now, self.random)
+            machine.room.take(plan)
         except IntelshareError as error:
             if refused is None:
                 raise
@@ -163,5 +170,5 @@ class Process:
         effects = getattr(answer, "effects", None)
         node = effects.node if effects is not None else None
         if node is not None:
-            self.node = node
+            self.node = replace(node, lacks=self.node.lacks)
             self.heap.after(0, lambda: self.feed(NodeChanged()))

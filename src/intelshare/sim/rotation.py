@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from intelshare.crypto.records import KeyUse
+from intelshare.errors import IntelshareError
+from intelshare.instant import SECOND
 from intelshare.trust import new_key, renew_directory
 
 if TYPE_CHECKING:
@@ -51,6 +53,20 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
         process.node = replace(
             process.node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest)
         )
-        process.perform("announce", process.node.trust.partners, then=process.carry_out)
+        announce()
 
-    process.perform("adopt", signed, then=adopted)
+    def announce() -> None:
+        process.perform("announce", process.node.trust.partners, then=process.carry_out, refused=later)
+
+    def later(error: IntelshareError) -> None:
+        """The disk is full; the directory goes out when there is room."""
+        _need_full(error)
+        process.heap.after(SECOND, announce)
+
+    process.perform("adopt", signed, then=adopted, refused=_need_full)
+
+
+def _need_full(error: IntelshareError) -> None:
+    """Nothing but a full disk may keep a directory from being taken. Raises any other error."""
+    if error.code != "DISK_FULL":
+        raise error

@@ -59,6 +59,7 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         network.heal()
         for machine in machines.values():
             machine.ahead(0)
+            machine.room.empty()
             machine.start()
         deadline, pause = heap.now + SETTLE, SECOND
         while heap.now < deadline:
@@ -121,6 +122,10 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
             heap.after(fault.at, lambda: machine.stop(fault.lasts))
         case "rot":
             heap.after(fault.at, machine.rot)
+        case "full":
+            heap.after(fault.at, lambda: machine.fill(fault))
+        case "read-only":
+            heap.after(fault.at, lambda: machine.read_only(fault.lasts))
         case "decay":
             heap.after(fault.at, machine.decay)
         case "restore":

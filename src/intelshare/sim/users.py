@@ -105,11 +105,13 @@ class Client:
         attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
         process = self._machine.process
         removed = error.code == "UNKNOWN_MEMBER" and process is not None and bool(process.node.trust.excluded)
-        if not (named or attached or removed or error.code in ("FOREIGN_LABEL", "QUEUE_FULL")):
+        if not (named or attached or removed or error.code in ("FOREIGN_LABEL", "QUEUE_FULL", "DISK_FULL")):
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
         self._asked += 1
-        if error.retry_after is not None and self._heap.now < self._machine.lasts:
+        if error.code == "DISK_FULL":
+            self._heap.after(_PATIENCE, self.ask)
+        elif error.retry_after is not None and self._heap.now < self._machine.lasts:
             self._heap.after(error.retry_after * SECOND, self.ask)
 
 

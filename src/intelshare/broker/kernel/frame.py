@@ -119,3 +119,8 @@ Message = Hello | Frame | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | Dir
 def rank(precedence: int) -> int:
     """The place of a precedence in every queue: 0 is FLASH, 3 is ROUTINE."""
     return 4 - precedence
+
+
+def precedence_of(rank: int) -> int:
+    """What ``rank`` was made of."""
+    return 4 - rank

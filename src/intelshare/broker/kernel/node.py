@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from intelshare.audit.tree import Trees
 from intelshare.broker.kernel.queue_bounds import QueueBounds
+from intelshare.broker.kernel.shortage import Shortage
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri
@@ -87,6 +88,8 @@ class Node:
     """Page roots of the own logs: a memory that changes no outcome."""
     queues: QueueBounds = field(default_factory=QueueBounds)
     """How much may wait for one recipient, and for all."""
+    lacks: Shortage | None = None
+    """That the disk has little room left, as the driver has seen it."""
     recent: Recent = field(default_factory=Recent, repr=False, compare=False)
 
 

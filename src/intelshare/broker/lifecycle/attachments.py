@@ -29,6 +29,7 @@ from intelshare.broker.kernel.portion_secrets import (
     put_secret,
     read_secret,
 )
+from intelshare.broker.kernel.shortage import need_disk
 from intelshare.broker.kernel.tables import FILE, INBOX, PORTION, SECRET, FileRow
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
@@ -145,7 +146,8 @@ class Kept:
 def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, random: Random) -> Plan[Upload]:
     """Let a user send a file; the same place again goes on with it.
 
-    Raises DeliveryError INPUT_INVALID (no place), TOO_LARGE, RATE, ID_CONFLICT (the place is another file's).
+    Raises DeliveryError INPUT_INVALID (no place), TOO_LARGE, RATE, DISK_FULL, ID_CONFLICT (the place is
+    another file's).
     """
     user = row_of(view, command.actor)
     if len(command.place) != PLACE_LENGTH:
@@ -161,6 +163,7 @@ def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, ran
                 "ID_CONFLICT", "this upload was begun for another file", hint="attach it anew"
             )
         return Plan((), _upload(node, view, row))
+    need_disk(node.lacks, Precedence.ROUTINE)
     if sum(view.count(FILE, "user", user.user, state) for state in _OPEN) >= MAX_UPLOADS:
         raise DeliveryError(
             "RATE", f"more than {MAX_UPLOADS} files that no bulletin has taken", hint="they end after a day"

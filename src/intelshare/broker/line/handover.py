@@ -21,11 +21,12 @@ from intelshare.broker.kernel.decide_pair import (
     banner_of,
     loggable,
 )
-from intelshare.broker.kernel.frame import Carried, Frame, Outbound
+from intelshare.broker.kernel.frame import Carried, Frame, Outbound, precedence_of
 from intelshare.broker.kernel.kept_claims import keep_claims
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, log_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import open_portion_secret
+from intelshare.broker.kernel.shortage import goes_on
 from intelshare.broker.kernel.stored_bulletins import Made, Written, made_of, read_written
 from intelshare.broker.kernel.tables import (
     BATCH_KEY,
@@ -159,7 +160,7 @@ def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bullet
             continue  # what is queued waits for a directory; `status` shows it
         room = rooms[recipient]
         for row in tx.view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
-            if room <= 0:
+            if room <= 0 or not goes_on(node.lacks, precedence_of(row.rank)):
                 break
             one = _clear(tx, row, bulletins, kem)
             if one is not None:

@@ -283,15 +283,19 @@ def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
     return True
 
 
+_KEEPS_NOTHING = frozenset(("RATE", "DISK_FULL"))
+"""Of what came too fast, or found no room here, no evidence is kept: it says nothing about the peer."""
+
+
 def _reject(
     tx: Transaction, shelf: Shelf, arrival: Arrival, allowance: Allowance, carried: Carried, code: str
 ) -> Ack:
     """Bounded evidence, one log entry per digest and code, and the code for the peer.
 
-    What came too fast proves nothing: it is not kept, nor is what comes after a peer's budget of evidence.
+    What says nothing about the peer is not kept, nor is what comes after a peer's budget of evidence.
     """
     leaf = sha256_leaf(carried)
-    fresh = code != "RATE" and not counted_again(tx, leaf, code)
+    fresh = code not in _KEEPS_NOTHING and not counted_again(tx, leaf, code)
     if fresh and allowance.take(Lasting.EVIDENCE):
         keep_rejected(shelf, carried, arrival.frame.batch, leaf, code)
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))

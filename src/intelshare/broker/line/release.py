@@ -2,7 +2,8 @@
 
 6   for this member, from the signing key's own node   rejected
 7   the whole record                                   refused
-8   what came beside it is what was signed             rejected
+8   what came beside it is what was signed; the disk
+    has room for it (DISK_FULL)                        rejected
 9   incarnation, number, neighbours; cancelled         rejected; refused
 10  deliver-by                                         refused
 11  batch key and grant                                refused
@@ -25,6 +26,7 @@ from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.frame import Carried, rank
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
 from intelshare.broker.kernel.portion_secrets import put_secret
+from intelshare.broker.kernel.shortage import need_disk
 from intelshare.broker.kernel.tables import (
     INBOX,
     PORTION,
@@ -79,6 +81,7 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     try:
         release = read_release(verified)
         match_payload(release, payload)
+        need_disk(node.lacks, release.precedence)
     except EnvelopeError as bad:
         if bad.code == "SEALED_HASH_MISMATCH":
             raise

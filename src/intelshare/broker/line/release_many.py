@@ -197,7 +197,7 @@ def open_releases(inbound: Inbound, batch: bytes, statements: tuple[Carried, ...
     Of a frame with other statements nothing is: a trust document among them may change whom to believe.
     """
     tx, node = inbound.tx, inbound.tx.node
-    if any(carried.kind != Kind.RELEASE for carried in statements):
+    if node.lacks is not None or any(carried.kind != Kind.RELEASE for carried in statements):
         return None
     verified = verify_many(
         batch, Kind.RELEASE, statements, inbound.member, tx.now,

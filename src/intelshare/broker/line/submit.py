@@ -2,6 +2,7 @@
 
     1. the user may send                                     register.need
     2. this key was seen: the first answer, or ID_CONFLICT   promise P2
+       the disk has room                                    DISK_FULL
     3. bounds; every label is read, and may be written now;  TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
        content that states markings says no more             MARKING_CONFLICT, INPUT_INVALID
     4. every portion is decided for every recipient;
@@ -25,6 +26,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import put_secret
 from intelshare.broker.kernel.queue_bounds import need_room
+from intelshare.broker.kernel.shortage import need_disk
 from intelshare.broker.kernel.stored_bulletins import (
     Made,
     find_bulletin,
@@ -125,8 +127,8 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
 
     ``encrypted``: its portions, encrypted for the transaction's present time; None: that is still to be done.
-    Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER, QUEUE_FULL), LabelError;
-    for what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
+    Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER, QUEUE_FULL, DISK_FULL),
+    LabelError; for what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
     user = row_of(tx, command.actor)
@@ -135,6 +137,7 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     known = tx.get(SUBMISSION, command.key)
     if known is not None:
         return _first_answer(node, known, command, content)
+    need_disk(node.lacks, draft.precedence)
     alike, named = _checked(node, tx.view, draft, user, now)
     uploads = uploads_of(tx, draft.portions, command.actor.user)
     encrypted = encrypted or _encrypt(tx, draft)

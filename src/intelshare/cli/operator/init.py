@@ -193,8 +193,9 @@ def _make(
         sign_user,
         to_pem,
     )
+    from intelshare.engine import SpaceLimits
     from intelshare.node.folder import Folder
-    from intelshare.node.settings import Settings
+    from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
     from intelshare.private_files import make_private_folder, write_private
     from intelshare.trust import create_member, user_uri
 
@@ -213,6 +214,7 @@ def _make(
         floor=plan.floor,
         user_lifetime=DEVELOPMENT_LIFETIME if dev else USER_LIFETIME,
         node_lifetime=DEVELOPMENT_LIFETIME if dev else NODE_LIFETIME,
+        space=DEVELOPMENT_SPACE if dev else SpaceLimits(),
         **chosen,
     )
     uri, made = user_uri(plan.domain, OPERATOR), request_key(os.urandom)

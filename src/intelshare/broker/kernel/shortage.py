@@ -1,0 +1,46 @@
+"""A disk with little room left: what is still taken then (promise P14).
+
+FLASH, receipts, recalls and what is logged go on from the reserve; every other bulletin waits where it is, at
+its author, in the queue, or at the peer that sends it. Who may take what is said here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intelshare.crypto.records import Precedence
+from intelshare.errors import DeliveryError
+
+RETRY_AFTER = 60
+"""Seconds after which whoever was refused asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What the driver has seen: bytes."""
+
+    folder: str
+    free: int
+    need: int
+    """So much must be free before everything is taken again."""
+
+
+def goes_on(lacks: Shortage | None, precedence: int) -> bool:
+    """Whether a bulletin of this precedence may still be stored or handed over."""
+    return lacks is None or precedence == Precedence.FLASH
+
+
+def need_disk(lacks: Shortage | None, precedence: int) -> None:
+    """Return if it may be stored. Raises DeliveryError DISK_FULL: nothing was done."""
+    if lacks is not None and not goes_on(lacks, precedence):
+        raise DeliveryError(
+            "DISK_FULL",
+            f"the disk of {lacks.folder} has {lacks.free >> 20} MiB free, "
+            f"and {_mib(lacks.need)} MiB are needed: only FLASH is taken",
+            hint="nothing was stored; an operator makes room, and the node goes on by itself",
+            retry_after=RETRY_AFTER,
+        )
+
+
+def _mib(count: int) -> int:
+    return -(-count >> 20)

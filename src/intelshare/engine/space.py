@@ -1,0 +1,92 @@
+"""Room on the disk of the data folder: what is still taken when there is little, and who holds the reserve.
+
+    state     what is taken                        reserve     left when                               next
+    -------   ----------------------------------   ---------   -------------------------------------   -------
+    ENOUGH    everything                           held        less than ``low`` bytes are free,       LOW
+                                                               or a write found no room
+    LOW       FLASH, receipts, recalls, log        held, or    ``low`` bytes are free, and room for    FILLING
+                                                   given up    what the reserve lacks
+    FILLING   as LOW                               being       it is held                              ENOUGH
+                                                   made        there was no room for it                LOW
+
+The reserve is a file of the driver's that takes room and says nothing. It is given up in LOW once less than
+``give`` bytes are free, or a write found no room: then there is room again, also where somebody else has
+filled the disk to the last byte, or where a quota does not show in what is said to be free. To hold it again
+is the proof that there is room. So nothing needs a restart or an operator but the room itself.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import HoldReserve, SetRoom, Space
+from intelshare.instant import EPOCH, SECOND, Instant
+
+PAUSE: Final = 2 * SECOND
+"""Until the reserve is tried again after there was no room for it."""
+
+
+class State(Enum):
+    """Where it is: the table above."""
+
+    ENOUGH = auto()
+    LOW = auto()
+    FILLING = auto()
+
+
+class RoomOnDisk:
+    """Of one engine."""
+
+    def __init__(self) -> None:
+        self._state = State.ENOUGH
+        self._not_before = EPOCH
+        self._seen = Space(0, 0)
+        self._filling = False
+
+    @property
+    def is_low(self) -> bool:
+        """Only FLASH, receipts, recalls and log entries are taken."""
+        return self._state is not State.ENOUGH
+
+    def seen(self, turn: Turn, space: Space) -> None:
+        """The driver has looked, or a write has found no room (``free`` is 0 then)."""
+        limits, self._seen = turn.parts.limits.space, space
+        if self._state is State.ENOUGH and space.free < limits.low:
+            self._state = State.LOW
+        if self._state is State.LOW and space.free < limits.give and space.reserve:
+            self._not_before = Instant(turn.now.steady + PAUSE)
+            turn.do(HoldReserve(False))
+        elif self._state is State.LOW and space.free >= self._need(turn):
+            self._fill(turn)
+        elif self._state is State.ENOUGH and space.reserve < limits.reserve:
+            self._hold(turn)
+        self._show(turn)
+
+    def _need(self, turn: Turn) -> int:
+        limits = turn.parts.limits.space
+        return limits.low + limits.reserve - self._seen.reserve
+
+    def _fill(self, turn: Turn) -> None:
+        if self._not_before <= turn.now.steady:
+            self._state = State.FILLING
+            self._hold(turn)
+
+    def _hold(self, turn: Turn) -> None:
+        if not self._filling:
+            self._filling = True
+            turn.do(HoldReserve(True))
+
+    def held(self, turn: Turn, *, there_was_room: bool) -> None:
+        """The reserve is held, or there was no room for it."""
+        self._filling = False
+        if not there_was_room:
+            self._state, self._not_before = State.LOW, Instant(turn.now.steady + PAUSE)
+        elif self._state is State.FILLING:
+            self._state = State.ENOUGH
+            turn.parts.sender.wake(turn, [link.member for link in turn.parts.links.newest()])
+        self._show(turn)
+
+    def _show(self, turn: Turn) -> None:
+        turn.do(SetRoom(self._seen.free, self._need(turn)) if self.is_low else SetRoom())
