@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.nodes import intelshare, ok, running, wait_until
-from processes import ended, finished
+from e2e.nodes import PROGRAM, intelshare, ok, running, wait_until
+from processes import ended, finished, process
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "docs" / "intelshare@.service"
@@ -106,6 +106,18 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     copy.write_text(text)
     done = finished([command, "verify", "--man=no", copy])
     assert copy.name not in done.err, done
+
+
+def test_a_log_that_was_moved_away_goes_on_after_a_hangup(tmp_path: Path) -> None:
+    folder, log = tmp_path / "fra", tmp_path / "fra-node.log"
+    ok("init", "FRA", folder, "--dev")
+    words = ["node", "run", "--dev", "--folder", folder, "--log-file", log, "--log-format", "text"]
+    with process([*PROGRAM, *words]) as started:
+        wait_until(lambda: log.exists() and "node.started" in log.read_text(), "the node to serve")
+        log.rename(tmp_path / "fra-node.log.1")
+        started.send_signal(signal.SIGHUP)
+        wait_until(lambda: log.exists() and "log.reopened" in log.read_text(), "the log to go on")
+        assert ok("node", "health", "--folder", folder).out == "SERVING\n"
 
 
 def test_health_needs_no_certificate_and_says_when_nobody_runs(tmp_path: Path) -> None:

@@ -1,17 +1,25 @@
-"""What a node logs: one JSON object a line, event names and fields from closed lists.
+"""What a node logs: events from a closed list, each with the fields that its row allows.
 
-Only ids, codes, counts and times are allowed: a field that is not listed is dropped, so that no text of a
-bulletin, label or key can get into a log by mistake (invariant I15).
+Only ids, codes, counts and times are allowed: a field that is not listed is dropped, and so is a value that
+is neither a number nor a short line, so that no text of a bulletin, label or key can get into a log by
+mistake (invariant I15). ``tests/unit/node/test_events.py`` holds every call in the source to the table.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TextIO
+
+from intelshare.errors import ConfigError, Place
 
 
 class Event(StrEnum):
@@ -46,63 +54,183 @@ class Event(StrEnum):
     POLICY_LOADED = "policy.loaded"
     POLICY_CHANGED = "policy.changed"
     POLICY_FAILED = "policy.failed"
+    LOG_REOPENED = "log.reopened"
 
 
-FIELDS: Final = frozenset(
-    (
-        *("event", "level", "timestamp", "member", "node", "peer", "user", "role", "method"),
-        *(
-            "code",
-            "codes",
-            "status",
-            "reason",
-            "exception",
-            "version",
-            "incarnation",
-            "digest",
-            "path",
-            "record",
-        ),
-        *("peer_port", "user_port", "metrics_port", "pid", "count", "size", "seconds", "clock_offset_us"),
-    )
+class Level(StrEnum):
+    """How much a line matters, the least first."""
+
+    INFO = "info"
+    """What happens."""
+    WARNING = "warning"
+    """What somebody should look at."""
+    ERROR = "error"
+    """What is wrong here."""
+    CRITICAL = "critical"
+    """Why the process ends."""
+
+
+class Form(StrEnum):
+    """How a line looks."""
+
+    JSON = "json"
+    """One object a line, for collectors."""
+    TEXT = "text"
+    """Time, level, event, and the fields as name=value: for people."""
+
+
+FIELDS: Final[Mapping[Event, frozenset[str]]] = MappingProxyType(
+    {
+        event: frozenset(fields.split())
+        for event, fields in {
+            Event.STARTED: "node peer_port user_port metrics_port incarnation pid version",
+            Event.STOPPING: "",
+            Event.STOPPED: "",
+            Event.FATAL: "code",
+            Event.DEFECT: "exception method",
+            Event.SERVING: "code",
+            Event.NOT_SERVING: "code",
+            Event.CALL_REFUSED: "code method user peer",
+            Event.LINK_OPENED: "peer role clock_offset_us",
+            Event.LINK_CLOSED: "peer code count",
+            Event.PEER_FORGOT: "peer code count",
+            Event.ACTS_FORGOTTEN: "peer code count",
+            Event.FORGOT: "peer code count",
+            Event.DIAL_FAILED: "peer code count",
+            Event.RECORD_DAMAGED: "code record",
+            Event.FILE_WAITS: "peer code count",
+            Event.STEP_FAILED: "peer code count",
+            Event.LINES_LEFT_OUT: "member peer code count",
+            Event.REJECTED_BY_PEER: "peer code count",
+            Event.FRAME_REJECTED: "peer code size",
+            Event.DIRECTORY_RENEWED: "",
+            Event.LEAF_RENEWED: "",
+            Event.RENEWAL_FAILED: "code",
+            Event.SHUT_OUT: "member",
+            Event.TRUST_CHANGED: "",
+            Event.POLICY_LOADED: "count",
+            Event.POLICY_CHANGED: "path status",
+            Event.POLICY_FAILED: "code path",
+            Event.LOG_REOPENED: "",
+        }.items()
+    }
 )
+"""What each event may say besides its name, its level and the time."""
+
+LOST: Final = "log.lost"
+
+LONGEST: Final = 200
+"""Characters of a value; a longer one is cut."""
+
+_ORDER: Final = tuple(Level)
 
 
 class Logger:
-    """Writes to one stream, from any thread. (structlog would do; it costs 5 MiB, most of it for colours.)"""
+    """Writes to one stream or file, from any thread. (structlog would do; it costs 5 MiB, most of it for
+    colours.) What cannot be written is counted and lost: a full disk or a closed pipe ends no node."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        *,
+        file: Path | None = None,
+        level: Level = Level.INFO,
+        form: Form = Form.JSON,
+    ) -> None:
+        """To ``file`` if there is one, else to ``out``. Raises ConfigError LOG_FILE."""
+        self._file = file
+        self._out = _opened(file) if file is not None else out if out is not None else io.StringIO()
+        self._least = _ORDER.index(level)
+        self._form = form
         self._writing = threading.Lock()
         self.lines: Counter[tuple[str, str]] = Counter()
-        """How many were written since the start, by event and level."""
+        """How many were said since the start, by event and level; under ``LOST`` those that could not be."""
 
     def info(self, event: Event, **fields: object) -> None:
         """What happens."""
-        self._write("info", event, fields)
+        self._write(Level.INFO, event, fields)
 
     def warning(self, event: Event, **fields: object) -> None:
         """What somebody should look at."""
-        self._write("warning", event, fields)
+        self._write(Level.WARNING, event, fields)
 
     def error(self, event: Event, **fields: object) -> None:
         """What is wrong here."""
-        self._write("error", event, fields)
+        self._write(Level.ERROR, event, fields)
 
     def critical(self, event: Event, **fields: object) -> None:
         """Why the process ends."""
-        self._write("critical", event, fields)
+        self._write(Level.CRITICAL, event, fields)
 
-    def _write(self, level: str, event: Event, fields: dict[str, object]) -> None:
-        kept = {name: value for name, value in fields.items() if name in FIELDS}
-        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = json.dumps({**kept, "event": event, "level": level, "timestamp": at}, default=repr)
+    def reopen(self) -> None:
+        """Go on in a new file of the same name: the other one was moved away. Without a file: nothing.
+
+        If it cannot be opened, the old one is written on.
+        """
+        if self._file is None:
+            return
+        try:
+            opened = _opened(self._file)
+        except ConfigError:
+            self._lose()
+            return
+        with self._writing:
+            self._out.close()
+            self._out = opened
+        self.info(Event.LOG_REOPENED)
+
+    def _write(self, level: Level, event: Event, fields: dict[str, object]) -> None:
         with self._writing:
             self.lines[event, level] += 1
-            self._out.write(line + "\n")
-            self._out.flush()
+            if _ORDER.index(level) < self._least:
+                return
+            said = {name: value for name, value in fields.items() if name in FIELDS[event]}
+            plain = {name: _plain(value) for name, value in said.items()}
+            at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            line = _FORMS[self._form](at, level, event, plain)
+            try:
+                self._out.write(line + "\n")
+                self._out.flush()
+            except OSError:
+                self._lose()
+
+    def _lose(self) -> None:
+        self.lines[LOST, Level.ERROR] += 1
 
 
 def make_logger(out: TextIO) -> Logger:
     """A logger that writes to this stream."""
     return Logger(out)
+
+
+def _plain(value: object) -> str | int | float | None:
+    """A number, or one short line; of anything else only what it is."""
+    if value is None or isinstance(value, int | float) or type(value) is str:
+        return "".join(ch for ch in value if ch.isprintable())[:LONGEST] if isinstance(value, str) else value
+    return str(value) if isinstance(value, StrEnum) else type(value).__name__
+
+
+def _json(at: str, level: Level, event: Event, fields: dict[str, str | int | float | None]) -> str:
+    return json.dumps({**fields, "event": event, "level": level, "timestamp": at})
+
+
+def _text(at: str, level: Level, event: Event, fields: dict[str, str | int | float | None]) -> str:
+    said = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ""))
+    return f"{at} {level:<8} {event} {said}".rstrip()
+
+
+_FORMS: Final = {Form.JSON: _json, Form.TEXT: _text}
+
+
+def _opened(path: Path) -> TextIO:
+    """For appending, and for nobody else to read. Raises ConfigError LOG_FILE."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            "LOG_FILE",
+            f"the log cannot be written there: {error.strerror}",
+            place=Place(str(path)),
+            hint="name a file in a folder that the node may write into, and no link",
+        ) from None

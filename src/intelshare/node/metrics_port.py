@@ -61,7 +61,8 @@ class MetricsPort:
 
     def __init__(self, samples: Callable[[], Awaitable[Sequence[Sample]]]) -> None:
         self.port = 0
-        self._samples = samples
+        self.samples = samples
+        """Everything that is measured."""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -115,7 +116,7 @@ class MetricsPort:
         if method not in (b"GET", b"HEAD"):
             return _response("405 Method Not Allowed", "GET\n")
         try:
-            text = render(await self._samples())
+            text = render(await self.samples())
         except IntelshareError as error:
             return _response("503 Service Unavailable", f"{error.code}\n")
         return _response("200 OK", text, head_only=method == b"HEAD")

@@ -235,25 +235,33 @@ Python's 700 had the collector go through them for a tenth of all processor time
 
 
 def run_node(
-    root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool = False, development: bool = False
+    root: Path,
+    passphrase: Callable[[], bytes],
+    *,
+    accept_loss: bool = False,
+    development: bool = False,
+    log: Logger | None = None,
 ) -> int:
-    """Run a node in this process until SIGTERM or SIGINT; the exit code. Logs to standard error.
+    """Run a node in this process until SIGTERM or SIGINT; the exit code. Logs to standard error, or ``log``.
 
-    Raises what ``start_node`` raises.
+    SIGHUP: the log goes on in a new file of its name. Raises what ``start_node`` raises.
     """
+    log = log if log is not None else make_logger(sys.stderr)
     os.umask(0o077)
     _keep_out_of_core_dumps()
     sys.setswitchinterval(_SWITCH)
     gc.disable()  # until it has started
-    return asyncio.run(_run(root, passphrase, accept_loss=accept_loss, development=development))
+    return asyncio.run(_run(root, passphrase, log, accept_loss=accept_loss, development=development))
 
 
-async def _run(root: Path, passphrase: Callable[[], bytes], *, accept_loss: bool, development: bool) -> int:
-    log = make_logger(sys.stderr)
+async def _run(
+    root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool, development: bool
+) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
+    loop.add_signal_handler(signal.SIGHUP, log.reopen)
     node = await start_node(root, passphrase, log, accept_loss=accept_loss, development=development)
     _collect_from_here_on()
     failed = asyncio.create_task(node.failed())

@@ -35,11 +35,45 @@ def node() -> None:
     "--accept-loss", is_flag=True, help="Start although the database holds less than it held (STORE_FORGOT)."
 )
 @click.option("--dev", is_flag=True, help="Also a folder that `init --dev` made: its vault guards nothing.")
-def run(folder: Path, passphrase: Passphrase, accept_loss: bool, dev: bool) -> int:
-    """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C). Logs to standard error."""
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append the log to this file. Default: standard error.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["info", "warning", "error", "critical"]),
+    default="info",
+    show_default=True,
+    help="Leave out lines that matter less.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+    help="JSON lines for collectors, or text for people.",
+)
+def run(
+    folder: Path,
+    passphrase: Passphrase,
+    accept_loss: bool,
+    dev: bool,
+    log_file: Path | None,
+    log_level: str,
+    log_format: str,
+) -> int:
+    """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C).
+
+    After SIGHUP the log goes on in a new file of the same name, for those who move logs away.
+    """
+    import sys
+
+    from intelshare.node.events import Form, Level, Logger
     from intelshare.node.run import run_node
 
-    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss, development=dev)
+    log = Logger(sys.stderr, file=log_file, level=Level(log_level), form=Form(log_format))
+    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss, development=dev, log=log)
 
 
 @node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))
