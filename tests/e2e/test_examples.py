@@ -134,6 +134,7 @@ CASES: dict[str, Case] = {
     "treaty backfill": Case(OFFICER, typed="y\n", before=lambda w: w.bulletin("climate")),
     "node run": Case(stopped=True, before=lambda w: w.stop()),
     "member import": Case(typed="FINGERPRINT\n"),
+    "courier import": Case(before=lambda w: w.carried()),
     "user revoke": Case(typed="y\n"),
     "user add d.vidal": Case(before=lambda w: w.requests()),
     "user change": Case(typed="y\n"),
@@ -329,6 +330,11 @@ class World:
         (self.desk / "usa.json").write_text(
             ok("audit", "report", "--folder", self.desk / "usa", *words).out, "utf-8"
         )
+
+    def carried(self) -> None:
+        """A bundle of FRA for USA."""
+        file = self.desk / "from-fra.bundle"
+        ok("courier", "export", "USA", "--out", file, "--folder", self.desk / "fra")
 
     def member_files(self) -> None:
         """The member files of both nodes, as an auditor has them."""

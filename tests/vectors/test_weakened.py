@@ -17,9 +17,9 @@ from intelshare.audit import exhibit, path
 from intelshare.broker.treaty import act_record
 from intelshare.builtin import builtin_registry
 from intelshare.conformance import conform, statement_shapes
+from intelshare.envelope import bundle, padding
 from intelshare.envelope import open as opening
-from intelshare.envelope import padding
-from intelshare.trust import hello, rules, view
+from intelshare.trust import courier, hello, rules, view
 from weakened import weakened
 
 statements: Any = import_module("intelshare.statement.verify")
@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parent
 STATEMENTS = json.loads((FOLDER / "statements.json").read_text("utf-8"))
 PARTS = {
     **{name: {name: part} for name, part in STATEMENTS.items() if name != "seed"},
+    "bundles": json.loads((FOLDER / "bundles.json").read_text("utf-8")),
     "releases": json.loads((FOLDER / "releases.json").read_text("utf-8")),
 }
 
@@ -57,10 +58,10 @@ RULES: list[Rule] = [
      "(first.member, first.n) == (second.member, second.n)", "first.n == second.n"),
     ("exhibit: checkpoints of two nodes", "exhibits", exhibit._of_logs,
      "one.origin != other.origin", "False"),
-    ("hello: the node is in a directory", "hello", hello._check,
-     "key.node != expected or listed is None or listed[0] != key.member", "False"),
-    ("hello: floor of suites", "hello", hello._check, "key.suite < view.floor", "False"),
-    ("hello: not before its time", "hello", hello._check, "not key.not_before <= at < key.not_after",
+    ("hello: the node is in a directory", "hello", hello.signer_of,
+     "key.node != node or listed is None or listed[0] != key.member", "False"),
+    ("hello: floor of suites", "hello", hello.signer_of, "key.suite < view.floor", "False"),
+    ("hello: not before its time", "hello", hello.signer_of, "not key.not_before <= at < key.not_after",
      "not at < key.not_after"),
     ("trust: handed over by another", "succession", view.TrustView.with_document,
      "peer is not None and member != peer", "False"),
@@ -76,6 +77,13 @@ RULES: list[Rule] = [
      "not (node.uri.startswith(prefix) and node.dns.endswith(suffix))", "False"),
     ("trust: a directory at its expiry", "succession", rules.MemberTrust.fresh,
      "at < self.directory.expires", "at <= self.directory.expires"),
+    ("bundle: its padding has its length", "bundles", bundle.BundleReader.finish,
+     "self._length != padded_length(self._ended_at, FLOOR)", "False"),
+    ("bundle: its padding is zero", "bundles", bundle.BundleReader._open,
+     "self._plain.count(0) != len(self._plain)", "False"),
+    ("bundle: signed ahead", "bundles", courier.check_head, "signed.signed_at > at + AHEAD", "False"),
+    ("bundle: of the own member", "bundles", courier.check_head, "key.member == view.own", "False"),
+    ("bundle: for whom", "bundles", courier.check_head, "head.to != view.own", "False"),
 ]  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class EntryType(IntEnum):
     SETTLED = 20
     EXCLUSION = 21
     KEY = 22
+    COURIER = 23
 
 
 @record
@@ -361,6 +362,29 @@ class KeyChanged:
     """Who asked for it; empty: it was due."""
 
 
+class CourierWay(IntEnum):
+    """Which way a bundle went."""
+
+    WRITTEN = 1
+    TAKEN_IN = 2
+
+
+@record
+class Courier:
+    """A bundle for a member was written, or one of a member was taken in."""
+
+    member: Member
+    way: U8
+    """A ``CourierWay``."""
+    user: Text
+    digest: Digest32
+    """SHA-256 of the file, as far as it went."""
+    size: U63
+    statements: U63
+    code: Text
+    """Empty: whole; else why it ended early."""
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -384,6 +408,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.EXCLUSION: ExclusionSet,
     EntryType.KEY: KeyChanged,
     EntryType.TREATY_ACT: TreatyActed,
+    EntryType.COURIER: Courier,
 }
 
 STORED: Final[Mapping[EntryType, type[Any]]] = {**RECORDS, EntryType.DECISION: DecisionKept}

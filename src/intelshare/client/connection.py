@@ -83,6 +83,7 @@ class Client:
         self._channel = channel
         self._bulletins = services.BulletinsStub(self._channel)
         self._files = services.FilesStub(self._channel)
+        self._courier = services.CourierStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)
         self._tasks = services.TasksStub(self._channel)
         self._operations = services.OperationsStub(self._channel)
@@ -193,6 +194,36 @@ class Client:
         request = pb.DownloadRequest(id=bulletin, originator=originator, portion=portion)
         try:
             return files.download(self._files.Download(request), write, told)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+
+    def export_bundle(
+        self,
+        member: str,
+        write: Callable[[bytes], object],
+        *,
+        limit: int = 0,
+        told: Callable[[int], object] = _nobody,
+    ) -> pb.CourierBundle:
+        """Give a courier bundle for a member to ``write``, part by part; what is in it, once it is whole.
+
+        ``limit``: bytes of statements, about; 0: the node's own. Until it returns the bundle is none.
+        """
+        request = pb.CourierExportRequest(member=member, limit=limit)
+        try:
+            return files.export_bundle(self._courier.Export(request), write, told)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+
+    def import_bundle(
+        self, file: BinaryIO, *, told: Callable[[int], object] = _nobody
+    ) -> pb.CourierImportResponse:
+        """Have the node take in a courier bundle; its ``code`` says why where it ended early.
+
+        Raises OSError of ``file`` too.
+        """
+        try:
+            return files.import_bundle(self._courier.Import, file, told)
         except grpc.RpcError as error:
             raise self._error(error) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any, BinaryIO, Final
 
 from intelshare.errors import DeliveryError
@@ -83,3 +84,50 @@ def download(call: Any, write: Callable[[bytes], object], told: Told) -> int:
     if not whole or at != size:
         raise DeliveryError("FILE_INCOMPLETE", "the node ended before the file did", hint="try again")
     return size
+
+
+def export_bundle(call: Any, write: Callable[[bytes], object], told: Told) -> pb.CourierBundle:
+    """Write a courier bundle part by part; what is in it, once the node has said that it is whole.
+
+    Raises grpc.RpcError; DeliveryError BUNDLE_INCOMPLETE (it ends early); whatever ``write`` raises.
+    """
+    hashed, size = sha256(), 0
+    bundle: pb.CourierBundle | None = None
+    try:
+        for answer in call:
+            if answer.data:
+                write(answer.data)
+                hashed.update(answer.data)
+                size += len(answer.data)
+                told(size)
+            if answer.HasField("bundle"):
+                bundle = answer.bundle
+    finally:
+        call.cancel()
+    if bundle is None or (bundle.size, bundle.sha256) != (size, hashed.digest()):
+        raise DeliveryError("BUNDLE_INCOMPLETE", "the node ended before the bundle did", hint="try again")
+    return bundle
+
+
+def import_bundle(method: Any, file: BinaryIO, told: Told) -> pb.CourierImportResponse:
+    """Send a courier bundle to the node; what came of it. Raises grpc.RpcError; OSError of the file."""
+    failed: list[OSError] = []
+
+    def parts() -> Iterator[pb.CourierImportRequest]:
+        at = 0
+        try:
+            while part := file.read(PART):
+                yield pb.CourierImportRequest(data=part)
+                at += len(part)
+                told(at)
+        except OSError as error:
+            failed.append(error)
+
+    call = method(parts())
+    try:
+        answer: pb.CourierImportResponse = next(iter(call))
+    finally:
+        call.cancel()
+        if failed:
+            raise failed[0]
+    return answer

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from intelshare.conformance.bundle_shapes import BUNDLE_SHAPES
 from intelshare.conformance.envelope_shapes import ENVELOPE_SHAPES, padding
 from intelshare.conformance.log_shapes import LOG_SHAPES
 from intelshare.conformance.note_shapes import NOTE_SHAPES
@@ -29,7 +30,7 @@ MAX_DEPTH = 8
 
 SHAPES = (
     *POLICY_SHAPES, *STATEMENT_SHAPES, *TRUST_SHAPES, *LOG_SHAPES, *NOTE_SHAPES, *RELEASE_SHAPES,
-    *ENVELOPE_SHAPES,
+    *BUNDLE_SHAPES, *ENVELOPE_SHAPES,
 )  # fmt: skip
 _WORDS: frozenset[str] = frozenset().union(*(shape.keys for shape in SHAPES))
 """An object that gives one of these a plain value is meant as a case; another may be a note for people."""

@@ -53,6 +53,7 @@ class Domain(Enum):
     ROOT = b"root"
     DIRECTORY = b"directory"
     BUNDLE = b"bundle"
+    BUNDLE_HEAD = b"bundle-head"
     REST = b"rest"
     LOG_ENTRY = b"log-entry"
     REST_GROUP = b"rest-group"

@@ -41,6 +41,7 @@ class Context(Enum):
     HELLO = b"intelshare/v1/hello"
     ROOT = b"intelshare/v1/root"
     DIRECTORY = b"intelshare/v1/directory"
+    BUNDLE = b"intelshare/v1/bundle"
 
 
 class SigningKey(Protocol):

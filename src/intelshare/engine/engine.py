@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
 from intelshare.engine.answers import Answers
@@ -48,6 +49,7 @@ from intelshare.engine.values import (
     PieceWritten,
     PolicyAvailable,
     QueryDone,
+    QueuedAgain,
     Ready,
     Received,
     ReserveHeld,
@@ -125,6 +127,18 @@ class Engine:
     def line(self, member: MemberCode, steady: Instant) -> int | None:
         """A line of the driver's own about a peer: how many were left out before. None: leave it out too."""
         return self._parts.budgets.line(member, steady)
+
+    def may_release(self, now: Now) -> bool:
+        """Whether anything may be released, by whatever way (promises P10, P17)."""
+        return self._parts.sender.may_release(now)
+
+    def allowed(self, member: MemberCode, steady: Instant) -> Mapping[Lasting, int]:
+        """What a member may make this node keep by a bundle that is taken in now."""
+        return self._parts.budgets.allowed(member, steady)
+
+    def kept(self, member: MemberCode, spent: Mapping[Lasting, int], steady: Instant) -> None:
+        """So much it did."""
+        self._parts.budgets.kept(member, spent, steady)
 
     @property
     def linked(self) -> tuple[MemberCode, ...]:
@@ -226,6 +240,11 @@ class Engine:
 
     def _ready(self, turn: Turn, event: Ready) -> None:
         self._parts.sender.wake(turn, event.members)
+
+    def _queued_again(self, turn: Turn, event: QueuedAgain) -> None:
+        if (link := self._parts.links.of_member(event.member)) is not None:
+            link.queue.more = True
+        self._parts.sender.look_at(turn, [event.member])
 
     def _log_question(self, turn: Turn, event: LogQuestion) -> None:
         self._parts.answers.ask_for_user(turn, event.question)
@@ -335,6 +354,7 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     QueryDone: Engine._query_done,
     Committed: Engine._committed,
     Ready: Engine._ready,
+    QueuedAgain: Engine._queued_again,
     LogQuestion: Engine._log_question,
     LogsAsked: Engine._logs_asked,
     SayLog: Engine._say_log,

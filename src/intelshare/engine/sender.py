@@ -33,7 +33,7 @@ from intelshare.engine.limits import RETRY
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import LinkId, Notice, RunQuery, RunStep, Tell
+from intelshare.engine.values import LinkId, Notice, Now, RunQuery, RunStep, Tell
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
@@ -122,9 +122,12 @@ class Sender:
     def _at(self, member: MemberCode) -> _Destination:
         return self._to.setdefault(member, _Destination())
 
-    def _may(self, turn: Turn) -> bool:
+    def may_release(self, now: Now) -> bool:
         """Whether anything may be released."""
-        return turn.now.believed and self._policy
+        return now.believed and self._policy
+
+    def _may(self, turn: Turn) -> bool:
+        return self.may_release(turn.now)
 
     def _look_at(self, turn: Turn, member: MemberCode) -> None:
         link = turn.parts.links.of_member(member)

@@ -14,7 +14,7 @@ from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle import attachments, destroy, review, serving, stop
 from intelshare.broker.lifecycle.attachments import Kept
-from intelshare.broker.line import hello
+from intelshare.broker.line import courier, hello
 from intelshare.broker.line.handover import first_ready, handover
 from intelshare.broker.line.receive import receive
 from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
@@ -44,6 +44,11 @@ class Step(StrEnum):
     CHECKPOINT = "checkpoint"
     FINISH = "finish"
     ARRIVED = "arrived"
+    LEARN = "learn"
+    FILL_LATE = "fill_late"
+    OWE = "owe"
+    WRITTEN = "written"
+    TAKEN_IN = "taken_in"
 
 
 class Query(StrEnum):
@@ -69,6 +74,14 @@ class Query(StrEnum):
     """The file of a member that is to be fetched first."""
     SERVES = "serves"
     """The file of which a peer asks for pieces, if it may have it."""
+    OWED = "owed"
+    """What a bundle to a member must answer and ask."""
+    GAPS = "gaps"
+    """What is missing of a member's streams and acts."""
+    FRESH_BEFORE = "fresh_before"
+    """As FRESH_FIRST, where much of what was signed is in the bundle already."""
+    LEFT = "left"
+    """What waits for a member."""
 
 
 STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
@@ -86,6 +99,11 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.CHECKPOINT: checkpoint.checkpoint,
     Step.FINISH: destroy.finish,
     Step.ARRIVED: attachments.arrived,
+    Step.LEARN: courier.learn,
+    Step.FILL_LATE: courier.fill_late,
+    Step.OWE: courier.owe,
+    Step.WRITTEN: courier.written,
+    Step.TAKEN_IN: courier.taken_in,
 }
 
 
@@ -128,4 +146,8 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.MARKED: lambda _, view, __: destroy.marked(view),
     Query.FIRST_WANTED: attachments.first_wanted,
     Query.SERVES: _serves,
+    Query.OWED: lambda _, view, member, now: courier.owed(view, member, now),
+    Query.GAPS: lambda _, view, member, __: courier.gaps_of(view, member),
+    Query.FRESH_BEFORE: lambda _, view, member, busy, __: courier.fresh_before(view, member, busy),
+    Query.LEFT: lambda _, view, member, __: courier.left(view, member),
 }

@@ -388,6 +388,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedAgain:
+    """Statements were queued again for a member beside its link, by a bundle of it."""
+
+    member: MemberCode
+
+
+@dataclass(frozen=True, slots=True)
 class LogQuestion:
     """A user asks something about this node's logs; ``AskLogs`` comes when it is its turn."""
 
@@ -505,6 +512,7 @@ Event = (
     | QueryDone
     | Committed
     | Ready
+    | QueuedAgain
     | LogQuestion
     | LogsAsked
     | SayLog

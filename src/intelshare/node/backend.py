@@ -27,6 +27,7 @@ from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.metrics import Sample
 from intelshare.node.counters import counts
+from intelshare.node.courier import NodeCourier
 from intelshare.node.events import Event
 from intelshare.node.links import Links
 from intelshare.node.metrics_port import Collector
@@ -35,6 +36,8 @@ from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
 from intelshare.services import (
     DRAINING,
+    BundleTaken,
+    BundleWritten,
     Counts,
     HeldKey,
     Issued,
@@ -69,6 +72,7 @@ class NodeBackend:
         self._ports = ports
         self._follow = follow
         self._links = links
+        self._courier = NodeCourier(runtime, links)
         self._open = Counter[tuple[str, UserUri]]()
         self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
         self.random = runtime.random
@@ -147,6 +151,16 @@ class NodeBackend:
     def upload(self, begun: Upload) -> AbstractAsyncContextManager[Uploading]:
         """Take in a file, or go on with it."""
         return self._runtime.pieces.upload(begun)
+
+    def write_bundle(
+        self, member: MemberCode, limit: int, by: UserUri
+    ) -> AsyncIterator[bytes | BundleWritten]:
+        """The bytes of a courier bundle, then what is in it."""
+        return self._courier.write(member, limit, by)
+
+    async def take_in_bundle(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
+        """Take in a courier bundle."""
+        return await self._courier.take_in(data, by)
 
     def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
         """What a file holds, part by part."""

@@ -182,18 +182,19 @@ class Links:
 
     def budgets(self, member: MemberCode) -> list[tuple[BudgetState, int]]:
         """The budgets that a peer has spent, each with the microseconds until it takes something again."""
-        steady = self._steady()
+        steady = self.steady()
         states = self.engine.budgets(member, steady)
         return [(one, max(0, one.again - steady) if one.again else 0) for one in states]
 
     def _may_log(self, member: MemberCode) -> bool:
         """Whether a line about a peer may be written; how many were left out before is written with it."""
-        left_out = self.engine.line(member, self._steady())
+        left_out = self.engine.line(member, self.steady())
         if left_out:
             self._runtime.log.warning(Logged.LINES_LEFT_OUT, member=member, count=left_out)
         return left_out is not None
 
-    def _steady(self) -> Instant:
+    def steady(self) -> Instant:
+        """A clock that never jumps."""
         return Instant(int(self._loop.time() * SECOND))
 
     @property
@@ -247,7 +248,7 @@ class Links:
         try:
             while self._events:
                 runtime = self._runtime
-                now = Now(runtime.now(), self._steady(), not runtime.clock.wrong())
+                now = Now(runtime.now(), self.steady(), not runtime.clock.wrong())
                 for action in self.engine.handle(self._events.popleft(), runtime.node, now):
                     _DO[type(action)](self, action)
         except Exception as error:

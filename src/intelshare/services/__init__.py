@@ -10,6 +10,8 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import (
     Backend,
+    BundleTaken,
+    BundleWritten,
     Counts,
     FileFacts,
     HeldKey,
@@ -31,6 +33,8 @@ __all__ = [
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",
+    "BundleTaken",
+    "BundleWritten",
     "Counts",
     "FileFacts",
     "HeldKey",

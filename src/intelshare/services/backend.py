@@ -146,6 +146,45 @@ class HeldKey:
     """Its secret is gone; the id is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class BundleWritten:
+    """What is in a courier bundle."""
+
+    member: MemberCode
+    releases: int
+    others: int
+    acknowledgements: int
+    requests: int
+    digest: bytes
+    size: int
+    queued: int
+    """Pairs that still wait for hand-over."""
+    code: str
+    """Why, if not for the limit."""
+    more: bool
+    files_wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTaken:
+    """What came of a courier bundle."""
+
+    member: MemberCode
+    node: NodeUri
+    signed_at: Instant
+    accepted: int
+    statements: int
+    acknowledgements: int
+    rejected: Mapping[str, int]
+    """By code."""
+    rejected_there: Mapping[str, int]
+    digest: bytes
+    size: int
+    code: str
+    """Why it ended early; empty: it did not."""
+    files_wanted: int
+
+
 class Uploading(Protocol):
     """A file that a user sends."""
 
@@ -217,6 +256,17 @@ class Backend(Protocol):
 
         Raises DeliveryError RATE (it is being sent already), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
         """
+
+    def write_bundle(
+        self, member: MemberCode, limit: int, by: UserUri
+    ) -> AsyncIterator[bytes | BundleWritten]:
+        """The bytes of a courier bundle, then what is in it.
+
+        Raises TrustError TRUST_FINGERPRINT, PEER_REVOKED, CryptoError KEM_KEY_UNKNOWN, StoreError.
+        """
+
+    async def take_in_bundle(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
+        """Take in a courier bundle. Raises as ``envelope.bundle`` and ``trust.courier`` do, StoreError."""
 
     def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
         """What a file holds, part by part; all of it, or CryptoError COMMITMENT_MISMATCH, OPEN_FAILED."""

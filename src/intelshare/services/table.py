@@ -8,6 +8,7 @@ from typing import Final
 from intelshare.services.audit import AUDIT
 from intelshare.services.bulletins import BULLETINS
 from intelshare.services.consents import CONSENTS
+from intelshare.services.courier import COURIER
 from intelshare.services.files import FILES
 from intelshare.services.keys import KEYS
 from intelshare.services.members import MEMBERS
@@ -21,6 +22,7 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
     for service, rows in (
         ("Bulletins", BULLETINS),
         ("Files", FILES),
+        ("Courier", COURIER),
         ("Consents", CONSENTS),
         ("Treaties", TREATIES),
         ("Tasks", TASKS),

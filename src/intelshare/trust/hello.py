@@ -31,7 +31,16 @@ from typing import Annotated, Final
 
 from intelshare.crypto.codec import B16, B32, U16, U63, Bytes32, Count, decode, encode, record
 from intelshare.crypto.pae import Domain, pae, u16
-from intelshare.crypto.records import Cosigned, IncarnationId, KeyRef, KeyUse, Member, StreamHead, Time
+from intelshare.crypto.records import (
+    Cosigned,
+    IncarnationId,
+    KeyRecord,
+    KeyRef,
+    KeyUse,
+    Member,
+    StreamHead,
+    Time,
+)
 from intelshare.crypto.suites import Context, Random, Signer, verify_signature
 from intelshare.errors import CryptoError, TrustError
 from intelshare.ids import KeyId, MemberCode, NodeUri
@@ -182,32 +191,41 @@ def hello_message(role: Role, pending: Pending, suite: int, key: KeyId, payload:
 
 def _check(role: Role, proof: Proof, pending: Pending, at: Instant, view: TrustView) -> PeerHello:
     expected = pending.channel.dialler if role is Role.DIALLER else pending.channel.acceptor
-    key = view.key_record(proof.key)
+    key = signer_of(proof.key, expected, "hello", at, view)
+    message = hello_message(role, pending, key.suite, proof.key, proof.payload)
+    verify_signature(view.suites[key.suite], key.public, Context.HELLO, message, proof.signature)
+    payload = decode(HelloPayload, proof.payload)
+    return PeerHello(key.member, expected, proof.key, payload, payload.time - at)
+
+
+def signer_of(identity: KeyId, node: NodeUri, what: str, at: Instant, view: TrustView) -> KeyRecord:
+    """The record of the key with which a node signs a hello, or the head of a bundle (``what``) at ``at``.
+
+    Raises CryptoError SIGNER_UNKNOWN, SIGNER_NOT_AUTHORISED, SUITE_UNKNOWN, SUITE_BELOW_FLOOR,
+    SIGNER_NOT_VALID, SIGNER_REVOKED; TrustError PEER_IDENTITY_MISMATCH.
+    """
+    key = view.key_record(identity)
     if key is None:
         raise CryptoError(
             "SIGNER_UNKNOWN",
-            f"the hello of {expected} is signed by a key that is in no directory we hold",
+            f"the {what} of {node} is signed by a key that is in no directory we hold",
             hint="its directory changed while there was no link: import its member file or a courier bundle",
         )
-    listed = view.node(expected)
-    if key.node != expected or listed is None or listed[0] != key.member:
+    listed = view.node(node)
+    if key.node != node or listed is None or listed[0] != key.member:
         raise TrustError(
             "PEER_IDENTITY_MISMATCH",
-            f"the other side is {expected} by its certificate, {key.node or key.member} by its hello",
+            f"this {what} is said to be of {node}, and is signed by a key of {key.node or key.member}",
         )
     if key.use is not KeyUse.SIGNING:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", f"a {key.use.name} key may not sign a hello")
-    suite = view.suites.get(key.suite)
-    if suite is None:
-        raise CryptoError("SUITE_UNKNOWN", f"the hello is signed with suite {key.suite}, unknown here")
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"a {key.use.name} key may not sign a {what}")
+    if key.suite not in view.suites:
+        raise CryptoError("SUITE_UNKNOWN", f"the {what} is signed with suite {key.suite}, unknown here")
     if key.suite < view.floor:
         raise CryptoError("SUITE_BELOW_FLOOR", f"suite {key.suite} is below our floor, suite {view.floor}")
     if not key.not_before <= at < key.not_after:
-        raise CryptoError("SIGNER_NOT_VALID", f"the key that signed the hello of {expected} is not valid now")
-    revocation = view.revocation(proof.key)
+        raise CryptoError("SIGNER_NOT_VALID", f"the key that signed the {what} of {node} was not valid then")
+    revocation = view.revocation(identity)
     if revocation is not None and revocation.holds(at):
-        raise CryptoError("SIGNER_REVOKED", f"the key that signed the hello of {expected} was revoked")
-    message = hello_message(role, pending, key.suite, proof.key, proof.payload)
-    verify_signature(suite, key.public, Context.HELLO, message, proof.signature)
-    payload = decode(HelloPayload, proof.payload)
-    return PeerHello(key.member, expected, proof.key, payload, payload.time - at)
+        raise CryptoError("SIGNER_REVOKED", f"the key that signed the {what} of {node} was revoked")
+    return key

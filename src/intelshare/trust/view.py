@@ -314,7 +314,7 @@ class TrustView:
             raise _below_floor(
                 f"{member} accepts suite {theirs.floor} or higher; we sign with suite {signing}"
             )
-        keys = [row for row in self.keys_of(member, KeyUse.SEALING, at) if row[1].suite in self.suites]
+        keys = self._sealing_keys(member, at)
         if not keys:
             raise CryptoError(
                 "KEM_KEY_UNKNOWN",
@@ -327,11 +327,19 @@ class TrustView:
             )
         return keys[0]
 
+    def sealing_keys(self, member: MemberCode, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
+        """That member's valid sealing keys that this node accepts, newest first, however old its directory:
+        for the envelope of a bundle."""
+        return tuple(row for row in self._sealing_keys(member, at) if row[1].suite >= self.floor)
+
     def ratified(self, member: MemberCode) -> Mapping[str, Digest]:
         """Treaty id -> text hash as that member's directory names them; empty without a directory."""
         held = self.members.get(member)
         rows = held.directory.ratified if held is not None and held.directory is not None else ()
         return MappingProxyType({row.treaty: row.text for row in rows})
+
+    def _sealing_keys(self, member: MemberCode, at: Instant) -> list[tuple[KeyId, KeyRecord]]:
+        return [row for row in self.keys_of(member, KeyUse.SEALING, at) if row[1].suite in self.suites]
 
     def _signing_keys(self, node: NodeUri, at: Instant) -> list[tuple[KeyId, KeyRecord]]:
         member = self._nodes[node][0] if node in self._nodes else self.own

@@ -90,6 +90,10 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     20: ("SETTLED", _row("Settled", evidence=_DIGEST, member=Text, code=Text, user=Text)),
     21: ("EXCLUSION", _row("Exclusion", member=Text, how=U8, user=Text)),
     22: ("KEY", _row("Key", key=_DIGEST, use=U8, change=U8, at=Time, user=Text)),
+    23: (
+        "COURIER",
+        _row("Courier", member=Text, way=U8, user=Text, digest=_DIGEST, size=U63, statements=U63, code=Text),
+    ),
 }  # fmt: skip
 
 

@@ -281,6 +281,13 @@ CREATE TABLE "counter" (
     _record BLOB NOT NULL,
     PRIMARY KEY ("name")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "owed" (
+    "member" TEXT NOT NULL,
+    "kind" INTEGER NOT NULL,
+    "key" BLOB NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("member", "kind", "key")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "node" (
     "name" TEXT NOT NULL,
     _record BLOB NOT NULL,

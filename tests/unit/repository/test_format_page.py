@@ -21,7 +21,7 @@ from intelshare.crypto.pae import Domain
 from intelshare.crypto.records import Kind
 from intelshare.crypto.suites import Context
 from intelshare.statement import KINDS
-from intelshare.trust import documents, forks, hello
+from intelshare.trust import courier, documents, forks, hello
 from intelshare.vault import format as vault
 from intelshare.verifier import documents as judge_documents
 from intelshare.verifier import entries as judge_entries
@@ -46,7 +46,7 @@ _NO_BOUNDS = Count()
 
 def code_records() -> dict[str, Any]:
     """Every record that is signed, sealed, logged or shown to others."""
-    rooms = (signed, logged, path, exhibit, documents, forks, hello, vault, kept_claims)
+    rooms = (signed, logged, path, exhibit, courier, documents, forks, hello, vault, kept_claims)
     return {
         name.lstrip("_"): kind
         for room in rooms

@@ -27,6 +27,8 @@ from intelshare.broker.kernel.tables import (
     OUTGOING,
     PAIR,
     PENDING,
+    RECEIPT,
+    RECEIVED,
     STATEMENT,
     NodeRow,
     PairRow,
@@ -40,12 +42,12 @@ from intelshare.broker.transparency.witness import remember
 from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_acts
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Consent, Kind, StreamHead, Trust, TrustType
+from intelshare.crypto.records import Consent, Kind, Receipt, StreamHead, Trust, TrustType
 from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
-from intelshare.instant import Instant
+from intelshare.instant import NEVER, Instant
 from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
@@ -240,14 +242,21 @@ def acknowledge(
 
 
 def answer_gap(
-    node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random
+    node: Node,
+    view: View,
+    peer: MemberCode,
+    gap: Gap,
+    now: Instant,
+    random: Random,
+    *,
+    asked: Instant = NEVER,
 ) -> Plan[bool]:
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
     member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
-    its number is cancelled. One whose record is damaged stays unsent, and the others go. Raises TrustError
-    PEER_REVOKED: it is left out.
+    its number is cancelled (``asked``: when it asked, by its own clock, if that was not just now). One whose
+    record is damaged stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
@@ -265,7 +274,12 @@ def answer_gap(
             if row.sequence > last or queued >= MAX_FILL:
                 break
             stopped = view.get(PAIR, row.md, peer)
-            if stopped is not None and stopped.leaf == row.leaf and _is_over(stopped):
+            if (
+                stopped is not None
+                and stopped.leaf == row.leaf
+                and _is_over(stopped)
+                and _was_answered(view, stopped, asked)
+            ):
                 void.append(stopped)
             if (
                 stopped is None
@@ -282,6 +296,17 @@ def answer_gap(
 
 def _is_over(row: PairRow) -> bool:
     return row.cause == Cause.RECALLED and row.stage == Stage.HANDED_OVER and row.receipt != BestReceipt.NONE
+
+
+def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:
+    """Whether the peer had signed for the release before it asked: a bundle may come late."""
+    if asked == NEVER:
+        return True
+    receipts = [
+        view.get(RECEIVED, row.recipient, one.leaf)
+        for one in view.find(RECEIPT, "key", row.md, row.recipient)
+    ]
+    return all(one is None or decode(Receipt, one.data).decided_at < asked for one in receipts)
 
 
 def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -> Gap | None:

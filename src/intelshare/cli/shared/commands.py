@@ -49,6 +49,9 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("Operator", _HERE + "operator.node:node", "Run, watch, drain a node."),
     "user": Entry("Operator", _HERE + "operator.user:user", "Add, change, list and revoke users."),
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
+    "courier": Entry(
+        "Operator", _HERE + "operator.courier:courier", "Carry over an air gap what waits for a member."
+    ),
     "vault": Entry("Operator", _HERE + "operator.vault:vault", "See to what guards the node's keys."),
     "pki": Entry("Operator", _HERE + "operator.pki:pki", "See to your node's certificates."),
     "trust": Entry("Operator", _HERE + "operator.trust:trust", "Succeed the root; what rests on a key."),

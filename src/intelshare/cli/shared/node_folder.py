@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,8 @@ from intelshare.private_files import secrets_folder
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+    from intelshare.client import Client
 
 DEVELOPMENT_FILE = "passphrase"
 """Written by ``init --dev`` into the data folder; whoever can read it owns the node anyway."""
@@ -155,6 +159,30 @@ class NodeFolder:
 
         with owner_client(self.folder, self.passphrase) as client, waiting(_ASKED):
             return client.operate(method, request)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Client]:
+        """The running node, asked as its operator: by a profile, or as the owner of the folder.
+
+        Raises what ``Client`` raises, NODE_UNREACHABLE if it does not run.
+        """
+        import os
+
+        from intelshare.cli.shared.options import client_of
+        from intelshare.cli.shared.owner import owner_client
+        from intelshare.client import choose_profile, read_profile
+
+        if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
+            with client_of(read_profile(chosen[0])) as client:
+                yield client
+            return
+        folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
+        if self._profile or folder.exists():
+            with client_of(read_profile(folder)) as client:
+                yield client
+        else:
+            with owner_client(self.folder, self.passphrase) as client:
+                yield client
 
     def ask(self, method: str, request: Message) -> Any:
         """One call of the Operations service of the running node, as its operator.

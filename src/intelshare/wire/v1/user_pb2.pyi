@@ -115,6 +115,214 @@ class UploadResponse(_message.Message):
 Global___UploadResponse: _TypeAlias = UploadResponse  # noqa: Y015
 
 @_typing.final
+class CourierExportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    limit: _builtins.int
+    """Bytes of statements, about; 0: 64 MiB."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CourierExportRequest: _TypeAlias = CourierExportRequest  # noqa: Y015
+
+@_typing.final
+class CourierExportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the file."""
+    @_builtins.property
+    def bundle(self) -> Global___CourierBundle:
+        """Of the last answer."""
+
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        bundle: Global___CourierBundle | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CourierExportResponse: _TypeAlias = CourierExportResponse  # noqa: Y015
+
+@_typing.final
+class CourierBundle(_message.Message):
+    """What is in a bundle that was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    RELEASES_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    FILES_WANTED_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    releases: _builtins.int
+    others: _builtins.int
+    """Receipts, recalls, stream heads, acts, documents, checkpoints."""
+    acknowledgements: _builtins.int
+    requests: _builtins.int
+    """For what is missing here, and about logs."""
+    sha256: _builtins.bytes
+    size: _builtins.int
+    queued: _builtins.int
+    """Pairs that are still to be handed over, and why; no code: the limit was reached, or they are held."""
+    code: _builtins.str
+    more: _builtins.bool
+    """The limit was reached: the next bundle has the rest."""
+    files_wanted: _builtins.int
+    """Attachments of the member that are wanted here: they come over a link."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        releases: _builtins.int = ...,
+        others: _builtins.int = ...,
+        acknowledgements: _builtins.int = ...,
+        requests: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        queued: _builtins.int = ...,
+        code: _builtins.str = ...,
+        more: _builtins.bool = ...,
+        files_wanted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "code", b"code", "files_wanted", b"files_wanted", "member", b"member", "more", b"more", "others", b"others", "queued", b"queued", "releases", b"releases", "requests", b"requests", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CourierBundle: _TypeAlias = CourierBundle  # noqa: Y015
+
+@_typing.final
+class CourierImportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CourierImportRequest: _TypeAlias = CourierImportRequest  # noqa: Y015
+
+@_typing.final
+class CourierImportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    SIGNED_AT_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    STATEMENTS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    REJECTED_THERE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    FILES_WANTED_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    node: _builtins.str
+    signed_at: _builtins.int
+    """When it was written, by the member's clock."""
+    accepted: _builtins.int
+    """Bulletins that are new here."""
+    statements: _builtins.int
+    acknowledgements: _builtins.int
+    """Of this node's own statements, those that the member says it has."""
+    sha256: _builtins.bytes
+    size: _builtins.int
+    code: _builtins.str
+    """Empty: all of it; else why it ended early. What came before is taken in."""
+    files_wanted: _builtins.int
+    @_builtins.property
+    def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___CourierRejection]: ...
+    @_builtins.property
+    def rejected_there(self) -> _containers.RepeatedCompositeFieldContainer[Global___CourierRejection]:
+        """What the member rejected of this node."""
+
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        node: _builtins.str = ...,
+        signed_at: _builtins.int = ...,
+        accepted: _builtins.int = ...,
+        statements: _builtins.int = ...,
+        acknowledgements: _builtins.int = ...,
+        rejected: _abc.Iterable[Global___CourierRejection] | None = ...,
+        rejected_there: _abc.Iterable[Global___CourierRejection] | None = ...,
+        sha256: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        code: _builtins.str = ...,
+        files_wanted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CourierImportResponse: _TypeAlias = CourierImportResponse  # noqa: Y015
+
+@_typing.final
+class CourierRejection(_message.Message):
+    """So many statements, by code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CourierRejection: _TypeAlias = CourierRejection  # noqa: Y015
+
+@_typing.final
 class DownloadRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -755,6 +755,127 @@ class Files:
             _registered_method=True)
 
 
+class CourierStub:
+    """Bundles over an air gap (docs/operations.md, "Air gap"). Operators only.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Export = channel.unary_stream(
+                '/intelshare.v1.Courier/Export',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierExportRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierExportResponse.FromString,
+                _registered_method=True)
+        self.Import = channel.stream_stream(
+                '/intelshare.v1.Courier/Import',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierImportRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierImportResponse.FromString,
+                _registered_method=True)
+
+
+class CourierServicer:
+    """Bundles over an air gap (docs/operations.md, "Air gap"). Operators only.
+    """
+
+    def Export(self, request, context):
+        """Write what waits for a member into a bundle: its bytes, part by part, then what is in it. The file is whole once
+        the last answer is here; whatever is not, the next bundle has again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Import(self, request_iterator, context):
+        """Take in a bundle of a member: its bytes, part by part; one answer, which says why where it ended early.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_CourierServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierExportRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierExportResponse.SerializeToString,
+            ),
+            'Import': grpc.stream_stream_rpc_method_handler(
+                    servicer.Import,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierImportRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.CourierImportResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Courier', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Courier', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Courier:
+    """Bundles over an air gap (docs/operations.md, "Air gap"). Operators only.
+    """
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intelshare.v1.Courier/Export',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.CourierExportRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.CourierExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Import(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/intelshare.v1.Courier/Import',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.CourierImportRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.CourierImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ConsentsStub:
     """The third-party rule: asking another member to let a recipient have its portion, and answering.
     """

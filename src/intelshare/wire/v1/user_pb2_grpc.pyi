@@ -277,6 +277,55 @@ class FilesServicer(metaclass=_abc_1.ABCMeta):
 
 def add_FilesServicer_to_server(servicer: FilesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class CourierStub:
+    """Bundles over an air gap (docs/operations.md, "Air gap"). Operators only."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> CourierAsyncStub: ...
+    Export: _grpc.UnaryStreamMultiCallable[_user_pb2.CourierExportRequest, _user_pb2.CourierExportResponse]
+    """Write what waits for a member into a bundle: its bytes, part by part, then what is in it. The file is whole once
+    the last answer is here; whatever is not, the next bundle has again.
+    """
+    Import: _grpc.StreamStreamMultiCallable[_user_pb2.CourierImportRequest, _user_pb2.CourierImportResponse]
+    """Take in a bundle of a member: its bytes, part by part; one answer, which says why where it ended early."""
+
+@_typing.type_check_only
+class CourierAsyncStub(CourierStub):
+    """Bundles over an air gap (docs/operations.md, "Air gap"). Operators only."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Export: _aio.UnaryStreamMultiCallable[_user_pb2.CourierExportRequest, _user_pb2.CourierExportResponse]  # type: ignore[assignment]
+    """Write what waits for a member into a bundle: its bytes, part by part, then what is in it. The file is whole once
+    the last answer is here; whatever is not, the next bundle has again.
+    """
+    Import: _aio.StreamStreamMultiCallable[_user_pb2.CourierImportRequest, _user_pb2.CourierImportResponse]  # type: ignore[assignment]
+    """Take in a bundle of a member: its bytes, part by part; one answer, which says why where it ended early."""
+
+class CourierServicer(metaclass=_abc_1.ABCMeta):
+    """Bundles over an air gap (docs/operations.md, "Air gap"). Operators only."""
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _user_pb2.CourierExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.CourierExportResponse], _abc.AsyncIterator[_user_pb2.CourierExportResponse]]:
+        """Write what waits for a member into a bundle: its bytes, part by part, then what is in it. The file is whole once
+        the last answer is here; whatever is not, the next bundle has again.
+        """
+
+    @_abc_1.abstractmethod
+    def Import(
+        self,
+        request_iterator: _MaybeAsyncIterator[_user_pb2.CourierImportRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.CourierImportResponse], _abc.AsyncIterator[_user_pb2.CourierImportResponse]]:
+        """Take in a bundle of a member: its bytes, part by part; one answer, which says why where it ended early."""
+
+def add_CourierServicer_to_server(servicer: CourierServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class ConsentsStub:
     """The third-party rule: asking another member to let a recipient have its portion, and answering."""
 

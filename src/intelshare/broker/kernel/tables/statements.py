@@ -139,3 +139,16 @@ RECEIVED = Table(
     {"number": ("origin", "incarnation", "kind", "sequence")},
     lasting=True,
 )
+
+
+class OwedRow(NamedTuple):
+    """What the next bundle to a member must answer or ask (broker.line.courier): lost, it is owed again."""
+
+    member: MemberCode
+    kind: int
+    """broker.line.courier.Owed."""
+    key: bytes
+    data: bytes
+
+
+OWED = Table("owed", OwedRow, ("member", "kind", "key"))

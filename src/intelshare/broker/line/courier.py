@@ -1,0 +1,207 @@
+"""Courier: what a bundle needs besides the steps of a link, which judge and load all that travels in it.
+
+    learn        the trust documents of a bundle's head, before its statements are judged by them
+    owe          what a bundle leads to and only the next one to its member can carry
+    fill_late    a gap request that was written some time ago
+    written, taken_in   the log entry; what was owed and is in the bundle is owed no more
+
+    owed      key                what the next bundle carries
+    -------   ----------------   -----------------------------------------------------------
+    ACK       leaf id            that this statement is committed, or the code of its rejection
+    PATH      H of the ask       how this node's log follows from what the member holds
+    ASK       H of the ask       the question how the member's log follows from what is held
+
+Nothing of it is precious: what a lost bundle carried is asked for, or sent, again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from intelshare.audit.path import LogAsk
+from intelshare.audit.records import Courier, CourierWay, EntryType
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.register import keep_document
+from intelshare.broker.kernel.tables import INCOMING, OWED, PAIR, PENDING, OwedRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.attachments import wanted_of
+from intelshare.broker.line.handover import first_ready
+from intelshare.broker.line.hello import answer_gap, still_missing
+from intelshare.broker.treaty.act import next_act
+from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.records import Trust
+from intelshare.errors import IntelshareError
+from intelshare.ids import Digest, LeafId, MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+
+
+class Owed(IntEnum):
+    """The table above."""
+
+    ACK = 1
+    PATH = 2
+    ASK = 3
+
+
+MOST: Final[Mapping[Owed, int]] = {Owed.ACK: 1 << 17, Owed.PATH: 64, Owed.ASK: 64}
+"""Rows of each kind for one member; what comes beyond is owed when it comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwedNow:
+    """All that is owed to one member."""
+
+    acks: tuple[Ack, ...]
+    paths: tuple[LogAsk, ...]
+    asks: tuple[LogAsk, ...]
+
+    @property
+    def keys(self) -> tuple[tuple[Owed, bytes], ...]:
+        """By which ``written`` strikes it off."""
+        rows = [(Owed.ACK, one.digest) for one in self.acks]
+        rows += [(Owed.PATH, key_of(one)) for one in self.paths]
+        return (*rows, *[(Owed.ASK, key_of(one)) for one in self.asks])
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What waits for a member and is not in the bundle."""
+
+    queued: int
+    """Pairs that are not handed over."""
+    pending: int
+    """Statements that were signed, also those that are in the bundle."""
+    files: int
+    """Attachments that are wanted of the member: they come over a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class CourierCommand:
+    """A bundle that was written, or taken in."""
+
+    by: UserUri
+    member: MemberCode
+    digest: Digest
+    size: int
+    statements: int
+    code: str = ""
+
+
+def owed(view: View, member: MemberCode, now: Instant) -> OwedNow:
+    """All that is owed to a member, within the bounds of ``MOST``."""
+    rows = {kind: view.find(OWED, "key", member, kind, limit=most) for kind, most in MOST.items()}
+    return OwedNow(
+        tuple([Ack(row.key, row.data.decode(), now) for row in rows[Owed.ACK]]),
+        tuple([decode(LogAsk, row.data) for row in rows[Owed.PATH]]),
+        tuple([decode(LogAsk, row.data) for row in rows[Owed.ASK]]),
+    )
+
+
+def gaps_of(view: View, member: MemberCode) -> tuple[Gap, ...]:
+    """What to ask a member for: missing numbers of its streams, and its next treaty act."""
+    streams = view.find(INCOMING, "member", member)
+    found = [still_missing(view, member, row.origin, row.incarnation) for row in streams]
+    return (*[gap for gap in found if gap is not None], Gap.of_acts(next_act(view, member)))
+
+
+def fresh_before(view: View, member: MemberCode, busy: Collection[LeafId]) -> bool:
+    """Whether the most urgent pair that is ready goes before what was signed and is not in the bundle yet."""
+    ready = first_ready(view, member)
+    if ready is None:
+        return False
+    rows = view.find(PENDING, "peer", member, limit=len(busy) + 1)
+    return all(row.leaf in busy or ready < row.rank for row in rows)
+
+
+def left(view: View, member: MemberCode) -> Left:
+    """What waits for a member."""
+    return Left(
+        view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member), wanted_of(view, member)
+    )
+
+
+def learn(node: Node, view: View, documents: Sequence[Trust], now: Instant, random: Random) -> Plan[Effects]:
+    """Take in trust documents of a member that succeed what is held; the rest is passed over."""
+    tx = Transaction(node, view, now, random)
+    for trust in documents:
+        try:
+            change = tx.node.trust.with_document(trust, now)
+        except IntelshareError:
+            continue
+        if change.changed:
+            keep_document(tx, change.member, trust, change)
+            tx.node = with_trust(tx.node, change.view)
+    return tx.plan(tx.effects())
+
+
+def owe(
+    node: Node,
+    view: View,
+    member: MemberCode,
+    acks: Sequence[Ack],
+    paths: Sequence[LogAsk],
+    asks: Sequence[LogAsk],
+    now: Instant,
+    random: Random,
+) -> Plan[None]:
+    """Keep for the next bundle to a member what a bundle of it has led to."""
+    tx = Transaction(node, view, now, random)
+    rows = [OwedRow(member, Owed.ACK, ack.digest, ack.code.encode()) for ack in acks]
+    rows += [OwedRow(member, Owed.PATH, key_of(ask), encode(LogAsk, ask)) for ask in paths]
+    rows += [OwedRow(member, Owed.ASK, key_of(ask), encode(LogAsk, ask)) for ask in asks]
+    room = {kind: most - view.count(OWED, "key", member, kind) for kind, most in MOST.items()}
+    for row in rows:
+        new = tx.get(OWED, row.member, row.kind, row.key) is None
+        room[Owed(row.kind)] -= new
+        if not new or room[Owed(row.kind)] >= 0:
+            tx.put(OWED, row)
+    return tx.plan(None)
+
+
+def fill_late(
+    node: Node, view: View, peer: MemberCode, gap: Gap, asked: Instant, now: Instant, random: Random
+) -> Plan[bool]:
+    """``answer_gap`` for a request that was written at ``asked``, by the peer's clock."""
+    return answer_gap(node, view, peer, gap, now, random, asked=asked)
+
+
+def written(
+    node: Node,
+    view: View,
+    done: CourierCommand,
+    keys: Sequence[tuple[Owed, bytes]],
+    now: Instant,
+    random: Random,
+) -> Plan[None]:
+    """Log a bundle that is complete, before its last byte leaves. ``keys``: what is owed no more."""
+    tx = Transaction(node, view, now, random)
+    for kind, key in keys:
+        tx.delete(OWED, done.member, kind, key)
+    _log(tx, CourierWay.WRITTEN, done)
+    return tx.plan(None)
+
+
+def taken_in(node: Node, view: View, done: CourierCommand, now: Instant, random: Random) -> Plan[None]:
+    """Log a bundle that was taken in, or as much of it as could be."""
+    tx = Transaction(node, view, now, random)
+    _log(tx, CourierWay.TAKEN_IN, done)
+    return tx.plan(None)
+
+
+def _log(tx: Transaction, way: CourierWay, done: CourierCommand) -> None:
+    tx.log(
+        EntryType.COURIER,
+        Courier(done.member, way, done.by, done.digest, done.size, done.statements, done.code),
+    )
+
+
+def key_of(ask: LogAsk) -> bytes:
+    """By what a question about a log is known."""
+    return sha256(encode(LogAsk, ask))

@@ -1,0 +1,118 @@
+"""``courier``: bundles that carry over an air gap what a link would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out, Progress
+from intelshare.errors import DeliveryError, Place
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+    from intelshare.wire.v1 import user_pb2 as pb
+
+_MIB = 20
+
+
+@click.group(cls=Group)
+def courier() -> None:
+    """Write and take in bundles: files that carry to a member what a link would, sealed to it alone."""
+
+
+@courier.command(epilog=examples("intelshare courier export USA --out to-usa.bundle --folder fra"))
+@click.argument("member", metavar="MEMBER")
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The new file, readable by you alone.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1024),
+    default=64,
+    show_default=True,
+    help="About so many MiB; the next bundle has the rest.",
+)
+@printing
+@on_folder
+def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) -> None:
+    """Write what waits for MEMBER into a bundle: the most urgent first, receipts and recalls too.
+
+    What is in it counts as sent: it has its numbers, and is decided as of now. If the file is lost the next
+    bundle has the same again, under the same numbers. The node must run.
+    """
+    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.plain import plain
+
+    found: list[pb.CourierBundle] = []
+
+    def fill(file: BinaryIO) -> None:
+        with node.running() as client, Progress(out, "MiB") as progress:
+            found.append(
+                client.export_bundle(
+                    member.upper(), file.write, limit=limit << _MIB, told=lambda at: progress.at(at >> _MIB)
+                )
+            )
+
+    write_new(target.parent, {target.name: fill})
+    (bundle,) = found
+    out.document("courier-bundle", {"file": str(target), **plain(bundle)})
+    out.line(f"{target}  {bundle.size} bytes for {bundle.member}, sha256 {bundle.sha256.hex()}")
+    out.line(
+        f"  {bundle.releases} releases, {bundle.others} other statements, "
+        f"{bundle.acknowledgements} acknowledgements, {bundle.requests} requests"
+    )
+    if bundle.more:
+        out.note("the limit was reached: export again for the rest")
+    elif bundle.queued:
+        out.note(f"{bundle.queued} bulletins wait" + (f" ({bundle.code})" if bundle.code else ""))
+    _note_files(out, bundle.files_wanted)
+
+
+@courier.command("import", epilog=examples("intelshare courier import from-fra.bundle --folder usa"))
+@click.argument("file", type=click.Path(path_type=Path))
+@printing
+@on_folder
+def import_(node: NodeFolder, out: Out, file: Path) -> None:
+    """Take in the bundle FILE of a member. The same file twice is the same as once.
+
+    Each statement is judged as if it had come over a link. What it leads to, receipts too, goes with the next
+    `intelshare courier export` to that member. The node must run.
+    """
+    from intelshare.cli.shared.files import opened_regular
+    from intelshare.cli.shared.plain import plain
+    from intelshare.instant import Instant, show
+
+    with opened_regular(file) as (opened, size), Progress(out, "MiB") as progress, node.running() as client:
+        taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
+    out.document("courier-taken", {"file": str(file), **plain(taken)})
+    out.line(f"{file}  from {taken.member}, written {show(Instant(taken.signed_at))}")
+    out.line(
+        f"  {taken.accepted} new bulletins, {taken.statements} statements, "
+        f"{taken.acknowledgements} acknowledgements"
+    )
+    for one in taken.rejected:
+        out.note(f"{one.count} rejected here: {one.code}")
+    for one in taken.rejected_there:
+        out.note(f"{one.count} of yours rejected by {taken.member}: {one.code}")
+    _note_files(out, taken.files_wanted)
+    if taken.code:
+        raise DeliveryError(
+            taken.code,
+            "the bundle ends early: what came before is taken in",
+            place=Place(str(file)),
+            hint="import a whole copy, or the next bundle",
+        )
+
+
+def _note_files(out: Out, wanted: int) -> None:
+    if wanted:
+        out.note(f"{wanted} attachments wait for a link: bundles carry none")

@@ -1,0 +1,255 @@
+"""Courier: in which order a bundle is written, and what is done with each message of one that is taken in.
+
+    written                                                              while
+    -------------------------------------------------------------------  -------------------------------
+    acknowledgements that are owed
+    what is more urgent: a fresh pair, by the step "handover",           there is room
+    or a statement that was signed before, by the step "resend"
+    requests for what is missing, questions about logs, and answers      room or not: they are small
+
+    taken in                step
+    ---------------------   ----------------------------------------------------------------------------
+    the head                "learn" its documents, "meet" what it says as at a link's hello
+    a frame                 "receive"; what comes of it is owed to the next bundle to that member
+    acknowledgements        "acknowledge"
+    a gap request           "fill_late"
+    a question about a log  owed;  its answer: "prove"
+
+They are the steps of a link, and the engine carries out what they lead to (``led_by``), so that a link that
+is up beside the courier goes on with it. A script asks for one thing at a time; its driver does it, and sends
+the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from intelshare.audit.path import LogAsk, LogPath
+from intelshare.broker.kernel.allowance import Lasting
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Message, Outbound
+from intelshare.broker.line.courier import CourierCommand, Left, Owed, OwedNow
+from intelshare.broker.line.hello import HelloResult
+from intelshare.broker.line.receive import Arrival, ReceiveResult
+from intelshare.crypto.records import Kind
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.values import Committed, Event, QueuedAgain, RunQuery, RunStep
+from intelshare.errors import EnvelopeError
+from intelshare.ids import Digest, LeafId, MemberCode, UserUri
+from intelshare.ports import Durable
+from intelshare.trust.courier import CourierHello
+
+AT_ONCE: Final = 4 << 20
+"""Bytes that one step loads or seals."""
+
+MAX_ACKS: Final = 256
+"""In one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write this message into the bundle."""
+
+    message: Outbound | Acks | Gap | LogAsk | LogPath
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """The member has made this node keep so much."""
+
+    spent: Mapping[Lasting, int]
+
+
+Doing = RunStep | RunQuery | Put | Spend
+"""The answer to a step is durable, to a question what it is, else None."""
+
+
+def led_by(run: RunStep, done: Durable[Any]) -> list[Event]:
+    """What to hand to the engine after a step, whatever becomes of the script: a link may be up beside it."""
+    match run.step:
+        case Step.HANDOVER:
+            return [Committed(done.part(lambda frames: Effects(outbound=frames)))]
+        case Step.LEARN | Step.MEET | Step.PROVE:
+            return [Committed(done.part(lambda answer: answer.effects))]
+        case Step.RECEIVE:
+            arrival: Arrival = run.event[0]
+            again = [QueuedAgain(arrival.member)] if done.value.again else []
+            return [Committed(done.part(lambda answer: answer.effects)), *again]
+        case Step.FILL_LATE:
+            return [QueuedAgain(run.event[0])] if done.value else []
+        case _:
+            return []
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What is in a bundle."""
+
+    releases: int
+    others: int
+    """Other statements: receipts, recalls, stream heads, acts, documents, checkpoints."""
+    acks: int
+    requests: int
+    keys: tuple[tuple[Owed, bytes], ...]
+    """What is owed no more once it is complete."""
+    left: Left
+    releases_wait: bool
+    """Nothing was released: the clock is not believed, or there is no policy."""
+    more: bool
+    """The limit was reached: the next bundle has the rest."""
+
+    @property
+    def statements(self) -> int:
+        """In all."""
+        return self.releases + self.others
+
+
+def pack(member: MemberCode, most: int, may_release: Callable[[], bool]) -> Generator[Doing, Any, Packed]:
+    """Fill a bundle to a member with about ``most`` bytes at most. Raises what its steps raise."""
+    due: OwedNow = yield RunQuery(Query.OWED, (member,))
+    for start in range(0, len(due.acks), MAX_ACKS):
+        yield Put(Acks(due.acks[start : start + MAX_ACKS]))
+    tally = _Tally(most)
+    while tally.room > 0 and (yield from _fill(member, tally, may_release)):
+        pass
+    gaps: Sequence[Gap] = yield RunQuery(Query.GAPS, (member,))
+    requests: tuple[Gap | LogAsk, ...] = (*gaps, *due.asks)
+    for request in requests:
+        yield Put(request)
+    for ask in due.paths:
+        path: LogPath | None = yield RunQuery(Query.ANSWER, (ask,), beside=True)
+        if path is not None:
+            yield Put(path)
+    left: Left = yield RunQuery(Query.LEFT, (member,))
+    return Packed(
+        tally.releases,
+        len(tally.leaves) - tally.releases,
+        len(due.acks),
+        len(gaps) + len(due.asks),
+        due.keys,
+        left,
+        tally.releases_wait,
+        tally.room <= 0 and (left.queued > 0 or left.pending > len(tally.leaves)),
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    room: int
+    leaves: set[LeafId] = field(default_factory=set)
+    releases: int = 0
+    releases_wait: bool = False
+    spent: bool = False
+    """A hand-over has found nothing that goes now."""
+
+
+def _fill(member: MemberCode, tally: _Tally, may_release: Callable[[], bool]) -> Generator[Doing, Any, bool]:
+    """Put in what is most urgent now; whether there was anything."""
+    may = may_release()
+    tally.releases_wait |= not may
+    busy, room = frozenset(tally.leaves), min(tally.room, AT_ONCE)
+    if may and not tally.spent:
+        fresh: bool = yield RunQuery(Query.FRESH_BEFORE, (member, busy))
+        if fresh:
+            handed: Durable[tuple[Outbound, ...]] = yield RunStep(Step.HANDOVER, ({member: room},))
+            if handed.value:
+                yield from _put(tally, handed.value)
+                return True
+            tally.spent = True
+    step = Step.RESEND if may else Step.RESEND_BUT_RELEASES
+    loaded: Durable[tuple[tuple[Outbound, ...], bool]] = yield RunStep(step, (member, busy, room))
+    yield from _put(tally, loaded.value[0])
+    return bool(loaded.value[0])
+
+
+def _put(tally: _Tally, frames: Sequence[Outbound]) -> Generator[Doing, Any, None]:
+    for outbound in frames:
+        tally.leaves.update(outbound.leaves)
+        tally.releases += sum([one.kind == Kind.RELEASE for one in outbound.frame.statements])
+        tally.room -= sum([one.size for one in outbound.frame.statements])
+        yield Put(outbound)
+
+
+def log_written(by: UserUri, member: MemberCode, packed: Packed, digest: Digest, size: int) -> RunStep:
+    """The step after which the last bytes of a bundle may leave."""
+    return RunStep(Step.WRITTEN, (CourierCommand(by, member, digest, size, packed.statements), packed.keys))
+
+
+@dataclass(slots=True)
+class TakenIn:
+    """One bundle that is taken in: its member, and what has come of it so far."""
+
+    said: CourierHello
+    accepted: int = 0
+    """Bulletins that are new here."""
+    statements: int = 0
+    acks: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    """By code."""
+    rejected_there: dict[str, int] = field(default_factory=dict)
+    """Of this node's own statements, by the member's code."""
+
+    @property
+    def member(self) -> MemberCode:
+        """Whose bundle it is."""
+        return self.said.peer.member
+
+    def begin(self, allowed: Mapping[Lasting, int] | None) -> Generator[Doing, Any, None]:
+        """Take in the head. ``allowed``: what the member may make this node keep."""
+        peer = self.said.peer
+        if self.said.documents:
+            yield RunStep(Step.LEARN, (self.said.documents,))
+        met: Durable[HelloResult] = yield RunStep(Step.MEET, (peer, allowed))
+        yield Spend(met.value.spent)
+        yield from self._ask(met.value.effects)
+
+    def take(
+        self, message: Message, allowed: Mapping[Lasting, int] | None, *, believed: bool
+    ) -> Generator[Doing, Any, None]:
+        """Take in one message. Raises EnvelopeError ENVELOPE_MALFORMED for one that no bundle has."""
+        member, peer = self.member, self.said.peer
+        match message:
+            case Frame():
+                arrival = Arrival(member, peer.node, message, believed, allowed)
+                done: Durable[ReceiveResult] = yield RunStep(Step.RECEIVE, (arrival,))
+                yield Spend(done.value.spent)
+                self._count(done.value)
+                yield RunStep(Step.OWE, (member, done.value.acks, (), ()))
+                yield from self._ask(done.value.effects)
+            case Acks():
+                self._hear(message.acks)
+                yield RunStep(Step.ACKNOWLEDGE, (member, message.acks))
+            case Gap():
+                yield RunStep(Step.FILL_LATE, (member, message, self.said.signed_at))
+            case LogAsk():
+                yield RunStep(Step.OWE, (member, (), (message,), ()))
+            case LogPath():
+                proved: Durable[Effects] = yield RunStep(Step.PROVE, (member, peer.node, message))
+                yield from self._ask(proved.value)
+            case _:
+                raise EnvelopeError("ENVELOPE_MALFORMED", "a bundle holds a message that only a link has")
+
+    def log(self, by: UserUri, digest: Digest, size: int, code: str) -> RunStep:
+        """The last step."""
+        return RunStep(Step.TAKEN_IN, (CourierCommand(by, self.member, digest, size, self.statements, code),))
+
+    def _ask(self, effects: Effects) -> Generator[Doing, Any, None]:
+        """Questions for this member go with the next bundle."""
+        asks = tuple([ask for member, ask in effects.asks if member == self.member])
+        if asks:
+            yield RunStep(Step.OWE, (self.member, (), (), asks))
+
+    def _count(self, done: ReceiveResult) -> None:
+        self.accepted += done.accepted
+        self.statements += len(done.acks)
+        for ack in done.acks:
+            if ack.code:
+                self.rejected[ack.code] = self.rejected.get(ack.code, 0) + 1
+
+    def _hear(self, acks: Sequence[Ack]) -> None:
+        for ack in acks:
+            self.acks += not ack.code
+            if ack.code:
+                self.rejected_there[ack.code] = self.rejected_there.get(ack.code, 0) + 1

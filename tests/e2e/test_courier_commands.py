@@ -1,0 +1,132 @@
+"""Courier by nothing but the command line: two nodes that never link, and files between them."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+
+SHARED = "//FRA SECRET//REL TO FRA, USA"
+
+
+class Gap:
+    """FRA and USA, who know each other, do not dial, and are carried files."""
+
+    def __init__(self, home: Path, fra: Path, usa: Path) -> None:
+        self.home, self.fra, self.usa = home, fra, usa
+        self.ana, self.smith = fra / "users" / "ana", usa / "users" / "ana"
+        self._written = 0
+
+    def export(self, giver: Path, to: str, *words: str) -> tuple[Path, dict[str, Any]]:
+        """A new bundle, and what the command says of it."""
+        self._written += 1
+        file = self.home / f"{self._written}.bundle"
+        said = ok("courier", "export", to, "-o", file, "--folder", giver, "--json", *words).json
+        return file, said
+
+    def carry(self, giver: Path, taker: Path) -> dict[str, Any]:
+        """A bundle from one to the other; what came of it."""
+        file, _ = self.export(giver, taker.name.upper())
+        return ok("courier", "import", file, "--folder", taker, "--json").json
+
+    def send(self, title: str) -> str:
+        """A bulletin that waits for USA; its id."""
+        bulletin: str = ok(
+            "send", "-", "--as", self.ana, "--to", "USA", "--label", SHARED, "--category", "cyber",
+            "--title", title, "--json", stdin="Phishing kit",
+        ).json["bulletin"]  # fmt: skip
+        return bulletin
+
+    def word(self, bulletin: str) -> str:
+        """What FRA's outbox shows."""
+        (pair,) = ok("outbox", bulletin, "--as", self.ana, "--json").json["pairs"]
+        word: str = pair["word"]
+        return word
+
+
+@pytest.fixture(scope="module")
+def gap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gap]:
+    home = tmp_path_factory.mktemp("courier")
+    fra, usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
+    for folder in (fra, usa):
+        settings = folder / "node.toml"
+        settings.write_text(settings.read_text().replace("dial = true", "dial = false"))
+    with running(fra), running(usa):
+        introduce(fra, usa)
+        yield Gap(home, fra, usa)
+
+
+def test_a_bulletin_its_receipt_its_recall_and_its_destruction_travel_by_files_alone(gap: Gap) -> None:
+    bulletin = gap.send("Kit")
+    assert gap.word(bulletin) == "queued"
+
+    file, said = gap.export(gap.fra, "USA")
+    assert said["schema"] == "intelshare/courier-bundle/1"
+    assert (said["releases"], said["more"], said["queued"]) == (1, False, 0)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert gap.word(bulletin) == "sent"
+    taken = ok("courier", "import", file, "--folder", gap.usa, "--json").json
+    assert (taken["member"], taken["accepted"], taken["code"]) == ("FRA", 1, "")
+    assert taken["sha256"] == said["sha256"]
+    assert "Phishing kit" in ok("read", bulletin[:8], "--as", gap.smith).out
+
+    again = ok("courier", "import", file, "--folder", gap.usa, "--json").json
+    assert again["accepted"] == 0, "twice is once"
+
+    back = gap.carry(gap.usa, gap.fra)
+    assert back["acknowledgements"] > 0
+    assert gap.word(bulletin) in ("accepted", "read")
+
+    ok("recall", bulletin, "--reason", "wrong source", "--yes", "--as", gap.ana)
+    gap.carry(gap.fra, gap.usa)
+    gone = wait_until(
+        lambda: (found := intelshare("read", bulletin[:8], "--as", gap.smith)).code == 8 and found,
+        "USA to destroy it",
+    )
+    assert "destroyed here: RECALLED, wrong source" in gone.err
+    wait_until(lambda: gap.carry(gap.usa, gap.fra) and gap.word(bulletin) == "destroyed", "its receipt")
+    assert "linked" not in ok("node", "status", "--folder", gap.fra).out
+
+
+def test_a_lost_bundle_costs_nothing_and_what_comes_late_is_known(gap: Gap) -> None:
+    first = gap.send("First")
+    lost, _ = gap.export(gap.fra, "USA")
+    second = gap.send("Second")
+    later, said = gap.export(gap.fra, "USA")
+    assert said["releases"] == 2, "what was in the lost bundle is in this one again"
+    taken = ok("courier", "import", later, "--folder", gap.usa, "--json").json
+    assert taken["accepted"] == 2
+    late = ok("courier", "import", lost, "--folder", gap.usa, "--json").json
+    assert (late["accepted"], late["rejected"]) == (0, [])
+    for bulletin in (first, second):
+        assert ok("read", bulletin[:8], "--as", gap.smith).out.count("Phishing kit") == 1
+
+
+def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Gap) -> None:
+    gap.send("Torn")
+    file, _ = gap.export(gap.fra, "USA")
+    mine = intelshare("courier", "import", file, "--folder", gap.fra)
+    assert (mine.code, "BUNDLE_NOT_OURS" in mine.err) == (7, True)
+    torn = gap.home / "torn"
+    torn.write_bytes(file.read_bytes()[:-1])
+    cut = intelshare("courier", "import", torn, "--folder", gap.usa)
+    assert (cut.code, "BUNDLE_INCOMPLETE" in cut.err) == (7, True)
+    other = gap.home / "other"
+    other.write_bytes(b"something else")
+    assert "no courier bundle" in intelshare("courier", "import", other, "--folder", gap.usa).err
+    assert ok("courier", "import", file, "--folder", gap.usa, "--json").json["accepted"] <= 1
+    taken = intelshare("courier", "export", "USA", "-o", file, "--folder", gap.fra)
+    assert "UNSAFE_NAME" in taken.err, "a file that is there is never overwritten"
+    stranger = intelshare("courier", "export", "DEU", "-o", gap.home / "deu", "--folder", gap.fra)
+    assert "TRUST_FINGERPRINT" in stranger.err
+    assert not (gap.home / "deu").exists()
+
+
+def test_only_operators_carry(gap: Gap) -> None:
+    denied = intelshare("courier", "export", "USA", "-o", gap.home / "no", "--as", gap.ana)
+    assert "NOT_AUTHORISED" in denied.err
