@@ -51,8 +51,8 @@ class Facts:
     conflict: bool = False
 
 
-REQUEUING = frozenset(("KEM_KEY_RETIRED",))
-"""Codes of a refusal after which the pair is decided, numbered and sealed anew."""
+REQUEUING = frozenset(("KEM_KEY_RETIRED", "KEM_KEY_UNKNOWN"))
+"""Codes of a refusal after which the pair is decided, numbered and sealed anew: the key is lost there."""
 
 CANCELLING = frozenset(("VOIDED",))
 """Codes of a refusal that only confirms a cancellation; one that the disk forgot happens anew."""
@@ -163,6 +163,10 @@ def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts
     if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes) and not forgotten:
         return cancelled(facts)
     if receipt is BestReceipt.REFUSED and (forgotten or REQUEUING.intersection(codes)):
+        # One that was accepted before was forgotten with the key: a disk that was restored from a backup.
+        lost = facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ) and not forgotten
+        if lost and facts.stage is Stage.HANDED_OVER:
+            return Facts(Stage.QUEUED, facts.cause)
         return _at(Stage.QUEUED, facts) if facts.receipt is BestReceipt.NONE else facts
     pair = {facts.receipt, receipt}
     conflict = facts.conflict or (BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED)

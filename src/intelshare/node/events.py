@@ -38,6 +38,7 @@ class Event(StrEnum):
     PEER_FORGOT = "link.peer_forgot"
     ACTS_FORGOTTEN = "link.acts_forgotten"
     FORGOT = "link.forgot"
+    RECEIVED_FORGOTTEN = "node.received_forgotten"
     DIAL_FAILED = "link.dial_failed"
     RESERVE_GIVEN_UP = "disk.reserve_given_up"
     RECORD_DAMAGED = "record.damaged"

@@ -60,11 +60,15 @@ _NOTHING: Final = KeyOrder()
 
 
 async def renew(
-    runtime: Runtime, endpoints: tuple[Endpoint, ...] | None = None, order: KeyOrder = _NOTHING
+    runtime: Runtime,
+    endpoints: tuple[Endpoint, ...] | None = None,
+    order: KeyOrder = _NOTHING,
+    skip: int = 0,
 ) -> bool:
     """Renew what is due or ordered; whether there is a new directory.
 
-    ``endpoints``: where this node listens now.
+    ``endpoints``: where this node listens now. ``skip``: versions that this node may have signed and
+    forgotten: a second content under one of them would be evidence against it (TRUST_FORK).
     """
     renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
@@ -76,12 +80,20 @@ async def renew(
     ratified = _ratified(node)
     suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
     what = due(directory, node.uri, runtime.settings.suite, now, runtime.settings.key_periods)
+    # Of a restored folder: backups hold no sealing keys. Nothing is to be sealed to what nobody can open.
+    without = tuple(
+        key_id(key)
+        for key in directory.keys
+        if key.use is KeyUse.SEALING and key_id(key) not in runtime.vault.sealing_keys()
+    )
+    if without:
+        order = replace(order, rotate=order.rotate | {KeyUse.SEALING})
     keys = _new_keys(runtime, directory, what, order, now)
-    gone = _dropped(directory, what.retired, order.revoke)
+    gone = _dropped(directory, (*what.retired, *without), order.revoke)
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
-    if not (keys or gone or order.revoke or not held.supported or what.directory or told != before):
+    if not (keys or gone or skip or order.revoke or not held.supported or what.directory or told != before):
         # A node that was killed between a directory and the destruction that follows it finds this to do.
         await _go_on(runtime, [])
         return False
@@ -100,6 +112,7 @@ async def renew(
         floor=floor,
         authorities=authorities,
         revoke=revoked,
+        skip=skip,
     )
     await runtime.step(adopt, signed)
     await _go_on(runtime, [*_made(keys, order), *_said(directory, revoked, order)])

@@ -23,14 +23,16 @@ from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.exclude import exclusions
+from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.suites import SUITES
 from intelshare.errors import ConfigError, Place, PolicyFileError
-from intelshare.ids import Incarnation, NodeUri
-from intelshare.instant import Instant
+from intelshare.ids import Incarnation, ManifestDigest, NodeUri
+from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
+from intelshare.node.backup import restored_at, settle_restore
 from intelshare.node.certificates import Certificates
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger, make_logger
@@ -73,7 +75,7 @@ async def start_node(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall
     )
     try:
-        return await _serve(runtime, locked, forgot=accept_loss)
+        return await _serve(runtime, locked)
     except BaseException:
         runtime.close()
         locked.release()
@@ -93,6 +95,7 @@ def open_folder(
     folder = Folder(root)
     need_room_to_start(root)
     locked = lock(root)
+    accept_loss = accept_loss or restored_at(root) is not None
     store: Store | None = None
     try:
         settings = read_settings(folder.settings)
@@ -107,7 +110,10 @@ def open_folder(
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
         runtime = _runtime(folder, settings, store, vault, world, log, texts, wall)
-        if not accept_loss:
+        if accept_loss:
+            me = store.ask_now(lambda view: view.get(NODE, SELF))
+            runtime.forgot = me.latest if me is not None else None
+        else:
             _unmark(runtime)
         return runtime, locked
     except BaseException:
@@ -151,10 +157,12 @@ def _unmark(runtime: Runtime) -> None:
     write_sidecar(runtime.folder.sidecar, runtime.store.ask_now(lambda view: log_position(view, previous)))
 
 
-async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProcess:
-    if forgot:
+async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
+    forgot = runtime.forgot
+    if forgot is not None:
         # Until this is durable the sidecar tells the next start too that the disk forgot.
         await runtime.step(ask_again)
+        await forget_lost(runtime)
         _unmark(runtime)
     await runtime.step(start_incarnation)
     policies = PolicyFiles(runtime)
@@ -168,7 +176,10 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
         last_peer_port=_last_peer_port(runtime),
         last_user_port=last.user_port if last is not None else 0,
     )
-    await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),))
+    # As many as it can have signed since: it looks once a minute, and people type slower than that.
+    skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
+    await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),), skip=skip)
+    settle_restore(folder.root)
     await ports.follow()
     show_certificates(runtime)
     running = show_running(runtime, ports)
@@ -183,6 +194,16 @@ async def _serve(runtime: Runtime, locked: Locked, *, forgot: bool) -> NodeProce
         version=__version__,
     )
     return NodeProcess(runtime, links, ports, locked, policies)
+
+
+async def forget_lost(runtime: Runtime) -> None:
+    """Received bulletins of which a restored folder has no keys are forgotten, to be asked for again."""
+    after: ManifestDigest | None = ManifestDigest(b"")
+    count = 0
+    while after is not None:
+        done = (await runtime.step(forget_received, after)).value
+        count, after = count + done.count, done.after
+    runtime.log.warning(Event.RECEIVED_FORGOTTEN, count=count)
 
 
 def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:

@@ -68,6 +68,8 @@ class Runtime:
         """Done when the process must stop answering and exit non-zero."""
         self.law: Mapping[Path, bytes] = {}
         """The policy files as the start has read them, until the log names them."""
+        self.forgot: Instant | None = None
+        """After a restore, or on the operator's word: up to when the disk remembers."""
         self.shut_out: tuple[MemberCode, ...] = ()
         """Members of whose authorities the TLS library does not load one."""
         self.refusals: Counter[tuple[str, str]] = Counter()

@@ -92,7 +92,9 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         "queued again",
         frozenset(("receive",)),
         lambda old, new: (
-            old.stage >= HANDED_OVER and old.receipt is BestReceipt.NONE and new == old._replace(stage=QUEUED)
+            old.stage >= HANDED_OVER
+            and old.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)
+            and new == old._replace(stage=QUEUED, receipt=BestReceipt.NONE, conflict=False)
         ),
     ),
     (

@@ -40,15 +40,18 @@ def renew_directory(
     suites: Iterable[int] | None = None,
     floor: int | None = None,
     revoke: Iterable[Revocation] = (),
+    skip: int = 0,
 ) -> Trust:
     """The next version, valid for seven days from ``at``, with these changes (None: as before).
+
+    ``skip``: so many versions are left out.
 
     ``signer`` is a directory key of the root. The result must be durable before it is sent, and is accepted
     into the own ``TrustView`` like anybody's.
     """
     following = replace(
         directory,
-        version=directory.version + 1,
+        version=directory.version + 1 + skip,
         issued=at,
         expires=Instant(at + DIRECTORY_LIFETIME),
         keys=(*(key for key in directory.keys if key_id(key) not in drop_keys), *add_keys),

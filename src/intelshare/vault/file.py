@@ -139,6 +139,17 @@ class FileVault:
             for entry in self._entries
         )
 
+    def without_sealing_keys(self) -> bytes:
+        """The bytes of this vault, under the same passphrase, with the secrets of all sealing keys destroyed:
+        for backups. What is in one cannot be opened with it."""
+        entries = [
+            Entry(EntryKind.RETIRED, entry.name, entry.public, b"")
+            if entry.kind is EntryKind.KEY and decode(KeyRecord, entry.public).use is KeyUse.SEALING
+            else entry
+            for entry in self._entries
+        ]
+        return changed_vault(self._opened, entries, self._random)[0]
+
     def change_passphrase(self, passphrase: bytes, cost: Stretching = STANDARD) -> None:
         """Encrypt everything anew under another passphrase. Raises VaultError KEYSTORE_PASSWORD."""
         _check_new(passphrase, cost)

@@ -13,5 +13,6 @@ streams        numbers, neighbours, gaps
 stop           what is over stops by itself, and its number is cancelled
 attachments    files in pieces: uploaded, kept, wanted, whole, ended
 serving        to whom the pieces of a file go
+restored       bulletins whose keys are in no backup are forgotten, and asked for again
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them
 """

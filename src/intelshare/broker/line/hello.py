@@ -21,6 +21,7 @@ from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import (
+    BULLETIN,
     INCOMING,
     LOG_HEAD,
     NODE,
@@ -274,15 +275,17 @@ def answer_gap(
             if row.sequence > last or queued >= MAX_FILL:
                 break
             stopped = view.get(PAIR, row.md, peer)
-            if (
+            over = (
                 stopped is not None
                 and stopped.leaf == row.leaf
-                and _is_over(stopped)
+                and _is_over(tx, stopped)
                 and _was_answered(view, stopped, asked)
-            ):
+            )
+            if stopped is not None and over:
                 void.append(stopped)
             if (
                 stopped is None
+                or over
                 or stopped.cause != Cause.NONE
                 or unless_damaged(tx, partial(denial, tx, stopped)) != ()
                 or view.get(PENDING, row.leaf, peer) is not None
@@ -294,8 +297,13 @@ def answer_gap(
     return tx.plan(queued > 0 or bool(void))
 
 
-def _is_over(row: PairRow) -> bool:
-    return row.cause == Cause.RECALLED and row.stage == Stage.HANDED_OVER and row.receipt != BestReceipt.NONE
+def _is_over(tx: Transaction, row: PairRow) -> bool:
+    """Whether the peer has signed for it and has forgotten it, and may not have it any more."""
+    if row.stage != Stage.HANDED_OVER or row.receipt == BestReceipt.NONE:
+        return False
+    bulletin = tx.get(BULLETIN, row.md)
+    ended = bulletin is not None and min(bulletin.expires, bulletin.deliver_by) <= tx.now
+    return row.cause == Cause.RECALLED or row.receipt == BestReceipt.DESTROYED or ended
 
 
 def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
@@ -187,5 +188,5 @@ def _show(found: Any, out: Out) -> int:
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
-for _command in (peers, queues, drain, metrics):
+for _command in (peers, queues, drain, backup, restore, metrics):
     node.add_command(_command)

@@ -1,0 +1,75 @@
+"""After a restore: received bulletins whose keys are in no backup are forgotten, and asked for again.
+
+A backup holds no secret of a received bulletin (decision 48): whatever was destroyed since it was made stays
+destroyed. What of such a bulletin came with the restore is forgotten here as if it had never arrived, and
+its number is a gap, which the next hello asks the originator to fill. The originator releases it once more
+if it still may, or cancels the number of what it has recalled or heard destroyed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    INBOX,
+    INCOMING,
+    PORTION,
+    RECEIVED,
+    SECRET,
+    InboxRow,
+)
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.attachments import end_received
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.delivery import Ranges
+from intelshare.ids import ManifestDigest
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View, changed
+
+PAGE = 256
+"""Bulletins that one step looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What one step has done."""
+
+    count: int
+    after: ManifestDigest | None
+    """Where the next one goes on; None: there is no more."""
+
+
+def forget_received(
+    node: Node, view: View, after: ManifestDigest, now: Instant, random: Random
+) -> Plan[Forgotten]:
+    """Forget the received bulletins after this one that have lost their keys. A second time is no harm."""
+    tx = Transaction(node, view, now, random)
+    page = view.find(INBOX, "key", after=(after,) if after else (), limit=PAGE)
+    lost = [row for row in page if _has_lost_its_keys(tx, row)]
+    for row in lost:
+        _forget(tx, row)
+    return tx.plan(Forgotten(len(lost), page[-1].md if len(page) == PAGE else None))
+
+
+def _has_lost_its_keys(tx: Transaction, row: InboxRow) -> bool:
+    if row.gone != Gone.NO or tx.get(BULLETIN, row.md) is not None:
+        return False
+    secrets = tx.view.find(SECRET, "key", row.md)
+    return not all(any(secret.sealed) for secret in secrets)
+
+
+def _forget(tx: Transaction, row: InboxRow) -> None:
+    for portion in tx.view.find(PORTION, "key", row.md):
+        tx.delete(PORTION, row.md, portion.slot)
+    end_received(tx, row.md)
+    tx.delete(INBOX, row.md)
+    stored = tx.get(RECEIVED, row.sender, row.leaf)
+    if stored is None:
+        return
+    tx.delete(RECEIVED, row.sender, row.leaf)
+    stream = tx.get(INCOMING, stored.origin, stored.incarnation)
+    if stream is not None and not stream.frozen:
+        holes = Ranges.unpack(stream.holes).add(stored.sequence, stored.sequence)
+        tx.put(INCOMING, changed(stream, holes=holes.pack()))

@@ -1,0 +1,107 @@
+"""``node backup`` and ``node restore``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import folder_option, passphrase, printing
+from intelshare.cli.shared.output import Out, Progress
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
+    from intelshare.node.backup import Manifest
+
+_PATH = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(epilog=examples("intelshare node backup backups/monday --folder fra"))
+@click.argument("dest", type=_PATH)
+@folder_option
+@passphrase
+@printing
+def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> None:
+    """Write a backup of a data folder to DEST, where nothing may be; the node may run.
+
+    It is of one moment, under the vault's passphrase. Not in it: private sealing keys, the keys of received
+    bulletins (so that what is destroyed later stays destroyed), keys of users, root keys.
+    """
+    from intelshare.instant import Instant
+    from intelshare.node.backup import make_backup
+
+    with Progress(out, "parts") as progress:
+        made = make_backup(
+            folder,
+            dest,
+            passphrase.of(folder),
+            Instant(time.time_ns() // 1000),
+            lambda _, done, whole: progress.at(done, whole),
+        )
+    _show(out, "backup", made, dest, None)
+    out.line(f"backup of {made.node}: {len(made.files)} files, {_mib(made)}, {made.entries} log entries")
+
+
+@click.command(epilog=examples("intelshare node restore backups/monday fra-again"))
+@click.argument("backup_folder", metavar="BACKUP", type=_PATH)
+@click.argument("folder", type=_PATH)
+@click.option(
+    "--replace", is_flag=True, help="Put the node's folder that is there aside, under another name."
+)
+@passphrase
+@printing
+def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphrase: Passphrase) -> None:
+    """Make the data folder FOLDER of a BACKUP, once every digest in it was verified.
+
+    The next start begins a new incarnation, tells the peers how much was forgotten, makes new sealing keys,
+    and asks for the received bulletins again. Never start it beside the node of which the backup is.
+    """
+    from intelshare.instant import Instant
+    from intelshare.node.backup import DATA, restore_backup
+
+    with Progress(out, "parts") as progress:
+        made, aside = restore_backup(
+            backup_folder,
+            folder,
+            passphrase.of(backup_folder / DATA),
+            replace=replace,
+            now=Instant(time.time_ns() // 1000),
+            progress=lambda _, done, whole: progress.at(done, whole),
+        )
+    _show(out, "restore", made, folder, aside)
+    out.line(
+        f"{folder} is {made.node} again: {len(made.files)} files, {_mib(made)}, {made.entries} log entries"
+    )
+    out.note(f"{made.sealing_keys} sealing keys are in no backup: the next start makes new ones, and tells")
+    out.note(
+        f"the keys of {made.secrets} received portions are in no backup: their bulletins are asked for again"
+    )
+    out.note(f"users' keys are in no backup: intelshare user renew operator --here --folder {folder}")
+    if aside is not None:
+        out.note(f"what was there is {aside} now: destroy it once this node serves")
+
+
+def _mib(made: Manifest) -> str:
+    return f"{sum(size for size, _ in made.files.values()) / 2**20:.1f} MiB"
+
+
+def _show(out: Out, what: str, made: Manifest, path: Path, aside: Path | None) -> None:
+    out.document(
+        what,
+        {
+            "path": str(path),
+            "member": made.member,
+            "node": made.node,
+            "made": made.made,
+            "incarnation": f"{made.incarnation:016x}",
+            "log_entries": made.entries,
+            "files": len(made.files),
+            "bytes": sum(size for size, _ in made.files.values()),
+            "sealing_keys_left_out": made.sealing_keys,
+            "secrets_left_out": made.secrets,
+            "put_aside": str(aside) if aside is not None else "",
+        },
+    )

@@ -1,0 +1,386 @@
+"""Backup and restore of a data folder (decision 48).
+
+A backup is a folder: ``manifest.json`` with the SHA-256 of every file, ``manifest.seal`` with which only the
+vault's storage key makes the manifest good, and the files themselves. It is made beside the node, running or
+not, by whoever has the folder and the passphrase. Not in it: private sealing keys, the secrets of received
+bulletins, keys of users, root keys. A restored folder says so in ``restored``, until its first start has
+drawn the consequences.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from intelshare import __version__
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    FILE,
+    INBOX,
+    LOG_HEAD,
+    NODE,
+    TABLES,
+    FileRow,
+    SecretRow,
+)
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.crypto.rest import open_at_rest, seal_at_rest
+from intelshare.crypto.suites import SUITES
+from intelshare.errors import ConfigError, CryptoError, Place, StoreError
+from intelshare.ids import FilePlace
+from intelshare.instant import Instant
+from intelshare.node.folder import Folder
+from intelshare.node.settings import read_settings
+from intelshare.ports import View, changed
+from intelshare.private_files import check_private, disk_errors, make_private_folder, write_private
+from intelshare.store.backup import copy_database
+from intelshare.store.beside import looking, snapshot
+from intelshare.store.folder import lock
+from intelshare.vault import FileVault, open_vault
+
+FORMAT: Final = "intelshare/backup/1"
+MANIFEST: Final = "manifest.json"
+SEAL: Final = "manifest.seal"
+DATA: Final = "folder"
+"""In a backup: what becomes the data folder."""
+
+RESTORED: Final = "restored"
+"""In a data folder that was restored, until its first start has drawn the consequences."""
+
+_NOT_COPIED: Final = frozenset(
+    ("lock", "run.json", "sockets", "sidecar", "root-keys", "vault", "files", "users", RESTORED)
+)
+"""Of a running process, made anew, or secrets that are to be in no backup. Databases have their own way."""
+
+_MAX_MANIFEST: Final = 64 << 20
+_PART: Final = 1 << 20
+
+Progress = Callable[[str, int, int], None]
+"""``progress(what, done, all)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds, and of what moment."""
+
+    format: str
+    member: str
+    node: str
+    made: int
+    """Microseconds since 1970."""
+    version: str
+    incarnation: int
+    """That was running, or had run last."""
+    entries: int
+    """Of its log."""
+    sealing_keys: int
+    """Private sealing keys that were left out."""
+    secrets: int
+    """Of received bulletins, that were left out: their content is asked for again."""
+    folders: list[str]
+    """Also those that are empty: without the folder of its own law a node does not start."""
+    files: dict[str, tuple[int, str]]
+    """Path -> (bytes, SHA-256 in hexadecimal)."""
+
+
+def make_backup(
+    root: Path, target: Path, passphrase: Callable[[], bytes], now: Instant, progress: Progress
+) -> Manifest:
+    """Write a backup of a data folder, whose node may run; ``target`` appears whole or not at all.
+
+    Raises ConfigError ID_CONFLICT (there is something), NOT_FOUND; VaultError; StoreError.
+    """
+    folder = Folder(root)
+    settings = read_settings(folder.settings)
+    check_private(root, StoreError, "DATA_PERMISSIONS")
+    _need_nothing_at(target)
+    vault = open_vault(folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True)
+    with _appearing(target) as made:
+        data = made / DATA
+        make_private_folder(data)
+        with snapshot(folder.database) as source:
+            view = looking(source, TABLES, vault.storage_key())
+            assert view is not None  # noqa: S101 - the storage key was given
+            blanked = copy_database(
+                source,
+                data / folder.database.name,
+                TABLES,
+                lambda row: _blanked(view, row),
+                lambda done, whole: progress("database", done, whole),
+            )
+            own = [row.place.hex() for row in _own_files(view)]
+            me = view.get(NODE, SELF)
+            head = view.get(LOG_HEAD, me.incarnation) if me is not None else None
+        # After the database: it names no key that the vault has not.
+        vault = open_vault(
+            folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
+        )
+        sealing = len(vault.sealing_keys())
+        make_private_folder(data / "vault")
+        write_private(data / "vault" / "keys", vault.without_sealing_keys())
+        _copy_rest(root, data)
+        _copy_own_files(folder, data, own, progress)
+        manifest = Manifest(
+            FORMAT,
+            settings.member,
+            settings.node,
+            now,
+            __version__,
+            me.incarnation if me is not None else 0,
+            head.size if head is not None else 0,
+            sealing,
+            blanked,
+            sorted(path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_dir()),
+            {name: _digest(data / name) for name in _files_below(data)},
+        )
+        text = json.dumps(asdict(manifest), indent=1).encode()
+        write_private(made / MANIFEST, text)
+        write_private(made / SEAL, _seal(vault, text).hex().encode())
+    return manifest
+
+
+def restore_backup(
+    backup: Path,
+    root: Path,
+    passphrase: Callable[[], bytes],
+    *,
+    replace: bool,
+    now: Instant,
+    progress: Progress,
+) -> tuple[Manifest, Path | None]:
+    """Make a data folder of a backup, after every digest was verified; what is there stays, under another
+    name, if ``replace`` says that it may be put aside. The manifest, and where that is.
+
+    Raises ConfigError ID_CONFLICT, NOT_FOUND; VaultError; StoreError RECORD_CORRUPT, DATA_LOCKED.
+    """
+    manifest, text = _read_manifest(backup)
+    data = backup / DATA
+    _verify(data, manifest, progress)
+    # As it lies there: nothing is written before the passphrase has opened it and the seal holds.
+    vault = open_vault(
+        data / "vault" / "keys", passphrase(), suites=SUITES, random=os.urandom, allow_development=True
+    )
+    _check_seal(vault, text, backup)
+    aside = _put_aside(root, manifest, now) if replace else None
+    if aside is None:
+        _need_nothing_at(root)
+    with _appearing(root) as made:
+        for name in manifest.folders:
+            _make_folders(made / name, made)
+        for place, name in enumerate(manifest.files):
+            to = made / name
+            _make_folders(to.parent, made)
+            _copy(data / name, to)
+            if _digest(to) != tuple(manifest.files[name]):
+                raise _damaged(backup / DATA / name)
+            progress("files", place + 1, len(manifest.files))
+        note = {"made": manifest.made, "incarnation": manifest.incarnation, "entries": manifest.entries}
+        write_private(made / RESTORED, json.dumps(note).encode())
+    return manifest, aside
+
+
+def restored_at(root: Path) -> Instant | None:
+    """Of which moment the backup is that this folder was restored from; None once a start has followed it."""
+    try:
+        return Instant(int(json.loads((root / RESTORED).read_text("utf-8"))["made"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return Instant(0)
+
+
+def settle_restore(root: Path) -> None:
+    """The first start has drawn its consequences: the folder is as any other."""
+    (root / RESTORED).unlink(missing_ok=True)
+
+
+def _blanked(view: View, row: SecretRow) -> SecretRow:
+    """The secret of a received bulletin is in no backup: one that is destroyed later would live on there."""
+    received = view.get(INBOX, row.md) is not None and view.get(BULLETIN, row.md) is None
+    return changed(row, sealed=bytes(len(row.sealed))) if received else row
+
+
+def _own_files(view: View) -> list[FileRow]:
+    found: list[FileRow] = []
+    after: tuple[FilePlace, ...] = ()
+    while rows := view.find(FILE, "key", after=after):
+        found += [row for row in rows if not row.member]
+        after = (rows[-1].place,)
+    return found
+
+
+def _copy_rest(root: Path, data: Path) -> None:
+    for path in sorted(root.iterdir()):
+        if path.name in _NOT_COPIED or path.name.startswith((".", "intelshare.")) or path.is_symlink():
+            continue
+        for one in (path, *sorted(path.rglob("*"))):
+            if one.is_dir():
+                _make_folders(data / one.relative_to(root), data)
+            elif one.is_file() and not one.is_symlink():
+                to = data / one.relative_to(root)
+                _make_folders(to.parent, data)
+                with contextlib.suppress(FileNotFoundError):  # written anew just now
+                    _copy(one, to)
+
+
+def _copy_own_files(folder: Folder, data: Path, names: list[str], progress: Progress) -> None:
+    if names:
+        make_private_folder(data / "files")
+    for place, name in enumerate(names):
+        with contextlib.suppress(FileNotFoundError):  # its bulletin has ended meanwhile
+            _copy(folder.files / name, data / "files" / name)
+        progress("attachments", place + 1, len(names))
+
+
+def _copy(source: Path, target: Path) -> None:
+    with disk_errors(target), source.open("rb") as read:
+        descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as write:
+            shutil.copyfileobj(read, write, _PART)
+            write.flush()
+            os.fsync(descriptor)
+
+
+def _make_folders(path: Path, top: Path) -> None:
+    for one in (*reversed(path.relative_to(top).parents), path.relative_to(top)):
+        make_private_folder(top / one)
+
+
+def _files_below(data: Path) -> list[str]:
+    return sorted(path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file())
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _verify(data: Path, manifest: Manifest, progress: Progress) -> None:
+    """Every file is as it was written, and there is no other. Raises StoreError RECORD_CORRUPT."""
+    for name in manifest.folders:
+        if not _is_below(name):
+            raise _damaged(data / name)
+    for place, (name, listed) in enumerate(manifest.files.items()):
+        path = data / name
+        if not _is_below(name) or path.is_symlink() or not path.is_file() or _digest(path) != tuple(listed):
+            raise _damaged(path)
+        progress("digests", place + 1, len(manifest.files))
+    for name in _files_below(data):
+        if name not in manifest.files:
+            raise _damaged(data / name)
+
+
+def _is_below(name: str) -> bool:
+    """Whether a path of a manifest stays in its folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        "RECORD_CORRUPT",
+        "this file of the backup is not as it was written",
+        place=Place(str(path)),
+        hint="nothing was restored; take another backup",
+    )
+
+
+def _read_manifest(backup: Path) -> tuple[Manifest, bytes]:
+    path = backup / MANIFEST
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_MANIFEST)
+        manifest = Manifest(**json.loads(text))
+        if manifest.format != FORMAT:
+            raise ValueError(f"its format is {manifest.format!r}")
+    except FileNotFoundError:
+        raise ConfigError(
+            "NOT_FOUND",
+            "there is no backup here",
+            place=Place(str(path)),
+            hint="`intelshare node backup` makes one",
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise StoreError("RECORD_CORRUPT", f"this is no manifest: {error}", place=Place(str(path))) from None
+    return manifest, text
+
+
+def _seal(vault: FileVault, text: bytes) -> bytes:
+    digest = hashlib.sha256(text).digest()
+    return seal_at_rest(vault.storage_key(), os.urandom(24), digest, table="backup", row=b"", slot=0)
+
+
+def _check_seal(vault: FileVault, text: bytes, backup: Path) -> None:
+    try:
+        sealed = bytes.fromhex((backup / SEAL).read_text("ascii"))
+        found = open_at_rest(vault.storage_key(), sealed, table="backup", row=b"", slot=0)
+    except (CryptoError, ValueError, OSError):
+        found = b""
+    if found != hashlib.sha256(text).digest():
+        raise _damaged(backup / MANIFEST)
+
+
+def _put_aside(root: Path, manifest: Manifest, now: Instant) -> Path | None:
+    """Rename the folder that is there; None if there is none. Raises StoreError DATA_LOCKED."""
+    if not root.exists() or not any(root.iterdir()):
+        return None
+    locked = lock(root)
+    try:
+        there = read_settings(Folder(root).settings)
+        if there.node != manifest.node:
+            raise ConfigError(
+                "ID_CONFLICT",
+                f"the folder is that of {there.node}, the backup that of {manifest.node}",
+                place=Place(str(root)),
+                hint="restore it into another folder",
+            )
+        aside = root.with_name(f"{root.name}.replaced-{now // 1_000_000}")
+        root.rename(aside)
+    finally:
+        locked.release()
+    return aside
+
+
+def _need_nothing_at(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise ConfigError(
+            "ID_CONFLICT",
+            "there is something here already",
+            place=Place(str(path)),
+            hint="name a path where nothing is",
+        )
+
+
+@contextlib.contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A private folder that gets its name when all of it is on the disk; gone if that does not come."""
+    made = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with disk_errors(target):
+        make_private_folder(made)
+        try:
+            yield made
+            for path in (made, *(one for one in made.rglob("*") if one.is_dir())):
+                _sync(path)
+            if target.exists():
+                target.rmdir()
+            made.rename(target)
+            _sync(target.parent)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

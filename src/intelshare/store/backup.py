@@ -1,0 +1,75 @@
+"""A copy of a database as it is at one moment, page by page, beside a node that writes on.
+
+The copy is of a snapshot (``store.beside``): what is committed meanwhile is in none of it, and nobody waits.
+Secrets that are not to be in it are overwritten in their places, as a destruction does (decision 8), before
+the copy gets its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from intelshare.ports import Table
+from intelshare.private_files import disk_errors
+from intelshare.store.layout import DIGEST_LENGTH
+from intelshare.store.migrate import opening
+from intelshare.store.row_tables import RowTable
+
+_PAGES: Final = 1024
+"""Pages copied between two looks at the clock: 4 MiB."""
+
+_ROWS: Final = 1000
+
+
+def copy_database(
+    source: apsw.Connection,
+    target: Path,
+    tables: Sequence[Table[Any]],
+    blanked: Callable[[Any], Any],
+    progress: Callable[[int, int], None],
+) -> int:
+    """Copy a snapshot into a new file; how many erasable rows were overwritten in it.
+
+    ``blanked(row)``: what takes the place of an erasable row; the row itself, if it may be in the copy.
+    ``progress(done, all)``: in pages. Raises StoreError RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
+    """
+    with disk_errors(target):
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    with opening(target):
+        copy = apsw.Connection(str(target))
+        try:
+            with copy.backup("main", source, "main") as running:
+                while not running.done:
+                    running.step(_PAGES)
+                    progress(running.page_count - running.remaining, running.page_count)
+            # One file, and no copy of what is overwritten in another.
+            copy.pragma("locking_mode", "EXCLUSIVE")
+            copy.pragma("journal_mode", "DELETE")
+            copy.pragma("journal_mode", "OFF")
+            copy.pragma("synchronous", "FULL")
+            count = sum(_blank(copy, RowTable(table), blanked) for table in tables if table.erasable)
+        finally:
+            copy.close()
+    return count
+
+
+def _blank(copy: apsw.Connection, sql: RowTable, blanked: Callable[[Any], Any]) -> int:
+    name, after, count = sql.layout.table.name, 0, 0
+    select = f'SELECT _place, _record FROM "{name}" WHERE _place > ? ORDER BY _place LIMIT ?'  # noqa: S608
+    while rows := copy.execute(select, (after, _ROWS)).fetchall():
+        copy.execute("BEGIN")
+        for place, found in rows:
+            row = sql.layout.row(bytes(found)[DIGEST_LENGTH:])  # type: ignore[arg-type]
+            instead = blanked(row)
+            if instead != row:
+                _, record = sql.layout.record(instead)
+                copy.execute(sql.replace_at, (sql.layout.digested(record), place))
+                count += 1
+        copy.execute("COMMIT")
+        after = int(str(rows[-1][0]))
+    return count

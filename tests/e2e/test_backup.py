@@ -1,0 +1,156 @@
+"""The restore drill: send, back up under load, go on, kill, restore, start; by the command line alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from processes import clean_environment, finished
+
+SHARED = "//FRA SECRET//REL TO FRA, USA"
+TO_FRA = "//USA SECRET//REL TO FRA, USA"
+
+
+def send(folder: Path, to: str, label: str, title: str, *words: str) -> str:
+    done = ok(
+        "send", "-", "--as", folder / "users" / "ana", "--to", to, "--label", label, "--category", "cyber",
+        "--title", title, "--json", *words, stdin=f"text of {title}",
+    )  # fmt: skip
+    bulletin: str = done.json["bulletin"]
+    return bulletin
+
+
+def titles(folder: Path) -> list[str]:
+    entries = ok("inbox", "--as", folder / "users" / "ana", "--json", "--limit", "100").json["entries"]
+    return sorted(entry["title"] for entry in entries)
+
+
+def words_of(folder: Path) -> dict[str, str]:
+    entries = ok("outbox", "--as", folder / "users" / "ana", "--json", "--limit", "100").json["entries"]
+    return {entry["title"]: entry["pairs"][0]["word"] for entry in entries}
+
+
+@contextmanager
+def sending(folder: Path, to: str, label: str, sent: list[str]) -> Iterator[None]:
+    """Bulletins at a steady rate, as long as the block lasts; ``sent``: those that were OK'd."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            title = f"steady {len(sent)}"
+            words = ("--to", to, "--label", label, "--category", "cyber", "--title", title)
+            # Not by ``ok``: that runs one command at a time.
+            command = [*PROGRAM, "send", "-", "--as", folder / "users" / "ana", *words]
+            finished(command, stdin="x", check=True, env=clean_environment())
+            sent.append(title)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def secrets_of_users(folder: Path, to: Path) -> None:
+    """Users keep their profiles on machines of their own: no backup has them."""
+    shutil.copytree(folder / "users", to / "users")
+
+
+def test_a_restored_node_has_lost_nothing_that_was_okd_before_and_destroyed_stays_destroyed(
+    tmp_path: Path,
+) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    backup, again = tmp_path / "backup", tmp_path / "fra-again"
+    sent: list[str] = []
+    with running(usa):
+        with running(fra) as process:
+            introduce(fra, usa)
+            wait_for_links(fra)
+            recalled = send(usa, "FRA", TO_FRA, "to be recalled")
+            send(usa, "FRA", TO_FRA, "kept")
+            wait_until(lambda: titles(fra) == ["kept", "to be recalled"], "both to arrive")
+            send(fra, "USA", SHARED, "before")
+            with sending(fra, "USA", SHARED, sent):
+                wait_until(lambda: sent, "a first one")
+                before = list(sent)
+                made = ok("node", "backup", backup, "--folder", fra, "--json").json
+            assert (made["secrets_left_out"], made["sealing_keys_left_out"]) == (4, 1)
+            send(usa, "FRA", TO_FRA, "later")
+            ok("recall", recalled[:12], "--as", usa / "users" / "ana", "--reason", "wrong", "--yes")
+            wait_until(lambda: words_of(usa)["to be recalled"] == "destroyed", "the destruction")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        ok("node", "restore", backup, again)
+        secrets_of_users(fra, again)
+        shutil.move(fra, tmp_path / "gone")
+        with running(again):
+            wait_for_links(again)
+            wait_until(lambda: titles(again) == ["kept", "later"], "the inbox to be asked for again")
+            wait_until(
+                lambda: all(words_of(again).get(title) == "accepted" for title in ("before", *before)),
+                "what was OK'd before the backup to be accepted",
+            )
+            wait_until(lambda: set(words_of(usa).values()) == {"accepted", "destroyed"}, "the receipts")
+            arrived = titles(usa)
+            assert len(arrived) == len(set(arrived)), "nothing is there twice"
+            assert {"before", *sent} <= set(arrived)
+            send(usa, "FRA", TO_FRA, "new")
+            wait_until(lambda: "new" in titles(again), "a new bulletin under the new sealing key")
+            assert not (again / "restored").exists()
+            assert ok("audit", "verify", "--folder", again).code == 0
+            evidence = ok("audit", "evidence", "--folder", usa, "--json").json
+            assert "FORK" not in json.dumps(evidence)
+
+
+def test_what_is_damaged_or_in_the_way_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    fra = found(tmp_path / "fra", "FRA")
+    with running(fra):
+        pass
+    ok("node", "backup", tmp_path / "backup", "--folder", fra)
+    assert intelshare("node", "backup", tmp_path / "backup", "--folder", fra).code == 9
+    occupied = intelshare("node", "restore", tmp_path / "backup", fra)
+    assert (occupied.code, "ID_CONFLICT" in occupied.err) == (9, True)
+    with running(fra):
+        in_use = intelshare("node", "restore", tmp_path / "backup", fra, "--replace")
+        assert "DATA_LOCKED" in in_use.err
+    for name in ("folder/node.toml", "folder/intelshare.db", "manifest.json"):
+        copy = tmp_path / f"damaged-{Path(name).name}"
+        shutil.copytree(tmp_path / "backup", copy)
+        data = bytearray((copy / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (copy / name).write_bytes(bytes(data))
+        refused = intelshare("node", "restore", copy, tmp_path / "nothing")
+        assert (refused.code, "RECORD_CORRUPT" in refused.err) == (7, True), refused
+        assert not (tmp_path / "nothing").exists()
+    replaced = ok("node", "restore", tmp_path / "backup", fra, "--replace", "--json").json
+    assert Path(replaced["put_aside"]).is_dir()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["keys"])
+def test_no_sealing_key_is_in_a_backup(tmp_path: Path, name: str) -> None:
+    from intelshare.crypto.suites import SUITES
+    from intelshare.vault import open_vault
+
+    fra = found(tmp_path / "fra", "FRA")
+    ok("node", "backup", tmp_path / "backup", "--folder", fra)
+    phrase = (fra / "passphrase").read_bytes().strip()
+    vault = open_vault(
+        tmp_path / "backup" / "folder" / "vault" / name,
+        phrase,
+        suites=SUITES,
+        random=bytes,
+        allow_development=True,
+    )
+    assert (len(vault.sealing_keys()), len(vault.retired())) == (0, 1)
+    assert not (tmp_path / "backup" / "folder" / "users").exists()
