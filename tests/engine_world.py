@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from builders import NOW, Member, seeded
@@ -33,6 +34,7 @@ from intelshare.engine.values import (
     Written,
 )
 from intelshare.errors import IntelshareError
+from intelshare.ids import Incarnation
 from intelshare.instant import Instant
 from intelshare.ports import Durable
 from intelshare.trust import Channel, check_answer, confirm_hello, open_hello
@@ -128,8 +130,8 @@ class Rig:
             self.feed(TimerDue())
         self.steady = end
 
-    def link(self, peer: str = "USA") -> LinkId:
-        """A link that the peer has opened, the hello done."""
+    def link(self, peer: str = "USA", incarnation: int | None = None) -> LinkId:
+        """A link that the peer has opened, the hello done; of another start of its node, if one is named."""
         number = self.call(peer)
         node, other = self.fra.node, self.members[peer].node
         opening, nonce = open_hello(seeded(peer))
@@ -138,6 +140,8 @@ class Rig:
         channel = Channel(other.uri, node.uri, bytes(32))
         _, pending = check_answer(answer, channel, nonce, Instant(NOW + self.steady), view=other.trust)
         payload = self.members[peer].ask(QUERIES["greet"], node.member, NOW)  # type: ignore[index]
+        if incarnation is not None:
+            payload = replace(payload, incarnation=Incarnation(incarnation), heads=())
         self.say(number, Hello(confirm_hello(pending, other.signer, payload)))
         return number
 

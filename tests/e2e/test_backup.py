@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,30 @@ def test_a_restored_node_has_lost_nothing_that_was_okd_before_and_destroyed_stay
             assert ok("audit", "verify", "--folder", again).code == 0
             evidence = ok("audit", "evidence", "--folder", usa, "--json").json
             assert "FORK" not in json.dumps(evidence)
+
+
+def test_a_folder_that_was_put_back_shows_nothing_before_the_operators_word(tmp_path: Path) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    with running(fra):
+        with running(usa):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            recalled = send(fra, "USA", SHARED, "to be recalled")
+            wait_until(lambda: titles(usa) == ["to be recalled"], "it to arrive")
+        wait_until(
+            lambda: time.time() > json.loads((usa / "sidecar").read_text())["written"] / 1e9 + 1, "a second"
+        )
+        shutil.copytree(usa, tmp_path / "kept")
+        with running(usa):
+            wait_for_links(fra)
+            ok("recall", recalled[:12], "--as", fra / "users" / "ana", "--reason", "wrong", "--yes")
+            wait_until(lambda: words_of(fra)["to be recalled"] == "destroyed", "the destruction")
+    shutil.rmtree(usa)
+    shutil.move(tmp_path / "kept", usa)
+    refused = intelshare("node", "run", "--dev", "--folder", usa)
+    assert (refused.code, "STORE_FORGOT" in refused.err) == (7, True), refused
+    assert intelshare("doctor", "--folder", usa).out.count("STORE_FORGOT") == 1
+    assert intelshare("user", "list", "--folder", usa).code == 7
 
 
 def test_what_is_damaged_or_in_the_way_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_lost_database_is_found_while_nothing_runs(founded: Path) -> None:
 
 def test_doctor_judges_memory_as_the_start_does(founded: Path, tmp_path: Path) -> None:
     copy, older = tmp_path / "copy", tmp_path / "older"
-    shutil.copytree(founded, copy)
+    ok("init", "FRA", copy, "--dev")
     with running(copy):
         pass
     shutil.copytree(copy, older)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from intelshare.errors import StoreError
 from intelshare.store.folder import lock
-from intelshare.store.sidecar import Sidecar, compare, read_sidecar, write_sidecar
+from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar, write_sidecar
 from processes import ended, process
 
 ROOT = bytes(range(32))
@@ -98,6 +99,20 @@ def test_the_sidecar_is_replaced_whole_and_private(folder: Path) -> None:
     assert read_sidecar(path) == Sidecar(7, 2, ROOT.hex(), clean=True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in folder.iterdir()] == ["sidecar"]
+
+
+def test_a_folder_that_was_put_back_is_noticed_although_both_memories_agree(folder: Path) -> None:
+    path = folder / "sidecar"
+    check_place(path)
+    write_sidecar(path, Sidecar(7, 2, ROOT.hex(), clean=True))
+    check_place(path)
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "written": found["written"] - 60 * 10**9}))
+    os.utime(path, ns=(found["written"], found["written"]))
+    with pytest.raises(StoreError, match="copied or put back 6"):
+        check_place(path)
+    path.write_text(json.dumps({**found, "written": 0}))
+    check_place(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"incarnation": 1}', b"\xff\xfe", b"7"])

@@ -113,12 +113,15 @@ class Engine:
         """A number for a stream that a peer opens."""
         return self._parts.links.new()
 
-    def state(self, node: NodeUri) -> LinkState:
+    def state(self, node: NodeUri, steady: Instant) -> LinkState:
         """What can be said of the way to a peer node."""
         link, seen = self._parts.links.to(node), self._parts.links.seen(node)
+        twice = "TWO_INSTANCES" if self._parts.links.doubled(node, steady) else ""
         if link is None:
-            return LinkState(*self._parts.dialling.state(node), seen=seen)
-        return LinkState("linked", link.last_error, link.since, link.offset, link.queue.unacknowledged, seen)
+            state, error = self._parts.dialling.state(node)
+            return LinkState(state, twice or error, seen=seen)
+        error = twice or link.last_error
+        return LinkState("linked", error, link.since, link.offset, link.queue.unacknowledged, seen)
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
         """The budgets that a peer has spent since the start of this node."""

@@ -3,17 +3,28 @@
 Of two links dialled at once the one dialled by the member whose code sorts first stays. Otherwise a new link
 ends the old one before its hello is answered: whoever dials anew knows that the old one is dead, even if this
 side cannot know it yet (half-open).
+
+An incarnation that comes back after a newer one of its node was met runs beside it: two live copies of one
+folder. The newer one is served; the older is turned away at its hello (TWO_INSTANCES), and dials at its pace.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from intelshare.engine.budgets import Passing
 from intelshare.engine.peer_link import PeerLink, State
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Tell
 from intelshare.errors import DeliveryError, IntelshareError
-from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import Instant
+from intelshare.ids import Incarnation, MemberCode, NodeUri
+from intelshare.instant import MINUTE, Instant
+
+DOUBLED: Final = 30 * MINUTE
+"""For how long a node of which two instances were seen is said to run twice, on the steady clock."""
+
+REMEMBERED: Final = 64
+"""Incarnations of a node that are told apart."""
 
 
 class Links:
@@ -30,6 +41,10 @@ class Links:
         """Those that are not read until then: their peer has spent its budget."""
         self._seen: dict[NodeUri, Instant] = {}
         """When an open link to a node ended last."""
+        self._met: dict[NodeUri, list[Incarnation]] = {}
+        """The incarnations of a node that were met, the newest last."""
+        self._doubled: dict[NodeUri, Instant] = {}
+        """Nodes of which two run at once, and when that was last seen, on the steady clock."""
         self._made = 0
 
     def new(self) -> LinkId:
@@ -83,9 +98,30 @@ class Links:
             turn.parts.budgets.need(event.member, Passing.LINKS, turn.now.steady)
             if len(streams) >= limits.streams:
                 raise DeliveryError("RATE", f"more than {limits.streams} links at once")
-            self.make_way(turn, link)
+            if not self.doubled(event.node, turn.now.steady):  # else its hello decides
+                self.make_way(turn, link)
         except DeliveryError as error:
             self.end(turn, link, error)
+
+    def doubled(self, node: NodeUri, steady: Instant) -> bool:
+        """Whether two instances of this node were seen lately."""
+        seen = self._doubled.get(node)
+        return seen is not None and steady - seen < DOUBLED
+
+    def check_instance(self, turn: Turn, link: PeerLink, incarnation: Incarnation) -> None:
+        """Take note of the incarnation that a hello has proved. Raises DeliveryError TWO_INSTANCES for one
+        that a newer one has followed: a node never goes back to an earlier incarnation by itself."""
+        met = self._met.setdefault(link.node, [])
+        if incarnation in met[:-1]:
+            self._doubled[link.node] = turn.now.steady
+            raise DeliveryError(
+                "TWO_INSTANCES",
+                f"{link.node} runs twice: a newer instance of it was met since",
+                hint="one of the two is a copy of the other's folder: stop it",
+            )
+        if incarnation not in met:
+            met.append(incarnation)
+            del met[:-REMEMBERED]
 
     def make_way(self, turn: Turn, link: PeerLink) -> None:
         """Decide between an accepted link and what there is. Raises DeliveryError RATE if what there is

@@ -195,10 +195,12 @@ class PeerLink:
     def _heard(self, turn: Turn, payload: bytes) -> None:
         view, at = turn.node.trust, turn.now.wall
         self._peer, self._pending = check_answer(payload, self._bound(), self._pending, at, view=view)
+        turn.parts.links.check_instance(turn, self, self._known().payload.incarnation)
         self._meet(turn)
 
     def _confirmed(self, turn: Turn, payload: bytes) -> None:
         self._peer = check_confirmation(payload, self._pending, turn.now.wall, view=turn.node.trust)
+        turn.parts.links.check_instance(turn, self, self._known().payload.incarnation)
         # What there is may have changed since the call.
         turn.parts.links.make_way(turn, self)
         self._meet(turn)

@@ -10,7 +10,7 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.ports import View
-from intelshare.store.sidecar import Sidecar, compare, read_sidecar
+from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar
 
 
 def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
@@ -36,6 +36,7 @@ def check_database(path: Path, database: Path) -> None:
 def check_memory(path: Path, view: View) -> None:
     """Compare the sidecar with the database. Raises StoreError STORE_FORGOT with what is missing."""
     check_remembered(read_sidecar(path), view, path.name)
+    check_place(path)
 
 
 def check_remembered(remembered: Sidecar | None, view: View, name: str = "sidecar") -> None:

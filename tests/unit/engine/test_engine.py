@@ -103,6 +103,25 @@ def test_a_new_link_ends_the_old_one_before_its_hello_is_answered():
     assert rig.closed(new) is None
 
 
+def test_two_copies_of_one_folder_are_named_and_the_newer_one_keeps_its_link():
+    rig = Rig()
+    usa = rig.members["USA"].node.uri
+    older = rig.link(incarnation=7)
+    newer = rig.link(incarnation=8)
+    assert rig.closed(older) == ""
+    assert rig.engine.state(usa, rig.steady).error == ""
+    assert rig.closed(rig.link(incarnation=7)) == "TWO_INSTANCES"
+    newer = rig.link(incarnation=8)
+    for _ in range(5):
+        assert rig.closed(rig.link(incarnation=7)) == "TWO_INSTANCES"
+    assert rig.closed(newer) is None
+    assert rig.engine.state(usa, rig.steady).error == "TWO_INSTANCES"
+    rig.drop(newer)
+    assert rig.closed(rig.link(incarnation=9)) is None, "a restart of either is the newest again"
+    rig.wait(31 * MINUTE)
+    assert rig.engine.state(usa, rig.steady).error == ""
+
+
 def test_a_peer_node_has_so_many_streams():
     rig = Rig(Limits(streams=2))
     assert [rig.closed(rig.call()) for _ in range(3)] == [None, None, "RATE"]

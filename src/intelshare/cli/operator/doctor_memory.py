@@ -20,7 +20,7 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
     from intelshare.node.folder import Folder
     from intelshare.node.sidecar import check_database, check_remembered
     from intelshare.store.beside import looking, snapshot
-    from intelshare.store.sidecar import read_sidecar
+    from intelshare.store.sidecar import check_place, read_sidecar
 
     where = Folder(folder)
     check_database(where.sidecar, where.database)
@@ -40,6 +40,7 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
             yield Finding(OK, "memory", "this node has never run")
             return
         check_remembered(remembered, view, where.sidecar.name)
+        check_place(where.sidecar)
     if remembered is not None:
         how = "stopped cleanly" if remembered.clean else "runs, or was killed"
         yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}; the database has them")
