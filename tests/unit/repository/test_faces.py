@@ -33,7 +33,7 @@ FACES: Final[Mapping[str, str]] = {
     "services": "dispatch",
     "sim": "",
     "statement": "",
-    "store": "beside engines folder measure memory scrub sidecar",
+    "store": "backup beside engines folder measure memory scrub sidecar",
     "toml": "",
     "trust": "courier hello",
     "vault": "",
