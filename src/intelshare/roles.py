@@ -12,3 +12,5 @@ class Role(StrEnum):
     RELEASING_OFFICER = "releasing-officer"
     OPERATOR = "operator"
     AUDITOR = "auditor"
+    GATEWAY = "gateway"
+    """No person: a program that hands bulletins to tools of this member (docs/gateways.md)."""

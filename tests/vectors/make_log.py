@@ -122,6 +122,8 @@ def said(now: Instant) -> dict[EntryType, Any]:
         logged.Settled(h("evidence"), USA, "LOG_FORK", USER),
         logged.ExclusionSet(USA, 2, USER),
         logged.KeyChanged(h("key"), 1, 2, now, USER),
+        logged.Courier("USA", 1, USER, h("file"), 4096, 3, ""),
+        logged.Exported(h("md"), USER, "opencti", (0, 7)),
     ]
     types = {record: kind for kind, record in RECORDS.items()}
     return {types[type(record)]: record for record in made}

@@ -63,6 +63,7 @@ class EntryType(IntEnum):
     EXCLUSION = 21
     KEY = 22
     COURIER = 23
+    EXPORT = 24
 
 
 @record
@@ -212,6 +213,17 @@ class Read:
 
     md: Md32
     user: Text
+    slots: Annotated[tuple[U32, ...], Count()]
+
+
+@record
+class Exported:
+    """A gateway was let hand portions of a bulletin to a consumer; again only if they become more."""
+
+    md: Md32
+    user: Text
+    """The gateway."""
+    consumer: Text
     slots: Annotated[tuple[U32, ...], Count()]
 
 
@@ -397,6 +409,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.RECEIPT: ReceiptJoined,
     EntryType.READ: Read,
     EntryType.REGISTER: Register,
+    EntryType.EXPORT: Exported,
     EntryType.TRUST: TrustAccepted,
     EntryType.RECALL: Recalled,
     EntryType.DESTROYED: Destroyed,

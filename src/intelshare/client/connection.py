@@ -82,6 +82,7 @@ class Client:
     def _open(self, channel: grpc.Channel) -> None:
         self._channel = channel
         self._bulletins = services.BulletinsStub(self._channel)
+        self._gateways = services.GatewaysStub(self._channel)
         self._files = services.FilesStub(self._channel)
         self._courier = services.CourierStub(self._channel)
         self._consents = services.ConsentsStub(self._channel)
@@ -308,6 +309,32 @@ class Client:
             raise self._error(error) from None
         finally:
             call.cancel()
+
+    def follow(
+        self, consumers: Sequence[pb.Consumer], cursor: str = "", *, once: bool = False
+    ) -> Iterator[pb.FollowEvent]:
+        """What a gateway may hand on, from ``cursor`` on (empty: from the beginning), for ever.
+
+        ``once``: until all was told. Role gateway. Closing the iterator ends it.
+        """
+        call = self._gateways.Follow(pb.FollowRequest(cursor=cursor, once=once, consumers=consumers))
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+        finally:
+            call.cancel()
+
+    def export_to(
+        self, consumer: pb.Consumer, bulletins: Sequence[pb.NamedBulletin]
+    ) -> Sequence[Sequence[int]]:
+        """Before anything leaves: of each bulletin (at most 128) the slots that the consumer may have now.
+
+        The node's log then says that it had them. Role gateway.
+        """
+        request = pb.ExportRequest(consumer=consumer, bulletins=bulletins)
+        answer: pb.ExportResponse = self._call(self._gateways.Export, request)
+        return [tuple(one.slots) for one in answer.slots]
 
     def search(self, query: str, *, outbox: bool = False) -> Iterator[pb.SearchResponse]:
         """Pages of what holds all the words, newest first; a page is a call, made when it is asked for."""

@@ -26,7 +26,7 @@ from intelshare.policy.foreign import comes_from, foreign_owners
 from intelshare.policy.overlay import Overlay, Rule, When
 from intelshare.policy.permits import party_stop
 from intelshare.policy.reader import ReadDecision, ReadRequest, read_decision
-from intelshare.policy.snapshot import Snapshot
+from intelshare.policy.snapshot import DISPLAY_ONLY_DUTY, Snapshot
 from intelshare.policy.treaty import (
     ANY_CATEGORY,
     Kind,
@@ -42,6 +42,7 @@ from intelshare.policy.world import World, compile_world
 
 __all__ = [
     "ANY_CATEGORY",
+    "DISPLAY_ONLY_DUTY",
     "OWN_PRODUCT",
     "UNRESTRICTED",
     "ActKind",

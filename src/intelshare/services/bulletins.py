@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from intelshare.broker.exchange import rfi
@@ -10,16 +10,13 @@ from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effec
 from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.tables import FileRow, InboxRow
 from intelshare.broker.lifecycle import duties
-from intelshare.broker.lifecycle.attachments import HERE, file_of
-from intelshare.broker.lifecycle.read import ReadCommand, Shown, ShownOwn, read
-from intelshare.broker.lifecycle.relations import Context, context_of
+from intelshare.broker.lifecycle.attachments import file_of
+from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
+from intelshare.broker.lifecycle.relations import context_of
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, submit
 from intelshare.broker.queries import lists
-from intelshare.crypto.pieces import read_attachment
-from intelshare.crypto.records import Portion, PortionKind
 from intelshare.delivery import BestReceipt, status_of
 from intelshare.errors import code_of_peer
 from intelshare.ids import MemberCode
@@ -37,6 +34,7 @@ from intelshare.services.rpc import (
     StreamCall,
     asked_time,
 )
+from intelshare.services.shown import read_response
 from intelshare.services.submit_many import submit_drafts, to_wake
 from intelshare.services.watching import search_bulletins, watch_log
 from intelshare.wire.v1 import user_pb2 as pb
@@ -81,7 +79,7 @@ async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest)
             {one.slot: file_of(view, shown.row.md, one.slot) for one in shown.portions},
         )
     )
-    return _read(shown, originator, context, files)
+    return read_response(shown, originator, context, files)
 
 
 def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
@@ -206,60 +204,6 @@ def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
         reply_to=line.context.reply_to,
         reason=line.reason,
     )
-
-
-def _read(
-    shown: Shown | ShownOwn, originator: MemberCode, context: Context, files: Mapping[int, FileRow | None]
-) -> pb.ReadResponse:
-    row, here = shown.row, {slot for slot, file in files.items() if file is not None and file.state in HERE}
-    got = row if isinstance(row, InboxRow) else None
-    return pb.ReadResponse(
-        bulletin=row.bulletin,
-        originator=originator,
-        precedence=row.precedence,
-        created_at=row.created,
-        received_at=got.received if got is not None else 0,
-        valid_until=row.expires,
-        banner=shown.banner,
-        portions=[
-            pb.ReadPortion(
-                portion=_portion(one.portion),
-                mark=one.mark,
-                basis=one.basis,
-                obligations=one.obligations,
-                file_size=_file_size(one.portion),
-                file_here=one.slot in here,
-                file_lost=one.slot not in here and _is_lost(files[one.slot]),
-            )
-            for one in shown.portions
-        ],
-        release=got.leaf if got is not None else b"",
-        sequence=got.sequence if got is not None else 0,
-        supersedes=context.supersedes,
-        superseded_by=context.superseded_by,
-        reply_to=context.reply_to,
-    )
-
-
-def _is_lost(file: FileRow | None) -> bool:
-    return file is not None and file.again > 0
-
-
-def _portion(portion: Portion) -> pb.Portion:
-    return pb.Portion(
-        kind=portion.kind,
-        label=portion.label,
-        category=portion.category,
-        flags=portion.flags,
-        grade=portion.grade,
-        media=portion.media,
-        content=portion.content if portion.kind is not PortionKind.ATTACHMENT else b"",
-    )
-
-
-def _file_size(portion: Portion) -> int:
-    is_file = portion.kind is PortionKind.ATTACHMENT
-    return read_attachment(portion.content).size if is_file else 0
 
 
 def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:

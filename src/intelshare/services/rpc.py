@@ -28,6 +28,8 @@ ACTORS: Final = OFFICERS | OPERATORS
 OVERSEERS: Final = frozenset((Role.OPERATOR, Role.AUDITOR))
 """Who sees how much there is; whoever reads bulletins sees only what it may read (attacks.md row 51)."""
 EVERYBODY: Final = frozenset(Role)
+PROGRAMS: Final = frozenset((Role.GATEWAY,))
+"""What hands bulletins to tools of this member."""
 
 
 @dataclass(frozen=True, slots=True)

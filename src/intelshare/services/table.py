@@ -10,6 +10,7 @@ from intelshare.services.bulletins import BULLETINS
 from intelshare.services.consents import CONSENTS
 from intelshare.services.courier import COURIER
 from intelshare.services.files import FILES
+from intelshare.services.gateways import GATEWAYS
 from intelshare.services.keys import KEYS
 from intelshare.services.members import MEMBERS
 from intelshare.services.operations import OPERATIONS
@@ -21,6 +22,7 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
     service: {row.method: row for row in rows}
     for service, rows in (
         ("Bulletins", BULLETINS),
+        ("Gateways", GATEWAYS),
         ("Files", FILES),
         ("Courier", COURIER),
         ("Consents", CONSENTS),

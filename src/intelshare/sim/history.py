@@ -18,6 +18,7 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     CONSENT,
     DUTY,
+    EXPORTED,
     INBOX,
     LOG,
     NODE,
@@ -48,6 +49,7 @@ _ABOUT: Mapping[EntryType, tuple[str, ...]] = {
     EntryType.RECEIVED: ("leaf",),
     EntryType.RECEIPT: ("leaf",),
     EntryType.READ: ("md", "user"),
+    EntryType.EXPORT: ("md", "user", "consumer"),
     EntryType.REGISTER: ("user",),
     EntryType.TRUST: ("member", "type", "version"),
     EntryType.TREATY_ACT: ("leaf",),
@@ -161,6 +163,7 @@ _RULES: Mapping[str, Callable[[str, Any, Any], Iterator[Entry]]] = {
     DUTY.name: _duty,
     NODE.name: _node,
     READER.name: lambda *rows: iter([(EntryType.READ, rows[2].md, rows[2].user)]),
+    EXPORTED.name: lambda *rows: iter([(EntryType.EXPORT, rows[2].md, rows[2].user, rows[2].consumer)]),
     USER.name: lambda *rows: iter([(EntryType.REGISTER, rows[2].user)]),
     TRUST.name: lambda *rows: iter([(EntryType.TRUST, rows[2].member, rows[2].type, rows[2].version)]),
 }

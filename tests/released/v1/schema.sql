@@ -194,6 +194,13 @@ CREATE TABLE "reader" (
     _record BLOB NOT NULL,
     PRIMARY KEY ("user", "md")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "exported" (
+    "md" BLOB NOT NULL,
+    "user" TEXT NOT NULL,
+    "consumer" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "user", "consumer")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "log" (
     "incarnation" INTEGER NOT NULL,
     "last" INTEGER NOT NULL,

@@ -247,6 +247,12 @@ class World:
             "Bulletins/Recall": (pb.RecallRequest(id=self.bulletin, reason="x", dry_run=True),),
             "Bulletins/Watch": (pb.WatchRequest(cursor=cursor, once=True),),
             "Bulletins/Search": (search, pb.SearchRequest(where=2, before=pb.SearchPlace(md=place))),
+            "Gateways/Follow": (pb.FollowRequest(cursor=cursor, once=True, consumers=[CONSUMER]),),
+            "Gateways/Export": (
+                pb.ExportRequest(
+                    consumer=CONSUMER, bulletins=[pb.NamedBulletin(originator="USA", bulletin=bytes(16))]
+                ),
+            ),
             "Treaties/ListTreaties": (pb.ListTreatiesRequest(treaty="demo-climate", files=True),),
             "Treaties/ListActs": (pb.ListActsRequest(member="FRA", treaty="demo-climate"),),
             "Treaties/PreviewAct": (act,),
@@ -315,6 +321,7 @@ def test_every_field_of_a_request_is_read_by_its_handler(name: str) -> None:
     assert set(fields_of(METHODS[name].input_type)) - read == set()
 
 
+CONSUMER = pb.Consumer(name="opencti", clearance="R1", nationality="FRA", categories=["*"])
 NEW_USER = pb.NewUser(
     name="x",
     role="analyst",

@@ -5,7 +5,7 @@ Rows of the register never cross the border; changes are logged and hold at once
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, KeyChanged, Register, TrustAccepted
@@ -52,29 +52,33 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
     row = event.user
     if row.role not in frozenset(Role):
         raise DeliveryError("INPUT_INVALID", f"{row.role!r} is no role", hint="one of " + ", ".join(Role))
-    registry = node.world.registry
-    levels = {f"R{n}" for n in range(5)}
-    known = row.clearance in levels or registry.ladder(node.member).read(row.clearance, now) is not None
-    if row.clearance and not known:
-        raise DeliveryError(
-            "INPUT_INVALID",
-            f"{row.clearance!r} is no level of {node.member}",
-            hint="a level of your own ladder, or R0 to R4",
-        )
-    if row.nationality and not registry.is_state(row.nationality):
-        raise DeliveryError(
-            "INPUT_INVALID", f"{row.nationality!r} is no state", hint="ISO 3166-1 alpha-3, as FRA"
-        )
-    if not row.revoked:
-        # Whoever is revoked may hold a category whose time is over.
-        check_words(
-            node, WordKind.CATEGORY, [word for word in row.categories.split() if word != ANY_CATEGORY]
-        )
+    # Whoever is revoked may hold a category whose time is over.
+    check_rights(node, row.clearance, row.nationality, () if row.revoked else row.categories.split(), now)
     tx = Transaction(node, view, now, random)
     change = "revoked" if row.revoked else f"{row.role} {row.clearance} {row.nationality} {row.categories}"
     tx.log(EntryType.REGISTER, Register(event.by, row.user, change))
     tx.put(USER, row)
     return tx.plan(row)
+
+
+def check_rights(
+    node: Node, clearance: str, nationality: str, categories: Iterable[str], now: Instant
+) -> None:
+    """What a reader holds is known here. Raises DeliveryError INPUT_INVALID, WORD_UNKNOWN."""
+    registry = node.world.registry
+    levels = {f"R{n}" for n in range(5)}
+    known = clearance in levels or registry.ladder(node.member).read(clearance, now) is not None
+    if clearance and not known:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"{clearance!r} is no level of {node.member}",
+            hint="a level of your own ladder, or R0 to R4",
+        )
+    if nationality and not registry.is_state(nationality):
+        raise DeliveryError(
+            "INPUT_INVALID", f"{nationality!r} is no state", hint="ISO 3166-1 alpha-3, as FRA"
+        )
+    check_words(node, WordKind.CATEGORY, [word for word in categories if word != ANY_CATEGORY])
 
 
 def add_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:

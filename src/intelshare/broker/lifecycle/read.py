@@ -128,15 +128,17 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
     tx = Transaction(node, view, now, random)
     tx.log(EntryType.READ, ReadEntry(row.md, user.user, tuple([portion.slot for portion in shown.portions])))
     tx.put(READER, ReaderRow(user.user, row.md, now))
-    if (
-        isinstance(row, InboxRow)
-        and not row.told
-        and any(READ_RECEIPT in portion.obligations for portion in shown.portions)
-    ):
-        tx.put(INBOX, changed(row, told=1))
-        said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), now))
-        tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
+    if isinstance(row, InboxRow):
+        say_read(tx, row, shown.portions)
     return tx.plan(ReadResult(shown, tx.effects()))
+
+
+def say_read(tx: Transaction, row: InboxRow, portions: Sequence[ShownPortion]) -> None:
+    """Tell the originator that the bulletin is read, if one of these portions asks for that; once."""
+    if not row.told and any(READ_RECEIPT in portion.obligations for portion in portions):
+        tx.put(INBOX, changed(row, told=1))
+        said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), tx.now))
+        tx.say([ToSay(row.sender, Kind.RECEIPT, said, rank(row.precedence))])
 
 
 def received(

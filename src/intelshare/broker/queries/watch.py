@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -129,6 +129,22 @@ def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) ->
     Raises DeliveryError NOT_AUTHORISED, CURSOR_UNKNOWN (a log that this node does not hold any more).
     """
     reader = row_of(view, actor)
+    page = page_of(node, view, cursor, _TELL)
+    happened = [told for entry in page.entries if (told := _told(node, view, reader, entry, now)) is not None]
+    return Watched(tuple(happened), page.after, page.more)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Entries of some types, and where to go on from; ``more``: there may be more already."""
+
+    entries: tuple[OpenedEntry, ...]
+    after: Cursor
+    more: bool
+
+
+def page_of(node: Node, view: View, cursor: Cursor, types: Collection[EntryType]) -> LogPage:
+    """The next entries of these types. Raises DeliveryError CURSOR_UNKNOWN."""
     head = view.get(LOG_HEAD, cursor.incarnation)
     if head is None or cursor.place > head.size:
         raise DeliveryError(
@@ -137,15 +153,14 @@ def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) ->
             hint="watch without --since, and look at `intelshare inbox` for what came meanwhile",
         )
     after = Cursor(cursor.incarnation, min(cursor.place + PAGE, head.size))
-    read = opened(node, view, cursor.incarnation, cursor.place, after.place, types=_TELL.keys())
-    happened = [told for entry in read if (told := _told(node, view, reader, entry, now)) is not None]
+    read = tuple(opened(node, view, cursor.incarnation, cursor.place, after.place, types=types))
     if after.place < head.size:
-        return Watched(tuple(happened), after, True)
+        return LogPage(read, after, True)
     # The log of the next start of this node goes on where this one ended.
     later = view.find(LOG_HEAD, "began", after=(head.began, head.incarnation), limit=1)
     if later:
-        return Watched(tuple(happened), Cursor(later[0].incarnation, 0), True)
-    return Watched(tuple(happened), after, False)
+        return LogPage(read, Cursor(later[0].incarnation, 0), True)
+    return LogPage(read, after, False)
 
 
 @dataclass(frozen=True, slots=True)

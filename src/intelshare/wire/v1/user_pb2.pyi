@@ -1002,6 +1002,211 @@ class ReadPortion(_message.Message):
 Global___ReadPortion: _TypeAlias = ReadPortion  # noqa: Y015
 
 @_typing.final
+class Consumer(_message.Message):
+    """A program behind a gateway: it may have what its gateway may have and a reader with these rights might read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CLEARANCE_FIELD_NUMBER: _builtins.int
+    NATIONALITY_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1 to 64 small letters, digits, dots and hyphens."""
+    clearance: _builtins.str
+    """A level of the member's ladder, or R0 to R4; empty: none."""
+    nationality: _builtins.str
+    """Empty: that of the gateway."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"*": all."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        clearance: _builtins.str = ...,
+        nationality: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Consumer: _TypeAlias = Consumer  # noqa: Y015
+
+@_typing.final
+class FollowRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    ONCE_FIELD_NUMBER: _builtins.int
+    CONSUMERS_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Empty: from the beginning."""
+    once: _builtins.bool
+    """End when everything was told."""
+    @_builtins.property
+    def consumers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consumer]:
+        """At most 64."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        once: _builtins.bool = ...,
+        consumers: _abc.Iterable[Global___Consumer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumers", b"consumers", "cursor", b"cursor", "once", b"once"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowRequest: _TypeAlias = FollowRequest  # noqa: Y015
+
+@_typing.final
+class FollowEvent(_message.Message):
+    """Without a bulletin it says only where the stream is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    VISIBLE_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    at: _builtins.int
+    """When it was received, or destroyed."""
+    cause: _builtins.str
+    """RECALLED, EXPIRED, RETENTION."""
+    @_builtins.property
+    def opened(self) -> Global___ReadResponse: ...
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The slot of each of its portions."""
+
+    @_builtins.property
+    def visible(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slots]:
+        """In the order of the request: the slots that each consumer may have."""
+
+    @_builtins.property
+    def destroyed(self) -> Global___NamedBulletin: ...
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        at: _builtins.int = ...,
+        opened: Global___ReadResponse | None = ...,
+        slots: _abc.Iterable[_builtins.int] | None = ...,
+        visible: _abc.Iterable[Global___Slots] | None = ...,
+        destroyed: Global___NamedBulletin | None = ...,
+        cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "opened", b"opened"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cause", b"cause", "cursor", b"cursor", "destroyed", b"destroyed", "opened", b"opened", "slots", b"slots", "visible", b"visible"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowEvent: _TypeAlias = FollowEvent  # noqa: Y015
+
+@_typing.final
+class Slots(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        slots: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slots: _TypeAlias = Slots  # noqa: Y015
+
+@_typing.final
+class NamedBulletin(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGINATOR_FIELD_NUMBER: _builtins.int
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    originator: _builtins.str
+    bulletin: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        originator: _builtins.str = ...,
+        bulletin: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "originator", b"originator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedBulletin: _TypeAlias = NamedBulletin  # noqa: Y015
+
+@_typing.final
+class ExportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    BULLETINS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consumer(self) -> Global___Consumer: ...
+    @_builtins.property
+    def bulletins(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedBulletin]:
+        """At most 128."""
+
+    def __init__(
+        self,
+        *,
+        consumer: Global___Consumer | None = ...,
+        bulletins: _abc.Iterable[Global___NamedBulletin] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletins", b"bulletins", "consumer", b"consumer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportRequest: _TypeAlias = ExportRequest  # noqa: Y015
+
+@_typing.final
+class ExportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slots]:
+        """For each of the bulletins; none: it may have nothing of it."""
+
+    def __init__(
+        self,
+        *,
+        slots: _abc.Iterable[Global___Slots] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportResponse: _TypeAlias = ExportResponse  # noqa: Y015
+
+@_typing.final
 class OutboxRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -632,6 +632,127 @@ class Bulletins:
             _registered_method=True)
 
 
+class GatewaysStub:
+    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md).
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Follow = channel.unary_stream(
+                '/intelshare.v1.Gateways/Follow',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FollowRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FollowEvent.FromString,
+                _registered_method=True)
+        self.Export = channel.unary_unary(
+                '/intelshare.v1.Gateways/Export',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportResponse.FromString,
+                _registered_method=True)
+
+
+class GatewaysServicer:
+    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md).
+    """
+
+    def Follow(self, request, context):
+        """What the gateway may hand on, in the order in which it was received, from a cursor on; then what arrives and what
+        is destroyed. The log says once of each bulletin that the gateway was shown it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Export(self, request, context):
+        """Before anything leaves: what a consumer may have of these bulletins now, which the log then says, once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_GatewaysServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Follow': grpc.unary_stream_rpc_method_handler(
+                    servicer.Follow,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FollowRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.FollowEvent.SerializeToString,
+            ),
+            'Export': grpc.unary_unary_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ExportResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'intelshare.v1.Gateways', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('intelshare.v1.Gateways', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Gateways:
+    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md).
+    """
+
+    @staticmethod
+    def Follow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intelshare.v1.Gateways/Follow',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FollowRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.FollowEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Gateways/Export',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExportRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class FilesStub:
     """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments").
     """

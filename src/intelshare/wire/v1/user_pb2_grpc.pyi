@@ -219,6 +219,55 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
 
 def add_BulletinsServicer_to_server(servicer: BulletinsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class GatewaysStub:
+    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md)."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> GatewaysAsyncStub: ...
+    Follow: _grpc.UnaryStreamMultiCallable[_user_pb2.FollowRequest, _user_pb2.FollowEvent]
+    """What the gateway may hand on, in the order in which it was received, from a cursor on; then what arrives and what
+    is destroyed. The log says once of each bulletin that the gateway was shown it.
+    """
+    Export: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportRequest, _user_pb2.ExportResponse]
+    """Before anything leaves: what a consumer may have of these bulletins now, which the log then says, once."""
+
+@_typing.type_check_only
+class GatewaysAsyncStub(GatewaysStub):
+    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md)."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Follow: _aio.UnaryStreamMultiCallable[_user_pb2.FollowRequest, _user_pb2.FollowEvent]  # type: ignore[assignment]
+    """What the gateway may hand on, in the order in which it was received, from a cursor on; then what arrives and what
+    is destroyed. The log says once of each bulletin that the gateway was shown it.
+    """
+    Export: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportRequest, _user_pb2.ExportResponse]  # type: ignore[assignment]
+    """Before anything leaves: what a consumer may have of these bulletins now, which the log then says, once."""
+
+class GatewaysServicer(metaclass=_abc_1.ABCMeta):
+    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md)."""
+
+    @_abc_1.abstractmethod
+    def Follow(
+        self,
+        request: _user_pb2.FollowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_pb2.FollowEvent], _abc.AsyncIterator[_user_pb2.FollowEvent]]:
+        """What the gateway may hand on, in the order in which it was received, from a cursor on; then what arrives and what
+        is destroyed. The log says once of each bulletin that the gateway was shown it.
+        """
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _user_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ExportResponse, _abc.Awaitable[_user_pb2.ExportResponse]]:
+        """Before anything leaves: what a consumer may have of these bulletins now, which the log then says, once."""
+
+def add_GatewaysServicer_to_server(servicer: GatewaysServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class FilesStub:
     """Attachments: files of up to 2 GiB that travel beside a bulletin (docs/format.md, "Attachments")."""
 

@@ -91,3 +91,18 @@ class ReaderRow(NamedTuple):
 
 
 READER = Table("reader", ReaderRow, ("user", "md"))
+
+
+class ExportedRow(NamedTuple):
+    """What a gateway was let hand to a consumer, so that the log says it once."""
+
+    md: ManifestDigest
+    user: UserUri
+    """The gateway."""
+    consumer: str
+    at: Instant
+    slots: bytes
+    """One byte each, in order."""
+
+
+EXPORTED = Table("exported", ExportedRow, ("md", "user", "consumer"))
