@@ -29,6 +29,8 @@ import pytest
 
 import forked
 from e2e.nodes import Done, intelshare, introduce, ok, running, wait_for_links, wait_until
+from gateway_world import make_gateway_user
+from gateway_world import settings as gateway_settings
 from intelshare.cli import run
 from intelshare.cli.app import root
 from intelshare.crypto.x509 import request_key, request_to_pem
@@ -103,6 +105,7 @@ CASES: dict[str, Case] = {
     "read": Case(bulletin="received"),
     "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
     "outbox approve": Case(OFFICER, bulletin="held"),
+    "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
     "stix import": Case(before=lambda w: w.shared()),
     "recall": Case(bulletin="mistake", typed="y\n"),
     "watch": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
@@ -265,6 +268,11 @@ class World:
         if name not in self._bulletins:
             self._bulletins[name] = BULLETINS[name](self)
         return self._bulletins[name][:8]
+
+    def gate(self) -> None:
+        """A user for the gateway, and its file."""
+        make_gateway_user(self.desk / "fra")
+        (self.desk / "gateway.toml").write_text(gateway_settings())
 
     def shared(self) -> None:
         """A STIX file that another tool could have made."""

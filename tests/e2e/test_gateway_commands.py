@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links
+from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from gateway_world import Gateway
 from interop_world import RESTRICTED, SECRET, complaints
-from processes import Ended, clean_environment, finished
+from processes import Ended, clean_environment, finished, process
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gateways.md").read_text("utf-8")
 
@@ -74,6 +76,26 @@ def test_a_bulletin_becomes_stix_and_stix_becomes_a_bulletin_as_the_page_says(si
         "read", inbox[0]["bulletin"], "--as", site.home / "usa" / "users" / "ana", "--json"
     ).json
     assert {one["portion"]["label"] for one in again["portions"]} >= {SECRET, RESTRICTED}
+
+
+def test_a_gateway_is_set_up_as_the_page_says(site: Site) -> None:
+    (settings,) = re.findall(r"```toml\n(port = .*?)```", PAGE, re.DOTALL)
+    first, second = re.findall(r"```sh\n(intelshare (?:user add gate|gateway run).*?)```", PAGE, re.DOTALL)
+    assert site.sh(first).code == 0
+    token, digest = (line.split()[-1] for line in (site.home / "opencti.token").read_text().splitlines())
+    text = settings.replace("TOKEN_SHA256", digest).replace("port = 6380", "port = 0")
+    (site.home / "gateway.toml").write_text(text)
+    site.send(text="for the tool", label="//FRA DIFFUSION RESTREINTE//REL TO FRA, USA")
+    words = second.split()[1:]
+    with process([*PROGRAM, *words, "--json"], cwd=site.home, stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        one = Gateway(json.loads(started.stdout.readline())["url"], site.home / "none", started)
+        wait_until(lambda: one.ask("/intelshare/", token).status == 200, "the gateway")
+        path = one.ask("/intelshare/collections/", token).json["collections"][0]["id"]
+        said = one.ask(f"/intelshare/collections/{path}/objects/?match[type]=report", token)
+        assert "for the tool" in said.data.decode()
+        started.terminate()
+        assert started.wait(20) == 0
 
 
 def test_what_may_only_be_shown_is_not_written(site: Site, tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from intelshare.interop.combine import combine
 from intelshare.interop.drafts import DRAFT, draft_files
 from intelshare.interop.marking_table import FILE, MarkingTable, parse_marking_table
 from intelshare.interop.stix_in import DraftPart, Imported, read_stix
-from intelshare.interop.stix_out import identity_of, report_id, stix_time, write_bundle_of, write_report
+from intelshare.interop.stix_out import (
+    identity_of,
+    is_ours,
+    report_id,
+    stix_time,
+    write_bundle_of,
+    write_report,
+)
 from intelshare.interop.values import Json, Shared, SharedPortion
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "combine",
     "draft_files",
     "identity_of",
+    "is_ours",
     "parse_marking_table",
     "read_stix",
     "report_id",

@@ -23,6 +23,7 @@ from intelshare.labels import WHOLE, Label, Marked, MarkingReader, Registry, mar
 
 _REPORTS: Final = uuid5(NAMESPACE_URL, "urn:intelshare:bulletin")
 _MEMBERS: Final = uuid5(NAMESPACE_URL, "urn:intelshare:member")
+_TERMS: Final = uuid5(NAMESPACE_URL, "urn:intelshare:terms")
 _BUNDLES: Final = uuid5(NAMESPACE_URL, "urn:intelshare:bundle")
 _MEMBER_SINCE: Final = "2026-01-01T00:00:00.000Z"
 """One id, one object for ever: the identity of a member says the same whoever writes it, and when."""
@@ -106,7 +107,26 @@ def terms_of(
 ) -> tuple[Json, ...]:
     """The terms of use among an object's markings. Raises LabelError as ``labels.MarkingReader``."""
     reader = MarkingReader(definitions.values(), registry, source=source)
-    return tuple([definitions[name] for name in reader.terms(subject)])
+    return tuple([_terms(text) for text in reader.terms(subject)])
+
+
+def _terms(text: str) -> Json:
+    """The definition of these terms, by an id that follows from them: another could be somebody else's."""
+    return {
+        "type": "marking-definition",
+        "spec_version": "2.1",
+        "id": f"marking-definition--{uuid5(_TERMS, text)}",
+        "created": _MEMBER_SINCE,
+        "definition_type": "statement",
+        "definition": {"statement": text},
+    }
+
+
+def is_ours(subject: Json) -> bool:
+    """Whether the object is one that says the same for ever: the identity of a member, or a definition."""
+    if subject["type"] == "marking-definition":
+        return True
+    return subject["type"] == "identity" and subject == identity_of(str(subject.get("name")))
 
 
 def _both(one: Carried, other: Carried, shared: Shared, registry: Registry) -> Carried:
@@ -125,15 +145,16 @@ def _contents(shared: Shared, registry: Registry) -> Iterator[Carried]:
         if portion.kind == PortionKind.FILE:
             yield Carried(_artifact(shared, portion), portion.label)
         elif portion.kind == PortionKind.STIX:
-            yield from _inner(portion, registry)
+            yield from _inner(portion, identity_of(shared.originator)["id"], registry)
 
 
-def _inner(portion: SharedPortion, registry: Registry) -> Iterator[Carried]:
+def _inner(portion: SharedPortion, author: str, registry: Registry) -> Iterator[Carried]:
     """The objects of a STIX portion. The portion's label covers theirs (``labels.check_stix``)."""
     objects = stix_objects(portion.text)
     definitions = {one["id"]: one for one in objects if one["type"] == "marking-definition"}
     for subject in objects:
-        if subject["type"] != "marking-definition":
+        # What goes by the id of a member's identity is that identity, or none.
+        if subject["type"] != "marking-definition" and subject["id"] != author:
             terms = terms_of(subject, definitions, registry, source="STIX portion")
             yield Carried(subject, portion.label, terms)
 

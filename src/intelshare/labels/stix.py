@@ -170,9 +170,14 @@ class MarkingReader:
         return _labels(subject, self._source, self._of)
 
     def terms(self, subject: Object) -> tuple[str, ...]:
-        """The markings of the whole object that are plain terms of use, and say nothing of access."""
+        """What the markings of the whole object say that are plain terms of use, and nothing of access."""
         refs = _texts(subject.get("object_marking_refs", []), self._source, "object_marking_refs")
-        return tuple([marking for marking in dict.fromkeys(refs) if self._reading.is_terms(marking)])
+        found = [
+            self._reading.known[marking]["definition"]["statement"]
+            for marking in dict.fromkeys(refs)
+            if marking not in _WORDS and self._reading.is_terms(marking)
+        ]
+        return tuple(dict.fromkeys(found))
 
     def _of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
         key = (tuple(sorted(set(refs))), whole)

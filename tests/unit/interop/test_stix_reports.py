@@ -100,10 +100,29 @@ def test_objects_of_a_portion_have_its_label_whatever_they_said_and_keep_their_t
     objects = write_report(shared, REGISTRY)
     (one,) = (each for each in objects if each["type"] == "indicator")
     assert labels_of(one, objects) == {"": SECRET + "//TLP:AMBER"}
-    assert terms["id"] in one["object_marking_refs"]
-    assert terms in objects
+    said = {
+        each["id"]: each["definition"]
+        for each in objects
+        if each["type"] == "marking-definition" and "definition" in each
+    }
+    assert terms["definition"] in [said[name] for name in one["object_marking_refs"] if name in said]
+    # A definition under the id of another one changes nothing.
+    assert terms["id"] not in said
     assert one["id"] in objects[-1]["object_refs"]
     assert complaints(objects) == []
+
+
+@pytest.mark.parametrize("taken", [TLP_IDS["RED"], "secret"])
+def test_no_portion_can_say_what_a_marking_or_a_member_is(taken: str) -> None:
+    secret = write_report(bulletin(portion()), REGISTRY)[0]
+    name = secret["id"] if taken == "secret" else taken
+    liar = {**secret, "id": name, "definition": {"statement": "Copyright 2026, somebody"}}
+    lying = {**INDICATOR, "object_marking_refs": [name]}
+    other = {**identity_of("FRA"), "name": "somebody else"}
+    objects = write_report(bulletin(portion(), stix_portion(liar, lying, other)), REGISTRY)
+    assert [each for each in objects if each["id"] == secret["id"]] == [secret]
+    assert not [each for each in objects if each["id"] == TLP_IDS["RED"] and "definition" in each]
+    assert [each for each in objects if each["id"] == other["id"]] == [identity_of("FRA")]
 
 
 def test_an_object_of_two_portions_is_there_once_with_the_label_that_holds_both() -> None:

@@ -23,6 +23,7 @@ FACES: Final[Mapping[str, str]] = {
     "demo": "",
     "engine": "courier steps values",
     "envelope": "bundle",
+    "gateway": "config run",
     "interop": "",
     "labels": "",
     "metrics": "",

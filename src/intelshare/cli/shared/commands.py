@@ -55,6 +55,7 @@ COMMANDS: dict[str, Entry] = {
     "vault": Entry("Operator", _HERE + "operator.vault:vault", "See to what guards the node's keys."),
     "pki": Entry("Operator", _HERE + "operator.pki:pki", "See to your node's certificates."),
     "trust": Entry("Operator", _HERE + "operator.trust:trust", "Succeed the root; what rests on a key."),
+    "gateway": Entry("Operator", _HERE + "operator.gateway:gateway", "Hand bulletins to tools by TAXII 2.1."),
     "audit": Entry(
         "Operator", _HERE + "operator.audit:audit", "Verify the log; prove from it; report who shared what."
     ),

@@ -1,0 +1,77 @@
+"""Under which dates bulletins were given out: strictly increasing, the same after a restart.
+
+A consumer asks for what was added after the last date that it saw. Were a date given again, or a smaller
+one to something new, it would lose objects. The file holds originators, ids, dates and counts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from intelshare.instant import Instant
+from intelshare.private_files import make_private_folder
+
+FILE: Final = "dates"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The first date of a bulletin, or of the note that it is no more, and how many there are for it."""
+
+    first: Instant
+    count: int
+
+
+class Dates:
+    """Dates by what has them. Whoever opens it is the only one."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError, ValueError for a file that is not one of dates."""
+        make_private_folder(folder)
+        self._path = folder / FILE
+        self._given: dict[str, Given] = {}
+        self._last = 0
+        if self._path.exists():
+            self._load()
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file: TextIO = os.fdopen(descriptor, "a", encoding="ascii")
+
+    def _load(self) -> None:
+        whole = self._path.read_text("ascii")
+        kept, _, torn = whole.rpartition("\n")
+        if torn:
+            # A last line that an end of the process cut: what it said was given to nobody yet.
+            os.truncate(self._path, len(kept) + 1 if kept else 0)
+        for line in kept.splitlines():
+            name, first, count = line.split(" ")
+            self._note(name, Given(Instant(int(first)), int(count)))
+
+    def _note(self, name: str, given: Given) -> None:
+        self._given[name] = given
+        self._last = max(self._last, given.first + given.count - 1)
+
+    def give(self, name: str, at: Instant, count: int) -> Given:
+        """The dates of this name: those of before if they are enough, else new ones behind all others."""
+        known = self._given.get(name)
+        if known is not None and count <= known.count:
+            return known
+        given = Given(Instant(max(self._last + 1, at)), count)
+        self._note(name, given)
+        self._file.write(f"{name} {given.first} {given.count}\n")
+        return given
+
+    def known(self, name: str) -> bool:
+        """Whether it has dates."""
+        return name in self._given
+
+    def settle(self) -> None:
+        """Everything that was given is on the disk: only then it is shown to anybody. Raises OSError."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
