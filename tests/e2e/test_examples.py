@@ -106,6 +106,8 @@ CASES: dict[str, Case] = {
     "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
     "outbox approve": Case(OFFICER, bulletin="held"),
     "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
+    "misp import": Case(before=lambda w: w.event()),
+    "cap export": Case(bulletin="climate"),
     "stix import": Case(before=lambda w: w.shared()),
     "recall": Case(bulletin="mistake", typed="y\n"),
     "watch": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
@@ -268,6 +270,12 @@ class World:
         if name not in self._bulletins:
             self._bulletins[name] = BULLETINS[name](self)
         return self._bulletins[name][:8]
+
+    def event(self) -> None:
+        """An event of MISP."""
+        event = {"Event": {"info": "Kit", "distribution": "3", "Tag": [{"name": "tlp:green"}]}}
+        (self.desk / "event.json").unlink(missing_ok=True)
+        (self.desk / "event.json").write_text(json.dumps(event))
 
     def gate(self) -> None:
         """A user for the gateway, and its file."""

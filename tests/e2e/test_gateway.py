@@ -208,6 +208,22 @@ def test_every_answer_has_its_status_and_the_media_type_of_taxii(
         assert said.headers["WWW-Authenticate"]
 
 
+def test_misp_fetches_the_feed_that_a_consumer_may_have(site: Site) -> None:
+    manifest = site.gate.ask("/misp/manifest.json", Accept="application/json")
+    assert manifest.headers["content-type"] == "application/json"
+    infos = {one["info"]: uuid for uuid, one in manifest.json.items()}
+    event = site.gate.ask(f"/misp/{infos['First']}.json", Authorization=basic("high")).json["Event"]
+    assert CANARY in event["EventReport"][0]["content"]
+    assert f'intelshare:label="{SECRET}"' in [tag["name"] for tag in event["Tag"]]
+    assert site.gate.ask("/misp/hashes.csv").headers["content-type"].startswith("text/csv")
+    low = site.gate.ask("/misp/manifest.json", "low").data.decode()
+    assert "//FRA SECRET" not in low
+    assert CANARY not in site.gate.ask(f"/misp/{infos['First']}.json", "low").data.decode()
+    assert site.gate.ask(f"/misp/{infos['First']}.json", "other").status == 404
+    for path in ("/misp/", "/misp/x.json", "/misp/manifest.json"):
+        assert site.gate.ask(path, None).status == 401
+
+
 def test_the_log_says_once_what_left_to_whom(site: Site) -> None:
     def entries() -> int:
         status = ok("node", "status", "--folder", site.home / "usa", "--json").json

@@ -78,6 +78,19 @@ def test_a_bulletin_becomes_stix_and_stix_becomes_a_bulletin_as_the_page_says(si
     assert {one["portion"]["label"] for one in again["portions"]} >= {SECRET, RESTRICTED}
 
 
+def test_a_bulletin_becomes_an_event_and_a_warning_an_alert_as_the_page_says(site: Site) -> None:
+    bulletin = site.send(text="phishing kit")
+    warning = site.send("--category", "climate-disaster", text="flood", label="//FRA NP//REL TO FRA, USA")
+    (site.home / "markings.toml").write_text('[[marking]]\ndistribution = "0"\nlabel = "TLP:CLEAR"\n')
+    done = site.sh(section("MISP") + section("CAP"), BULLETIN=bulletin[:8], WARNING=warning[:8])
+    assert done.code == 0, done
+    assert (
+        json.loads((site.home / "event-draft" / "draft.ndjson").read_text())["label"]
+        == SECRET + "//TLP:CLEAR"
+    )
+    assert "<restriction>//FRA NON PROTEGE//REL TO FRA, USA" in (site.home / "alert.xml").read_text()
+
+
 def test_a_gateway_is_set_up_as_the_page_says(site: Site) -> None:
     (settings,) = re.findall(r"```toml\n(port = .*?)```", PAGE, re.DOTALL)
     first, second = re.findall(r"```sh\n(intelshare (?:user add gate|gateway run).*?)```", PAGE, re.DOTALL)

@@ -32,6 +32,8 @@ class Variant:
 
     categories: frozenset[str]
     objects: tuple[Json, ...]
+    event: Json | None = None
+    """The bulletin as a MISP event; none of one that was destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,15 @@ class Shelf:
             *(collection_of("originator", word) for word in sorted(originators)),
         ]
 
+    def events(self, consumer: str) -> list[tuple[BulletinKey, Json]]:
+        """What a consumer may have as events of MISP, by date."""
+        found = [
+            (one.first, key, variant.event)
+            for key, one, variant in self._instances(consumer)
+            if variant.event is not None
+        ]
+        return [(key, event) for _, key, event in sorted(found, key=_date)]
+
     def _instances(self, consumer: str) -> Iterator[tuple[BulletinKey, Shelved, Variant]]:
         for key, one in self._shelved.items():
             variant = one.variants.get(one.seen.get(consumer, frozenset()))
@@ -159,6 +170,10 @@ def _merged(instances: Iterable[tuple[BulletinKey, Shelved, Variant]]) -> list[L
             known = found.get(at)
             found[at] = new if known is None else _both(known, new)
     return sorted(found.values(), key=_added)
+
+
+def _date(one: tuple[Instant, BulletinKey, Json]) -> Instant:
+    return one[0]
 
 
 def _added(one: Listed) -> Instant:

@@ -15,7 +15,7 @@ from intelshare.gateway.config import ConsumerSettings
 from intelshare.gateway.dates import Dates
 from intelshare.gateway.shelf import BulletinKey, Listed, Shelf, Shelved, Variant
 from intelshare.instant import Instant
-from intelshare.interop import Json, stix_time, write_report
+from intelshare.interop import Json, stix_time, write_event, write_report
 from intelshare.labels import Registry
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -57,7 +57,8 @@ def read_event(event: pb.FollowEvent, consumers: Sequence[ConsumerSettings], reg
         shared = shared_of(opened, registry, portions) if portions else None
         if shared is not None:
             categories = frozenset(one.category for one in shared.portions)
-            variants[slots] = Variant(categories, write_report(shared, registry))
+            objects, event_ = write_report(shared, registry), write_event(shared, registry)
+            variants[slots] = Variant(categories, objects, event_)
     return Told(key, Instant(event.at), variants, seen)
 
 
@@ -137,6 +138,11 @@ class Stock:
         """What a consumer can choose among."""
         with self._lock:
             return self._shelf.collections(consumer, self._consumers[consumer].categories)
+
+    def events(self, consumer: str) -> list[tuple[BulletinKey, Json]]:
+        """What a consumer may have as events of MISP."""
+        with self._lock:
+            return self._shelf.events(consumer)
 
     def confirm(self, consumer: str, keys: Iterable[BulletinKey]) -> bool:
         """Ask the node whether the consumer may have these now, which its log then says.

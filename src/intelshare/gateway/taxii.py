@@ -60,10 +60,15 @@ class Answer:
     status: int
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    media: str = TAXII
+    text: str | None = None
+    """Instead of a body."""
 
     @property
     def data(self) -> bytes:
         """The body, in ASCII."""
+        if self.text is not None:
+            return self.text.encode("ascii")
         return json.dumps(self.body, separators=(",", ":")).encode("ascii")
 
 

@@ -8,7 +8,7 @@ import hmac
 import logging
 import time
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -36,6 +36,7 @@ from intelshare.gateway.taxii import (
     error_answer,
     read_query,
 )
+from intelshare.interop import Json, write_hashes, write_manifest
 
 ROOT: Final = "intelshare"
 """The one API root."""
@@ -80,14 +81,15 @@ class Web:
         answer = await self._answer(request)
         headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **answer.headers}
         data = b"" if request.method == "HEAD" else answer.data
-        await Response(data, answer.status, headers, TAXII)(scope, receive, send)
+        await Response(data, answer.status, headers, answer.media)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Answer:
         try:
             consumer = self._consumer(request)
             if not self._buckets[consumer.name].take(time.monotonic()):
                 raise TaxiiError(429, "RATE", "too many requests in this minute")
-            check_accept(request.headers.get("accept", ""))
+            if not request.url.path.startswith("/misp/"):
+                check_accept(request.headers.get("accept", ""))
             check_range(request.headers.get("range", ""))
             return await self._resource(consumer, request)
         except TaxiiError as error:
@@ -143,7 +145,26 @@ class Web:
                 return await self._one(consumer, collection, "objects", name, request)
             case ["intelshare", "collections", collection, "objects", name, "versions"]:
                 return await self._one(consumer, collection, "versions", name, request)
+            case ["misp", name]:
+                return await asyncio.to_thread(self._misp, consumer.name, name)
         raise _absent()
+
+    def _misp(self, consumer: str, name: str) -> Answer:
+        """A file of the feed. Raises TaxiiError 404, 503; IntelshareError."""
+        for _ in range(_TRIES):
+            found = self._stock.events(consumer)
+            if name not in _FEED:
+                found = [one for one in found if f"{one[1]['Event']['uuid']}.json" == name]
+            if not self._stock.confirm(consumer, [key for key, _ in found]):
+                continue
+            events = [event for _, event in found]
+            _log.info("gave %s misp %d", consumer, len(events))
+            if name in _FEED:
+                return _FEED[name](events)
+            if events:
+                return Answer(200, events[0], media=_JSON)
+            raise _absent()
+        raise _changing()
 
     def _wanted(self, request: Request) -> Wanted:
         return read_query(request.query_params.multi_items(), self._settings.limits.page)
@@ -175,9 +196,15 @@ class Web:
             keys: list[BulletinKey] = [key for one in page.listed for key in one.keys]
             if self._stock.confirm(consumer, keys):
                 return page
-        raise TaxiiError(503, "RATE", "what this consumer may have is changing")
+        raise _changing()
 
 
+_JSON: Final = "application/json"
+_FEED: Final[Mapping[str, Callable[[Sequence[Json]], Answer]]] = {
+    "manifest.json": lambda events: Answer(200, write_manifest(events), media=_JSON),
+    "hashes.csv": lambda events: Answer(200, {}, media="text/csv", text=write_hashes(events)),
+}
+"""What MISP fetches of a feed before its events."""
 _LATER: Final[Mapping[str, str]] = {"Retry-After": "10"}
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Basic realm="intelshare", charset="UTF-8"'},
@@ -209,6 +236,10 @@ def _not_to_be_written(path: list[str], request: Request) -> TaxiiError:
     return TaxiiError(
         403, "NOT_AUTHORISED", "collections are read here; an analyst sends with intelshare send"
     )
+
+
+def _changing() -> TaxiiError:
+    return TaxiiError(503, "RATE", "what this consumer may have is changing")
 
 
 def _absent() -> TaxiiError:

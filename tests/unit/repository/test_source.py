@@ -20,6 +20,7 @@ MODULES = {"dill", "jsonpickle", "marshal", "pickle", "plistlib", "shelve", "yam
 
 READS_OR_WRITES_XML = {
     "labels/elements.py: import xml.parsers",  # expat; refuses every declaration
+    "interop/cap.py: import xml.sax.saxutils",  # writes
     "labels/stanag4778.py: import xml.sax.saxutils",  # writes
     "policy_tools/reports.py: import xml.etree.ElementTree",  # writes
 }

@@ -19,10 +19,10 @@ from intelshare.errors import ConfigError, DeliveryError, Place
 from intelshare.instant import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from intelshare.client import Client
-    from intelshare.interop import MarkingTable
+    from intelshare.interop import Imported, MarkingTable, Shared
     from intelshare.labels import Registry
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -49,15 +49,7 @@ def export(client: Client, out: Out, bulletin: str, originator: str, target: Pat
     Your node logs that you read it. What may only be shown to you (DISPLAY ONLY) is left out.
     """
     opened = client.read(bulletin, originator=originator)
-    text = bundle_of(opened, opened.portions, NodeRegistry(client), out)
-    if target is None:
-        sys.stdout.write(text)
-        return
-    from intelshare.cli.shared.files import write_new
-
-    (path,) = write_new(target.parent, {target.name: text.encode()})
-    out.document("files", {"files": [str(path)]})
-    out.line(str(path))
+    put_out(bundle_of(opened, opened.portions, NodeRegistry(client), out), target, out)
 
 
 @stix.command(
@@ -101,13 +93,27 @@ def import_(
     Its markings become labels: those that are labels or TLP by themselves, others by the table. Nothing is
     lowered; a marking that is not understood is refused by its name. Nothing is sent, and nothing is fetched.
     """
-    from intelshare.cli.shared.files import write_new
-    from intelshare.interop import DRAFT, draft_files, read_stix
+    from intelshare.interop import read_stix
 
     registry = registry_of(folder)
-    imported = read_stix(
-        _text(file), marking_table(table, folder, registry), registry, _now(), source=str(file)
-    )
+    known = marking_table(table, folder, registry)
+    imported = read_stix(text_of(file), known, registry, _now(), source=str(file))
+    write_draft(imported, file, category, to, target, registry, out)
+
+
+def write_draft(
+    imported: Imported,
+    file: Path,
+    category: str,
+    to: tuple[str, ...],
+    target: Path,
+    registry: Registry,
+    out: Out,
+) -> None:
+    """Write a draft into a folder and say how to send it. Raises ConfigError TOO_LARGE, UNSAFE_NAME."""
+    from intelshare.cli.shared.files import write_new
+    from intelshare.interop import DRAFT, draft_files
+
     codes = [code.strip().upper() for text in to for code in text.split(",") if code.strip()]
     contents = draft_files(
         imported, str(target.resolve()), category=category, to=codes, registry=registry, source=str(file)
@@ -124,8 +130,26 @@ def bundle_of(
     opened: pb.ReadResponse, portions: Sequence[pb.ReadPortion], words: NodeRegistry, out: Out
 ) -> str:
     """The bundle as JSON text in ASCII. Raises DeliveryError POLICY_DENIED if nothing of it may be kept."""
-    from intelshare.client import shared_of
     from intelshare.interop import write_bundle_of, write_report
+
+    def made(shared: Shared, registry: Registry) -> str:
+        return json.dumps(write_bundle_of(write_report(shared, registry)), indent=2) + "\n"
+
+    return in_form(opened, portions, words, out, made)
+
+
+def in_form(
+    opened: pb.ReadResponse,
+    portions: Sequence[pb.ReadPortion],
+    words: NodeRegistry,
+    out: Out,
+    write: Callable[[Shared, Registry], str],
+) -> str:
+    """What of the bulletin may be kept, in the form that ``write`` gives; a note says what was left out.
+
+    Raises DeliveryError POLICY_DENIED if nothing of it may be kept.
+    """
+    from intelshare.client import shared_of
 
     def made(registry: Registry) -> str:
         shared = shared_of(opened, registry, portions)
@@ -136,13 +160,25 @@ def bundle_of(
                 place=Place(opened.bulletin.hex()),
                 hint="read it on the screen; nothing was written",
             )
-        return json.dumps(write_bundle_of(write_report(shared, registry)), indent=2) + "\n"
+        return write(shared, registry)
 
     text = words.reading(made)
     left = [one for one in portions if one.portion.kind == _ATTACHMENT or _DISPLAY_ONLY in one.obligations]
     if left:
         out.note(f"portions left out, as attachments or for display only: {len(left)}")
     return text
+
+
+def put_out(text: str, target: Path | None, out: Out) -> None:
+    """To a new file, or to standard output. Raises ConfigError UNSAFE_NAME."""
+    if target is None:
+        sys.stdout.write(text)
+        return
+    from intelshare.cli.shared.files import write_new
+
+    (path,) = write_new(target.parent, {target.name: text.encode()})
+    out.document("files", {"files": [str(path)]})
+    out.line(str(path))
 
 
 def marking_table(given: Path | None, folder: Path | None, registry: Registry) -> MarkingTable:
@@ -164,7 +200,7 @@ def marking_table(given: Path | None, folder: Path | None, registry: Registry) -
 _ATTACHMENT, _DISPLAY_ONLY = 5, "display-only"
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """A file of at most 1 MiB in UTF-8. Raises ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID."""
     from intelshare.cli.shared.files import opened_regular
     from intelshare.labels import MAX_STIX_BYTES
