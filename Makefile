@@ -42,6 +42,9 @@ agree:          ## the engine and its second reading on 50,000 random worlds (WO
 prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
 	PYTHONPATH=tests $(PY) -m pytest -n 0 -m 'soak or not soak' tests/property/test_policy_prove.py
 
+gateway-load:   ## 10,000 objects through a gateway while they arrive: none lost, none twice
+	PYTHONPATH=tests $(PY) tests/gateway_load.py --bulletins $(or $(BULLETINS),100) --objects $(or $(OBJECTS),100)
+
 siege:          ## strangers and a hostile member attack a node for ten minutes while two honest members exchange
 	PYTHONPATH=tests:. $(PY) tests/siege.py --minutes $(or $(MINUTES),10)
 

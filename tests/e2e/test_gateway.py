@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from gateway_load import check, load
 from gateway_world import OPENCTI, RIGHTS, TOKENS, Gateway, basic, gateway, make_gateway_user, settings
 from interop_world import INDICATOR, RESTRICTED, SECRET, complaints
 
@@ -309,3 +310,7 @@ def test_no_text_of_a_bulletin_is_in_what_a_gateway_writes(site: Site) -> None:
         assert canary not in "".join(texts)
     (state,) = (site.home / "gateway-state").iterdir()
     assert state.stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_lost_or_given_twice_while_bulletins_arrive(tmp_path: Path) -> None:
+    check(load(tmp_path, 8, 12, 60), 8 * 12)
