@@ -108,6 +108,69 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     assert copy.name not in done.err, done
 
 
+def manifests() -> dict[str, Any]:
+    """By kind."""
+    text = (ROOT / "examples" / "kubernetes" / "node.yaml").read_text("utf-8")
+    found = list(yaml.load_all(text, NoDuplicates))
+    assert len({one["kind"] for one in found}) == len(found)
+    return {one["kind"]: one for one in found}
+
+
+def test_the_kubernetes_manifests_are_valid() -> None:
+    command = shutil.which("kubernetes-validate")
+    if command is None:
+        pytest.skip("kubernetes-validate is not installed: the manifests were only read, not validated")
+    finished([command, "--strict", ROOT / "examples" / "kubernetes" / "node.yaml"], check=True)
+
+
+def test_the_manifests_select_the_pod_that_they_make() -> None:
+    found = manifests()
+    pod = found["StatefulSet"]["spec"]["template"]
+    labels = pod["metadata"]["labels"]
+    assert found["StatefulSet"]["spec"]["selector"]["matchLabels"] == labels
+    assert found["Service"]["spec"]["selector"] == labels
+    for kind, name in (("NetworkPolicy", "podSelector"), ("PodDisruptionBudget", "selector")):
+        assert found[kind]["spec"][name]["matchLabels"] == labels
+    assert {one["metadata"]["name"] for one in found.values()} == {"intelshare-fra"}
+    (container,) = pod["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert {port["targetPort"]: port["port"] for port in found["Service"]["spec"]["ports"]} == ports
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    claims = {claim["metadata"]["name"] for claim in found["StatefulSet"]["spec"]["volumeClaimTemplates"]}
+    assert mounted == claims | {volume["name"] for volume in pod["spec"]["volumes"]}
+
+
+def test_a_pod_has_the_least_that_it_needs_and_its_secret_by_the_documented_door() -> None:
+    found = manifests()
+    spec = found["StatefulSet"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert spec["replicas"] == 1, "a second one would be a clone"
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    assert secret["defaultMode"] == 0o440
+    assert secret["items"] == [{"key": "passphrase", "path": "passphrase"}]
+    (variable,) = container["env"]
+    paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert variable == {"name": "INTELSHARE_SECRETS", "value": paths["passphrase"]}
+    folder = container["args"][container["args"].index("--folder") + 1]
+    assert folder.startswith(f"{paths['data']}/"), "below the volume, whose root a group may write"
+    assert container["readinessProbe"]["exec"]["command"] == [
+        "intelshare", "node", "health", "--folder", folder,
+    ]  # fmt: skip
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["exec"]["command"][-1] == (
+            f"intelshare node health --folder {folder}; test $? -le 1"
+        ), "what runs and does not serve is not mended by a restart"
+
+
 def test_a_log_that_was_moved_away_goes_on_after_a_hangup(tmp_path: Path) -> None:
     folder, log = tmp_path / "fra", tmp_path / "fra-node.log"
     ok("init", "FRA", folder, "--dev")

@@ -21,7 +21,7 @@ from intelshare.broker.transparency.known_checkpoints import SIGNED
 from intelshare.crypto.records import KeyUse, Precedence
 from intelshare.delivery import Stage
 from intelshare.ids import MemberCode
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.metrics import HEALTH, Metric, Sample
 from intelshare.ports import View
 from intelshare.services.backend import Backend, Counts, LinkFacts, NodeFacts
@@ -189,7 +189,7 @@ def _trust(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]
     yield Sample(Metric.CERTIFICATE, (), (facts.certificate_expires - now) / SECOND)
     ends: dict[KeyUse, int] = {}
     for key in backend.held_keys():
-        if not key.destroyed:
+        if not key.destroyed and key.record.not_after < NEVER:
             ends[key.record.use] = max(ends.get(key.record.use, 0), key.record.not_after)
     for use, end in sorted(ends.items()):
         yield Sample(Metric.KEY, (use.name.lower(),), (end - now) / SECOND)
