@@ -18,6 +18,9 @@ SECRET = re.compile(r"(^|_)(passphrase|password|secret|token|mac|macs|tag|tags)$
 MODULES = {"dill", "jsonpickle", "marshal", "pickle", "plistlib", "shelve", "yaml", "xmlrpc"}
 """Readers that can be made to run what they read, and those that nobody needs."""
 
+UNPACKERS = {"bz2", "gzip", "lzma", "tarfile", "zipfile", "zlib"}
+"""What unpacks. Nothing of a peer's or a user's is unpacked by anything here."""
+
 READS_OR_WRITES_XML = {
     "labels/elements.py: import xml.parsers",  # expat; refuses every declaration
     "interop/cap.py: import xml.sax.saxutils",  # writes
@@ -81,6 +84,26 @@ def dangers(tree: ast.AST) -> list[str]:
             if any(word.arg == "shell" for word in node.keywords):
                 found.append(f"{node.lineno}: shell")
     return found
+
+
+def unpacked(tree: ast.AST) -> set[str]:
+    """Modules that unpack, as far as they are imported."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found & UNPACKERS
+
+
+MAY_UNPACK: set[str] = set()
+"""Files that unpack what this node itself has packed."""
+
+
+def test_row_72_nothing_unpacks_what_comes_from_others() -> None:
+    assert unpacked(ast.parse("import zipfile"))
+    assert {str(path) for path, tree in trees() if unpacked(tree)} == MAY_UNPACK
 
 
 METHODS = ("findall", "finditer", "fullmatch", "match", "search", "split", "sub")

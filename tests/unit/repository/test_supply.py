@@ -49,6 +49,16 @@ def test_every_line_of_the_lock_has_a_hash_and_none_an_address() -> None:
     assert "://" not in text
 
 
+def test_row_85_ci_installs_by_hash_and_asks_whether_all_fits() -> None:
+    """What is installed by CI is what the lock names, byte for byte, and every package has what it needs."""
+    steps = (supply.REPOSITORY / ".ci" / "run").read_text("utf-8")
+    assert "pip install -q --disable-pip-version-check --require-hashes -r requirements.lock" in steps
+    assert "pip check" in steps
+    for lock in supply.REPOSITORY.glob("*.lock"):
+        for entry in lock.read_text("utf-8").replace("\\\n", " ").splitlines():
+            assert "==" not in entry or "--hash=sha256:" in entry, (lock.name, entry)
+
+
 @pytest.mark.timeout(300)
 def test_row_86_two_builds_give_the_same_wheel_and_so_does_the_source_archive(tmp_path: Path) -> None:
     tracked = finished(["git", "ls-files", "-z"], cwd=supply.REPOSITORY, check=True).out.split("\0")[:-1]
