@@ -178,7 +178,7 @@ class Links:
 
     def state(self, node: NodeUri) -> LinkState:
         """What can be said of the way to a peer node."""
-        return self.engine.state(node, self._steady())
+        return self.engine.state(node, self.steady())
 
     def budgets(self, member: MemberCode) -> list[tuple[BudgetState, int]]:
         """The budgets that a peer has spent, each with the microseconds until it takes something again."""
