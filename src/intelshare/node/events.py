@@ -80,7 +80,7 @@ class Form(StrEnum):
     """Time, level, event, and the fields as name=value: for people."""
 
 
-FIELDS: Final[Mapping[Event, frozenset[str]]] = MappingProxyType(
+FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         event: frozenset(fields.split())
         for event, fields in {
@@ -113,10 +113,14 @@ FIELDS: Final[Mapping[Event, frozenset[str]]] = MappingProxyType(
             Event.POLICY_CHANGED: "path status",
             Event.POLICY_FAILED: "code path",
             Event.LOG_REOPENED: "",
+            "disk.reserve_given_up": "code",
+            "node.received_forgotten": "count",
         }.items()
     }
 )
 """What each event may say besides its name, its level and the time."""
+
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 LOST: Final = "log.lost"
 
@@ -185,7 +189,7 @@ class Logger:
             self.lines[event, level] += 1
             if _ORDER.index(level) < self._least:
                 return
-            said = {name: value for name, value in fields.items() if name in FIELDS[event]}
+            said = {name: value for name, value in fields.items() if name in FIELDS.get(event, _NOTHING)}
             plain = {name: _plain(value) for name, value in said.items()}
             at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             line = _FORMS[self._form](at, level, event, plain)
