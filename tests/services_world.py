@@ -19,12 +19,13 @@ from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import DAY, SECOND, Instant
 from intelshare.metrics import Sample
 from intelshare.ports import Figures
 from intelshare.services.backend import (
     BundleTaken,
     BundleWritten,
+    ClockReading,
     Counts,
     FileFacts,
     HeldKey,
@@ -78,6 +79,13 @@ class MemberBackend:
 
     def drain(self, *, on: bool) -> None:
         self.draining = on
+
+    def read_clock(self) -> ClockReading:
+        expected = Instant(self.at + DAY) if self.wrong_clock else self.at
+        return ClockReading(self.at, not self.wrong_clock, expected, expected)
+
+    def believe_clock(self) -> None:
+        self.wrong_clock = False
 
     def clock_is_wrong(self) -> bool:
         return self.wrong_clock

@@ -64,6 +64,7 @@ class EntryType(IntEnum):
     KEY = 22
     COURIER = 23
     EXPORT = 24
+    OPERATED = 25
 
 
 @record
@@ -397,6 +398,28 @@ class Courier:
     """Empty: whole; else why it ended early."""
 
 
+class OperatorAct(IntEnum):
+    """What an operator has decided."""
+
+    CLOCK_BELIEVED = 1
+    RECORD_DROPPED = 2
+    STREAM_RELEASED = 3
+    GIVEN_UP = 4
+
+
+@record
+class Operated:
+    """An operator has decided what the node must not decide by itself."""
+
+    act: U8
+    """An ``OperatorAct``."""
+    about: Text
+    """Of what: ids, codes and times."""
+    reason: Text
+    """In the operator's words; empty: none was asked for."""
+    user: Text
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -420,6 +443,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.SETTLED: Settled,
     EntryType.EXCLUSION: ExclusionSet,
     EntryType.KEY: KeyChanged,
+    EntryType.OPERATED: Operated,
     EntryType.TREATY_ACT: TreatyActed,
     EntryType.COURIER: Courier,
 }

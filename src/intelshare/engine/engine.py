@@ -113,15 +113,15 @@ class Engine:
         """A number for a stream that a peer opens."""
         return self._parts.links.new()
 
-    def state(self, node: NodeUri, steady: Instant) -> LinkState:
+    def state(self, node: NodeUri, now: Now) -> LinkState:
         """What can be said of the way to a peer node."""
         link, seen = self._parts.links.to(node), self._parts.links.seen(node)
-        twice = "TWO_INSTANCES" if self._parts.links.doubled(node, steady) else ""
+        twice = "TWO_INSTANCES" if self._parts.links.doubled(node, now.steady) else ""
         if link is None:
             state, error = self._parts.dialling.state(node)
             return LinkState(state, twice or error, seen=seen)
         error = twice or link.last_error
-        return LinkState("linked", error, link.since, link.offset, link.queue.unacknowledged, seen)
+        return LinkState("linked", error, link.since, link.offset_at(now), link.queue.unacknowledged, seen)
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
         """The budgets that a peer has spent since the start of this node."""
@@ -375,7 +375,16 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
 }
 
 _LEADS: Final = frozenset(
-    (Step.RECEIVE, Step.PROVE, Step.JUDGE, Step.EXPIRE, Step.REVIEW, Step.FINISH, Step.ARRIVED)
+    (
+        Step.RECEIVE,
+        Step.PROVE,
+        Step.JUDGE,
+        Step.EXPIRE,
+        Step.REVIEW,
+        Step.FINISH,
+        Step.ARRIVED,
+        Step.SIGN_ANEW,
+    )
 )
 """Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
 sidecar."""
@@ -415,6 +424,7 @@ _STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
     ),
     Step.EXPIRE: lambda engine, turn, done: engine._parts.housekeeping.expired(turn, _error(done.answer)),
     Step.REVIEW: lambda engine, turn, done: engine._parts.housekeeping.reviewed(turn, done.answer),
+    Step.SIGN_ANEW: lambda engine, turn, done: engine._parts.housekeeping.signed_anew(turn, done.answer),
     Step.CHECKPOINT: lambda engine, turn, done: engine._parts.log_position.signed(turn, done.answer),
     Step.FINISH: lambda engine, turn, done: engine._parts.destruction.signed(turn, _error(done.answer)),
     Step.ARRIVED: lambda engine, turn, done: engine._parts.fetching.arrived(
@@ -438,6 +448,7 @@ _QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] 
     ),
     Query.ANSWER: lambda engine, turn, done: engine._parts.answers.answered(turn, done.run, done.answer),
     Query.ANYTHING_OVER: lambda engine, turn, done: engine._parts.housekeeping.over(turn, done.answer),
+    Query.SIGNED_AHEAD: lambda engine, turn, done: engine._parts.housekeeping.ahead(turn, done.answer),
     Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),
     Query.FIRST_WANTED: lambda engine, turn, done: engine._parts.fetching.found(turn, done.run, done.answer),
     Query.MARKED: lambda engine, turn, done: engine._parts.destruction.found(turn, done.answer),

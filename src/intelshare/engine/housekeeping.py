@@ -5,10 +5,11 @@
     look     1 s     links that must not go on end, gaps are asked for again, health shows the clock
     end      1 s     if anything is over: step "expire"; not while the clock is not believed
     review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
+    anew     1 s     if anything was signed ahead of the clock: step "sign_anew", page by page; as "end"
     log      1 s     the sidecar is written; a checkpoint is said if one is due
     SHOW     1 s     the driver
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
-    RENEW    60 s    the driver
+    RENEW    60 s    the driver; not while the clock is not believed
     SPACE    1 s     the driver looks how much room the disk has, also right after the start
 
 A chore that still runs is not begun again. What fails is tried at its next time.
@@ -31,12 +32,14 @@ from intelshare.ports import Durable
 LOOK: Final = "look"
 END: Final = "end"
 REVIEW: Final = "review"
+ANEW: Final = "anew"
 LOG: Final = "log"
 
 EVERY: Final[Mapping[str, int]] = {
     LOOK: SECOND,
     END: SECOND,
     REVIEW: SECOND,
+    ANEW: SECOND,
     LOG: SECOND,
     Chore.SHOW: SECOND,
     Chore.POLICY: 2 * SECOND,
@@ -120,6 +123,28 @@ class Housekeeping:
             self._running.discard(REVIEW)
             self._reviewed = self._under_review
 
+    def _anew(self, turn: Turn) -> None:
+        if turn.now.believed:
+            self._running.add(ANEW)
+            turn.do(RunQuery(Query.SIGNED_AHEAD))
+
+    def ahead(self, turn: Turn, answer: bool | IntelshareError) -> None:
+        """Whether anything may have been signed ahead of the clock."""
+        if answer is True and turn.now.believed:
+            turn.do(RunStep(Step.SIGN_ANEW, ((),)))
+        else:
+            self._running.discard(ANEW)
+
+    def signed_anew(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:
+        """A page of what waits for an answer was looked at."""
+        if isinstance(answer, IntelshareError):
+            self._running.discard(ANEW)
+            self._tell(turn, answer)
+        elif answer.value.after and turn.now.believed:
+            turn.do(RunStep(Step.SIGN_ANEW, (answer.value.after,)))
+        else:
+            self._running.discard(ANEW)
+
     def _log(self, turn: Turn) -> None:
         turn.parts.log_position.look(turn)
 
@@ -137,6 +162,9 @@ class Housekeeping:
 
 def _driver(chore: Chore) -> Callable[[Housekeeping, Turn], None]:
     def begin(house: Housekeeping, turn: Turn) -> None:
+        if chore is Chore.RENEW and not turn.now.believed:
+            # What is made by a clock that is ahead counts for nobody once it is right.
+            return
         house._running.add(chore)
         turn.do(RunChore(chore))
 
@@ -147,6 +175,7 @@ _BEGIN: Final[Mapping[str, Callable[[Housekeeping, Turn], None]]] = {
     LOOK: Housekeeping._look,
     END: Housekeeping._end,
     REVIEW: Housekeeping._review,
+    ANEW: Housekeeping._anew,
     LOG: Housekeeping._log,
     **{chore: _driver(chore) for chore in Chore},
 }

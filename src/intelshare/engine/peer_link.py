@@ -44,6 +44,7 @@ from intelshare.engine.turn import Turn
 from intelshare.engine.values import (
     LinkId,
     Notice,
+    Now,
     RunQuery,
     RunStep,
     Send,
@@ -123,6 +124,13 @@ class PeerLink:
         self.opened_at = EPOCH
         """The same on the steady clock."""
         self.offset = 0
+        """As it was measured last: the peer's clock minus this one, in microseconds."""
+        self.loading = False
+        """A step loads what is to be sent again."""
+        self._withdrawn: set[LeafId] = set()
+        """What must not leave any more, though that step may have loaded it."""
+        self._beyond = 0
+        """The peer's clock minus the steady one."""
         self.last_error = ""
         self.queue = LinkQueue()
         self.channel: Channel | None = None
@@ -206,10 +214,18 @@ class PeerLink:
         self._meet(turn)
 
     def _meet(self, turn: Turn) -> None:
-        self.offset = self._known().offset
+        self._set_offset(turn, self._known().offset)
         allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
         turn.do(RunStep(Step.MEET, (self._peer, allowed), self.number))
         self._go(turn, State.MEETING)
+
+    def _set_offset(self, turn: Turn, offset: int) -> None:
+        self.offset = offset
+        self._beyond = offset + turn.now.wall - turn.now.steady
+
+    def offset_at(self, now: Now) -> int:
+        """The peer's clock minus this one, in microseconds, whatever this one has done since."""
+        return self._beyond + now.steady - now.wall
 
     def _ask_what_to_say(self, turn: Turn) -> None:
         turn.do(RunQuery(Query.GREET, (self.member,), self.number))
@@ -337,7 +353,7 @@ class PeerLink:
                 self.queue.acknowledged(leaf, now.steady)
                 self._acknowledged.append(ack)
         if acks.acks:
-            self.offset = acks.acks[0].time - now.wall
+            self._set_offset(turn, acks.acks[0].time - now.wall)
         self._acknowledge(turn)
         turn.parts.sender.look_at(turn, [self.member])
 
@@ -438,11 +454,24 @@ class PeerLink:
 
     def settle(self, turn: Turn, leaf: LeafId) -> None:
         """This statement must not leave any more. What waits in one frame with it is loaded again."""
+        if self.loading:
+            self._withdrawn.add(leaf)
         self.queue.acknowledged(leaf, turn.now.steady)
         for line in self._out[1 + CONTROL :]:
             for waiting in [one for one in line if isinstance(one, Outbound) and leaf in one.leaves]:
                 line.remove(waiting)
                 self.queue.forget(waiting.leaves)
+
+    def hand_loaded(self, turn: Turn, loaded: Durable[Sequence[Outbound]]) -> None:
+        """Put what was loaded again on the link, but what was withdrawn meanwhile."""
+        self.loading = False
+        withdrawn, self._withdrawn = self._withdrawn, set()
+        if withdrawn:
+            self.queue.more = True
+            loaded = loaded.part(
+                lambda frames: [frame for frame in frames if withdrawn.isdisjoint(frame.leaves)]
+            )
+        self.hand(turn, loaded)
 
     def ask(self, turn: Turn, gaps: Iterable[Gap]) -> None:
         """Ask for what is missing, each stream no more often than its backoff allows."""

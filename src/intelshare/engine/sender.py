@@ -177,7 +177,7 @@ class Sender:
         self._at(link.member).stage = Stage.RESENDING
         busy, room = link.queue.busy(turn.now.steady), link.queue.room()
         # What is queued while the step runs asks for another.
-        link.queue.more = False
+        link.queue.more, link.loading = False, True
         turn.do(RunStep(step, (link.member, busy, room), link.number))
 
     def resent(self, turn: Turn, run: RunStep, answer: Durable[Loaded] | IntelshareError) -> None:
@@ -187,7 +187,7 @@ class Sender:
         destination.stage = Stage.IDLE
         if isinstance(answer, IntelshareError):
             if link is not None:
-                link.queue.more = True
+                link.queue.more, link.loading = True, False
             self._failed(turn, member, answer)
             return
         destination.backoff = None
@@ -195,7 +195,7 @@ class Sender:
         if link is not None:
             link.queue.more |= more
             destination.releases_wait |= run.step is Step.RESEND_BUT_RELEASES
-            link.hand(turn, answer.part(lambda loaded: loaded[0]))
+            link.hand_loaded(turn, answer.part(lambda loaded: loaded[0]))
             if link.queue.more and not frames:
                 # All that was found may not go now.
                 destination.not_before = Instant(turn.now.steady + RETRY)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle import attachments, destroy, review, serving, stop
+from intelshare.broker.lifecycle import anew, attachments, destroy, review, serving, stop
 from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import courier, hello
 from intelshare.broker.line.handover import first_ready, handover
@@ -49,6 +49,7 @@ class Step(StrEnum):
     OWE = "owe"
     WRITTEN = "written"
     TAKEN_IN = "taken_in"
+    SIGN_ANEW = "sign_anew"
 
 
 class Query(StrEnum):
@@ -67,6 +68,8 @@ class Query(StrEnum):
     ANSWER = "answer"
     """How this node's log follows from what a peer holds of it."""
     ANYTHING_OVER = "anything_over"
+    SIGNED_AHEAD = "signed_ahead"
+    """Whether something may have been signed ahead of the clock as it is now."""
     CHECKPOINT_DUE = "checkpoint_due"
     MARKED = "marked"
     """What was marked and is not destroyed yet."""
@@ -104,6 +107,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.OWE: courier.owe,
     Step.WRITTEN: courier.written,
     Step.TAKEN_IN: courier.taken_in,
+    Step.SIGN_ANEW: anew.sign_anew,
 }
 
 
@@ -142,6 +146,7 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.ACTS_FORGOTTEN: lambda node, view, first, _: act.forgotten(node, view, first),
     Query.ANSWER: lambda node, view, ask, _: checkpoint.answer(node, view, ask),
     Query.ANYTHING_OVER: lambda _, view, now: stop.anything_over(view, now),
+    Query.SIGNED_AHEAD: lambda _, view, now: anew.signed_ahead(view, now),
     Query.CHECKPOINT_DUE: checkpoint.due,
     Query.MARKED: lambda _, view, __: destroy.marked(view),
     Query.FIRST_WANTED: attachments.first_wanted,

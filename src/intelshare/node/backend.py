@@ -21,7 +21,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
-from intelshare.engine.values import Committed
+from intelshare.engine.values import Committed, NodeChanged
 from intelshare.errors import DeliveryError, IntelshareError, VaultError
 from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -38,6 +38,7 @@ from intelshare.services import (
     DRAINING,
     BundleTaken,
     BundleWritten,
+    ClockReading,
     Counts,
     HeldKey,
     Issued,
@@ -87,6 +88,16 @@ class NodeBackend:
     def now(self) -> Instant:
         """Wall time."""
         return self._runtime.now()
+
+    def read_clock(self) -> ClockReading:
+        """What the clock says, and what of it is believed."""
+        read = self._runtime.clock.read()
+        return ClockReading(read.now, read.believed, read.expected, read.until)
+
+    def believe_clock(self) -> None:
+        """The present time is believed from now on."""
+        self._runtime.clock.believe()
+        self._links.feed(NodeChanged())
 
     def clock_is_wrong(self) -> bool:
         """Whether nothing may be signed now, because the clock was set back."""

@@ -1,9 +1,22 @@
-"""Wall time, guarded (promise P10): the one place of a node that asks a clock."""
+"""Wall time, guarded (promise P10): the one place of a node that asks a clock.
+
+    what is seen                                       believed
+    ------------------------------------------------   ---------------------------------------------------
+    within a minute of what the monotonic clock lets    yes
+    expect, and not behind the mark
+    a jump of more than a minute                        once it has stayed for ten minutes, or it went back
+    more than a minute behind the mark                  once it is there
+    either, and an operator believes it                 yes, from then on
+
+The mark is the highest time that was believed and stored. Time that is not believed never raises it: a clock
+that was ahead for a while and is right again stops nothing.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from intelshare.instant import MINUTE, SECOND, Instant
@@ -15,6 +28,18 @@ STEADY: Final = 10 * MINUTE
 """After so long without another jump the new time is believed: somebody has set the clock right."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """What the clock says, and what of it is believed."""
+
+    now: Instant
+    believed: bool
+    expected: Instant
+    """What it should say at least: by the monotonic clock after a jump; else the mark."""
+    until: Instant
+    """When, by this clock, it is believed if it goes on as it does. ``now``, if it is."""
+
+
 class Clock:
     """Tells the time, and whether it can be believed enough to release anything."""
 
@@ -24,7 +49,7 @@ class Clock:
         wall: Callable[[], Instant] | None = None,
         monotonic: Callable[[], int] | None = None,
     ) -> None:
-        """``latest``: the highest instant that was ever stored. The simulator has clocks of its own."""
+        """``latest``: the highest believed instant that was stored. The simulator has clocks of its own."""
         self._latest = latest
         self._wall, self._monotonic = wall or _wall, monotonic or _monotonic
         self._offset = self._wall() - self._monotonic()
@@ -36,16 +61,34 @@ class Clock:
 
     def wrong(self) -> bool:
         """Whether releases must wait; true until the clock is right again (code CLOCK)."""
+        return not self.read().believed
+
+    def read(self) -> ClockReading:
+        """The time and what is to be thought of it, at one moment."""
         wall, monotonic = self._wall(), self._monotonic()
         offset = wall - monotonic
         if abs(offset - self._offset) <= MAX_JUMP:
             self._offset = offset
-            return wall < self._latest - MAX_JUMP
-        if abs(offset - self._other[0]) > MAX_JUMP:
+        elif abs(offset - self._other[0]) > MAX_JUMP:
             self._other = (offset, monotonic)
         elif monotonic - self._other[1] > STEADY:
             self._offset = offset
-        return True
+        if self._offset != offset:
+            left = STEADY - (monotonic - self._other[1])
+            expected = Instant(monotonic + self._offset)
+            return ClockReading(wall, False, expected, max(Instant(wall + left), self._mark()))
+        if wall < self._mark():
+            return ClockReading(wall, False, self._latest, self._mark())
+        self._latest = max(self._latest, wall)
+        return ClockReading(wall, True, wall, wall)
+
+    def believe(self) -> None:
+        """An operator believes the present time, whatever was seen or stored before."""
+        self._latest = self._wall()
+        self._offset = self._latest - self._monotonic()
+
+    def _mark(self) -> Instant:
+        return Instant(max(0, self._latest - MAX_JUMP))
 
 
 def _wall() -> Instant:

@@ -178,7 +178,7 @@ class Links:
 
     def state(self, node: NodeUri) -> LinkState:
         """What can be said of the way to a peer node."""
-        return self.engine.state(node, self.steady())
+        return self.engine.state(node, self._now())
 
     def budgets(self, member: MemberCode) -> list[tuple[BudgetState, int]]:
         """The budgets that a peer has spent, each with the microseconds until it takes something again."""
@@ -248,13 +248,16 @@ class Links:
         try:
             while self._events:
                 runtime = self._runtime
-                now = Now(runtime.now(), self.steady(), not runtime.clock.wrong())
-                for action in self.engine.handle(self._events.popleft(), runtime.node, now):
+                for action in self.engine.handle(self._events.popleft(), runtime.node, self._now()):
                     _DO[type(action)](self, action)
         except Exception as error:
             self._fail(error)
         finally:
             self._feeding = False
+
+    def _now(self) -> Now:
+        read = self._runtime.clock.read()
+        return Now(read.now, self._steady(), read.believed)
 
     def _fail(self, error: BaseException) -> None:
         """A defect, or an error of which nobody knows what it means, ends the node."""

@@ -41,6 +41,10 @@ class Running(msgspec.Struct, frozen=True):
     """Why it does not serve."""
     at: int = 0
     """Microseconds since 1970."""
+    clock_expected: int = 0
+    """What the clock should say at least, if it is not believed; else 0."""
+    clock_until: int = 0
+    """When, by this clock, it is believed if it goes on as it does; 0: it is."""
 
     def fresh(self, now: Instant) -> bool:
         """Whether the node was alive just now."""
@@ -49,6 +53,7 @@ class Running(msgspec.Struct, frozen=True):
 
 def show_running(runtime: Runtime, ports: Ports) -> Running:
     """Write the file; what it says. Raises StoreError DISK_FULL, DISK_ERROR; OSError."""
+    clock = runtime.clock.read()
     running = Running(
         os.getpid(),
         runtime.settings.host,
@@ -58,7 +63,9 @@ def show_running(runtime: Runtime, ports: Ports) -> Running:
         f"{runtime.node.incarnation:016x}",
         runtime.health.word,
         runtime.health.codes,
-        runtime.now(),
+        clock.now,
+        0 if clock.believed else clock.expected,
+        0 if clock.believed else clock.until,
     )
     write_private(runtime.folder.running, msgspec.json.encode(running))
     return running

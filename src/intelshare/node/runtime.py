@@ -21,6 +21,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import users
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
@@ -118,7 +119,10 @@ class Runtime:
             if self.node.lacks is not self._shortage:
                 # Only the writer's thread puts another node in this place.
                 self.node = replace(self.node, lacks=self._shortage)
-            plan = step(self.node, view, *event, self.clock.now(), self.random)
+            reading = self.clock.read()
+            plan = step(self.node, view, *event, reading.now, self.random)
+            if not reading.believed:
+                plan = without_mark(plan, view)
             for record in plan.damaged:
                 self._loop.call_soon_threadsafe(self._damaged, record)
             return plan

@@ -94,6 +94,18 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockReading:
+    """What the clock says, and what of it is believed."""
+
+    now: Instant
+    believed: bool
+    expected: Instant
+    """What it should say at least; ``now`` if it is believed."""
+    until: Instant
+    """When, by this clock, it is believed if it goes on as it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkFacts:
     """The way to a peer node."""
 
@@ -217,6 +229,12 @@ class Backend(Protocol):
 
     def now(self) -> Instant:
         """Wall time."""
+
+    def read_clock(self) -> ClockReading:
+        """What the clock says, and what of it is believed."""
+
+    def believe_clock(self) -> None:
+        """The present time is believed from now on: called after that is durable."""
 
     def clock_is_wrong(self) -> bool:
         """Whether nothing may be signed now, because the clock was set back."""

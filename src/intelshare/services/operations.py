@@ -30,6 +30,7 @@ from intelshare.services.backend import Backend, FileFacts, Issued, PortFacts
 from intelshare.services.law import policy_state
 from intelshare.services.members import exclusion_word
 from intelshare.services.metrics import metrics
+from intelshare.services.operator_acts import OPERATOR_ACTS, clock_state
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import user_uri
 from intelshare.wire.v1 import user_pb2 as pb
@@ -74,6 +75,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         directory_expires=own.expires if own is not None else 0,
         certificate_expires=facts.certificate_expires,
         policy=policy_state(node, held, backend.now()),
+        clock=clock_state(backend),
     )
 
 
@@ -258,6 +260,7 @@ OPERATIONS: Final = (
     Rpc("Queues", OVERSEERS, QueryCall(queues_response, slow=True)),
     Rpc("Drain", OPERATORS, AsyncCall(drain)),
     Rpc("Metrics", OVERSEERS, AsyncCall(metrics)),
+    *OPERATOR_ACTS,
     Rpc("VerifyAudit", OVERSEERS, QueryCall(verify_audit, slow=True)),
 )
 

@@ -43,6 +43,8 @@ class Bug:
     """What remembers pages of logs."""
     loops_end: bool = False
     """A step that fails ends the loop that has asked for it."""
+    stores_any_time: bool = False
+    """Time that is not believed is stored as the highest."""
     keeps_old_keys: bool = True
     """Whether a rotation leaves the old sealing key its overlap."""
 
@@ -93,6 +95,7 @@ BUGS: Mapping[str, Bug] = {
         Bug("signed-before-shredded", ("I8",), shreds=False),
         Bug("old-key-destroyed", ("I9",), keeps_old_keys=False),
         Bug("two-log-answers-at-once", ("I6", "I9"), answers=8, trees=when.RacyTrees),
+        Bug("wrong-clock-stored", ("I9",), stores_any_time=True),
         Bug("marked-before-drained", ("I9",), stop_order=when.MARK_FIRST),
         Bug(
             "one-bad-record-ends-the-loop",

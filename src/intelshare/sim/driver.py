@@ -93,9 +93,8 @@ class Driver:
         self._feeding = True
         try:
             while self._events and self._process.alive:
-                now = Now(
-                    self._process.now(), Instant(self._process.heap.now), not self._process.clock.wrong()
-                )
+                read = self._process.clock.read()
+                now = Now(read.now, Instant(self._process.heap.now), read.believed)
                 for action in self.engine.handle(self._events.popleft(), self._process.node, now):
                     do = _DO.get(type(action))
                     if do is not None and self._process.alive:

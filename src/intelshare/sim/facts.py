@@ -98,6 +98,11 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         ),
     ),
     (
+        "signed anew",
+        frozenset(("sign_anew",)),
+        lambda old, new: (old, new) == (_fresh(HANDED_OVER), _fresh(QUEUED)),
+    ),
+    (
         "consented",
         frozenset(("receive",)),
         lambda old, new: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random as Stream
 
-from intelshare.instant import MINUTE, SECOND
+from intelshare.instant import DAY, MINUTE, SECOND
 from intelshare.sim.chance import stream
 from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
@@ -209,7 +209,7 @@ def _clocks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
             chance.choice(members),
             at=chance.randrange(knobs.lasts),
             lasts=chance.choice((SECOND, 10 * SECOND, 30 * SECOND)),
-            by=chance.choice((-30 * SECOND, 30 * SECOND, 6 * MINUTE, 8 * MINUTE)),
+            by=chance.choice((-30 * SECOND, 30 * SECOND, 6 * MINUTE, 8 * MINUTE, DAY, 400 * DAY)),
         )
         for _ in range(chance.choice((1, 1, 2)))
     ]

@@ -12,9 +12,9 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import FileState, kept
 from intelshare.delivery import Stage
 from intelshare.engine import Limits
-from intelshare.errors import IntelshareError, StoreError
+from intelshare.errors import CryptoError, IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import MINUTE, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
 from intelshare.ports import Plan
@@ -32,6 +32,10 @@ from intelshare.store.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from intelshare.sim.oracle import Oracle
+
+
+_AGAIN = 10 * SECOND
+"""After so long a node that could not start is started again."""
 
 
 class Machine:
@@ -60,6 +64,8 @@ class Machine:
         self.others: Mapping[str, Machine] = {}
         self.forgets = 0
         """How often this disk went back to an earlier state."""
+        self.misled = False
+        """Whether a node has started with a clock that was wrong: only its operator can know better later."""
         self._plan = plan
         self._network = network
         self._oracle = oracle
@@ -96,6 +102,8 @@ class Machine:
         """
         if self.process is not None:
             return
+        # A node that starts meanwhile has nothing to hold its clock against.
+        self.misled |= abs(self._ahead) >= MINUTE
         if self.room.free < LIMITS.give:
             self.room.hold(on=False)
         if self.room.free < LIMITS.give:
@@ -114,7 +122,15 @@ class Machine:
         self.pieces.keep([one.place for one in kept(view)])
         me = view.get(NODE, SELF)
         incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
-        node = start_node(self.name, incarnation, self.keys, view, self.now())
+        try:
+            node = start_node(self.name, incarnation, self.keys, view, self.now())
+        except CryptoError as error:
+            if not self._ahead or error.code != "SIGNER_NOT_VALID":
+                raise
+            # By a clock that is far ahead its keys are over; whoever supervises it starts it again.
+            self._oracle.counts[error.code] += 1
+            self.heap.after(_AGAIN, self.start)
+            return
         node = replace(node, trees=self.bug.trees(), queues=self.queues)
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = Process(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.shortage import Shortage
+from intelshare.broker.kernel.transaction import without_mark
 from intelshare.engine import Event
 from intelshare.engine.values import (
     Committed,
@@ -103,6 +104,11 @@ class Process:
         """Hand an event to the engine, and carry out what follows."""
         self.driver.feed(event)
 
+    def believe(self) -> None:
+        """An operator's word about the clock is durable."""
+        self.clock.believe()
+        self.feed(NodeChanged())
+
     def wake(self, *members: MemberCode) -> None:
         """Pairs of these members may be ready to be handed over."""
         self.feed(Ready(members))
@@ -137,6 +143,8 @@ class Process:
         if name in machine.bug.swaps_first and not isinstance(then, _Late):
             self._swap_first(name, event, plan, then, refused)
             return
+        if not self.clock.read().believed and not machine.bug.stores_any_time:
+            plan = without_mark(plan, self.disk.view)
         self.heap.note(self.name, name, len(plan.writes))
         self.oracle.planned(self, name, event, plan, now)
         answer = plan.answer

@@ -17,7 +17,7 @@ from intelshare.sim.machine import Machine
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
-from intelshare.sim.users import schedule
+from intelshare.sim.users import believe_clock, schedule
 from intelshare.wire import read_message
 
 SETTLE = 30 * MINUTE
@@ -65,6 +65,8 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         while heap.now < deadline:
             heap.run(heap.now + pause)
             pause += pause // 8
+            for machine in machines.values():
+                believe_clock(machine)
             if _linked(machines) and quiet(oracle, machines):
                 break
         finish(oracle, machines)

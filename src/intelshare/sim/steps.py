@@ -9,6 +9,7 @@ from intelshare.broker.exchange import consent
 from intelshare.broker.exchange.backfill import backfill
 from intelshare.broker.exchange.recall import recall
 from intelshare.broker.kernel.register import adopt
+from intelshare.broker.lifecycle import operator_acts
 from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload, lost
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.exclude import exclude
@@ -45,5 +46,6 @@ STEPS: Steps = {
     "exclude": exclude,
     "adopt": adopt,
     "announce": hello.announce,
+    "believe": operator_acts.believe_clock,
 }
 """Those that the engine asks for, and those of users and starts."""

@@ -28,6 +28,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.attachments import BeginUpload, FileState, FinishUpload, Upload
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.exclude import ExcludeCommand
+from intelshare.broker.lifecycle.operator_acts import BelieveCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.alike import SubmitResult
@@ -113,6 +114,18 @@ class Client:
             self._heap.after(_PATIENCE, self.ask)
         elif error.retry_after is not None and self._heap.now < self._machine.lasts:
             self._heap.after(error.retry_after * SECOND, self.ask)
+
+
+def believe_clock(machine: Machine) -> None:
+    """An operator looks at a clock that is right again, where a node had started while it was wrong."""
+    process = machine.process
+    if process is None or not process.serving or not machine.misled:
+        return
+    read = process.clock.read()
+    if not read.believed:
+        by = actor(machine.name, "o").user
+        command = BelieveCommand(by, read.expected, (), "the clock is right now")
+        process.perform("believe", command, then=lambda _: process.believe())
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
         _row("Courier", member=Text, way=U8, user=Text, digest=_DIGEST, size=U63, statements=U63, code=Text),
     ),
     24: ("EXPORT", _row("Export", md=_DIGEST, user=Text, consumer=Text, slots=_many(U32))),
+    25: ("OPERATED", _row("Operated", act=U8, about=Text, reason=Text, user=Text)),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash
@@ -204,6 +204,23 @@ class Transaction:
         self._said.extend(outbound)
         return outbound
 
+    def sign_again(self, rows: Sequence[StatementRow], waiting: Sequence[PendingRow]) -> None:
+        """Sign stored statements, at most 256, at the present time: the same digests in another batch.
+
+        ``waiting``: whose peers have not acknowledged them; they are sent at once.
+        """
+        signed = sign_many([row.leaf for row in rows], self.node.signer, self.now, self.random)
+        batch = self.batch(signed.batch)
+        carried: dict[LeafId, Carried] = {}
+        for row, proof in zip(rows, signed.proofs, strict=True):
+            self.put(STATEMENT, changed(row, proof=proof, batch=batch))
+            carried[row.leaf] = Carried(Kind(row.kind), row.nonce, row.data, proof)
+        for one in waiting:
+            # What a link still holds of the batch before must not leave any more.
+            self._ended.append((one.peer, one.leaf))
+            frame = Frame(signed.batch, b"", (carried[one.leaf],))
+            self._said.append(Outbound(one.peer, one.rank, frame, (one.leaf,)))
+
     def say_to_all(self, peers: Iterable[MemberCode], kind: Kind, data: bytes, rank: int) -> LeafId:
         """Sign one statement and queue it for several peers: the same bytes, nonce and leaf for each."""
         signed = sign_batch(
@@ -262,8 +279,9 @@ class Transaction:
             self._put_log()
         if self._rows:
             me = self.get(NODE, SELF)
-            if me is not None and self.now > me.latest:
-                self.put(NODE, changed(me, latest=self.now))
+            if me is not None and self.now > min(me.latest, me.written):
+                latest, written = max(me.latest, self.now), max(me.written, self.now)
+                self.put(NODE, changed(me, latest=latest, written=written))
         return Plan(
             tuple(self._rows.values()),
             answer,
@@ -291,6 +309,20 @@ class Transaction:
             assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
             self._head = head
         return self._head
+
+
+def without_mark(plan: Plan[A], view: View) -> Plan[A]:
+    """The plan of a step that ran while the clock was not believed: its time is not stored as the highest."""
+    before = view.get(NODE, SELF)
+    if before is None:
+        return plan
+    writes = [
+        Put(NODE, changed(write.row, latest=min(before.latest, write.row.latest)))
+        if isinstance(write, Put) and write.table is NODE
+        else write
+        for write in plan.writes
+    ]
+    return replace(plan, writes=tuple(writes))
 
 
 def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId]:

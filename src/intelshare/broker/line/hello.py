@@ -95,7 +95,14 @@ def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> P
     tx.begin_log(node.incarnation)
     tx.put(
         NODE,
-        NodeRow(SELF, node.incarnation, previous, now, max(now, me.latest if me is not None else now)),
+        NodeRow(
+            SELF,
+            node.incarnation,
+            previous,
+            now,
+            max(now, me.latest if me is not None else now),
+            max(now, me.written if me is not None else now),
+        ),
     )
     tx.log(EntryType.START, Start(node.version, previous, size, before))
     return tx.plan(node.incarnation)
@@ -286,6 +293,8 @@ def answer_gap(
             if (
                 stopped is None
                 or over
+                # Taken back: its number is cancelled, and the pair goes under another.
+                or (stopped.leaf, stopped.stage == Stage.QUEUED) != (row.leaf, False)
                 or stopped.cause != Cause.NONE
                 or unless_damaged(tx, partial(denial, tx, stopped)) != ()
                 or view.get(PENDING, row.leaf, peer) is not None

@@ -106,6 +106,7 @@ def health(folder: Path, out: Out) -> int:
 
     Exits with 0 if it serves, 1 if it runs and does not serve, 6 if it does not run.
     """
+    from intelshare.cli.shared.tables import clock_words
     from intelshare.instant import Instant
     from intelshare.node.folder import Folder
     from intelshare.node.running import read_running
@@ -119,10 +120,59 @@ def health(folder: Path, out: Out) -> int:
             hint=f"intelshare node run --folder {folder}",
         )
     out.document(
-        "health", {"health": found.health, "codes": list(found.codes), "node": found.node, "pid": found.pid}
+        "health",
+        {
+            "health": found.health,
+            "codes": list(found.codes),
+            "node": found.node,
+            "pid": found.pid,
+            "clock": {"now": found.at, "expected": found.clock_expected, "until": found.clock_until},
+        },
     )
     out.line(f"{found.health}{' (' + ', '.join(found.codes) + ')' if found.codes else ''}")
+    if found.clock_until:
+        out.line(clock_words(found.at, found.clock_expected, found.clock_until))
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
+
+
+@node.command(
+    epilog=examples(
+        "intelshare node clock --folder fra",
+        "intelshare node clock --believe --folder fra",
+        'intelshare node clock --believe --reason "set by GPS; USA is wrong" --folder fra',
+    )
+)
+@click.option("--believe", is_flag=True, help="Believe what the clock says now; releases go on.")
+@click.option("--reason", default="", help="Why you know better than linked peers. It is logged.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> int:
+    """Show whether the node believes its clock; with --believe, make it.
+
+    The clocks of all linked peers must agree within five minutes, unless you give a reason. Exits with 1
+    if the clock is not believed.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.plain import plain
+    from intelshare.cli.shared.tables import clock_words, short_time
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    if reason and not believe:
+        raise click.UsageError("--reason belongs to --believe")
+    found = node.operate("Clock", pb.ClockRequest())
+    if believe and not found.clock.believed:
+        shown = clock_words(found.clock.now, found.clock.expected, found.clock.until)
+        confirm(f"{shown[0].upper()}{shown[1:]}. Believe it now?", yes=yes)
+        found = node.operate("Clock", pb.ClockRequest(believe=True, reason=reason))
+    out.document("clock", plain(found))
+    state = found.clock
+    if state.believed:
+        agreed = f"; {', '.join(found.agreed)} agree" if found.agreed else ""
+        out.line(f"the clock says {short_time(state.now)} and is believed{agreed}")
+    else:
+        out.line(clock_words(state.now, state.expected, state.until))
+    return Exit.DONE if state.believed else Exit.FAILED
 
 
 @click.command(epilog=examples("intelshare status"))
@@ -136,7 +186,7 @@ def status(client: Client, out: Out) -> int:
 def _show(found: Any, out: Out) -> int:
     from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import duration, peer_table, short_time
+    from intelshare.cli.shared.tables import clock_words, duration, peer_table, short_time
 
     out.document("status", plain(found))
     out.line(f"{found.member}  {found.node}")
@@ -161,6 +211,8 @@ def _show(found: Any, out: Out) -> int:
             if peer.file_bytes or peer.files_wanted:
                 wanted = f", {peer.files_wanted} not whole yet" if peer.files_wanted else ""
                 out.line(f"  of {peer.member} {peer.file_bytes / 2**20:.1f} MiB{wanted}")
+    if not found.clock.believed:
+        out.line(f"{clock_words(found.clock.now, found.clock.expected, found.clock.until)}  [CLOCK]")
     out.line(policy_line(found.policy))
     if found.peers:
         out.table(peer_table(found.peers))

@@ -25,7 +25,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
     """Everything that this status tells."""
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
-        yield by_code(WRONG, "node", code)
+        yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
     for alarm in status.alarms:
         yield by_code(WRONG, f"alarm {alarm.evidence.hex()[:8]}", alarm.code, f"{alarm.member}: {alarm.what}")
     yield from _ends("directory", status.directory_expires, now)
@@ -38,6 +38,18 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
         yield from _link(peer, now)
     for spent in status.budgets:
         yield _budget(spent)
+
+
+def _clock(status: pb.StatusResponse) -> Finding:
+    """A clock that is not believed: both times, and until when releases wait."""
+    from intelshare.cli.shared.tables import clock_words
+
+    clock = status.clock
+    remedy = (
+        "compare this machine's clock with another and set it; if it is right: "
+        "intelshare node clock --believe --folder FOLDER"
+    )
+    return Finding(WRONG, "clock", clock_words(clock.now, clock.expected, clock.until), remedy, "CLOCK")
 
 
 def _budget(spent: pb.SpentBudget) -> Finding:

@@ -30,6 +30,14 @@ def short_id(bulletin: bytes) -> str:
     return bulletin.hex()[:SHORT_ID]
 
 
+def clock_words(now: int, expected: int, until: int) -> str:
+    """What is to be said of a clock that is not believed. All are microseconds since 1970."""
+    return (
+        f"the clock says {short_time(now)}, and {short_time(expected)} was to be expected; "
+        f"releases wait until {short_time(until)}"
+    )
+
+
 def short_time(instant: int) -> str:
     """To the second, UTC; empty for 0."""
     return show(Instant(instant - instant % 1_000_000)) if instant else ""

@@ -1716,6 +1716,7 @@ class StatusResponse(_message.Message):
     STORE_FIELD_NUMBER: _builtins.int
     BUDGETS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -1754,6 +1755,8 @@ class StatusResponse(_message.Message):
 
     @_builtins.property
     def files(self) -> Global___FileRoom: ...
+    @_builtins.property
+    def clock(self) -> Global___ClockState: ...
     def __init__(
         self,
         *,
@@ -1777,14 +1780,97 @@ class StatusResponse(_message.Message):
         store: Global___StoreFigures | None = ...,
         budgets: _abc.Iterable[Global___SpentBudget] | None = ...,
         files: Global___FileRoom | None = ...,
+        clock: Global___ClockState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "policy", b"policy", "store", b"store"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "files", b"files", "policy", b"policy", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusResponse: _TypeAlias = StatusResponse  # noqa: Y015
+
+@_typing.final
+class ClockState(_message.Message):
+    """What the node's clock says, and what of it is believed (code CLOCK)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_FIELD_NUMBER: _builtins.int
+    BELIEVED_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    now: _builtins.int
+    believed: _builtins.bool
+    expected: _builtins.int
+    """What it should say at least, by what was stored or by the monotonic clock; else as now."""
+    until: _builtins.int
+    """When, by this clock, it is believed if it goes on as it does."""
+    def __init__(
+        self,
+        *,
+        now: _builtins.int = ...,
+        believed: _builtins.bool = ...,
+        expected: _builtins.int = ...,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["believed", b"believed", "expected", b"expected", "now", b"now", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockState: _TypeAlias = ClockState  # noqa: Y015
+
+@_typing.final
+class ClockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BELIEVE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    believe: _builtins.bool
+    """Believe it from now on; else only show it."""
+    reason: _builtins.str
+    """Why, though linked peers do not agree. Empty: they must."""
+    def __init__(
+        self,
+        *,
+        believe: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["believe", b"believe", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockRequest: _TypeAlias = ClockRequest  # noqa: Y015
+
+@_typing.final
+class ClockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOCK_FIELD_NUMBER: _builtins.int
+    AGREED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def clock(self) -> Global___ClockState: ...
+    @_builtins.property
+    def agreed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Linked members whose clocks agree."""
+
+    def __init__(
+        self,
+        *,
+        clock: Global___ClockState | None = ...,
+        agreed: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreed", b"agreed", "clock", b"clock"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockResponse: _TypeAlias = ClockResponse  # noqa: Y015
 
 @_typing.final
 class SpentBudget(_message.Message):

@@ -1755,6 +1755,11 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.FromString,
                 _registered_method=True)
+        self.Clock = channel.unary_unary(
+                '/intelshare.v1.Operations/Clock',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ClockRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ClockResponse.FromString,
+                _registered_method=True)
         self.RenewNode = channel.unary_unary(
                 '/intelshare.v1.Operations/RenewNode',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RenewNodeRequest.SerializeToString,
@@ -1890,9 +1895,16 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RenewNode(self, request, context):
+    def Clock(self, request, context):
         """The node's own certificate, now; it does so by itself at half time.
+        The clock that guards releases: show it, or believe what it says now. Operators.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -2042,6 +2054,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.RevokeUser,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.SerializeToString,
+            ),
+            'Clock': grpc.unary_unary_rpc_method_handler(
+                    servicer.Clock,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ClockRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ClockResponse.SerializeToString,
             ),
             'RenewNode': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewNode,
@@ -2319,6 +2336,33 @@ class Operations:
             '/intelshare.v1.Operations/RevokeUser',
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Clock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/Clock',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ClockRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -616,8 +616,11 @@ class OperationsStub:
     """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]
     RevokeUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeUserRequest, _user_pb2.RevokeUserResponse]
+    Clock: _grpc.UnaryUnaryMultiCallable[_user_pb2.ClockRequest, _user_pb2.ClockResponse]
+    """The node's own certificate, now; it does so by itself at half time.
+    The clock that guards releases: show it, or believe what it says now. Operators.
+    """
     RenewNode: _grpc.UnaryUnaryMultiCallable[_user_pb2.RenewNodeRequest, _user_pb2.RenewNodeResponse]
-    """The node's own certificate, now; it does so by itself at half time."""
     ExportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]
     ImportMember: _grpc.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]
     ListMembers: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]
@@ -661,8 +664,11 @@ class OperationsAsyncStub(OperationsStub):
     """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used."""
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListUsersRequest, _user_pb2.ListUsersResponse]  # type: ignore[assignment]
     RevokeUser: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeUserRequest, _user_pb2.RevokeUserResponse]  # type: ignore[assignment]
+    Clock: _aio.UnaryUnaryMultiCallable[_user_pb2.ClockRequest, _user_pb2.ClockResponse]  # type: ignore[assignment]
+    """The node's own certificate, now; it does so by itself at half time.
+    The clock that guards releases: show it, or believe what it says now. Operators.
+    """
     RenewNode: _aio.UnaryUnaryMultiCallable[_user_pb2.RenewNodeRequest, _user_pb2.RenewNodeResponse]  # type: ignore[assignment]
-    """The node's own certificate, now; it does so by itself at half time."""
     ExportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ExportMemberRequest, _user_pb2.ExportMemberResponse]  # type: ignore[assignment]
     ImportMember: _aio.UnaryUnaryMultiCallable[_user_pb2.ImportMemberRequest, _user_pb2.ImportMemberResponse]  # type: ignore[assignment]
     ListMembers: _aio.UnaryUnaryMultiCallable[_user_pb2.ListMembersRequest, _user_pb2.ListMembersResponse]  # type: ignore[assignment]
@@ -747,12 +753,21 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.RevokeUserResponse, _abc.Awaitable[_user_pb2.RevokeUserResponse]]: ...
 
     @_abc_1.abstractmethod
+    def Clock(
+        self,
+        request: _user_pb2.ClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ClockResponse, _abc.Awaitable[_user_pb2.ClockResponse]]:
+        """The node's own certificate, now; it does so by itself at half time.
+        The clock that guards releases: show it, or believe what it says now. Operators.
+        """
+
+    @_abc_1.abstractmethod
     def RenewNode(
         self,
         request: _user_pb2.RenewNodeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_user_pb2.RenewNodeResponse, _abc.Awaitable[_user_pb2.RenewNodeResponse]]:
-        """The node's own certificate, now; it does so by itself at half time."""
+    ) -> _typing.Union[_user_pb2.RenewNodeResponse, _abc.Awaitable[_user_pb2.RenewNodeResponse]]: ...
 
     @_abc_1.abstractmethod
     def ExportMember(

@@ -7,19 +7,23 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, draft, seeded, text
+from builders import NOW, Member, actor, draft, seeded, text
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.register import adopt
-from intelshare.broker.kernel.tables import INBOX
-from intelshare.broker.lifecycle.anew import hand_over_anew
+from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
+from intelshare.broker.kernel.transaction import without_mark
+from intelshare.broker.lifecycle.anew import hand_over_anew, sign_anew, signed_ahead
+from intelshare.broker.line.resend import resend
+from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
 from intelshare.crypto.records import KeyUse, Kind
 from intelshare.crypto.suites import SUITE_1, load_signer
 from intelshare.delivery import PairStatus, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import KeyId, MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import DAY, Instant
+from intelshare.ports import Put
 from intelshare.trust import (
     Founding,
     Revocation,
@@ -162,3 +166,61 @@ def test_a_key_is_named_well_enough_to_be_one(members: Any, given: str, code: st
     with pytest.raises(DeliveryError) as raised:
         members["FRA"].ask(impact_of, given, Instant(0))
     assert raised.value.code == code
+
+
+AHEAD = Instant(NOW + DAY)
+
+
+def test_a_release_signed_in_the_future_is_cancelled_and_goes_under_another_number(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA), to=["USA"]), at=AHEAD)
+    (early,) = hand_over(fra, "USA", at=AHEAD)
+    assert codes(arrive(usa, fra, early.frame)) == ["CLOCK_SKEW"]
+    assert fra.store.ask_now(lambda view: signed_ahead(view, NOW))
+    done = fra.do(sign_anew, ())
+    assert (done.after, done.effects.ready) == ((), frozenset(("USA",)))
+    assert not fra.store.ask_now(lambda view: signed_ahead(view, NOW))
+    (head,) = done.effects.outbound
+    arrive(usa, fra, head.frame)
+    (again,) = hand_over(fra, "USA")
+    assert arrive(usa, fra, again.frame).accepted == 1
+    assert len(rows(usa, INBOX)) == 1
+
+
+def test_a_receipt_signed_in_the_future_keeps_its_digest_and_is_taken_once(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    frame = released(members)
+    (early,) = arrive(usa, fra, frame, at=AHEAD).effects.outbound
+    assert codes(arrive(fra, usa, early.frame)) == ["CLOCK_SKEW"]
+    done = usa.do(sign_anew, ())
+    assert done.effects.ended == (("FRA", early.leaves[0]),)
+    (again,) = done.effects.outbound
+    assert again.leaves == early.leaves
+    assert again.frame.batch != early.frame.batch
+    assert codes(arrive(fra, usa, again.frame)) == [""]
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+    (resent,) = usa.do(resend, MemberCode("FRA"), (), 1 << 20)[0]
+    assert resent.frame.batch == again.frame.batch
+
+
+def test_what_was_not_signed_in_the_future_stays_as_it_is(members: Any) -> None:
+    fra = members["FRA"]
+    released(members)
+    send(fra, draft(text(TO_USA), to=["USA"]), at=AHEAD)
+    before = rows(fra, STATEMENT)
+    assert fra.do(sign_anew, ()).effects.outbound == ()
+    assert rows(fra, STATEMENT) == before
+
+
+def test_time_that_is_not_believed_is_not_stored_as_the_highest(members: Any) -> None:
+    fra = members["FRA"]
+    view = fra.store.ask_now(lambda view: view)
+    plan = submit(
+        fra.node, view, SubmitCommand(actor("FRA", "a"), bytes(16), draft(text(TO_USA), to=["USA"])), AHEAD,
+        seeded("submit"),
+    )  # fmt: skip
+    (believed,) = [write.row for write in plan.writes if isinstance(write, Put) and write.table is NODE]
+    kept = without_mark(plan, view)
+    (unbelieved,) = [write.row for write in kept.writes if isinstance(write, Put) and write.table is NODE]
+    assert (believed.latest, believed.written) == (AHEAD, AHEAD)
+    assert (unbelieved.latest, unbelieved.written) == (NOW, AHEAD)

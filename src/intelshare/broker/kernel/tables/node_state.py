@@ -182,7 +182,7 @@ COUNTER = Table("counter", CounterRow, ("name",))
 
 
 class NodeRow(NamedTuple):
-    """What the node remembers of itself: present incarnation, latest instant ever stored."""
+    """What the node remembers of itself: present incarnation, and how far its clock has gone."""
 
     name: str
     incarnation: Incarnation
@@ -190,6 +190,10 @@ class NodeRow(NamedTuple):
     """0: there was none."""
     began: Instant
     latest: Instant
+    """The highest instant that was stored while the clock was believed: the mark of promise P10."""
+    written: Instant
+    """The highest instant at which anything was stored, believed or not. Ahead of the clock: something may
+    have been signed in the future."""
 
 
 NODE = Table("node", NodeRow, ("name",))

@@ -1,0 +1,105 @@
+"""F14 and F32 on real nodes: a clock that was wrong stops nothing once it is right (promise P10)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+
+from intelshare.instant import DAY, Instant
+from intelshare.wire.v1 import user_pb2 as pb
+from node_world import Site, code_of, introduce, make_site, now, until, word
+
+
+@pytest.mark.parametrize("days", [1, 400])
+async def test_what_was_signed_ahead_arrives_once_the_clock_is_right_also_after_a_restart(
+    tmp_path: Path, days: int
+) -> None:
+    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+    ahead = [0]
+    try:
+        await fra.start()
+        await usa.start(wall=lambda: Instant(now() + ahead[0]))
+        await introduce(fra, usa)
+        async with fra.client("a") as client:
+            await _linked(fra)
+            ahead[0] = days * DAY
+            sent = bytes((await client.send(["USA"], "x")).bulletin)
+            if days == 1:
+                await until(lambda: "CLOCK_SKEW" in usa.log.getvalue(), "the receipt to be rejected")
+            await until(lambda: "CLOCK" in usa.running.runtime.health.codes, "CLOCK to show")
+            ahead[0] = 0
+            await _is(fra, sent, "accepted")
+            await until(lambda: not usa.running.runtime.health.codes, "USA to serve")
+            await usa.stop()
+            await usa.start()
+            again = bytes((await client.send(["USA"], "y")).bulletin)
+            await _is(fra, again, "accepted")
+        assert not usa.running.runtime.clock.wrong()
+    finally:
+        await fra.stop()
+        await usa.stop()
+
+
+async def test_an_operator_believes_a_clock_with_which_peers_agree(tmp_path: Path) -> None:
+    """USA started, with nothing to hold its clock against, a day ahead."""
+    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        await usa.stop()
+        await usa.start(wall=lambda: Instant(now() + DAY))
+        await usa.stop()
+        await usa.start()
+        await until(lambda: "CLOCK" in usa.running.runtime.health.codes, "CLOCK to show")
+        await _linked(usa)
+        async with usa.client("o") as client:
+            status = (await client.operations.Status(pb.StatusRequest())).clock
+            assert not status.believed
+            assert status.expected > status.until > status.now + DAY // 2
+            done = await client.operations.Clock(pb.ClockRequest(believe=True))
+            assert (list(done.agreed), done.clock.believed) == (["FRA"], True)
+        await until(lambda: not usa.running.runtime.health.codes, "USA to serve")
+        async with usa.client("a") as client:
+            await _is(
+                usa,
+                bytes((await client.send(["FRA"], "z", label="//USA SECRET//REL TO FRA, USA")).bulletin),
+                "accepted",
+                "FRA",
+            )
+        await usa.stop()
+        await usa.start()
+        assert not usa.running.runtime.clock.wrong()
+    finally:
+        await fra.stop()
+        await usa.stop()
+
+
+async def test_a_clock_with_which_nobody_agrees_needs_a_reason(tmp_path: Path) -> None:
+    usa = await asyncio.to_thread(make_site, "USA", tmp_path / "USA")
+    try:
+        await usa.start(wall=lambda: Instant(now() + DAY))
+        await usa.stop()
+        await usa.start()
+        async with usa.client("o") as client:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await client.operations.Clock(pb.ClockRequest(believe=True))
+            assert code_of(raised.value) == "CLOCK"
+            done = await client.operations.Clock(pb.ClockRequest(believe=True, reason="set by hand"))
+            assert done.clock.believed
+    finally:
+        await usa.stop()
+
+
+async def _linked(site: Site) -> None:
+    await until(lambda: site.running.links.engine.linked, "a link")
+
+
+async def _is(site: Site, bulletin: bytes, wanted: str, recipient: str = "USA") -> None:
+    async def reached() -> bool:
+        return await word(site, bulletin, recipient) == wanted
+
+    await until(reached, wanted)
