@@ -779,3 +779,34 @@ def found(path: Path, content: bytes) -> bool:
     """Whether the database or its WAL has these bytes."""
     files = [path, path.with_name(path.name + "-wal")]
     return any(content in file.read_bytes() for file in files if file.exists())
+
+
+async def test_p16_the_file_shrinks_when_what_is_large_has_gone_and_nobody_asks(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "FLUSH_IDLE", 0.2)
+    with opened(path) as store:
+        rows = [Body("a", part, Instant(1), os.urandom(64 << 10)) for part in range(400)]
+        for start in range(0, len(rows), 50):
+            await store.perform(put(*rows[start : start + 50]))
+        await store.shred()
+        full = path.stat().st_size
+        assert full > 400 * 64 << 10
+        await store.perform(lambda _: Plan(tuple(Delete(BODY, ("a", part)) for part in range(400)), None))
+        await store.shred()
+        smaller = await until_smaller(path, full // 3)
+        assert store.ask_now(lambda view: view.count(BODY, "key", "a")) == 0
+        await store.perform(put(thing("a", 1)))
+    assert smaller < full // 3
+    with opened(path) as store:
+        assert store.ask_now(lambda view: view.get(THING, "a", 1)) is not None
+        assert list(store.scrub()) == []
+
+
+async def until_smaller(path: Path, size: int) -> int:
+    """Wait until the file is smaller; its size."""
+    for _ in range(int(patient(200))):
+        if path.stat().st_size < size:
+            break
+        await asyncio.sleep(0.05)
+    return path.stat().st_size

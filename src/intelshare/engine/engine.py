@@ -380,6 +380,7 @@ _LEADS: Final = frozenset(
         Step.PROVE,
         Step.JUDGE,
         Step.EXPIRE,
+        Step.PURGE,
         Step.REVIEW,
         Step.FINISH,
         Step.ARRIVED,
@@ -423,6 +424,7 @@ _STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
         turn, done.run, done.answer
     ),
     Step.EXPIRE: lambda engine, turn, done: engine._parts.housekeeping.expired(turn, _error(done.answer)),
+    Step.PURGE: lambda engine, turn, done: engine._parts.housekeeping.purged(turn, done.answer),
     Step.REVIEW: lambda engine, turn, done: engine._parts.housekeeping.reviewed(turn, done.answer),
     Step.SIGN_ANEW: lambda engine, turn, done: engine._parts.housekeeping.signed_anew(turn, done.answer),
     Step.CHECKPOINT: lambda engine, turn, done: engine._parts.log_position.signed(turn, done.answer),
@@ -447,6 +449,9 @@ _QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] 
         turn, done.run.event[0], done.answer
     ),
     Query.ANSWER: lambda engine, turn, done: engine._parts.answers.answered(turn, done.run, done.answer),
+    Query.ANYTHING_TO_PURGE: lambda engine, turn, done: engine._parts.housekeeping.to_purge(
+        turn, done.answer
+    ),
     Query.ANYTHING_OVER: lambda engine, turn, done: engine._parts.housekeeping.over(turn, done.answer),
     Query.SIGNED_AHEAD: lambda engine, turn, done: engine._parts.housekeeping.ahead(turn, done.answer),
     Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),

@@ -4,6 +4,7 @@
     ------   -----   -----------------------------------------------------------------------------------
     look     1 s     links that must not go on end, gaps are asked for again, health shows the clock
     end      1 s     if anything is over: step "expire"; not while the clock is not believed
+    purge    1 s     if it is time to look at what was delivered: step "purge", page by page
     review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
     anew     1 s     if anything was signed ahead of the clock: step "sign_anew", page by page; as "end"
     log      1 s     the sidecar is written; a checkpoint is said if one is due
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from intelshare.broker.lifecycle.purge import PurgeResult
 from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
@@ -31,6 +33,7 @@ from intelshare.ports import Durable
 
 LOOK: Final = "look"
 END: Final = "end"
+PURGE: Final = "purge"
 REVIEW: Final = "review"
 ANEW: Final = "anew"
 LOG: Final = "log"
@@ -38,6 +41,7 @@ LOG: Final = "log"
 EVERY: Final[Mapping[str, int]] = {
     LOOK: SECOND,
     END: SECOND,
+    PURGE: SECOND,
     REVIEW: SECOND,
     ANEW: SECOND,
     LOG: SECOND,
@@ -104,6 +108,26 @@ class Housekeeping:
         """What was over is ended, durably; what is left comes with the next second."""
         self._running.discard(END)
         self._tell(turn, error)
+
+    def _purge(self, turn: Turn) -> None:
+        if turn.now.believed:
+            self._running.add(PURGE)
+            turn.do(RunQuery(Query.ANYTHING_TO_PURGE))
+
+    def to_purge(self, turn: Turn, answer: bool | IntelshareError) -> None:
+        """Whether it is time to look at what was delivered."""
+        if answer is True:
+            turn.do(RunStep(Step.PURGE))
+        else:
+            self._running.discard(PURGE)
+
+    def purged(self, turn: Turn, answer: Durable[PurgeResult] | IntelshareError) -> None:
+        """A page of what was delivered is purged, or looked at again later."""
+        if isinstance(answer, IntelshareError) or not answer.value.more or turn.parts.stopping.begun:
+            self._running.discard(PURGE)
+            self._tell(turn, answer if isinstance(answer, IntelshareError) else None)
+        else:
+            turn.do(RunStep(Step.PURGE))
 
     def _review(self, turn: Turn) -> None:
         present = turn.node.world.at(turn.now.wall)
@@ -174,6 +198,7 @@ def _driver(chore: Chore) -> Callable[[Housekeeping, Turn], None]:
 _BEGIN: Final[Mapping[str, Callable[[Housekeeping, Turn], None]]] = {
     LOOK: Housekeeping._look,
     END: Housekeeping._end,
+    PURGE: Housekeeping._purge,
     REVIEW: Housekeeping._review,
     ANEW: Housekeeping._anew,
     LOG: Housekeeping._log,

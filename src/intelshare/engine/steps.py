@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle import anew, attachments, destroy, review, serving, stop
+from intelshare.broker.lifecycle import anew, attachments, destroy, purge, review, serving, stop
 from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import courier, hello
 from intelshare.broker.line.handover import first_ready, handover
@@ -40,6 +40,7 @@ class Step(StrEnum):
     PROVE = "prove"
     JUDGE = "judge"
     EXPIRE = "expire"
+    PURGE = "purge"
     REVIEW = "review"
     CHECKPOINT = "checkpoint"
     FINISH = "finish"
@@ -70,6 +71,7 @@ class Query(StrEnum):
     ANYTHING_OVER = "anything_over"
     SIGNED_AHEAD = "signed_ahead"
     """Whether something may have been signed ahead of the clock as it is now."""
+    ANYTHING_TO_PURGE = "anything_to_purge"
     CHECKPOINT_DUE = "checkpoint_due"
     MARKED = "marked"
     """What was marked and is not destroyed yet."""
@@ -98,6 +100,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.PROVE: witness.prove,
     Step.JUDGE: directories.judge_directory,
     Step.EXPIRE: stop.expire,
+    Step.PURGE: purge.purge,
     Step.REVIEW: review.review,
     Step.CHECKPOINT: checkpoint.checkpoint,
     Step.FINISH: destroy.finish,
@@ -145,6 +148,7 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.STILL_MISSING: _still_missing,
     Query.ACTS_FORGOTTEN: lambda node, view, first, _: act.forgotten(node, view, first),
     Query.ANSWER: lambda node, view, ask, _: checkpoint.answer(node, view, ask),
+    Query.ANYTHING_TO_PURGE: purge.anything_to_purge,
     Query.ANYTHING_OVER: lambda _, view, now: stop.anything_over(view, now),
     Query.SIGNED_AHEAD: lambda _, view, now: anew.signed_ahead(view, now),
     Query.CHECKPOINT_DUE: checkpoint.due,

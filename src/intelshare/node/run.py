@@ -233,6 +233,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
             roots=VerifiedRoots(),
             version=__version__,
             queues=settings.queues,
+            retention=settings.retention,
         ),
         trust,
     )

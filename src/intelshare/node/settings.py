@@ -16,7 +16,7 @@ from intelshare.crypto.x509 import NODE_LIFETIME, USER_LIFETIME
 from intelshare.engine import BUDGETS, Budget, ConnectionLimits, Rate, SpaceLimits
 from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import DAY, SECOND
+from intelshare.instant import DAY, HOUR, SECOND
 from intelshare.private_files import read_trusted
 from intelshare.toml import Table, quoted, read_table
 from intelshare.trust import LONGEST, USUAL, Periods
@@ -33,6 +33,10 @@ _QUEUES: Final = {
     "all_size": ("all_mib", 1 << 20),
 }
 """The bounds of queues: name and unit in node.toml."""
+
+RETENTION: Final = 72 * HOUR
+
+_MOST_HOURS: Final = 24 * 365 * 100
 
 _MOST_QUEUED: Final = 1 << 40
 
@@ -108,6 +112,8 @@ class Settings:
     """What each peer may ask of this node, where it is not the usual."""
     space: SpaceLimits = field(default_factory=SpaceLimits)
     """How much of the disk is left free, and held in reserve."""
+    retention: int = RETENTION
+    """Microseconds for which content is kept after its delivery; 0: for ever."""
     queues: QueueBounds = field(default_factory=QueueBounds)
     """How much may wait for one recipient, and for all."""
 
@@ -171,6 +177,13 @@ def write_settings(settings: Settings) -> str:
     for name in ("low", "reserve"):
         value, most = getattr(settings.space, name) // MIB, getattr(SpaceLimits(), name) // MIB
         lines.append(f"{'# ' if value == most else ''}{name}_mib = {value}")
+    lines += [
+        "",
+        "[retention]",
+        "# Hours for which content is kept here after its delivery; 0: for ever. Longer than your partners'",
+        "# backups are old: what they lose after that, nobody can give them again (decision 45).",
+        f"{'# ' if settings.retention == RETENTION else ''}delivered_hours = {settings.retention // HOUR}",
+    ]
     usual = usual_share(settings.largest_file, settings.all_files)
     lines += [
         "",
@@ -228,7 +241,7 @@ def read_settings(path: Path) -> Settings:
 def _read(top: Table) -> Settings:
     listen, peers, connections = top.table("listen"), top.table("peers"), top.table("connections")
     files, budgets, queues = top.table("files"), top.table("budgets"), top.table("queues")
-    disk = top.table("disk")
+    disk, retention = top.table("disk"), top.table("retention")
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
@@ -262,11 +275,15 @@ def _read(top: Table) -> Settings:
         budgets=_budgets(budgets),
         queues=_queues(queues),
         space=_space(disk),
+        retention=_hours(retention),
     )
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
-    sections = (metrics, keys, certificates, files, disk, queues, budgets, connections, peers, listen)
+    sections = (
+        *(metrics, keys, certificates, files, disk),
+        *(retention, queues, budgets, connections, peers, listen),
+    )
     for table in (*members, *sections, top):
         table.close()
     return settings
@@ -307,6 +324,13 @@ def _queues(queues: Table) -> QueueBounds:
             if not 1 <= read[name] <= _MOST_QUEUED:
                 queues.fail("FIELD_RANGE", f"1 to {_MOST_QUEUED // unit}", key, value=read[name] // unit)
     return replace(QueueBounds(), **read)
+
+
+def _hours(retention: Table) -> int:
+    hours = retention.integer_or("delivered_hours", RETENTION // HOUR)
+    if not 0 <= hours <= _MOST_HOURS:
+        retention.fail("FIELD_RANGE", f"this is 0 to {_MOST_HOURS} hours", "delivered_hours", value=hours)
+    return hours * HOUR
 
 
 def _space(disk: Table) -> SpaceLimits:

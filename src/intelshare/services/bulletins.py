@@ -20,6 +20,7 @@ from intelshare.broker.queries import lists
 from intelshare.delivery import BestReceipt, status_of
 from intelshare.errors import code_of_peer
 from intelshare.ids import MemberCode
+from intelshare.instant import show
 from intelshare.services.backend import Backend
 from intelshare.services.drafts import dry_run_response, portion_decisions, submit_command, submit_response
 from intelshare.services.rpc import (
@@ -213,7 +214,7 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
         precedence=row.precedence,
         created_at=row.created,
         banner=line.banner,
-        title=line.title,
+        title=f"(content purged {show(line.purged)}, after delivery)" if line.purged else line.title,
         author=row.author,
         recalled_at=row.recalled,
         supersedes=line.context.supersedes,

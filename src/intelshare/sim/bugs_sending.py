@@ -27,7 +27,7 @@ from intelshare.delivery import BestReceipt
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Plan, Put, Random, View, changed
+from intelshare.ports import Plan, Put, Random, View, changed
 from intelshare.sim.law import law
 from intelshare.sim.steps import Step
 from intelshare.statement import Leaf, sign_batch
@@ -167,7 +167,10 @@ def purges_on_acknowledgement(acknowledge: Step) -> Step:
             said = view.get(STATEMENT, ack.digest)
             pair = view.get(PAIR, said.md, peer) if said is not None and said.md else None
             if pair is not None and pair.receipt == BestReceipt.NONE:
-                gone += [Delete(PORTION, (row.md, row.slot)) for row in view.find(PORTION, "key", pair.md)]
+                gone += [
+                    Put(PORTION, changed(row, body=b"", purged=now))
+                    for row in view.find(PORTION, "key", pair.md)
+                ]
         return replace(plan, writes=(*plan.writes, *gone))
 
     return planted

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.kernel.counters import QUEUE, queue_of
+from intelshare.broker.kernel.counters import INBOX, LOG_BYTES, OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.log import entries_of as entries_in
 from intelshare.broker.kernel.queue_bounds import QueueBounds
-from intelshare.broker.kernel.tables import COUNTER, PAIR
+from intelshare.broker.kernel.tables import BULLETIN, COUNTER, LOG, PAIR, PORTION
+from intelshare.broker.kernel.tables import INBOX as INBOX_TABLE
+from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.ports import Plan, Put, View
 from intelshare.sim.heap import Violation
 
@@ -43,4 +46,14 @@ def _counted(view: View) -> dict[str, tuple[int, int]]:
         for name in (queue_of(pair.recipient), QUEUE) if pair.open else ():
             rows[name] += 1
             sizes[name] += pair.size
+    for written in view.find(BULLETIN, "key", limit=_ALL):
+        bodies = view.find(PORTION, "key", written.md)
+        rows[OUTBOX] += any(portion.body for portion in bodies)
+        sizes[OUTBOX] += sum(len(portion.body) for portion in bodies)
+    for held in view.find(INBOX_TABLE, "key", limit=_ALL):
+        rows[INBOX] += held.gone == Gone.NO
+        sizes[INBOX] += held.size if held.gone == Gone.NO else 0
+    for row in view.find(LOG, "key", limit=_ALL):
+        rows[LOG_BYTES] += len(entries_in(row))
+        sizes[LOG_BYTES] += len(row.entries) + len(row.sealed_entries)
     return {name: (rows[name], sizes[name]) for name in rows}

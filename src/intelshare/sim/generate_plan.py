@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random as Stream
 
 from intelshare.instant import DAY, MINUTE, SECOND
@@ -23,6 +24,9 @@ def generate_plan(seed: int) -> FaultPlan:
     if any(fault.kind in {"restore", "clock"} for fault in faults):
         # Its own directory forgotten, or a key of a time to come: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
+    if any(fault.kind == "restore" for fault in faults):
+        # Grace is longer than any backup is old (docs/operations.md).
+        knobs = replace(knobs, retention=0)
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
 
 
@@ -43,6 +47,7 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         page=pick((100, 1_000, 20_000)),
         both_dial=chance.random() < 0.4,
         queue=pick((0, 0, 0, 3)),
+        retention=pick((0, 0, 10 * SECOND, MINUTE)),
     )
 
 

@@ -14,7 +14,7 @@ from intelshare.delivery import Stage
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
 from intelshare.ids import Incarnation, MemberCode
-from intelshare.instant import MINUTE, SECOND, Instant
+from intelshare.instant import HOUR, MINUTE, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
 from intelshare.ports import Plan
@@ -50,6 +50,7 @@ class Machine:
         self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers, space=LIMITS)
         queue = plan.knobs.queue
         self.queues = QueueBounds(queue, all_rows=2 * queue) if queue else QueueBounds()
+        self.retention = plan.knobs.retention or 72 * HOUR
         self.lasts = plan.knobs.lasts
         self.page = plan.knobs.page
         self.sync = plan.knobs.sync
@@ -131,7 +132,7 @@ class Machine:
             self._oracle.counts[error.code] += 1
             self.heap.after(_AGAIN, self.start)
             return
-        node = replace(node, trees=self.bug.trees(), queues=self.queues)
+        node = replace(node, trees=self.bug.trees(), queues=self.queues, retention=self.retention)
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = Process(
             self, node, clock, self._network, self._oracle, self._random.randbytes

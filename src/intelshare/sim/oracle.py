@@ -58,7 +58,7 @@ from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, 
 from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.ports import Plan, Put
+from intelshare.ports import Plan, Put, View
 from intelshare.sim import counting, facts, history, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.process import Process
@@ -80,6 +80,20 @@ class _Promise:
     key: bytes
     recipients: tuple[str, ...]
     at: int
+
+
+def _has_content(view: View, md: ManifestDigest) -> bool:
+    rows = view.find(PORTION, "key", md)
+    return bool(rows) and all(row.body for row in rows)
+
+
+def _is_delivered(view: View, promise: _Promise) -> bool:
+    """Whether its content may have been purged: somebody has accepted it, and nothing of it is open."""
+    pairs = [view.get(PAIR, promise.md, MemberCode(to)) for to in promise.recipients]
+    accepted = (BestReceipt.ACCEPTED, BestReceipt.READ, BestReceipt.DESTROYED)
+    return any(row is not None and row.receipt in accepted for row in pairs) and not any(
+        row is not None and row.open for row in pairs
+    )
 
 
 class Oracle:
@@ -212,7 +226,7 @@ class Oracle:
         """I1: until somebody answers, the content is there."""
         view = machine.disk.view
         for write in writes:
-            if write.table is PAIR and not view.count(PORTION, "key", write.row.md):
+            if write.table is PAIR and write.row.open and not _has_content(view, write.row.md):
                 raise Violation(
                     "I1", f"{machine.name} has lost what it has to deliver to {write.row.recipient}"
                 )
@@ -267,7 +281,7 @@ class Oracle:
                 view.get(BULLETIN, promise.md) is not None
                 and view.get(SUBMISSION, promise.key) is not None
                 and all(view.get(PAIR, promise.md, to) is not None for to in promise.recipients)
-                and view.count(PORTION, "key", promise.md)
+                and (_has_content(view, promise.md) or _is_delivered(view, promise))
             )
             if not whole:
                 raise Violation(

@@ -36,6 +36,8 @@ class Knobs:
     """Either side of a pair dials, not only the one whose code sorts first."""
     offset: int = 0
     """How far wall clocks are apart, at most."""
+    retention: int = 0
+    """For how long content is kept after its delivery; 0: as long as usual."""
     queue: int = 0
     """Bulletins that may wait for one recipient, and twice as many for all; 0: as many as usual."""
 

@@ -37,6 +37,16 @@ LOOSE_BYTES: Final = 4 << 20
 """Bytes of rows that stay in memory although they have places: a step reads what the one before wrote."""
 
 
+SPARE_PAGES: Final = 1024
+"""Free pages (4 MiB) that stay, or a tenth of all if that is more."""
+
+SHRINK_PAGES: Final = 256
+"""Pages (1 MiB) that one slice gives back."""
+
+SHRINK_PATIENCE: Final = 100
+"""Milliseconds for which the end of it waits for readers."""
+
+
 class Database:
     """An open database. ``close`` it."""
 
@@ -299,6 +309,25 @@ class Database:
             }
             self._layers = tuple(self._fresh)
         self._flush = None
+
+    def shrink(self) -> bool:
+        """Give free pages at the end of the file back, a slice of them; whether more are worth it.
+
+        Some stay: what comes next needs no new ones. Under a reader the file gets smaller later. Raises what
+        ``commit`` raises.
+        """
+        free, pages = self._one("PRAGMA freelist_count"), self._one("PRAGMA page_count")
+        spare = max(SPARE_PAGES, pages // 10)
+        if free <= spare:
+            return False
+        with self._transaction():
+            slice_ = min(SHRINK_PAGES, free - spare)
+            self._writer.execute(f"PRAGMA incremental_vacuum({slice_})").fetchall()
+            self._writer.execute("COMMIT")
+        if free - spare > slice_:
+            return self._one("PRAGMA freelist_count") < free
+        self.checkpoints.truncate(SHRINK_PATIENCE)
+        return False
 
     def close(self, *, failed: bool) -> None:
         """Release everything. Idempotent."""

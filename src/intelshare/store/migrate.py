@@ -86,6 +86,8 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
         return
     if not version:
         connection.pragma("page_size", PAGE)
+        # Pages that come free can be given back slice by slice (Database.shrink), never all at once.
+        connection.pragma("auto_vacuum", "INCREMENTAL")
     if version and not journal.is_empty(connection):
         raise StoreError(
             "SCHEMA_OLDER",

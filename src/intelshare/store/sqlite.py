@@ -48,6 +48,9 @@ FLUSH_RETRY: Final = 1.0
 READERS: Final = 4
 """Questions that are answered at once."""
 
+SHRINK_PAUSE: Final = 0.05
+"""Seconds without a step before a slice of free pages is given back, and between two slices."""
+
 SHRED_PATIENCE: Final = 100
 """Milliseconds for which the writer waits for readers before it lets other steps go first."""
 
@@ -75,6 +78,8 @@ class SqliteStore:
         with opening(path):
             self._database = Database(path, tables, key, vfs)
         self._no_room_until = 0.0
+        self._may_shrink = True
+        """Free pages are to be looked for when nothing else is to do."""
         self._questions = ThreadPoolExecutor(READERS, "store-reader")
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._failed: StoreError | None = None
@@ -190,6 +195,8 @@ class SqliteStore:
             return max(0.0, self._no_room_until - time.monotonic())
         if self._database.fresh >= self._flush_bytes:
             return 0.0
+        if self._may_shrink:
+            return SHRINK_PAUSE
         return FLUSH_IDLE if self._database.holds_rows else None
 
     def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
@@ -244,6 +251,9 @@ class SqliteStore:
         database = self._database
         if self._failed is not None:
             return
+        if idle and self._may_shrink and not database.flushing:
+            self._shrink()
+            return
         if idle or database.fresh >= self._flush_bytes:
             database.begin_flush()
         slices = 1 + 8 * database.fresh // self._flush_bytes
@@ -254,10 +264,20 @@ class SqliteStore:
         except apsw.Error as error:
             self._fail(error)
 
+    def _shrink(self) -> None:
+        """Give a slice of free pages back. Without room for that it waits for the next flush."""
+        try:
+            self._may_shrink = self._database.shrink()
+        except BaseException as error:
+            self._may_shrink = False
+            if not is_full(error):
+                self._fail(error)
+
     def _move(self) -> bool:
         """Move one slice; whether there was room for it."""
         try:
             self._database.flush_slice()
+            self._may_shrink |= not self._database.flushing
         except BaseException as error:
             if is_full(error):
                 self._no_room_until = time.monotonic() + FLUSH_RETRY

@@ -39,6 +39,12 @@ CREATE TABLE "portion" (
     _place INTEGER NOT NULL,
     PRIMARY KEY ("md", "slot")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "purge" (
+    "at" INTEGER NOT NULL,
+    "md" BLOB NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("at", "md")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "secret_at" (
     "md" BLOB NOT NULL,
     "slot" INTEGER NOT NULL,

@@ -160,7 +160,7 @@ def _offer(
     if any(later.member == node.member for later in view.find(RELATED, "key", row.md, Relation.SUPERSEDES)):
         return None
     written = read_written(node, view, row)
-    if not may_see(node, written, officer, now):
+    if written.purged or not may_see(node, written, officer, now):
         return None
     pair = decide_pair(node, written.decidable(), wanted.to, now, valid_until=row.expires)
     if all(granted.ruling.decision.basis != wanted.treaty for granted in pair.granted):

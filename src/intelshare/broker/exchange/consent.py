@@ -42,6 +42,7 @@ from intelshare.broker.kernel.tables import (
     CONSENT,
     INBOX,
     PAIR,
+    PORTION,
     RECEIVED,
     STATEMENT,
     BulletinRow,
@@ -346,7 +347,8 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
         return state
     if state is ConsentState.GRANTED:
         facts = pair.consented(facts_of(row))
-        if facts != facts_of(row) and not bulletin.recalled:
+        here = not any(portion.purged for portion in tx.view.find(PORTION, "key", said.md, limit=1))
+        if facts != facts_of(row) and not bulletin.recalled and here:
             put_pair(tx, row, facts, codes="")
             tx.ready.add(said.recipient)
     elif row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE and row.cause == Cause.NONE:

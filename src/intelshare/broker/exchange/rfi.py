@@ -183,6 +183,8 @@ def _own(
     written = read_written(node, view, row)
     if not may_see(node, written, reader, now):
         return None
+    if written.purged:
+        return row.bulletin, [head for head in written.heads if head.kind is not PortionKind.TITLE]
     portions = [
         reopen(row.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion
         for stored in written.portions

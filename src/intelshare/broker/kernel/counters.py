@@ -22,6 +22,10 @@ INBOX: Final = "inbox"
 """Bodies of received bulletins."""
 
 
+LOG_BYTES: Final = "log"
+"""Entries of the logs of all incarnations, and their bytes."""
+
+
 class Count(NamedTuple):
     """Rows and bytes."""
 

@@ -16,6 +16,7 @@ from intelshare.broker.kernel.shortage import Shortage
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri
+from intelshare.instant import HOUR
 from intelshare.labels import LabelReader
 from intelshare.policy import PartyAct, World, compile_world
 from intelshare.statement import VerifiedRoots
@@ -86,6 +87,8 @@ class Node:
     version: str = "0"
     trees: Trees = field(default_factory=dict, repr=False, compare=False)
     """Page roots of the own logs: a memory that changes no outcome."""
+    retention: int = 72 * HOUR
+    """Microseconds for which content is kept after its delivery; 0: for ever."""
     queues: QueueBounds = field(default_factory=QueueBounds)
     """How much may wait for one recipient, and for all."""
     lacks: Shortage | None = None

@@ -22,6 +22,7 @@ from intelshare.crypto.records import Portion
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
+from intelshare.instant import show as show_instant
 from intelshare.labels import Label
 from intelshare.policy import ReadRequest, Snapshot, read_decision
 from intelshare.ports import View
@@ -47,6 +48,11 @@ class Written:
     portions: tuple[PortionRow, ...]
     heads: tuple[Portion, ...]
     labels: tuple[Label, ...]
+
+    @property
+    def purged(self) -> Instant:
+        """When its content was purged after delivery; 0: it is here."""
+        return max([portion.purged for portion in self.portions])
 
     @property
     def size(self) -> int:
@@ -164,6 +170,16 @@ def id_range(given: str) -> tuple[bytes, bytes]:
         (first - 1).to_bytes(16, "big") if first else b"",
         int(text.ljust(32, "f"), 16).to_bytes(16, "big"),
     )
+
+
+def need_content(written: Written) -> None:
+    """Return if the content is here. Raises DeliveryError NOT_FOUND: it was purged after delivery."""
+    if written.purged:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"the content was purged at {show_instant(written.purged)}, after delivery",
+            hint="`intelshare outbox ID` shows what became of it; `intelshare export` still proves it",
+        )
 
 
 def only_one(found: Sequence[tuple[MemberCode, R]], given: str, originator: str = "") -> R:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
 from intelshare.audit.tree import Tree
-from intelshare.broker.kernel.counters import Count, counted
+from intelshare.broker.kernel.counters import LOG_BYTES, Count, counted
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Outbound
 from intelshare.broker.kernel.log import MAX_TOGETHER, OpenedEntry, make_row
@@ -293,7 +293,9 @@ class Transaction:
         row, written = self._log_head(), self._entries
         for start in range(0, len(written), MAX_TOGETHER):
             together = written[start : start + MAX_TOGETHER]
-            self.put(LOG, make_row(self.node.storage_key, self._draw(24), together))
+            made = make_row(self.node.storage_key, self._draw(24), together)
+            self.count(LOG_BYTES, len(together), len(made.entries) + len(made.sealed_entries))
+            self.put(LOG, made)
         tree = self.node.trees.setdefault(row.incarnation, Tree())
         leaves = [one.leaf for one in written]
         head = append(LogHead(row.incarnation, row.size, row.frontier), leaves, tree.note)

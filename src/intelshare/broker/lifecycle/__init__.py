@@ -12,6 +12,7 @@ duties         who has to report what about a received bulletin, until when
 streams        numbers, neighbours, gaps
 stop           what is over stops by itself, and its number is cancelled
 attachments    files in pieces: uploaded, kept, wanted, whole, ended
+purge          what was delivered is not kept for ever
 serving        to whom the pieces of a file go
 restored       bulletins whose keys are in no backup are forgotten, and asked for again
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them

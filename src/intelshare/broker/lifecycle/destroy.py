@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import Final
 
 from intelshare.audit.records import Destroyed, EntryType
+from intelshare.broker.kernel.counters import INBOX as RECEIVED_BODIES
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
@@ -70,6 +71,7 @@ def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
     """Destroy the keys of an accepted bulletin. Nothing if that was done before."""
     if row.gone != Gone.NO:
         return
+    tx.count(RECEIVED_BODIES, -1, -row.size)
     # What the member wrote itself and got back from somebody is still its own.
     if tx.get(BULLETIN, row.md) is None:
         for slot in _slots(tx, row):

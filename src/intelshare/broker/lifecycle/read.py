@@ -22,6 +22,7 @@ from intelshare.broker.kernel.stored_bulletins import (
     MAX_ALIKE,
     Written,
     id_range,
+    need_content,
     only_one,
     written_starting,
 )
@@ -202,7 +203,8 @@ def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> 
 
 
 def show_own(node: Node, view: View, written: Written, now: Instant) -> ShownOwn:
-    """A bulletin of this member, opened. Raises DeliveryError NOT_FOUND if its keys are destroyed."""
+    """A bulletin of this member, opened. Raises DeliveryError NOT_FOUND if it was purged."""
+    need_content(written)
     row = written.row
     portions = [
         ShownPortion(

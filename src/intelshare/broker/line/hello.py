@@ -28,11 +28,13 @@ from intelshare.broker.kernel.tables import (
     OUTGOING,
     PAIR,
     PENDING,
+    PORTION,
     RECEIPT,
     RECEIVED,
     STATEMENT,
     NodeRow,
     PairRow,
+    StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import denial
@@ -262,9 +264,9 @@ def answer_gap(
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
-    member's are unknown here. Who asks for what it has signed for and was recalled since has forgotten it:
-    its number is cancelled (``asked``: when it asked, by its own clock, if that was not just now). One whose
-    record is damaged stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
+    member's are unknown here. Who asks for what it has signed for, and was recalled, purged or over since, has
+    lost it: its number is cancelled (``asked``: when it asked, by its own clock, if that was not just now). One
+    whose record is damaged stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
@@ -282,16 +284,17 @@ def answer_gap(
             if row.sequence > last or queued >= MAX_FILL:
                 break
             stopped = view.get(PAIR, row.md, peer)
+            gone = _is_purged(view, row)
             over = (
                 stopped is not None
                 and stopped.leaf == row.leaf
-                and _is_over(tx, stopped)
-                and _was_answered(view, stopped, asked)
+                and (gone or (_is_over(tx, stopped) and _was_answered(view, stopped, asked)))
             )
             if stopped is not None and over:
                 void.append(stopped)
             if (
                 stopped is None
+                or gone
                 or over
                 # Taken back: its number is cancelled, and the pair goes under another.
                 or (stopped.leaf, stopped.stage == Stage.QUEUED) != (row.leaf, False)
@@ -304,6 +307,12 @@ def answer_gap(
             queued += 1
     cancel(tx, void)
     return tx.plan(queued > 0 or bool(void))
+
+
+def _is_purged(view: View, row: StatementRow) -> bool:
+    """Whether nothing is left of what a release had brought."""
+    portion = view.get(PORTION, row.md, row.slots[0]) if row.slots else None
+    return portion is not None and portion.purged > 0
 
 
 def _is_over(tx: Transaction, row: PairRow) -> bool:

@@ -22,6 +22,7 @@ from functools import partial
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.exchange.rfi import note_received
+from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.frame import Carried, rank
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
@@ -265,6 +266,8 @@ def _store(
     # What the originator itself releases takes the place of what somebody else has passed on of it: else a
     # forwarder that comes first decides what is read here, and the originator is told that all was accepted.
     if held is None or held.sender != inbound.member == manifest.originator:
+        size = sum([len(body) for body in payload.bodies])
+        tx.count(INBOXES, 0 if held is not None else 1, size - (held.size if held is not None else 0))
         for position, (portion, secret, body) in enumerate(
             zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
         ):
@@ -277,7 +280,7 @@ def _store(
                 tx.now, -tx.now, manifest.expires, manifest.precedence,
                 rank(manifest.precedence), release.sequence,
                 len(opened.portions), 0, Gone.NO, "",
-                due_of(manifest.expires, tx.now, obligations),
+                due_of(manifest.expires, tx.now, obligations), size,
                 Digest(sha256(b"".join(claimed.secrets))),
                 tx.seal(INBOX.name, md, 0, claimed.claims_bytes),
             ),

@@ -24,6 +24,7 @@ from typing import Final
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.exchange.rfi import note_received
+from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.frame import Carried, rank
 from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -158,6 +159,8 @@ class PlainReleases:
         """Check 15."""
         inbound, tx, md = self.inbound, self.inbound.tx, row.md
         urgency = rank(row.precedence)
+        size = sum([len(body) for body in carried.bodies])
+        tx.count(INBOXES, 1, size)
         for position, slot in enumerate(row.slots):
             put_secret(tx, md, slot, row.secrets[position])
             tx.put(PORTION, PortionRow(md, slot, position, carried.bodies[position], row.digests[position]))
@@ -166,7 +169,7 @@ class PlainReleases:
             InboxRow(
                 md, row.bulletin, inbound.member, inbound.member, row.leaf, row.created, tx.now, -tx.now,
                 row.expires, row.precedence, urgency, row.number, len(row.slots), 0, Gone.NO, "",
-                min(row.expires, law.kept), Digest(sha256(b"".join(row.secrets))),
+                min(row.expires, law.kept), size, Digest(sha256(b"".join(row.secrets))),
                 tx.seal(INBOX.name, md, 0, row.claims),
             ),
         )  # fmt: skip

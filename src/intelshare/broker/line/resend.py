@@ -106,6 +106,8 @@ def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | 
     if not _goes(tx, statement):
         return _Loaded(statement, None, _is_answered(tx, statement))
     portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
+    if any(portion is not None and portion.purged for portion in portions):
+        return _Loaded(statement, None, True)
     bodies = tuple([portion.body for portion in portions if portion is not None])
     carried = Carried(
         statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies

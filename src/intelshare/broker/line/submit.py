@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from intelshare.audit.records import Approve, EntryType, Submit
 from intelshare.broker.exchange.rfi import requests_of
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.counters import OUTBOX
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -36,11 +37,13 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     PAIR,
     PORTION,
+    PURGE,
     REQUEST,
     SUBMISSION,
     USER,
     BulletinRow,
     PortionRow,
+    PurgeRow,
     SubmissionRow,
     UserRow,
 )
@@ -150,6 +153,8 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     _put_bulletin(tx, command, encrypted, alike)
     keep(tx, encrypted.md, named)
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
+    tx.count(OUTBOX, 1, size)
+    tx.put(PURGE, PurgeRow(Instant(now + node.retention), encrypted.md))
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
     for new in decided.new:

@@ -55,6 +55,7 @@ from intelshare.envelope import body_bound, body_key
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
+from intelshare.instant import show as show_instant
 from intelshare.ports import View
 
 MAX_SAID: Final = 4096
@@ -232,6 +233,13 @@ def _wanted(wanted: ExportQuery, slots: Sequence[int]) -> Sequence[int]:
 
 def _portions(node: Node, view: View, md: ManifestDigest, slots: Collection[int]) -> list[ShownPortion]:
     """These portions, opened. Raises DeliveryError, StoreError for secrets that are destroyed."""
+    purged = [row.purged for row in view.find(PORTION, "key", md) if row.purged] if slots else []
+    if purged:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"the content was purged at {show_instant(purged[0])}, after delivery",
+            hint="export it without --content: that still proves the release and its receipts",
+        )
     stored: Mapping[int, PortionRow] = (
         {row.slot: row for row in view.find(PORTION, "key", md)} if slots else {}
     )

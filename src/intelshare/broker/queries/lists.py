@@ -95,6 +95,8 @@ class OutboxLine:
     title: str
     pairs: tuple[PairLine, ...]
     context: Context
+    purged: Instant
+    """When its content was purged after delivery; 0: it is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +211,9 @@ def queued(view: View, member: MemberCode) -> tuple[int, int]:
 
 
 def title_of(node: Node, view: View, written: Written) -> str:
-    """The title of an own bulletin; empty if it has none."""
+    """The title of an own bulletin; empty if it has none, or was purged."""
     for portion, head in zip(written.portions, written.heads, strict=True):
-        if head.kind == PortionKind.TITLE:
+        if head.kind == PortionKind.TITLE and not portion.purged:
             opened = reopen(
                 written.row.manifest, portion.slot, read_secret(node, view, portion), portion.body
             )
@@ -243,7 +245,9 @@ def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now:
     row, title = written.row, title_of(node, view, written)
     pairs = tuple(_pair_line(node, pair) for pair in view.find(PAIR, "key", row.md))
     context = context_of(node, view, row.md, node.member, reader, now)
-    return OutboxLine(row, banner_of(node, written.labels, node.member, now), title, pairs, context)
+    return OutboxLine(
+        row, banner_of(node, written.labels, node.member, now), title, pairs, context, written.purged
+    )
 
 
 def _pair_line(node: Node, row: PairRow) -> PairLine:

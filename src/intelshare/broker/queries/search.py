@@ -163,7 +163,7 @@ def _open(node: Node, view: View, row: InboxRow | BulletinRow, reader: UserRow, 
         portions = [one.portion for one in shown.portions]
         return _Seen(row.bulletin, row.originator, row.received, shown.banner, shown.title, portions)
     written = read_written(node, view, row)
-    if not may_see(node, written, reader, now):
+    if written.purged or not may_see(node, written, reader, now):
         return None
     opened = [
         reopen(row.manifest, stored.slot, read_secret(node, view, stored), stored.body).portion

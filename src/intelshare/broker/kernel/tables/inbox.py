@@ -35,6 +35,8 @@ class InboxRow(NamedTuple):
     """Why it was destroyed: RECALLED, EXPIRED, RETENTION; empty while it is readable."""
     due: Instant
     """When it is destroyed by itself (valid-until, the end of retention); once it is gone: since when."""
+    size: int
+    """Bytes of its bodies, as they came."""
     secrets: Digest
     """H(secrets): with the claims it proves what was granted, also after destruction."""
     sealed_claims: bytes

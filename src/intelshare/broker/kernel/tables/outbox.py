@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from intelshare.ids import BulletinId, Digest, Incarnation, LeafId, ManifestDigest, MemberCode, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Table
 
 
@@ -54,10 +54,23 @@ class PortionRow(NamedTuple):
     slot: int
     position: int
     body: bytes
+    """Empty once it is purged."""
     body_digest: Digest
+    purged: Instant = EPOCH
+    """When an own body was purged after delivery; 0: it is here."""
 
 
 PORTION = Table("portion", PortionRow, ("md", "slot"), bulk=True)
+
+
+class PurgeRow(NamedTuple):
+    """When to look whether a bulletin of this member may be purged."""
+
+    at: Instant
+    md: ManifestDigest
+
+
+PURGE = Table("purge", PurgeRow, ("at", "md"))
 
 
 class SecretRow(NamedTuple):

@@ -1,0 +1,124 @@
+"""Purge: what was delivered is not kept for ever (promise P16, crash point c15).
+
+    a bulletin of this member is purged once                    because
+    ---------------------------------------------------------   ------------------------------------------
+    one recipient at least has accepted it                      undelivered is never purged
+    every other pair has its receipt, or was stopped for good   what is open, held or in doubt may still go
+    nothing of it waits to be sent again, and no consent is     the answer may make a pair ready
+    awaited
+    every recipient of an attachment has all of it              the pieces are nowhere else
+    the grace has passed since the last of these                a recipient may come back from a backup
+
+Then its bodies, the keys of its portions and its attachments go, in one commit with the mark that says when.
+What proves stays: manifest, digests, signed release, decision, receipts, log. ``PURGE`` names each bulletin
+under the time at which to look again, so a look costs what is due and not what is kept. What a recipient
+asks for that was purged since is cancelled (``line.hello.answer_gap``): it has lost what it had signed for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from intelshare.broker.kernel.counters import OUTBOX
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.portion_secrets import destroy_secret
+from intelshare.broker.kernel.tables import (
+    CONSENT,
+    FILE,
+    INBOX,
+    PAIR,
+    PENDING,
+    PORTION,
+    PURGE,
+    STATEMENT,
+    PairRow,
+    PurgeRow,
+)
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.lifecycle.attachments import WHOLE, FileState, end_own
+from intelshare.broker.lifecycle.redecide import ConsentState
+from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.ids import ManifestDigest
+from intelshare.instant import MINUTE, Instant
+from intelshare.ports import Plan, Random, View, changed
+
+MAX_LOOKED: Final = 128
+"""Bulletins that one step looks at."""
+
+_DELIVERED: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ, BestReceipt.DESTROYED))
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeResult:
+    """What one step has purged."""
+
+    effects: Effects
+    purged: int
+    more: bool
+    """There may be more that is due."""
+
+
+def anything_to_purge(node: Node, view: View, now: Instant) -> bool:
+    """Whether ``purge`` has something to look at."""
+    found = view.find(PURGE, "key", limit=1) if node.retention else []
+    return bool(found) and found[0].at <= now
+
+
+def purge(node: Node, view: View, now: Instant, random: Random) -> Plan[PurgeResult]:
+    """Purge what was delivered and whose grace has passed; look at the rest again later."""
+    tx = Transaction(node, view, now, random)
+    due = [row for row in view.find(PURGE, "key", limit=MAX_LOOKED) if row.at <= now]
+    purged = 0
+    for row in due:
+        tx.delete(PURGE, row.at, row.md)
+        settled = unless_damaged(tx, partial(_settled, view, row.md))
+        end = Instant(settled + node.retention) if settled is not None else None
+        if end is not None and end <= now:
+            purged += _purge(tx, row.md)
+        else:
+            again = end or Instant(now + max(node.retention // 4, MINUTE))
+            tx.put(PURGE, PurgeRow(again, row.md))
+    return tx.plan(PurgeResult(tx.effects(), purged, len(due) == MAX_LOOKED))
+
+
+def _settled(view: View, md: ManifestDigest) -> Instant | None:
+    """Since when nothing more can need the content; None: something still can."""
+    if view.get(INBOX, md) is not None:
+        return None  # It came back from somebody: what was written and what was received are one row.
+    pairs = view.find(PAIR, "key", md)
+    if not any(row.receipt in _DELIVERED for row in pairs) or not all(_over(view, row) for row in pairs):
+        return None
+    if any(row.own and row.state == ConsentState.ASKED for row in view.find(CONSENT, "key", md)):
+        return None
+    slots = {row.slot for row in view.find(FILE, "portion", md) if row.state == FileState.KEPT}
+    if slots and not all(_has_files(view, row, slots) for row in pairs):
+        return None
+    return max([row.changed for row in pairs])
+
+
+def _over(view: View, row: PairRow) -> bool:
+    """Whether the pair has come to its end, and nothing of it is to be sent again."""
+    if row.leaf and view.get(PENDING, row.leaf, row.recipient) is not None:
+        return False
+    stopped = row.cause != Cause.NONE and row.stage != Stage.HANDED_OVER
+    return row.receipt != BestReceipt.NONE or stopped
+
+
+def _has_files(view: View, row: PairRow, slots: set[int]) -> bool:
+    """Whether the recipient has all that it was granted of these attachments, or will not ask for it."""
+    said = view.get(STATEMENT, row.leaf) if row.leaf else None
+    wants = row.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ) and said is not None
+    return not wants or said is None or not slots.intersection(said.slots) or WHOLE in row.codes.split()
+
+
+def _purge(tx: Transaction, md: ManifestDigest) -> int:
+    portions = tx.view.find(PORTION, "key", md)
+    tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
+    for row in portions:
+        destroy_secret(tx, md, row.slot)
+        tx.put(PORTION, changed(row, body=b"", purged=tx.now))
+    end_own(tx, md)
+    return 1
