@@ -106,6 +106,7 @@ CASES: dict[str, Case] = {
     "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
     "outbox approve": Case(OFFICER, bulletin="held"),
     "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
+    "poll": Case(code=6, why="nobody answers there", before=lambda w: w.sources()),
     "misp import": Case(before=lambda w: w.event()),
     "cap export": Case(bulletin="climate"),
     "stix import": Case(before=lambda w: w.shared()),
@@ -270,6 +271,11 @@ class World:
         if name not in self._bulletins:
             self._bulletins[name] = BULLETINS[name](self)
         return self._bulletins[name][:8]
+
+    def sources(self) -> None:
+        """A server that does not answer."""
+        source = 'name = "cert"\nkind = "taxii"\nurl = "http://127.0.0.1:9/c"\ncategory = "cyber"\n'
+        (self.desk / "sources.toml").write_text(f"[[source]]\n{source}")
 
     def event(self) -> None:
         """An event of MISP."""

@@ -74,7 +74,7 @@ def parse_settings(text: str, name: str, here: Path) -> GatewaySettings:
         table = top.table("tls")
         tls = Tls(here / table.text("certificate"), here / table.text("key"))
         table.close()
-    if tls is None and not _is_loopback(host):
+    if tls is None and not is_loopback(host):
         top.fail(
             "FIELD_RANGE",
             "tokens would cross the network in clear: give [tls] or listen on 127.0.0.1",
@@ -93,7 +93,8 @@ def parse_settings(text: str, name: str, here: Path) -> GatewaySettings:
     return settings
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host or address is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -23,7 +23,7 @@ FACES: Final[Mapping[str, str]] = {
     "demo": "",
     "engine": "courier steps values",
     "envelope": "bundle",
-    "gateway": "config run",
+    "gateway": "config poll run",
     "interop": "",
     "labels": "",
     "metrics": "",

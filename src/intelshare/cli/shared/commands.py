@@ -25,6 +25,7 @@ COMMANDS: dict[str, Entry] = {
     "receipts": Entry("Analyst", _HERE + "analyst.recall:receipts", "What recipients have signed."),
     "export": Entry("Analyst", _HERE + "analyst.export:export", "Write a proof of a release, for others."),
     "stix": Entry("Analyst", _HERE + "analyst.stix:stix", "Hand bulletins to STIX tools; draft from theirs."),
+    "poll": Entry("Analyst", _HERE + "analyst.poll:poll", "Draft from TAXII servers and MISP feeds."),
     "misp": Entry("Analyst", _HERE + "analyst.misp:misp", "Hand bulletins to MISP; draft from its events."),
     "cap": Entry("Analyst", _HERE + "analyst.misp:cap", "Write warnings of disasters as CAP alerts."),
     "watch": Entry("Analyst", _HERE + "analyst.watch:watch", "Show what happens, as it happens."),
