@@ -95,6 +95,15 @@ async def said(site: Site, leaf: CertifiedKey | None, message: bytes, **options:
             return code_of(error)
 
 
+async def said_in_time(site: Site, leaf: CertifiedKey | None, message: bytes, **options: object) -> str:
+    """The same; tried again where a busy machine took longer than a link has for its hello (RATE)."""
+    code = "RATE"
+    for _ in range(5):
+        if (code := await said(site, leaf, message, **options)) != "RATE":
+            break
+    return code
+
+
 CLIENT, SERVER = x509.ExtendedKeyUsageOID.CLIENT_AUTH, x509.ExtendedKeyUsageOID.SERVER_AUTH
 
 
@@ -150,11 +159,11 @@ async def test_rows_77_and_80_what_is_too_large_is_refused_before_and_after_it_i
     """Just beyond a mebibyte by our code, far beyond it by gRPC, whose bound counts what is unpacked."""
     fra, usa = sites
     leaf = usa.founded.node_leaf
-    assert await said(fra, leaf, bytes(MAX_MESSAGE + 1)) == "TOO_LARGE"
-    assert await said(fra, leaf, bytes(8 * MAX_MESSAGE)) == "RESOURCE_EXHAUSTED", "plain"
-    zeros = bytes(16 * MAX_MESSAGE)
+    assert await said_in_time(fra, leaf, bytes(MAX_MESSAGE + 1)) == "TOO_LARGE"
+    assert await said_in_time(fra, leaf, bytes(8 * MAX_MESSAGE)) == "RESOURCE_EXHAUSTED", "plain"
+    zeros = bytes(4 * MAX_MESSAGE)
     for how in (grpc.Compression.Gzip, grpc.Compression.Deflate):
-        assert await said(fra, leaf, zeros, compression=how) == "RESOURCE_EXHAUSTED", how
+        assert await said_in_time(fra, leaf, zeros, compression=how) == "RESOURCE_EXHAUSTED", how
         async with fra.channel(fra.leaf("a"), fra.running.user_port) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await channel.unary_unary(WHOAMI)(zeros, compression=how, timeout=patient(LIMIT))

@@ -257,7 +257,7 @@ class Links:
 
     def _now(self) -> Now:
         read = self._runtime.clock.read()
-        return Now(read.now, self._steady(), read.believed)
+        return Now(read.now, self.steady(), read.believed)
 
     def _fail(self, error: BaseException) -> None:
         """A defect, or an error of which nobody knows what it means, ends the node."""

@@ -263,10 +263,10 @@ def answer_gap(
 ) -> Plan[bool]:
     """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
 
-    Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; another
-    member's are unknown here. Who asks for what it has signed for, and was recalled, purged or over since, has
-    lost it: its number is cancelled (``asked``: when it asked, by its own clock, if that was not just now). One
-    whose record is damaged stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
+    Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; those of
+    others are unknown here. Who asks for what it has signed for, and what was recalled, purged or over since,
+    has lost it: its number is cancelled. ``asked``: when it asked, by its own clock; NEVER: just now. One whose
+    record is damaged stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
