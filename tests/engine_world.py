@@ -70,6 +70,10 @@ class Rig:
         self._events: deque[Event] = deque()
         self._feeding = False
 
+    def now(self) -> Now:
+        """Both clocks, as the engine is told of them."""
+        return Now(Instant(NOW + self.steady), Instant(self.steady), self.believed)
+
     def feed(self, event: Event) -> None:
         """Hand over an event, and carry out what follows."""
         self._events.append(event)
@@ -77,7 +81,7 @@ class Rig:
             return
         self._feeding = True
         while self._events:
-            now = Now(Instant(NOW + self.steady), Instant(self.steady), self.believed)
+            now = self.now()
             for action in self.engine.handle(self._events.popleft(), self.fra.node, now):
                 self.seen.append(action)
                 kind = action.step if isinstance(action, RunStep) else None

@@ -84,7 +84,7 @@ def make() -> dict[str, Any]:
         {"id": "a bit of the first chunk", "flip": end, "error": "BUNDLE_INCOMPLETE", "whole": 0},
         {"id": "a bit of the last", "flip": len(genuine) - 1, "error": "BUNDLE_INCOMPLETE", "whole": 3},
         {"id": "read by another member", "own": DEU, "error": "BUNDLE_NOT_OURS", "whole": 0},
-        {"id": "before it was signed", "at": NOW - HOUR, "error": "CLOCK_SKEW", "whole": 5},
+        {"id": "before it was signed", "read_at": NOW - HOUR, "error": "CLOCK_SKEW", "whole": 5},
     ]
     changed = [
         ("sealed for another member", bundle((), to=DEU), "BUNDLE_NOT_OURS", 0),
@@ -106,14 +106,14 @@ def make() -> dict[str, Any]:
     ]  # fmt: skip
     for name, data, code, whole in changed:
         case: dict[str, Any] = {"id": name, "bundle": data.hex(), "error": code, "whole": whole}
-        refused.append(case | ({"at": late} if code == "SIGNER_NOT_VALID" else {}))
+        refused.append(case | ({"read_at": late} if code == "SIGNER_NOT_VALID" else {}))
     signed = decode(SignedHead, first)
     return {
         "courier bundle": {
             "own": USA,
             "held": [raw.hex() for raw in documents(fra, usa, deu)],
             "sealing": [{"key": encode(KeyRecord, sealing.record).hex(), "secret": sealing.secret.hex()}],
-            "at": NOW,
+            "read_at": NOW,
             "bundle": genuine.hex(),
             "member": FRA,
             "node": fra.founded.node.uri,

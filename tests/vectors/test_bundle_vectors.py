@@ -107,4 +107,4 @@ def public_in(document: bytes, key: bytes) -> bytes:
 def test_what_is_refused_is_another_file_or_for_another_reader(name: str) -> None:
     case = REFUSED[name]
     assert case["error"]
-    assert {"bundle", "cut", "flip", "add", "own", "at"} & case.keys()
+    assert {"bundle", "cut", "flip", "add", "own", "read_at"} & case.keys()

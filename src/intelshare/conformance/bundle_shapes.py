@@ -56,7 +56,9 @@ def _bundle(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
         view, reader, messages, error = _read(case, told)
         if error is not None:
             raise error
-        said = check_head(messages[0], reader.prefix, Instant(int(told.get("at", case["at"]))), view=view)
+        said = check_head(
+            messages[0], reader.prefix, Instant(int(told.get("read_at", case["read_at"]))), view=view
+        )
         signed = decode(SignedHead, messages[0])
         signer = view.key_record(signed.key)
         assert signer is not None  # noqa: S101 - the head was checked by it
@@ -74,7 +76,7 @@ def _bundle(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
     yield answer("", case, lambda: judge(case))
     for number, told in enumerate(case["refused"], 1):
-        only_known(told, frozenset(("bundle", "cut", "flip", "add", "own", "at", "error", "whole")))
+        only_known(told, frozenset(("bundle", "cut", "flip", "add", "own", "read_at", "error", "whole")))
         part = str(told.get("id", f"refused {number}"))
         yield answer(part, {"error": told["error"]}, lambda told=told: judge(told))  # type: ignore[misc]
         # What came whole before the end is taken in all the same.
@@ -84,7 +86,7 @@ def _bundle(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 BUNDLE_SHAPES = (
     Shape(
         "courier bundle",
-        frozenset(("own", "held", "sealing", "bundle", "at", "refused")),
+        frozenset(("own", "held", "sealing", "bundle", "read_at", "refused")),
         _bundle,
         frozenset(("member", "node", "key", "prefix", "hello", "message", "messages")),
         answered=False,

@@ -32,7 +32,7 @@ def test_a_good_node_is_good() -> None:
 @pytest.mark.parametrize(
     ("status", "check", "state", "code"),
     [
-        ({"codes": ["CLOCK"]}, "node", "wrong", "CLOCK"),
+        ({"codes": ["CLOCK"]}, "clock", "wrong", "CLOCK"),
         ({"codes": ["POLICY_UNAVAILABLE"]}, "node", "wrong", "POLICY_UNAVAILABLE"),
         ({"directory_expires": NOW}, "directory", "wrong", "TRUST_EXPIRED"),
         ({"directory_expires": NOW + DAY}, "directory", "warning", ""),

@@ -17,9 +17,9 @@ VECTORS = Path(__file__).parents[2] / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))
 NAMES = (
     "labels", "conversion", "banners", "decisions", "envelope", "statements", "realworld", "suites",
-    "releases", "edges", "foreign", "notes",
+    "releases", "edges", "foreign", "notes", "bundles",
 )  # fmt: skip
-LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, _, RELEASES, EDGES, FOREIGN, _ = (
+LABELS, CONVERSION, BANNERS, DECISIONS, ENVELOPE, STATEMENTS, REALWORLD, _, RELEASES, EDGES, FOREIGN, *_ = (
     json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in NAMES
 )
 

@@ -109,17 +109,17 @@ def test_two_copies_of_one_folder_are_named_and_the_newer_one_keeps_its_link():
     older = rig.link(incarnation=7)
     newer = rig.link(incarnation=8)
     assert rig.closed(older) == ""
-    assert rig.engine.state(usa, rig.steady).error == ""
+    assert rig.engine.state(usa, rig.now()).error == ""
     assert rig.closed(rig.link(incarnation=7)) == "TWO_INSTANCES"
     newer = rig.link(incarnation=8)
     for _ in range(5):
         assert rig.closed(rig.link(incarnation=7)) == "TWO_INSTANCES"
     assert rig.closed(newer) is None
-    assert rig.engine.state(usa, rig.steady).error == "TWO_INSTANCES"
+    assert rig.engine.state(usa, rig.now()).error == "TWO_INSTANCES"
     rig.drop(newer)
     assert rig.closed(rig.link(incarnation=9)) is None, "a restart of either is the newest again"
     rig.wait(31 * MINUTE)
-    assert rig.engine.state(usa, rig.steady).error == ""
+    assert rig.engine.state(usa, rig.now()).error == ""
 
 
 def test_a_peer_node_has_so_many_streams():

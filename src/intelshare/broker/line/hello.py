@@ -265,8 +265,8 @@ def answer_gap(
 
     Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; those of
     others are unknown here. Who asks for what it has signed for, and what was recalled, purged or over since,
-    has lost it: its number is cancelled. ``asked``: when it asked, by its own clock; NEVER: just now. One whose
-    record is damaged stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
+    has lost it: its number is cancelled. ``asked``: when it asked, by its own clock; NEVER: just now. If the
+    record is damaged it stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)

@@ -514,7 +514,7 @@ def test_p9_a_date_that_passes_stops_what_is_on_the_way_without_any_act() -> Non
 def test_p9_what_was_accepted_and_forgotten_is_not_sent_again_once_it_is_denied() -> None:
     members = met(["FRA", "KEN"])
     fra, ken = members["FRA"], members["KEN"]
-    send(fra, replace(draft(WARNING, to=["KEN"]), deliver_by=SOON))
+    send(fra, draft(WARNING, to=["KEN"]))
     (frame,) = hand_over(fra, "KEN")
     taken = arrive(ken, fra, frame.frame)
     arrive(fra, ken, taken.effects.outbound[0].frame)
