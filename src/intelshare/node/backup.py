@@ -1,4 +1,4 @@
-"""Backup and restore of a data folder (decision 48).
+"""Backup and restore of a data folder (decision 47).
 
 A backup is a folder: ``manifest.json`` with the SHA-256 of every file, ``manifest.seal`` with which only the
 vault's storage key makes the manifest good, and the files themselves. It is made beside the node, running or

@@ -5,7 +5,7 @@ never lead it; after a clean stop the two are equal.
 
 It also says when it was written. Whoever copies a folder can give its files any content and most times, but
 not the instant of their last change (``st_ctime``): a whole folder that was put back, or copied, is noticed
-by it where both memories are of one age (fault F30, decision 49).
+by it where both memories are of one age (fault F30, decision 48).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ follows in the stream is its word. The head's trust documents are judged before 
 one that succeeds what is held here counts, so that a renewed directory arrives with what needs it.
 
 Nothing in a bundle is fresh. The signature is judged at the time of signing, as that of a statement is, and
-whatever the head says is taken as old news (docs/decisions/0052).
+whatever the head says is taken as old news (docs/decisions/0050).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """After a restore: received bulletins whose keys are in no backup are forgotten, and asked for again.
 
-A backup holds no secret of a received bulletin (decision 48): whatever was destroyed since it was made stays
+A backup holds no secret of a received bulletin (decision 47): whatever was destroyed since it was made stays
 destroyed. What of such a bulletin came with the restore is forgotten here as if it had never arrived, and
 its number is a gap, which the next hello asks the originator to fill. The originator releases it once more
 if it still may, or cancels the number of what it has recalled or heard destroyed.

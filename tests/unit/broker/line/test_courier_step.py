@@ -1,4 +1,4 @@
-"""Courier: bundles between members whose nodes have never had a link (decision 52)."""
+"""Courier: bundles between members whose nodes have never had a link (decision 50)."""
 
 from __future__ import annotations
 
