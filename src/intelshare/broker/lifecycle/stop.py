@@ -138,6 +138,12 @@ def _numbered(
         after = rows[-1].sequence
 
 
+def is_cancelled(tx: Transaction, row: PairRow) -> bool:
+    """Whether the number under which a pair was handed over is cancelled."""
+    stream = tx.get(OUTGOING, row.incarnation, row.recipient)
+    return stream is not None and row.sequence in Ranges.unpack(stream.cancelled)
+
+
 def _cancel(tx: Transaction, row: PairRow) -> None:
     stream = tx.get(OUTGOING, row.incarnation, row.recipient)
     assert stream is not None  # noqa: S101 - the row numbers this very pair

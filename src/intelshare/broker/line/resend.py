@@ -20,8 +20,10 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import denial
+from intelshare.broker.lifecycle.stop import is_cancelled
 from intelshare.broker.line.handover import frames_of
-from intelshare.crypto.records import Kind
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import BestReceipt, Cause
 from intelshare.ids import Digest, KeyId, LeafId, MemberCode
 from intelshare.instant import Instant
@@ -103,6 +105,8 @@ def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | 
     statement = view.get(STATEMENT, pending.leaf)
     if statement is None or (statement.kind == Kind.RELEASE and not releases):
         return None
+    if statement.kind == Kind.CONSENT and _asks_in_vain(tx, statement):
+        return _Loaded(statement, None, True)
     if not _goes(tx, statement):
         return _Loaded(statement, None, _is_answered(tx, statement))
     portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
@@ -126,6 +130,12 @@ def _goes(tx: Transaction, statement: StatementRow) -> bool:
         return True
     row = tx.view.get(PAIR, statement.md, statement.peer)
     return row is not None and row.cause == Cause.NONE and not denial(tx, row)
+
+
+def _asks_in_vain(tx: Transaction, statement: StatementRow) -> bool:
+    """Whether whom it asks has forgotten the bulletin, and will not have it again."""
+    row = tx.view.get(PAIR, decode(Consent, statement.data).md, statement.peer)
+    return row is not None and is_cancelled(tx, row)
 
 
 def _is_answered(tx: Transaction, statement: StatementRow) -> bool:
