@@ -98,6 +98,7 @@ _KINDS = (
     ("rotate", 0.3, 2),
     ("attach", 0.4, 3),
     ("download", 0.5, 4),
+    ("courier", 0.5, 12),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from intelshare.broker.exchange.backfill import OfferQuery, find_offers
@@ -48,6 +49,7 @@ from intelshare.labels import Interval
 from intelshare.policy import ActKind, Reservation
 from intelshare.ports import View
 from intelshare.sim.chance import stream
+from intelshare.sim.courier import export, take_in
 from intelshare.sim.heap import Heap
 from intelshare.sim.law import about_request, draft_of, treaties
 from intelshare.sim.machine import Machine
@@ -402,6 +404,24 @@ def _rotate(doing: _Doing) -> None:
     rotate(doing.process, signing=doing.act.what % 3 == 0, destroy=doing.act.what % 2 == 0)
 
 
+def _courier(doing: _Doing) -> None:
+    """A bundle for another member, which arrives after ``lasts``: whole or cut, twice, at all others too,
+    or never."""
+    act, way = doing.act, doing.act.what
+    others = doing.machine.others
+
+    def written(data: bytes) -> None:
+        if way % 5 == 0:
+            doing.oracle.counts["bundle lost"] += 1
+            return
+        carried = data[: len(data) * (way % 97) // 97] if way % 7 == 0 else data
+        for member in (act.to, *(sorted(others) if way % 11 == 0 else ())):
+            for again in range(1 + (way % 3 == 0)):
+                doing.heap.after(act.lasts + again * SECOND, partial(take_in, others[member], carried))
+
+    export(doing.machine, act.to, written)
+
+
 def _own(doing: _Doing) -> BulletinRow | None:
     row: BulletinRow | None = doing.chosen(doing.view.find(BULLETIN, "newest", limit=_LATER))
     return row
@@ -425,6 +445,7 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "report": _report,
     "backfill": _backfill,
     "rotate": _rotate,
+    "courier": _courier,
     "suspend-member": _suspend,
     "resume-member": _resume_member,
     "remove-member": _remove,
