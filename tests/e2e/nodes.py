@@ -16,6 +16,7 @@ from typing import Any
 
 import forked
 import waits
+from intelshare.store.sidecar import read_sidecar, write_sidecar
 from processes import Ended, clean_environment, process
 
 PROGRAM = (sys.executable, "-m", "intelshare")
@@ -122,8 +123,17 @@ def found(folder: Path, member: str, *words: str) -> Path:
     folder that no node has run on yet may be copied: nothing in it says where it lies.
     """
     made = _made(member, words)
-    shutil.copytree(made, folder)
+    copied(made, folder)
     return folder
+
+
+def copied(made: Path, folder: Path) -> None:
+    """Copy the folder of a member, or of several, so that it is the one that counts: as its node had written it."""
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    for path in folder.rglob("sidecar"):
+        kept = read_sidecar(path)
+        assert kept is not None
+        write_sidecar(path, kept)
 
 
 @functools.cache

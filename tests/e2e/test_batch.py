@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from e2e.nodes import copied, found, intelshare, introduce, ok, running, wait_for_links, wait_until
 from processes import ended, process
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
@@ -55,7 +54,7 @@ def _met(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="sender")
 def _sender(met: Path, tmp_path: Path) -> Sender:
-    shutil.copytree(met, tmp_path, dirs_exist_ok=True)
+    copied(met, tmp_path)
     return Sender(tmp_path)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import PROGRAM, intelshare, ok, running
+from e2e.nodes import PROGRAM, copied, intelshare, ok, running
 from processes import clean_environment, finished
 
 
@@ -126,7 +126,7 @@ def test_doctor_judges_memory_as_the_start_does(founded: Path, tmp_path: Path) -
 
 def test_a_damaged_record_is_found_by_reading_everything(founded: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(founded, copy)
+    copied(founded, copy)
     assert about(findings("--folder", copy, "--deep")[1], "records")[0]["state"] == "ok"
     database = sqlite3.connect(copy / "intelshare.db")
     database.execute("UPDATE user SET _record = zeroblob(length(_record))")

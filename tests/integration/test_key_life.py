@@ -11,6 +11,7 @@ import pytest
 from intelshare.crypto.records import KeyUse
 from intelshare.ids import KeyId
 from intelshare.instant import DAY, Instant
+from intelshare.node.clock import ClockReading
 from intelshare.node.offline import operate_offline
 from intelshare.node.renewal import renew
 from intelshare.trust import SEALING_GRACE
@@ -139,6 +140,7 @@ async def test_nothing_that_remains_opens_what_was_sealed_to_a_key_that_is_gone(
         now = runtime.now()
         over = Instant(now + SEALING_OVERLAP + SEALING_GRACE + DAY)
         monkeypatch.setattr(runtime.clock, "now", lambda: over)
+        monkeypatch.setattr(runtime.clock, "read", lambda: ClockReading(over, True, over, over))
         await renew(runtime)
         monkeypatch.undo()
     assert old not in runtime.vault.sealing_keys()

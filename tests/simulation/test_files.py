@@ -12,6 +12,7 @@ import pytest
 
 from builders import NOW, draft
 from intelshare.broker.kernel.frame import Slice
+from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import BULLETIN, FILE, PAIR
 from intelshare.crypto.pieces import PLAIN, pieces_id
 from intelshare.ids import MemberCode
@@ -110,7 +111,11 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
     (bulletin,), (pair,), (file,) = rows(fra, BULLETIN), rows(fra, PAIR), rows(fra, FILE)
     disk = SimpleNamespace(view=SimpleNamespace(count=lambda *_: 1))
     sender: Any = SimpleNamespace(
-        name="FRA", node=fra.node, view=fra.store.ask_now(lambda view: view), disk=disk
+        name="FRA",
+        node=fra.node,
+        view=fra.store.ask_now(lambda view: view),
+        disk=disk,
+        machine=SimpleNamespace(queues=QueueBounds()),
     )
     oracle.planned(sender, "submit", (), Plan((Put(FILE, file),), None), NOW)
     part = Slice(pieces_id(record.pieces), 0, b"sealed")

@@ -74,7 +74,12 @@ def give_up(folder: Path) -> None:
 
 
 def need_room_to_start(folder: Path) -> None:
-    """Return if a start has a chance; the reserve is given up for it. Raises StoreError DISK_FULL."""
+    """Return if a start has a chance; the reserve is given up for it. Raises StoreError DISK_FULL.
+
+    A folder that is not there needs no room: whoever opens it says so.
+    """
+    if not folder.is_dir():
+        return
     if free_bytes(folder) < TO_START:
         give_up(folder)
     free = free_bytes(folder)
@@ -83,5 +88,5 @@ def need_room_to_start(folder: Path) -> None:
             "DISK_FULL",
             f"the disk of {folder} has {free >> 10} KiB free; a start needs {TO_START >> 20} MiB",
             place=Place(str(folder)),
-            hint="make room, then start again: `intelshare doctor` shows what takes how much",
+            hint="make room on that disk, then start again",
         )
