@@ -128,7 +128,7 @@ def found(folder: Path, member: str, *words: str) -> Path:
 
 
 def copied(made: Path, folder: Path) -> None:
-    """Copy the folder of a member, or of several, so that it is the one that counts: as its node had written it."""
+    """Copy the folder of a member, or of several, as if their nodes had written the copy."""
     shutil.copytree(made, folder, dirs_exist_ok=True)
     for path in folder.rglob("sidecar"):
         kept = read_sidecar(path)

@@ -109,12 +109,12 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
     send(fra, draft(portion(record), to=["USA"]))
     hand_over(fra, "USA")
     (bulletin,), (pair,), (file,) = rows(fra, BULLETIN), rows(fra, PAIR), rows(fra, FILE)
-    disk = SimpleNamespace(view=SimpleNamespace(count=lambda *_: 1))
+    view = fra.store.ask_now(lambda view: view)
     sender: Any = SimpleNamespace(
         name="FRA",
         node=fra.node,
-        view=fra.store.ask_now(lambda view: view),
-        disk=disk,
+        view=view,
+        disk=SimpleNamespace(view=view),
         machine=SimpleNamespace(queues=QueueBounds()),
     )
     oracle.planned(sender, "submit", (), Plan((Put(FILE, file),), None), NOW)
