@@ -120,7 +120,10 @@ async def test_two_honest_members_go_on_while_a_third_floods_one_of_them_with_al
         answered, ended = by_name[name]["answers"], by_name[name]["ends"]
         assert answered.get("RATE", 0) + ended.get("RATE", 0) > 0, by_name[name]
     for name in CUT:
-        assert by_name[name]["ends"].get("RATE", 0) > 0, by_name[name]
+        # Who writes at the very moment of the end may see the stream end without its code.
+        assert by_name[name]["ends"], by_name[name]
+        assert set(by_name[name]["ends"]) <= {"RATE", ""}, by_name[name]
+    assert any("RATE" in by_name[name]["ends"] for name in CUT)
     assert len(fra.log.getvalue()) - log < LOG
     assert size_of(fra) - database < DATABASE
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024 < MEMORY
