@@ -1,7 +1,7 @@
 """What is kept, counted as it is written: rows and bytes by kind, so that no bound ever asks for a scan.
 
 The counters are rows like all others: they are durable with what they count, and a crash takes both back.
-``tests/unit/broker/test_counters.py`` and the simulator (I10, I13) hold them against the rows themselves.
+The simulator (I10, I13) holds them against the rows themselves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ OUTBOX: Final = "outbox"
 
 INBOX: Final = "inbox"
 """Bodies of received bulletins."""
-
 
 LOG_BYTES: Final = "log"
 """Entries of the logs of all incarnations, and their bytes."""

@@ -77,7 +77,8 @@ def purge(node: Node, view: View, now: Instant, random: Random) -> Plan[PurgeRes
         settled = unless_damaged(tx, partial(_settled, view, row.md))
         end = Instant(settled + node.retention) if settled is not None else None
         if end is not None and end <= now:
-            purged += _purge(tx, row.md)
+            _purge(tx, row.md)
+            purged += 1
         else:
             again = end or Instant(now + max(node.retention // 4, MINUTE))
             tx.put(PURGE, PurgeRow(again, row.md))
@@ -114,11 +115,10 @@ def _has_files(view: View, row: PairRow, slots: set[int]) -> bool:
     return not wants or said is None or not slots.intersection(said.slots) or WHOLE in row.codes.split()
 
 
-def _purge(tx: Transaction, md: ManifestDigest) -> int:
+def _purge(tx: Transaction, md: ManifestDigest) -> None:
     portions = tx.view.find(PORTION, "key", md)
     tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
     for row in portions:
         destroy_secret(tx, md, row.slot)
         tx.put(PORTION, changed(row, body=b"", purged=tx.now))
     end_own(tx, md)
-    return 1

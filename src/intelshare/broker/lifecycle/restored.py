@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from intelshare.broker.kernel.counters import INBOX as RECEIVED_BODIES
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -65,6 +66,7 @@ def _forget(tx: Transaction, row: InboxRow) -> None:
         tx.delete(PORTION, row.md, portion.slot)
     end_received(tx, row.md)
     tx.delete(INBOX, row.md)
+    tx.count(RECEIVED_BODIES, -1, -row.size)
     stored = tx.get(RECEIVED, row.sender, row.leaf)
     if stored is None:
         return

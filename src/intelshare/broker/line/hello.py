@@ -284,17 +284,15 @@ def answer_gap(
             if row.sequence > last or queued >= MAX_FILL:
                 break
             stopped = view.get(PAIR, row.md, peer)
-            gone = _is_purged(view, row)
             over = (
                 stopped is not None
                 and stopped.leaf == row.leaf
-                and (gone or (_is_over(tx, stopped) and _was_answered(view, stopped, asked)))
+                and (_is_purged(view, row) or (_is_over(tx, stopped) and _was_answered(view, stopped, asked)))
             )
             if stopped is not None and over:
                 void.append(stopped)
             if (
                 stopped is None
-                or gone
                 or over
                 # Taken back: its number is cancelled, and the pair goes under another.
                 or (stopped.leaf, stopped.stage == Stage.QUEUED) != (row.leaf, False)
