@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intelshare.cli.analyst.stix import in_form, marking_table, put_out, text_of, write_draft
-from intelshare.cli.shared.beside import NodeRegistry, own_option, registry_of
-from intelshare.cli.shared.completion import bulletins, categories, members
+from intelshare.cli.analyst.stix import draft_options, in_form, marking_table, put_out, text_of, write_draft
+from intelshare.cli.shared.beside import NodeRegistry, registry_of
+from intelshare.cli.shared.completion import bulletins
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
@@ -68,28 +68,7 @@ def export_event(client: Client, out: Out, bulletin: str, originator: str, targe
     name="import",
     epilog=examples("intelshare misp import event.json --category cyber --to USA --out event-draft"),
 )
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--category", required=True, shell_complete=categories, help="Subject category of the draft.")
-@click.option(
-    "--to",
-    multiple=True,
-    metavar="CODES",
-    shell_complete=members,
-    help="Recipients of the draft; repeat, or separate by commas. Default: none, and you name them in it.",
-)
-@click.option(
-    "--table",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What markings of others mean here. Default: markings.toml in FOLDER, then in your profile.",
-)
-@own_option
-@click.option(
-    "--out",
-    "target",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="Folder to write.",
-)
+@draft_options
 @printing
 def import_event(
     file: Path,

@@ -27,6 +27,42 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 
+def draft_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What every command takes that makes a draft of a file of others: ``write_draft`` is called with it."""
+    for option in reversed(
+        (
+            click.argument("file", type=click.Path(dir_okay=False, path_type=Path)),
+            click.option(
+                "--category", required=True, shell_complete=categories, help="Subject category of the draft."
+            ),
+            click.option(
+                "--to",
+                multiple=True,
+                metavar="CODES",
+                shell_complete=members,
+                help="Recipients of the draft; repeat, or separate by commas. "
+                "Default: none, and you name them in it.",
+            ),
+            click.option(
+                "--table",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="What markings of others mean here. "
+                "Default: markings.toml in FOLDER, then in your profile.",
+            ),
+            own_option,
+            click.option(
+                "--out",
+                "target",
+                type=click.Path(file_okay=False, path_type=Path),
+                required=True,
+                help="Folder to write.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 @click.group(cls=Group)
 def stix() -> None:
     """Write bulletins as STIX 2.1, and make drafts of what other systems write."""
@@ -56,28 +92,7 @@ def export(client: Client, out: Out, bulletin: str, originator: str, target: Pat
     name="import",
     epilog=examples("intelshare stix import report.stix.json --category cyber --to USA --out draft"),
 )
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--category", required=True, shell_complete=categories, help="Subject category of the draft.")
-@click.option(
-    "--to",
-    multiple=True,
-    metavar="CODES",
-    shell_complete=members,
-    help="Recipients of the draft; repeat, or separate by commas. Default: none, and you name them in it.",
-)
-@click.option(
-    "--table",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="What markings of others mean here. Default: markings.toml in FOLDER, then in your profile.",
-)
-@own_option
-@click.option(
-    "--out",
-    "target",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="Folder to write.",
-)
+@draft_options
 @printing
 def import_(
     file: Path,
