@@ -105,3 +105,6 @@ demo:           ## the demo, without pauses
 
 metrics:        ## docs/metrics.md, from the table of metrics
 	@$(PY) -c "import pathlib, intelshare.metrics as m; pathlib.Path('docs/metrics.md').write_text(m.page(), 'utf-8')"
+
+test-map:       ## tests/README.md, from the pages of promises and attacks
+	@PYTHONPATH=tests $(PY) -m page_map
