@@ -156,6 +156,7 @@ CASES: dict[str, Case] = {
     "audit export": Case(code=8, why="no node of this world contradicts itself"),
     "audit export --tlog": Case(),
     "audit cosign": Case(before=lambda w: w.followed()),
+    "node health": Case(before=lambda w: w.serving()),
     "audit settle": Case(typed="y\n", code=8, why="no node of this world contradicts itself"),
     "demo": Case(stopped=True, code=130, why="it is played to its end by test_demo.py; here it gets Ctrl-C"),
     "demo paris": Case(),
@@ -371,6 +372,11 @@ class World:
         ok("audit", "export", "--tlog", log, "--folder", self.desk / "fra")
         words = ("audit", "cosign", log / "checkpoint", "--folder", self.desk / "usa")
         wait_until(lambda: intelshare(*words).code == 0, "USA to have seen that much")
+
+    def serving(self) -> None:
+        """FRA's node has said that it serves again: it says so once a second, to whoever asks without a certificate."""
+        health = ("node", "health", "--folder", self.desk / "fra")
+        wait_until(lambda: intelshare(*health).code == 0, "FRA to say that it serves")
 
     def evidence(self) -> None:
         """Evidence against another USA, made in memory: no node contradicts itself on request."""

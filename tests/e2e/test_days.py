@@ -1,0 +1,55 @@
+"""Four people's days in docs/days, command by command as they are written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from intelshare.patience import VARIABLE
+from processes import finished
+
+DAYS = Path(__file__).parents[2] / "docs" / "days"
+STOP = "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
+
+
+def shell(page: str) -> str:
+    """The shell code of a page, all of it."""
+    return "".join(re.findall(r"```sh\n(.*?)```", (DAYS / page).read_text("utf-8"), re.DOTALL))
+
+
+SEEN = {
+    "analyst.md": [
+        r"because +RELEASABILITY_NOT_STATED",
+        r"^USA +2 of 2 +released +gsa-fra-usa art\. 4 +accepted",
+        r"Seen twice in October\.",
+        r"to USA +answered",
+        r"^USA +DESTROYED +RECALLED .*holds$",
+        r"did you mean \"SECRET\"",
+    ],
+    "officer.md": [r"USA held", r"^USA +1 of 1|^USA +2 of 2", r"^USA +DESTROYED"],
+    "policy-author.md": [r"mutants: \d+ of (\d+) caught", r"basis +rhine art\. 1", r"OUT_OF_SCOPE"],
+    "operator.md": [r"p\.martin", r"suspended", r"every entry is what its tree says"],
+}
+"""What somebody who follows a page must have seen."""
+
+
+@pytest.mark.parametrize("page", sorted(SEEN))
+def test_a_day_goes_as_it_is_written(page: str, tmp_path: Path) -> None:
+    done = finished(
+        ["bash", "-c", STOP + shell("README.md") + shell(page)],
+        cwd=tmp_path,
+        seconds=100,
+        env={
+            "HOME": str(tmp_path),
+            "LANG": "C.UTF-8",
+            VARIABLE: os.environ[VARIABLE],
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+    )
+    assert done.code == 0, done.out + done.err
+    missing = [text for text in SEEN[page] if not re.search(text, done.out + done.err, re.MULTILINE)]
+    assert not missing, done.out + done.err
