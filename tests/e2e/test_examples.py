@@ -374,7 +374,7 @@ class World:
         wait_until(lambda: intelshare(*words).code == 0, "USA to have seen that much")
 
     def serving(self) -> None:
-        """FRA's node has said that it serves again: it says so once a second, to whoever asks without a certificate."""
+        """FRA's node has written that it serves again: it writes it once a second."""
         health = ("node", "health", "--folder", self.desk / "fra")
         wait_until(lambda: intelshare(*health).code == 0, "FRA to say that it serves")
 
