@@ -12,6 +12,8 @@ env:            ## environment for development, from the lock
 lock:           ## pin every dependency with its hashes (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --extra bench --extra dev --extra gateway --extra prove pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --extra site pyproject.toml -o site.lock
 
 lint:           ## format and lint
 	$(PY) -m ruff format --check .
@@ -108,3 +110,10 @@ metrics:        ## docs/metrics.md, from the table of metrics
 
 test-map:       ## tests/README.md, from the pages of promises and attacks
 	@PYTHONPATH=tests $(PY) -m page_map
+
+reference:      ## docs/commands.md and docs/codes.md, from the commands and the catalogue of codes
+	@PYTHONPATH=tests $(PY) -m reference_pages
+
+site:           ## build/site: the documentation as a site (pip install --require-hashes -r site.lock)
+	@PYTHONPATH=tests $(PY) -m site_pages build/pages
+	$(PY) -m zensical build --clean --strict
