@@ -5,7 +5,7 @@
     treaty        the world by which pairs are decided changes
     lifecycle     what happens to a stored bulletin and its pairs until they end
     transparency  logs compared and proved
-    queries       questions that only read
+    queries       queries, which only read
     kernel        what every step uses
 
 A step is ``step(node, view, event, now, random) -> Plan``: what to write, and the answer that may be given

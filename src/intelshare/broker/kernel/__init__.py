@@ -1,1 +1,1 @@
-"""What every step uses: the node, its tables, the transaction, the decision of one pair."""
+"""The foundation of every step: the node, its tables, the transaction, the decision on one pair."""

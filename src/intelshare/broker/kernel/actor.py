@@ -1,4 +1,4 @@
-"""Who acts: a user of this member whose call was authorised. Steps and queries for users take one."""
+"""The actor of an authorised call: a user of this member. Steps and queries for users take one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NO_DIGEST: Final = Digest(b"")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A user, in a role that may make the call that is carried out. Only authorisation makes one."""
+    """A user in a role that may make this call. Only authorisation creates one."""
 
     user: UserUri
     role: Role
     proof: InitVar[object]
     certificate: Digest = NO_DIGEST
-    """With which the call came; empty: it came with none."""
+    """The certificate with which the call was made; empty if there was none."""
 
     def __post_init__(self, proof: object) -> None:
         if proof is not _MADE_BY_AUTHORISATION:
@@ -34,15 +34,15 @@ class Actor:
 
 
 def authorised(user: UserUri, role: Role, certificate: Digest = NO_DIGEST) -> Actor:
-    """For authorisation, and for drivers that have no calls; a test holds that nobody else imports it."""
+    """Create an actor. Only authorisation, and drivers without calls, may use this; a test enforces it."""
     return Actor(user, role, _MADE_BY_AUTHORISATION, certificate)
 
 
 def row_of(rows: Rows, actor: Actor) -> UserRow:
-    """The actor's row of the register, as it is in this transaction.
+    """Return the actor's row of the register, as this transaction sees it.
 
-    Raises DeliveryError NOT_AUTHORISED if the user was revoked, or its role changed, since the call was
-    authorised.
+    Raises DeliveryError NOT_AUTHORISED if the user was revoked, or the user's role changed, since the call
+    was authorised.
     """
     row = need_user(rows, actor.user)
     if row.role != actor.role:
@@ -55,42 +55,42 @@ def row_of(rows: Rows, actor: Actor) -> UserRow:
 
 
 def need_user(rows: Rows, user: UserUri) -> UserRow:
-    """The user's row. Raises DeliveryError NOT_AUTHORISED for an unknown or a revoked one."""
+    """Return the user's row. Raises DeliveryError NOT_AUTHORISED if the user is unknown or revoked."""
     return known_user(rows.get(USER, user))
 
 
 class Proof(Enum):
-    """By what a user proves who they are."""
+    """The means by which users prove who they are."""
 
     CERTIFICATE = auto()
     PENDING = auto()
-    """A certificate that was issued last and not used yet."""
+    """The certificate that was issued last and has not been used yet."""
     TICKET = auto()
-    """Of an enrolment."""
+    """The ticket of an enrolment."""
 
 
 def proofs(row: UserRow) -> Mapping[Digest, Proof]:
-    """Digests of what proves now who this user is."""
+    """Return what proves this user's identity now, by the digest of each proof."""
     known = {row.ticket: Proof.TICKET, row.pending: Proof.PENDING, row.certificate: Proof.CERTIFICATE}
     return {digest: proof for digest, proof in known.items() if digest}
 
 
 def subject_of(row: UserRow) -> str:
-    """What certificates of another authority call the user."""
+    """Return the name by which certificates of another authority identify the user."""
     return row.subject or f"uri:{row.user}"
 
 
 def superseded() -> DeliveryError:
-    """For the certificate of a user that counted once, or never."""
+    """Return the error for a certificate of a known user that is not, or no longer, valid here."""
     return DeliveryError(
         "NOT_AUTHORISED",
-        "this certificate does not count: the register names another one, or none",
-        hint="an operator gives a new one with `intelshare user renew`",
+        "this certificate is not accepted: the register names another one, or none",
+        hint="ask an operator for a new one: `intelshare user renew`",
     )
 
 
 def known_user(row: UserRow | None) -> UserRow:
-    """The row of the register, if it lets its user in. Raises DeliveryError NOT_AUTHORISED."""
+    """Return the register row if its user may connect. Raises DeliveryError NOT_AUTHORISED."""
     if row is None or row.revoked:
         raise DeliveryError(
             "NOT_AUTHORISED",

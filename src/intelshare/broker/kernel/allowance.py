@@ -1,6 +1,6 @@
-"""What a peer may still make this node keep for ever: steps spend it, ``engine.budgets`` grants it.
+"""The rows that a peer may make this node keep for ever: ``engine.budgets`` grants, steps spend.
 
-Rows that answer what this node sent, and what it asked for, cost nothing here.
+Rows that answer what this node sent, and rows that it asked for, cost nothing here.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from intelshare.errors import DeliveryError
 
 
 class Lasting(StrEnum):
-    """Kinds of rows that stay, of which a peer alone decides how many there are."""
+    """Kinds of rows that are kept for ever and whose number a peer alone decides."""
 
     EVIDENCE = "evidence"
     """Rejected statements that are kept and logged."""
     RECALLS = "recalls"
-    """Recalls of what is not held, or was recalled before."""
+    """Recalls of bulletins that are not held here, or were recalled before."""
     STREAMS = "streams"
-    """Incarnations."""
+    """Incarnations of the peer."""
     HEADS = "heads"
-    """Stream heads that came as statements."""
+    """Stream heads that arrived as statements."""
     DIRECTORIES = "directories"
     """Roots and directories."""
     ACTS = "acts"
@@ -31,20 +31,23 @@ class Lasting(StrEnum):
 
 
 class Allowance:
-    """Of one peer, for one step. Without ``left``: as much as it likes."""
+    """The allowance of one peer for one step. Without ``left`` it is unlimited."""
 
     def __init__(self, left: Mapping[Lasting, int] | None = None) -> None:
         self._left = left
         self.spent: Counter[Lasting] = Counter()
 
     def take(self, what: Lasting) -> bool:
-        """Whether one more may be kept; it is spent with this."""
+        """Spend one if there is one left; return False if not."""
         if self._left is not None and self.spent[what] >= self._left[what]:
             return False
         self.spent[what] += 1
         return True
 
     def need(self, what: Lasting) -> None:
-        """Spend one. Raises DeliveryError RATE: nothing was done, the peer tries again later."""
+        """Spend one.
+
+        Raises DeliveryError RATE if none is left: nothing was done, and the peer tries again later.
+        """
         if not self.take(what):
             raise DeliveryError("RATE", f"the peer has spent its budget of {what}")

@@ -1,7 +1,7 @@
-"""What is kept, counted as it is written: rows and bytes by kind, so that no bound ever asks for a scan.
+"""Counters of what is kept, rows and bytes by kind, so that checking a bound never needs a scan.
 
-The counters are rows like all others: they are durable with what they count, and a crash takes both back.
-The simulator (I10, I13) holds them against the rows themselves.
+Counters are rows like all others: they commit together with what they count, and a crash rolls back both. The
+simulator (I10, I13) compares them with the rows themselves.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from intelshare.ids import MemberCode
 from intelshare.ports import Rows
 
 QUEUE: Final = "queue"
-"""Pairs that are open, held ones included, and the bytes of their bodies, each recipient's by itself."""
+"""The open pairs, held ones included, and the bytes of their bodies; there is a counter per recipient too."""
 
 OUTBOX: Final = "outbox"
-"""Bodies of bulletins of this member."""
+"""The bodies of this member's bulletins."""
 
 INBOX: Final = "inbox"
-"""Bodies of received bulletins."""
+"""The bodies of received bulletins."""
 
 LOG_BYTES: Final = "log"
-"""Entries of the logs of all incarnations, and their bytes."""
+"""The log entries of all incarnations, and their bytes."""
 
 
 class Count(NamedTuple):
-    """Rows and bytes."""
+    """A number of rows and of bytes."""
 
     rows: int = 0
     size: int = 0
 
 
 def queue_of(member: MemberCode) -> str:
-    """The name of the counter of what is open for one recipient."""
+    """Return the name of the counter of the pairs that are open for one recipient."""
     return f"{QUEUE}:{member}"
 
 
 def count_of(rows: Rows, name: str) -> Count:
-    """What a counter says."""
+    """Return the value of a counter."""
     row = rows.get(COUNTER, name)
     return Count(row.rows, row.size) if row is not None else Count()
 
 
 def counted(row: CounterRow | None, name: str, by: Count) -> CounterRow:
-    """The counter's row after a change."""
+    """Return the counter's row after a change."""
     return CounterRow(name, (row.rows if row else 0) + by.rows, (row.size if row else 0) + by.size)

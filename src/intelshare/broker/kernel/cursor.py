@@ -1,8 +1,8 @@
-"""Place: where a list, a search or a watch goes on, as its user is given it: sealed.
+"""Cursors: the places at which lists, searches and watches go on, sealed before users get them.
 
-A place is a position among rows of which this user may see only some: in clear it would tell how many there
-are and when they came (attacks.md row 51). Sealed anew each time, two places do not even tell whether
-anything lies between them.
+A place is a position among rows of which this user may see only some: in clear it would reveal how many there
+are and when they came (attacks.md row 51). Each is sealed with fresh randomness, so that comparing two
+cursors does not even reveal whether anything lies between them.
 """
 
 from __future__ import annotations
@@ -14,23 +14,26 @@ from intelshare.ids import UserUri
 from intelshare.ports import Random
 
 OVERHEAD = 24 + 16
-"""Bytes that sealing adds."""
+"""The bytes that sealing adds."""
 
 
 def seal_cursor(node: Node, user: UserUri, of: str, place: bytes, random: Random) -> bytes:
-    """For this user, and for one purpose (``of``)."""
+    """Seal a place for this user and one purpose (``of``)."""
     return seal_at_rest(
         node.storage_key, random(24), place, table=f"place of {of}", row=user.encode(), slot=0
     )
 
 
 def open_cursor(node: Node, user: UserUri, of: str, sealed: bytes) -> bytes:
-    """Raises DeliveryError CURSOR_UNKNOWN: it is of another node or user, or was changed."""
+    """Return the place in a cursor.
+
+    Raises DeliveryError CURSOR_UNKNOWN if it is another node's or user's, or was changed.
+    """
     try:
         return open_at_rest(node.storage_key, sealed, table=f"place of {of}", row=user.encode(), slot=0)
     except CryptoError:
         raise DeliveryError(
             "CURSOR_UNKNOWN",
-            "this place is of another node or of another user",
-            hint="begin anew without it",
+            "this cursor belongs to another node or another user",
+            hint="start again without it",
         ) from None

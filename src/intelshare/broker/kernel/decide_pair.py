@@ -1,8 +1,8 @@
-"""One bulletin for one recipient: every portion decided, and what that makes of the pair.
+"""The decision on one bulletin for one recipient: every portion, and what follows for the pair.
 
-Submit, hand-over and receive all decide through here, so that a pair is judged the same way whenever it
-is asked about (promise P9). Between two changes of the world the same question has the same answer, which the
-world's snapshot remembers.
+Submit, hand-over and receive all decide through here, so that a pair gets the same decision whenever the
+question is asked (promise P9). Between two changes of the world the same question has the same answer, which
+the world's snapshot remembers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NOBODY = ManifestDigest(bytes(32))
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A decision, and the words in which a grant and the log carry it."""
+    """A decision, and the form in which a grant and the log carry it."""
 
     decision: Decision
     cited: tuple[Citation, ...]
@@ -50,7 +50,7 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class PortionDecision:
-    """A portion's slot and label, and the ruling."""
+    """The slot and label of a portion, and the ruling on it."""
 
     slot: int
     label: Label
@@ -59,28 +59,28 @@ class PortionDecision:
 
 @dataclass(frozen=True, slots=True)
 class PairDecision:
-    """The decisions of all portions for one recipient."""
+    """The decisions on all portions for one recipient."""
 
     recipient: MemberCode
     portions: tuple[PortionDecision, ...]
     granted: tuple[PortionDecision, ...]
-    """The portions that nothing denies; may be under a hold."""
+    """The portions that nothing denies; a hold may still apply to them."""
     logged: tuple[LoggedPortion, ...]
 
     @property
     def holds(self) -> tuple[str, ...]:
-        """Ids of all open hold rows: any of them holds the whole pair."""
+        """The ids of all hold rows that are still open: any of them holds the whole pair."""
         found = [hold for p in self.portions for hold in p.ruling.decision.holds]
         return tuple(sorted(set(found))) if found else ()
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Reason codes of all that is denied, each once."""
+        """The reason codes of everything that is denied, each once."""
         return tuple(dict.fromkeys(code for p in self.portions for code in p.ruling.decision.codes))
 
     @property
     def basis(self) -> str:
-        """What the granted portions rest on: a treaty, if any needs one; empty if none is granted."""
+        """The basis of the granted portions: a treaty if any of them needs one; empty if none is granted."""
         found = [granted.ruling.decision.basis or "" for granted in self.granted]
         treaties = (basis for basis in found if basis not in (UNRESTRICTED, OWN_PRODUCT))
         return next(treaties, found[0] if found else "")
@@ -101,11 +101,12 @@ def decide_pair(
 ) -> PairDecision:
     """Decide (slot, portion, label) in reading order at ``at`` in the node's present world.
 
-    ``consents``: all that were given to the sender for this bulletin, whoever gave them and for what.
+    ``consents`` are all that were given to the sender for this bulletin, by whomever and for whatever.
     """
     world, sender = node.world, sender or node.member
     until = None if valid_until == NEVER else valid_until
-    # A request's instant counts by its stretch of time and by whether the bulletin has expired.
+    # The answer depends on the instant only through the snapshot and through whether the bulletin has
+    # expired.
     expired = at >= valid_until
     snapshot = world.at(at)
     judged = []
@@ -161,7 +162,7 @@ def _agreed(
     sender: MemberCode,
     at: Instant,
 ) -> frozenset[str]:
-    """Members for whom all have consented whose information the portion is, one by one (rule 8)."""
+    """Return the members for whom everybody whose information the portion contains has consented (rule 8)."""
     originator = originator_of(world, label, claimed, at)
     held = {
         (given.by, given.consent.recipient)
@@ -177,7 +178,7 @@ def _agreed(
 
 
 def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: Instant) -> str:
-    """The banner of these portions in the originator's ladder. Raises LabelError."""
+    """Return the banner of these portions in the originator's ladder. Raises LabelError."""
     known = tuple(labels)
     registry = node.world.registry
     return node.world.at(at).remember(
@@ -188,24 +189,24 @@ def banner_of(node: Node, labels: Sequence[Label], originator: MemberCode, at: I
 
 @dataclass(frozen=True, slots=True)
 class Loggable:
-    """A decision as it is kept (a ``DecisionKept``), but for the seed, the bulletin and the time."""
+    """A decision as it is kept (a ``DecisionKept``), without the seed, the bulletin and the time."""
 
     names: bytes
     portions: bytes
     fingerprint: Digest
-    """What was decided, without when: two decisions of one fingerprint need one log entry."""
+    """Covers the decision but not its time: two decisions with the same fingerprint need one log entry."""
 
     def entry(self, md: ManifestDigest, at: Instant) -> bytes:
-        """The log entry of this decision for a bulletin."""
+        """Return the log entry of this decision for a bulletin."""
         return b"".join((md, self.names, u64(at), self.portions))
 
 
 def loggable(key: bytes, pair: PairDecision, sender: MemberCode) -> Loggable:
-    """The decision in the form in which it is logged.
+    """Return the decision in the form in which it is logged.
 
-    The fingerprint is over the same record of nothing, by nobody, at 0: what follows the recipient, which is
-    nearly all of it, is encoded once for both. ``key``: the vault's storage key, for the database has the
-    fingerprint in clear, and labels are soon guessed.
+    The fingerprint covers the same record with an empty bulletin and sender and the time 0: what follows the
+    recipient, which is nearly all of it, is encoded once for both uses. ``key`` is the vault's storage key:
+    the database stores the fingerprint in clear, and labels are easily guessed.
     """
     nothing = DecisionKept(_NOBODY, _NOBODY, MemberCode(""), pair.recipient, Instant(0), pair.logged)
     plain = encode(DecisionKept, nothing)[32:]
@@ -230,7 +231,7 @@ def _ruling(decision: Decision) -> Ruling:
 
 
 def place_text(place: Place | None) -> str:
-    """``demo-climate.toml:11``, or nothing."""
+    """Return a place as text, such as ``demo-climate.toml:11``, or nothing."""
     if place is None:
         return ""
     return place.source if place.line is None else f"{place.source}:{place.line}"

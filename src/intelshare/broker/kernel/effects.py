@@ -1,4 +1,4 @@
-"""What a step leads to outside the store, once it is durable: the one list that a runtime carries out."""
+"""The effects of a step outside the store, once it is durable: the one list that a runtime carries out."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from intelshare.ids import LeafId, MemberCode
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Gathered by a ``Transaction``; carried out by the engine."""
+    """Collected by a ``Transaction`` and carried out by the engine."""
 
     outbound: tuple[Outbound, ...] = ()
-    """Statements to hand to whatever links are open; the others load them from the store."""
+    """The statements to hand to whatever links are open; later links load them from the store."""
     ended: tuple[tuple[MemberCode, LeafId], ...] = ()
-    """Releases on the way to a peer that must not be sent again."""
+    """Releases on their way to a peer that must not be sent again."""
     ready: frozenset[MemberCode] = frozenset()
     """Peers for which a pair has become ready."""
     marked: bool = False
     """Bulletins are being destroyed: shred the store, then ``destroy.finish``."""
     wanted: frozenset[MemberCode] = frozenset()
-    """Members whose files are to be asked for."""
+    """The members whose files are to be requested."""
     asks: tuple[tuple[MemberCode, LogAsk], ...] = ()
-    """What to ask peers about logs."""
+    """The questions about logs to send to peers."""
     node: Node | None = None
-    """The node from now on, if trust or world changed: swapped in before any later step."""
+    """The new node if trust or world changed: it replaces the old one before any later step."""
 
     @property
     def effects(self) -> Effects:
-        """So that a step may answer with these alone, or with an answer that has them."""
+        """Return itself, so that a step may answer with effects alone or with an answer that has them."""
         return self
 
 
 class HasEffects(Protocol):
-    """An answer that leads to something."""
+    """An answer that leads to effects."""
 
     @property
     def effects(self) -> Effects:
-        """What to carry out."""
+        """The effects to carry out."""

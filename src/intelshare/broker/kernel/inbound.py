@@ -1,4 +1,4 @@
-"""What the steps of receiving share: the transaction, the peer, and what its frame has brought so far."""
+"""The state that the steps of receiving share: transaction, peer, and what its frame has brought."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intelshare.statement import Statement, Verified
 
 
 class Refusal(Exception):
-    """A release is authentic and for us, and not accepted: the codes go into a signed receipt."""
+    """A release that is authentic and for this member, but refused: a signed receipt carries the codes."""
 
     def __init__(self, codes: tuple[str, ...], peek: ReleasePeek, md: ManifestDigest | None = None) -> None:
         super().__init__(" ".join(codes))
@@ -27,7 +27,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Inbound:
-    """One frame being judged."""
+    """One frame while it is being processed."""
 
     tx: Transaction
     member: MemberCode
@@ -35,21 +35,21 @@ class Inbound:
     batch_key: bytes
     opener: Opener
     receipts: list[tuple[LeafId, ReceiptStatus, tuple[str, ...], int]] = field(default_factory=list)
-    """(statement, status, codes, rank) to be signed when the frame is through."""
+    """(statement, status, codes, rank) of the receipts to sign after the whole frame."""
     unanswered: dict[LeafId, Callable[[LeafId], ReceivedRow]] = field(default_factory=dict)
-    """Statements whose row is made when the receipt that it names is signed."""
+    """Statements whose row is made once the receipt that it names is signed."""
     numbers: dict[tuple[NodeUri, Incarnation, int], tuple[LeafId, LeafId]] = field(default_factory=dict)
-    """(leaf, prev) of the numbers that this frame has brought."""
+    """(leaf, prev) of each release number that this frame has brought."""
     bulletins: dict[tuple[MemberCode, BulletinId], ManifestDigest] = field(default_factory=dict)
-    """By originator and id, those that this frame has brought."""
+    """The bulletins that this frame has brought, by originator and id."""
     streams: set[tuple[NodeUri, Incarnation]] = field(default_factory=set)
     acts: dict[LeafId, ActRow] | None = None
-    """All treaty acts of the peer, once its frame has brought one."""
+    """All treaty acts of the peer, loaded once its frame has brought one."""
     counting: list[PartyAct] = field(default_factory=list)
-    """Those that this frame let count."""
+    """The acts that came into force through this frame."""
     accepted: int = 0
     clock: bool = True
-    """Whether the own clock is right."""
+    """True if this node's clock is believed."""
     allowance: Allowance = field(default_factory=Allowance)
 
 
@@ -62,7 +62,7 @@ def known_row(
     leaf: LeafId | None = None,
     batch: bytes = b"",
 ) -> ReceivedRow:
-    """The row by which a statement is known for ever. Keeps its batch record too."""
+    """Return the row by which a statement is known for ever, and keep its batch record."""
     if verified is not None:
         statement, leaf, batch = verified.statement, verified.leaf, verified.batch.raw
     assert statement is not None  # noqa: S101 - one of both ways of calling it

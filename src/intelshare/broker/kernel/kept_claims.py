@@ -1,7 +1,8 @@
-"""What a grant said, as its sender keeps it: nobody keeps the key of the recipient's ciphertext.
+"""The claims of a grant as its sender keeps them: nobody keeps the key of the recipient's ciphertext.
 
-The manifest stands with the bulletin, and what was granted under which article in the decision; the rest is
-sealed beside the signed release. Together they are the claims to the byte, and the release's digest says so.
+The bulletin's row has the manifest, and the logged decision has what was granted under which article; the
+rest is sealed beside the signed release. Together they reproduce the claims byte for byte; the release's
+digest confirms it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from intelshare.ports import View
 
 @record
 class ClaimsKept:
-    """Of a grant: what stands nowhere else, and where the decision stands."""
+    """The claims of a grant that are stored nowhere else, and the position of the decision in the log."""
 
     banner: Text
     supersedes: Annotated[tuple[Md32, ...], Count(0, 1)]
@@ -50,7 +51,7 @@ class ClaimsKept:
 
 _NUMBERS: Final = struct.Struct(">QQ32sH")
 _numbers: Final = _NUMBERS.pack
-"""The end of ``ClaimsKept``: where the decision stands, H(secrets), no consents."""
+"""The end of ``ClaimsKept``: the position of the decision, H(secrets), no consents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,11 @@ class Said:
     secrets: bytes
     """H(secrets)."""
     decided: tuple[Incarnation, int] | None
-    """Incarnation and index of the log entry of the decision; None: it is in another's log."""
+    """Incarnation and index of the decision's log entry; None: it is in another node's log."""
 
 
 def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -> bytes:
-    """What to store with the release of this leaf."""
+    """Return the sealed bytes to store with the release of this leaf."""
     secrets = sha256(b"".join([portion.secret for portion in cleared.portions]))
     if not (cleared.supersedes or cleared.reply or cleared.consents):  # nearly always
         numbers = _numbers(row.decided_in, row.decided_at, secrets, 0)
@@ -80,13 +81,13 @@ def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -
 
 @lru_cache(64)
 def _begun(banner: str) -> bytes:
-    """What is kept of claims that name nothing, up to where the decision stands: many have one banner."""
+    """Encode claims that name nothing, up to the position of the decision: many share a banner."""
     nothing = ClaimsKept(banner, (), (), Incarnation(0), 0, Digest(bytes(32)), ())
     return encode(ClaimsKept, nothing)[: -_NUMBERS.size]
 
 
 def read_claims(node: Node, view: View, row: StatementRow) -> Said:
-    """The claims of a release of this node. Raises StoreError RECORD_CORRUPT."""
+    """Return the claims of a release of this node. Raises StoreError RECORD_CORRUPT."""
     kept = decode(ClaimsKept, open_secret(node, STATEMENT.name, row.leaf, 0, row.sealed_claims))
     entry = opened_at(node, view, kept.decided_in, kept.decided_at)
     bulletin = view.get(BULLETIN, row.md)
@@ -109,4 +110,4 @@ def read_claims(node: Node, view: View, row: StatementRow) -> Said:
 
 
 def _damaged() -> StoreError:
-    return StoreError("RECORD_CORRUPT", "what is kept of a release is not what was signed")
+    return StoreError("RECORD_CORRUPT", "the stored claims of a release differ from what was signed")

@@ -1,11 +1,11 @@
 """The log as it is stored: one row holds what one transaction logged, at most 256 entries under one seal.
 
-Whoever reads the log asks here, for entries by their index; nobody else knows how they are packed:
+All readers of the log ask here for entries by index; no other module knows how they are packed:
 
     clear     u8 type ‖ u64 time ‖ [32] hash, one after another in the order of the log
     sealed    ``SealedEntries``: the salts, then the records
 
-A row is found by the index of its last entry: the first row from an index on holds it.
+The key of a row is the index of its last entry, so the first row at or after an index holds that entry.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from intelshare.instant import Instant
 from intelshare.ports import View, changed
 
 MAX_TOGETHER: Final = 256
-"""Entries in a row."""
+"""The most entries in a row."""
 
 _ROWS: Final = 64
-"""Rows read at a time."""
+"""The rows read at a time."""
 
 _clear = struct.Struct(">BQ32s")
 
 
 class Entry(NamedTuple):
-    """An entry as far as it is in clear."""
+    """The part of an entry that is stored in clear."""
 
     incarnation: Incarnation
     place: int
     type: int
     at: Instant
     leaf: Digest
-    """Its hash, which the tree is over."""
+    """The hash of the entry: a leaf of the log's tree."""
 
 
 class OpenedEntry(NamedTuple):
-    """An entry with what it says."""
+    """An entry with its sealed content."""
 
     incarnation: Incarnation
     place: int
@@ -59,17 +59,17 @@ class OpenedEntry(NamedTuple):
 
 
 def entry_at(view: View, incarnation: Incarnation, place: int) -> Entry | None:
-    """The entry with this index. Raises StoreError RECORD_CORRUPT."""
+    """Return the entry with this index. Raises StoreError RECORD_CORRUPT."""
     return next(entries(view, incarnation, place, place + 1), None)
 
 
 def opened_at(node: Node, view: View, incarnation: Incarnation, place: int) -> OpenedEntry | None:
-    """The entry with this index, opened. Raises what ``opened`` raises."""
+    """Return the entry with this index, opened. Raises what ``opened`` raises."""
     return next(opened(node, view, incarnation, place, place + 1), None)
 
 
 def entries(view: View, incarnation: Incarnation, low: int = 0, high: int | None = None) -> Iterator[Entry]:
-    """The entries from index ``low`` on and below ``high``, in order. One that is missing is left out.
+    """Yield the entries from index ``low`` up to but without ``high``, in order, skipping missing ones.
 
     Raises StoreError RECORD_CORRUPT.
     """
@@ -86,7 +86,10 @@ def opened(
     *,
     types: Collection[EntryType] = frozenset(EntryType),
 ) -> Iterator[OpenedEntry]:
-    """``entries`` of these types, opened. Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED."""
+    """Yield the ``entries`` of these types, opened.
+
+    Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED.
+    """
     for row in _rows(view, incarnation, low, high):
         if any(one.type in types for one in entries_of(row)):
             for one in open_row(node, row):
@@ -95,7 +98,7 @@ def opened(
 
 
 def entries_of(row: LogRow) -> list[Entry]:
-    """The entries of one row. Raises StoreError RECORD_CORRUPT."""
+    """Return the entries of one row. Raises StoreError RECORD_CORRUPT."""
     if len(row.entries) % _clear.size:
         raise _damaged(row)
     first = row.last + 1 - len(row.entries) // _clear.size
@@ -106,7 +109,7 @@ def entries_of(row: LogRow) -> list[Entry]:
 
 
 def open_row(node: Node, row: LogRow) -> list[OpenedEntry]:
-    """The entries of one row, opened. Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED."""
+    """Return the entries of one row, opened. Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED."""
     found = entries_of(row)
     at = _row_id(row.incarnation, row.last)
     sealed = decode(
@@ -122,12 +125,12 @@ def open_row(node: Node, row: LogRow) -> list[OpenedEntry]:
 
 
 def hash_of(entry: OpenedEntry) -> Digest:
-    """What the entry is known by, from what it says. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Compute an entry's hash from its content. Raises EnvelopeError ENVELOPE_MALFORMED."""
     return entry_hash(entry.type, entry.at, entry.salt, committed(entry.type, entry.record))
 
 
 def make_row(storage_key: bytes, nonce: bytes, written: Sequence[OpenedEntry]) -> LogRow:
-    """The row that holds these entries, 1 to 256 in order and without a gap."""
+    """Return the row that holds these entries: 1 to 256 of them, in order and without a gap."""
     incarnation, last = written[-1].incarnation, written[-1].place
     sealed = SealedEntries(tuple([one.salt for one in written]), tuple([one.record for one in written]))
     return LogRow(
@@ -142,12 +145,12 @@ def make_row(storage_key: bytes, nonce: bytes, written: Sequence[OpenedEntry]) -
 
 
 def row_of(view: View, incarnation: Incarnation, place: int) -> LogRow | None:
-    """The row in which the entry with this index stands."""
+    """Return the row that holds the entry with this index."""
     return next((row for row in _rows(view, incarnation, place, place + 1)), None)
 
 
 def rewritten(row: LogRow, entry: Entry) -> LogRow:
-    """The row with another entry in clear: for whoever plays the forger. What is sealed stays as it was."""
+    """Return the row with another entry in clear, for tests that forge; the sealed part stays as it was."""
     clear = [entry if one.place == entry.place else one for one in entries_of(row)]
     return changed(row, entries=b"".join([_clear.pack(one.type, one.at, one.leaf) for one in clear]))
 
@@ -164,11 +167,12 @@ def _rows(view: View, incarnation: Incarnation, low: int, high: int | None) -> I
 
 
 def _row_id(incarnation: int, last: int) -> bytes:
-    """The row id under which the entries are sealed."""
+    """Return the row id under which the entries are sealed."""
     return incarnation.to_bytes(8, "big") + last.to_bytes(8, "big")
 
 
 def _damaged(row: LogRow) -> StoreError:
     return StoreError(
-        "RECORD_CORRUPT", f"a row of log {row.incarnation:016x} does not hold its entries up to {row.last}"
+        "RECORD_CORRUPT",
+        f"the row of log {row.incarnation:016x} that ends at {row.last} does not hold its entries",
     )

@@ -1,7 +1,8 @@
-"""What every step knows besides its event: whose node this is, its keys, whom it trusts, and its world.
+"""The state that every step has besides its event: a node, its keys, the members it trusts, and its world.
 
-A value. When a step changes trust, world or keys, the runtime swaps in the new one right after the commit and
-before any later step (``Plan.last``, ``Store.perform(..., then=...)``): memory never runs ahead of the disk.
+The node is a value. When a step changes trust, world or keys, the runtime swaps in the new one right after
+the commit and before any later step (``Plan.last``, ``Store.perform(..., then=...)``): memory never runs
+ahead of the disk.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from intelshare.statement import VerifiedRoots
 from intelshare.trust import TrustView
 
 MAX_RECENT: Final = 16 << 20
-"""Bytes of bulletins that are remembered."""
+"""The most bytes of bulletins that are remembered."""
 
 
 class Recent:
-    """What was just made of bulletins, for whoever hands them over: a memory that changes no outcome.
+    """A memory of bulletins just made, for hand-over; it never changes an outcome.
 
-    Forgets a bulletin once it is handed over to everybody, and all of them when full.
+    It forgets a bulletin once it is handed over to every recipient, and all bulletins when it is full.
     """
 
     def __init__(self) -> None:
@@ -40,12 +41,12 @@ class Recent:
         return len(self._made)
 
     def get(self, md: ManifestDigest) -> Any:
-        """What was put; None if it is forgotten."""
+        """Return what was put for this bulletin, or None if it is forgotten."""
         found = self._made.get(md)
         return found[0] if found is not None else None
 
     def put(self, md: ManifestDigest, made: object, size: int, waiting: Iterable[MemberCode]) -> None:
-        """Remember it for these recipients."""
+        """Remember it until each of these recipients has been served."""
         if self._bytes + size > MAX_RECENT:
             self._made.clear()
             self._bytes = 0
@@ -53,7 +54,7 @@ class Recent:
         self._bytes += size
 
     def done(self, md: ManifestDigest, recipient: MemberCode) -> None:
-        """This recipient needs it no more."""
+        """Note that this recipient no longer needs it."""
         found = self._made.get(md)
         if found is not None:
             _, size, waiting = found
@@ -73,46 +74,46 @@ class Node:
     signer: Signer
     """Signs releases, receipts and all other statements."""
     sealing: Mapping[KeyId, SealingKeyHeld]
-    """The member's sealing keys that can still open."""
+    """The member's sealing keys that can still open grants."""
     retired: frozenset[KeyId]
-    """Sealing keys that were ours and are destroyed."""
+    """This member's sealing keys that were destroyed."""
     storage_key: bytes = field(repr=False)
-    """32 bytes: everything at rest is sealed under it."""
+    """32 bytes: the key under which everything at rest is sealed."""
     trust: TrustView
     world: World
     suites: Suites
     labels: LabelReader
     roots: VerifiedRoots
-    """Batches whose signatures held: a memory that changes no outcome."""
+    """Batches whose signatures were verified: a memory that changes no outcome."""
     version: str = "0"
     trees: Trees = field(default_factory=dict, repr=False, compare=False)
-    """Page roots of the own logs: a memory that changes no outcome."""
+    """The page roots of this node's logs: a memory that changes no outcome."""
     retention: int = 72 * HOUR
-    """Microseconds for which content is kept after its delivery; 0: for ever."""
+    """Microseconds for which content is kept after delivery; 0: for ever."""
     queues: QueueBounds = field(default_factory=QueueBounds)
-    """How much may wait for one recipient, and for all."""
+    """The bounds on what may wait for one recipient, and for all."""
     lacks: Shortage | None = None
-    """That the disk has little room left, as the driver has seen it."""
+    """A shortage of disk space, as the driver has observed it."""
     recent: Recent = field(default_factory=Recent, repr=False, compare=False)
 
 
 def with_trust(node: Node, trust: TrustView) -> Node:
-    """The node after a document was accepted: its members and the treaty texts they ratified follow from it.
+    """Return the node after a trust document was accepted, with the members and treaty texts it implies.
 
-    Two members are bound by a treaty only if their directories name the same text (TEXT_MISMATCH).
+    A treaty binds two members only if their directories name the same text (TEXT_MISMATCH).
     """
     return replace(node, trust=trust, world=_compiled(node.world, trust, node.world.acts))
 
 
 def with_acts(node: Node, acts: Iterable[PartyAct]) -> Node:
-    """The node in whose world these acts count, and no others (c18)."""
+    """Return the node in whose world these acts count, and no others (c18)."""
     return replace(node, world=_compiled(node.world, node.trust, acts))
 
 
 def with_files(node: Node, files: World) -> Node:
-    """The node that decides by the treaties and overlays of this world; acts count on as they did."""
+    """Return the node that decides by the treaties and overlays of this world; the acts in force stay."""
     world = _compiled(files, node.trust, node.world.acts)
-    # Files beside the treaties may have changed what labels mean.
+    # Other policy files may have changed what labels mean.
     labels = node.labels if node.labels.registry is world.registry else LabelReader(world.registry)
     return replace(node, world=world, labels=labels)
 

@@ -1,4 +1,4 @@
-"""The facts of a pair as its row stores them, and the decision that the row names."""
+"""The facts of a pair as its row stores them, and the logged decision that the row refers to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from intelshare.ports import View, changed
 
 
 def logged_decision(node: Node, view: View, row: PairRow) -> DecisionKept:
-    """The decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
+    """Return the decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
     entry = opened_at(node, view, row.decided_in, row.decided_at)
     if entry is None:
         raise StoreError("RECORD_CORRUPT", "the log entry of a decision is missing")
@@ -34,26 +34,26 @@ def logged_decision(node: Node, view: View, row: PairRow) -> DecisionKept:
 def log_decision(
     tx: Transaction, pair: PairDecision, md: ManifestDigest, logged: Loggable
 ) -> tuple[Digest, int]:
-    """Log this decision for a bulletin; the entry's hash and index."""
+    """Log this decision for a bulletin; return the entry's hash and index."""
     seed, kept = tx.draw(32), logged.entry(md, tx.now)
     hashes = portion_hashes(seed, pair.logged)
-    # Up to the portions the record that is kept and the one that is hashed are the same.
+    # Up to the portions, the record that is kept and the one that is hashed are the same.
     made = b"".join((kept[: -len(logged.portions)], u16(len(hashes) // 32), hashes))
     return tx.log_encoded(EntryType.DECISION, seed + kept, made)
 
 
 def facts_of(row: PairRow) -> Facts:
-    """The facts that a row stores."""
+    """Return the facts that a row stores."""
     return _facts(row.stage, row.cause, row.receipt, row.conflict)
 
 
 def with_facts(row: PairRow, facts: Facts, now: Instant, **changes: Any) -> PairRow:
-    """The row with these facts; ``ready`` and ``open`` follow from them."""
+    """Return the row with these facts; ``ready`` and ``open`` are derived from them."""
     return changed(row, **_fields(facts), changed=now, **changes)
 
 
 def put_pair(tx: Transaction, row: PairRow, facts: Facts, **changes: Any) -> PairRow:
-    """Write the row with these facts; what it adds to its queue, or leaves there, is counted. The row."""
+    """Write the row with these facts, update the queue counters, and return the row."""
     after = with_facts(row, facts, tx.now, **changes)
     count_pair(tx, after, after.open - row.open)
     tx.put(PAIR, after)
@@ -61,7 +61,7 @@ def put_pair(tx: Transaction, row: PairRow, facts: Facts, **changes: Any) -> Pai
 
 
 def count_pair(tx: Transaction, row: PairRow, by: int) -> None:
-    """The pair has become open (1), has ended (-1), or neither."""
+    """Count a pair that has become open (1) or has ended (-1); 0 changes nothing."""
     if by:
         for name in (queue_of(row.recipient), QUEUE):
             tx.count(name, by, by * row.size)
@@ -69,17 +69,17 @@ def count_pair(tx: Transaction, row: PairRow, by: int) -> None:
 
 @cache
 def is_open(facts: Facts) -> int:
-    """1 if the pair can still end by itself."""
+    """Return 1 if the pair is open: not stopped, and without a receipt."""
     return int(facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE)
 
 
 @cache
 def is_ready(facts: Facts) -> int:
-    """1 if hand-over may take the pair."""
+    """Return 1 if hand-over may take the pair."""
     return int(facts.stage is Stage.QUEUED and is_open(facts))
 
 
-# There are 200 different facts, and each release changes some thrice.
+# There are only 200 combinations of facts, and each release changes a pair's facts three times.
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The 32 bytes that open a portion: kept sealed, read, overwritten."""
+"""Storage of the 32 bytes that open a portion: kept sealed, read, overwritten."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def put_secret(tx: Transaction, md: ManifestDigest, slot: int, secret: bytes) ->
 
 
 def destroy_secret(tx: Transaction, md: ManifestDigest, slot: int) -> None:
-    """Overwrite it. Gone from the files once the store is shredded."""
+    """Overwrite the secret with zeros. It is gone from the files once the store is shredded."""
     row = tx.get(SECRET, md, slot)
     if row is not None:
         tx.put(SECRET, changed(row, sealed=bytes(len(row.sealed))))
 
 
 def read_secret(node: Node, view: View, portion: PortionRow) -> bytes:
-    """The 32 bytes that open a portion. Raises DeliveryError NOT_FOUND once they are destroyed."""
+    """Return the 32 bytes that open a portion. Raises DeliveryError NOT_FOUND once they are destroyed."""
     return open_portion_secret(node, view.get(SECRET, portion.md, portion.slot))
 
 
 def open_portion_secret(node: Node, row: SecretRow | None) -> bytes:
-    """The same of a row that was read before."""
+    """Open a secret row that was read before. Raises what ``read_secret`` raises."""
     if row is None or not any(row.sealed):
         raise DeliveryError("NOT_FOUND", "the keys of this portion were destroyed")
     return open_secret(node, SECRET.name, row.md, row.slot, row.sealed)

@@ -1,4 +1,4 @@
-"""Backpressure (promise P14): how much may wait for one recipient and for all, and who is refused first.
+"""Backpressure (promise P14): bounds on the queue of each recipient and of all, and what is refused first.
 
     precedence   share of each bound that it may fill   asked again after
     ----------   ------------------------------------   -----------------
@@ -7,8 +7,8 @@
     IMMEDIATE    90 %                                   10 s
     FLASH        100 %                                  5 s
 
-So the last tenth of every queue is left to FLASH. What was accepted is never dropped to make room. The
-counters are kept with each pair (``kernel.counters``): to ask them costs the same however much waits.
+So the last tenth of every queue is reserved for FLASH. What was accepted is never dropped to make room. The
+counters are updated with each pair (``kernel.counters``): a check costs the same however long the queue is.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from intelshare.ports import Rows
 
 @dataclass(frozen=True, slots=True)
 class QueueBounds:
-    """Of open pairs, which no receipt has answered and nothing has stopped, and of the bytes of bodies."""
+    """Bounds on open pairs, neither stopped nor answered by a receipt, and on the bytes of their bodies."""
 
     rows: int = 200_000
-    """For one recipient."""
+    """The most open pairs for one recipient."""
     size: int = 8 << 30
     all_rows: int = 1_000_000
-    """For all recipients together."""
+    """The most open pairs for all recipients together."""
     all_size: int = 32 << 30
 
 
 class Share(NamedTuple):
-    """What a precedence may fill."""
+    """The share of the queue that a precedence may fill."""
 
     percent: int
     retry_after: int
-    """Seconds after which whoever was refused asks again."""
+    """Seconds after which a refused caller should try again."""
 
 
 SHARES: Final[Mapping[Precedence, Share]] = {
@@ -55,9 +55,9 @@ SHARES: Final[Mapping[Precedence, Share]] = {
 def need_room(
     rows: Rows, bounds: QueueBounds, wanted: Mapping[MemberCode, int], precedence: Precedence
 ) -> None:
-    """Return if all of it may be queued. ``wanted``: by recipient the bytes of its bodies.
+    """Return if all of it may be queued. ``wanted`` maps each recipient to the bytes of its bodies.
 
-    Raises DeliveryError QUEUE_FULL, with the seconds until it is worth asking again.
+    Raises DeliveryError QUEUE_FULL, with the seconds after which to try again.
     """
     for name, waits, bound, more in _compared(rows, bounds, wanted):
         for unit, there, most, added in (
@@ -82,7 +82,7 @@ def _full(name: str, there: str, most: str, precedence: Precedence) -> DeliveryE
     share = SHARES[precedence]
     return DeliveryError(
         "QUEUE_FULL",
-        f"{there} wait for {name}; {precedence.name} may fill {share.percent} % of {most}",
+        f"{there} are waiting for {name}; {precedence.name} may fill {share.percent} % of {most}",
         hint="nothing was stored; `intelshare status` shows what waits; bounds: [queues] in node.toml",
         retry_after=share.retry_after,
     )

@@ -1,6 +1,6 @@
-"""Who may do what at this node, and whom it knows: changes of the user register and of trust.
+"""The user register and trust: who may do what at this node, and which members it knows.
 
-Rows of the register never cross the border; changes are logged and hold at once.
+Rows of the register never cross the border; changes are logged and take effect at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from intelshare.trust import Change
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a user is given to come in with: one of the two; none where another authority issues."""
+    """The digest of a user's new certificate or ticket; neither if another authority issues them."""
 
     certificate: Digest = NO_DIGEST
     ticket: Digest = NO_DIGEST
@@ -41,18 +41,18 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class SetUserCommand:
-    """Add a user or change its row; ``by`` is who does it."""
+    """Add a user or change a user's row; ``by`` is the operator who does it."""
 
     by: UserUri
     user: UserRow
 
 
 def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
-    """Write a register row. Raises DeliveryError INPUT_INVALID (clearance), WORD_UNKNOWN."""
+    """Write a register row. Raises DeliveryError INPUT_INVALID (role, clearance, state), WORD_UNKNOWN."""
     row = event.user
     if row.role not in frozenset(Role):
-        raise DeliveryError("INPUT_INVALID", f"{row.role!r} is no role", hint="one of " + ", ".join(Role))
-    # Whoever is revoked may hold a category whose time is over.
+        raise DeliveryError("INPUT_INVALID", f"{row.role!r} is not a role", hint="one of " + ", ".join(Role))
+    # A revoked user may have a category whose time is over.
     check_rights(node, row.clearance, row.nationality, () if row.revoked else row.categories.split(), now)
     tx = Transaction(node, view, now, random)
     change = "revoked" if row.revoked else f"{row.role} {row.clearance} {row.nationality} {row.categories}"
@@ -64,19 +64,21 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
 def check_rights(
     node: Node, clearance: str, nationality: str, categories: Iterable[str], now: Instant
 ) -> None:
-    """What a reader holds is known here. Raises DeliveryError INPUT_INVALID, WORD_UNKNOWN."""
+    """Check that a reader's rights are known here. Raises DeliveryError INPUT_INVALID, WORD_UNKNOWN."""
     registry = node.world.registry
     levels = {f"R{n}" for n in range(5)}
     known = clearance in levels or registry.ladder(node.member).read(clearance, now) is not None
     if clearance and not known:
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{clearance!r} is no level of {node.member}",
-            hint="a level of your own ladder, or R0 to R4",
+            f"{clearance!r} is not a level of {node.member}",
+            hint="use a level of your ladder, or R0 to R4",
         )
     if nationality and not registry.is_state(nationality):
         raise DeliveryError(
-            "INPUT_INVALID", f"{nationality!r} is no state", hint="ISO 3166-1 alpha-3, as FRA"
+            "INPUT_INVALID",
+            f"{nationality!r} is not a state",
+            hint="use an ISO 3166-1 alpha-3 code, such as FRA",
         )
     check_words(node, WordKind.CATEGORY, [word for word in categories if word != ANY_CATEGORY])
 
@@ -84,7 +86,7 @@ def check_rights(
 def add_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
     """Write the row of a new user. Raises what ``set_user`` raises, and DeliveryError ID_CONFLICT.
 
-    A name stands for one person for ever: nobody is overwritten, and nobody who was revoked comes back so.
+    A name stands for one person for ever: this overwrites nobody and restores nobody who was revoked.
     """
     _check_subject(view, event.user)
     known = view.get(USER, event.user.user)
@@ -100,7 +102,7 @@ def add_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
 
 
 def change_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
-    """Write other rights into the row of a user; certificates stay. Raises as ``set_user``, and NOT_FOUND."""
+    """Change a user's rights; certificates stay. Raises what ``set_user`` raises, and NOT_FOUND."""
     row = _need(view, event.user.user)
     _check_subject(view, event.user)
     wanted = changed(
@@ -111,22 +113,29 @@ def change_user(node: Node, view: View, event: SetUserCommand, now: Instant, ran
 
 @dataclass(frozen=True, slots=True)
 class RenewUserCommand:
-    """Let a user come in by something new, and by nothing that was before; ``by`` is who orders it."""
+    """Replace all that lets a user connect by a new credential; ``by`` is the operator who orders it."""
 
     by: UserUri
     user: UserUri
     credential: Credential
     restore: bool = False
-    """Of a user who was revoked."""
+    """True to restore a user who was revoked."""
 
 
 def renew_user(
     node: Node, view: View, event: RenewUserCommand, now: Instant, random: Random
 ) -> Plan[UserRow]:
-    """By order: the user's certificates of before end at once. DeliveryError NOT_FOUND, ID_CONFLICT."""
+    """Replace a user's credential; earlier certificates end at once.
+
+    Raises DeliveryError NOT_FOUND, ID_CONFLICT.
+    """
     row = _need(view, event.user, revoked=event.restore)
     if event.restore and not row.revoked:
-        raise DeliveryError("ID_CONFLICT", f"{row.name} was not revoked", hint="`intelshare user renew`")
+        raise DeliveryError(
+            "ID_CONFLICT",
+            f"{row.name} was not revoked",
+            hint="give a new certificate with `intelshare user renew`",
+        )
     given = event.credential
     after = changed(
         _without_certificates(row, now), revoked=0, certificate=given.certificate, ticket=given.ticket
@@ -136,18 +145,19 @@ def renew_user(
 
 @dataclass(frozen=True, slots=True)
 class RenewOwnCommand:
-    """A user has asked for a certificate with what proves who they are now: a certificate, or a ticket."""
+    """A user has asked for a certificate; ``proof`` is the certificate or ticket that proves who they are."""
 
     user: UserUri
     proof: Digest
     certificate: Digest
-    """What was issued."""
+    """The certificate that was issued."""
 
 
 def renew_own(node: Node, view: View, event: RenewOwnCommand, now: Instant, random: Random) -> Plan[UserRow]:
-    """What proved the user goes on until the new certificate is first used: an answer may be lost.
+    """Note an issued certificate.
 
-    Raises DeliveryError NOT_AUTHORISED if that counts no longer.
+    The old proof stays valid until the new one is first used: the answer may be lost. Raises DeliveryError
+    NOT_AUTHORISED if the proof is no longer valid.
     """
     row = known_user(view.get(USER, event.user))
     if event.proof not in proofs(row):
@@ -165,10 +175,10 @@ def count_certificate(
     now: Instant,
     random: Random,
 ) -> Plan[UserRow]:
-    """A certificate that was issued last is used for the first time: from now on it alone counts.
+    """Accept the first use of the certificate that was issued last: from now on it alone counts.
 
-    ``issued``: of another authority, which tells nobody here, from when it is valid; else 0. Raises
-    DeliveryError NOT_AUTHORISED if another was issued since.
+    ``issued`` is the start of validity of a certificate of another authority, which does not report what it
+    issues; otherwise 0. Raises DeliveryError NOT_AUTHORISED if another certificate was issued since.
     """
     row = known_user(view.get(USER, user))
     tx = Transaction(node, view, now, random)
@@ -204,47 +214,55 @@ def _credential(
 def revoke_user(
     node: Node, view: View, by: UserUri, user: UserUri, now: Instant, random: Random
 ) -> Plan[UserRow]:
-    """Take a user's access away, at once and with every certificate of theirs. DeliveryError NOT_FOUND."""
+    """Revoke a user's access at once, and all the user's certificates. Raises DeliveryError NOT_FOUND."""
     row = changed(_without_certificates(_need(view, user, revoked=True), now), revoked=1)
     return set_user(node, view, SetUserCommand(by, row), now, random)
 
 
 def _without_certificates(row: UserRow, now: Instant) -> UserRow:
-    """Nothing lets the user in; of another authority no certificate will that is valid since before."""
+    """Remove the user's certificates.
+
+    Those of another authority that were valid before now never count again.
+    """
     issued = max(row.issued, Instant(now - BACKDATE))
     return changed(row, certificate=NO_DIGEST, pending=NO_DIGEST, ticket=NO_DIGEST, issued=issued)
 
 
 def _check_subject(view: View, row: UserRow) -> None:
-    """A name of certificates stands for one user. Raises DeliveryError INPUT_INVALID, ID_CONFLICT."""
+    """Check that no other user has this name in certificates.
+
+    Raises DeliveryError INPUT_INVALID, ID_CONFLICT.
+    """
     kind, _, name = row.subject.partition(":")
     if row.subject and not (kind in NAME_KINDS and name):
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{row.subject!r} is no name that certificates have",
-            hint="begin it with its kind: " + ", ".join(f"{kind}:" for kind in NAME_KINDS),
+            f"{row.subject!r} is not a name as certificates have it",
+            hint="start it with its kind: " + ", ".join(f"{kind}:" for kind in NAME_KINDS),
         )
     for other in users(view):
         if other.user != row.user and subject_of(other) == subject_of(row):
             raise DeliveryError(
-                "ID_CONFLICT", f"{subject_of(row)} is {other.name}", hint="`intelshare user list`"
+                "ID_CONFLICT",
+                f"{subject_of(row)} is already the name of {other.name}",
+                hint="see `intelshare user list`",
             )
 
 
 def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:
-    """The row of a user; of one who was revoked only where that is wanted."""
+    """Return the row of a user; of a revoked one only if ``revoked``. Raises DeliveryError NOT_FOUND."""
     row = view.get(USER, user)
     if row is None or (row.revoked and not revoked):
         raise DeliveryError(
             "NOT_FOUND",
             "there is no such user" if row is None else f"{row.name} was revoked",
-            hint="`intelshare user list` shows the register; `user restore` lets somebody in again",
+            hint="`intelshare user list` shows the register; `user restore` restores a user",
         )
     return row
 
 
 def users(view: View) -> list[UserRow]:
-    """All users, by URI."""
+    """Return all users, ordered by URI."""
     return view.find(USER, "key", limit=1_000_000)
 
 
@@ -257,7 +275,7 @@ def admit(
     now: Instant,
     random: Random,
 ) -> Plan[Effects]:
-    """First contact with a member, by a fingerprint that two people compared.
+    """Admit a member on first contact, by a fingerprint that two people compared.
 
     Raises TrustError (trust/rules.py).
     """
@@ -274,7 +292,7 @@ def admit(
 
 
 def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Effects]:
-    """Take in an own document. Raises TrustError (trust/rules.py)."""
+    """Accept a trust document of this member. Raises TrustError (trust/rules.py)."""
     change = node.trust.with_document(trust, now)
     tx = Transaction(node, view, now, random)
     if change.changed:
@@ -293,7 +311,7 @@ def take_keys(
     now: Instant,
     random: Random,
 ) -> Plan[Effects]:
-    """Go on with other keys: those that the vault holds after a rotation. What became of which is logged."""
+    """Switch to the keys that the vault holds after a rotation, and log what changed."""
     tx = Transaction(node, view, now, random)
     for change in changes:
         tx.log(EntryType.KEY, change)
@@ -302,7 +320,7 @@ def take_keys(
 
 
 def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Change) -> None:
-    """Store an accepted document: roots all, of directories the newest only."""
+    """Store an accepted document: all roots, but only the newest directory."""
     held = change.view.members[member]
     if trust.type is TrustType.DIRECTORY:
         version = held.directory.version if held.directory is not None else 0
@@ -319,5 +337,5 @@ def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Cha
 
 
 def documents(view: View) -> list[bytes]:
-    """Every stored trust document, as ``TrustView.load`` takes them."""
+    """Return every stored trust document, in the form that ``TrustView.load`` takes."""
     return [row.record for row in view.find(TRUST, "key", limit=100_000)]

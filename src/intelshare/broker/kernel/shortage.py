@@ -1,7 +1,7 @@
-"""A disk with little room left: what is still taken then (promise P14).
+"""A disk with little room left: what is still accepted then (promise P14).
 
-FLASH, receipts, recalls and what is logged go on from the reserve; every other bulletin waits where it is, at
-its author, in the queue, or at the peer that sends it. Who may take what is said here and nowhere else.
+FLASH, receipts, recalls and log entries go on from the reserve; every other bulletin waits where it is: at
+its author, in the queue, or at the peer that sends it. This module alone decides who may go on.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from intelshare.crypto.records import Precedence
 from intelshare.errors import DeliveryError
 
 RETRY_AFTER = 60
-"""Seconds after which whoever was refused asks again."""
+"""Seconds after which a refused caller should try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """What the driver has seen: bytes."""
+    """The disk space that the driver has observed, in bytes."""
 
     folder: str
     free: int
     need: int
-    """So much must be free before everything is taken again."""
+    """The bytes that must be free before everything is accepted again."""
 
 
 def goes_on(lacks: Shortage | None, precedence: int) -> bool:
-    """Whether a bulletin of this precedence may still be stored or handed over."""
+    """Decide if a bulletin of this precedence may still be stored or handed over."""
     return lacks is None or precedence == Precedence.FLASH
 
 
@@ -36,8 +36,8 @@ def need_disk(lacks: Shortage | None, precedence: int) -> None:
         raise DeliveryError(
             "DISK_FULL",
             f"the disk of {lacks.folder} has {lacks.free >> 20} MiB free, "
-            f"and {_mib(lacks.need)} MiB are needed: only FLASH is taken",
-            hint="nothing was stored; an operator makes room, and the node goes on by itself",
+            f"and {_mib(lacks.need)} MiB are needed: only FLASH is accepted",
+            hint="nothing was stored; once an operator has freed space, the node accepts everything again",
             retry_after=RETRY_AFTER,
         )
 

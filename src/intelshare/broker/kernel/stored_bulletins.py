@@ -1,4 +1,4 @@
-"""Reading back what the steps stored: drafts, secrets, decisions, facts; and finding a bulletin by its id."""
+"""Reads back what the steps stored (drafts, secrets, decisions, facts) and finds a bulletin by its id."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from intelshare.ports import View
 R = TypeVar("R")
 
 MAX_ALIKE: Final = 256
-"""Bulletins looked at whose ids start alike."""
+"""The most bulletins looked at whose ids start alike."""
 
 
 @record
 class _Heads:
-    """The portions of a draft without their content: what deciding again needs."""
+    """The portions of a draft without their content: all that deciding again needs."""
 
     portions: Annotated[tuple[Portion, ...], Count(1, 64)]
 
@@ -51,16 +51,16 @@ class Written:
 
     @property
     def purged(self) -> Instant:
-        """When its content was purged after delivery; 0: it is here."""
+        """When its content was purged after delivery; 0 if it is still here."""
         return max([portion.purged for portion in self.portions])
 
     @property
     def size(self) -> int:
-        """Bytes of its bodies."""
+        """The bytes of its bodies."""
         return sum([len(portion.body) for portion in self.portions])
 
     def decidable(self) -> list[tuple[int, Portion, Label]]:
-        """As ``decide_pair`` takes it."""
+        """Return the portions in the form that ``decide_pair`` takes."""
         return [
             (row.slot, head, label)
             for row, head, label in zip(self.portions, self.heads, self.labels, strict=True)
@@ -76,7 +76,7 @@ class Made:
     secrets: Mapping[int, bytes]
     """By slot, in reading order."""
     names: bool
-    """Whether it names another bulletin."""
+    """True if it names another bulletin."""
     snapshot: Snapshot
     """The world in which it was decided."""
     decided: Mapping[MemberCode, PairDecision]
@@ -86,48 +86,48 @@ class Made:
 
 
 def remember_made(node: Node, md: ManifestDigest, made: Made) -> None:
-    """Until it is handed over to all of ``decided``."""
+    """Remember it until it is handed over to all recipients of ``decided``."""
     node.recent.put(md, made, 2048 * (len(made.heads) + len(made.decided)), made.decided)
 
 
 def made_of(node: Node, md: ManifestDigest) -> Made | None:
-    """What is remembered of it."""
+    """Return what is remembered of this bulletin, or None."""
     made: Made | None = node.recent.get(md)
     return made
 
 
 def without_content(portions: Sequence[Portion]) -> tuple[Portion, ...]:
-    """The portions' labels, categories and flags."""
+    """Return the portions' labels, categories and flags."""
     return tuple([Portion(p.kind, p.label, p.category, p.flags, p.grade, p.media, b"") for p in portions])
 
 
 def encode_heads(heads: tuple[Portion, ...]) -> bytes:
-    """Labels, categories and flags of a draft, to be sealed for its bulletin row."""
+    """Encode the labels, categories and flags of a draft, to be sealed for its bulletin row."""
     return encode(_Heads, _Heads(heads))
 
 
 def read_written(node: Node, view: View, row: BulletinRow) -> Written:
-    """The bulletin with its portions. Raises StoreError RECORD_CORRUPT if one is missing."""
+    """Return the bulletin with its portions. Raises StoreError RECORD_CORRUPT if one is missing."""
     heads = decode(_Heads, open_secret(node, BULLETIN.name, row.md, 0, row.sealed_draft)).portions
     portions = sorted(view.find(PORTION, "key", row.md), key=lambda portion: portion.position)
     if len(portions) != len(heads):
-        raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} has lost a portion")
+        raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} lacks a portion")
     return Written(row, tuple(portions), heads, tuple([node.labels.read(head.label) for head in heads]))
 
 
 def find_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant) -> Written:
-    """The own bulletin whose id starts with these hexadecimal digits (at least 4), if the user may see it.
+    """Return this member's bulletin whose id starts with these digits (at least 4), if the user may see it.
 
-    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several start so).
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several match).
     """
     found = written_starting(node, view, given, user, now)
     return only_one([(node.member, written) for written in found], given)
 
 
 def written_starting(node: Node, view: View, given: str, user: UserRow, now: Instant) -> list[Written]:
-    """The own bulletins whose id starts so, as far as the user may see them.
+    """Return this member's bulletins whose id starts so, as far as the user may see them.
 
-    Raises DeliveryError NOT_FOUND for what is no id.
+    Raises DeliveryError NOT_FOUND if ``given`` is not the start of an id.
     """
     low, high = id_range(given)
     rows = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ALIKE)
@@ -136,7 +136,7 @@ def written_starting(node: Node, view: View, given: str, user: UserRow, now: Ins
 
 
 def may_see(node: Node, written: Written, user: UserRow, now: Instant) -> bool:
-    """Whether an own user may see an own bulletin: its author, and who is cleared for all of it.
+    """Decide if a user may see a bulletin of this member: its author may, and anyone cleared for all of it.
 
     For anybody else it does not exist (attacks.md row 51).
     """
@@ -158,9 +158,9 @@ def may_see(node: Node, written: Written, user: UserRow, now: Instant) -> bool:
 
 
 def id_range(given: str) -> tuple[bytes, bytes]:
-    """The ids just below and last of those that start with these digits.
+    """Return the id just below those that start with these digits, and the last of them.
 
-    Raises DeliveryError NOT_FOUND for what is no id.
+    Raises DeliveryError NOT_FOUND if ``given`` is not the start of an id.
     """
     text = given.lower()
     if not 4 <= len(text) <= MAX_ID or not set(text) <= set("0123456789abcdef"):
@@ -173,7 +173,7 @@ def id_range(given: str) -> tuple[bytes, bytes]:
 
 
 def need_content(written: Written) -> None:
-    """Return if the content is here. Raises DeliveryError NOT_FOUND: it was purged after delivery."""
+    """Return if the content is here. Raises DeliveryError NOT_FOUND if it was purged after delivery."""
     if written.purged:
         raise DeliveryError(
             "NOT_FOUND",
@@ -183,10 +183,11 @@ def need_content(written: Written) -> None:
 
 
 def only_one(found: Sequence[tuple[MemberCode, R]], given: str, originator: str = "") -> R:
-    """What was found under this beginning of an id, if it is one; each with the originator of its bulletin.
+    """Return the one thing that was found under this start of an id.
 
-    A bulletin is known by (originator, id): two members may use one id, and then the originator decides.
-    Raises DeliveryError NOT_FOUND, INPUT_INVALID (several: it names their originators).
+    Each comes with its bulletin's originator. A bulletin is known by (originator, id): two members may use
+    one id, and then the originator decides. Raises DeliveryError NOT_FOUND, INPUT_INVALID (several: it names
+    their originators).
     """
     if not found:
         raise not_found(given, originator)
@@ -204,7 +205,7 @@ def only_one(found: Sequence[tuple[MemberCode, R]], given: str, originator: str 
 
 
 def not_found(given: str, originator: str = "") -> DeliveryError:
-    """NOT_FOUND in one wording, whether there is none or the asker may not see it (attacks.md row 52)."""
+    """Return NOT_FOUND, worded the same if there is none and if the asker may not see it (row 52)."""
     return DeliveryError(
         "NOT_FOUND",
         f"there is no bulletin {given}{f' from {originator}' if originator else ''}",

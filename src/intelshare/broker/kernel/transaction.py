@@ -1,8 +1,8 @@
-"""The one way to write: rows, log entries and signed statements gathered into a plan.
+"""The one way to write: rows, log entries and signed statements are gathered into a plan.
 
-A step makes a ``Transaction``, puts what it wants, and returns ``plan(answer)``. Log entries are numbered
-and hashed into the tree here, statements are signed together and queued for their peers here, secrets are
-sealed at rest here: nowhere else.
+A step creates a ``Transaction``, puts its rows into it, and returns ``plan(answer)``. Only here are log
+entries numbered and hashed into the tree, statements signed together and queued for their peers, and secrets
+sealed at rest.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ A = TypeVar("A")
 R = TypeVar("R", bound=Row)
 
 _DRAWN = 512
-"""Random bytes drawn at a time, for salts and nonces."""
+"""The random bytes drawn at a time, for salts and nonces."""
 
 SELF = "self"
-"""The one row of NODE."""
+"""The key of the one row of NODE."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToSay:
-    """A statement still to be signed, for one peer."""
+    """A statement for one peer that is still to be signed."""
 
     peer: MemberCode
     kind: Kind
@@ -65,7 +65,7 @@ class ToSay:
 
 
 class Transaction:
-    """What one step writes. Reads by key see it; ``view.find`` does not."""
+    """The writes of one step. Reads by key see them; ``view.find`` does not."""
 
     def __init__(self, node: Node, view: View, now: Instant, random: Random) -> None:
         self.node = node
@@ -83,18 +83,18 @@ class Transaction:
         self._ended: list[tuple[MemberCode, LeafId]] = []
         self._before = node
         self.damaged: list[str] = []
-        """Records that were left out (``unless_damaged``)."""
+        """Damaged records that were left out (``unless_damaged``)."""
         self.ready: set[MemberCode] = set()
         """Peers for which a pair has become ready."""
         self.marked = False
-        """Keys were deleted: to be shredded, then signed for."""
+        """Keys were deleted: they must be shredded, and receipts signed for that."""
         self.wanted: set[MemberCode] = set()
-        """Members whose files are to be asked for."""
+        """The members whose files are to be requested."""
         self.asks: list[tuple[MemberCode, LogAsk]] = []
-        """What to ask peers about logs."""
+        """The questions about logs to send to peers."""
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
-        """The row with this key, as it will be after the commit."""
+        """Return the row with this key, as it will be after the commit."""
         at = table.name, key
         write = self._rows.get(at)
         if write is None:
@@ -102,12 +102,12 @@ class Transaction:
         return write.row if isinstance(write, Put) else None
 
     def look_ahead(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> None:
-        """Ask for these rows in one question: ``get`` of them asks no more."""
+        """Load these rows with one query; later calls of ``get`` for them need none."""
         found = self.get_many(table, keys)
         self._known.update({(table.name, key): row for key, row in zip(keys, found, strict=True)})
 
     def get_many(self, table: Table[R], keys: Sequence[tuple[Scalar, ...]]) -> list[R | None]:
-        """``get`` of each key, in one question."""
+        """Return what ``get`` returns for each key, with one query."""
         written = [self._rows.get((table.name, key)) for key in keys]
         asked = [key for key, write in zip(keys, written, strict=True) if write is None]
         stored: list[R | None] = self.view.get_many(table, asked)
@@ -120,15 +120,15 @@ class Transaction:
         ]
 
     def put(self, table: Table[R], row: R) -> None:
-        """Insert or replace."""
+        """Insert or replace a row."""
         self._rows[table.name, table.key_of(row)] = Put(table, row)
 
     def delete(self, table: Table[Any], *key: Scalar) -> None:
-        """Remove by key."""
+        """Delete the row with this key."""
         self._rows[table.name, key] = Delete(table, key)
 
     def put_into(self, table: Table[R]) -> list[R]:
-        """The rows of a table that were put: ``view.find`` does not see them."""
+        """Return the rows that were put into a table: ``view.find`` does not see them."""
         return [
             write.row
             for (name, _), write in self._rows.items()
@@ -136,32 +136,32 @@ class Transaction:
         ]
 
     def added(self, table: Table[Any]) -> int:
-        """How many rows of a table were put that are not stored yet."""
+        """Return how many of the rows put into a table are not stored yet."""
         keys = [
             key for (name, key), write in self._rows.items() if name == table.name and isinstance(write, Put)
         ]
         return sum(self.view.get(table, *key) is None for key in keys)
 
     def count(self, name: str, rows: int, size: int) -> None:
-        """Add to a counter (``kernel.counters``). A read of the counter sees it at once."""
+        """Add to a counter (``kernel.counters``). Reads of the counter see the change at once."""
         self.put(COUNTER, counted(self.get(COUNTER, name), name, Count(rows, size)))
 
     def seal(self, table: str, row: bytes, slot: int, plaintext: bytes, beside: bytes = b"") -> bytes:
-        """Seal at rest for this table, row and slot, to be opened only with what stands ``beside`` it."""
+        """Seal at rest for this table, row and slot; it opens only with the bytes ``beside`` it."""
         return seal_at_rest(
             self.node.storage_key, self._draw(24), plaintext, table=table, row=row, slot=slot, beside=beside
         )
 
     def draw(self, count: int) -> bytes:
-        """Random bytes."""
+        """Return random bytes."""
         return self._draw(count)
 
     def log(self, kind: EntryType, record: Any) -> tuple[Digest, int]:
-        """Append to this incarnation's log; its entry hash and its index."""
+        """Append to this incarnation's log; return the entry's hash and index."""
         return self.log_encoded(kind, encode(record.__class__, record))
 
     def log_encoded(self, kind: EntryType, data: bytes, committed: bytes | None = None) -> tuple[Digest, int]:
-        """``log`` for a record that is encoded already. ``committed``: as in ``audit.decided``."""
+        """Log a record that is already encoded. ``committed`` is as in ``audit.decided``."""
         head, salt = self._log_head(), self._draw(32)
         place = head.size + len(self._entries)
         entry = entry_hash(kind, self.now, salt, data if committed is None else committed)
@@ -169,7 +169,7 @@ class Transaction:
         return entry, place
 
     def say(self, statements: Sequence[ToSay]) -> list[Outbound]:
-        """Sign statements, in batches of at most 256, and queue them; what to send each peer afterwards."""
+        """Sign statements in batches of at most 256 and queue them; return what to send to each peer."""
         return [
             outbound
             for start in range(0, len(statements), MAX_LEAVES)
@@ -205,9 +205,9 @@ class Transaction:
         return outbound
 
     def sign_again(self, rows: Sequence[StatementRow], waiting: Sequence[PendingRow]) -> None:
-        """Sign stored statements, at most 256, at the present time: the same digests in another batch.
+        """Sign stored statements (at most 256) again at the present time: the same digests in another batch.
 
-        ``waiting``: whose peers have not acknowledged them; they are sent at once.
+        ``waiting`` are those that peers have not acknowledged; they are sent at once.
         """
         signed = sign_many([row.leaf for row in rows], self.node.signer, self.now, self.random)
         batch = self.batch(signed.batch)
@@ -216,13 +216,13 @@ class Transaction:
             self.put(STATEMENT, changed(row, proof=proof, batch=batch))
             carried[row.leaf] = Carried(Kind(row.kind), row.nonce, row.data, proof)
         for one in waiting:
-            # What a link still holds of the batch before must not leave any more.
+            # Frames of the earlier batch that a link still holds must not leave any more.
             self._ended.append((one.peer, one.leaf))
             frame = Frame(signed.batch, b"", (carried[one.leaf],))
             self._said.append(Outbound(one.peer, one.rank, frame, (one.leaf,)))
 
     def say_to_all(self, peers: Iterable[MemberCode], kind: Kind, data: bytes, rank: int) -> LeafId:
-        """Sign one statement and queue it for several peers: the same bytes, nonce and leaf for each."""
+        """Sign one statement and queue it for several peers: all get the same bytes, nonce and leaf."""
         signed = sign_batch(
             [Leaf(kind, self.random(NONCE_LENGTH), data)], self.node.signer, self.now, self.random
         )
@@ -239,12 +239,12 @@ class Transaction:
         return leaf
 
     def end(self, peer: MemberCode, leaf: LeafId) -> None:
-        """A statement for this peer is not to be sent again."""
+        """Stop sending a statement to this peer."""
         self.delete(PENDING, leaf, peer)
         self._ended.append((peer, leaf))
 
     def effects(self) -> Effects:
-        """What all this leads to after the commit."""
+        """Return what must happen outside the store after the commit."""
         node = self.node if self.node is not self._before else None
         return Effects(
             tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked,
@@ -252,7 +252,7 @@ class Transaction:
         )  # fmt: skip
 
     def batch(self, record: bytes) -> Digest:
-        """Keep a batch record; its digest."""
+        """Keep a batch record; return its digest."""
         digest = self._batches.get(record)
         if digest is None:
             digest = self._batches[record] = Digest(sha256(record))
@@ -260,21 +260,22 @@ class Transaction:
         return digest
 
     def queue(self, row: StatementRow, rank: int, size: int) -> None:
-        """Keep a statement that was signed, and its place among the unacknowledged."""
+        """Keep a signed statement, and queue it as unacknowledged."""
         self.put(STATEMENT, row)
         self._pend(row, row.peer, rank, size)
 
     def queue_again(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
-        """Put a stored statement among a peer's unacknowledged, behind those of its rank that are there."""
+        """Queue a stored statement for a peer again, behind those of its rank."""
         self._pend(row, peer, rank, FRAMING + len(row.data) + len(row.grant))
 
     def _pend(self, row: StatementRow, peer: MemberCode, rank: int, size: int) -> None:
-        # What one step queues keeps its order: else a resent batch arrives shuffled, and looks full of holes.
+        # Statements queued by one step keep their order: otherwise a resent batch arrives shuffled and seems
+        # to have gaps.
         self.put(PENDING, PendingRow(row.leaf, peer, rank, self.now + self._queued, size))
         self._queued += 1
 
     def plan(self, answer: A) -> Plan[A]:
-        """Everything that was put, as one plan: the last of its commit if it changes the node."""
+        """Return everything that was put as one plan: the last of its commit if it changes the node."""
         if self._entries:
             self._put_log()
         if self._rows:
@@ -314,7 +315,7 @@ class Transaction:
 
 
 def without_mark(plan: Plan[A], view: View) -> Plan[A]:
-    """The plan of a step that ran while the clock was not believed: its time is not stored as the highest."""
+    """Return the plan without a new highest time, for a step that ran while the clock was not believed."""
     before = view.get(NODE, SELF)
     if before is None:
         return plan
@@ -334,7 +335,7 @@ def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId
 
 
 def unless_damaged(tx: Transaction, read: Callable[[], A]) -> A | None:
-    """What is read; None if a record of it is damaged: the rest of the step goes on, and the plan says so.
+    """Return what ``read`` returns, or None if a record is damaged: the step goes on, the plan reports it.
 
     ``read`` writes nothing.
     """
@@ -349,7 +350,7 @@ def unless_damaged(tx: Transaction, read: Callable[[], A]) -> A | None:
 
 @contextlib.contextmanager
 def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
-    """Inside, a damaged record ends what is done with one bulletin, and is noted."""
+    """End the work on one bulletin if a record of it is damaged, and note the error."""
     try:
         yield
     except StoreError as error:
@@ -359,5 +360,5 @@ def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes, beside: bytes = b"") -> bytes:
-    """What ``Transaction.seal`` sealed. Raises CryptoError OPEN_FAILED."""
+    """Open what ``Transaction.seal`` sealed. Raises CryptoError OPEN_FAILED."""
     return open_at_rest(node.storage_key, sealed, table=table, row=row, slot=slot, beside=beside)

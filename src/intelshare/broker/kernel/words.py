@@ -1,4 +1,4 @@
-"""Words that users write at this node: categories and flags are those that it knows, or it is a slip."""
+"""A check of words that users write: categories and flags must be known here, so that slips show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intelshare.policy import word_hint
 def check_words(
     node: Node, kind: WordKind, words: Iterable[str], at: Instant | None = None, place: Place | None = None
 ) -> None:
-    """Return if each word is known, and may be written at ``at``. Raises DeliveryError WORD_UNKNOWN."""
+    """Return if each word is known and may be used at ``at``. Raises DeliveryError WORD_UNKNOWN."""
     registry = node.world.registry
     for word in words:
         wrong = registry.words.wrong(kind, word, at)

@@ -138,7 +138,7 @@ def test_a_reply_to_an_own_bulletin_of_the_same_id_names_the_own_one(members: An
 
 def test_an_originator_without_a_bulletin_is_refused(members: Any) -> None:
     given = replace(draft(text(LABELS["FRA"]), to=["USA"]), in_reply_to_from="USA")
-    with pytest.raises(DeliveryError, match="no bulletin of it") as raised:
+    with pytest.raises(DeliveryError, match="but no bulletin") as raised:
         send(members["FRA"], given)
     assert raised.value.code == "INPUT_INVALID"
 

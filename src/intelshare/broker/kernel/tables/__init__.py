@@ -1,7 +1,8 @@
-"""Every row that a node keeps. In clear: ids, members, states, times, precedence; all else is sealed at rest.
+"""Every row that a node keeps.
 
-``store/migrations`` holds the same as SQL; a test compares them. Sealed columns are named ``sealed_*``
-and open only for their own table and key (docs/format.md, "At rest").
+Ids, members, states, times and precedence are in clear; all else is sealed at rest. ``store/migrations``
+defines the same tables in SQL; a test compares them. Sealed columns are named ``sealed_*`` and open only for
+their table and key (docs/format.md, "At rest").
 """
 
 from __future__ import annotations

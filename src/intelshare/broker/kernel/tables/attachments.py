@@ -1,4 +1,4 @@
-"""Files that lie in pieces beside the store: sent by this member, or received."""
+"""Files that are stored in pieces beside the store: sent by this member, or received."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from intelshare.ports import Table
 
 
 class FileRow(NamedTuple):
-    """One file. Its key is the portion's affair; of an upload a copy lies in SECRET until it ends."""
+    """One file. Its key is in its portion's secret; while it is uploaded, a copy is in SECRET."""
 
     place: FilePlace
     md: ManifestDigest
-    """Of the bulletin; empty while it belongs to none."""
+    """The digest of the file's bulletin; empty while it belongs to none."""
     slot: int
     pieces: Digest
-    """By what its pieces are asked for (``crypto.pieces.pieces_id``); empty while it is uploaded."""
+    """The id by which its pieces are requested (``crypto.pieces.pieces_id``); empty while it is uploaded."""
     size: int
-    """Bytes of the file."""
+    """The bytes of the file."""
     state: int
     """broker.lifecycle.attachments.FileState."""
     user: UserUri
-    """Who has uploaded it; empty: it was received."""
+    """The user who uploaded it; empty: it was received."""
     member: MemberCode
-    """Whom to ask for it; empty: it is the own member's."""
+    """The member to ask for it; empty: it is this member's file."""
     rank: int
     since: Instant
     due: Instant
-    """When it ends by itself; NEVER: with its bulletin."""
+    """When it is removed; NEVER: together with its bulletin."""
     header: bytes
-    """Of its secretstream, for an upload that goes on."""
+    """The secretstream header of an unfinished upload."""
     again: int
-    """How often it was asked for again, because the disk had lost a piece of it."""
+    """The number of times it was requested again because the disk had lost a piece."""
 
 
 FILE = Table(

@@ -1,4 +1,4 @@
-"""What this member has received, who has read it, and what it obliges to."""
+"""The bulletins that this member has received, who has read them, and the obligations they carry."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ class InboxRow(NamedTuple):
     expires: Instant
     precedence: int
     rank: int
-    """Of the precedence: 0 is FLASH."""
+    """The rank of the precedence: 0 is FLASH."""
     sequence: int
     portions: int
     told: int
-    """1: the originator was told that it is read; once, however many read it (promise P4)."""
+    """1: the originator was told that it was read.
+
+    That happens once, however many users read it (promise P4).
+    """
     gone: int
-    """broker.lifecycle.destroy.Gone: readable, being destroyed, or destroyed."""
+    """A broker.lifecycle.destroy.Gone: readable, being destroyed, or destroyed."""
     cause: str
     """Why it was destroyed: RECALLED, EXPIRED, RETENTION; empty while it is readable."""
     due: Instant
-    """When it is destroyed by itself (valid-until, the end of retention); once it is gone: since when."""
+    """When it is to be destroyed (valid-until or end of retention); once it is gone: since when."""
     size: int
-    """Bytes of its bodies, as they came."""
+    """The bytes of its bodies, as received."""
     secrets: Digest
     """H(secrets): with the claims it proves what was granted, also after destruction."""
     sealed_claims: bytes
@@ -46,7 +49,7 @@ INBOX = Table(
     "inbox",
     InboxRow,
     ("md",),
-    # Of one instant (a frame) by precedence, then in the order in which the sender numbered them.
+    # Bulletins of one instant (a frame) are ordered by precedence, then by the sender's numbers.
     {
         "newest": ("newest", "rank", "sequence"),
         "bulletin": ("originator", "bulletin"),
@@ -57,35 +60,35 @@ INBOX = Table(
 
 
 class RecalledRow(NamedTuple):
-    """A peer has recalled a bulletin of its own, whether that is held here, was, or never came."""
+    """A peer has recalled one of its bulletins, whether that is held here, was, or never came."""
 
     member: MemberCode
     md: ManifestDigest
     at: Instant
     leaf: LeafId
-    """Of the recall."""
+    """The recall."""
 
 
 RECALLED = Table("recalled", RecalledRow, ("member", "md"), lasting=True)
 
 
 class DutyRow(NamedTuple):
-    """An obligation of a received bulletin that somebody has to do something about."""
+    """An obligation of a received bulletin that requires somebody to act."""
 
     md: ManifestDigest
     obligation: str
     due: Instant
     done: Instant
-    """0: it is not done."""
+    """0: not done yet."""
     user: UserUri
-    """Who said that it is done; empty until then."""
+    """The user who reported it as done; empty until then."""
 
 
 DUTY = Table("duty", DutyRow, ("md", "obligation"), {"due": ("done", "due")})
 
 
 class ReaderRow(NamedTuple):
-    """Who has read what, so that `inbox --unread` is each reader's own."""
+    """The bulletins that each user has read, for `inbox --unread`."""
 
     user: UserUri
     md: ManifestDigest
@@ -96,7 +99,7 @@ READER = Table("reader", ReaderRow, ("user", "md"))
 
 
 class ExportedRow(NamedTuple):
-    """What a gateway was let hand to a consumer, so that the log says it once."""
+    """A bulletin that a gateway was allowed to hand to a consumer, so that the log records it once."""
 
     md: ManifestDigest
     user: UserUri
@@ -104,7 +107,7 @@ class ExportedRow(NamedTuple):
     consumer: str
     at: Instant
     slots: bytes
-    """One byte each, in order."""
+    """One byte per slot, in order."""
 
 
 EXPORTED = Table("exported", ExportedRow, ("md", "user", "consumer"))

@@ -1,4 +1,4 @@
-"""Where a node stands: its log, whom it trusts and serves, treaty acts, evidence, checkpoints, itself."""
+"""The state of a node: its log, whom it trusts and serves, treaty acts, evidence, checkpoints, itself."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from intelshare.ports import Table
 
 
 class LogRow(NamedTuple):
-    """The entries of one transaction, as ``kernel.log`` packs them: nobody else reads this row."""
+    """The entries of one transaction, as ``kernel.log`` packs them: no other module reads this row."""
 
     incarnation: Incarnation
     last: int
-    """Index of the last of them."""
+    """The index of the last entry."""
     entries: bytes
-    """Type, time and hash of each."""
+    """The type, time and hash of each entry."""
     sealed_entries: bytes
-    """Salt and record of each."""
+    """The salt and record of each entry."""
 
 
 LOG = Table("log", LogRow, ("incarnation", "last"), lasting=True)
 
 
 class LogHeadRow(NamedTuple):
-    """Size and frontier of one log: what appending needs."""
+    """The size and frontier of one log: all that appending needs."""
 
     incarnation: Incarnation
     began: Instant
@@ -37,7 +37,7 @@ LOG_HEAD = Table("log_head", LogHeadRow, ("incarnation",), {"began": ("began",)}
 
 
 class ActRow(NamedTuple):
-    """A treaty act, own or of a peer; the statement itself is in ``statement`` or ``received``."""
+    """A treaty act of this member or a peer; the statement itself is in ``statement`` or ``received``."""
 
     member: MemberCode
     n: int
@@ -45,11 +45,11 @@ class ActRow(NamedTuple):
     state: int
     """broker.treaty.act.ActState: counts, waits for an earlier one, or contradicts one."""
     at: Instant
-    """When it was made (an own act) or came."""
+    """When it was made (an act of this member) or received."""
     since: Instant
-    """From when it holds here, never before ``at``; 0 until it counts."""
+    """From when it applies here, never before ``at``; 0 until it counts."""
     by: UserUri
-    """Who made it, or let it count; empty: a peer's act as it came."""
+    """The user who made it, or let it count; empty: a peer's act as it came."""
     data: bytes
 
 
@@ -57,12 +57,12 @@ ACT = Table("act", ActRow, ("member", "n", "leaf"), lasting=True)
 
 
 class LawRow(NamedTuple):
-    """A policy file that the node decides by, and since when it does so; one without a name is for all."""
+    """A policy file by which the node decides, and since when; the row without a name is for all files."""
 
     file: str
-    """``treaties/paris.toml``; empty: all files together, also those that went."""
+    """``treaties/paris.toml``; empty: all files together, including those removed."""
     about: str
-    """Id of the treaty, or the member whose overlay it is."""
+    """The id of the treaty, or the member whose overlay it is."""
     digest: Digest
     """SHA-256 of the file."""
     since: Instant
@@ -72,7 +72,7 @@ LAW = Table("law", LawRow, ("file",))
 
 
 class TrustRow(NamedTuple):
-    """A trust document of a member, as it was signed: roots all, the directory the newest only."""
+    """A trust document of a member, as it was signed: all roots, but only the newest directory."""
 
     member: MemberCode
     type: int
@@ -105,33 +105,35 @@ class UserRow(NamedTuple):
     clearance: str
     nationality: str
     categories: str
-    """Space between; ``*`` all."""
+    """Separated by spaces; ``*`` means all."""
     revoked: int
     certificate: Digest = Digest(b"")
     """SHA-256 of the certificate that counts; empty: none yet."""
     pending: Digest = Digest(b"")
-    """Of one that was issued since. It counts too; with its first use it takes the other's place."""
+    """A certificate that was issued since. It is valid too; its first use replaces the other."""
     ticket: Digest = Digest(b"")
-    """Of an enrolment that is open: it fetches a certificate and nothing else, until one is used."""
+    """The ticket of an open enrolment: it fetches a certificate and nothing else, until one is used."""
     subject: str = ""
-    """What certificates of another authority call the user, with its kind (``email:``); empty: by the URI."""
+    """The name in certificates of another authority, with its kind (``email:``); empty: the URI."""
     issued: Instant = Instant(0)
-    """From when the certificate that counts is valid. Of those of another authority only later ones supersede
-    it."""
+    """The start of validity of the certificate that counts.
+
+    Only certificates of another authority that are valid from a later time supersede it.
+    """
 
 
 USER = Table("user", UserRow, ("user",))
 
 
 class EvidenceRow(NamedTuple):
-    """A rejected statement, or statements that contradict each other: bounded for each member."""
+    """A rejected statement, or statements that contradict each other: limited in number for each member."""
 
     evidence: Digest
     member: MemberCode
     shelf: int
-    """0 rejected: the oldest give way. 1 contradictions: the first stay (broker.transparency.evidence)."""
+    """0: rejected, the oldest give way. 1: contradictions, the first stay (broker.transparency.evidence)."""
     place: int
-    """Minus its number on the shelf of the member: an index over it gives the newest first."""
+    """Minus its number on this member's shelf: an index over it gives the newest first."""
     code: str
     first: Instant
     times: int
@@ -148,21 +150,21 @@ EVIDENCE = Table(
 
 
 class CheckpointRow(NamedTuple):
-    """A checkpoint of a node's log as it was signed: of the own the last, of others those that are held."""
+    """A checkpoint of a node's log as it was signed: the last of this node's, and those held of others."""
 
     origin: NodeUri
     incarnation: Incarnation
     size: int
     root: Digest
     member: MemberCode
-    """Who signed it: of a checkpoint that another member says it saw, that member."""
+    """The member that signed it: if another member reported this checkpoint, that member."""
     state: int
     """broker.transparency.known_checkpoints.CheckpointState."""
     at: Instant
     newest: int
     """Minus ``at``."""
     signed: bytes
-    """The statement whole (Evidence): provable by itself."""
+    """The whole statement (Evidence), provable by itself."""
 
 
 CHECKPOINT = Table(
@@ -182,7 +184,7 @@ COUNTER = Table("counter", CounterRow, ("name",))
 
 
 class NodeRow(NamedTuple):
-    """What the node remembers of itself: present incarnation, and how far its clock has gone."""
+    """The node's record of itself: the present incarnation, and how far its clock has gone."""
 
     name: str
     incarnation: Incarnation
@@ -192,8 +194,9 @@ class NodeRow(NamedTuple):
     latest: Instant
     """The highest instant that was stored while the clock was believed: the mark of promise P10."""
     written: Instant
-    """The highest instant at which anything was stored, believed or not. Ahead of the clock: something may
-    have been signed in the future."""
+    """The highest instant at which anything was stored, whether the clock was believed or not. If it is ahead
+    of the clock, something may have been signed in the future.
+    """
 
 
 NODE = Table("node", NodeRow, ("name",))

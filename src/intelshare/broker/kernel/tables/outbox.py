@@ -1,4 +1,4 @@
-"""What this member has written, and for whom it is."""
+"""The bulletins that this member has written, and their recipients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SubmissionRow(NamedTuple):
     user: UserUri
     md: ManifestDigest
     sealed_answer: bytes
-    """The first answer, to be given again byte for byte. It opens beside the same draft only."""
+    """The first answer, to be repeated byte for byte. It opens only with the same draft beside it."""
 
 
 SUBMISSION = Table("submission", SubmissionRow, ("key",), lasting=True)
@@ -37,7 +37,7 @@ class BulletinRow(NamedTuple):
     manifest: bytes
     portions: int
     recalled: Instant
-    """When an own user recalled it; 0: nobody did."""
+    """When a user of this member recalled it; 0: nobody did."""
     sealed_draft: bytes
     """The portions' labels, categories and flags in reading order, so that they can be decided again."""
 
@@ -48,7 +48,7 @@ BULLETIN = Table(
 
 
 class PortionRow(NamedTuple):
-    """One encrypted portion, own or received: the same body everywhere."""
+    """One encrypted portion, this member's or received: the body is the same everywhere."""
 
     md: ManifestDigest
     slot: int
@@ -57,14 +57,14 @@ class PortionRow(NamedTuple):
     """Empty once it is purged."""
     body_digest: Digest
     purged: Instant = EPOCH
-    """When an own body was purged after delivery; 0: it is here."""
+    """When the body of a portion of this member was purged after delivery; 0: it is here."""
 
 
 PORTION = Table("portion", PortionRow, ("md", "slot"), bulk=True)
 
 
 class PurgeRow(NamedTuple):
-    """When to look whether a bulletin of this member may be purged."""
+    """When to check whether a bulletin of this member may be purged."""
 
     at: Instant
     md: ManifestDigest
@@ -74,11 +74,11 @@ PURGE = Table("purge", PurgeRow, ("at", "md"))
 
 
 class SecretRow(NamedTuple):
-    """The 32 bytes that open a portion. Destroyed by zeros in their place: no row is deleted or resized.
+    """The 32 bytes that open a portion. Destroying it overwrites it with zeros: no row is deleted or resized.
 
     SQLite overwrites what it deletes, but where rows come and go it moves their neighbours to other pages and
     leaves copies behind (measured, in 7 of 200 runs). In a table that only grows and whose rows keep their
-    size nothing moves.
+    size, nothing moves.
     """
 
     md: ManifestDigest
@@ -91,7 +91,7 @@ SECRET = Table("secret", SecretRow, ("md", "slot"), erasable=True)
 
 
 class PairRow(NamedTuple):
-    """(bulletin, recipient): the facts of promises.md section 2."""
+    """A bulletin for one recipient: the facts of promises.md section 2."""
 
     md: ManifestDigest
     recipient: MemberCode
@@ -99,16 +99,16 @@ class PairRow(NamedTuple):
     """1: hand-over may take it. Derived from the facts, kept for the index."""
     rank: int
     open: int
-    """1: it can still end by itself: not stopped, and no receipt yet. Derived, kept for the index."""
+    """1: it is neither stopped nor answered by a receipt. Derived from the facts, kept for the index."""
     due: Instant
-    """When it ends by itself: the sooner of valid-until and deliver-by."""
+    """When it ends without a receipt: the earlier of valid-until and deliver-by."""
     created: Instant
     stage: int
     cause: int
     receipt: int
     conflict: int
     codes: str
-    """Of the best receipt, or why it was stopped; space between."""
+    """The codes of the best receipt, or why it was stopped; separated by spaces."""
     changed: Instant
     granted: int
     portions: int
@@ -117,18 +117,19 @@ class PairRow(NamedTuple):
     decided_at: int
     """Incarnation and index of the log entry that holds the decision now in force."""
     decision: Digest
-    """Hash of that entry: what a grant cites."""
+    """The hash of that entry, which a grant cites."""
     gist: Digest
-    """What was decided, without when: the same at hand-over needs no second entry."""
+    """The decision's fingerprint without its time: if unchanged at hand-over, no second entry is needed."""
     approved: str
     """Ids of the hold rows that a releasing officer approved, and marks of a pair made later than its
-    bulletin (``add_recipient.addressed_by``, ``redecide.ONLY_OWN``); space between."""
+    bulletin (``add_recipient.addressed_by``, ``redecide.ONLY_OWN``); separated by spaces.
+    """
     incarnation: Incarnation
     sequence: int
     leaf: LeafId
-    """Of the release; empty before hand-over."""
+    """The release; empty before hand-over."""
     size: int
-    """Bytes of the bulletin's bodies: what an open pair adds to its queue."""
+    """The bytes of the bulletin's bodies: what an open pair adds to its queue."""
 
 
 PAIR = Table(
@@ -145,7 +146,7 @@ PAIR = Table(
 
 
 class RelatedRow(NamedTuple):
-    """Bulletin ``md`` names an earlier one, ``of``: both own or received, and neither need be held here."""
+    """Bulletin ``md`` names an earlier one, ``of``: this member's or received; neither need be held here."""
 
     of: ManifestDigest
     relation: int
@@ -159,7 +160,7 @@ RELATED = Table("related", RelatedRow, ("of", "relation", "md"), {"md": ("md",)}
 
 
 class ReceiptRow(NamedTuple):
-    """A signed receipt for an own bulletin; the statement itself is in ``received``."""
+    """A signed receipt for a bulletin of this member; the statement itself is in ``received``."""
 
     md: ManifestDigest
     member: MemberCode
@@ -170,11 +171,11 @@ RECEIPT = Table("receipt", ReceiptRow, ("md", "member", "leaf"), lasting=True)
 
 
 class ConsentRow(NamedTuple):
-    """A consent that was asked for: by this member (``own``), or of it by a peer."""
+    """A consent that was requested: by this member (``own``), or from it by a peer."""
 
     md: ManifestDigest
     recipient: MemberCode
-    """Who is to have it."""
+    """The member that is to get the bulletin."""
     member: MemberCode
     """The other side: the originator that was asked, or the peer that asks."""
     own: int
@@ -184,8 +185,8 @@ class ConsentRow(NamedTuple):
     """u8 per slot that was asked for."""
     until: Instant
     leaf: LeafId
-    """Of the originator's answer, which is in ``received``; until it came, and where a peer asks, of the
-    question."""
+    """The originator's answer, which is in ``received``; until it came, and where a peer asks, the question.
+    """
     newest: int
     """Minus the instant of the question: an index over it gives the newest first."""
     changed: Instant
@@ -198,16 +199,16 @@ class RequestRow(NamedTuple):
     """A request for information between this member and another one."""
 
     md: ManifestDigest
-    """Of the bulletin that asks."""
+    """The bulletin that asks."""
     member: MemberCode
-    """Who was asked, or who asks."""
+    """The member that was asked, or that asks."""
     own: int
     """1: this member asks."""
     state: int
     """broker.exchange.rfi.RequestState."""
     due: Instant
     reply: ManifestDigest
-    """Of the last bulletin that answered, declined or closed it; empty until there is one."""
+    """The last bulletin that answered, declined or closed it; empty until there is one."""
     newest: int
     """Minus the instant of the question: an index over it gives the newest first."""
     changed: Instant

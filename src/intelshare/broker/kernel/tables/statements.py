@@ -1,4 +1,4 @@
-"""What nodes say to each other: signed statements, their batches, and how far each stream has gone."""
+"""Signed statements between nodes, their batches, and the state of each stream."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from intelshare.ports import Table
 
 
 class StatementRow(NamedTuple):
-    """A statement that this node signed, as it was signed: never again in other bytes."""
+    """A statement that this node signed, kept as it was signed: its bytes never change."""
 
     leaf: LeafId
     peer: MemberCode
-    """Empty: the same bytes for every peer (treaty acts, checkpoints)."""
+    """Empty: the same bytes go to every peer (treaty acts, checkpoints)."""
     kind: int
     nonce: bytes
     data: bytes
     proof: bytes
     batch: Digest
     kem: KeyId
-    """Of a release; else empty."""
+    """The recipient's KEM key of a release; empty for other kinds."""
     grant: bytes
     md: ManifestDigest
-    """Of a release: whose bodies travel with it; else empty."""
+    """The bulletin whose bodies travel with a release; empty for other kinds."""
     slots: bytes
-    """Of a release: u8 per granted slot, in grant order."""
+    """For a release: u8 per granted slot, in grant order."""
     incarnation: Incarnation
     sequence: int
     sealed_claims: bytes = b""
-    """Of a release: what its grant said (``kept_claims``); else empty."""
+    """The claims of a release's grant (``kept_claims``); empty for other kinds."""
 
 
 STATEMENT = Table(
@@ -49,7 +49,8 @@ class PendingRow(NamedTuple):
     peer: MemberCode
     rank: int
     place: int
-    """Order within the rank: when it was queued, in microseconds since 1970, and its place in that step."""
+    """The order within the rank: when it was queued, in microseconds since 1970, plus its place in that step.
+    """
     size: int
 
 
@@ -57,7 +58,7 @@ PENDING = Table("pending", PendingRow, ("leaf", "peer"), {"peer": ("peer", "rank
 
 
 class BatchRow(NamedTuple):
-    """A batch record, own or received, by its digest."""
+    """A batch record, this node's or received, by its digest."""
 
     batch: Digest
     record: bytes
@@ -67,7 +68,7 @@ BATCH = Table("batch", BatchRow, ("batch",), lasting=True)
 
 
 class BatchKeyRow(NamedTuple):
-    """The sealed batch key of one KEM key in an own batch: part of the bytes that a resend repeats."""
+    """The sealed batch key for one KEM key in a batch of this node: a resend repeats its bytes."""
 
     batch: Digest
     kem: KeyId
@@ -78,7 +79,7 @@ BATCH_KEY = Table("batch_key", BatchKeyRow, ("batch", "kem"), lasting=True)
 
 
 class OutgoingRow(NamedTuple):
-    """The tip of a stream that this node numbers."""
+    """The tip of a stream of this node."""
 
     incarnation: Incarnation
     recipient: MemberCode
@@ -94,7 +95,7 @@ OUTGOING = Table("outgoing", OutgoingRow, ("incarnation", "recipient"), {"newest
 
 
 class IncomingRow(NamedTuple):
-    """A stream of a peer: delivery.Incoming."""
+    """A stream of a peer, as ``delivery.Incoming``."""
 
     origin: NodeUri
     incarnation: Incarnation
@@ -105,14 +106,14 @@ class IncomingRow(NamedTuple):
     cancelled: bytes
     frozen: int
     announced: int
-    """What the peer says is the last number; holes are counted up to it."""
+    """The last number that the peer has announced; missing numbers are counted up to it."""
 
 
 INCOMING = Table("incoming", IncomingRow, ("origin", "incarnation"), {"member": ("member",)})
 
 
 class ReceivedRow(NamedTuple):
-    """A statement that a peer made, accepted or refused: known for ever by its digest (promise P4)."""
+    """A statement of a peer, accepted or refused: known for ever by its digest (promise P4)."""
 
     member: MemberCode
     leaf: LeafId
@@ -123,9 +124,9 @@ class ReceivedRow(NamedTuple):
     batch: Digest
     at: Instant
     code: str
-    """Empty: accepted."""
+    """Empty: it was accepted."""
     receipt: LeafId
-    """The own receipt that answers it; empty if none does."""
+    """This member's receipt that answers it; empty if none does."""
     origin: NodeUri
     incarnation: Incarnation
     sequence: int
@@ -142,7 +143,7 @@ RECEIVED = Table(
 
 
 class OwedRow(NamedTuple):
-    """What the next bundle to a member must answer or ask (broker.line.courier): lost, it is owed again."""
+    """An answer or question owed to a member by the next bundle (broker.line.courier); owed again if lost."""
 
     member: MemberCode
     kind: int
