@@ -1,8 +1,8 @@
-"""What drafts that differ in nothing but their content share: made once, and remembered with the world.
+"""The parts that drafts share if they differ only in content: made once, and remembered with the world.
 
 A client sends many bulletins under the same labels to the same recipients. Their labels are read, decided and
-put into words once for each stretch of time in which the world does not change; a draft adds its content, its
-ids and the slots in which its portions stand.
+formatted once for each stretch of time in which the world does not change; each draft adds its content, its
+ids and the slots of its portions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from intelshare.labels import Label, WordKind, format_portion, parse_label
 from intelshare.policy import foreign_owners
 
 NOBODY: Final = (BulletinId(bytes(16)), ManifestDigest(bytes(32)))
-"""The ids of what is not stored."""
+"""The ids of a bulletin that is not stored."""
 _IDS: Final = 48
-"""Their bytes."""
+"""The number of bytes of both ids."""
 _MAX_SLOTS: Final = 64
-"""Ways in which portions stand in their slots that are remembered of drafts that are alike."""
+"""The most arrangements of slots that are remembered for drafts that are alike."""
 
 
 @record
@@ -45,54 +45,57 @@ class SubmittedPair:
 
 @record
 class SubmitResult:
-    """The answer: what was stored, or on a dry run (ids of zeros) what would be. Kept as its bytes."""
+    """The answer: what was stored or, on a dry run (ids of zeros), would be. It is kept as bytes."""
 
     bulletin: Annotated[BulletinId, Fixed("16s", 16)]
     md: Md32
     banner: Text
     marks: Annotated[tuple[Text, ...], Count()]
-    """Portion marks in reading order."""
+    """The portion marks in reading order."""
     pairs: Annotated[tuple[SubmittedPair, ...], Count()]
 
 
 class Decided(NamedTuple):
-    """Drafts that are alike, their portions in certain slots: what was decided, and how that is told."""
+    """The decisions for drafts that are alike, with their portions in certain slots, as stored and shown."""
 
     pairs: tuple[PairDecision, ...]
-    """For each recipient."""
+    """One for each recipient."""
     new: tuple[NewPair, ...]
-    """The same, as they are stored."""
+    """The same pairs, as they are stored."""
     banner: str
     marks: tuple[str, ...]
-    """Of the portions, in reading order."""
+    """The marks of the portions, in reading order."""
     told: tuple[SubmittedPair, ...]
     encoded: bytes
-    """The answer as it is kept, but for the ids."""
+    """The answer as it is kept, without the ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Of all drafts with these recipients and these marks. Made by ``alike_of``."""
+    """The shared parts of all drafts with these recipients and these marks. Made by ``alike_of``."""
 
     labels: tuple[Label, ...]
     heads: tuple[Portion, ...]
     """The portions without their content."""
     encoded_heads: bytes
     reread: bool
-    """The labels read the same once they are stored."""
+    """True if the stored labels read the same as the labels given."""
     content_is_read: bool
-    """A portion has content that says itself how it is marked."""
+    """True if a portion's content states its markings itself."""
     foreign: bool
-    """A portion has another state's label."""
+    """True if a portion has another state's label."""
     decided: dict[tuple[int, ...], Decided] = field(default_factory=dict, repr=False, compare=False)
-    """By slots: a memory that changes no outcome."""
+    """The decisions by slots: a memory that changes no outcome."""
 
 
 def alike_of(node: Node, draft: Draft, now: Instant) -> Alike:
-    """What such drafts share at this time. Raises LabelError for a label that may not be written,
-    DeliveryError WORD_UNKNOWN."""
+    """Return what such drafts share at this time.
+
+    Raises LabelError for a label that may not be written, DeliveryError WORD_UNKNOWN.
+    """
     marks = tuple([(p.kind, p.label, p.category, p.flags, p.grade, p.media) for p in draft.portions])
-    # A request's instant counts by its stretch of time and by whether the bulletin has expired.
+    # The answer depends on the instant only through the snapshot and through whether the bulletin has
+    # expired.
     key = (alike_of, node.member, node.storage_key, draft.to, now >= draft.valid_until, marks)
     return node.world.at(now).remember(key, lambda: _made(node, draft, now))
 
@@ -116,8 +119,9 @@ def _made(node: Node, draft: Draft, now: Instant) -> Alike:
 
 
 def decided_of(node: Node, draft: Draft, alike: Alike, slots: tuple[int, ...], now: Instant) -> Decided:
-    """The decisions for a draft whose portions stand in these slots. Raises DeliveryError UNKNOWN_MEMBER,
-    INPUT_INVALID; LabelError."""
+    """Return the decisions for a draft whose portions are in these slots. Raises DeliveryError
+    UNKNOWN_MEMBER, INPUT_INVALID; LabelError.
+    """
     found = alike.decided.get(slots)
     if found is None:
         found = _decided(node, draft, alike, slots, now)
@@ -151,26 +155,26 @@ def _check_recipients(node: Node, draft: Draft) -> None:
     if unknown:
         raise DeliveryError(
             "UNKNOWN_MEMBER",
-            f"{unknown[0]!r} is no member that this node knows",
-            hint="known are "
+            f"{unknown[0]!r} is not a member that this node knows",
+            hint="it knows "
             + ", ".join(sorted(node.world.members))
             + "; `intelshare member import` adds one",
         )
     if node.member in draft.to:
-        # There is no link to oneself: it would wait for ever.
+        # There is no link to one's own member: it would wait for ever.
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{node.member} is your own member: nothing is sent there",
-            hint="leave it out of --to; your own people find the bulletin with `intelshare outbox`",
+            f"{node.member} is your own member: a bulletin cannot be sent to it",
+            hint="leave it out of --to; your colleagues find the bulletin with `intelshare outbox`",
         )
 
 
 def _label(node: Node, text: str, now: Instant, number: int) -> Label:
-    """The label of the ``number``-th portion, which its error names."""
+    """Read the label of the ``number``-th portion; errors name the portion."""
 
     def parsed() -> Label:
         label, known = parse_label(text, node.world.registry, at=now, use="write"), node.labels.read(text)
-        # Where it reads the same, the very same object: what is compared later is compared at a glance.
+        # Where it reads the same, return the very same object: later comparisons are then cheap.
         return known if known == label else label
 
     try:

@@ -1,9 +1,9 @@
-"""Courier: what a bundle needs besides the steps of a link, which judge and load all that travels in it.
+"""Courier: what a bundle needs besides the steps of a link, which judge and load all that it carries.
 
     learn        the trust documents of a bundle's head, before its statements are judged by them
-    owe          what a bundle leads to and only the next one to its member can carry
+    owe          what follows from a bundle and only the next one to its member can carry
     fill_late    a gap request that was written some time ago
-    written, taken_in   the log entry; what was owed and is in the bundle is owed no more
+    written, taken_in   the log entry; what was owed and is in the bundle is no longer owed
 
     owed      key                what the next bundle carries
     -------   ----------------   -----------------------------------------------------------
@@ -11,7 +11,7 @@
     PATH      H of the ask       how this node's log follows from what the member holds
     ASK       H of the ask       the question how the member's log follows from what is held
 
-Nothing of it is precious: what a lost bundle carried is asked for, or sent, again.
+None of it is precious: what a lost bundle carried is asked for, or sent, again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from intelshare.ports import Plan, Random, View
 
 
 class Owed(IntEnum):
-    """The table above."""
+    """The kinds in the table above."""
 
     ACK = 1
     PATH = 2
@@ -51,12 +51,12 @@ class Owed(IntEnum):
 
 
 MOST: Final[Mapping[Owed, int]] = {Owed.ACK: 1 << 17, Owed.PATH: 64, Owed.ASK: 64}
-"""Rows of each kind for one member; what comes beyond is owed when it comes again."""
+"""The most rows of each kind for one member; anything beyond is owed when it comes up again."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwedNow:
-    """All that is owed to one member."""
+    """Everything that is owed to one member."""
 
     acks: tuple[Ack, ...]
     paths: tuple[LogAsk, ...]
@@ -64,7 +64,7 @@ class OwedNow:
 
     @property
     def keys(self) -> tuple[tuple[Owed, bytes], ...]:
-        """By which ``written`` strikes it off."""
+        """The keys by which ``written`` strikes the rows off."""
         rows = [(Owed.ACK, one.digest) for one in self.acks]
         rows += [(Owed.PATH, key_of(one)) for one in self.paths]
         return (*rows, *[(Owed.ASK, key_of(one)) for one in self.asks])
@@ -72,19 +72,19 @@ class OwedNow:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What waits for a member and is not in the bundle."""
+    """The rest that waits for a member and is not in the bundle."""
 
     queued: int
-    """Pairs that are not handed over."""
+    """The pairs that are not handed over yet."""
     pending: int
-    """Statements that were signed, also those that are in the bundle."""
+    """The statements that were signed, including those in the bundle."""
     files: int
-    """Attachments that are wanted of the member: they come over a link."""
+    """The attachments to fetch from the member: they come over a link."""
 
 
 @dataclass(frozen=True, slots=True)
 class CourierCommand:
-    """A bundle that was written, or taken in."""
+    """A bundle that was written or taken in."""
 
     by: UserUri
     member: MemberCode
@@ -95,7 +95,7 @@ class CourierCommand:
 
 
 def owed(view: View, member: MemberCode, now: Instant) -> OwedNow:
-    """All that is owed to a member, within the bounds of ``MOST``."""
+    """Return everything that is owed to a member, within the bounds of ``MOST``."""
     rows = {kind: view.find(OWED, "key", member, kind, limit=most) for kind, most in MOST.items()}
     return OwedNow(
         tuple([Ack(row.key, row.data.decode(), now) for row in rows[Owed.ACK]]),
@@ -105,14 +105,14 @@ def owed(view: View, member: MemberCode, now: Instant) -> OwedNow:
 
 
 def gaps_of(view: View, member: MemberCode) -> tuple[Gap, ...]:
-    """What to ask a member for: missing numbers of its streams, and its next treaty act."""
+    """Return what to request from a member: missing numbers of its streams, and its next treaty act."""
     streams = view.find(INCOMING, "member", member)
     found = [still_missing(view, member, row.origin, row.incarnation) for row in streams]
     return (*[gap for gap in found if gap is not None], Gap.of_acts(next_act(view, member)))
 
 
 def fresh_before(view: View, member: MemberCode, busy: Collection[LeafId]) -> bool:
-    """Whether the most urgent pair that is ready goes before what was signed and is not in the bundle yet."""
+    """Decide if the most urgent ready pair goes before signed statements that are not in the bundle yet."""
     ready = first_ready(view, member)
     if ready is None:
         return False
@@ -121,14 +121,14 @@ def fresh_before(view: View, member: MemberCode, busy: Collection[LeafId]) -> bo
 
 
 def left(view: View, member: MemberCode) -> Left:
-    """What waits for a member."""
+    """Count what still waits for a member."""
     return Left(
         view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member), wanted_of(view, member)
     )
 
 
 def learn(node: Node, view: View, documents: Sequence[Trust], now: Instant, random: Random) -> Plan[Effects]:
-    """Take in trust documents of a member that succeed what is held; the rest is passed over."""
+    """Accept a member's trust documents that succeed those held; skip the rest."""
     tx = Transaction(node, view, now, random)
     for trust in documents:
         try:
@@ -151,7 +151,7 @@ def owe(
     now: Instant,
     random: Random,
 ) -> Plan[None]:
-    """Keep for the next bundle to a member what a bundle of it has led to."""
+    """Keep answers and questions that follow from a member's bundle, for the next bundle to it."""
     tx = Transaction(node, view, now, random)
     rows = [OwedRow(member, Owed.ACK, ack.digest, ack.code.encode()) for ack in acks]
     rows += [OwedRow(member, Owed.PATH, key_of(ask), encode(LogAsk, ask)) for ask in paths]
@@ -168,7 +168,7 @@ def owe(
 def fill_late(
     node: Node, view: View, peer: MemberCode, gap: Gap, asked: Instant, now: Instant, random: Random
 ) -> Plan[bool]:
-    """``answer_gap`` for a request that was written at ``asked``, by the peer's clock."""
+    """Answer a gap request that was written at ``asked``, by the peer's clock."""
     return answer_gap(node, view, peer, gap, now, random, asked=asked)
 
 
@@ -180,7 +180,10 @@ def written(
     now: Instant,
     random: Random,
 ) -> Plan[None]:
-    """Log a bundle that is complete, before its last byte leaves. ``keys``: what is owed no more."""
+    """Log a bundle that is complete, before its last byte leaves.
+
+    ``keys`` are the rows that are no longer owed.
+    """
     tx = Transaction(node, view, now, random)
     for kind, key in keys:
         tx.delete(OWED, done.member, kind, key)
@@ -203,5 +206,5 @@ def _log(tx: Transaction, way: CourierWay, done: CourierCommand) -> None:
 
 
 def key_of(ask: LogAsk) -> bytes:
-    """By what a question about a log is known."""
+    """Return the key by which a question about a log is known."""
     return sha256(encode(LogAsk, ask))

@@ -1,13 +1,13 @@
-"""Hand over: what is queued becomes releases, numbered, sealed and signed in one commit (c7, c8).
+"""Hand-over: queued pairs become releases, numbered, sealed and signed in one commit (c7, c8).
 
 For each recipient whose link has room, most urgent first:
 
-    1. its directory is fresh and names a sealing key      else all of it waits
-    2. the pair is decided again, now                      withheld, held, expired, or go on
+    1. its directory is fresh and names a sealing key      otherwise everything for it waits
+    2. the pair is decided again, now                      withheld, held, expired, or it goes on
     3. the egress check, which shares no code with it      policy.check_egress
     4. number, grant, release; one signature for all       envelope.seal_many
 
-Only after the commit does the first byte leave, and every retry is the same bytes (``resend``).
+The first byte leaves only after the commit, and every retry sends the same bytes (``resend``).
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import MAX_LEAVES
 
 MAX_FRAME = 1 << 20
-"""Bytes of one frame."""
+"""The most bytes of one frame."""
 
 _SMALLEST = 1536
-"""Bytes below which no release with its payload stays."""
+"""No release with its payload has fewer bytes than this."""
 
 _OVERHEAD = 8 * 1024
-"""Batch record, batch key and framing, kept free in every frame."""
+"""The bytes for batch record, batch key and framing, kept free in every frame."""
 
 
 @dataclass(slots=True)
@@ -78,19 +78,19 @@ class _Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Bulletin:
-    """A bulletin that somebody is to be handed, whoever it is."""
+    """A bulletin to be handed over, to whichever recipients."""
 
     written: Written
     made: Made | None
-    """What submit has made of it a moment ago, if that is remembered."""
+    """The bulletin as submit made it a moment ago, if that is still remembered."""
     secrets: Mapping[int, SecretRow]
-    """As stored, by slot; empty where ``made`` has them."""
+    """The stored secrets by slot; empty where ``made`` has them."""
     granted: dict[tuple[object, ...], _Granted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Granted:
-    """What is the same for all who are granted the same portions on the same grounds."""
+    """The parts shared by all recipients who are granted the same portions on the same grounds."""
 
     portions: tuple[ClearedPortion, ...]
     banner: str
@@ -104,7 +104,7 @@ _Bulletins = dict[ManifestDigest, _Bulletin]
 def handover(
     node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
 ) -> Plan[tuple[Outbound, ...]]:
-    """Seal what is ready for the peers that have room (bytes), at most 256 releases under one signature."""
+    """Seal ready pairs for the peers that have room (in bytes): at most 256 releases under one signature."""
     tx = Transaction(node, view, now, random)
     bulletins: _Bulletins = {}
     chosen = _choose(tx, rooms, bulletins)
@@ -140,14 +140,14 @@ def handover(
 
 
 def entry_of(row: PairRow, incarnation: Incarnation, release: SealedRow) -> bytes:
-    """The log entry of a hand-over: a ``HandOver``, as the codec writes it."""
+    """Encode the log entry of a hand-over: a ``HandOver``, as the codec writes it."""
     name = row.recipient.encode()
     number = u64(incarnation) + u64(release.number)
     return b"".join((row.md, u16(len(name)), name, release.leaf, number, row.decision))
 
 
 def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bulletins) -> list[_Chosen]:
-    """What goes now, for each recipient the most urgent first: steps 1 to 3."""
+    """Choose the pairs that go now, for each recipient the most urgent first: steps 1 to 3."""
     node = tx.node
     chosen: list[_Chosen] = []
     share = max(1, MAX_LEAVES // max(1, len(rooms)))
@@ -157,7 +157,7 @@ def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bullet
         try:
             kem = node.trust.sealing_key(recipient, node.signer.suite.number, tx.now)
         except (TrustError, CryptoError):
-            continue  # what is queued waits for a directory; `status` shows it
+            continue  # the queue waits for a directory; `status` shows it
         room = rooms[recipient]
         for row in tx.view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
             if room <= 0 or not goes_on(node.lacks, precedence_of(row.rank)):
@@ -170,7 +170,7 @@ def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bullet
 
 
 def _name_others(tx: Transaction, chosen: Sequence[_Chosen], bulletins: _Bulletins) -> None:
-    """Let the claims name the other bulletins that their recipient has, or gets now."""
+    """Name in the claims the other bulletins that their recipient has, or gets now."""
     at_once = {(one.row.md, one.row.recipient) for one in chosen}
     for one in chosen:
         made = bulletins[one.row.md].made
@@ -182,7 +182,7 @@ def _name_others(tx: Transaction, chosen: Sequence[_Chosen], bulletins: _Bulleti
 
 
 def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Digest) -> None:
-    """Statement, log entry and mark: one commit before the first byte leaves (promise P7)."""
+    """Store statement, log entry and facts: one commit before the first byte leaves (promise P7)."""
     row, node = one.row, tx.node
     slots = bytes([portion.granted.slot for portion in one.cleared.portions])
     tx.queue(
@@ -202,7 +202,7 @@ def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Diges
 
 
 def first_ready(view: View, peer: MemberCode) -> int | None:
-    """Rank of the most urgent pair that is ready for this peer; None: there is none."""
+    """Return the rank of the most urgent pair that is ready for this peer, or None."""
     rows = view.find(PAIR, "ready", peer, 1, limit=1)
     return rows[0].rank if rows else None
 
@@ -210,11 +210,11 @@ def first_ready(view: View, peer: MemberCode) -> int | None:
 def _clear(
     tx: Transaction, row: PairRow, bulletins: _Bulletins, kem: tuple[KeyId, KeyRecord]
 ) -> _Chosen | None:
-    """Decide the pair again; None if it does not go, which is then written."""
+    """Decide the pair again. Record the reason and return None if it must not go."""
     now = tx.now
     bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
     if bulletin is None:
-        # It waits for an operator, and questions about it with it; the others go on.
+        # It waits for an operator, and so do questions about it; the other pairs go on.
         cancel_questions(tx, row)
         put_pair(tx, row, pair.hold(facts_of(row)), codes="RECORD_CORRUPT")
         return None
@@ -239,7 +239,7 @@ def _clear(
     except DeliveryError as stopped:
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
-    # What goes under a consent is over when that ends: then no receipt can come for it any more.
+    # A release that rests on a consent ends with it: after that no receipt can come any more.
     due = min([due, *(given.consent.until for given, _ in consents)])
     row = row if due == row.due else changed(row, due=due)
     cleared = _cleared(row, written, granted, kem, consents)
@@ -247,12 +247,12 @@ def _clear(
 
 
 def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
-    """All of a bulletin that is needed to hand it over. Raises StoreError RECORD_CORRUPT."""
+    """Read everything that handing over a bulletin needs. Raises StoreError RECORD_CORRUPT."""
     row = tx.view.get(BULLETIN, md)
     assert row is not None  # noqa: S101 - stored in the same transaction as its pairs
     made = made_of(tx.node, md)
     if made is not None:
-        # What leaves is what is stored, also now: a retry must find the same bytes.
+        # Even now the stored bodies are what leaves: a retry must find the same bytes.
         stored = tx.get_many(PORTION, [(md, slot) for slot in made.secrets])
         portions = tuple([portion for portion in stored if portion is not None])
         if len(portions) == len(stored):
@@ -264,10 +264,10 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
 def _decide_again(
     tx: Transaction, row: PairRow, bulletin: _Bulletin
 ) -> tuple[PairRow, PairDecision, tuple[Carrying, ...]]:
-    """The pair as it is decided now (promise P9), logged again where it differs; and the consents it needs.
+    """Decide the pair again (promise P9), and log a changed decision; also return the consents it needs.
 
-    Of a bulletin that is remembered nothing is asked anew as long as the world is the very one, and in the
-    same stretch of time, in which it was decided: no act, law or date has come between.
+    The decision on a remembered bulletin stands as long as the world is the very one, and in the same stretch
+    of time, in which it was decided: no act, law or date has come between.
     """
     made = bulletin.made
     if made is not None and not row.approved and made.snapshot is tx.node.world.at(tx.now):
@@ -279,7 +279,7 @@ def _decide_again(
 
 
 def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDecision) -> _Granted:
-    """What the grant holds. Raises DeliveryError POLICY_DENIED: the egress check stops it."""
+    """Return the content of the grant. Raises DeliveryError POLICY_DENIED if the egress check stops it."""
     node, written, made = tx.node, bulletin.written, bulletin.made
     for judged in decided.granted:
         _check_egress(node, judged.label, row.recipient, judged.ruling.decision.originator, tx.now)
@@ -318,7 +318,10 @@ def _cleared(
     kem: tuple[KeyId, KeyRecord],
     consents: Sequence[Carrying],
 ) -> Cleared:
-    """The only maker of ``Cleared``: decided, and passed by the egress check in ``_granted``."""
+    """Make a ``Cleared``.
+
+    Nothing else does: its portions were decided, and passed the egress check in ``_granted``.
+    """
     return Cleared(
         recipient=row.recipient,
         kem_id=kem[0],
@@ -334,7 +337,7 @@ def _cleared(
 
 
 def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: str, now: Instant) -> None:
-    """Raises DeliveryError POLICY_DENIED, every time."""
+    """Run the egress check. Raises DeliveryError POLICY_DENIED, also when the answer is remembered."""
     registry = node.world.registry
 
     def passed() -> bool:
@@ -345,7 +348,7 @@ def _check_egress(node: Node, label: Label, recipient: MemberCode, originator: s
 
 
 def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> PairRow:
-    """Log the decision again where it differs from the one that is in force."""
+    """Log the decision again if it differs from the one in force."""
     logged = loggable(tx.node.storage_key, decided, tx.node.member)
     if logged.fingerprint == row.gist:
         return row
@@ -362,7 +365,7 @@ def _note_decision(tx: Transaction, row: PairRow, decided: PairDecision) -> Pair
 
 
 def outgoing(tx: Transaction, recipient: MemberCode, tip: Tip) -> OutgoingRow:
-    """The stream's row with this tip; what was cancelled in it stays so."""
+    """Return the stream's row with this tip; numbers that were cancelled in it stay cancelled."""
     stored = tx.get(OUTGOING, tip.incarnation, recipient)
     if stored is not None:
         return changed(stored, last=tip.last, head=tip.head)
@@ -381,7 +384,7 @@ def _tip(node: Node, view: View, recipient: MemberCode) -> Tip:
 def frames_of(
     peer: MemberCode, batch: bytes, batch_key: bytes, items: Sequence[tuple[LeafId, Carried, int]]
 ) -> list[Outbound]:
-    """Statements of one batch as frames of at most 1 MiB, in their order."""
+    """Split statements of one batch into frames of at most 1 MiB, in order."""
     frames: list[Outbound] = []
     part: list[tuple[LeafId, Carried, int]] = []
     size = _OVERHEAD

@@ -1,10 +1,10 @@
-"""Hello: an incarnation begins, two nodes tell where their streams stand, and ask for what is missing.
+"""Hello: an incarnation begins; two nodes report where their streams stand, and ask for what is missing.
 
-begin        a new incarnation: its id and log entry 0 are durable before it signs anything (c6)
-greet        what this node says of itself when a link opens
-meet         what the peer said: its incarnation, its streams, the documents that it lacks
-acknowledge  what the peer has committed is not sent again
-fill         the peer asks for numbers that it has not seen
+start_incarnation  a new incarnation: its id and log entry 0 are durable before it signs anything (c6)
+make_hello         what this node tells a peer about itself when a link opens
+accept_hello       what the peer told: its incarnation, its streams, the documents that it lacks
+acknowledge        what the peer has committed is not sent again
+answer_gap         the peer asks for numbers that it has not seen
 """
 
 from __future__ import annotations
@@ -55,37 +55,37 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
 MAX_HEADS = 64
-"""Streams that a hello names; a peer that starts anew is told of older ones in statements."""
+"""The most streams that a hello names; statements tell a new incarnation of a peer about older ones."""
 
 MAX_OLDER = 4096
-"""Of those: one for each start of this node since which it had something for the peer."""
+"""The most older streams: one for each start of this node since which it had something for the peer."""
 
 _ALL = 65_536
 
 MAX_RECALLS = 4096
-"""Recalls, and answers about consent, that a peer hears again after its start."""
+"""The most recalls, and answers about consent, that are sent to a peer again after its start."""
 
 MAX_FILL = 1024
-"""Numbers that one gap request brings back."""
+"""The most numbers that one gap request brings back."""
 
 
 @dataclass(frozen=True, slots=True)
 class HelloResult:
-    """What a hello led to."""
+    """The result of a peer's hello."""
 
     gaps: tuple[Gap, ...]
     forgot: int
-    """How many numbers the peer no longer knows that it gave: amnesia, to be shown."""
+    """The number of releases that the peer sent and no longer knows: amnesia, to be shown."""
     lost: int
-    """How many entries of the own log the peer holds that this node forgot."""
+    """The number of entries of this node's log that the peer knows and this node has lost."""
     effects: Effects
-    """Documents that the peer lacks."""
+    """They include the documents that the peer lacks."""
     spent: Mapping[Lasting, int]
-    """Of what the peer was allowed."""
+    """The part of the peer's allowance that was spent."""
 
 
 def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
-    """Start the incarnation that ``node`` names; the log before it is committed to in entry 0."""
+    """Start the incarnation that ``node`` names; entry 0 commits to the log before it."""
     tx = Transaction(node, view, now, random)
     me = view.get(NODE, SELF)
     previous, size, before = Incarnation(0), 0, bytes(32)
@@ -111,7 +111,7 @@ def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> P
 
 
 def make_hello(node: Node, view: View, peer: MemberCode, now: Instant) -> HelloPayload:
-    """What to say to a peer: documents held, and how far each stream to it has gone."""
+    """Return this node's hello to a peer: documents held, and how far each stream to it has gone."""
     me = view.get(NODE, SELF)
     previous = me.previous if me is not None else Incarnation(0)
     rows = view.find(OUTGOING, "newest", peer, limit=MAX_HEADS)
@@ -143,9 +143,11 @@ def accept_hello(
     now: Instant,
     random: Random,
 ) -> Plan[HelloResult]:
-    """Take in what a peer's hello says. A head that does not hold freezes its stream, and the link opens:
-    the peer's other streams go on (promise P11). ``allowed``: what it may make this node keep. Raises
-    TrustError PEER_REVOKED: it is left out."""
+    """Process a peer's hello. A head that does not hold freezes its stream, but the link opens: the peer's
+    other streams go on (promise P11). ``allowed`` bounds what the peer may make this node keep.
+
+    Raises TrustError PEER_REVOKED if the peer is left out.
+    """
     node.trust.need_dealing(peer.member)
     tx, allowance = Transaction(node, view, now, random), Allowance(allowed)
     forgot = 0
@@ -169,7 +171,7 @@ def accept_hello(
         gap = gap_of(tx, peer.node, head.incarnation)
         if gap is not None and gap not in gaps:
             gaps.append(gap)
-    # Always: nothing in a hello tells whether there are any.
+    # Always ask: nothing in a hello tells if there are any.
     gaps.append(Gap.of_acts(next_act(view, peer.member)))
     lacking = _lacking(node, peer.payload)
     _take_back_directories(tx, peer.member)
@@ -182,8 +184,9 @@ def accept_hello(
 
 
 def _name_older(tx: Transaction, peer: MemberCode) -> None:
-    """Name the streams to a peer that the hello has no room for: what it still lacks of them would be
-    rejected for ever (INCARNATION_UNKNOWN). Each is signed once, however often the peer starts anew."""
+    """Name to a peer the streams for which the hello has no room: otherwise it would reject for ever what it
+    still lacks of them (INCARNATION_UNKNOWN). Each is signed once, however often the peer restarts.
+    """
     rows = tx.view.find(OUTGOING, "newest", peer, limit=MAX_HEADS + MAX_OLDER)[MAX_HEADS - 1 :]
     if not rows:
         return
@@ -198,8 +201,7 @@ def _name_older(tx: Transaction, peer: MemberCode) -> None:
 
 
 def _recall_again(tx: Transaction, peer: MemberCode) -> None:
-    """A peer that has started anew may have come back with less: it must know what was recalled, and which
-    consents it was refused or has no more."""
+    """Tell a restarted peer again of recalls and of refused or withdrawn consents: it may have lost them."""
     recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=MAX_RECALLS)
     consents = tx.view.find(STATEMENT, "number", peer, Kind.CONSENT, limit=MAX_RECALLS)
     refusals = [row for row in consents if not decode(Consent, row.data).slots]
@@ -211,7 +213,7 @@ def _recall_again(tx: Transaction, peer: MemberCode) -> None:
 def announce(
     node: Node, view: View, peers: Sequence[MemberCode], now: Instant, random: Random
 ) -> Plan[Effects]:
-    """Tell peers the own directory now in force, after it was renewed."""
+    """Send peers this member's directory after it was renewed."""
     tx = Transaction(node, view, now, random)
     signed = node.trust.members[node.member].directory_signed
     if signed is None or not peers:
@@ -224,7 +226,7 @@ def announce(
 
 
 def publish_root(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Effects]:
-    """Take in the own next root, and tell every partner. Raises TrustError (trust/rules.py)."""
+    """Accept this member's next root, and send it to every partner. Raises TrustError (trust/rules.py)."""
     change = node.trust.with_document(trust, now, node.member)
     tx = Transaction(node, view, now, random)
     if change.changed:
@@ -238,7 +240,7 @@ def publish_root(node: Node, view: View, trust: Trust, now: Instant, random: Ran
 def acknowledge(
     node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random
 ) -> Plan[tuple[Ack, ...]]:
-    """Forget what the peer has committed; the acknowledgements, for the link's window."""
+    """Stop sending what the peer has committed; return the acknowledgements, for the link's window."""
     tx = Transaction(node, view, now, random)
     for ack in acks:
         if not ack.code and len(ack.digest) == 32:
@@ -261,12 +263,13 @@ def answer_gap(
     *,
     asked: Instant = NEVER,
 ) -> Plan[bool]:
-    """Queue the asked numbers of an own stream to this peer again, or the own acts, as the bytes they have.
+    """Queue the requested numbers of a stream to this peer, or this member's acts, again as the same bytes.
 
-    Whether there was any. Numbers of pairs that were stopped, or that may not go now, stay unsent; those of
-    others are unknown here. Who asks for what it has signed for, and what was recalled, purged or over since,
-    has lost it: its number is cancelled. ``asked``: when it asked, by its own clock; NEVER: just now. If the
-    record is damaged it stays unsent, and the others go. Raises TrustError PEER_REVOKED: it is left out.
+    Returns True if there were any. Numbers of pairs that were stopped, or that may not go now, stay unsent;
+    other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
+    the bulletin was recalled, purged or is over since, its number is cancelled. ``asked`` is when the peer
+    asked, by the peer's clock; NEVER: just now. A release whose record is damaged stays unsent, and the
+    others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
@@ -294,7 +297,7 @@ def answer_gap(
             if (
                 stopped is None
                 or over
-                # Taken back: its number is cancelled, and the pair goes under another.
+                # Taken back: its number is cancelled, and the pair goes under another one.
                 or (stopped.leaf, stopped.stage == Stage.QUEUED) != (row.leaf, False)
                 or stopped.cause != Cause.NONE
                 or unless_damaged(tx, partial(denial, tx, stopped)) != ()
@@ -308,13 +311,13 @@ def answer_gap(
 
 
 def _is_purged(view: View, row: StatementRow) -> bool:
-    """Whether nothing is left of what a release had brought."""
+    """Return True if the content that a release brought was purged."""
     portion = view.get(PORTION, row.md, row.slots[0]) if row.slots else None
     return portion is not None and portion.purged > 0
 
 
 def _is_over(tx: Transaction, row: PairRow) -> bool:
-    """Whether the peer has signed for it and has forgotten it, and may not have it any more."""
+    """Return True if the peer has signed for the release, lost it, and may not have it any more."""
     if row.stage != Stage.HANDED_OVER or row.receipt == BestReceipt.NONE:
         return False
     bulletin = tx.get(BULLETIN, row.md)
@@ -323,7 +326,7 @@ def _is_over(tx: Transaction, row: PairRow) -> bool:
 
 
 def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:
-    """Whether the peer had signed for the release before it asked: a bundle may come late."""
+    """Return True if the peer had signed for the release before it asked: a bundle may come late."""
     if asked == NEVER:
         return True
     receipts = [
@@ -334,7 +337,7 @@ def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:
 
 
 def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -> Gap | None:
-    """What to ask a peer for again: of one stream, or with no origin of its treaty acts. None: nothing."""
+    """Return what to request from a peer again: numbers of a stream or, without an origin, treaty acts."""
     if not origin:
         first = missing_acts(acts(view, peer))
         return None if first is None else Gap.of_acts(first)
@@ -344,10 +347,10 @@ def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -
 
 
 def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]:
-    """After the disk forgot: hand every release without a receipt over again, as the bytes it has; how many.
+    """Queue every release without a receipt again, unchanged, after the disk lost data; return how many.
 
-    A receipt that was acknowledged and then forgotten does not come by itself: its sender has done with it.
-    The known release draws the stored receipt (promises P4, P12).
+    A receipt that was acknowledged and then lost does not come back by itself: its sender is done with it.
+    Resending the release makes the peer repeat its stored receipt (promises P4, P12).
     """
     tx = Transaction(node, view, now, random)
     queued = 0
@@ -363,8 +366,9 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
 
 
 def _take_back_directories(tx: Transaction, peer: MemberCode) -> None:
-    """An own directory that the peer has not acknowledged need not arrive any more: after a newer one it
-    would be rejected as TRUST_ROLLBACK, and sent again without end."""
+    """Stop sending directories of this member that the peer has not acknowledged: after a newer one they
+    would be rejected as TRUST_ROLLBACK, and sent again without end.
+    """
     for said in tx.view.find(STATEMENT, "number", peer, Kind.TRUST):
         waits = tx.get(PENDING, said.leaf, peer) is not None
         if waits and decode(Trust, said.data).type is TrustType.DIRECTORY:
@@ -372,7 +376,7 @@ def _take_back_directories(tx: Transaction, peer: MemberCode) -> None:
 
 
 def _lacking(node: Node, payload: HelloPayload) -> list[bytes]:
-    """Own documents that the peer says it does not hold: roots in order, then the directory."""
+    """Return this member's documents that the peer does not report: roots in order, then the directory."""
     own = node.trust.members[node.member]
     theirs = next((row for row in payload.documents if row.member == node.member), None)
     if theirs is None:

@@ -1,6 +1,6 @@
 """Receive: a frame from a peer becomes inbox rows and receipts, in one transaction (c10 to c12).
 
-The order of attacks.md ("Order of checks"), the first that fails gives the code:
+The checks run in the order of attacks.md ("Order of checks"); the first that fails gives the code:
 
     1      TLS identity: the runtime, before any of this
     2      lengths and kind                                                         rejected
@@ -8,9 +8,9 @@ The order of attacks.md ("Order of checks"), the first that fails gives the code
     4, 5   batch, signer, both signatures, proof              statement.verify      rejected
     then by kind: ``release`` (here, checks 6 to 15), ``receipt``, ``recall``, ``stream head``, ``trust``
 
-Rejected: nothing stored but bounded evidence; the peer is told the code and tries again. Refused: authentic
-and for us, so a signed receipt carries the code. Receipts of a frame are signed together and leave after
-the commit that holds what they say (promise P5).
+Rejected: only bounded evidence is stored; the peer is told the code and tries again. Refused: the statement
+is authentic and for this member, so a signed receipt carries the code. The receipts of a frame are signed
+together and leave after the commit of what they say (promise P5).
 """
 
 from __future__ import annotations
@@ -69,39 +69,39 @@ class Arrival:
     uri: NodeUri
     frame: Frame
     clock: bool = True
-    """Whether the own clock is right (promise P10)."""
+    """True if this node's clock is believed (promise P10)."""
     allowed: Mapping[Lasting, int] | None = None
-    """What the peer may make this node keep; None: as much as it likes."""
+    """The rows that the peer may make this node keep; None: without limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiveResult:
-    """What may be said and done after the commit."""
+    """The answers and effects that may leave after the commit."""
 
     acks: tuple[Ack, ...]
     again: bool
     """Stored receipts were queued again: load them with ``resend``."""
     gaps: tuple[Gap, ...]
-    """What to ask this peer for."""
+    """The gaps to request from this peer."""
     accepted: int
     effects: Effects
-    """Receipts for this peer, and what its statements lead to for others."""
+    """Receipts for this peer, and whatever its statements lead to for others."""
     spent: Mapping[Lasting, int]
-    """Of what the peer was allowed."""
+    """The part of the peer's allowance that was spent."""
 
 
 class Plain(Protocol):
-    """The statements of a frame that need no second look: the loops over them only ever say yes."""
+    """The statements of a frame that need no second look: the loops over them can accept but not refuse."""
 
     def take(self, place: int, carried: Carried) -> LeafId | None:
-        """Take in the statement at this place of the frame, if it is plain. None: nothing was done."""
+        """Accept the statement at this place of the frame if it is plain. None: nothing was done."""
 
     def settle(self) -> None:
-        """Write what is kept back: before the readable code looks, and at the end."""
+        """Write what was kept back: before the general code looks, and at the end."""
 
 
 def open_plain(inbound: Inbound, frame: Frame) -> Plain | None:
-    """What is plain of a frame that holds releases only, or receipts only."""
+    """Return the plain statements of a frame that holds only releases, or only receipts."""
     return open_releases(inbound, frame.batch, frame.statements) or open_receipts(
         inbound, frame.batch, frame.statements
     )
@@ -116,11 +116,10 @@ def receive(
     *,
     open_plain: Callable[[Inbound, Frame], Plain | None] = open_plain,
 ) -> Plan[ReceiveResult]:
-    """Judge every statement of a frame. Raises nothing for what a peer may send: each gets its code.
+    """Judge every statement of a frame. Nothing that a peer may send raises: each statement gets its code.
 
-    Raises TrustError PEER_REVOKED where the member was suspended or removed since the frame came.
-
-    With an ``open_plain`` that finds nothing plain the outcome is the same: the property test passes one.
+    Raises TrustError PEER_REVOKED if the member was suspended or removed since the frame came. With an
+    ``open_plain`` that finds nothing plain the outcome is the same; the property test passes one.
     """
     node.trust.need_dealing(arrival.member)
     tx = Transaction(node, view, now, random)
@@ -166,13 +165,16 @@ def receive(
 
 
 def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[LeafId, bool]:
-    """Its digest, and whether its stored receipt was queued again. Raises IntelshareError: rejected."""
+    """Process one statement; return its digest, and True if its stored receipt was queued again.
+
+    Raises IntelshareError: rejected.
+    """
     tx = inbound.tx
     node = tx.node
     statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
     leaf = leaf_id(statement.kind, statement.nonce, statement.data)
     if leaf in inbound.unanswered:
-        return leaf, False  # it came in this very frame, and its receipt is not signed yet
+        return leaf, False  # it came earlier in this frame, and its receipt is not signed yet
     known = tx.get(RECEIVED, inbound.member, leaf)
     if known is not None:
         return leaf, _say_again(tx, inbound.member, known.receipt)
@@ -191,7 +193,7 @@ def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[Lea
 
 def on_unknown(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     del inbound, carried
-    raise malformed("Statement", f"this version takes no {verified.statement.kind.name} statements")
+    raise malformed("Statement", f"this version does not accept {verified.statement.kind.name} statements")
 
 
 def on_release(inbound: Inbound, verified: Verified, carried: Carried) -> None:
@@ -219,8 +221,9 @@ _LASTING: Mapping[Kind, Lasting] = {
     Kind.CHECKPOINT: Lasting.CHECKPOINTS,
     Kind.STREAM_HEAD: Lasting.HEADS,
 }
-"""What a statement costs before it is verified. Receipts and releases answer for themselves; of recalls see
-``on_recall``."""
+"""The allowance that a statement spends before it is verified. Receipts and releases are bounded by what this
+node sent or accepts; for recalls see ``on_recall``.
+"""
 
 
 def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
@@ -237,7 +240,9 @@ def _refuse(inbound: Inbound, verified: Verified, refused: Refusal) -> None:
 
 
 def on_trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes) -> None:
-    """A peer's own document: it proves itself (checks 4 and the signatures of 5 do not apply).
+    """Accept a peer's document about itself.
+
+    It proves itself: check 4 and the signatures of 5 do not apply.
 
     It counts from the next statement of the same frame on.
     """
@@ -251,7 +256,7 @@ def on_trust(inbound: Inbound, statement: Statement, leaf: LeafId, batch: bytes)
 
 
 def _answer(tx: Transaction, inbound: Inbound) -> None:
-    """Sign all receipts of the frame together, and note at each statement which receipt answers it."""
+    """Sign all receipts of the frame together, and record with each statement which receipt answers it."""
     if not inbound.receipts:
         return
     answers = [Answer(leaf, status, codes) for leaf, status, codes, _ in inbound.receipts]
@@ -273,7 +278,7 @@ def _answer(tx: Transaction, inbound: Inbound) -> None:
 
 
 def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
-    """Queue a stored receipt again, as the bytes it has (promise P4)."""
+    """Queue a stored receipt again, as the same bytes (promise P4)."""
     if not leaf or tx.get(PENDING, leaf, peer) is not None:
         return bool(leaf)
     row = tx.get(STATEMENT, leaf)
@@ -284,15 +289,15 @@ def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
 
 
 _KEEPS_NOTHING = frozenset(("RATE", "DISK_FULL"))
-"""Of what came too fast, or found no room here, no evidence is kept: it says nothing about the peer."""
+"""No evidence is kept of what came too fast or found no room: it says nothing about the peer."""
 
 
 def _reject(
     tx: Transaction, shelf: Shelf, arrival: Arrival, allowance: Allowance, carried: Carried, code: str
 ) -> Ack:
-    """Bounded evidence, one log entry per digest and code, and the code for the peer.
+    """Keep bounded evidence and one log entry per digest and code; return the code for the peer.
 
-    What says nothing about the peer is not kept, nor is what comes after a peer's budget of evidence.
+    Rejections that say nothing about the peer leave no evidence, nor do those beyond its budget of evidence.
     """
     leaf = sha256_leaf(carried)
     fresh = code not in _KEEPS_NOTHING and not counted_again(tx, leaf, code)
@@ -307,7 +312,7 @@ def _reject(
 
 
 def sha256_leaf(carried: Carried) -> bytes:
-    """The digest by which a statement is acknowledged, also one that is malformed."""
+    """Return the digest by which a statement is acknowledged, even a malformed one."""
     try:
         statement = parse_statement(carried.kind, carried.nonce, carried.data, carried.proof)
     except IntelshareError:

@@ -1,8 +1,8 @@
-"""Accept one release: checks 6 to 15 of attacks.md, in their order.
+"""Acceptance of one release: checks 6 to 15 of attacks.md, in order.
 
-6   for this member, from the signing key's own node   rejected
+6   for this member, from the signing key's node       rejected
 7   the whole record                                   refused
-8   what came beside it is what was signed; the disk
+8   the payload is what was signed; the disk
     has room for it (DISK_FULL)                        rejected
 9   incarnation, number, neighbours; cancelled         rejected; refused
 10  deliver-by                                         refused
@@ -10,7 +10,7 @@
 12  claims and manifest; the same bulletin as before;
     neither recalled nor destroyed before              refused
 13  bodies, commitments, records, labels, banner       refused
-14  the own policy; the citations                      refused
+14  this node's policy; the citations                  refused
 15  inbox, receipt, log: one plan                      accepted
 """
 
@@ -66,14 +66,14 @@ from intelshare.labels import Label, level_reference
 from intelshare.statement import Verified, verify_evidence
 
 _JUDGED_UNKNOWN = frozenset(("UNKNOWN_MEMBER", "UNKNOWN_LEVEL"))
-"""Label errors that are the policy's to give (attacks.md row 16): old or foreign codes, not bad grammar."""
+"""Label errors that count as a policy decision (attacks.md row 16): old or foreign codes, not bad grammar."""
 
 _SAID_BY_CONTENT = frozenset(("MARKING_CONFLICT", "INPUT_INVALID"))
-"""Errors of content that states markings itself (attacks.md row 71)."""
+"""Errors of content that states its markings itself (attacks.md row 71)."""
 
 
 def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Accept the release, or raise ``Refusal`` (a receipt says so) or IntelshareError (rejected)."""
+    """Accept the release, or raise ``Refusal`` (a receipt reports it) or IntelshareError (rejected)."""
     tx = inbound.tx
     node, now = tx.node, tx.now
     start = peek(verified, node.member)
@@ -124,7 +124,7 @@ def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> Man
 
 
 def _check_not_over(inbound: Inbound, claimed: Claimed) -> None:
-    """What was recalled or destroyed never comes back, whatever the clock says (promise P10)."""
+    """Refuse what was recalled or destroyed: it never comes back, whatever the clock says (promise P10)."""
     tx, originator = inbound.tx, claimed.manifest.originator
     if tx.get(RECALLED, originator, claimed.md) is not None:
         raise Denied("BULLETIN_RECALLED")
@@ -134,7 +134,7 @@ def _check_not_over(inbound: Inbound, claimed: Claimed) -> None:
 
 
 class Denied(Exception):
-    """The own law, or what was destroyed before, says no: the codes of the refusal."""
+    """A denial by this member's law, or because the bulletin was destroyed before, with its codes."""
 
     def __init__(self, *codes: str) -> None:
         super().__init__(*codes)
@@ -143,7 +143,7 @@ class Denied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What the own law is asked about: portions as they were opened, and what their grant says of them."""
+    """The input to this member's decision: the opened portions, and what their grant says of them."""
 
     originator: MemberCode
     expires: Instant
@@ -152,9 +152,9 @@ class Brought:
     slots: Sequence[int]
     portions: Sequence[Portion]
     citations: Sequence[tuple[Citation, ...]]
-    """Of each portion."""
+    """The citations for each portion."""
     obligations: Sequence[tuple[str, ...]]
-    """Of each portion."""
+    """The obligations of each portion."""
     consents: Sequence[Given] = ()
 
 
@@ -174,10 +174,11 @@ def _brought(verified: Verified, opened: Opened) -> Brought:
 
 
 def decide_release(inbound: Inbound, brought: Brought) -> frozenset[str]:
-    """The end of check 13, and 14: labels, banner, the own law. The obligations, carried and of the own law.
+    """Decide by labels, banner and this member's law (the end of check 13, and 14); return all obligations.
 
-    Raises Denied. The outcome depends on all that ``brought`` holds but for when it expires: of that only on
-    whether it has, now and when it was signed.
+    Obligations come from the grant and from this member's law. Raises Denied. The outcome depends on
+    everything in ``brought``; on ``expires`` only through whether that time has passed, now and at the time
+    of signing.
     """
     labels = _labels(inbound, brought.portions)
     _check_banner(inbound, brought.banner, labels)
@@ -215,7 +216,7 @@ def _check_banner(inbound: Inbound, told: str, labels: Sequence[Label]) -> None:
 
 
 def _decide(inbound: Inbound, brought: Brought, labels: Sequence[Label]) -> PairDecision:
-    """Check 14: the own law and world now, and the citations now and when it was signed. The own decision."""
+    """Decide by this member's law now (check 14); compare the citations, now and at the time of signing."""
     node, now = inbound.tx.node, inbound.tx.now
     pair = _decide_at(inbound, brought, labels, now)
     if node.world.at(brought.signed_at) is not node.world.at(now):
@@ -258,13 +259,16 @@ def _store(
     opened: Opened,
     obligations: frozenset[str],
 ) -> None:
-    """Check 15. Batch key and grant are dropped with the frame: only the secrets are kept, re-wrapped."""
+    """Store the bulletin (check 15).
+
+    Batch key and grant are dropped: only the secrets are kept, re-wrapped.
+    """
     tx = inbound.tx
     claimed = opened.claimed
     md, manifest = claimed.md, claimed.manifest
     held = tx.get(INBOX, md)
-    # What the originator itself releases takes the place of what somebody else has passed on of it: else a
-    # forwarder that comes first decides what is read here, and the originator is told that all was accepted.
+    # A release by the originator replaces what somebody else has passed on: otherwise a forwarder that comes
+    # first decides what is read here, while the originator is told that everything was accepted.
     if held is None or held.sender != inbound.member == manifest.originator:
         size = sum([len(body) for body in payload.bodies])
         tx.count(INBOXES, 0 if held is not None else 1, size - (held.size if held is not None else 0))

@@ -1,18 +1,19 @@
-"""Accept the plain releases of a frame in one loop: the rows, log entries and receipts of ``release.accept``.
+"""Accepts a frame's plain releases in one loop: rows, log entries and receipts of ``release.accept``.
 
-Plain is nearly every release: the next number of its stream, of a bulletin that the signer wrote and that is
-new here, which the batch loops of the envelope have opened and the own law lets in. The loop only says yes:
+Nearly every release is plain: the next number of its stream, of a bulletin that the signer wrote and that is
+new here, opened by the batch loops of the envelope and allowed by this member's law. The loop can accept but
+not refuse:
 
     1. all proofs and all openings of the frame            statement.verify_many, envelope.open_many
-    2. what is stored of each, in one question a table     RECEIVED, INBOX, RECALLED
+    2. what is stored for each, with one query per table   RECEIVED, INBOX, RECALLED
     3. the next number of its stream, and not cancelled
     4. no other bulletin under its id
-    5. the own law, asked once for portions that are alike   release.decide_release
+    5. this member's law, asked once for portions that are alike   release.decide_release
     6. rows and log entry; the row of RECEIVED waits for the receipt that it names (``receive._answer``)
 
-What is not plain is left as it came, and goes to ``release.accept`` in its turn: every refusal is decided
-there.
-``tests/property/test_receive_agreement.py`` holds both to the same rows and answers, honest and hostile.
+A release that is not plain is left untouched, and goes to ``release.accept`` in its turn: every refusal is
+decided there. ``tests/property/test_receive_agreement.py`` holds both to the same rows and answers, honest
+and hostile.
 """
 
 from __future__ import annotations
@@ -59,18 +60,18 @@ _NO_MD: Final = Digest(bytes(32))
 
 @dataclass(frozen=True, slots=True)
 class _Law:
-    """What the own law says of portions that are alike."""
+    """The decision of this member's law on portions that are alike."""
 
     obligations: frozenset[str]
     kept: Instant
-    """Until when the obligations allow to keep what came now."""
+    """Until when the obligations allow what came now to be kept."""
     asks: bool
-    """The portions may be a request for information, or the answer to one."""
+    """True if the portions may be a request for information, or the answer to one."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    """A stream of the peer as far as this frame has brought it."""
+    """A stream of the peer, as far as this frame has brought it."""
 
     row: IncomingRow
     cancelled: Ranges
@@ -88,12 +89,12 @@ class PlainReleases:
     signed_at: Instant
     batch: bytes
     entry: bytes
-    """A log entry up to the statement that it names."""
+    """The log entry up to the statement that it names."""
     laws: dict[tuple[int, ...], _Law | None] = field(default_factory=dict)
     streams: dict[Incarnation, _Stream] = field(default_factory=dict)
 
     def take(self, place: int, carried: Carried) -> LeafId | None:
-        """Accept the release at this place of the frame, if it is plain. None: nothing was done."""
+        """Accept the release at this place of the frame if it is plain. None: nothing was done."""
         row = self.rows[place]
         if row is None or (stream := self._next_in(row)) is None or self._is_elsewhere(row):
             return None
@@ -106,7 +107,7 @@ class PlainReleases:
         return row.leaf
 
     def settle(self) -> None:
-        """Write how far the streams have come: before the readable code looks, and at the end."""
+        """Write how far the streams have come: before the general code looks, and at the end."""
         for incarnation, stream in self.streams.items():
             self.inbound.tx.put(INCOMING, changed(stream.row, last=stream.last, head=stream.head))
             if stream.holes:
@@ -114,7 +115,7 @@ class PlainReleases:
         self.streams.clear()
 
     def _next_in(self, row: OpenedRow) -> _Stream | None:
-        """Check 9, where the number is the next one and was not cancelled."""
+        """Return the stream if the number is its next one and was not cancelled (check 9)."""
         stream = self.streams.get(row.incarnation)
         if stream is None:
             inbound = self.inbound
@@ -128,12 +129,12 @@ class PlainReleases:
         return stream
 
     def _is_elsewhere(self, row: OpenedRow) -> bool:
-        """Check 12: whether the id is that of another bulletin, or of this one that came another way."""
+        """Return True if the id is another bulletin's, or this one came another way (check 12)."""
         inbound, name = self.inbound, (self.inbound.member, row.bulletin)
         return name in inbound.bulletins or bool(inbound.tx.view.find(INBOX, "bulletin", *name, limit=1))
 
     def _law(self, row: OpenedRow) -> _Law | None:
-        # Objects are told apart by id: all of them live as long as ``rows``.
+        # The keys use the ids of objects, all of which live as long as ``rows``.
         alike = (id(row.words), self.signed_at < row.expires, *map(id, row.heads))
         if alike not in self.laws:
             self.laws[alike] = self._judged(row)
@@ -142,7 +143,7 @@ class PlainReleases:
     def _judged(self, row: OpenedRow) -> _Law | None:
         words = row.words
         if any(content_is_read(head) for head in row.heads):
-            # What content says of itself is asked of each, and heads have none.
+            # Content that states its markings is checked in each release, and heads have none.
             return None
         brought = Brought(
             self.inbound.member, row.expires, self.signed_at, words.banner, row.slots, row.heads,
@@ -156,7 +157,7 @@ class PlainReleases:
         return _Law(obligations, kept, any("rfi=" in head.media for head in row.heads))
 
     def _store(self, row: OpenedRow, carried: Carried, law: _Law) -> None:
-        """Check 15."""
+        """Store the bulletin (check 15)."""
         inbound, tx, md = self.inbound, self.inbound.tx, row.md
         urgency = rank(row.precedence)
         size = sum([len(body) for body in carried.bodies])
@@ -182,7 +183,7 @@ class PlainReleases:
         inbound.unanswered[row.leaf] = partial(_received, inbound, row, carried, tx.batch(self.batch))
 
     def _note(self, row: OpenedRow, law: _Law) -> None:
-        """Duties, relations and requests: few bulletins have any."""
+        """Note duties, relations and requests; few bulletins have any."""
         tx, member = self.inbound.tx, self.inbound.member
         if law.obligations:
             note_duties(tx, row.md, law.obligations)
@@ -197,7 +198,7 @@ class PlainReleases:
 def open_releases(inbound: Inbound, batch: bytes, statements: tuple[Carried, ...]) -> PlainReleases | None:
     """Open the releases of a frame. None: nothing in it is plain.
 
-    Of a frame with other statements nothing is: a trust document among them may change whom to believe.
+    In a frame with other statements nothing is plain: a trust document among them may change whom to believe.
     """
     tx, node = inbound.tx, inbound.tx.node
     if node.lacks is not None or any(carried.kind != Kind.RELEASE for carried in statements):
@@ -223,7 +224,7 @@ def _received(
 
 
 def _new(inbound: Inbound, opened: tuple[OpenedRow | None, ...]) -> tuple[OpenedRow | None, ...]:
-    """Those of which nothing is stored: no such statement, no such bulletin, no recall of it."""
+    """Keep only the releases of which nothing is stored: neither statement, nor bulletin, nor recall."""
     tx, member = inbound.tx, inbound.member
     rows = [row for row in opened if row is not None]
     received = tx.get_many(RECEIVED, [(member, row.leaf) for row in rows])
@@ -231,7 +232,7 @@ def _new(inbound: Inbound, opened: tuple[OpenedRow | None, ...]) -> tuple[Opened
     recalled = tx.get_many(RECALLED, [(member, row.md) for row in rows])
     found = zip(rows, received, held, recalled, strict=True)
     known = {row.leaf for row, *stored in found if any(stored)}
-    # What comes twice in one frame is looked up by the readable code as it goes.
+    # What comes twice in one frame is left to the general code.
     leaves, bulletins = Counter([row.leaf for row in rows]), Counter([row.md for row in rows])
     return tuple(
         [

@@ -1,4 +1,4 @@
-"""Resend: stored statements that a peer has not acknowledged, loaded again as the bytes they have."""
+"""Resend: unacknowledged statements are loaded from the store again, as the same bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from intelshare.statement import MAX_LEAVES
 _Groups = Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
 
 Loaded = tuple[tuple[Outbound, ...], bool]
-"""Frames, and whether more are left."""
+"""Frames, and True if more are left."""
 
 
 def resend(
@@ -45,11 +45,11 @@ def resend(
     now: Instant,
     random: Random,
 ) -> Plan[Loaded]:
-    """What is unacknowledged and not on the way (``busy``), most urgent first, up to ``room`` bytes.
+    """Load unacknowledged statements not on their way (``busy``), most urgent first, up to ``room`` bytes.
 
-    Takes its turn among the commits, so that what it finds is durable when it leaves. Releases that were
-    stopped or may not go any more are not among them (promise P9); one with a receipt, for which only a peer
-    that forgot has asked, is not looked at again until it asks again.
+    This runs in order with the commits, so that what it finds is durable when it leaves. Releases that were
+    stopped or may not go any more are left out (promise P9). A release with a receipt is here only because a
+    peer that lost it has asked; if it may not go, it is dropped until the peer asks again.
     """
     return _resend(Transaction(node, view, now, random), peer, busy, room, releases=True)
 
@@ -63,7 +63,7 @@ def resend_but_releases(
     now: Instant,
     random: Random,
 ) -> Plan[Loaded]:
-    """While nothing may be released (promises P10, P17): receipts, recalls, acts and refusals still go."""
+    """Load what may go while nothing is released (promises P10, P17): receipts, recalls, acts, refusals."""
     return _resend(Transaction(node, view, now, random), peer, busy, room, releases=False)
 
 
@@ -96,11 +96,11 @@ class _Loaded:
     carried: Carried | None
     """None: it does not go now."""
     over: bool
-    """And it need not be looked at again."""
+    """True if it need not be looked at again."""
 
 
 def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | None:
-    """Raises StoreError RECORD_CORRUPT."""
+    """Load a statement with its bodies, if it may go. Raises StoreError RECORD_CORRUPT."""
     view = tx.view
     statement = view.get(STATEMENT, pending.leaf)
     if statement is None or (statement.kind == Kind.RELEASE and not releases):
@@ -120,7 +120,7 @@ def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | 
 
 
 def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
-    """The most urgent unacknowledged statement for this peer."""
+    """Return the most urgent unacknowledged statement for this peer."""
     rows = view.find(PENDING, "peer", peer, limit=1)
     return rows[0] if rows else None
 
@@ -133,7 +133,7 @@ def _goes(tx: Transaction, statement: StatementRow) -> bool:
 
 
 def _asks_in_vain(tx: Transaction, statement: StatementRow) -> bool:
-    """Whether whom it asks has forgotten the bulletin, and will not have it again."""
+    """Return True if the member that it asks has lost the bulletin, and will not get it again."""
     row = tx.view.get(PAIR, decode(Consent, statement.data).md, statement.peer)
     return row is not None and is_cancelled(tx, row)
 

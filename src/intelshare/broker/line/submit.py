@@ -4,13 +4,13 @@
     2. this key was seen: the first answer, or ID_CONFLICT   promise P2
        the disk has room                                    DISK_FULL
     3. bounds; every label is read, and may be written now;  TOO_LARGE, LABEL_*, LEVEL_WITHDRAWN
-       content that states markings says no more             MARKING_CONFLICT, INPUT_INVALID
+       content that states markings agrees with them        MARKING_CONFLICT, INPUT_INVALID
     4. every portion is decided for every recipient;
-       all for whom it would wait have room for it          QUEUE_FULL
+       every queue in which it would wait has room          QUEUE_FULL
     5. each portion is encrypted once                        envelope.encrypt_bulletin
     6. bulletin, portions, pairs, decisions in the log       one plan
 
-OK is said after the commit and never before; all recipients are in it, or none. ``submit_many`` does the same
+The user is told OK only after the commit, which holds all recipients or none. ``submit_many`` does the same
 for many drafts in one transaction.
 """
 
@@ -74,7 +74,7 @@ class SubmitCommand:
 
 @dataclass(frozen=True, slots=True)
 class ApproveCommand:
-    """A releasing officer releases one held pair."""
+    """A releasing officer's command to release one held pair."""
 
     actor: Actor
     bulletin: str
@@ -92,10 +92,10 @@ def submit(
 def submit_many(
     node: Node, view: View, submissions: Sequence[SubmitCommand], now: Instant, random: Random
 ) -> Plan[tuple[SubmitResult | IntelshareError, ...]]:
-    """Decide and store drafts in one transaction; for each its answer, or why it was refused, in their order.
+    """Decide and store drafts in one transaction; return for each its answer or its error, in order.
 
-    Each draft is stored whole or not at all, and one that is refused changes no other. Each is a microsecond
-    later than the one before it, so that hand-over and lists keep their order.
+    Each draft is stored whole or not at all, and a refused one changes no other. Each is a microsecond later
+    than the one before it, so that hand-over and lists keep their order.
     """
     tx = Transaction(node, view, now, random)
     tx.look_ahead(SUBMISSION, [(submission.key,) for submission in submissions])
@@ -113,7 +113,10 @@ def submit_many(
 
 
 def _encrypted_ahead(tx: Transaction, submissions: Sequence[SubmitCommand]) -> list[Encrypted | None]:
-    """What is new, encrypted in one loop; None: it was stored before, or cannot be encrypted so."""
+    """Encrypt the new drafts in one loop.
+
+    None: a draft was stored before, or cannot be encrypted this way.
+    """
     new = [place for place, one in enumerate(submissions) if tx.get(SUBMISSION, one.key) is None]
     asked = [_to_encrypt(submissions[place].draft, Instant(tx.now + place)) for place in new]
     found: list[Encrypted | None] = [None] * len(submissions)
@@ -129,9 +132,9 @@ def _to_encrypt(draft: Draft, created: Instant) -> ToEncrypt:
 def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | None) -> SubmitResult:
     """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
 
-    ``encrypted``: its portions, encrypted for the transaction's present time; None: that is still to be done.
-    Raises DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER, QUEUE_FULL, DISK_FULL),
-    LabelError; for what it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
+    ``encrypted`` holds its portions, encrypted for the transaction's present time; None: not done yet. Raises
+    DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER, QUEUE_FULL, DISK_FULL), LabelError;
+    for the bulletins that it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
     user = row_of(tx, command.actor)
@@ -149,7 +152,7 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     size = sum([len(body) for body in encrypted.bodies])
     queued = {new.row.recipient: size for new in decided.new if new.row.open}
     need_room(tx, node.queues, queued, draft.precedence)
-    # From here on nothing is refused: what is refused after a write would be stored in part.
+    # From here on nothing may be refused: a refusal after a write would leave the draft stored in part.
     _put_bulletin(tx, command, encrypted, alike)
     keep(tx, encrypted.md, named)
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
@@ -175,7 +178,9 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
 def _checked(
     node: Node, view: View, draft: Draft, user: UserRow, now: Instant
 ) -> tuple[Alike, tuple[Named, ...]]:
-    """What it shares with others, and the bulletins that it names. Raises as ``store_draft``."""
+    """Return what the draft shares with others, and the bulletins that it names. Raises as
+    ``store_draft``.
+    """
     alike = alike_of(node, draft, now)
     if alike.content_is_read:
         for place, (portion, label) in enumerate(zip(draft.portions, alike.labels, strict=True), 1):
@@ -186,7 +191,7 @@ def _checked(
 
 
 def _encrypt(tx: Transaction, draft: Draft) -> Encrypted:
-    """Raises what ``encrypt_bulletin`` raises."""
+    """Encrypt one draft. Raises what ``encrypt_bulletin`` raises."""
     (encrypted,) = encrypt_many([_to_encrypt(draft, tx.now)], tx.node.member, tx.random)
     if encrypted is not None:
         return encrypted
@@ -220,7 +225,7 @@ def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: Encrypted,
 
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
-    """The same decision, and nothing stored. Raises what ``submit`` raises for the draft."""
+    """Make the same decision without storing anything. Raises what ``submit`` raises for the draft."""
     user = row_of(view, command.actor)
     draft = check_draft(command.draft)
     alike, _ = _checked(node, view, draft, user, now)
@@ -231,9 +236,9 @@ def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> Sub
 def approve(
     node: Node, view: View, command: ApproveCommand, now: Instant, random: Random
 ) -> Plan[PairStatus]:
-    """Close the holds of a pair, by a second person; hand-over decides again. The status after it.
+    """Close the holds of a pair, by a second person; hand-over decides again. Return the status after it.
 
-    Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer).
+    Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (the officer's bulletin, or not a releasing officer).
     """
     officer = row_of(view, command.actor)
     bulletin = find_bulletin(node, view, command.bulletin, officer, now).row
@@ -243,7 +248,7 @@ def approve(
     if bulletin.author == command.actor.user or addressed_by(command.actor.user) in row.approved.split():
         raise DeliveryError(
             "NOT_AUTHORISED",
-            "a held bulletin is released by somebody else than its author, or who has addressed it",
+            "you wrote this bulletin or addressed it: somebody else must release it",
             hint="ask another releasing officer",
         )
     facts = facts_of(row)
@@ -264,7 +269,7 @@ def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, cont
             sealed = known.sealed_answer
             return decode(SubmitResult, open_secret(node, SUBMISSION.name, known.key, 0, sealed, content))
     except CryptoError:
-        pass  # The store has checked the bytes: it is the draft that differs.
+        pass  # The store has checked the bytes, so the draft differs.
     raise DeliveryError(
         "ID_CONFLICT",
         "this idempotency key was used for another bulletin",

@@ -97,7 +97,7 @@ def test_a_bulletin_of_somebody_else_or_of_nobody_does_not_help(members: Any) ->
     error = error_of(fra, text(SLIP), from_bulletin=bulletin)
     assert (error.code, error.hint) == (
         "FOREIGN_LABEL",
-        "the bulletin of --from-bulletin holds nothing of theirs",
+        "the bulletin of --from-bulletin contains nothing of theirs",
     )
     assert error_of(fra, text(SLIP), from_bulletin="00112233").code == "NOT_FOUND"
     own = send(fra, draft(text(TO_USA), to=["USA"]), "own").bulletin.hex()
