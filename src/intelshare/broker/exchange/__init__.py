@@ -1,8 +1,8 @@
-"""What members tell each other about a bulletin after it was handed over.
+"""Statements between members about a bulletin after it was handed over.
 
 receipt    the recipient's signed statement joins the pair at the sender
 recall     the originator takes a bulletin back
 consent    the third-party rule: asked, granted, refused, carried in the release
 rfi        requests for information: who owes an answer, until when
-backfill   what accession allows is offered to the party that acceded
+backfill   earlier bulletins that accession allows are offered to the party that acceded
 """

@@ -1,8 +1,8 @@
-"""Backfill: a party has acceded, and own bulletins that the treaty now allows it are offered to it.
+"""Backfill: a party has acceded, and bulletins that the treaty now allows it are offered to it.
 
-A releasing officer looks first (``find_offers``), then names the bulletins: each is decided again and becomes
-a pair like any other, with its decision in the log. Only what was never addressed to that member, is still
-valid, was neither recalled nor superseded, and may be seen by the officer.
+A releasing officer first looks (``find_offers``), then names the bulletins: each is decided again and becomes
+a pair like any other, with its decision in the log. A bulletin is offered only if it was never addressed to
+that member, is still valid, was neither recalled nor superseded, and the officer may see it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Plan, Random, Scalar, View
 
 MAX_LOOKED: Final = 256
-"""Bulletins that one look goes through."""
+"""The bulletins that one look goes through."""
 
 MAX_ADDRESSED: Final = 64
-"""Bulletins that one step addresses."""
+"""The most bulletins that one step addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfferQuery:
-    """What an officer wants to offer: of which treaty, to whom, written since when."""
+    """An officer's offer: under which treaty, to whom, written since when."""
 
     actor: Actor
     treaty: str
@@ -53,13 +53,13 @@ class Offer:
 
     @property
     def status(self) -> PairStatus:
-        """The status that the pair begins with: queued or held."""
+        """The status with which the pair begins: queued or held."""
         return status_of(facts_of_new(self.pair))
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """Newest first. ``after`` empty: all were looked through."""
+    """Offers, newest first. ``after`` is empty once all were looked through."""
 
     offers: tuple[Offer, ...]
     after: tuple[Scalar, ...]
@@ -67,7 +67,7 @@ class Offers:
 
 @dataclass(frozen=True, slots=True)
 class BackfillResult:
-    """What is on its way now. The others of those named can no longer be offered."""
+    """The offers that are on their way now. Others that were named can no longer be offered."""
 
     offers: tuple[Offer, ...]
     effects: Effects
@@ -76,7 +76,7 @@ class BackfillResult:
 def find_offers(
     node: Node, view: View, wanted: OfferQuery, after: tuple[Scalar, ...], now: Instant
 ) -> Offers:
-    """The next bulletins that may be offered. Changes nothing.
+    """Return the next bulletins that may be offered. Changes nothing.
 
     Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (treaty), INPUT_INVALID (not a party), UNKNOWN_MEMBER.
     """
@@ -98,7 +98,7 @@ def backfill(
 ) -> Plan[BackfillResult]:
     """Address these bulletins (at most 64) to the member, all in one transaction.
 
-    Each is decided again: one that may not be offered any more is left out. Raises as ``find_offers``, and
+    Each is decided again; any that may no longer be offered is left out. Raises as ``find_offers``, and
     TOO_LARGE.
     """
     officer = _check(node, view, wanted)
@@ -113,7 +113,7 @@ def backfill(
             continue
         stored = offer.written.row
         due = min(stored.expires, stored.deliver_by)
-        # Who addressed it; no hold is closed by that.
+        # The entry says who addressed it; it closes no hold.
         tx.log(EntryType.APPROVE, Approve(md, wanted.to, officer.user, ()))
         marks = addressed_by(officer.user)
         if add_recipient(
@@ -141,18 +141,18 @@ def _check(node: Node, view: View, wanted: OfferQuery) -> UserRow:
     if wanted.to not in node.world.members or wanted.to == node.member:
         raise DeliveryError(
             "UNKNOWN_MEMBER",
-            f"{wanted.to!r} is no other member that this node knows",
+            f"{wanted.to!r} is not another member that this node knows",
             hint="`intelshare member list` shows them",
         )
     if all(party.member != wanted.to for party in treaty.parties):
-        raise DeliveryError("INPUT_INVALID", f"{wanted.to} is no party of {treaty.id}")
+        raise DeliveryError("INPUT_INVALID", f"{wanted.to} is not a party to {treaty.id}")
     return officer
 
 
 def _offer(
     node: Node, view: View, row: BulletinRow, wanted: OfferQuery, officer: UserRow, now: Instant
 ) -> Offer | None:
-    """The bulletin, if it may be offered."""
+    """Return the bulletin as an offer, or None if it may not be offered."""
     if row.recalled or now >= min(row.expires, row.deliver_by):
         return None
     if view.get(PAIR, row.md, wanted.to) is not None:

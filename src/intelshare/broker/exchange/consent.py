@@ -1,19 +1,19 @@
 """Consent: the third-party rule as statements (domain.md, rule 8).
 
 A portion that carries another state's label is that state's information, whoever sends it. The sender asks
-the originator by name of one recipient; the originator's releasing officer grants or refuses; a grant is
-carried in the release as evidence, so that the recipient checks it too.
+the originator for one recipient by name; the originator's releasing officer grants or refuses; a grant is
+carried in the release as evidence, so that the recipient can check it too.
 
-One record says all three, and who says it to whom tells which it is (docs/format.md):
+One record has all three meanings; sender and addressee tell which it is (docs/format.md):
 
     from the sender to the originator      asks, for these slots of a bulletin that the originator was handed
     from the originator to the sender      grants these slots until then; with no slot: refuses, or takes back
 
-    request   the sender hands the originator its own portions, and asks
-    answer    the originator's officer grants or refuses
-    hear      a peer's consent statement: a request about its bulletin, or an answer about ours
+    ask_consent     the sender hands the originator its portions, and asks
+    answer_consent  the originator's officer grants or refuses
+    on_consent      a peer's statement: a request about its bulletin, or an answer about this member's
 
-What a hand-over may carry of it: ``broker.lifecycle.redecide``.
+``broker.lifecycle.redecide`` decides what a hand-over may carry of it.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ from intelshare.statement import Verified
 MAX_LISTED = 1000
 
 MAX_ASKED: Final = 256
-"""Recipients that a peer may ask about for one bulletin."""
+"""The most recipients that a peer may ask about for one bulletin."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskConsentCommand:
-    """A user asks the originators of an own bulletin's portions to let one more recipient have them."""
+    """A user's request to the originators of a bulletin's portions to let one more recipient have them."""
 
     actor: Actor
     bulletin: str
@@ -84,7 +84,7 @@ class AskConsentCommand:
 
 @dataclass(frozen=True, slots=True)
 class AnswerConsentCommand:
-    """A releasing officer answers a request; with ``grant`` false: refuses, or takes a grant back."""
+    """A releasing officer's answer to a request; with ``grant`` false it refuses, or takes a grant back."""
 
     actor: Actor
     bulletin: str
@@ -92,12 +92,12 @@ class AnswerConsentCommand:
     grant: bool
     until: Instant
     originator: str = ""
-    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
+    """The member that wrote the bulletin; empty: any, if only one has a bulletin with that id."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentLine:
-    """A request as it is listed: with the id of its bulletin."""
+    """A request as it is listed, with the id of its bulletin."""
 
     bulletin: bytes
     row: ConsentRow
@@ -105,7 +105,7 @@ class ConsentLine:
 
 @dataclass(frozen=True, slots=True)
 class ConsentResult:
-    """What stands after it, and what to tell."""
+    """The requests as they stand afterwards, and what to send."""
 
     lines: tuple[ConsentLine, ...]
     effects: Effects
@@ -114,10 +114,11 @@ class ConsentResult:
 def ask_consent(
     node: Node, view: View, command: AskConsentCommand, now: Instant, random: Random
 ) -> Plan[ConsentResult]:
-    """Ask every originator whose portions this recipient may not have without it.
+    """Ask every originator whose portions this recipient may not have without consent.
 
-    The originator is handed its own portions of the bulletin with the question. Where the own law holds them,
-    nobody is asked before that hold is closed: then the user asks again.
+    With the question, the originator is handed its own portions of the bulletin. Where this member's law
+    holds those, nobody is asked before that hold is closed: then the user asks again.
+
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
     UNKNOWN_MEMBER.
     """
@@ -129,20 +130,20 @@ def ask_consent(
     if row is None:
         raise DeliveryError(
             "NOT_FOUND",
-            f"the bulletin is not for {command.recipient}",
-            hint="send it to that member too: what needs consent is withheld until it is there",
+            f"the bulletin is not addressed to {command.recipient}",
+            hint="send it to that member too: portions that need consent are withheld until it is granted",
         )
     if row.stage >= Stage.HANDED_OVER:
         raise DeliveryError(
             "INPUT_INVALID",
-            f"a part of it was handed to {command.recipient} already, and a pair is handed over once",
-            hint="send the portions that need consent as a bulletin of their own, and ask for that",
+            f"a part of it was already handed to {command.recipient}: a pair is handed over only once",
+            hint="send the portions that need consent as a separate bulletin, and ask for consent to that",
         )
     if written.row.recalled:
-        raise DeliveryError("INPUT_INVALID", "the bulletin was recalled: it goes to nobody any more")
+        raise DeliveryError("INPUT_INVALID", "the bulletin was recalled: it is not sent to anybody any more")
     until = min(command.until, written.row.expires)
     if until <= now:
-        raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
+        raise DeliveryError("INPUT_INVALID", "the consent would end before it starts")
     slots = _to_ask(tx, written, row)
     said, lines = [], []
     questions: dict[MemberCode, Consent] = {}
@@ -150,18 +151,18 @@ def ask_consent(
         if originator not in node.world.members:
             raise DeliveryError(
                 "UNKNOWN_MEMBER",
-                f"{originator}, whose portion it is, is no member that this node knows",
+                f"{originator}, the originator of a portion, is not a member that this node knows",
                 hint="`intelshare member import` adds one",
             )
         held = _hand_own(tx, written, originator, command.actor.user)
         if held.cause != Cause.NONE or held.conflict or held.receipt == BestReceipt.REFUSED:
             raise DeliveryError(
                 "INPUT_INVALID",
-                f"{originator}, whose portion it is, does not get the bulletin and cannot be asked about it",
+                f"{originator}, the originator of a portion, does not get the bulletin: it cannot be asked",
                 hint=f"`intelshare outbox {command.bulletin}` shows why",
             )
         if held.stage == Stage.HELD:
-            continue  # Not even the question goes before the hold is closed: it tells that there is one.
+            continue  # Even the question must wait until the hold is closed: it would reveal the bulletin.
         asked = Consent(originator, md, tuple(slots[originator]), command.recipient, until)
         questions[originator] = asked
         said.append(ToSay(originator, Kind.CONSENT, encode(Consent, asked), row.rank))
@@ -190,12 +191,12 @@ def answer_consent(
     if row is None or row.own or not sees(shown, row):
         raise DeliveryError(
             "NOT_FOUND",
-            f"{shown.row.sender} has not asked for {command.recipient}",
+            f"{shown.row.sender} has not asked for consent for {command.recipient}",
             hint="`intelshare consent list` shows what was asked",
         )
     until = min(command.until, row.until)
     if command.grant and until <= now:
-        raise DeliveryError("INPUT_INVALID", "the consent would end before it begins")
+        raise DeliveryError("INPUT_INVALID", "the consent would end before it starts")
     tx = Transaction(node, view, now, random)
     slots = tuple(row.slots) if command.grant else ()
     said = Consent(row.member, row.md, slots, command.recipient, until, (row.leaf,))
@@ -208,7 +209,7 @@ def answer_consent(
 
 
 def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """A peer asks about its bulletin, or answers about ours.
+    """Process a peer's question about its bulletin, or its answer about this member's.
 
     Raises EnvelopeError WRONG_RECIPIENT, DeliveryError CONSENT_UNKNOWN: rejected, and tried again.
     """
@@ -222,14 +223,14 @@ def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     elif said.slots:
         state = _asked(inbound, verified, said)
     else:
-        # A refusal of what the disk has forgotten: there is nothing to stop.
+        # A refusal that concerns a bulletin lost from the disk: there is nothing to stop.
         state = ConsentState.REFUSED
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
 
 
 def consents(node: Node, view: View, actor: Actor, now: Instant) -> list[ConsentLine]:
-    """What was asked, both ways, newest first: as far as the user may see the bulletin that it is about."""
+    """List the requests in both directions, newest first, as far as the user may see their bulletins."""
     row = row_of(view, actor)
     lines = []
     for one in view.find(CONSENT, "newest", limit=MAX_LISTED):
@@ -250,16 +251,18 @@ def consents(node: Node, view: View, actor: Actor, now: Instant) -> list[Consent
 
 
 def sees(shown: Shown, row: ConsentRow) -> bool:
-    """Whether a reader may see all that is asked about: nobody answers for what it may not read, or learns
-    that there is more (attacks.md row 51)."""
+    """Decide if a reader may see all that is asked about: nobody answers for what they may not read, or
+    learns that there is more (attacks.md row 51).
+    """
     return {one.slot for one in shown.portions}.issuperset(row.slots)
 
 
 def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode, list[int]]:
-    """Slots of portions that another member's consent would release, by originator; without those for which
-    it is there. One that is denied whatever is said is not asked about: the recipient would be told of it.
+    """Return the slots that another member's consent would release, by originator, without those already
+    granted. A portion that stays denied even with consent is not asked about: the question would reveal the
+    recipient.
 
-    Raises DeliveryError INPUT_INVALID: none.
+    Raises DeliveryError INPUT_INVALID if there are none.
     """
     node, now = tx.node, tx.now
     foreign: dict[MemberCode, list[int]] = {}
@@ -268,7 +271,9 @@ def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode,
         if originator not in (node.member, row.recipient):
             foreign.setdefault(originator, []).append(slot)
     if not foreign:
-        raise DeliveryError("INPUT_INVALID", "no portion of it is another member's: nobody is to be asked")
+        raise DeliveryError(
+            "INPUT_INVALID", "none of its portions belongs to another member: there is nobody to ask"
+        )
     given = [
         Given(of, Consent(node.member, row.md, tuple(slots), row.recipient, NEVER))
         for of, slots in foreign.items()
@@ -291,13 +296,13 @@ def _to_ask(tx: Transaction, written: Written, row: PairRow) -> dict[MemberCode,
     }
     if standing == found.keys():
         raise DeliveryError(
-            "INPUT_INVALID", "the consent is there already: `intelshare consent list` shows it"
+            "INPUT_INVALID", "consent was already granted: `intelshare consent list` shows it"
         )
     return {of: slots for of, slots in found.items() if of not in standing}
 
 
 def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> bool:
-    """Whether these slots were granted, and still are."""
+    """Return True if these slots were granted, and still are."""
     return (
         row is not None
         and row.state == ConsentState.GRANTED
@@ -307,8 +312,9 @@ def _in_force(row: ConsentRow | None, slots: Collection[int], now: Instant) -> b
 
 
 def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: UserUri) -> PairRow:
-    """Address to the originator its own portions and nothing else: it must see what it is asked about, and
-    the author has not chosen it as a recipient of the rest."""
+    """Address to the originator its portions and nothing else: it must see what it is asked about, but the
+    author has not chosen it as a recipient of the rest.
+    """
     md, row = written.row.md, written.row
     known = tx.get(PAIR, md, originator)
     if known is not None:
@@ -325,7 +331,7 @@ def _hand_own(tx: Transaction, written: Written, originator: MemberCode, by: Use
 
 
 def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
-    """The originator's word about an own bulletin: what was withheld for want of it is decided again."""
+    """Process the originator's answer: portions withheld for lack of consent are decided again."""
     tx = inbound.tx
     asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
     if asked is None and not said.slots:
@@ -334,13 +340,13 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
         raise _unknown(inbound.member)
     state = ConsentState.GRANTED if said.slots else ConsentState.REFUSED
     if asked.state == ConsentState.ASKED and said.question != (asked.leaf,):
-        return state  # It answers an older question, and has crossed the one that is open.
+        return state  # It answers an older question and crossed the open one on its way.
     if (
         state is ConsentState.GRANTED
         and asked.state == ConsentState.REFUSED
         and _is_older(tx, verified, asked)
     ):
-        return state  # It comes late: it was taken back since.
+        return state  # It came late: the grant was taken back since.
     tx.put(CONSENT, changed(asked, state=state, until=said.until, leaf=verified.leaf, changed=tx.now))
     bulletin, row = tx.get(BULLETIN, said.md), tx.get(PAIR, said.md, said.recipient)
     if bulletin is None or row is None:
@@ -357,14 +363,14 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
 
 
 def _is_older(tx: Transaction, verified: Verified, asked: ConsentRow) -> bool:
-    """Whether it was signed before the answer that stands."""
+    """Return True if it was signed before the answer in force."""
     kept = tx.get(RECEIVED, asked.member, asked.leaf)
     batch = tx.get(BATCH, kept.batch) if kept is not None else None
     return batch is not None and verified.batch.record.signed_at < decode(Batch, batch.record).signed_at
 
 
 def _stop_if_denied(tx: Transaction, row: PairRow, bulletin: BulletinRow) -> None:
-    """A consent was taken back while a release that carries it is on the way (promise P9)."""
+    """Stop a release that is on its way if it carries a consent that was taken back (promise P9)."""
     said = tx.get(STATEMENT, row.leaf)
     decided, _ = redecide(tx, row, read_written(tx.node, tx.view, bulletin))
     if said is not None and not {one.slot for one in decided.granted}.issuperset(said.slots):
@@ -372,7 +378,7 @@ def _stop_if_denied(tx: Transaction, row: PairRow, bulletin: BulletinRow) -> Non
 
 
 def _asked(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
-    """A peer asks about a bulletin that it has sent us, for slots that it has granted us."""
+    """Process a peer's question about a bulletin that it sent here, for slots that it granted this member."""
     tx = inbound.tx
     row = tx.get(INBOX, said.md)
     if row is None or row.sender != inbound.member:
@@ -388,7 +394,7 @@ def _asked(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
     if known is None or not _in_force(known, said.slots, tx.now):
         _put(tx, inbound.member, 0, said, ConsentState.ASKED, verified.leaf)
         return ConsentState.ASKED
-    # What was granted has crossed the question: it is said again, as the answer to this one.
+    # The grant crossed the question on its way: it is repeated, as the answer to this question.
     again = replace(said, to=inbound.member, until=min(known.until, said.until), question=(verified.leaf,))
     tx.say([ToSay(inbound.member, Kind.CONSENT, encode(Consent, again), 0)])
     tx.put(CONSENT, changed(known, slots=bytes(again.slots), until=again.until, leaf=verified.leaf))
@@ -396,7 +402,7 @@ def _asked(inbound: Inbound, verified: Verified, said: Consent) -> ConsentState:
 
 
 def _end_question(tx: Transaction, row: ConsentRow | None) -> None:
-    """A newer question takes the place of one that was not answered: the older is not sent again."""
+    """Stop sending an unanswered question that a newer one replaces."""
     if row is not None and row.state == ConsentState.ASKED:
         tx.end(row.member, row.leaf)
 
@@ -423,6 +429,6 @@ def _put(
 def _unknown(member: MemberCode) -> DeliveryError:
     return DeliveryError(
         "CONSENT_UNKNOWN",
-        f"{member} speaks of a bulletin, portion or request that is not held here",
-        hint="it is tried again: the bulletin may come later",
+        f"the consent of {member} concerns a bulletin, portion or request that this node does not have",
+        hint="the peer tries again: the bulletin may still come",
     )

@@ -1,8 +1,9 @@
-"""Recall: the originator takes a bulletin back. What waits stops; who was handed it is asked to destroy it.
+"""Recall: the originator takes a bulletin back.
 
-Recalls go to those to whom the bulletin was handed over and to nobody else (promise P19). A pair that was
-handed over and has no receipt is in doubt until the cancellation of its number is acknowledged or the
-recipient's signed word comes. The own copy stays: it is the member's record of what it said.
+Waiting pairs stop; recipients that have it are asked to destroy it. A recall goes only to those to whom the
+bulletin was handed over (promise P19). A pair that was handed over and has no receipt is in doubt until the
+cancellation of its number is acknowledged or the recipient's receipt comes. This member's copy stays: it is
+the member's record of what it said.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from intelshare.statement import Verified
 
 
 class Effect(StrEnum):
-    """What a recall does to one pair."""
+    """The effect of a recall on one pair."""
 
     STOPPED = "stopped"
     """It was not handed over, and will not be."""
@@ -58,7 +59,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecallCommand:
-    """A user takes back a bulletin; every recipient that was handed it reads the reason."""
+    """A user's command to take back a bulletin; every recipient that was handed it reads the reason."""
 
     actor: Actor
     bulletin: str
@@ -67,7 +68,7 @@ class RecallCommand:
 
 @dataclass(frozen=True, slots=True)
 class RecallResult:
-    """What a recall does, pair by pair; ``before``: it was recalled earlier, and nothing happens now."""
+    """The effect of a recall on each pair. ``before``: it was recalled earlier, and nothing happens now."""
 
     row: BulletinRow
     pairs: tuple[tuple[PairRow, Effect], ...]
@@ -76,7 +77,7 @@ class RecallResult:
 
 
 def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instant) -> RecallResult:
-    """What ``recall`` would do; nothing is stored. Raises what it raises."""
+    """Return what ``recall`` would do, and store nothing. Raises what ``recall`` raises."""
     user = row_of(view, command.actor)
     if len(command.reason) > MAX_REASON:
         raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
@@ -89,7 +90,10 @@ def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instan
 def recall(
     node: Node, view: View, command: RecallCommand, now: Instant, random: Random
 ) -> Plan[RecallResult]:
-    """Take an own bulletin back. Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED."""
+    """Recall a bulletin of this member.
+
+    Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED.
+    """
     planned = effect_of_recall(node, view, command, now)
     if planned.before:
         return Plan((), planned)
@@ -107,9 +111,9 @@ def recall(
 
 
 def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Take in a peer's recall of its own bulletin: destroy what is held, and remember it for what may come.
+    """Process a peer's recall of its bulletin: destroy what is held, and remember it for copies to come.
 
-    The answer is the same whether it is held or not, as long as the peer keeps to its budget. Raises
+    The answer does not depend on whether it is held, as long as the peer keeps to its budget. Raises
     EnvelopeError WRONG_RECIPIENT, DeliveryError RATE (rejected).
     """
     del carried
@@ -117,12 +121,12 @@ def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     said = verified.read(Recall)
     if said.to != tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the recall is for another member")
-    # Held under the signer's own member, or not at all (docs/format.md: look-ups never cross members).
+    # Only a bulletin of the signer's member counts as held (docs/format.md: look-ups never cross members).
     row = tx.get(INBOX, said.md)
     held = row is not None and row.originator == inbound.member
     recalled = tx.get(RECALLED, inbound.member, said.md) is not None
     if recalled or not held:
-        # Nothing else bounds how many digests a peer can recall, nor how often one.
+        # Nothing else bounds how many digests a peer can recall, or how often it recalls one.
         inbound.allowance.need(Lasting.RECALLS)
     if not recalled:
         tx.put(RECALLED, RecalledRow(inbound.member, said.md, tx.now, verified.leaf))

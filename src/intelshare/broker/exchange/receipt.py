@@ -1,4 +1,4 @@
-"""Receipt: the recipient's signed word joins the facts of a pair; what it answers need not be sent again.
+"""Receipts: a signed receipt joins the facts of a pair; the release it answers is not sent again.
 
 ``receipts`` shows them all, as they were signed.
 """
@@ -38,24 +38,24 @@ from intelshare.ports import View, changed
 from intelshare.statement import Verified, verify_evidence
 
 MAX_ANEW = 8
-"""Answers to one pair after which it goes anew; a recipient that wants it anew once more has refused."""
+"""The answers after which a pair may still go again; a recipient that asks for it yet again has refused."""
 
 MAX_RECEIPTS = 256
-"""Of one recipient for one bulletin; a usual life has three."""
+"""The most receipts of one recipient for one bulletin; usually there are three."""
 
 MAX_SHOWN = 4096
-"""Receipts of one bulletin."""
+"""The most receipts shown for one bulletin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """One receipt for an own bulletin."""
+    """One receipt for a bulletin of this member."""
 
     member: MemberCode
     row: ReceivedRow
     receipt: Receipt
     flaw: str
-    """Empty: signature and proof hold, as verified now; else the code of what does not."""
+    """Empty: signature and proof hold, as verified now; otherwise the code of what does not."""
 
 
 _RECEIPTS = {
@@ -67,11 +67,14 @@ _RECEIPTS = {
 
 
 def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Join it. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError RECEIPT_UNKNOWN, RATE (rejected)."""
+    """Join a receipt.
+
+    Raises EnvelopeError WRONG_RECIPIENT, DeliveryError RECEIPT_UNKNOWN, RATE (rejected).
+    """
     del carried
     tx = inbound.tx
     said = verified.read(Receipt)
-    # ``to`` names whom the receipt is for; it must be us, or another member's word could be replayed here.
+    # ``to`` must name this member: otherwise a receipt for another member could be replayed here.
     if said.to != tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the receipt is for another member")
     statement = tx.get(STATEMENT, said.leaf)
@@ -105,7 +108,7 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
 
 
 def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:
-    """Those of the best receipt; that all attachments have arrived stays true until they are destroyed."""
+    """Return the codes of the best receipt. WHOLE, once received, stays until the bulletin is destroyed."""
     told = row.codes.split() if facts.receipt == row.receipt else [code_of_peer(code) for code in said.codes]
     if WHOLE in (*row.codes.split(), *said.codes) and facts.receipt is not BestReceipt.DESTROYED:
         told = [*(code for code in told if code != WHOLE), WHOLE]
@@ -115,7 +118,7 @@ def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:
 def receipts(
     node: Node, view: View, actor: Actor, given: str, now: Instant
 ) -> tuple[BulletinRow, list[Signed]]:
-    """An own bulletin and all receipts for it, oldest first. Raises DeliveryError."""
+    """Return a bulletin of this member and all receipts for it, oldest first. Raises DeliveryError."""
     reader = row_of(view, actor)
     bulletin = find_bulletin(node, view, given, reader, now).row
     found = [_signed(node, view, row) for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN)]

@@ -1,9 +1,9 @@
-"""Join the plain receipts of a frame in one loop: the rows and log entries of ``receipt.on_receipt``.
+"""Joins the plain receipts of a frame in one loop: the rows and log entries of ``receipt.on_receipt``.
 
-Plain is nearly every receipt: it says ACCEPTED without codes, of the release under which a pair was handed
-over that has neither ended nor been answered. The loop only ever says yes; all else goes to ``on_receipt`` in
-its turn.
-``tests/property/test_receive_agreement.py`` holds both to the same rows and answers, honest and hostile.
+Nearly every receipt is plain: it says ACCEPTED without codes, for the release of a pair that was handed over
+and has neither ended nor been answered. The loop can accept but not refuse; all else goes to ``on_receipt``
+in its turn. ``tests/property/test_receive_agreement.py`` holds both to the same rows and answers, honest and
+hostile.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _NO_LEAF: Final = LeafId(bytes(32))
 
 @dataclass(frozen=True, slots=True)
 class PlainReceipts:
-    """The receipts of a frame, those that are plain with their pairs. Made by ``open_receipts``."""
+    """The receipts of a frame, the plain ones with their pairs. Made by ``open_receipts``."""
 
     inbound: Inbound
     rows: tuple[tuple[Read, PairRow] | None, ...]
     batch: bytes
     entry: bytes
-    """A log entry up to the receipt that it names."""
+    """The log entry up to the receipt that it names."""
     end: bytes
-    """A log entry from the status on."""
+    """The log entry from the status on."""
 
     def take(self, place: int, carried: Carried) -> LeafId | None:
-        """Join the receipt at this place of the frame, if it is plain. None: nothing was done."""
+        """Join the receipt at this place of the frame if it is plain. None: nothing was done."""
         found = self.rows[place]
         if found is None:
             return None
@@ -71,11 +71,14 @@ class PlainReceipts:
         return read.leaf
 
     def settle(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: nothing was kept back."""
 
 
 def open_receipts(inbound: Inbound, batch: bytes, statements: tuple[Carried, ...]) -> PlainReceipts | None:
-    """Read the receipts of a frame. None: nothing in it is plain, as where there are other statements."""
+    """Read the receipts of a frame.
+
+    None: nothing in it is plain, for example if there are other statements.
+    """
     tx, node = inbound.tx, inbound.tx.node
     if any(carried.kind != Kind.RECEIPT for carried in statements):
         return None
@@ -93,7 +96,7 @@ def open_receipts(inbound: Inbound, batch: bytes, statements: tuple[Carried, ...
 
 
 def _with_pairs(inbound: Inbound, read: list[Read | None]) -> tuple[tuple[Read, PairRow] | None, ...]:
-    """Each with its pair, where both are plain; what is stored is asked in one question a table."""
+    """Pair each plain receipt with its row, with one query per table."""
     tx, member = inbound.tx, inbound.member
     times = Counter([one.of for one in read if one is not None])
     asked = [

@@ -1,7 +1,8 @@
-"""Requests for information: who has asked whom, until when, and whether an answer came.
+"""Requests for information: who has asked whom, until when, and if an answer came.
 
 A request, and all that follows it, is a bulletin in reply to it (``bulletin.request``): it is decided,
-encrypted and proved like any other. Only the state is kept here, from the bulletins of both as they come.
+encrypted and proved like any other. Only the state is kept here, derived from both members' bulletins as they
+come.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from intelshare.ports import View, changed
 MAX_LISTED = 1000
 
 EXCERPT = 60
-"""Characters of a question that a list shows where there is no title."""
+"""The characters of a question that a list shows where there is no title."""
 
 
 class RequestState(IntEnum):
-    """How a request stands between two members."""
+    """The state of a request between two members."""
 
     OPEN = 1
     ANSWERED = 2
@@ -51,7 +52,7 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class RequestLine:
-    """A request as it is listed: what it asks, and the last bulletin that answered it."""
+    """A request as it is listed: its question, and the last bulletin that answered it."""
 
     row: RequestRow
     bulletin: bytes
@@ -67,9 +68,10 @@ def requests_of(
     named: Collection[Named],
     decided: Sequence[PairDecision],
 ) -> list[RequestRow]:
-    """The rows to put for an own bulletin: a request to each recipient that gets it, or what ends one.
+    """Return the rows for a bulletin of this member: a request to each recipient that gets it, or its end.
 
-    Raises DeliveryError INPUT_INVALID: an answer to what is no request, or to somebody else.
+    Raises DeliveryError INPUT_INVALID if it answers something that is not a request, or answers the wrong
+    member.
     """
     marked = marked_in(portions)
     if marked is None:
@@ -83,7 +85,7 @@ def requests_of(
         raise _no_request(marked.word)
     if own:
         stored = [row for row in tx.view.find(REQUEST, "key", replied.md) if row.own]
-        # As they are after what this transaction has written already.
+        # The rows must include what this transaction has already written.
         rows = [tx.get(REQUEST, row.md, row.member, row.own) or row for row in stored]
     else:
         row = tx.get(REQUEST, replied.md, replied.member, 0)
@@ -91,7 +93,7 @@ def requests_of(
         if replied.member not in [one.recipient for one in decided]:
             raise DeliveryError(
                 "INPUT_INVALID",
-                f"the answer is not for {replied.member}, who has asked",
+                f"the answer is not addressed to {replied.member}, which asked",
                 hint=f"name {replied.member} with --to",
             )
         if rows and replied.member not in to:
@@ -109,7 +111,10 @@ def note_received(
     portions: Sequence[Portion],
     named: Collection[Named],
 ) -> None:
-    """A peer's bulletin that was accepted. What answers no request of ours changes none."""
+    """Note what an accepted bulletin of a peer means for requests.
+
+    An answer without a request changes nothing.
+    """
     marked = marked_in(portions)
     if marked is None:
         return
@@ -126,16 +131,16 @@ def note_received(
 
 
 def requests(node: Node, view: View, actor: Actor, now: Instant) -> list[RequestLine]:
-    """All requests of which the user may see the question, newest first."""
+    """Return all requests whose question the user may see, newest first."""
     reader = row_of(view, actor)
     rows = view.find(REQUEST, "newest", limit=MAX_LISTED)
     return [line for row in rows if (line := _line(node, view, row, reader, now)) is not None]
 
 
 def overdue(node: Node, view: View, actor: Actor, now: Instant) -> int:
-    """How many requests of peers are open past their date, among those that the user may see."""
+    """Count the open requests of peers that are overdue, among those that the user may see."""
     reader = row_of(view, actor)
-    # After 0: NEVER sorts first.
+    # Start after 0: NEVER sorts first.
     rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED)
     return sum(_line(node, view, row, reader, now) is not None for row in rows if row.due <= now)
 
@@ -146,7 +151,7 @@ def _opened(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, m
 
 
 def _ended(tx: Transaction, row: RequestRow, word: Word, reply: ManifestDigest) -> RequestRow:
-    # A second answer is told; closing does not undo one.
+    # A second answer is recorded; closing does not undo an answer.
     if word is Word.CLOSE and row.state != RequestState.OPEN:
         return row
     return changed(row, state=_ENDS[word], reply=reply, changed=tx.now)
@@ -167,7 +172,7 @@ def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant
     bulletin, portions = seen
     reply = b""
     if row.reply:
-        # The one who asked closes, the other one answers or declines.
+        # The member that asked closes; the other one answers or declines.
         ours = bool(row.own) == (row.state == RequestState.CLOSED)
         found = (_own if ours else _received)(node, view, row.reply, reader, now)
         reply = found[0] if found is not None else b""

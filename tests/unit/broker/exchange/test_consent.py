@@ -228,7 +228,7 @@ def test_own_portions_need_no_consent_and_a_pair_is_handed_over_once(members: di
     assert raised.value.code == "INPUT_INVALID"
     mixed = pass_on(members, draft(text(OWN), text(OF_KEN), to=["USA"]), key="mixed").bulletin.hex()
     hand_over(fra, "USA")
-    with pytest.raises(DeliveryError, match="handed over once"):
+    with pytest.raises(DeliveryError, match="handed over only once"):
         ask(fra, mixed)
     with pytest.raises(DeliveryError) as raised:
         ask(fra, own, KEN)

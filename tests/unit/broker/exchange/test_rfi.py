@@ -124,7 +124,7 @@ def test_what_answers_no_request_is_refused_and_stores_nothing(
 
 def test_an_answer_to_somebody_else_is_refused(members: dict[str, Member]) -> None:
     bulletin = asked(members)
-    with pytest.raises(DeliveryError, match="who has asked"):
+    with pytest.raises(DeliveryError, match="which asked"):
         reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "KEN")
 
 
