@@ -1,19 +1,19 @@
-"""What happens to a stored bulletin and its pairs until they end.
+"""The life of a stored bulletin and its pairs until they end.
 
-add_recipient  a bulletin is for one more recipient
+add_recipient  a bulletin is addressed to one more recipient
 redecide       a stored pair is decided again, with the consents that may be carried
-exclude        an operator stops dealing with a member, or goes on
-anew           what a compromised key signed is handed over once more
-review         the world has changed: what is on the way and is now denied is stopped
+exclude        an operator stops dealing with a member, or resumes
+anew           what no peer will accept as it was signed is signed again
+review         the world has changed: what is on its way and is now denied is stopped
 read           a reader opens what the reader may see
-foreign        what is handed in under another state's label comes from a received bulletin
+foreign        a portion under another state's label must come from a received bulletin
 relations      a bulletin supersedes an earlier one, or replies to one
 duties         who has to report what about a received bulletin, until when
 streams        numbers, neighbours, gaps
-stop           what is over stops by itself, and its number is cancelled
+stop           what is over is stopped, and its number is cancelled
 attachments    files in pieces: uploaded, kept, wanted, whole, ended
 purge          what was delivered is not kept for ever
-serving        to whom the pieces of a file go
+serving        which members get the pieces of a file
 restored       bulletins whose keys are in no backup are forgotten, and asked for again
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them
 """

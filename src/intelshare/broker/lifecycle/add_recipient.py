@@ -1,4 +1,4 @@
-"""Address: a bulletin is for one more recipient. The pair is stored with the decision that was made of it."""
+"""Adds a recipient to a bulletin. The pair is stored with the decision on it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from intelshare.ports import changed
 
 
 def facts_of_new(one: PairDecision) -> Facts:
-    """What a pair begins as: withheld if every portion is denied, held under a hold, else queued."""
+    """Return a new pair's facts: withheld if every portion is denied, held under a hold, otherwise queued."""
     if not one.granted:
         return Facts(Stage.QUEUED, Cause.WITHHELD)
     return Facts(Stage.HELD if one.holds else Stage.QUEUED)
 
 
 def addressed_by(user: str) -> str:
-    """The mark of whoever has addressed a pair, among the ids of approved rows: its hold is for somebody else
-    to close. No row's id begins so."""
+    """Return the mark, among the ids of approved rows, of the user who addressed a pair: another user must
+    close its hold. No row's id starts this way.
+    """
     return f"@{user}"
 
 
 class NewPair(NamedTuple):
-    """A pair to be, of any bulletin that was decided so. Made by ``new_pair``."""
+    """A pair to be stored, for any bulletin with this decision. Made by ``new_pair``."""
 
     decision: PairDecision
     logged: Loggable
     row: PairRow
-    """But for bulletin, urgency, times, and where the decision is logged."""
+    """The row without bulletin, urgency, times, and position of the decision in the log."""
 
 
 def new_pair(node: Node, one: PairDecision) -> NewPair:
-    """What follows from the decision alone: made once for drafts that are alike."""
+    """Derive from a decision everything that depends on it alone: done once for drafts that are alike."""
     facts, logged = facts_of_new(one), loggable(node.storage_key, one, node.member)
     row = PairRow(
         md=ManifestDigest(b""),
@@ -82,11 +83,11 @@ def add_recipient(
     size: int,
     marks: str = "",
 ) -> PairRow:
-    """Store the pair, and log its decision. ``due``: the sooner of valid-until and deliver-by.
+    """Store the pair, and log its decision.
 
-    ``size``: bytes of its bodies.
-
-    ``marks``: of a pair that was not its author's wish at submission (``addressed_by``, ``ONLY_OWN``).
+    ``due`` is the earlier of valid-until and deliver-by; ``size`` is the number of bytes of its bodies.
+    ``marks`` are those of a pair that the author did not ask for at submission (``addressed_by``,
+    ``ONLY_OWN``).
     """
     one, logged, row = new
     entry, place = log_decision(tx, one, md, logged)

@@ -1,4 +1,4 @@
-"""Anew: what no peer will accept as it was signed, and has no answer yet, is signed once more.
+"""Signs again what no peer will accept as it was signed, and has no answer yet.
 
     signed                              a release                      any other statement
     ---------------------------------   ----------------------------   ------------------------------------
@@ -7,8 +7,8 @@
     more than five minutes ahead of     the same                       the same digest, signed at this time
     the clock that is believed now
 
-A receipt for a release that is on its way nevertheless counts, and then it does not go again. A statement
-whose digest the peer knows already is a DUPLICATE to it: nothing happens twice (promise P4).
+A receipt for a release that was on its way still counts, and then the pair does not go again. A statement
+whose digest the peer already knows is a DUPLICATE to it: nothing happens twice (promise P4).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from intelshare.statement import MAX_AHEAD
 def hand_over_anew(
     node: Node, view: View, key: KeyId, after: tuple[Scalar, ...], now: Instant, random: Random
 ) -> Plan[ReviewResult]:
-    """Take back what is on its way under this key, page by page; go on ``after`` where the last step ended.
+    """Take back what is on its way under this key, page by page; ``after`` is where the last step ended.
 
-    ``node`` signs with another key by now.
+    ``node`` must already sign with another key.
     """
     tx = Transaction(node, view, now, random)
     rows = view.find(PAIR, "stage", Stage.HANDED_OVER, 1, after=after, limit=MAX_REVIEWED)
@@ -61,7 +61,7 @@ def hand_over_anew(
 
 
 def signed_ahead(view: View, now: Instant) -> bool:
-    """Whether something may have been signed so far ahead of this time that no peer takes it."""
+    """Return True if something may have been signed so far ahead of this time that no peer accepts it."""
     me = view.get(NODE, SELF)
     return me is not None and me.written > now + MAX_AHEAD
 
@@ -69,9 +69,9 @@ def signed_ahead(view: View, now: Instant) -> bool:
 def sign_anew(
     node: Node, view: View, after: tuple[Scalar, ...], now: Instant, random: Random
 ) -> Plan[ReviewResult]:
-    """Take back releases that were signed ahead of ``now``, and sign the rest again, page by page.
+    """Take back releases that were signed ahead of ``now``, and sign other statements again, page by page.
 
-    Only while the clock is believed. ``after``: where the last step ended.
+    Call it only while the clock is believed. ``after`` is where the last step ended.
     """
     tx = Transaction(node, view, now, random)
     rows = view.find(PENDING, "key", after=after, limit=MAX_REVIEWED)
@@ -93,7 +93,7 @@ def sign_anew(
     for one in ahead:
         said = one[1]
         if said.kind != Kind.RELEASE:
-            # A checkpoint has a batch of its own, which goes with it when the next one takes its place.
+            # A checkpoint has its own batch, which is deleted with it when the next one replaces it.
             again.setdefault(said.leaf if said.kind == Kind.CHECKPOINT else None, []).append(one)
     for together in again.values():
         statements = {row.leaf: said for row, said in together}
@@ -115,7 +115,7 @@ def _signed_at(tx: Transaction, said: StatementRow, known: dict[Digest, Instant]
 
 
 def _on_its_way(tx: Transaction, row: PendingRow, said: StatementRow) -> PairRow | None:
-    """The pair of a release that has no answer and was not stopped."""
+    """Return the pair of a release that has no answer and was not stopped, or None."""
     if said.kind != Kind.RELEASE:
         return None
     found = unless_damaged(tx, partial(tx.get, PAIR, said.md, row.peer))

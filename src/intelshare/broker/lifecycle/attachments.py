@@ -1,4 +1,4 @@
-"""Attachments: files that lie in pieces beside the store, from their upload to their end.
+"""Attachments: files stored in pieces beside the store, from their upload to their end.
 
     at the sender     UPLOADING   a user sends it, piece by piece                  due after a day
                       UPLOADED    complete; a bulletin may take it                 due after a day
@@ -8,8 +8,8 @@
                       WANTED      a reader met a piece that the disk had lost: it is asked for again
     at both           GONE        ended, recalled or destroyed: its pieces are removed, then its row
 
-The key of a file is in its portion, so that what becomes of the portion becomes of the file. The copy from
-which an upload goes on is erased with it.
+The key of a file is in its portion, so whatever happens to the portion happens to the file. The copy of the
+key that lets an upload go on is erased with the upload.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ from intelshare.ports import Plan, Random, View, changed
 PLACE_LENGTH: Final = 16
 
 MAX_UPLOADS: Final = 64
-"""Uploads of one user that no bulletin has taken: as many as a bulletin has portions."""
+"""The most uploads of one user that no bulletin has taken: as many as a bulletin has portions."""
 
 MAX_TOGETHER: Final = 256
-"""Files that one step ends or forgets."""
+"""The most files that one step ends or forgets."""
 
 MAX_AGAIN: Final = 16
-"""So often a file is asked for again of which the disk has lost a piece; then somebody must look at it."""
+"""The most times a file is asked for again after the disk lost a piece; then somebody must look at it."""
 
 WHOLE: Final = "WHOLE"
-"""The code of a receipt ACCEPTED: every attachment of the bulletin has arrived."""
+"""The code of an ACCEPTED receipt: every attachment of the bulletin has arrived."""
 
 
 class FileState(IntEnum):
-    """Where a file is: the table above."""
+    """The state of a file, as in the table above."""
 
     UPLOADING = 0
     UPLOADED = 1
@@ -77,12 +77,12 @@ class FileState(IntEnum):
 
 
 HERE: Final = frozenset((FileState.KEPT, FileState.WHOLE))
-"""All pieces lie here, and a bulletin has them."""
+"""All pieces are stored here, and a bulletin has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeginUpload:
-    """A user sends a file of ``size`` bytes, or goes on; ``place`` is drawn by the client."""
+    """A user sends a file of ``size`` bytes, or goes on with one; the client chose ``place`` at random."""
 
     actor: Actor
     place: FilePlace
@@ -91,7 +91,7 @@ class BeginUpload:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What encrypts a file."""
+    """The key and header with which a file is encrypted."""
 
     place: FilePlace
     size: int
@@ -113,7 +113,7 @@ class FinishUpload:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to be asked for: its pieces id, size, and the hash of each piece."""
+    """A file to ask for: its pieces id, its size, and the hash of each piece."""
 
     place: FilePlace
     pieces_id: Digest
@@ -123,30 +123,30 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What follows when a piece of a file is not what it was."""
+    """The consequences of a damaged piece of a file."""
 
     effects: Effects
     member: MemberCode
-    """Who is asked for it again; empty: nobody is."""
+    """The member that is asked for it again; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file whose pieces lie here."""
+    """A file whose pieces are stored here."""
 
     place: FilePlace
     size: int
     member: MemberCode
-    """Whom it comes from; empty: it is the own member's."""
+    """The member that it comes from; empty: it is this member's."""
 
 
 # At the sender
 
 
 def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, random: Random) -> Plan[Upload]:
-    """Let a user send a file; the same place again goes on with it.
+    """Let a user send a file; the same place again resumes it.
 
-    Raises DeliveryError INPUT_INVALID (no place), TOO_LARGE, RATE, DISK_FULL, ID_CONFLICT (the place is
+    Raises DeliveryError INPUT_INVALID (not a place), TOO_LARGE, RATE, DISK_FULL, ID_CONFLICT (the place is
     another file's).
     """
     user = row_of(view, command.actor)
@@ -154,19 +154,21 @@ def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, ran
         raise DeliveryError("INPUT_INVALID", f"an upload is named by {PLACE_LENGTH} bytes")
     if command.size > MAX_FILE:
         raise DeliveryError(
-            "TOO_LARGE", f"a file has at most {MAX_FILE} bytes", hint="cut it, and attach the parts"
+            "TOO_LARGE", f"a file has at most {MAX_FILE} bytes", hint="split it, and attach the parts"
         )
     row = view.get(FILE, command.place)
     if row is not None:
         if (row.user, row.size) != (user.user, command.size) or row.state == FileState.GONE:
             raise DeliveryError(
-                "ID_CONFLICT", "this upload was begun for another file", hint="attach it anew"
+                "ID_CONFLICT", "this upload was started for another file", hint="attach the file again"
             )
         return Plan((), _upload(node, view, row))
     need_disk(node.lacks, Precedence.ROUTINE)
     if sum(view.count(FILE, "user", user.user, state) for state in _OPEN) >= MAX_UPLOADS:
         raise DeliveryError(
-            "RATE", f"more than {MAX_UPLOADS} files that no bulletin has taken", hint="they end after a day"
+            "RATE",
+            f"more than {MAX_UPLOADS} uploads are not yet part of a bulletin",
+            hint="send their bulletins; an unused upload ends after a day",
         )
     tx = Transaction(node, view, now, random)
     key, header = random(KEY_LENGTH), random(HEADER_LENGTH)
@@ -184,14 +186,14 @@ def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, ran
 def finish_upload(
     node: Node, view: View, command: FinishUpload, now: Instant, random: Random
 ) -> Plan[Attachment]:
-    """The file may be taken by a bulletin; the content of the portion that stands for it.
+    """Complete an upload, so that a bulletin may take it; return the content of its attachment portion.
 
-    Raises DeliveryError NOT_FOUND (it has ended meanwhile).
+    Raises DeliveryError NOT_FOUND (the upload has ended meanwhile).
     """
     user = row_of(view, command.actor)
     row = view.get(FILE, command.place)
     if row is None or row.user != user.user or row.state == FileState.GONE:
-        raise DeliveryError("NOT_FOUND", "this upload has ended", hint="attach the file anew")
+        raise DeliveryError("NOT_FOUND", "this upload has ended", hint="attach the file again")
     upload = _upload(node, view, row)
     tx = Transaction(node, view, now, random)
     if row.state == FileState.UPLOADING:
@@ -200,9 +202,9 @@ def finish_upload(
 
 
 def uploads_of(tx: Transaction, portions: Sequence[Portion], user: UserUri) -> list[FileRow | None]:
-    """For each portion the upload that it stands for, if it is an attachment.
+    """Return for each portion the upload that it stands for, if it is an attachment.
 
-    Raises DeliveryError NOT_FOUND, INPUT_INVALID (one stands for two).
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID (one upload for two portions).
     """
     found = [
         _upload_of(tx, portion, user) if portion.kind is PortionKind.ATTACHMENT else None
@@ -221,28 +223,28 @@ def take_uploads(
     slots: Sequence[int],
     expires: Instant,
 ) -> None:
-    """From now on these files are those of a bulletin of this member."""
+    """Assign these files to a bulletin of this member."""
     for row, slot in zip(uploads, slots, strict=True):
         if row is not None:
             tx.put(FILE, changed(row, md=md, slot=slot, state=FileState.KEPT, due=expires))
 
 
 def end_own(tx: Transaction, md: ManifestDigest) -> None:
-    """A bulletin of this member is recalled: nobody gets its files any more."""
+    """End the files of a recalled bulletin of this member: nobody gets them any more."""
     for row in _of_bulletin(tx, md):
         if row.state == FileState.KEPT:
             _end(tx, row)
 
 
 def end_due(tx: Transaction) -> None:
-    """End what is past its time: uploads that nobody took, files of bulletins that have expired."""
+    """End uploads that no bulletin took in time, and files of bulletins that have expired."""
     for row in tx.view.find(FILE, "due", after=(0,), limit=MAX_TOGETHER):
         if row.due <= tx.now:
             _end(tx, row)
 
 
 def any_due(view: View, now: Instant) -> bool:
-    """Whether ``end_due`` has something to do."""
+    """Return True if ``end_due`` has something to do."""
     found = view.find(FILE, "due", after=(0,), limit=1)
     return bool(found) and found[0].due <= now
 
@@ -257,13 +259,13 @@ def want(
     portions: Sequence[tuple[int, Portion]],
     precedence: Precedence,
 ) -> None:
-    """A release is accepted: its attachments, by slot, are to be asked for at the member that sent it."""
+    """Note the attachments of an accepted release, by slot, as files to ask its sender for."""
     for slot, portion in portions:
         if portion.kind is not PortionKind.ATTACHMENT:
             continue
         known = [row for row in tx.view.find(FILE, "portion", md, slot) if row.state != FileState.GONE]
         if known:
-            # It came another way before, or is the own member's. Now it is asked for where it comes from.
+            # It came another way before, or is this member's. From now on ask the member it comes from.
             if known[0].state == FileState.WANTED:
                 tx.put(FILE, changed(known[0], member=member))
                 tx.wanted.add(member)
@@ -282,7 +284,7 @@ def want(
 def first_wanted(
     node: Node, view: View, member: MemberCode, but: Collection[FilePlace], now: Instant
 ) -> Wanted | None:
-    """The most urgent file to ask this member for, but for some, and for what a damaged record holds back."""
+    """Return the most urgent file to ask this member for, except ``but`` and those with damaged records."""
     del now
     for row in view.find(FILE, "wanted", FileState.WANTED, member, limit=len(but) + MAX_TOGETHER):
         if row.place not in but:
@@ -295,23 +297,24 @@ def first_wanted(
 
 
 def attachment_of(node: Node, view: View, md: ManifestDigest, slot: int) -> Attachment:
-    """What opens the file of a received portion. Raises DeliveryError NOT_FOUND once it is destroyed."""
+    """Return the record that opens a received file. Raises DeliveryError NOT_FOUND once it is destroyed."""
     inbox, portion = view.get(INBOX, md), view.get(PORTION, md, slot)
     if inbox is None or portion is None:
-        raise DeliveryError("NOT_FOUND", "the bulletin of this file is not here any more")
+        raise DeliveryError("NOT_FOUND", "the bulletin of this file is no longer here")
     claims = decode(Claims, open_secret(node, INBOX.name, md, 0, inbox.sealed_claims))
     opened = reopen(claims.manifest, slot, read_secret(node, view, portion), portion.body)
     return read_attachment(opened.portion.content)
 
 
 def arrived(node: Node, view: View, place: FilePlace, now: Instant, random: Random) -> Plan[Effects]:
-    """All pieces are durable. With the last file of a bulletin the originator is told, once."""
+    """Note that all pieces of a file are durable. After a bulletin's last file, tell the originator once."""
     tx = Transaction(node, view, now, random)
     row = view.get(FILE, place)
     if row is not None and row.state == FileState.WANTED:
         tx.put(FILE, changed(row, state=FileState.WHOLE))
         inbox = view.get(INBOX, row.md)
-        # One that is asked for again had arrived before: its receipt went then, or goes with the last other.
+        # A file that was asked for again had arrived before: its receipt was sent then, or goes with the last
+        # other file.
         told = bool(row.again) or any(map(_never_arrived, _of_bulletin(tx, row.md)))
         if inbox is not None and not told:
             said = Receipt(inbox.sender, inbox.leaf, ReceiptStatus.ACCEPTED, (WHOLE,), now)
@@ -320,16 +323,16 @@ def arrived(node: Node, view: View, place: FilePlace, now: Instant, random: Rand
 
 
 def lost(node: Node, view: View, place: FilePlace, now: Instant, random: Random) -> Plan[Lost]:
-    """A reader met a piece that is not what it was: ask for the file again, of which the rest stays.
+    """Handle a damaged piece that a reader met: ask for the file again, and keep its other pieces.
 
-    Nobody is asked for a file of the own member, nor where the disk has lost it ``MAX_AGAIN`` times.
+    Nobody is asked for a file of this member, nor for one that the disk has lost ``MAX_AGAIN`` times.
     """
     tx = Transaction(node, view, now, random)
     row = view.get(FILE, place)
-    # Another reader may have met it just before.
+    # Another reader may have met the damage just before.
     asked = row.member if row is not None and row.state == FileState.WANTED else MemberCode("")
     if row is not None and row.state in HERE:
-        tx.damaged.append(f"file {place.hex()}: a piece of it is not what it was")
+        tx.damaged.append(f"file {place.hex()}: one of its pieces is damaged")
         if row.state == FileState.WHOLE and row.again < MAX_AGAIN:
             tx.put(FILE, changed(row, state=FileState.WANTED, again=row.again + 1))
             tx.wanted.add(row.member)
@@ -338,7 +341,7 @@ def lost(node: Node, view: View, place: FilePlace, now: Instant, random: Random)
 
 
 def end_received(tx: Transaction, md: ManifestDigest) -> None:
-    """A received bulletin is destroyed."""
+    """End the files of a received bulletin that is destroyed."""
     for row in _of_bulletin(tx, md):
         if row.state in (FileState.WANTED, FileState.WHOLE):
             _end(tx, row)
@@ -348,23 +351,23 @@ def end_received(tx: Transaction, md: ManifestDigest) -> None:
 
 
 def file_of(view: View, md: ManifestDigest, slot: int) -> FileRow | None:
-    """The file of a portion, if it was not ended."""
+    """Return the file of a portion, unless it has ended."""
     rows = view.find(FILE, "portion", md, slot)
     return next((row for row in rows if row.state != FileState.GONE), None)
 
 
 def wanted_of(view: View, member: MemberCode) -> int:
-    """How many files of this member have not arrived whole."""
+    """Count the files of this member that have not arrived whole."""
     return view.count(FILE, "wanted", FileState.WANTED, member)
 
 
 def ended(view: View) -> tuple[FilePlace, ...]:
-    """Files that are over, and whose pieces are to be removed."""
+    """Return the files that have ended, whose pieces must be removed."""
     return tuple([row.place for row in view.find(FILE, "wanted", FileState.GONE, limit=MAX_TOGETHER)])
 
 
 def forget(tx: Transaction, places: Sequence[FilePlace]) -> None:
-    """The pieces of these files are removed."""
+    """Delete the rows of these files, whose pieces are removed."""
     for place in places:
         row = tx.get(FILE, place)
         if row is not None and row.state == FileState.GONE:
@@ -372,7 +375,7 @@ def forget(tx: Transaction, places: Sequence[FilePlace]) -> None:
 
 
 def kept(view: View) -> list[Kept]:
-    """All files whose pieces may lie here."""
+    """Return all files whose pieces may be stored here."""
     return [Kept(row.place, row.size, row.member) for row in view.find(FILE, "key", limit=1 << 20)]
 
 
@@ -396,13 +399,13 @@ def _upload_of(tx: Transaction, portion: Portion, user: UserUri) -> FileRow:
             return row
     raise DeliveryError(
         "NOT_FOUND",
-        "an attachment was not uploaded here, or longer than a day ago",
+        "an attachment was not uploaded here, or more than a day ago",
         hint="send it again: intelshare send --attach FILE",
     )
 
 
 def _of_bulletin(tx: Transaction, md: ManifestDigest) -> list[FileRow]:
-    """As they will be after the commit."""
+    """Return the files of a bulletin as they will be after the commit."""
     stored = {row.place: row for row in tx.view.find(FILE, "portion", md)}
     return list((stored | {row.place: row for row in tx.put_into(FILE) if row.md == md}).values())
 
@@ -415,5 +418,5 @@ def _end(tx: Transaction, row: FileRow) -> None:
 
 
 def _secret_of(place: FilePlace) -> ManifestDigest:
-    """Under what the copy of a key stands in SECRET: no digest ends in so many zeros."""
+    """Return the key of SECRET for the copy of a file's key: no digest ends in so many zeros."""
     return ManifestDigest(place.ljust(32, b"\0"))

@@ -1,4 +1,4 @@
-"""Destroy: a received bulletin is erased by destroying its keys, and signed for only then (crash point c16).
+"""Destruction: a received bulletin's keys are destroyed, and only then signed for (crash point c16).
 
     mark      secrets are overwritten and the row says so, in one commit  never readable again
     (runtime) ``Store.shred``: the overwritten bytes are in no file any more; pieces of files are removed
@@ -6,8 +6,8 @@
 
 It is the same for a recall, for valid-until and for the end of a retention obligation. A crash between the
 two steps loses nothing: ``marked`` names what is left, and the runtime shreds again before ``finish``. The
-row stays for ever, so that the bulletin cannot come back (promises P4, P10). Of its content only the claims
-stay (ids, citations, banner), which with H(secrets) still prove what was granted.
+row stays for ever, so that the bulletin cannot come back (promises P4, P10). Of the content only the claims
+stay (ids, citations, banner), which together with H(secrets) still prove what was granted.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ from intelshare.statement import MAX_LEAVES
 RECALLED: Final = "RECALLED"
 EXPIRED: Final = "EXPIRED"
 RETENTION: Final = "RETENTION"
-"""Causes, as a DESTROYED receipt carries them."""
+"""The causes that a DESTROYED receipt carries."""
 
 _RETENTION_WORD: Final = "retention-"
 
 MAX_DUE: Final = 256
-"""Bulletins that one step marks."""
+"""The most bulletins that one step marks."""
 
 MAX_REASON: Final = 500
-"""Characters of a recall's reason; of a longer one, which only a peer can give, the rest is not shown."""
+"""The most characters of a recall's reason that are shown; only a peer can give a longer one."""
 
 
 class Gone(IntEnum):
-    """What has become of an accepted bulletin."""
+    """The state of an accepted bulletin's content."""
 
     NO = 0
     MARKED = 1
-    """The keys are overwritten; not yet signed for."""
+    """The keys are overwritten; the receipt is not signed yet."""
     DESTROYED = 2
 
 
 def due_of(expires: Instant, received: Instant, obligations: Iterable[str]) -> Instant:
-    """When a bulletin is destroyed by itself: at valid-until or where the first retention ends.
+    """Return when a bulletin must be destroyed: at valid-until or when the first retention ends.
 
-    An obligation ``retention-30d`` allows to keep the whole bulletin for 30 days from its acceptance; any
+    An obligation ``retention-30d`` allows the whole bulletin to be kept for 30 days from its acceptance; any
     other word says nothing about time.
     """
     days = [days for word in obligations if (days := _days(word)) is not None]
@@ -68,11 +68,11 @@ def due_of(expires: Instant, received: Instant, obligations: Iterable[str]) -> I
 
 
 def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
-    """Destroy the keys of an accepted bulletin. Nothing if that was done before."""
+    """Destroy the keys of an accepted bulletin; do nothing if that was done before."""
     if row.gone != Gone.NO:
         return
     tx.count(RECEIVED_BODIES, -1, -row.size)
-    # What the member wrote itself and got back from somebody is still its own.
+    # A bulletin that this member wrote and got back from somebody is still this member's.
     if tx.get(BULLETIN, row.md) is None:
         for slot in _slots(tx, row):
             destroy_secret(tx, row.md, slot)
@@ -83,7 +83,7 @@ def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
 
 
 def mark_due(tx: Transaction) -> None:
-    """Mark what is past its valid-until or its retention."""
+    """Mark the bulletins that are past their valid-until or their retention."""
     for row in tx.view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE):
         if row.due <= tx.now:
             mark(tx, row, EXPIRED if row.expires <= tx.now else RETENTION)
@@ -91,15 +91,15 @@ def mark_due(tx: Transaction) -> None:
 
 
 def anything_due(view: View, now: Instant) -> bool:
-    """Whether ``mark_due`` has something to do."""
-    # After 0: NEVER sorts first.
+    """Return True if ``mark_due`` has something to do."""
+    # Start after 0: NEVER sorts first.
     found = view.find(INBOX, "due", Gone.NO, after=(0,), limit=1)
     return (bool(found) and found[0].due <= now) or any_due(view, now)
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What is to be erased: received bulletins that are not signed for yet, and files that are over."""
+    """The bulletins and files to erase: received bulletins not signed for yet, and files that have ended."""
 
     bulletins: tuple[ManifestDigest, ...] = ()
     files: tuple[FilePlace, ...] = ()
@@ -109,20 +109,20 @@ class Marked:
 
 
 def marked(view: View) -> Marked:
-    """What is marked, at most a batch of it. To be asked before the store is shredded."""
+    """Return what is marked, at most one batch. Call it before the store is shredded."""
     bulletins = view.find(INBOX, "due", Gone.MARKED, limit=MAX_LEAVES)
     return Marked(tuple([row.md for row in bulletins]), ended(view))
 
 
 def reason_of(view: View, row: InboxRow) -> str:
-    """What the originator gave as its reason, if it was recalled; else empty."""
+    """Return the reason that the originator gave for a recall; empty if it was not recalled."""
     recalled = view.get(RECALLED_BY_PEER, row.originator, row.md) if row.cause == RECALLED else None
     statement = view.get(RECEIVED, row.originator, recalled.leaf) if recalled is not None else None
     return decode(Recall, statement.data).reason[:MAX_REASON] if statement is not None else ""
 
 
 def finish(node: Node, view: View, marked: Marked, now: Instant, random: Random) -> Plan[Effects]:
-    """Sign that these are destroyed. Only for what was marked before the store was shredded."""
+    """Sign that these are destroyed. Pass only what was marked before the store was shredded."""
     tx = Transaction(node, view, now, random)
     forget(tx, marked.files)
     said = []
@@ -139,11 +139,11 @@ def finish(node: Node, view: View, marked: Marked, now: Instant, random: Random)
 
 
 def _slots(tx: Transaction, row: InboxRow) -> list[int]:
-    """The slots whose secrets are held."""
+    """Return the slots whose secrets are held."""
     stored = [secret.slot for secret in tx.view.find(SECRET, "key", row.md)]
     if stored:
         return stored
-    # It came in this very frame: its rows are not in the view yet.
+    # It came in this same frame: its rows are not in the view yet.
     claims = decode(Claims, open_secret(tx.node, INBOX.name, row.md, 0, row.sealed_claims))
     return [granted.slot for granted in claims.granted]
 

@@ -1,8 +1,8 @@
-"""Duties: obligations that somebody has to do something about, until when, and who said that it is done.
+"""Duties: obligations that require somebody to act, until when, and who reported them as done.
 
-``retention-30d`` ends by itself (``destroy``). ``report-use-30d``, ``report-to-committee`` and every other
-obligation to report is the reader's: it is listed with its date until somebody says that it is met.
-Obligations that only forbid (``no-onward-release``) have nothing to be done.
+``retention-30d`` needs nobody (``destroy``). ``report-use-30d``, ``report-to-committee`` and every other
+obligation to report is up to the reader: it is listed with its date until somebody reports that it is met.
+Obligations that only forbid (``no-onward-release``) require nothing to be done.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from intelshare.instant import DAY, NEVER, Instant, after
 from intelshare.ports import Plan, Random, View, changed
 
 REPORTING = "report-"
-"""How the obligations to report begin."""
+"""The prefix of obligations to report."""
 
 MAX_DAYS = 36_500
 
 MAX_LISTED = 1000
 
 MAX_DUTIES = 32
-"""Of one bulletin, and"""
+"""The most duties of one bulletin."""
 MAX_WORD = 128
-"""characters of one: what a peer signs beyond that is shown with the bulletin, and no duty."""
+"""The most characters of a duty: a longer obligation is shown with the bulletin, but is not a duty."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeetDutyCommand:
-    """A user says that an obligation is met."""
+    """A user reports that an obligation is met."""
 
     actor: Actor
     bulletin: str
     obligation: str
     originator: str = ""
-    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
+    """The member that wrote the bulletin; empty: any, if only one has a bulletin with that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class DutyLine:
 
 
 def note_duties(tx: Transaction, md: ManifestDigest, obligations: Collection[str]) -> None:
-    """The duties that an accepted bulletin brings."""
+    """Store the duties that an accepted bulletin brings."""
     words = [word for word in sorted(obligations) if word.startswith(REPORTING) and len(word) <= MAX_WORD]
     for word in words[:MAX_DUTIES]:
         tx.put(DUTY, DutyRow(md, word, due_of_duty(word, tx.now), Instant(0), UserUri("")))
 
 
 def due_of_duty(word: str, now: Instant) -> Instant:
-    """``report-use-30d``: 30 days from now on; without a number of days: NEVER."""
+    """Return when a duty is due. ``report-use-30d``: 30 days from now; without a number of days: NEVER."""
     number = word.rpartition("-")[2]
     days = number.removesuffix("d")
     if number.endswith("d") and days.isascii() and days.isdigit() and int(days[:6]) <= MAX_DAYS:
@@ -72,7 +72,7 @@ def due_of_duty(word: str, now: Instant) -> Instant:
 
 
 def duties(node: Node, view: View, actor: Actor, done: bool, now: Instant) -> list[DutyLine]:
-    """Duties of bulletins that the user may see, those due first: the open ones; ``done``: all."""
+    """Return duties of bulletins that the user may see, by due date: the open ones or, if ``done``, all."""
     reader = row_of(view, actor)
     rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
     lines = _lines(node, view, reader, rows, now)
@@ -95,7 +95,7 @@ def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now
 def meet_duty(
     node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
 ) -> Plan[DutyLine]:
-    """Note that it is met; the log says who said so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    """Record that a duty is met; the log says by whom. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
     reader = row_of(view, command.actor)
     found = [
         (member, DutyLine(row, shown.row, shown.title))
@@ -105,7 +105,7 @@ def meet_duty(
     if not found:
         raise DeliveryError(
             "NOT_FOUND",
-            f"there is no obligation {command.obligation} of a bulletin {command.bulletin}",
+            f"there is no obligation {command.obligation} for a bulletin {command.bulletin}",
             hint="`intelshare obligations list` shows them",
         )
     line = only_one(found, command.bulletin, command.originator)
@@ -120,8 +120,8 @@ def meet_duty(
 
 
 def overdue(node: Node, view: View, actor: Actor, now: Instant) -> int:
-    """How many duties are not done past their date, among those that the user may see."""
+    """Count the overdue duties among those that the user may see."""
     reader = row_of(view, actor)
-    # After 0: NEVER sorts first.
+    # Start after 0: NEVER sorts first.
     rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED)
     return len(_lines(node, view, reader, [row for row in rows if row.due <= now], now))

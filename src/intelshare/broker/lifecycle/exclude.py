@@ -1,11 +1,11 @@
-"""Exclude: an operator stops dealing with a member, or goes on.
+"""Exclusion: an operator stops dealing with a member, or resumes.
 
-    suspended    no link; nothing is handed over to it nor taken from it; what is queued waits, and shows why
-    removed      besides, what is open ends (``review``), the law does not know it, its nodes are strangers
+    suspended    no link; nothing is handed over to it or accepted from it; queued pairs wait, and show why
+    removed      in addition, open pairs end (``review``), policy does not know it, its nodes are strangers
 
-Both hold from the commit on: the trust view says so, and every step that deals with a peer asks it. What the
-member has sent stays readable, and provable by its documents, which stay. After a resumption both sides go on
-with the bytes that they have: nothing was numbered anew, so nothing is lost or doubled.
+Both take effect with the commit: the trust view reports them, and every step that deals with a peer asks it.
+What the member has sent stays readable, and provable by its documents, which stay. After a resumption both
+sides go on with the bytes that they have: nothing was renumbered, so nothing is lost or doubled.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from intelshare.trust import Exclusion, left_out
 
 @dataclass(frozen=True, slots=True)
 class ExcludeCommand:
-    """Leave a member out so far; ``how`` None: go on with one that was suspended."""
+    """Suspend or remove a member; ``how`` None: resume with one that was suspended."""
 
     actor: Actor
     member: MemberCode
     how: Exclusion | None
     again: bool = False
-    """Its file was imported once more: a removal is taken back."""
+    """True if its file was imported again: this takes back a removal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExcludeResult:
-    """What has changed, if anything has."""
+    """The outcome of an exclusion."""
 
     changed: bool
     effects: Effects
@@ -46,18 +46,18 @@ class ExcludeResult:
 
 @dataclass(frozen=True, slots=True)
 class ExclusionEffect:
-    """What waits for a member: it ends if the member is removed."""
+    """The pairs and statements that wait for a member; they end if it is removed."""
 
     queued: int
-    """Pairs that are ready to be handed over."""
+    """The pairs that are ready for hand-over."""
     unacknowledged: int
-    """Statements that were handed over and not acknowledged."""
+    """The statements that were handed over and not acknowledged."""
 
 
 def exclude(
     node: Node, view: View, command: ExcludeCommand, now: Instant, random: Random
 ) -> Plan[ExcludeResult]:
-    """Suspend, remove or resume a member; what is so already changes nothing.
+    """Suspend, remove or resume a member; if nothing would change, do nothing.
 
     Raises DeliveryError NOT_FOUND (no such member), INPUT_INVALID (this member itself); TrustError
     MEMBER_REMOVED: only an import brings a removed member back.
@@ -74,7 +74,7 @@ def exclude(
 
 
 def _set(tx: Transaction, command: ExcludeCommand) -> None:
-    """Write it, log it, and let it hold from this commit on."""
+    """Store the exclusion, log it, and let it take effect with this commit."""
     member, how, by = command.member, command.how, command.actor.user
     if how is None:
         tx.delete(EXCLUSION, member)
@@ -87,13 +87,13 @@ def _set(tx: Transaction, command: ExcludeCommand) -> None:
 
 
 def exclusion_effect(node: Node, view: View, member: MemberCode) -> ExclusionEffect:
-    """What waits for it. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    """Count what waits for a member. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
     _check_other(node, member)
     return ExclusionEffect(view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member))
 
 
 def exclusions(view: View) -> dict[MemberCode, Exclusion]:
-    """As stored, for ``TrustView.load``."""
+    """Return the stored exclusions, for ``TrustView.load``."""
     return {row.member: Exclusion(row.how) for row in view.find(EXCLUSION, "key", limit=100_000)}
 
 

@@ -1,8 +1,8 @@
-"""What a gateway hands to programs: which portions a consumer may have, and the log that says it had them.
+"""Exports: the portions that a gateway may hand to a consumer, and the log entry that says so.
 
-A consumer reads no more than its gateway, and no more than a reader with its own clearance, categories and
-nationality. What may only be shown is handed to nobody. The log says it before anything leaves, once for each
-bulletin and consumer, and again if they become more portions.
+A consumer reads no more than its gateway, and no more than a reader with the consumer's clearance, categories
+and nationality. Portions for display only are handed to nobody. The entry is logged before anything leaves,
+once for each bulletin and consumer, and again if the consumer may have more portions.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from intelshare.policy import DISPLAY_ONLY_DUTY
 from intelshare.ports import Plan, Random, View, changed
 
 MAX_CONSUMERS: Final = 64
-"""Consumers of one gateway."""
+"""The most consumers of one gateway."""
 
 MAX_ITEMS: Final = 128
-"""Bulletins in one step."""
+"""The most bulletins in one step."""
 
 _NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
@@ -41,7 +41,7 @@ class Consumer:
     """A program behind a gateway, with the rights of a reader."""
 
     name: str
-    """1 to 64 small letters, digits, dots and hyphens."""
+    """1 to 64 lower-case letters, digits, dots and hyphens."""
     clearance: str
     """A level of this member's ladder, or R0 to R4; empty: none."""
     nationality: str
@@ -51,7 +51,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class NamedBulletin:
-    """A received bulletin by its whole name."""
+    """A received bulletin by originator and full id."""
 
     originator: MemberCode
     bulletin: bytes
@@ -59,7 +59,7 @@ class NamedBulletin:
 
 @dataclass(frozen=True, slots=True)
 class NoteReadCommand:
-    """A gateway is about to be shown bulletins: with the slots, by manifest."""
+    """A gateway is about to be shown these bulletins: the slots by manifest."""
 
     actor: Actor
     shown: tuple[tuple[ManifestDigest, tuple[int, ...]], ...]
@@ -77,14 +77,14 @@ class ExportCommand:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """For each of the items the slots that the consumer may have now; none: it may have nothing of it."""
+    """The slots that the consumer may have now, for each of the items; none: it may have nothing of it."""
 
     slots: tuple[tuple[int, ...], ...]
     effects: Effects
 
 
 def keepable(node: Node, shown: Shown | None, now: Instant) -> Shown | None:
-    """What of this may be kept; None if nothing may."""
+    """Return what a gateway may keep of a bulletin; None if nothing."""
     if shown is None:
         return None
     kept = tuple([one for one in shown.portions if DISPLAY_ONLY_DUTY not in one.obligations])
@@ -96,7 +96,7 @@ def keepable(node: Node, shown: Shown | None, now: Instant) -> Shown | None:
 def slots_for(
     node: Node, view: View, shown: Shown, user: UserRow, consumer: Consumer, now: Instant
 ) -> tuple[int, ...]:
-    """Which of these portions, which its gateway may keep, the consumer may have."""
+    """Return which of these portions, which the gateway may keep, the consumer may have."""
     reader = changed(
         user,
         clearance=consumer.clearance,
@@ -109,12 +109,15 @@ def slots_for(
 
 
 def check_consumer(node: Node, consumer: Consumer, now: Instant) -> None:
-    """Raises DeliveryError INPUT_INVALID (name, clearance, nationality), WORD_UNKNOWN (category)."""
+    """Check a consumer.
+
+    Raises DeliveryError INPUT_INVALID (name, clearance, nationality), WORD_UNKNOWN (category).
+    """
     if not 1 <= len(consumer.name) <= 64 or not _NAME_LETTERS.issuperset(consumer.name):
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{consumer.name[:64]!r} is no name of a consumer",
-            hint="1 to 64 small letters, digits, dots and hyphens",
+            f"{consumer.name[:64]!r} is not a valid name for a consumer",
+            hint="use 1 to 64 lower-case letters, digits, dots and hyphens",
         )
     check_rights(node, consumer.clearance, consumer.nationality, consumer.categories, now)
 
@@ -122,7 +125,7 @@ def check_consumer(node: Node, consumer: Consumer, now: Instant) -> None:
 def note_read(
     node: Node, view: View, command: NoteReadCommand, now: Instant, random: Random
 ) -> Plan[Effects]:
-    """Log that the gateway is shown these bulletins: once for each, however often it asks."""
+    """Log that a gateway is shown these bulletins: once for each, however often it asks."""
     user = row_of(view, command.actor)
     tx = Transaction(node, view, now, random)
     for md, slots in command.shown:
@@ -135,7 +138,7 @@ def note_read(
 def export_to(
     node: Node, view: View, command: ExportCommand, now: Instant, random: Random
 ) -> Plan[ExportResult]:
-    """Log what a consumer is about to have, and say what that is.
+    """Log what a consumer is about to get, and return it.
 
     Raises DeliveryError as ``check_consumer``, and TOO_LARGE for more than 128 bulletins.
     """

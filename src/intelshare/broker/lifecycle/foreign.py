@@ -1,4 +1,4 @@
-"""A foreign label: what is handed in under another state's label says which received bulletin it is from."""
+"""Foreign labels: a draft with another state's label must name the received bulletin that it comes from."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from intelshare.ports import View
 def check_foreign(
     node: Node, view: View, draft: Draft, labels: Sequence[Label], user: UserRow, now: Instant
 ) -> None:
-    """Return if no portion has another state's label, or those come from the bulletin that the draft names.
+    """Return if every portion with another state's label comes from the bulletin that the draft names.
 
-    Raises LabelError FOREIGN_LABEL with the label that was probably meant; DeliveryError NOT_FOUND where the
+    Raises LabelError FOREIGN_LABEL with the label that was probably meant; DeliveryError NOT_FOUND if the
     user may see no received bulletin of that id.
     """
     registry = node.world.registry
@@ -38,14 +38,14 @@ def check_foreign(
             whose = ", ".join(sorted(owners))
             raise LabelError(
                 "FOREIGN_LABEL",
-                f"{format_banner(label, registry)} is a label of {whose}, which makes the information theirs",
+                f"{format_banner(label, registry)} is a label of {whose}, so the information would be theirs",
                 place=Place(f"portion {place}"),
                 hint=_hint(node, label, sorted(owners)[0], draft, now),
             )
 
 
 def _source(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -> tuple[str, Sequence[Label]]:
-    """Originator and labels of the bulletin that the draft names; nobody's if it names none."""
+    """Return originator and labels of the bulletin that the draft names; both empty if it names none."""
     if not draft.from_bulletin:
         return "", ()
     found = received(node, view, draft.from_bulletin, user, now)
@@ -57,17 +57,17 @@ def _source(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -
 
 def _hint(node: Node, label: Label, owner: str, draft: Draft, now: Instant) -> str:
     if draft.from_bulletin:
-        return "the bulletin of --from-bulletin holds nothing of theirs"
+        return "the bulletin of --from-bulletin contains nothing of theirs"
     level = _level_here(node, label.level or "", owner, now)
     head = f"{level}//" if node.member == "USA" else f"//{node.member} {level}//"
     codes = ", ".join(
         [node.member, *(code for code in label.releasable_to or draft.to if code != node.member)]
     )
-    return f"write {head}REL TO {codes}; what you received names its bulletin with --from-bulletin"
+    return f"write {head}REL TO {codes}; if you received it, name its bulletin with --from-bulletin"
 
 
 def _level_here(node: Node, level: str, owner: str, now: Instant) -> str:
-    """What this member's ladder calls a level of ``owner``; the same name where nothing is equivalent."""
+    """Return this member's name for a level of ``owner``'s ladder; the same name if none is equivalent."""
     try:
         return convert(node.world.registry, owner, level, node.member, now).name
     except LabelError:

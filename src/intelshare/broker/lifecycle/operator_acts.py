@@ -1,4 +1,4 @@
-"""What an operator decides where a node must not decide by itself: each act is in the log, with its reason.
+"""Decisions that a node must leave to an operator: each is in the log, with its reason.
 
 believe_clock    the present time counts, whatever was stored or expected (promise P10)
 """
@@ -18,26 +18,26 @@ from intelshare.instant import MINUTE, SECOND, Instant, show
 from intelshare.ports import Plan, Random, View, changed
 
 AGREES = 5 * MINUTE
-"""So far a peer's clock may lie from this one and still say the same: beyond it statements are CLOCK_SKEW."""
+"""Microseconds by which a peer's clock may differ and still agree: beyond it statements are CLOCK_SKEW."""
 
 
 @dataclass(frozen=True, slots=True)
 class BelieveCommand:
-    """An operator believes the clock."""
+    """An operator declares the clock to be right."""
 
     user: UserUri
     expected: Instant
-    """What was stored or expected instead."""
+    """The time that was stored or expected instead."""
     offsets: Sequence[tuple[MemberCode, int]]
-    """Of each linked member: its clock minus this one, in microseconds."""
+    """The clock of each linked member minus this one, in microseconds."""
     reason: str
-    """Why it is believed though peers do not agree; empty: they must."""
+    """Why the clock is believed although peers disagree; empty: they must agree."""
 
 
 def believe_clock(
     node: Node, view: View, command: BelieveCommand, now: Instant, random: Random
 ) -> Plan[tuple[MemberCode, ...]]:
-    """The present time is the highest that was believed; the linked members that agree with it.
+    """Store the present time as the highest believed; return the linked members that agree with it.
 
     Raises DeliveryError CLOCK if no peer agrees, or one does not, and no reason is given.
     """
@@ -61,13 +61,13 @@ def _check(command: BelieveCommand, agreed: Sequence[MemberCode]) -> None:
         raise DeliveryError(
             "CLOCK",
             f"the clock of {member} is {abs(offset) // SECOND} s {side} this one",
-            hint="set the clock of this machine; if it is right and theirs is not, say so with --reason",
+            hint="set this machine's clock; if it is right and theirs is wrong, say so with --reason",
         )
     if not agreed:
         raise DeliveryError(
             "CLOCK",
-            "no other member is linked whose clock could agree",
-            hint="compare this machine's clock with another, then say with --reason how you know",
+            "no linked member can confirm the clock",
+            hint="compare this machine's clock with another one, then state with --reason how you did",
         )
 
 

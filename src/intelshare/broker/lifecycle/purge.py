@@ -2,17 +2,18 @@
 
     a bulletin of this member is purged once                    because
     ---------------------------------------------------------   ------------------------------------------
-    one recipient at least has accepted it                      undelivered is never purged
-    every other pair has its receipt, or was stopped for good   what is open, held or in doubt may still go
+    at least one recipient has accepted it                      undelivered bulletins are never purged
+    every other pair has its receipt, or was stopped for good   open, held or doubtful pairs may still go
     nothing of it waits to be sent again, and no consent is     the answer may make a pair ready
     awaited
     every recipient of an attachment has all of it              the pieces are nowhere else
     the grace has passed since the last of these                a recipient may come back from a backup
 
-Then its bodies, the keys of its portions and its attachments go, in one commit with the mark that says when.
-What proves stays: manifest, digests, signed release, decision, receipts, log. ``PURGE`` names each bulletin
-under the time at which to look again, so a look costs what is due and not what is kept. What a recipient
-asks for that was purged since is cancelled (``line.hello.answer_gap``): it has lost what it had signed for.
+Then its bodies, the keys of its portions and its attachments are deleted, in one commit with the mark that
+says when. The proofs stay: manifest, digests, signed release, decision, receipts, log. ``PURGE`` lists each
+bulletin under the time of its next check, so a check costs what is due and not what is kept. If a recipient
+asks for a release that was purged since, its number is cancelled (``line.hello.answer_gap``): the recipient
+lost what it had signed for.
 """
 
 from __future__ import annotations
@@ -46,29 +47,29 @@ from intelshare.instant import MINUTE, Instant
 from intelshare.ports import Plan, Random, View, changed
 
 MAX_LOOKED: Final = 128
-"""Bulletins that one step looks at."""
+"""The most bulletins that one step looks at."""
 
 _DELIVERED: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ, BestReceipt.DESTROYED))
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeResult:
-    """What one step has purged."""
+    """The result of one step."""
 
     effects: Effects
     purged: int
     more: bool
-    """There may be more that is due."""
+    """True if more may be due."""
 
 
 def anything_to_purge(node: Node, view: View, now: Instant) -> bool:
-    """Whether ``purge`` has something to look at."""
+    """Return True if ``purge`` has something to look at."""
     found = view.find(PURGE, "key", limit=1) if node.retention else []
     return bool(found) and found[0].at <= now
 
 
 def purge(node: Node, view: View, now: Instant, random: Random) -> Plan[PurgeResult]:
-    """Purge what was delivered and whose grace has passed; look at the rest again later."""
+    """Purge what was delivered and whose grace has passed; schedule another check for the rest."""
     tx = Transaction(node, view, now, random)
     due = [row for row in view.find(PURGE, "key", limit=MAX_LOOKED) if row.at <= now]
     purged = 0
@@ -86,9 +87,9 @@ def purge(node: Node, view: View, now: Instant, random: Random) -> Plan[PurgeRes
 
 
 def _settled(view: View, md: ManifestDigest) -> Instant | None:
-    """Since when nothing more can need the content; None: something still can."""
+    """Return since when nothing can need the content any more; None: something still can."""
     if view.get(INBOX, md) is not None:
-        return None  # It came back from somebody: what was written and what was received are one row.
+        return None  # It came back from somebody: the written and the received bulletin share their rows.
     pairs = view.find(PAIR, "key", md)
     if not any(row.receipt in _DELIVERED for row in pairs) or not all(_over(view, row) for row in pairs):
         return None
@@ -101,7 +102,7 @@ def _settled(view: View, md: ManifestDigest) -> Instant | None:
 
 
 def _over(view: View, row: PairRow) -> bool:
-    """Whether the pair has come to its end, and nothing of it is to be sent again."""
+    """Return True if the pair has ended, and nothing of it is to be sent again."""
     if row.leaf and view.get(PENDING, row.leaf, row.recipient) is not None:
         return False
     stopped = row.cause != Cause.NONE and row.stage != Stage.HANDED_OVER
@@ -109,7 +110,7 @@ def _over(view: View, row: PairRow) -> bool:
 
 
 def _has_files(view: View, row: PairRow, slots: set[int]) -> bool:
-    """Whether the recipient has all that it was granted of these attachments, or will not ask for it."""
+    """Return True if the recipient has all granted parts of these attachments, or will not ask for them."""
     said = view.get(STATEMENT, row.leaf) if row.leaf else None
     wants = row.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ) and said is not None
     return not wants or said is None or not slots.intersection(said.slots) or WHOLE in row.codes.split()

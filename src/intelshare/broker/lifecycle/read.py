@@ -1,8 +1,8 @@
-"""Read: an own user opens what clearance, need to know and nationality allow, and the log says so.
+"""Reading: a user opens what clearance, need to know and nationality allow; the log records it.
 
-Of a received bulletin the portions that the reader may see; of one that this member wrote all of it, for its
-author and for who is cleared for all of it.
-What a reader may not open does not exist for it: no title, count or id (attacks.md rows 51, 52).
+Of a received bulletin the reader sees the permitted portions; a bulletin that this member wrote opens whole,
+for its author and for anyone cleared for all of it. What a reader may not open does not exist for that
+reader: no title, count or id (attacks.md rows 51, 52).
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ from intelshare.policy import Request as Asked
 from intelshare.ports import Plan, Random, View, changed
 
 READ_RECEIPT = "read-receipt"
-"""The obligation that makes a reading known to the originator."""
+"""The obligation to tell the originator that the bulletin was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCommand:
-    """A user asks for a bulletin by the beginning of its id, and by its originator where two share the id."""
+    """A user asks for a bulletin by the start of its id, and by its originator if two members use the id."""
 
     actor: Actor
     bulletin: str
     originator: str = ""
-    """Empty: whoever has one of that id, if it is one member."""
+    """Empty: any, if only one has a bulletin with that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class ShownPortion:
     label: Label
     mark: str
     basis: str
-    """Empty for what this member wrote: nobody has released it to it."""
+    """Empty for what this member wrote: nobody released it to this member."""
     obligations: tuple[str, ...]
-    """Those that the release carries and those of the own law."""
+    """The obligations that the release carries and those of this member's law."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A bulletin as one reader sees it; ``banner`` is of what is shown."""
+    """A bulletin as one reader sees it; ``banner`` covers what is shown."""
 
     row: InboxRow
     banner: str
@@ -87,7 +87,7 @@ class Shown:
 
     @property
     def title(self) -> str:
-        """The title, if the reader may see it."""
+        """The title, if the reader may see it; otherwise empty."""
         for shown in self.portions:
             if shown.portion.kind == PortionKind.TITLE:
                 return shown.portion.content.decode("utf-8", "replace")
@@ -105,7 +105,7 @@ class ShownOwn:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What to show, and what to tell the originator after the commit."""
+    """The bulletin to show, and the receipt to send after the commit."""
 
     shown: Shown | ShownOwn
     effects: Effects
@@ -114,7 +114,7 @@ class ReadResult:
 def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Random) -> Plan[ReadResult]:
     """Open a bulletin for a reader.
 
-    Raises DeliveryError NOT_FOUND, also for what it may not see, INPUT_INVALID (several are meant).
+    Raises DeliveryError NOT_FOUND, also for what the reader may not see, INPUT_INVALID (several match).
     """
     user = row_of(view, command.actor)
     visible: list[tuple[MemberCode, Shown | Written]] = []
@@ -135,7 +135,7 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
 
 
 def say_read(tx: Transaction, row: InboxRow, portions: Sequence[ShownPortion]) -> None:
-    """Tell the originator that the bulletin is read, if one of these portions asks for that; once."""
+    """Tell the originator, once, that the bulletin was read, if one of these portions asks for that."""
     if not row.told and any(READ_RECEIPT in portion.obligations for portion in portions):
         tx.put(INBOX, changed(row, told=1))
         said = encode(Receipt, Receipt(row.sender, row.leaf, ReceiptStatus.READ, (), tx.now))
@@ -145,10 +145,10 @@ def say_read(tx: Transaction, row: InboxRow, portions: Sequence[ShownPortion]) -
 def received(
     node: Node, view: View, given: str, user: UserRow, now: Instant, originator: str = ""
 ) -> list[tuple[MemberCode, Shown]]:
-    """The received bulletins whose id starts so and of which this user may see something, with their
-    originators (empty ``originator``: of all), as ``only_one`` takes them.
+    """Return the received bulletins whose id starts so and of which the user may see something, with their
+    originators, as ``only_one`` takes them. An empty ``originator`` means all.
 
-    Raises DeliveryError NOT_FOUND for what is no id.
+    Raises DeliveryError NOT_FOUND if ``given`` is not the start of an id.
     """
     return [
         (row.originator, shown)
@@ -158,7 +158,7 @@ def received(
 
 
 def _say_if_destroyed(view: View, command: ReadCommand) -> None:
-    """Whoever had opened it may know what became of it; for all others it does not exist.
+    """Tell a user who had opened the bulletin that it was destroyed; for all others it does not exist.
 
     Raises DeliveryError NOT_FOUND.
     """
@@ -172,7 +172,7 @@ def _say_if_destroyed(view: View, command: ReadCommand) -> None:
 
 
 def destroyed_of(view: View, given: str, user: UserUri, originator: str = "") -> list[InboxRow]:
-    """The received bulletins whose id starts so, that were destroyed, and that this user had opened."""
+    """Return the destroyed bulletins whose id starts so and that this user had opened."""
     return [
         row
         for row in _starting(view, given, originator)
@@ -181,7 +181,7 @@ def destroyed_of(view: View, given: str, user: UserUri, originator: str = "") ->
 
 
 def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> Shown | None:
-    """The bulletin as this user may see it; None if it may see nothing of it, or its time is over."""
+    """Return the bulletin as this user may see it; None if nothing may be seen, or its time is over."""
     if row.gone or now >= row.due:
         return None
     claims = decode(Claims, open_secret(node, INBOX.name, row.md, 0, row.sealed_claims))
@@ -203,7 +203,7 @@ def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> 
 
 
 def show_own(node: Node, view: View, written: Written, now: Instant) -> ShownOwn:
-    """A bulletin of this member, opened. Raises DeliveryError NOT_FOUND if it was purged."""
+    """Open a bulletin of this member. Raises DeliveryError NOT_FOUND if it was purged."""
     need_content(written)
     row = written.row
     portions = [
@@ -272,7 +272,7 @@ def _shown(
 
 
 def _starting(view: View, given: str, originator: str) -> Sequence[InboxRow]:
-    """Rows whose bulletin id starts with these digits; with an originator only those of that member."""
+    """Return the rows whose bulletin id starts so; with an originator, only that member's."""
     low, high = id_range(given)
     if originator:
         rows = view.find(INBOX, "bulletin", originator, after=(low,), limit=MAX_ALIKE)

@@ -1,6 +1,6 @@
-"""Again: a stored pair is decided anew, with the consents that may be carried to its recipient.
+"""Decides a stored pair again, with the consents that may be carried to its recipient.
 
-Hand-over, review and resend all ask here, so that what may go is one answer (promise P9).
+Hand-over, review and resend all ask here, so that there is one answer to what may go (promise P9).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from intelshare.policy import originator_of
 
 
 class ConsentState(IntEnum):
-    """How far a consent has come."""
+    """The state of a consent."""
 
     ASKED = 1
     GRANTED = 2
@@ -33,18 +33,19 @@ class ConsentState(IntEnum):
 
 
 ONLY_OWN: Final = "@own"
-"""Mark of a pair that was made to ask for consent: its recipient gets its own portions, whatever else it may
-have. Among the ids of approved rows, of which none begins so."""
+"""The mark, among the ids of approved rows, of a pair that was made to ask for consent: its recipient gets
+only its portions, whatever else it may have. No row's id starts this way.
+"""
 
 Carrying = tuple[Given, Evidence]
 """A consent in force, with the statement that proves it."""
 
 
 def redecide(tx: Transaction, row: PairRow, written: Written) -> tuple[PairDecision, tuple[Carrying, ...]]:
-    """The pair as it is decided now, and the consents on which that rests.
+    """Decide the pair again; return the decision and the consents on which it rests.
 
     A consent names slots, and is carried whole. One that names a slot which the recipient does not get would
-    tell it that something was withheld (promise P19): it does not count.
+    reveal that something was withheld (promise P19): it does not count.
     """
 
     marks = frozenset(row.approved.split())
@@ -61,7 +62,7 @@ def redecide(tx: Transaction, row: PairRow, written: Written) -> tuple[PairDecis
         )
 
     decided = judged()
-    # Only a bulletin with another's portion is looked up: most have none.
+    # Consents are looked up only if a portion is another member's: most bulletins have none.
     found = given_for(tx, row.md, row.recipient) if "CONSENT_REQUIRED" in decided.codes else ()
     if not found:
         return decided, ()
@@ -81,7 +82,7 @@ def decide_portions(
     approvals: frozenset[str] = frozenset(),
     consents: Sequence[Given] = (),
 ) -> PairDecision:
-    """Decide the portions that are meant for a recipient: all, or only those that are its own."""
+    """Decide the portions meant for a recipient: all, or only those whose originator the recipient is."""
     wanted = written.decidable()
     if only_own:
         wanted = [one for one in wanted if originator_of(node.world, one[2], node.member, at) == recipient]
@@ -96,7 +97,7 @@ def decide_portions(
 
 
 def given_for(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[Carrying, ...]:
-    """The consents in force for this recipient."""
+    """Return the consents in force for this recipient."""
     found = []
     for row in tx.view.find(CONSENT, "key", md, recipient):
         current = tx.get(CONSENT, row.md, row.recipient, row.member)

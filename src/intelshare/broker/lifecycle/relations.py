@@ -1,8 +1,8 @@
 """Relations: a bulletin may supersede an earlier one of its originator, or reply to one.
 
-The claims of a grant name the other bulletin only to a recipient who was handed it (docs/format.md), so that
-nobody learns of one that it does not have. The same holds for readers: a relation is shown to those who may
-open both. Nothing waits for the other bulletin, and the order in which the two come does not matter.
+The claims of a grant name the other bulletin only to a recipient that was handed it (docs/format.md), so that
+nobody learns of a bulletin that they do not have. The same holds for readers: a relation is shown to those
+who may open both. Nothing waits for the other bulletin, and the order in which the two come does not matter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from intelshare.roles import Role
 
 
 class Relation(IntEnum):
-    """What one bulletin is to another."""
+    """The relation of one bulletin to another."""
 
     SUPERSEDES = 1
     REPLY = 2
@@ -44,13 +44,13 @@ class Named:
 
     relation: Relation
     member: MemberCode
-    """Its originator."""
+    """The originator of that bulletin."""
     md: ManifestDigest
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The bulletins around one, as one reader may know them: ids, empty where there is none to be shown."""
+    """The ids of related bulletins, as one reader may know them; empty if there is none to show."""
 
     supersedes: bytes = b""
     superseded_by: bytes = b""
@@ -58,7 +58,7 @@ class Context:
 
 
 def own_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant) -> ManifestDigest:
-    """The own bulletin that a user may recall or supersede: its author and releasing officers.
+    """Return a bulletin of this member if the user may recall or supersede it: its author or an officer.
 
     Raises DeliveryError RECALL_NOT_ORIGINATOR for another member's that the user may read, NOT_AUTHORISED for
     a colleague's, NOT_FOUND for all else (attacks.md row 41), INPUT_INVALID.
@@ -76,14 +76,17 @@ def own_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant
     if row.author != user.user and user.role != Role.RELEASING_OFFICER:
         raise DeliveryError(
             "NOT_AUTHORISED",
-            "a bulletin is recalled or superseded by its author or by a releasing officer",
+            "only its author or a releasing officer may recall or supersede a bulletin",
             hint="ask one of them; `intelshare outbox ID` names the author",
         )
     return row.md
 
 
 def named_by(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -> tuple[Named, ...]:
-    """The bulletins that a draft names by the beginning of their ids. Raises what ``own_bulletin`` raises."""
+    """Return the bulletins that a draft names by the start of their ids.
+
+    Raises what ``own_bulletin`` raises.
+    """
     named = []
     if draft.supersedes:
         md = own_bulletin(node, view, draft.supersedes, user, now)
@@ -94,7 +97,7 @@ def named_by(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) 
 
 
 def keep(tx: Transaction, md: ManifestDigest, named: Collection[Named]) -> None:
-    """Note what a bulletin names."""
+    """Store the bulletins that a bulletin names."""
     for one in named:
         tx.put(RELATED, RelatedRow(one.md, one.relation, md, one.member))
 
@@ -102,7 +105,10 @@ def keep(tx: Transaction, md: ManifestDigest, named: Collection[Named]) -> None:
 def named_in(
     supersedes: Iterable[ManifestDigest], reply: Iterable[Reply], originator: MemberCode
 ) -> tuple[Named, ...]:
-    """What a grant names. ``supersedes`` is about the originator's own, whatever it says (row 41)."""
+    """Return the bulletins that a grant names.
+
+    ``supersedes`` counts only for the originator's bulletins (row 41).
+    """
     return (
         *(Named(Relation.SUPERSEDES, originator, md) for md in supersedes),
         *(Named(Relation.REPLY, one.originator, one.md) for one in reply),
@@ -112,9 +118,9 @@ def named_in(
 def claims_of(
     tx: Transaction, md: ManifestDigest, recipient: MemberCode, at_once: Collection[tuple[bytes, str]]
 ) -> tuple[tuple[ManifestDigest, ...], tuple[Reply, ...]]:
-    """(supersedes, reply) as the grant to this recipient may name them.
+    """Return (supersedes, reply) as the grant to this recipient may name them.
 
-    ``at_once``: (md, recipient) of what is handed over in the same commit.
+    ``at_once`` holds (md, recipient) of everything that is handed over in the same commit.
     """
     rows = [
         row
@@ -130,7 +136,7 @@ def claims_of(
 def context_of(
     node: Node, view: View, md: ManifestDigest, originator: MemberCode, user: UserRow, now: Instant
 ) -> Context:
-    """What a reader of one bulletin may know of those around it."""
+    """Return the ids of related bulletins that a reader of one bulletin may know."""
     earlier = view.find(RELATED, "md", md)
     later = view.find(RELATED, "key", md, Relation.SUPERSEDES)
 
@@ -146,7 +152,10 @@ def context_of(
 
 
 def _answered(node: Node, view: View, draft: Draft, user: UserRow, now: Instant) -> Named:
-    """A received bulletin or an own one. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    """Find the bulletin replied to: received, or this member's.
+
+    Raises DeliveryError NOT_FOUND, INPUT_INVALID.
+    """
     given, originator = draft.in_reply_to, draft.in_reply_to_from
     found = [
         (member, Named(Relation.REPLY, member, shown.row.md))
@@ -161,7 +170,7 @@ def _answered(node: Node, view: View, draft: Draft, user: UserRow, now: Instant)
 
 
 def _was_handed(tx: Transaction, row: RelatedRow, recipient: MemberCode) -> bool:
-    """Whether this recipient has the bulletin that is named: we handed it over, or it came from there."""
+    """Return True if this recipient has the named bulletin: it was handed over, or came from that member."""
     pair = tx.get(PAIR, row.of, recipient)
     if pair is not None and pair.leaf:
         return True

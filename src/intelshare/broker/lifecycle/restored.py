@@ -1,9 +1,9 @@
 """After a restore: received bulletins whose keys are in no backup are forgotten, and asked for again.
 
 A backup holds no secret of a received bulletin (decision 47): whatever was destroyed since it was made stays
-destroyed. What of such a bulletin came with the restore is forgotten here as if it had never arrived, and
-its number is a gap, which the next hello asks the originator to fill. The originator releases it once more
-if it still may, or cancels the number of what it has recalled or heard destroyed.
+destroyed. What the restore brought of such a bulletin is forgotten here as if it had never arrived, and its
+number becomes a gap, which the next hello asks the originator to fill. The originator sends the release again
+if it still may, or cancels the number if it has recalled the bulletin or received its DESTROYED receipt.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 
 PAGE = 256
-"""Bulletins that one step looks at."""
+"""The bulletins that one step looks at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What one step has done."""
+    """The result of one step."""
 
     count: int
     after: ManifestDigest | None
-    """Where the next one goes on; None: there is no more."""
+    """Where the next step goes on; None: there is no more."""
 
 
 def forget_received(
     node: Node, view: View, after: ManifestDigest, now: Instant, random: Random
 ) -> Plan[Forgotten]:
-    """Forget the received bulletins after this one that have lost their keys. A second time is no harm."""
+    """Forget received bulletins after this one that have lost their keys. Repeating it does no harm."""
     tx = Transaction(node, view, now, random)
     page = view.find(INBOX, "key", after=(after,) if after else (), limit=PAGE)
     lost = [row for row in page if _has_lost_its_keys(tx, row)]

@@ -1,10 +1,10 @@
-"""Review: the world has changed, by an act, a document or the clock: what is now denied is stopped (P9).
+"""Review: an act, a document or the clock has changed the world: what is now denied is stopped (P9).
 
-What waits is decided again at hand-over, and is withheld there. What was handed over and has no receipt is
-asked about here, portion by portion as it was granted: if one of them may not go any more, the release is not
-sent again, its number is cancelled, and the pair is in doubt until that is acknowledged or the recipient's
-word comes. Nothing is ever handed over to a member that was removed: what waits for it ends here too.
-Until a review has come to a pair, ``resend`` asks the same question: nothing goes after its denial.
+Waiting pairs are decided again at hand-over, and are withheld there. A pair that was handed over and has no
+receipt is checked here, portion by portion as it was granted: if one of them may not go any more, the release
+is not sent again, its number is cancelled, and the pair is in doubt until that is acknowledged or the
+recipient's receipt comes. Nothing is ever handed over to a member that was removed: what waits for it ends
+here too. Until a review has reached a pair, ``resend`` asks the same question: nothing goes after its denial.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import Exclusion
 
 MAX_REVIEWED: Final = 256
-"""Pairs that one step looks at."""
+"""The most pairs that one step looks at."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewResult:
-    """How far it has come. ``after`` empty: through."""
+    """The progress of a review. ``after`` is empty at the end."""
 
     after: tuple[Scalar, ...]
-    """Stage, and the last pair of it that was looked at."""
+    """The stage, and the last pair of it that was looked at."""
     effects: Effects
 
 
 def review(
     node: Node, view: View, after: tuple[Scalar, ...], now: Instant, random: Random
 ) -> Plan[ReviewResult]:
-    """Stop what is on the way and may not go any more; go on ``after`` where the last step ended."""
+    """Stop what is on its way and may not go any more; ``after`` is where the last step ended."""
     tx = Transaction(node, view, now, random)
     stage = Stage(int(after[0])) if after else Stage.HANDED_OVER
     rows = view.find(PAIR, "stage", stage, 1, after=after[1:], limit=MAX_REVIEWED)
@@ -57,7 +57,7 @@ def review(
     )
     denied: dict[tuple[str, ...], list[PairRow]] = {}
     for row in rows if stage is Stage.HANDED_OVER else ():
-        # What is over as well ends by itself (``stop.expire``).
+        # A pair whose time is over ends anyway (``stop.expire``).
         if row.recipient not in removed and now < row.due:
             codes = unless_damaged(tx, partial(denial, tx, row))
             if codes:
@@ -68,7 +68,7 @@ def review(
 
 
 def _following(stage: Stage, rows: Sequence[PairRow], removed: bool) -> tuple[Scalar, ...]:
-    """Where the next step goes on. What waits is looked at only where a member was removed."""
+    """Return where the next step goes on. Waiting pairs are looked at only if a member was removed."""
     if len(rows) == MAX_REVIEWED:
         return (stage, rows[-1].created, rows[-1].md, rows[-1].recipient)
     order = (Stage.HANDED_OVER, Stage.HELD, Stage.QUEUED)
@@ -76,9 +76,9 @@ def _following(stage: Stage, rows: Sequence[PairRow], removed: bool) -> tuple[Sc
 
 
 def denial(tx: Transaction, row: PairRow) -> tuple[str, ...]:
-    """Why what was handed over may not go now; empty: it may, but for its time, which is not the law's.
+    """Return why a release may not go now; empty: it may. Expiry is not counted: it is not the law's.
 
-    Also asked of what has a receipt: a recipient that has forgotten it may ask for it again.
+    Also called for releases with a receipt: a recipient that lost one may ask for it again.
     """
     said, bulletin = tx.view.get(STATEMENT, row.leaf), tx.view.get(BULLETIN, row.md)
     if said is None or bulletin is None:

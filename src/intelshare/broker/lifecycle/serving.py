@@ -1,7 +1,7 @@
-"""Serving: to whom the pieces of a file go. Asked at most once a second for each peer and file.
+"""Decides which members get the pieces of a file. Asked at most once a second for each peer and file.
 
-Whoever was handed the portion may have them, as long as the law lets it go now, and until its time is over:
-what is stopped, recalled or denied since is not given any more, in the middle of a file too.
+A member that was handed the portion may have them, as long as policy lets it go now, and until its time is
+over: what was stopped, recalled or denied since is not served any more, not even in the middle of a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from intelshare.ports import View
 
 
 def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Instant) -> Kept | None:
-    """The file of which this member asks for pieces, if it may have it. Raises StoreError."""
+    """Return the file whose pieces this member asks for, if it may have it. Raises StoreError."""
     for row in view.find(FILE, "pieces", asked, limit=MAX_TOGETHER):
         pair = view.get(PAIR, row.md, member) if row.state == FileState.KEPT and now < row.due else None
         if pair is None or pair.stage != Stage.HANDED_OVER or pair.cause != Cause.NONE:
@@ -28,11 +28,11 @@ def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Insta
         said = view.get(STATEMENT, pair.leaf)
         granted = said is not None and row.slot in said.slots
         refused = pair.receipt == BestReceipt.REFUSED
-        # Only read: what is decided again is neither logged nor stored.
+        # This only reads: the new decision is neither logged nor stored.
         if granted and not refused and not denial(Transaction(node, view, now, _nothing_is_drawn), pair):
             return Kept(row.place, row.size, row.member)
     return None
 
 
 def _nothing_is_drawn(count: int) -> NoReturn:
-    raise AssertionError(f"{count} random bytes were asked for by a question")
+    raise AssertionError(f"a query asked for {count} random bytes")

@@ -1,7 +1,7 @@
-"""End: what is over stops by itself: pairs that wait or are on the way (P8), bulletins that were received.
+"""Stops what is over: pairs that wait or are on their way (P8), and received bulletins.
 
 A pair that was handed over and has no receipt is not sent again: its number is cancelled in a stream head,
-and the pair is in doubt until that head is acknowledged or the recipient's signed word arrives (promise P9).
+and the pair is in doubt until that head is acknowledged or the recipient's receipt arrives (promise P9).
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 
 MAX_ENDED = 256
-"""Pairs that one step ends."""
+"""The most pairs that one step ends."""
 
 PAGE = 1000
-"""Numbers looked at in one go."""
+"""The numbers looked at in one query."""
 
 _ALL = 1_000_000
 
 
 def anything_over(view: View, now: Instant) -> bool:
-    """Whether ``expire`` has something to do."""
-    # After 0: NEVER sorts first.
+    """Return True if ``expire`` has something to do."""
+    # Start after 0: NEVER sorts first.
     found = view.find(PAIR, "due", 1, after=(0,), limit=1)
     return (bool(found) and found[0].due <= now) or anything_due(view, now)
 
 
 def expire(node: Node, view: View, now: Instant, random: Random) -> Plan[Effects]:
-    """Stop the pairs whose valid-until or deliver-by has passed; destroy what may be kept no longer."""
+    """Stop the pairs whose valid-until or deliver-by has passed; destroy what may no longer be kept."""
     tx = Transaction(node, view, now, random)
     found = view.find(PAIR, "due", 1, after=(0,), limit=MAX_ENDED)
     over = [row for row in found if row.due <= now]
@@ -59,9 +59,9 @@ def expire(node: Node, view: View, now: Instant, random: Random) -> Plan[Effects
 
 
 def stop(tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[str, ...]) -> None:
-    """Stop pairs, and cancel the numbers that may not have arrived: one head per stream says it.
+    """Stop pairs, and cancel the numbers that may not have arrived, with one head per stream.
 
-    The number of what has a receipt is not cancelled.
+    The number of a release with a receipt is not cancelled.
     """
     on_the_way = []
     for row in rows:
@@ -73,7 +73,7 @@ def stop(tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[st
 
 
 def cancel(tx: Transaction, rows: Iterable[PairRow]) -> None:
-    """Cancel the numbers of these pairs for ever: one head per stream says it."""
+    """Cancel the numbers of these pairs for ever, with one head per stream."""
     streams: dict[tuple[Incarnation, MemberCode], int] = {}
     for row in rows:
         key = (row.incarnation, row.recipient)
@@ -88,16 +88,19 @@ def cancel(tx: Transaction, rows: Iterable[PairRow]) -> None:
 
 
 def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
-    """Note why a pair was stopped, in its row and in the log. What was handed over needs ``stop``."""
+    """Record why a pair was stopped, in its row and in the log.
+
+    For a pair that was handed over call ``stop``.
+    """
     tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
     cancel_questions(tx, row)
-    # Beside a receipt stand the receipt's own codes.
+    # A pair with a receipt keeps the receipt's codes.
     told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
     put_pair(tx, row, pair.stop(facts_of(row), cause), codes=told)
 
 
 def cancel_questions(tx: Transaction, row: PairRow) -> None:
-    """A recipient that will not hold the bulletin cannot say whether others may: questions to it end."""
+    """End the questions to a recipient that will not hold the bulletin: it cannot say whether others may."""
     if not tx.view.count(CONSENT, "key", row.md):
         return
     for said in tx.view.find(STATEMENT, "number", row.recipient, Kind.CONSENT, limit=_ALL):
@@ -106,7 +109,7 @@ def cancel_questions(tx: Transaction, row: PairRow) -> None:
 
 
 def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:
-    """Where an own stream stands, as its recipient is told."""
+    """Return the head of a stream of this node, as its recipient is told."""
     cancelled = tuple(
         [Cancelled(ReleaseNumber(a), ReleaseNumber(b)) for a, b in Ranges.unpack(row.cancelled).spans]
     )
@@ -114,7 +117,7 @@ def head_of(row: OutgoingRow, previous: Incarnation) -> StreamHead:
 
 
 def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:
-    """The peer knows which numbers are cancelled: their pairs are in doubt no more."""
+    """Note that the peer knows which numbers are cancelled: their pairs are no longer in doubt."""
     head = decode(StreamHead, data)
     for span in head.cancelled:
         for row in _numbered(tx.view, peer, head.incarnation, span):
@@ -129,7 +132,7 @@ def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:
 def _numbered(
     view: View, peer: MemberCode, incarnation: Incarnation, span: Cancelled
 ) -> Iterator[StatementRow]:
-    """The own releases to a peer under these numbers."""
+    """Yield this node's releases to a peer under these numbers."""
     after = span.first - 1
     while after < span.last and (
         rows := view.find(STATEMENT, "number", peer, Kind.RELEASE, incarnation, after=(after,), limit=PAGE)
@@ -139,7 +142,7 @@ def _numbered(
 
 
 def is_cancelled(tx: Transaction, row: PairRow) -> bool:
-    """Whether the number under which a pair was handed over is cancelled."""
+    """Return True if the number under which a pair was handed over is cancelled."""
     stream = tx.get(OUTGOING, row.incarnation, row.recipient)
     return stream is not None and row.sequence in Ranges.unpack(stream.cancelled)
 

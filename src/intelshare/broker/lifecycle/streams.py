@@ -1,4 +1,4 @@
-"""Streams of peers: check 9, stream heads, and asking for holes. Nothing waits for a hole (promise P6)."""
+"""Streams of peers: check 9, stream heads, and requests for gaps. Nothing waits for a gap (promise P6)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from intelshare.ports import changed
 from intelshare.statement import Verified
 
 MAX_SKIP = 1 << 20
-"""How far ahead of what is held a head may point."""
+"""The most numbers by which a head may run ahead of what is held."""
 
 
 def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
-    """Take a release's number into its stream; whether it was cancelled (VOIDED).
+    """Enter a release's number into its stream; return True if it was cancelled (VOIDED).
 
-    Raises DeliveryError INCARNATION_UNKNOWN, RATE, SEQUENCE_FORK (the stream is frozen by this).
+    Raises DeliveryError INCARNATION_UNKNOWN, RATE, SEQUENCE_FORK (this freezes the stream).
     """
     tx = inbound.tx
     row = tx.get(INCOMING, start.origin, start.incarnation)
     if row is None or row.member != inbound.member:
         raise DeliveryError(
             "INCARNATION_UNKNOWN",
-            "the release is of an incarnation that no hello or stream head has named",
-            hint="the peer names it when the link opens anew",
+            "the release belongs to an incarnation that no hello or stream head has named",
+            hint="the peer names it when the link opens again",
         )
 
     def held(place: int) -> tuple[LeafId, LeafId] | None:
@@ -65,7 +65,7 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
 
 
 def on_stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Take a head that came as a statement. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError."""
+    """Process a head that came as a statement. Raises EnvelopeError WRONG_RECIPIENT, DeliveryError."""
     del carried
     head = verified.read(StreamHead)
     if head.to != inbound.tx.node.member:
@@ -78,12 +78,11 @@ def on_stream_head(inbound: Inbound, verified: Verified, carried: Carried) -> No
 def take_head(
     tx: Transaction, member: MemberCode, origin: NodeUri, head: StreamHead, allowance: Allowance
 ) -> int:
-    """Learn that an incarnation exists and how far it has gone; how many numbers the peer forgot (0: none).
+    """Learn of an incarnation and how far it has gone; return how many numbers the peer forgot (0: none).
 
-    Of a frozen stream nothing is learnt.
-
-    Raises DeliveryError RATE (too far ahead, or too many incarnations), SEQUENCE_FORK when it names another
-    release for a number that is held (the stream is frozen by this).
+    Nothing is learnt about a frozen stream. Raises DeliveryError RATE (too far ahead, or too many
+    incarnations), SEQUENCE_FORK if the head names another release for a number that is held (this freezes the
+    stream).
     """
     row = tx.get(INCOMING, origin, head.incarnation)
     if row is None:
@@ -112,7 +111,7 @@ def take_head(
 
 
 def missing(row: IncomingRow) -> Ranges:
-    """The numbers of a stream that are known to exist and have not come."""
+    """Return the numbers of a stream that are known to exist and have not come."""
     holes = Ranges.unpack(row.holes)
     if row.announced > row.last:
         holes = holes.add(row.last + 1, row.announced)
@@ -122,7 +121,7 @@ def missing(row: IncomingRow) -> Ranges:
 
 
 def gaps(tx: Transaction, inbound: Inbound) -> Iterator[Gap]:
-    """What to ask this peer for, of the streams that its frame has touched."""
+    """Yield the gaps to request from this peer in the streams that its frame has touched."""
     for origin, incarnation in sorted(inbound.streams):
         gap = gap_of(tx, origin, incarnation)
         if gap is not None:
@@ -130,7 +129,7 @@ def gaps(tx: Transaction, inbound: Inbound) -> Iterator[Gap]:
 
 
 def gap_of(tx: Transaction, origin: NodeUri, incarnation: Incarnation) -> Gap | None:
-    """What is missing of one stream, at most 64 ranges; None: nothing, or it is frozen."""
+    """Return the gap of one stream, at most 64 ranges; None: nothing is missing, or the stream is frozen."""
     row = tx.get(INCOMING, origin, incarnation)
     if row is None or row.frozen:
         return None

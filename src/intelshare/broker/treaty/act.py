@@ -1,12 +1,13 @@
-"""Treaty acts: a member's numbered words about its own part in a treaty, the same bytes to everybody.
+"""Treaty acts: a member's numbered statements about its part in a treaty, the same bytes for every peer.
 
-An own act is decided by a releasing officer or an operator, signed, numbered, and counts from its commit on:
-the node that has it in its world is swapped in before any later step (c18). A peer's act counts from its
-receipt at the earliest. Acts form a chain, each naming the one before it (attacks.md rows 43, 44, 96):
+An act of this member is decided by a releasing officer or an operator, signed, numbered, and counts from its
+commit on: the node with the act in its world is swapped in before any later step (c18). A peer's act counts
+from its receipt at the earliest. Acts form a chain, each naming the one before it (attacks.md rows 43, 44,
+96):
 
     for another member than the signer's     SIGNER_NOT_AUTHORISED
     the next one                             counts, and so do those that waited for it
-    one behind a hole                        waits; the hole is shown and asked for; the world is unchanged
+    one behind a gap                         waits; the gap is shown and asked for; the world is unchanged
     two of one number, or another "before"   SEQUENCE_FORK: both are evidence, the first stays, and all later
                                              ones wait until an operator lets them count (``resume``)
 """
@@ -41,20 +42,20 @@ from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
 
 MAX_ACTS: Final = 4096
-"""Acts of one member."""
+"""The most acts of one member."""
 
 MAX_WAITING: Final = 256
-"""How far behind a hole an act may be."""
+"""The most numbers by which an act may run ahead of the next one."""
 
 MAX_CONTRADICTING: Final = 16
-"""Acts of one member that are kept although they contradict another; more are only counted."""
+"""The most acts of one member that are kept although they contradict another; more are only counted."""
 
 MAX_BYTES: Final = 8192
-"""Of one act."""
+"""The most bytes of one act."""
 
 
 class ActState(IntEnum):
-    """What became of an act."""
+    """The state of an act."""
 
     COUNTS = 1
     WAITS = 2
@@ -63,7 +64,7 @@ class ActState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActCommand:
-    """An own user wants the member to act. ``since`` 0: from now on."""
+    """A user asks this member to act. ``since`` 0: from now on."""
 
     actor: Actor
     treaty: str
@@ -76,37 +77,40 @@ class ActCommand:
 
 @dataclass(frozen=True, slots=True)
 class ActResult:
-    """An act that counts, or on a look at its effect would."""
+    """An act that counts or, in a preview of its effect, would count."""
 
     act: PartyAct
     effects: Effects
 
 
 def acts(view: View, *member: MemberCode) -> list[ActRow]:
-    """Everything held, of one member or of all, by member and number."""
+    """Return all acts held, of one member or of all, ordered by member and number."""
     return view.find(ACT, "key", *member, limit=1_000_000)
 
 
 def counting(view: View) -> list[PartyAct]:
-    """The acts that the world at a start is compiled from."""
+    """Return the acts from which the world is compiled at a start."""
     return [value_of(row) for row in acts(view) if row.state == ActState.COUNTS]
 
 
 def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> tuple[ActResult, World]:
-    """What ``act`` would sign, and the world in which it counts; nothing is stored. Raises what it raises."""
+    """Return what ``act`` would sign, and the world in which it counts; store nothing.
+
+    Raises what ``act`` raises.
+    """
     row_of(view, command.actor)
     treaty = _own_treaty(node, command.treaty)
     if 0 < command.since < now:
         raise DeliveryError(
             "INPUT_INVALID",
-            "an act is never dated back: the peers let it count from its receipt at the earliest",
-            hint="leave --effective out for now, or name an instant to come",
+            "an act cannot be backdated: for peers it counts from its receipt at the earliest",
+            hint="leave out --effective to act now, or name a future instant",
         )
     if (command.reservation is None) != (command.kind is not ActKind.RESERVE) and (
         command.kind is not ActKind.REINSTATE
     ):
         raise DeliveryError(
-            "INPUT_INVALID", "a reservation belongs to the act that makes one, and to no other"
+            "INPUT_INVALID", "a reservation is needed to reserve, and allowed only to reserve or reinstate"
         )
     if command.reservation is not None and command.kind is ActKind.RESERVE:
         named = command.reservation.categories or frozenset()
@@ -116,7 +120,7 @@ def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> 
     if command.n not in (0, n):
         raise DeliveryError(
             "ID_CONFLICT",
-            f"another act was made since: the next is number {n}",
+            f"another act was made since: the next number is {n}",
             hint="look at the effect again",
         )
     if n > MAX_ACTS:
@@ -128,14 +132,14 @@ def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> 
     if _part(after, said) == _part(node.world, said):
         raise DeliveryError(
             "INPUT_INVALID",
-            f"this would change nothing: {node.member}'s part in {treaty.id} already stands so",
+            f"this would change nothing about {node.member}'s part in {treaty.id}",
             hint=f"`intelshare treaty acts --treaty {treaty.id}` shows the acts so far",
         )
     return ActResult(said, Effects()), after
 
 
 def act(node: Node, view: View, command: ActCommand, now: Instant, random: Random) -> Plan[ActResult]:
-    """Make an own act: signed, numbered, for all members. It counts from this commit on.
+    """Sign and number an act of this member for all members. It counts from this commit on.
 
     Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (no such treaty), INPUT_INVALID (not a party, dated back,
     no effect), ID_CONFLICT, TOO_LARGE.
@@ -149,13 +153,13 @@ def act(node: Node, view: View, command: ActCommand, now: Instant, random: Rando
     leaf = tx.say_to_all(node.trust.partners, Kind.TREATY_ACT, data, 0)
     row = ActRow(node.member, said.n, leaf, ActState.COUNTS, now, said.since, command.actor.user, data)
     _let_count(tx, row)
-    # As it will be read at the next start.
+    # Use the act as it will be read at the next start.
     tx.node = with_acts(tx.node, (*tx.node.world.acts, value_of(row)))
     return tx.plan(ActResult(said, tx.effects()))
 
 
 def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> None:
-    """Take a peer's act. Rejected: top of this module; ENVELOPE_MALFORMED, TOO_LARGE, RATE, CLOCK."""
+    """Process a peer's act. Rejections: see the module; also ENVELOPE_MALFORMED, TOO_LARGE, RATE, CLOCK."""
     del carried
     tx, member = inbound.tx, inbound.member
     if len(verified.statement.data) > MAX_BYTES:
@@ -165,11 +169,11 @@ def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> Non
         raise CryptoError("SIGNER_NOT_AUTHORISED", f"{member} signs an act of {said.member}")
     check(said)
     if not inbound.clock:
-        # A suspension taken in while the clock is two days ahead would hold in two days.
+        # A suspension accepted while the clock is two days ahead would take effect only in two days.
         raise DeliveryError(
             "CLOCK",
-            "the own clock is wrong: nobody can say from when the act holds",
-            hint="it is tried again",
+            "this node's clock is wrong: it cannot tell from when the act applies",
+            hint="the peer tries again",
         )
     if inbound.acts is None:
         inbound.acts = {row.leaf: row for row in acts(tx.view, member)}
@@ -192,7 +196,7 @@ def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> Non
     if not stuck and said.n == expected and said.previous != (FIRST if last is None else last.leaf):
         raise _contradiction(inbound, verified, row)
     if said.n > min(expected + MAX_WAITING, MAX_ACTS):
-        raise DeliveryError("RATE", f"act {said.n} of {member}, of which {expected} is the next")
+        raise DeliveryError("RATE", f"act {said.n} of {member} is too far ahead: {expected} is the next")
     held[row.leaf] = row
     tx.put(ACT, row)
     tx.put(RECEIVED, known_row(inbound, verified, None))
@@ -201,7 +205,7 @@ def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> Non
 
 
 def settle(inbound: Inbound) -> None:
-    """After a frame: the acts that it let count are in the world from the next step on."""
+    """Put the acts that a frame brought into force into the world, from the next step on."""
     if inbound.counting:
         tx = inbound.tx
         tx.node = with_acts(tx.node, (*tx.node.world.acts, *inbound.counting))
@@ -210,10 +214,10 @@ def settle(inbound: Inbound) -> None:
 def resume(
     node: Node, view: View, actor: Actor, member: MemberCode, now: Instant, random: Random
 ) -> Plan[ActResult]:
-    """Let a member's contradicting acts count, from now at the earliest, and what waited for them.
+    """Let a member's contradicting acts count, from now at the earliest, and those that waited for them.
 
-    For operators who have asked that member which of its acts it means. Raises DeliveryError NOT_FOUND (none
-    contradicts), NOT_AUTHORISED.
+    Operators call this after asking that member which of its acts it means. Raises DeliveryError NOT_FOUND
+    (none contradicts), NOT_AUTHORISED.
     """
     row_of(view, actor)
     rows = acts(view, member)
@@ -224,7 +228,7 @@ def resume(
     counted = []
     for held in sorted(rows, key=lambda row: (row.n, row.at)):
         if held.n > last + 1:
-            break  # behind a hole: waits on
+            break  # behind a gap: it keeps waiting
         row = held
         if held.state != ActState.COUNTS:
             since = max(decode(TreatyAct, held.data).effective, now)
@@ -238,7 +242,7 @@ def resume(
 
 
 def missing_acts(rows: Iterable[ActRow]) -> int | None:
-    """The first act of a hole that others wait behind; None: there is none."""
+    """Return the first missing act that others wait for, or None."""
     rows = list(rows)
     waiting = [row.n for row in rows if row.state == ActState.WAITS]
     last = _last(rows)
@@ -247,28 +251,28 @@ def missing_acts(rows: Iterable[ActRow]) -> int | None:
 
 
 def next_act(view: View, member: MemberCode) -> int:
-    """The number of the first act of a member that is not held: what to ask for when a link opens."""
+    """Return the number of the first act of a member that is not held: to be requested when a link opens."""
     numbers = {row.n for row in acts(view, member)}
     return next(n for n in range(1, len(numbers) + 2) if n not in numbers)
 
 
 def forgotten(node: Node, view: View, asked: int) -> int:
-    """How many own acts a peer that asks for those from ``asked`` on says it holds, and this node does not.
+    """Return how many acts of this member a peer holds, judging by its request, that this node lacks.
 
-    More than 0: a disk has forgotten them (promise P12), or the peer is wrong.
+    If more than 0, a disk has lost them (promise P12), or the peer is wrong.
     """
     last = _last(acts(view, node.member))
     return min(max(0, asked - 1 - (0 if last is None else last.n)), MAX_ACTS)
 
 
 def gap_of_acts(inbound: Inbound) -> Iterator[Gap]:
-    """What to ask the peer for after its acts were taken in."""
+    """Yield the gap to request from the peer after its acts were processed."""
     if inbound.acts is not None and (first := missing_acts(inbound.acts.values())) is not None:
         yield Gap.of_acts(first)
 
 
 def queue_acts(tx: Transaction, peer: MemberCode, first: int) -> int:
-    """Queue the own acts from a number on for a peer again, as the bytes they have; how many."""
+    """Queue this member's acts from a number on for a peer again, as the same bytes; return how many."""
     queued = 0
     for row in acts(tx.view, tx.node.member):
         said = tx.get(STATEMENT, row.leaf) if row.n >= first else None
@@ -287,20 +291,20 @@ def _own_treaty(node: Node, name: str) -> Treaty:
         raise DeliveryError(
             "INPUT_INVALID",
             f"the file of {name} does not list {node.member} as a party",
-            hint="every member's own file says who may be a party; an act alone cannot",
+            hint="each member's treaty file says who may be a party; an act cannot change that",
         )
     return found
 
 
 def _part(world: World, said: PartyAct) -> object:
-    """The member's history in the treaty."""
+    """Return the member's history in the treaty."""
     treaty = next(treaty for treaty in world.treaties if treaty.id == said.treaty)
     party = next(party for party in treaty.parties if party.member == said.member)
     return party.in_force, frozenset(party.suspended), frozenset(party.reservations), party.text
 
 
 def _contradiction(inbound: Inbound, verified: Verified, row: ActRow) -> DeliveryError:
-    """Keep an act that contradicts another one, whole and provable, and say so to its signer once."""
+    """Keep an act that contradicts another one, whole and provable; return the error that its signer gets."""
     assert inbound.acts is not None  # noqa: S101 - the caller has looked in them
     kept = sum(1 for other in inbound.acts.values() if other.state == ActState.CONTRADICTS)
     if kept < MAX_CONTRADICTING:
@@ -312,8 +316,8 @@ def _contradiction(inbound: Inbound, verified: Verified, row: ActRow) -> Deliver
         _show(inbound, row, received)
     return DeliveryError(
         "SEQUENCE_FORK",
-        f"act {row.n} of {row.member} contradicts another one: the first stays",
-        hint="later acts wait until an operator has asked the member and lets them count",
+        f"act {row.n} of {row.member} contradicts another one: the first one stays in force",
+        hint="later acts wait until an operator has asked the member and runs `treaty resume`",
     )
 
 
@@ -332,7 +336,7 @@ def _show(inbound: Inbound, row: ActRow, received: ReceivedRow | None) -> None:
 
 
 def _go_on(inbound: Inbound) -> None:
-    """Let count what follows on what counts, as far as it goes."""
+    """Let waiting acts count as far as the chain is complete."""
     tx, held = inbound.tx, inbound.acts
     assert held is not None  # noqa: S101 - the caller has put one in
     last = _last(held.values())
@@ -342,7 +346,7 @@ def _go_on(inbound: Inbound) -> None:
         if row is None:
             return
         if _previous(row) != (FIRST if last is None else last.leaf):
-            # It was told that it is committed; it names another one before it than we hold.
+            # It was acknowledged as committed, but names a different act before it than this node holds.
             held[row.leaf] = row = changed(row, state=ActState.CONTRADICTS)
             tx.put(ACT, row)
             tx.log(EntryType.REJECTED, Rejected(row.member, Digest(row.leaf), "SEQUENCE_FORK"))
@@ -364,7 +368,7 @@ def _let_count(tx: Transaction, row: ActRow) -> None:
 
 
 def _last(rows: Iterable[ActRow]) -> ActRow | None:
-    """The newest act that counts."""
+    """Return the newest act that counts."""
     found = [row for row in rows if row.state == ActState.COUNTS]
     return max(found, key=lambda row: (row.n, row.at), default=None)
 

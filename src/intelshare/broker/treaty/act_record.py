@@ -1,4 +1,4 @@
-"""A treaty act as it is signed, and as the policy takes it: made now or read at a start, the same act."""
+"""A treaty act as it is signed, and as policy takes it: the same whether made now or read at a start."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from intelshare.labels import BEGINNING, Interval
 from intelshare.policy import ActKind, PartyAct, Reservation
 
 FIRST: Final = LeafId(bytes(32))
-"""What the first act names as the one before it."""
+"""The act that the first act names as the one before it."""
 
 
 def check(said: TreatyAct) -> None:
-    """What holds of every act, whoever it is from. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Check the rules for every act, whoever signed it. Raises EnvelopeError ENVELOPE_MALFORMED."""
     wanted = {Act.RESERVE: (1,), Act.REINSTATE: (0, 1)}.get(said.act, (0,))
     if len(said.reservation) not in wanted:
-        raise malformed("TreatyAct", "a reservation where none belongs, or none where one does")
+        raise malformed("TreatyAct", "a reservation is missing, or there is one where none belongs")
     if not said.n > 0 or (said.n == 1) != (said.previous == FIRST):
-        raise malformed("TreatyAct", "only the first act has none before it")
+        raise malformed("TreatyAct", "only the first act, and it must, has no act before it")
 
 
 def value_of(row: ActRow) -> PartyAct:
-    """The act as the world is compiled from it."""
+    """Return the act as the world is compiled from it."""
     said = decode(TreatyAct, row.data)
     reservation = next((_reservation(given) for given in said.reservation), None)
     text = f"sha256:{said.text.hex()}"
@@ -36,7 +36,7 @@ def value_of(row: ActRow) -> PartyAct:
 
 
 def record_of(said: PartyAct, previous: LeafId) -> TreatyAct:
-    """The act to be signed, after ``previous``."""
+    """Return the act to be signed, after ``previous``."""
     given = said.reservation
     signed = () if given is None else (_signed(given),)
     text = Digest(bytes.fromhex(said.text.removeprefix("sha256:")))

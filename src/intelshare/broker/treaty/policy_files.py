@@ -1,4 +1,4 @@
-"""Policy: the files by which a member decides were read; what it releases from now on stands on these."""
+"""Policy files: the files by which a member decides were read; its releases from now on rest on these."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intelshare.policy import World
 from intelshare.ports import Plan, Random, View
 
 ALL = ""
-"""The row of LAW for all files together."""
+"""The key of the row of LAW for all files together."""
 
 _MOST = 100_000
 
@@ -30,13 +30,13 @@ class LawFile:
     file: str
     """``treaties/paris.toml``."""
     about: str
-    """Id of the treaty, or the member whose overlay it is."""
+    """The id of the treaty, or the member whose overlay it is."""
     digest: Digest
     """SHA-256 of the file."""
 
 
 class Became(StrEnum):
-    """What happened to a file since the node last read its law."""
+    """The change of a file since the node last read its law."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -45,7 +45,7 @@ class Became(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FilesResult:
-    """``effects`` as of any step; ``changes``: files that are not as they were at the last reading."""
+    """``effects`` are as of any step; ``changes`` lists the files that differ from the last reading."""
 
     effects: Effects
     changes: tuple[tuple[str, Became], ...]
@@ -56,7 +56,7 @@ def take_files(
 ) -> Plan[FilesResult]:
     """Decide by these files from the next step on. The log says which they were; acts count as before.
 
-    Rows of LAW say since when each is decided by: a file that has not changed keeps its instant.
+    The rows of LAW say since when each file is in force: a file that has not changed keeps its instant.
     """
     tx = Transaction(node, view, now, random)
     digest = digest_of(read)
@@ -83,16 +83,16 @@ def take_files(
 
 
 def files_in_force(view: View) -> list[LawRow]:
-    """The files that the node decides by, in the order of their names."""
+    """Return the files by which the node decides, ordered by name."""
     return [row for row in view.find(LAW, "key", limit=_MOST) if row.file != ALL]
 
 
 def law_in_force(view: View) -> LawRow | None:
-    """All files together, and since when nothing about them has changed."""
+    """Return the row for all files together, which says since when nothing about them has changed."""
     return view.get(LAW, ALL)
 
 
 def digest_of(read: Iterable[LawFile]) -> Digest:
-    """SHA-256 over names and contents: what the log says was read."""
+    """Return SHA-256 over names and contents, which the log records."""
     lines = [f"{one.file} {one.digest.hex()}\n" for one in read]
     return Digest(sha256("".join(lines).encode()))
