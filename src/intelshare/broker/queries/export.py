@@ -1,11 +1,12 @@
 """Export: one release with all that was signed and logged about it, for somebody who trusts neither side.
 
-For the sender and for the recipient, also after the recipient has destroyed it. Of the sender's decision only
-what was granted is opened: the rest would tell what was withheld (docs/format.md, "Files for others").
+Both the sender and the recipient can export, also after the recipient has destroyed it. Only the granted part
+of the sender's decision is opened: the rest would tell what was withheld (docs/format.md, "Files for
+others").
 
-Readers export what they may see, and what they had opened before it was destroyed: no label is left by which
-to judge who else might have. So a bulletin that was destroyed unread is exported by who oversees the log and
-needs no clearance for that: without content.
+Readers export what they may see, and what they had opened before it was destroyed: after that no label is
+left by which to judge who else might have. A bulletin that was destroyed unread is therefore exported,
+without content, by a user who oversees the log and needs no clearance for that.
 """
 
 from __future__ import annotations
@@ -59,29 +60,29 @@ from intelshare.instant import show as show_instant
 from intelshare.ports import View
 
 MAX_SAID: Final = 4096
-"""Statements to one peer that are looked through for those about a release."""
+"""The most statements to one peer that are searched for those about a release."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
-    """Which release, by the beginning of its bulletin's id, and whether portions of it are shown."""
+    """Selects a release by the start of its bulletin's id, and if its portions are shown."""
 
     bulletin: str
     recipient: str = ""
-    """Of an own bulletin: whose release; may be left out if there is one."""
+    """The recipient of a bulletin of this member; may be left out if there is only one."""
     content: bool = False
     slots: tuple[int, ...] = ()
-    """Which portions; empty: all that were granted, and that the user may read."""
+    """The portions to show; empty: all that were granted and that the user may read."""
     originator: str = ""
-    """Who wrote the bulletin; empty: whoever has one of that id, if it is one member."""
+    """The member that wrote the bulletin; empty: any, if only one has a bulletin with that id."""
     overseen: bool = False
-    """Asked by who oversees the log: any release, without content."""
+    """True if the user oversees the log: any release, without content."""
 
 
 def export_release(
     node: Node, view: View, actor: Actor, wanted: ExportQuery, documents: Documents, now: Instant
 ) -> ReleaseFile:
-    """The file. Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID; TrustError."""
+    """Return the release file. Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID; TrustError."""
     user = row_of(view, actor)
     if wanted.overseen:
         row = _any(node, view, wanted)
@@ -98,7 +99,7 @@ def export_release(
 
 
 def _any(node: Node, view: View, wanted: ExportQuery) -> InboxRow | BulletinRow:
-    """The bulletin that is meant, whoever may read it. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    """Find the bulletin, whoever may read it. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
     low, high = id_range(wanted.bulletin)
     found: list[tuple[MemberCode, InboxRow | BulletinRow]] = []
     if not wanted.recipient:
@@ -113,9 +114,9 @@ def _any(node: Node, view: View, wanted: ExportQuery) -> InboxRow | BulletinRow:
 def find_received(
     node: Node, view: View, user: UserRow, wanted: ExportQuery, now: Instant
 ) -> tuple[InboxRow, Shown | None] | None:
-    """The received bulletin that is meant, and what the user may read of it: None where it is destroyed.
+    """Find the received bulletin, and what the user may read of it: None if it is destroyed.
 
-    None: an own one is meant. Raises DeliveryError INPUT_INVALID.
+    Returns None if a bulletin of this member is meant. Raises DeliveryError INPUT_INVALID.
     """
     if wanted.recipient:
         return None
@@ -217,7 +218,7 @@ def _file(
 
 
 def _wanted(wanted: ExportQuery, slots: Sequence[int]) -> Sequence[int]:
-    """The slots whose content is shown. Raises DeliveryError NOT_FOUND for one that cannot be."""
+    """Return the slots whose content is shown. Raises DeliveryError NOT_FOUND for one that cannot be."""
     if not wanted.content:
         return ()
     missing = [slot for slot in wanted.slots if slot not in slots]
@@ -226,13 +227,13 @@ def _wanted(wanted: ExportQuery, slots: Sequence[int]) -> Sequence[int]:
         raise DeliveryError(
             "NOT_FOUND",
             f"there is no content of slot {missing[0]} to show" if missing else "its content is destroyed",
-            hint=f"what you may show has these slots: {known}",
+            hint=f"you may show these slots: {known}",
         )
     return [slot for slot in slots if not wanted.slots or slot in wanted.slots]
 
 
 def _portions(node: Node, view: View, md: ManifestDigest, slots: Collection[int]) -> list[ShownPortion]:
-    """These portions, opened. Raises DeliveryError, StoreError for secrets that are destroyed."""
+    """Return these portions, opened. Raises DeliveryError, StoreError for secrets that are destroyed."""
     purged = [row.purged for row in view.find(PORTION, "key", md) if row.purged] if slots else []
     if purged:
         raise DeliveryError(
@@ -253,7 +254,7 @@ def _portion(row: PortionRow, secret: bytes) -> ShownPortion:
 
 
 def _kept_no_longer() -> DeliveryError:
-    return DeliveryError("NOT_FOUND", "the signed release is kept no longer")
+    return DeliveryError("NOT_FOUND", "the signed release is no longer kept")
 
 
 def _told(view: View, peer: MemberCode, kind: Kind) -> Iterator[StatementRow]:

@@ -1,4 +1,4 @@
-"""Follow: what a gateway may hand on, in the order in which it was received, and what of that is destroyed.
+"""Following: what a gateway may hand on, in the order of receipt, and which of it was destroyed.
 
 It goes along the log as ``watch`` does, from its beginning or from a cursor.
 """
@@ -27,7 +27,7 @@ from intelshare.ports import View
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A bulletin that is here to be handed on, or one that is here no more."""
+    """A bulletin that is here to be handed on, or one that is no longer here."""
 
     at: Instant
     after: Cursor
@@ -37,14 +37,14 @@ class Followed:
     """None: it was destroyed."""
     cause: str = ""
     visible: tuple[tuple[int, ...], ...] = ()
-    """For each consumer the slots that it may have."""
+    """The slots that each consumer may have."""
     first: bool = False
-    """The log does not say yet that the gateway was shown it."""
+    """True if the log does not record yet that it was shown to the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class FollowedPage:
-    """What was found, and where to go on from; ``more``: there may be more already."""
+    """The bulletins found, and the cursor to go on from; ``more``: there may be more already."""
 
     found: tuple[Followed, ...]
     after: Cursor
@@ -52,7 +52,7 @@ class FollowedPage:
 
 
 def beginning_of_log(node: Node, view: View) -> Cursor:
-    """Before everything that this node has logged, at its first start on."""
+    """Return the cursor before everything that this node has logged, since its first start."""
     heads = view.find(LOG_HEAD, "began", limit=1)
     return Cursor(heads[0].incarnation, 0) if heads else end_of_log(node, view)
 
@@ -60,7 +60,7 @@ def beginning_of_log(node: Node, view: View) -> Cursor:
 def follow(
     node: Node, view: View, actor: Actor, consumers: Sequence[Consumer], cursor: Cursor, now: Instant
 ) -> FollowedPage:
-    """The next entries. Raises DeliveryError as ``watch`` and ``check_consumer``."""
+    """Return the next entries. Raises DeliveryError as ``watch`` and ``check_consumer``."""
     user = row_of(view, actor)
     for consumer in consumers:
         check_consumer(node, consumer, now)
@@ -85,7 +85,7 @@ def _followed(
     after = Cursor(entry.incarnation, entry.place + 1)
     if isinstance(said, Destroyed):
         row = view.get(INBOX, said.md)
-        # What it was not shown does not exist for it.
+        # A bulletin that was never shown to this gateway does not exist for it.
         if row is None or view.get(READER, user.user, said.md) is None:
             return None
         return Followed(entry.at, after, row.originator, row.bulletin, None, said.cause)

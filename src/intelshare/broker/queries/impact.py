@@ -1,9 +1,9 @@
 """Impact: what a compromise of a key calls into question, by number and time. Reads all statements: slow.
 
-A signing key: every statement that it signed, received or sent. Not all of them rest on it alone: of what was
-sent the recipient's receipt is another's word, and what was received before another member last saw this
-node's log was there before. A sealing key: what was sealed to it, which its thief can read. A directory or
-root key: all of these of all keys of its member.
+A signing key: every statement that it signed, received or sent. Not all of them rest on it alone: what was
+sent is confirmed by the recipient's receipt, and what was received before another member last saw this node's
+log was there before. A sealing key: what was sealed to it, which its thief can read. A directory or root key:
+all of these, for all keys of its member.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from intelshare.ports import Scalar, Table, View
 
 PAGE: Final = 1000
 MIN_PREFIX: Final = 8
-"""Hexadecimal digits by which a key is named at least."""
+"""The least number of hexadecimal digits by which a key is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +39,53 @@ class ImpactLine:
     kind: Kind
     count: int
     alone: int
-    """Of those, that nobody else's word stands beside."""
+    """The number of those that no other member's statement confirms."""
     first_number: int
-    """Of releases; 0: none has a number."""
+    """The first number of releases; 0: none has a number."""
     last_number: int
     first: Instant
-    """Signed at."""
+    """The earliest time of signing."""
     last: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """What rests on a key."""
+    """The statements that rest on a key."""
 
     key: KeyId
     record: KeyRecord
     keys: tuple[KeyId, ...]
-    """Those that rest on it: itself, or of a directory or root key all of its member."""
+    """The keys that rest on it: itself or, for a directory or root key, all keys of its member."""
     signed: tuple[ImpactLine, ...]
     readable: tuple[ImpactLine, ...]
-    """Releases that were sealed to it."""
+    """The releases that were sealed to it."""
     witnessed: Instant
-    """Until when another member has seen this node's log; 0: nobody has."""
+    """Until when another member has seen this node's log; 0: no member has."""
 
 
 def find_key(node: Node, given: str) -> tuple[KeyId, KeyRecord]:
-    """The key of any member whose id begins so. Raises DeliveryError INPUT_INVALID, NOT_FOUND."""
+    """Return the key of any member whose id starts so. Raises DeliveryError INPUT_INVALID, NOT_FOUND."""
     if len(given) < MIN_PREFIX or not set(given) <= set("0123456789abcdef"):
         raise DeliveryError(
             "INPUT_INVALID",
-            f"a key is named by {MIN_PREFIX} or more hexadecimal digits of its id",
+            f"a key must be named by {MIN_PREFIX} or more hexadecimal digits of its id",
             hint="`intelshare vault status` lists this node's keys",
         )
     found = [(key, record) for key, record in node.trust.records() if key.hex().startswith(given)]
     if len(found) != 1:
         raise DeliveryError(
             "NOT_FOUND",
-            f"{len(found) or 'no'} keys of the documents held here begin with {given}",
-            hint="name more digits" if found else "`intelshare vault status` lists this node's keys",
+            f"{len(found) or 'no'} keys in the documents held here start with {given}",
+            hint="give more digits" if found else "`intelshare vault status` lists this node's keys",
         )
     return found[0]
 
 
 def impact_of(node: Node, view: View, given: str, since: Instant) -> Impact:
-    """What rests on a key and was signed ``since``. Raises DeliveryError INPUT_INVALID, NOT_FOUND."""
+    """Return the statements signed ``since`` then that rest on a key.
+
+    Raises DeliveryError INPUT_INVALID, NOT_FOUND.
+    """
     key, record = find_key(node, given)
     keys = {key}
     if record.use in (KeyUse.DIRECTORY, KeyUse.ROOT):
@@ -129,7 +132,7 @@ class _Lines:
         )
 
     def lines(self) -> tuple[ImpactLine, ...]:
-        """By member, direction and kind."""
+        """Return the lines ordered by member, direction and kind."""
         return tuple(
             ImpactLine(member, sent, kind, *found)
             for (member, sent, kind), found in sorted(self._found.items())
@@ -144,7 +147,7 @@ def _all(view: View, table: Table[Any]) -> Iterator[Any]:
 
 
 def _witnessed(node: Node, view: View) -> Instant:
-    """The time of the last entry of an own log that another member says it has seen."""
+    """Return the time of the last entry of this node's logs that another member says it has seen."""
     found = Instant(0)
     for uri in peer_nodes(node):
         for row in view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1):

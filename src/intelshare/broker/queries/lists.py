@@ -1,4 +1,4 @@
-"""What people ask for: inbox, outbox, why, holes, the state of the queues. Reads only; changes nothing."""
+"""Queries of the inbox, the outbox, decisions, gaps, and the state of the queues. Changes nothing."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from intelshare.labels import WordKind, format_portion
 from intelshare.ports import Scalar, Table, View
 
 PAGE: Final = 256
-"""Rows looked at in one go."""
+"""The rows looked at in one query."""
 
 MAX_NAMED: Final = 20
-"""Damaged records that one answer names."""
+"""The most damaged records that one answer names."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboxQuery:
-    """Which bulletins to list; empty fields do not filter."""
+    """Selects the bulletins to list; empty fields do not filter."""
 
     unread: bool = False
     sender: str = ""
@@ -68,27 +68,27 @@ class InboxLine:
     read: bool
     context: Context
     reason: str = ""
-    """The originator's, if it was recalled."""
+    """The originator's reason, if it was recalled."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairLine:
-    """One recipient of an own bulletin."""
+    """One recipient of a bulletin of this member."""
 
     row: PairRow
     status: PairStatus
     codes: tuple[str, ...]
-    """Of the refusal, why it was stopped, or why it waits."""
+    """The codes of the refusal, why it was stopped, or why it waits."""
 
     @property
     def recall_requested(self) -> bool:
-        """The recipient holds it and was asked to destroy it."""
+        """True if the recipient has it and was asked to destroy it."""
         return pair.recall_requested(facts_of(self.row))
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxLine:
-    """One own bulletin with all its recipients."""
+    """One bulletin of this member with all its recipients."""
 
     row: BulletinRow
     banner: str
@@ -96,12 +96,12 @@ class OutboxLine:
     pairs: tuple[PairLine, ...]
     context: Context
     purged: Instant
-    """When its content was purged after delivery; 0: it is here."""
+    """When its content was purged after delivery; 0 if it is still here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The decision of one pair with the log entry that holds it."""
+    """The decision on one pair, with the log entry that holds it."""
 
     pair: PairLine
     decision: DecisionKept
@@ -113,10 +113,10 @@ class Why:
 def inbox(
     node: Node, view: View, actor: Actor, wanted: InboxQuery, now: Instant
 ) -> tuple[list[InboxLine], tuple[str, ...]]:
-    """Newest first: what this reader may see and asks for; of what was destroyed only what it had opened.
+    """List, newest first, what this reader may see; of destroyed bulletins only those the reader had opened.
 
-    Then the damaged records that were met: a bulletin of which one is damaged is left out (promise P13).
-    Raises DeliveryError WORD_UNKNOWN for a category that nobody knows: nothing would ever be found.
+    Also returns the damaged records that were met: a bulletin with one is left out (promise P13). Raises
+    DeliveryError WORD_UNKNOWN for a category that nobody knows: nothing would ever be found.
     """
     reader = row_of(view, actor)
     check_words(node, WordKind.CATEGORY, (wanted.category,) if wanted.category else ())
@@ -152,7 +152,7 @@ def _inbox_line(
 
 
 def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[tuple[MemberCode, int, int]]:
-    """(originator, first, last) of every range of numbers that has not come."""
+    """Return (originator, first, last) for every range of numbers that has not come."""
     return [
         (row.member, first, last)
         for member in members
@@ -164,10 +164,10 @@ def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[
 def outbox(
     node: Node, view: View, actor: Actor, given: str, limit: int, held: bool, now: Instant
 ) -> tuple[list[OutboxLine], tuple[str, ...]]:
-    """Newest first: the own member's bulletins, or the one whose id starts with ``given``.
+    """List, newest first, this member's bulletins, or the one whose id starts with ``given``.
 
-    Those that the user wrote or is cleared for. Then the damaged records that were met: a bulletin of which
-    one is damaged is left out. Raises DeliveryError.
+    Only those that the user wrote or is cleared for are listed. Also returns the damaged records that were
+    met: a bulletin with one is left out. Raises DeliveryError.
     """
     reader = row_of(view, actor)
     if given:
@@ -187,13 +187,15 @@ def outbox(
 
 
 def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode, now: Instant) -> Why:
-    """The decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
+    """Return the decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
     reader = row_of(view, actor)
     written = find_bulletin(node, view, given, reader, now)
     row = view.get(PAIR, written.row.md, recipient)
     if row is None:
         raise DeliveryError(
-            "NOT_FOUND", f"the bulletin was not sent to {recipient}", hint="`intelshare outbox ID` lists whom"
+            "NOT_FOUND",
+            f"the bulletin was not sent to {recipient}",
+            hint="`intelshare outbox ID` lists the recipients",
         )
     entry = entry_at(view, row.decided_in, row.decided_at)
     return Why(
@@ -206,12 +208,12 @@ def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode,
 
 
 def queued(view: View, member: MemberCode) -> tuple[int, int]:
-    """(pairs ready for hand-over, statements unacknowledged) for one peer."""
+    """Return (pairs ready for hand-over, statements unacknowledged) for one peer."""
     return view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member)
 
 
 def title_of(node: Node, view: View, written: Written) -> str:
-    """The title of an own bulletin; empty if it has none, or was purged."""
+    """Return the title of a bulletin of this member; empty if it has none, or was purged."""
     for portion, head in zip(written.portions, written.heads, strict=True):
         if head.kind == PortionKind.TITLE and not portion.purged:
             opened = reopen(
@@ -224,7 +226,7 @@ def title_of(node: Node, view: View, written: Written) -> str:
 def _newest(
     view: View, table: Table[InboxRow] | Table[BulletinRow], limit: int, damaged: list[StoreError]
 ) -> Iterator[Any]:
-    """All rows, the newest first; the first piece as large as the list may become."""
+    """Yield all rows, newest first; the first query reads as many as the list may hold."""
     after: tuple[Scalar, ...] = ()
     size, order = min(max(limit, 1), PAGE), (*table.indexes["newest"], *table.key)
     while True:
@@ -237,7 +239,7 @@ def _newest(
 
 
 def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
-    """Each once, as it was named; no list grows without bound."""
+    """Return each message once, and at most ``MAX_NAMED``: no list grows without bound."""
     return tuple(dict.fromkeys([error.message for error in damaged]))[:MAX_NAMED]
 
 
@@ -251,7 +253,10 @@ def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now:
 
 
 def _pair_line(node: Node, row: PairRow) -> PairLine:
-    """Nothing goes to a member that is left out, whatever else the row says."""
+    """Describe a pair.
+
+    If its member is left out, that code comes first: nothing goes there, whatever the row says.
+    """
     facts, codes, how = facts_of(row), tuple(row.codes.split()), node.trust.excluded.get(row.recipient)
     if how is not None and is_open(facts):
         codes = (how.code, *codes)

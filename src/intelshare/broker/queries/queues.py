@@ -1,4 +1,4 @@
-"""What waits for each member, by precedence: bulletins to be handed over, statements to be acknowledged."""
+"""The queue for each member, by precedence: bulletins to be handed over, statements to be acknowledged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What waits for one member with one precedence. Times are 0 where nothing waits."""
+    """The queue for one member and precedence. Times are 0 where nothing waits."""
 
     member: MemberCode
     precedence: int
@@ -30,7 +30,7 @@ class Queue:
 
 
 def queues(view: View, members: Iterable[MemberCode]) -> tuple[Queue, ...]:
-    """Those in which something waits, FLASH first. Reads every statement that is not acknowledged."""
+    """Return the queues that are not empty, FLASH first. Reads every unacknowledged statement."""
     return tuple(one for member in members for one in _of(view, member))
 
 
@@ -46,7 +46,7 @@ def _of(view: View, member: MemberCode) -> Iterator[Queue]:
 
 
 def _unacknowledged(view: View, member: MemberCode, place: int) -> tuple[list[int], Instant]:
-    """The size of each, and since when the oldest waits."""
+    """Return the size of each statement, and since when the oldest has been waiting."""
     sizes: list[int] = []
     oldest, after = Instant(0), tuple[Scalar, ...]()
     while rows := view.find(PENDING, "peer", member, place, after=after, limit=_PAGE):

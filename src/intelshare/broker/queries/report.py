@@ -1,7 +1,7 @@
-"""Report: the compliance report of a period, from the log and the rows that it speaks of.
+"""Report: the compliance report of a period, from the log and the rows that it refers to.
 
-Nothing in it is above what an auditor may see: kinds, levels, articles, codes, times; no title, no text, no
-id of a bulletin. What was destroyed keeps its articles (claims stay), and loses category and level.
+It contains nothing above what an auditor may see: kinds, levels, articles, codes, times; no title, no text,
+no id of a bulletin. A destroyed bulletin keeps its articles (claims stay), but loses category and level.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WANTED: Final = frozenset((EntryType.HAND_OVER, EntryType.RECEIVED, EntryType.S
 _GONE: Final = "destroyed"
 
 _Kind = tuple[tuple[Citation, ...], str, str, str]
-"""Citations, basis, category and level of one granted portion."""
+"""The citations, basis, category and level of one granted portion."""
 
 
 _Line = tuple[str, str, str, str, str, str]
@@ -64,7 +64,10 @@ class _Gathered:
 
 
 def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, now: Instant) -> Report:
-    """All of a period, or what names one treaty. Reads the log entries of the period once."""
+    """Report everything of a period, or what concerns one treaty.
+
+    Reads the log entries of the period once.
+    """
     found = _Gathered()
     for at, record in _records(node, view, since, until):
         if len(found.releases) >= MAX_RELEASES:
@@ -100,7 +103,7 @@ def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, 
 
 
 def _records(node: Node, view: View, since: Instant, until: Instant) -> Iterator[tuple[Instant, Any]]:
-    """The acts of the period, opened, in the order of the log."""
+    """Yield the records of the period, in the order of the log."""
     heads = view.find(LOG_HEAD, "began", limit=100_000)
     for head, after in zip(heads, [*heads[1:], None], strict=True):
         if head.began < until and (after is None or after.began >= since):
@@ -131,7 +134,7 @@ def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, 
 
 
 def _granted_here(node: Node, view: View, row: PairRow) -> list[_Kind]:
-    """What the decision in force grants, with category and level of each portion."""
+    """Return what the decision in force grants, with category and level of each portion."""
     written = view.get(BULLETIN, row.md)
     assert written is not None  # noqa: S101 - a pair has its bulletin
     opened = read_written(node, view, written)
@@ -203,7 +206,7 @@ def _granted_there(node: Node, view: View, inbox: InboxRow) -> list[_Kind]:
 
 
 def _share(found: _Gathered, sender: str, recipient: str, kinds: Iterable[_Kind], treaty: str) -> bool:
-    """Count the portions that the treaty allowed; whether there are any."""
+    """Count the portions that the treaty allowed; return True if there are any."""
     lines: Counter[_Line] = Counter()
     for citations, basis, category, level in kinds:
         cited = [(one.treaty, one.article) for one in citations] or [(basis, "")]
@@ -234,7 +237,7 @@ def _names(node: Node, view: View, act: ReceiptJoined, treaty: str) -> bool:
 
 
 def _speaks_of(node: Node, view: View, row: PairRow, treaty: str) -> bool:
-    """Whether the decision cites the treaty, or a reason of it lies in the treaty's file."""
+    """Return True if the decision cites the treaty, or one of its reasons lies in the treaty's file."""
     for portion in logged_decision(node, view, row).portions:
         made = portion.decision.value
         if any(one.treaty == treaty for one in made.citations):

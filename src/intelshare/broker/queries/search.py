@@ -1,7 +1,6 @@
 """Search: words in what a reader may see.
 
-Nothing is indexed: what is sealed at rest stays so, and is opened and looked through page by page, newest
-first.
+Nothing is indexed: what is sealed at rest stays so, and is opened and searched page by page, newest first.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ from intelshare.instant import Instant
 from intelshare.ports import Scalar, View
 
 PAGE = 64
-"""Bulletins opened in one go."""
+"""The bulletins opened at a time."""
 
 MAX_WORDS = 16
 MAX_QUERY = 256
-"""Characters."""
+"""The most characters of a query."""
 
 EXCERPT = 60
-"""Characters shown before and after the first match."""
+"""The characters shown before and after the first match."""
 
 _TEXT = frozenset((PortionKind.TEXT, PortionKind.TITLE, PortionKind.STIX))
 
 
 class Where(IntEnum):
-    """Which bulletins are searched."""
+    """The bulletins that are searched."""
 
     INBOX = 1
     OUTBOX = 2
@@ -57,18 +56,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """Words that must all be in one bulletin; case does not matter."""
+    """Words that must all be in one bulletin, in upper or lower case."""
 
     actor: Actor
     words: tuple[str, ...]
     where: Where
     before: Place | None = None
-    """Where the page before ended."""
+    """The place where the previous page ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One bulletin, with what stands around the first word."""
+    """One bulletin, with the text around the first word."""
 
     bulletin: BulletinId
     member: str
@@ -81,16 +80,16 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one page gave; ``before`` None: that was the last."""
+    """The result of one page; ``before`` is None if it was the last."""
 
     matches: tuple[Match, ...]
     before: Place | None
     looked: int
-    """Bulletins that this reader may see."""
+    """The number of bulletins that this reader may see."""
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """The words of a query. Raises DeliveryError INPUT_INVALID."""
+    """Split a query into words. Raises DeliveryError INPUT_INVALID."""
     words = tuple(dict.fromkeys(_fold(text).split()))
     if not words or len(words) > MAX_WORDS or len(text) > MAX_QUERY:
         raise DeliveryError("INPUT_INVALID", f"a search has 1 to {MAX_WORDS} words")
@@ -98,7 +97,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
-    """One page, newest first. Raises DeliveryError NOT_AUTHORISED."""
+    """Search one page, newest first. Raises DeliveryError NOT_AUTHORISED."""
     reader = row_of(view, query.actor)
     after: tuple[Scalar, ...] = (*query.before.numbers, query.before.md) if query.before is not None else ()
     table = INBOX if query.where is Where.INBOX else BULLETIN
@@ -113,7 +112,7 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
     whole = bool(rows) and len(rows) + len(damaged) == PAGE
     seen: list[_Seen] = []
     for row in rows:
-        with noting_damage(damaged):  # what cannot be read does not match
+        with noting_damage(damaged):  # a damaged bulletin does not match
             one = _open(node, view, row, reader, now)
             if one is not None:
                 seen.append(one)
@@ -126,12 +125,12 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
 
 
 def place_bytes(place: Place) -> bytes:
-    """To be sealed for whoever searches on (``broker.kernel.cursor``)."""
+    """Encode a place, to be sealed for the user who goes on searching (``broker.kernel.cursor``)."""
     return struct.pack(f">B{len(place.numbers)}q", len(place.numbers), *place.numbers) + place.md
 
 
 def place_of(data: bytes) -> Place:
-    """What ``place_bytes`` gave."""
+    """Decode the result of ``place_bytes``."""
     count = data[0]
     end = 1 + 8 * count
     return Place(struct.unpack(f">{count}q", data[1:end]), data[end:])
@@ -176,7 +175,7 @@ def _open(node: Node, view: View, row: InboxRow | BulletinRow, reader: UserRow, 
 
 
 def _excerpt(portions: Iterable[Portion], words: Sequence[str]) -> str | None:
-    """What stands around the first word, if every word is somewhere in the portions."""
+    """Return the text around the first word, if every word is somewhere in the portions; otherwise None."""
     texts = [text for portion in portions if (text := _text(portion))]
     folded = [_fold(text) for text in texts]
     if not all(any(word in text for text in folded) for word in words):
@@ -184,14 +183,14 @@ def _excerpt(portions: Iterable[Portion], words: Sequence[str]) -> str | None:
     for text, plain in zip(texts, folded, strict=True):
         at = plain.find(words[0])
         if at >= 0:
-            # Folding may change lengths: then the beginning is shown rather than a wrong place.
+            # Folding may change lengths: then show the beginning rather than a wrong place.
             start = max(0, at - EXCERPT) if len(text) == len(plain) else 0
             return " ".join(text[start : start + 2 * EXCERPT].split())
     return ""
 
 
 def _text(portion: Portion) -> str:
-    """What of a portion is text: its content, or the name of a file."""
+    """Return the text of a portion: its content, or the name of a file."""
     if portion.kind in _TEXT:
         return portion.content.decode("utf-8", "replace")
     return portion.media

@@ -1,8 +1,8 @@
-"""Watch: what has happened, in the order of the log, as far as a reader may know of it.
+"""Watch: events in the order of the log, as far as a reader may know of them.
 
 The log is the record of every act, in order and durable, so a place in it is a cursor that outlives both
-ends: a watcher that comes back goes on where it was, and misses nothing (crash point c13).
-Nothing is written here.
+ends: a watcher that comes back goes on where it was, and misses nothing (crash point c13). Nothing is written
+here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from intelshare.instant import Instant
 from intelshare.ports import Random, View
 
 PAGE = 256
-"""Entries looked at in one go."""
+"""The entries looked at in one query."""
 
 _CONSENT = {1: "consent asked", 2: "consent granted", 3: "consent refused"}
 
@@ -69,7 +69,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One thing that happened. ``after``: where to go on; given back, nothing is missed or told twice."""
+    """One event. ``after`` is the cursor to go on from: with it nothing is missed or told twice."""
 
     what: str
     """One word or two: received, sent, accepted, withheld, recalled, consent granted, treaty act ..."""
@@ -85,7 +85,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What was found, and where to go on from; ``more``: there may be more already."""
+    """The events found, and the cursor to go on from; ``more``: there may be more already."""
 
     happened: tuple[Happened, ...]
     after: Cursor
@@ -96,13 +96,16 @@ _CURSOR: Final = struct.Struct(">QQ")
 
 
 def cursor_text(node: Node, actor: Actor, cursor: Cursor, random: Random) -> str:
-    """As the watcher is given it: it tells nothing of what this user may not see."""
+    """Seal a cursor for a watcher: it reveals nothing that this user may not see."""
     sealed = seal_cursor(node, actor.user, "watch", _CURSOR.pack(cursor.incarnation, cursor.place), random)
     return urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def parse_cursor(node: Node, actor: Actor, text: str) -> Cursor:
-    """What ``cursor_text`` gave this user. Raises DeliveryError INPUT_INVALID, CURSOR_UNKNOWN."""
+    """Open a cursor that ``cursor_text`` gave this user.
+
+    Raises DeliveryError INPUT_INVALID, CURSOR_UNKNOWN.
+    """
     try:
         sealed = b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except ValueError:
@@ -110,21 +113,21 @@ def parse_cursor(node: Node, actor: Actor, text: str) -> Cursor:
     if len(sealed) != OVERHEAD + _CURSOR.size:
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{text[:60]!r} is no cursor",
-            hint="one that `intelshare watch` printed, or none",
+            f"{text[:60]!r} is not a cursor",
+            hint="use one that `intelshare watch` printed, or none",
         )
     incarnation, place = _CURSOR.unpack(open_cursor(node, actor.user, "watch", sealed))
     return Cursor(Incarnation(incarnation), place)
 
 
 def end_of_log(node: Node, view: View) -> Cursor:
-    """Behind everything that has happened."""
+    """Return the cursor after everything that has happened."""
     head = view.get(LOG_HEAD, node.incarnation)
     return Cursor(node.incarnation, head.size if head is not None else 0)
 
 
 def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) -> Watched:
-    """What this reader may know of the next entries.
+    """Return what this reader may know of the next entries.
 
     Raises DeliveryError NOT_AUTHORISED, CURSOR_UNKNOWN (a log that this node does not hold any more).
     """
@@ -136,7 +139,7 @@ def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) ->
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Entries of some types, and where to go on from; ``more``: there may be more already."""
+    """Entries of some types, and the cursor to go on from; ``more``: there may be more already."""
 
     entries: tuple[OpenedEntry, ...]
     after: Cursor
@@ -144,19 +147,19 @@ class LogPage:
 
 
 def page_of(node: Node, view: View, cursor: Cursor, types: Collection[EntryType]) -> LogPage:
-    """The next entries of these types. Raises DeliveryError CURSOR_UNKNOWN."""
+    """Return the next entries of these types. Raises DeliveryError CURSOR_UNKNOWN."""
     head = view.get(LOG_HEAD, cursor.incarnation)
     if head is None or cursor.place > head.size:
         raise DeliveryError(
             "CURSOR_UNKNOWN",
-            "this node holds no log that goes so far: it was restored, or the cursor is of another node",
-            hint="watch without --since, and look at `intelshare inbox` for what came meanwhile",
+            "this node has no log that long: it was restored, or the cursor belongs to another node",
+            hint="watch without --since, and look at `intelshare inbox` for what came in the meantime",
         )
     after = Cursor(cursor.incarnation, min(cursor.place + PAGE, head.size))
     read = tuple(opened(node, view, cursor.incarnation, cursor.place, after.place, types=types))
     if after.place < head.size:
         return LogPage(read, after, True)
-    # The log of the next start of this node goes on where this one ended.
+    # The log of this node's next start goes on where this one ended.
     later = view.find(LOG_HEAD, "began", after=(head.began, head.incarnation), limit=1)
     if later:
         return LogPage(read, Cursor(later[0].incarnation, 0), True)
@@ -165,7 +168,7 @@ def page_of(node: Node, view: View, cursor: Cursor, types: Collection[EntryType]
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who asks about which entry."""
+    """The reader who asks, and the entry asked about."""
 
     node: Node
     view: View
@@ -185,7 +188,7 @@ def _told(node: Node, view: View, reader: UserRow, entry: OpenedEntry, now: Inst
 def _own(
     asked: _Asked, md: ManifestDigest, what: str, member: str, codes: tuple[str, ...] = ()
 ) -> Happened | None:
-    """About an own bulletin, if the reader may see it."""
+    """Describe an event of a bulletin of this member, if the reader may see it."""
     row = asked.view.get(BULLETIN, md)
     if row is None or not may_see(
         asked.node, read_written(asked.node, asked.view, row), asked.reader, asked.now
@@ -218,7 +221,7 @@ def _receipt(asked: _Asked, said: ReceiptJoined) -> Happened | None:
 
 def _destroyed(asked: _Asked, said: Destroyed) -> Happened | None:
     row = asked.view.get(INBOX, said.md)
-    # Whoever had not opened it does not learn that it was here.
+    # A reader who had not opened it does not learn that it was here.
     if row is None or asked.view.get(READER, asked.reader.user, said.md) is None:
         return None
     return Happened("destroyed", asked.at, asked.after, row.bulletin, said.member, (said.cause,))
@@ -232,7 +235,7 @@ def _consent(asked: _Asked, said: ConsentSaid) -> Happened | None:
     row = asked.view.get(INBOX, said.md)
     stands = asked.view.get(CONSENT, said.md, said.recipient, said.member)
     shown = show(asked.node, asked.view, row, asked.reader, asked.now) if row is not None else None
-    # Whoever may not read what it is about does not learn of it.
+    # A reader who may not read the bulletin does not learn of the consent.
     if row is None or shown is None or stands is None or not sees(shown, stands):
         return None
     return Happened(what, asked.at, asked.after, row.bulletin, said.member, text=f"for {said.recipient}")

@@ -1,12 +1,12 @@
-"""Accusation: what a witness holds against a log, with proof or without, whatever came first.
+"""Accusations: the charges of a witness against a log, with proof or without, in whatever order they come.
 
 doubt     an answer showed nothing: an alarm without a proof; the checkpoint waits, and is asked about again
 clear     a right answer came: that doubt ends, and its alarm with it
 convict   a path shows that history was rewritten: proved, and every doubt about that log gives way to it
-narrow    up to this size the rewritten log is what it was
-forgot    memory was lost: shown with the most that was forgotten, and no accusation
+narrow    up to this size the rewritten log is unchanged
+forgot    memory was lost: shown with the most that was forgotten, but not an accusation
 
-One alarm stands for all that is in doubt of a node. Of proofs the one that goes furthest back is kept.
+One alarm stands for all doubts about a node. Of several proofs the one that goes furthest back is kept.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CODE = "LOG_INCONSISTENT"
 
 
 def doubt(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
-    """Nothing shows that one follows from the other: said once, and asked once more at once."""
+    """Raise one alarm because nothing shows that one follows from the other, and ask again at once."""
     row, other = (later, earlier) if later.state in UNPROVED else (earlier, later)
     if row.state != CheckpointState.CLAIMED:
         return
@@ -48,7 +48,7 @@ def doubt(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: Ch
 
 
 def clear(tx: Transaction, row: CheckpointRow) -> None:
-    """This checkpoint is in doubt no more. If others of its node are, the alarm goes on for them."""
+    """End the doubt about this checkpoint. If its node has others in doubt, the alarm goes on for them."""
     if row.state != CheckpointState.DOUBTED or not withdraw(tx, _key(row)):
         return
     rows = tx.view.find(CHECKPOINT, "key", row.origin)
@@ -60,7 +60,7 @@ def clear(tx: Transaction, row: CheckpointRow) -> None:
 
 
 def overrule(tx: Transaction, origin: NodeUri) -> None:
-    """A proof was found: what could only be doubted of this node needs no alarm any more."""
+    """Withdraw the alarms of mere doubt about a node: a proof was found."""
     for row in _doubted(tx, origin):
         withdraw(tx, _key(row))
 
@@ -68,7 +68,7 @@ def overrule(tx: Transaction, origin: NodeUri) -> None:
 def convict(
     tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath
 ) -> None:
-    """What is signed later does not follow from what was signed before."""
+    """Record that the later checkpoint does not follow from the earlier one."""
     overrule(tx, later.origin)
     if later.state != CheckpointState.BROKEN:
         log_witnessed(tx, later, earlier, code=_CODE)
@@ -78,7 +78,7 @@ def convict(
     kept, said = _kept(tx, later), decode(Evidence, earlier.signed)
     if kept is None or not _further_back(said, kept.statements[-2]):
         return
-    # History was rewritten still further back.
+    # This path shows that history was rewritten still further back.
     holds, paths = kept.statements[:-2], kept.paths[1:]
     if not all(_begins(held, said) for held in holds):
         holds, paths = (), ()
@@ -86,7 +86,7 @@ def convict(
 
 
 def narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow, path: LogPath) -> None:
-    """Up to this size the rewritten log is what it was; the largest such size is kept."""
+    """Record that up to this size the rewritten log is unchanged; the largest such size is kept."""
     kept, said = _kept(tx, later), decode(Evidence, holds.signed)
     if kept is None or not _begins(said, kept.statements[-2]):
         return
@@ -97,7 +97,7 @@ def narrow(tx: Transaction, holds: CheckpointRow, later: CheckpointRow, path: Lo
 def forgot(
     tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, path: LogPath
 ) -> None:
-    """A later log has lost what was signed before it, as the path shows: once for each such log."""
+    """Record, once for each later log, that it has lost what was signed before it, as the path shows."""
     shown = both(earlier, later, path)
     log = sha256(f"{later.origin} {later.incarnation}".encode())
     identity = identity_of("LOG_FORGOT", shown, log)
@@ -113,7 +113,7 @@ def _lost(exhibit: Exhibit) -> int:
 
 
 def _kept(tx: Transaction, later: CheckpointRow) -> Exhibit | None:
-    """The proof of a rewriting: perhaps what holds, then the earlier and the later checkpoint."""
+    """Return the proof of a rewriting: perhaps a checkpoint that holds, then the earlier and later ones."""
     row = tx.get(EVIDENCE, _key(later))
     return decode(Exhibit, row.exhibit) if row is not None else None
 
@@ -125,7 +125,7 @@ def _exhibit_again(tx: Transaction, later: CheckpointRow, exhibit: Exhibit) -> N
 
 
 def _begins(one: Evidence, other: Evidence) -> bool:
-    """Whether one speaks of the beginning of what the other speaks of, or of the same."""
+    """Return True if one covers the beginning of the log that the other covers, or the same."""
     first, second = decode(Checkpoint, one.data), decode(Checkpoint, other.data)
     return first.incarnation == second.incarnation and first.size <= second.size
 
@@ -142,7 +142,7 @@ def _doubted(tx: Transaction, origin: NodeUri) -> list[CheckpointRow]:
 
 
 def name_of(row: CheckpointRow) -> bytes:
-    """What tells one checkpoint from others."""
+    """Return a digest that identifies one checkpoint."""
     return sha256(encode(Cosigned, position_of(row)))
 
 
@@ -153,7 +153,7 @@ def _key(row: CheckpointRow) -> Digest:
 def log_witnessed(
     tx: Transaction, row: CheckpointRow, before: CheckpointRow | None, *, forgot: int = 0, code: str = ""
 ) -> None:
-    """Note in the own log what was seen of another."""
+    """Log at this node what was seen of another log."""
     tx.log(
         EntryType.WITNESSED,
         Witnessed(

@@ -1,11 +1,11 @@
-"""Checkpoint: the own log's size and root, signed and said to every peer in the same bytes; what peers ask.
+"""Checkpoints: size and root of this node's log, signed once for all peers; answers to what peers ask.
 
     checkpoint   signed and stored; the sidecar follows, and only then is it sent (c19)
-    answer       how the own log at one checkpoint follows from another, for whoever holds the earlier
+    answer       how this node's log at one checkpoint follows from another, for a peer that holds the earlier
 
-One is due when the log has grown, or when other logs were seen that it does not list yet; never more often
-than every ``EVERY``. Nothing that a checkpoint leads to at an honest peer makes that peer's log grow, but for
-the first of a log: two idle nodes fall silent. A newer one takes the place of an older one that a peer has
+A checkpoint is due when the log has grown, or when other logs were seen that it does not list yet; never more
+often than every ``EVERY``. Nothing that a checkpoint leads to at an honest peer makes that peer's log grow,
+except for the first of a log: two idle nodes fall silent. A newer one replaces an older one that a peer has
 not acknowledged: a path leads from whatever the peer holds.
 """
 
@@ -45,14 +45,14 @@ from intelshare.statement import leaf_id
 EVERY: Final = 5 * SECOND
 
 MAX_LOGS: Final = 64
-"""Closed logs whose last checkpoint is kept: ``audit verify`` holds them against it."""
+"""The most closed logs whose last checkpoint is kept: ``audit verify`` compares them with it."""
 
 RANK: Final = 3
-"""Behind everything else."""
+"""The rank behind everything else."""
 
 
 def due(node: Node, view: View, now: Instant) -> bool:
-    """Whether ``checkpoint`` has something to say, and the time for it has come."""
+    """Return True if ``checkpoint`` has something new to report, and it is time to."""
     last = own(node, view)
     if last is not None and last.at <= now < last.at + EVERY:
         return False
@@ -60,7 +60,7 @@ def due(node: Node, view: View, now: Instant) -> bool:
 
 
 def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Effects]:
-    """Sign where the log stands and which other logs were seen; nothing if that was said before."""
+    """Sign the size of the log and the other logs that were seen; do nothing if that was reported before."""
     tx = Transaction(node, view, now, random)
     last = own(node, view)
     head = view.get(LOG_HEAD, node.incarnation)
@@ -89,14 +89,14 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
 
 
 def own(node: Node, view: View) -> CheckpointRow | None:
-    """The last own checkpoint, of this incarnation if it has one: clocks jump."""
+    """Return this node's last checkpoint, of this incarnation if it has one: clocks jump."""
     present = view.find(CHECKPOINT, "key", node.uri, node.incarnation)
     rows = present or view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN, limit=1)
     return rows[0] if rows else None
 
 
 def root_of(head: LogHeadRow) -> Digest:
-    """The root of a stored log."""
+    """Return the root of a stored log."""
     return Digest(root(LogHead(head.incarnation, head.size, head.frontier)))
 
 
@@ -109,7 +109,7 @@ def _is_new(node: Node, view: View, last: CheckpointRow | None) -> bool:
 
 
 def _cosigned(node: Node, view: View) -> tuple[Cosigned, ...]:
-    """The latest proved checkpoint of every peer node whose log has not contradicted itself."""
+    """Return the latest proved checkpoint of every peer node whose log has not contradicted itself."""
     found = []
     for uri in peer_nodes(node):
         rows = view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1)
@@ -119,7 +119,7 @@ def _cosigned(node: Node, view: View) -> tuple[Cosigned, ...]:
 
 
 def peer_nodes(node: Node) -> Sequence[NodeUri]:
-    """Every node of every other member, in order."""
+    """Return every node of every other member, in order."""
     return sorted(
         listed.uri
         for member, held in node.trust.members.items()
@@ -129,7 +129,7 @@ def peer_nodes(node: Node) -> Sequence[NodeUri]:
 
 
 def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode]) -> None:
-    """An older checkpoint need not reach anybody any more."""
+    """Delete an older checkpoint, and stop sending it."""
     signed = decode(Evidence, old.signed)
     leaf = leaf_id(signed.kind, signed.nonce, signed.data)
     statement = tx.get(STATEMENT, leaf)
@@ -143,9 +143,9 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
 
 
 def answer(node: Node, view: View, ask: LogAsk) -> Work[LogPath | None]:
-    """What the asker may check. None: the later checkpoint is not known here (any more).
+    """Return the path that the asker may check. None: the later checkpoint is not known here (any more).
 
-    An own log that does not hold together any more gives a path that proves nothing: whoever asked says so.
+    If this node's log is damaged, the path proves nothing, and the asker will report it.
     """
     if ask.origin != node.uri:
         seen = view.get(CHECKPOINT, ask.origin, ask.until, ask.until_size)
@@ -162,8 +162,9 @@ def answer(node: Node, view: View, ask: LogAsk) -> Work[LogPath | None]:
 
 
 def _in_order(node: Node, view: View, ask: LogAsk) -> Work[LogAsk]:
-    """Whoever asks goes by when checkpoints were signed, and a clock may have gone back in between: which of
-    two logs came first is for the logs to say."""
+    """Put the two logs of a question in order. The asker goes by the times of signing, but a clock may have
+    gone back: only the logs can tell which of them came first.
+    """
     first = view.get(LOG_HEAD, ask.incarnation)
     if ask.incarnation == ask.until or first is None or not 0 < ask.size <= first.size:
         return ask
@@ -188,9 +189,9 @@ def _path(node: Node, view: View, ask: LogAsk) -> Work[LogPath]:
 def hops_to(
     node: Node, view: View, incarnation: Incarnation, size: int, wanted: int
 ) -> Work[tuple[list[Hop], Cosigned]]:
-    """From a log at a size back to log ``wanted``, or as far as logs go; and where that one ends.
+    """Go from a log at a size back to log ``wanted``, or as far as possible; return hops and end of that log.
 
-    Raises TrustError LOG_INCONSISTENT, CryptoError, StoreError RECORD_CORRUPT for a log that was damaged.
+    Raises TrustError LOG_INCONSISTENT, CryptoError, StoreError RECORD_CORRUPT for a damaged log.
     """
     hops: list[Hop] = []
     end = Cosigned(node.uri, incarnation, size, Digest(bytes(32)))
@@ -208,7 +209,10 @@ def hops_to(
 
 
 def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
-    """The entries of a log. Those of a closed log are hashed anew from what they say: an edit shows."""
+    """Return a reader of a log's hashes.
+
+    Those of a closed log are computed from its entries: an edit shows.
+    """
     closed = incarnation != node.incarnation
 
     def hashes(low: int, high: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Directories that a member shows differently to different peers: kept as evidence, whoever shows them."""
+"""Directories of a member that differ between peers: kept as evidence, whichever peer shows them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from intelshare.trust import ForkedDirectories, contradicts
 
 @dataclass(frozen=True, slots=True)
 class JudgeResult:
-    """What a directory that a peer holds has shown."""
+    """The result of comparing a directory that a peer holds."""
 
     forked: MemberCode | None
-    """Who signed two for one version, if that was not known."""
+    """The member that signed two for one version, if that is new."""
     effects: Effects
 
 
 def judge_directory(
     node: Node, view: View, peer: MemberCode, shown: Trust, now: Instant, random: Random
 ) -> Plan[JudgeResult]:
-    """Hold what a peer shows against what is held here. Raises nothing for what a peer may send."""
+    """Compare a directory that a peer shows with the one held here. Nothing that a peer may send raises."""
     del peer
     tx = Transaction(node, view, now, random)
     forked = keep_directory_fork(tx, shown)
@@ -39,7 +39,7 @@ def judge_directory(
 
 
 def keep_directory_fork(tx: Transaction, shown: Trust) -> MemberCode | None:
-    """Keep both directories if one member signed both under one version; who, if it was not known."""
+    """Keep both directories if a member signed both under one version; return the member if that is new."""
     try:
         member = contradicts(tx.node.trust, shown)
     except IntelshareError:

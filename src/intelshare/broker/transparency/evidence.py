@@ -1,12 +1,12 @@
-"""Evidence: what was rejected, and what contradicts itself, kept whole so that others can check it.
+"""Evidence: rejected statements, and contradictions, kept whole so that others can check them.
 
-Shelves for each member, so that nobody can push out anything of another or of its own contradictions:
+Each member has its shelves, so that nobody can push out another's evidence or its own contradictions:
 
-    rejected         statements that were not taken; the oldest give way      MAX_REJECTED
-    contradictions   statements that do not go together; the first stay       MAX_CONTRADICTIONS
+    rejected         statements that were not accepted; the oldest give way   MAX_REJECTED
+    contradictions   statements that contradict each other; the first stay    MAX_CONTRADICTIONS
     settled          contradictions that an operator has looked at
 
-Nothing is counted or scanned when a frame is rejected: places on the first shelf are numbers without a gap.
+Rejecting a frame counts and scans nothing: places on the first shelf are numbers without a gap.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ MAX_CONTRADICTIONS: Final = 64
 
 MAX_DATA: Final = 4096
 MAX_BATCH: Final = 8192
-"""Bytes of a rejected statement and of its batch record that are kept; none of ours is longer."""
+"""The most bytes kept of a rejected statement and of its batch record; none of this software's is longer."""
 
 
 class Shelf:
-    """One shelf of one member in one transaction."""
+    """One shelf of one member, within one transaction."""
 
     def __init__(self, tx: Transaction, member: MemberCode, shelf: int) -> None:
         self._tx = tx
@@ -58,7 +58,7 @@ class Shelf:
         self._last = -1
 
     def put(self, key: Digest, code: str, exhibit: Exhibit) -> bool:
-        """Keep it, or count it once more; whether it is new."""
+        """Keep an exhibit, or count it again; return True if it is new."""
         tx = self._tx
         known = tx.get(EVIDENCE, key)
         if known is not None:
@@ -84,12 +84,12 @@ class Shelf:
 
 
 def keep_rejected(shelf: Shelf, carried: Carried, batch: bytes, leaf: bytes, code: str) -> None:
-    """Keep a statement that was not taken."""
+    """Keep a statement that was rejected."""
     shelf.put(_rejected(leaf, code), code, _exhibit(carried, batch))
 
 
 def counted_again(tx: Transaction, leaf: bytes, code: str) -> bool:
-    """Whether this statement is kept with this code: then it is counted once more."""
+    """Count a statement again, and return True, if it is kept with this code."""
     known = tx.get(EVIDENCE, _rejected(leaf, code))
     if known is not None:
         tx.put(EVIDENCE, changed(known, times=known.times + 1))
@@ -112,18 +112,20 @@ def _exhibit(carried: Carried, batch: bytes) -> Exhibit:
 
 
 def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit, key: bytes = b"") -> bool:
-    """Keep statements that contradict each other: whether they are new. ``key``: what tells contradictions
-    apart."""
+    """Keep statements that contradict each other; return True if they are new.
+
+    ``key`` tells contradictions apart.
+    """
     return Shelf(tx, member, CONTRADICTIONS).put(identity_of(code, exhibit, key), code, exhibit)
 
 
 def identity_of(code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
-    """The id of a contradiction."""
+    """Return the id of a contradiction."""
     return Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
 
 
 def withdraw(tx: Transaction, identity: Digest) -> bool:
-    """Give up a contradiction that proved nothing; whether its alarm was still there."""
+    """Delete a contradiction that proved nothing; return True if its alarm was still there."""
     row = tx.get(EVIDENCE, identity)
     if row is None or row.shelf != CONTRADICTIONS:
         return False
@@ -132,7 +134,7 @@ def withdraw(tx: Transaction, identity: Digest) -> bool:
 
 
 def keep_fork(tx: Transaction, member: MemberCode, origin: NodeUri, carried: Carried, batch: bytes) -> None:
-    """Keep an authentic release or stream head of a node beside the accepted releases that it contradicts."""
+    """Keep an authentic release or stream head of a node, with the accepted releases that it contradicts."""
     for said in _exhibit(carried, batch).statements:
         others = [signed_of(tx, row) for row in _neighbours(tx, origin, said)]
         exhibit = exhibit_of([*others, said])
@@ -142,7 +144,7 @@ def keep_fork(tx: Transaction, member: MemberCode, origin: NodeUri, carried: Car
 
 
 def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[ReceivedRow]:
-    """The releases accepted under the numbers that a statement speaks of."""
+    """Return the accepted releases whose numbers a statement concerns."""
     if said.kind is Kind.RELEASE:
         start, _ = decode_prefix(ReleasePeek, said.data)
         incarnation = start.incarnation
@@ -160,7 +162,7 @@ def _neighbours(tx: Transaction, origin: NodeUri, said: Evidence) -> list[Receiv
 
 
 def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
-    """A received statement as it was signed."""
+    """Return a received statement as it was signed."""
     batch = tx.get(BATCH, row.batch)
     return Evidence(
         Kind(row.kind), row.nonce, row.data, row.proof, batch.record if batch is not None else b""
@@ -168,12 +170,12 @@ def signed_of(tx: Transaction, row: ReceivedRow) -> Evidence:
 
 
 def alarms(view: View) -> list[EvidenceRow]:
-    """All contradictions, the oldest first: what `status` shows until an operator has looked."""
+    """Return all contradictions, oldest first: `status` shows them until an operator has looked."""
     return view.find(EVIDENCE, "shelf", CONTRADICTIONS)
 
 
 def find_evidence(view: View, given: str) -> EvidenceRow:
-    """The evidence whose id starts with these digits (8 or more). Raises DeliveryError NOT_FOUND."""
+    """Return the evidence whose id starts with these digits (8 or more). Raises DeliveryError NOT_FOUND."""
     text = given.lower()
     if 8 <= len(text) <= 64 and set(text) <= set("0123456789abcdef"):
         number = int(text.ljust(64, "0"), 16)
@@ -185,17 +187,17 @@ def find_evidence(view: View, given: str) -> EvidenceRow:
     raise DeliveryError(
         "NOT_FOUND",
         f"there is no evidence {given}",
-        hint="`intelshare audit evidence` lists it; give 8 digits or more",
+        hint="`intelshare audit evidence` lists all evidence; give 8 digits or more",
     )
 
 
 def settle(
     node: Node, view: View, user: UserUri, given: str, now: Instant, random: Random
 ) -> Plan[EvidenceRow]:
-    """An operator has looked: the alarm ends, the evidence stays, and the node's log is taken as it is now.
+    """End an alarm that an operator has looked at; the evidence stays, and the log counts as it is now.
 
-    What was held of that log is held no more, else the next checkpoint would contradict it again.
-    Raises DeliveryError NOT_FOUND.
+    The checkpoints held of that log are deleted; otherwise the next one would contradict them again. Raises
+    DeliveryError NOT_FOUND.
     """
     row = find_evidence(view, given)
     tx = Transaction(node, view, now, random)
@@ -205,7 +207,7 @@ def settle(
     tx.put(EVIDENCE, after)
     tx.log(EntryType.SETTLED, Settled(row.evidence, row.member, row.code, user))
     exhibit = decode(Exhibit, row.exhibit)
-    # An unproved word of a witness has stopped nobody's log.
+    # An unproved claim of a witness has stopped nobody's log.
     if row.code == "LOG_INCONSISTENT" or (row.code == "LOG_FORK" and contradiction(exhibit) is not None):
         for said in exhibit.statements:
             origin = decode(Checkpoint, said.data).origin if said.kind is Kind.CHECKPOINT else None

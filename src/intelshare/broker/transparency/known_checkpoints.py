@@ -1,4 +1,4 @@
-"""What is held of logs: the rows of checkpoints, which of them to compare, and which to let go."""
+"""The checkpoints held of logs: which of them to compare, and which to delete."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from intelshare.instant import Instant
 from intelshare.ports import View
 
 MAX_HELD: Final = 48
-"""Checkpoints held of one node; they thin out behind the newest."""
+"""The most checkpoints held of one node; they thin out behind the newest."""
 
 RECENT: Final = 8
-"""Of those the newest, none of which is thinned out."""
+"""The newest of those, none of which is thinned out."""
 
 MAX_CLAIMED: Final = 8
-"""Checkpoints of one node that wait for their path; more of that log are rejected until it has come."""
+"""The most checkpoints of one node that wait for a path; until it comes, more of that log are rejected."""
 
 MAX_COSIGNED: Final = 1024
 
 MAX_SIZE: Final = (1 << 63) - 1
-"""Entries of a log: what the store can note."""
+"""The most entries of a log that the store can record."""
 
 
 class CheckpointState(IntEnum):
-    """What is known of a checkpoint: top of ``broker.transparency.witness``."""
+    """The state of a checkpoint, as explained in ``broker.transparency.witness``."""
 
     CLAIMED = 0
     PROVED = 1
@@ -45,18 +45,18 @@ UNPROVED: Final = (CheckpointState.CLAIMED, CheckpointState.DOUBTED)
 """Signed, and waiting for a path."""
 
 SIGNED: Final = (CheckpointState.PROVED, *UNPROVED)
-"""Signed by the log's own node, and not known to contradict anything."""
+"""Signed by the log's node, and not known to contradict anything."""
 
 
 def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
-    """The latest checkpoint that a node has signed, if there is one: it counts before a path has come."""
+    """Return the latest checkpoint that a node has signed, if any: it counts even before a path has come."""
     rows = [row for state in SIGNED for row in view.find(CHECKPOINT, "state", uri, state, limit=1)]
     newest = max(rows, key=lambda row: (row.at, row.size), default=None)
     return (position_of(newest),) if newest is not None else ()
 
 
 def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
-    """Whether a node's log has contradicted itself (in another checkpoint than ``but``)."""
+    """Return True if a node's log has contradicted itself (in another checkpoint than ``but``)."""
     rows = view.find(CHECKPOINT, "state", uri, CheckpointState.BROKEN, limit=1)
     return bool(rows) and rows[0] != but
 
@@ -69,8 +69,9 @@ def ends(view: View, ask: LogAsk) -> tuple[CheckpointRow | None, CheckpointRow |
 
 
 def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
-    """What a checkpoint is best held against: the nearest proved one of its log, or the longest of the newest
-    log: a copy of a shorter one may have come last, and would hide what was forgotten after it."""
+    """Return the best checkpoint to compare with: the nearest proved one of the same log, or else the longest
+    of the newest log: a copy of a shorter one may have come last, and would hide what was forgotten after it.
+    """
     proved = [other for other in rows if other.state == CheckpointState.PROVED]
     same = [other for other in proved if other.incarnation == row.incarnation]
     below = [other for other in same if other.size < row.size]
@@ -83,7 +84,7 @@ def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow 
 
 
 def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
-    """The nearest longer checkpoint of the same log that its own node signed, or one of a log after it."""
+    """Return the nearest longer checkpoint of the same log that its node signed, or one of a later log."""
     signed = [row for row in rows if row.state in SIGNED]
     longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
     after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
@@ -93,7 +94,7 @@ def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow
 
 
 def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
-    """The newest proved checkpoint of a log that was signed later: this one has come late."""
+    """Return the newest proved checkpoint of a log that was signed later, if any: then this one came late."""
     signed = signed_at(row)
     after = [
         other
@@ -106,14 +107,15 @@ def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> Checkpoin
 
 
 def present(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow | None:
-    """The longest checkpoint that is held of the log that grows now."""
+    """Return the longest checkpoint held of the log that grows now."""
     signed = [row for row in rows if row.state in SIGNED and row.incarnation == incarnation]
     return max(signed, key=lambda row: row.size, default=None)
 
 
 def ask_for(one: CheckpointRow, other: CheckpointRow) -> LogAsk:
-    """The path from the earlier of two to the later. Of two logs the order is that in which they were signed:
-    a copy of an old checkpoint may come late."""
+    """Return the question for the path from the earlier of two to the later. Two logs are ordered by when
+    they were signed: a copy of an old checkpoint may come late.
+    """
     first, second = one, other
     if CheckpointState.HEARD not in (one.state, other.state):
         same = one.incarnation == other.incarnation
@@ -131,7 +133,7 @@ def signed_at_of(signed: Evidence) -> Instant:
 
 
 def thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
-    """Which to let go so that ``MAX_HELD`` stay: where they stand closest, never a log's first or last."""
+    """Return which to delete to keep ``MAX_HELD``: where they are closest, never a log's first or last."""
     if len(rows) <= MAX_HELD:
         return ()
     ordered = sorted(rows, key=lambda row: (row.at, row.size))

@@ -1,4 +1,4 @@
-"""Proving: entries of the own log, opened, under its signed checkpoint: for whoever is to believe them."""
+"""Proofs: opened entries of this node's log under its signed checkpoint, for anybody to verify."""
 
 from __future__ import annotations
 
@@ -44,39 +44,42 @@ from intelshare.ports import View
 from intelshare.statement import leaf_id
 
 MAX_ENTRIES: Final = 64
-"""Entries that one file proves."""
+"""The most entries that one file proves."""
 
 _SEEING: Final = frozenset((EntryType.RECEIVED, EntryType.REJECTED, EntryType.WITNESSED))
-"""Entries that say that a statement of another was seen."""
+"""The entries that record a statement seen of another member."""
 
 _DENIED: Final = 3
-"""The outcome of a portion that is withheld, as logged."""
+"""The logged outcome of a portion that is withheld."""
 
 _Shown = Callable[[LoggedPortion], bool]
-"""Which portions of a decision are opened."""
+"""Selects the portions of a decision that are opened."""
 
 _NAMED: Final = ("leaf", "of", "md", "subject", "digest")
-"""Fields of records by which an entry is found."""
+"""The fields of records by which an entry is found."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProofQuery:
-    """One entry; or all about a bulletin or a statement, by the beginning of its id in hexadecimal."""
+    """One entry; or all about a bulletin or a statement, by the start of its hexadecimal id."""
 
     incarnation: Incarnation
     index: int
     bulletin: str = ""
     statement: str = ""
     originator: str = ""
-    """Who wrote the bulletin; empty: all bulletins of that id."""
+    """The member that wrote the bulletin; empty: all bulletins of that id."""
     recipient: str = ""
-    """Of a bulletin: only what is about this recipient or about all; empty: about everybody."""
+    """Restricts a bulletin's entries to those about this recipient or about all; empty: no restriction."""
     withheld: bool = False
-    """Of a decision: whether portions that were denied are shown too."""
+    """True to show also the denied portions of a decision."""
 
 
 def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documents) -> ProofFile:
-    """The file. Raises DeliveryError NOT_FOUND, TrustError LOG_INCONSISTENT for a damaged log."""
+    """Return the proof file.
+
+    Raises DeliveryError NOT_FOUND, TrustError LOG_INCONSISTENT for a damaged log.
+    """
     log = show_about(node, view, wanted)
     return ProofFile(
         node=log.node,
@@ -89,20 +92,21 @@ def prove_entries(node: Node, view: View, wanted: ProofQuery, documents: Documen
 
 
 def show_about(node: Node, view: View, wanted: ProofQuery) -> ShownLog:
-    """The own log as far as it is about something. Raises as ``prove_entries``."""
+    """Return this node's log entries about something. Raises as ``prove_entries``."""
     last = _signed(node, view)
     rows = list(_found(node, view, wanted))
     if not rows:
-        raise DeliveryError(
-            "NOT_FOUND", "no log entry is about that", hint="`intelshare audit head` shows sizes"
-        )
+        raise DeliveryError("NOT_FOUND", "no log entry matches", hint="`intelshare audit head` shows sizes")
     return _show(node, view, last, rows, lambda one: wanted.withheld or one.decision.value.outcome != _DENIED)
 
 
 def show_release(
     node: Node, view: View, leaf: LeafId, decided: tuple[Incarnation, int] | None, slots: Collection[int]
 ) -> ShownLog:
-    """The own log as far as it is about a release, and of its decision these slots. As ``prove_entries``."""
+    """Return this node's log entries about a release, opening these slots of its decision.
+
+    Raises as ``prove_entries``.
+    """
     rows = list(_found(node, view, ProofQuery(node.incarnation, 0, statement=leaf.hex())))
     decision = None if decided is None else opened_at(node, view, *decided)
     rows = rows if decision is None else [decision, *rows]
@@ -119,9 +123,9 @@ def _signed(node: Node, view: View) -> CheckpointRow:
 
 
 def show_seen(node: Node, view: View, exhibit: Exhibit) -> list[ShownLog]:
-    """The own log as far as it names the statements of an exhibit: when this node saw them.
+    """Return this node's log entries that name the statements of an exhibit: they say when it saw them.
 
-    Empty if none of it is under a signed checkpoint yet.
+    Empty if no such entry is under a signed checkpoint yet.
     """
     last = own(node, view)
     if last is None:
@@ -157,7 +161,7 @@ def _show(
 
 
 def signed_of_peers(node: Node, view: View) -> Sequence[tuple[CheckpointRow, Evidence]]:
-    """The newest proved checkpoint of every peer node, as it was signed."""
+    """Return the newest proved checkpoint of every peer node, as it was signed."""
     rows = [
         row
         for uri in peer_nodes(node)
@@ -167,7 +171,7 @@ def signed_of_peers(node: Node, view: View) -> Sequence[tuple[CheckpointRow, Evi
 
 
 def _cosigned(node: Node, view: View, last: CheckpointRow) -> list[Cosigning]:
-    """Who has seen the present log, each with the proof that the checkpoint begins with what it saw."""
+    """Return the peers that have seen the log, with proofs that the checkpoint extends what they saw."""
     found = []
     tree = node.trees.setdefault(last.incarnation, Tree())
     for _, signed in signed_of_peers(node, view):
@@ -205,7 +209,7 @@ def _entry(node: Node, view: View, last: CheckpointRow, row: OpenedEntry, shown:
 def _place(
     node: Node, view: View, last: CheckpointRow, incarnation: Incarnation, place: int
 ) -> tuple[list[str], list[str]]:
-    """Inclusion of an entry and the hops to its log, as files have them."""
+    """Return the inclusion proof of an entry and the hops to its log, as files have them."""
     hops, end = finish(hops_to(node, view, last.incarnation, last.size, incarnation))
     if end.incarnation != incarnation or place >= end.size:
         raise TrustError("LOG_INCONSISTENT", f"no checkpoint leads to entry {place} of its log")
@@ -236,13 +240,13 @@ def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[OpenedEntry]:
 
 
 def all_entries(node: Node, view: View) -> Iterator[OpenedEntry]:
-    """All entries of all own logs, the oldest log first."""
+    """Yield all entries of all logs of this node, oldest log first."""
     for head in view.find(LOG_HEAD, "began", limit=100_000):
         yield from opened(node, view, head.incarnation)
 
 
 def _bulletins(node: Node, view: View, wanted: ProofQuery) -> frozenset[str]:
-    """Bulletins whose id starts so, of all or of one originator: manifest digests, and own releases."""
+    """Return the digests of the manifests and releases of bulletins whose id starts so."""
     low, high = id_range(wanted.bulletin)
     written = view.find(BULLETIN, "bulletin", after=(low,), limit=MAX_ENTRIES)
     received = view.find(INBOX, "id", after=(low,), limit=MAX_ENTRIES)

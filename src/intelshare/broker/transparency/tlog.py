@@ -1,8 +1,8 @@
-"""The own log for tools of others, and what this node vouches for of the logs of peers (C2SP notes).
+"""This node's log for other tools, and its cosignatures for the logs of peers (C2SP notes).
 
-Nothing here is stored and nothing is decided anew: a note is signed for a checkpoint that was signed and
-stored before, and a cosignature given for one that a path has proved, as of when it was. Both are the same
-bytes whenever they are asked for, so no commit has to come before them.
+Nothing here is stored or decided: a note is signed for a checkpoint that was signed and stored before, and a
+cosignature is given for one that a path has proved, as of the time when it did. Both have the same bytes
+whenever they are requested, so no commit has to come first.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from intelshare.instant import SECOND, Instant
 from intelshare.ports import View
 
 PAGE: Final = 32 * 1024
-"""Entries told at once: a megabyte."""
+"""The most entries returned at once: a megabyte of hashes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogNote:
-    """The last signed checkpoint of one own log, as a note."""
+    """The last signed checkpoint of one log of this node, as a note."""
 
     head: Head
     note: str
@@ -54,17 +54,17 @@ class ProvedNote:
     log: LogNote
     proof: tuple[bytes, ...]
     preimage: bytes
-    """u8 type ‖ u64 time ‖ salt [32] ‖ record: what its hash is computed from (docs/format.md, "Log")."""
+    """u8 type ‖ u64 time ‖ salt [32] ‖ record: the input of its hash (docs/format.md, "Log")."""
 
 
 def log_note(node: Node, view: View, incarnation: Incarnation, key: NoteKey) -> LogNote:
-    """The last signed checkpoint of one own log. Raises TrustError NOT_FOUND."""
+    """Return the last signed checkpoint of one log of this node. Raises TrustError NOT_FOUND."""
     rows = view.find(CHECKPOINT, "key", node.uri, incarnation)
     if not rows:
         raise TrustError(
             "NOT_FOUND",
             "no signed checkpoint of that log is kept",
-            hint="`intelshare audit verify` lists the logs; of a new one wait a few seconds",
+            hint="`intelshare audit verify` lists the logs; if the log is new, wait a few seconds",
         )
     head = _head(max(rows, key=lambda row: row.size))
     name = log_key(head, key.record.public)
@@ -72,7 +72,7 @@ def log_note(node: Node, view: View, incarnation: Incarnation, key: NoteKey) -> 
 
 
 def entry_hashes(node: Node, view: View, head: Head, low: int) -> bytes:
-    """The hashes of at most ``PAGE`` entries of that log from ``low`` on, below its size."""
+    """Return the hashes of at most ``PAGE`` entries of that log from ``low`` on, below its size."""
     high = min(low + PAGE, head.size)
     return b"".join(finish(fetch_of(node, view, head.incarnation)(low, high))) if low < high else b""
 
@@ -80,7 +80,7 @@ def entry_hashes(node: Node, view: View, head: Head, low: int) -> bytes:
 def prove_note(
     node: Node, view: View, incarnation: Incarnation, index: int, size: int, key: NoteKey
 ) -> ProvedNote:
-    """One entry of an own log and its place among the first ``size`` (0: as far as it is signed).
+    """Return an entry of a log of this node, and its proof among the first ``size`` (0: all signed ones).
 
     Raises TrustError NOT_FOUND, LOG_INCONSISTENT.
     """
@@ -90,7 +90,7 @@ def prove_note(
     if entry is None or not index < size <= log.head.size:
         raise TrustError(
             "NOT_FOUND",
-            f"entry {index} is not among the first {size} of that log that are signed",
+            f"entry {index} is not among the first {size} signed entries of that log",
             hint="`intelshare audit head` shows sizes",
         )
     tree = node.trees.setdefault(incarnation, Tree())
@@ -100,9 +100,9 @@ def prove_note(
 
 
 def cosign(node: Node, view: View, raw: str, key: NoteKey, now: Instant) -> str:
-    """The note of another member's log with this node's cosignature behind it.
+    """Return the note of another member's log with this node's cosignature appended.
 
-    Raises TrustError INPUT_INVALID; SIGNER_UNKNOWN, NOT_AUTHORISED for a log that is no other member's;
+    Raises TrustError INPUT_INVALID; SIGNER_UNKNOWN, NOT_AUTHORISED if the log is not another member's;
     CryptoError SIGNATURE_INVALID; NOT_FOUND, LOG_INCONSISTENT for what was not proved to this node.
     """
     note = read_note(raw)
@@ -114,17 +114,19 @@ def cosign(node: Node, view: View, raw: str, key: NoteKey, now: Instant) -> str:
     signature = timestamped(seconds, key.cosign(cosigned_message(note.text, seconds)))
     present = note.signature_of(name)
     if present not in (None, signature):
-        raise CryptoError("SIGNATURE_INVALID", f"a line under the name of {node.uri} is not its own")
+        raise CryptoError(
+            "SIGNATURE_INVALID", f"a signature under the name of {node.uri} is not from this node"
+        )
     return raw if present else raw + name.line(signature)
 
 
 def _need_signed(node: Node, note: Note, head: Head, now: Instant) -> None:
-    """The note is signed by the node whose log it is of."""
+    """Check that the node whose log it is has signed the note. Raises TrustError, CryptoError."""
     listed = node.trust.node(head.node)
     if listed is None:
         raise TrustError("SIGNER_UNKNOWN", f"{head.node} is in no directory held")
     if listed[0] == node.member:
-        raise TrustError("NOT_AUTHORISED", "a witness is of another member than the log")
+        raise TrustError("NOT_AUTHORISED", "a node cannot witness a log of its own member")
     for _, record in node.trust.note_keys(head.node, now):
         name = log_key(head, record.public)
         signature = note.signature_of(name)
@@ -134,12 +136,12 @@ def _need_signed(node: Node, note: Note, head: Head, now: Instant) -> None:
     raise TrustError(
         "SIGNER_UNKNOWN",
         f"no note key that the directory of {listed[0]} names has signed it",
-        hint="it may be of an older key: ask for a new export",
+        hint="it may be signed with an older key: ask for a new export",
     )
 
 
 def _seen(node: Node, view: View, head: Head) -> CheckpointRow:
-    """The checkpoint as it was proved to this node, when it was the largest of its log that was."""
+    """Return the checkpoint as it was proved to this node, if it was then the largest proved of its log."""
     if is_broken(view, head.node):
         raise TrustError("LOG_INCONSISTENT", f"the log of {head.node} has contradicted itself")
     rows = [
@@ -152,13 +154,13 @@ def _seen(node: Node, view: View, head: Head) -> CheckpointRow:
         raise TrustError(
             "NOT_FOUND",
             f"the first {head.size} entries of that log were not proved to {node.uri}, or are not kept",
-            hint="export anew a few seconds after the log has grown, while both nodes are linked",
+            hint="export again a few seconds after the log has grown, while both nodes are linked",
         )
     if row.root != head.root:
         raise TrustError(
             "LOG_INCONSISTENT",
             f"{head.node} has proved another root for {head.size} entries to this node",
-            hint="keep the note: it and the checkpoint held here contradict each other",
+            hint="keep the note: it contradicts the checkpoint held here",
         )
     return row
 

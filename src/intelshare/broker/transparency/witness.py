@@ -1,20 +1,19 @@
-"""Witness: what a peer says of its log is held against what it said before, and against what others saw.
+"""Witnessing: a peer's checkpoints are compared with its earlier ones, and with what others saw.
 
-take      a checkpoint of a peer: kept, and the path asked for that leads to it from what is held
-prove     the path: it grew, it forgot (amnesia, never a fork), or its history was rewritten
-compare   what a peer says that it saw of others is held against what they showed here (attacks.md row 64)
-remember  at a hello: what was not proved yet is asked for again; what the peer holds of the own log
+take      a checkpoint of a peer is kept, and the path is asked for that leads to it from what is held
+prove     the path shows: it grew, it forgot (amnesia, never a fork), or its history was rewritten
+compare   what a peer says that it saw of others is compared with what they showed here (attacks.md row 64)
+remember  at a hello: unproved checkpoints are asked about again; what the peer holds of this node's log
 
     CLAIMED   signed, not yet proved        PROVED   follows from what was held before; cosigned
     DOUBTED   claimed, and what was answered shows nothing: an alarm without proof, asked about again
     BROKEN    contradicts what was held: its node's further checkpoints are rejected, others' are not
-    HEARD     another member says that it saw it        OWN   the last of the own log
+    HEARD     another member says that it saw it        OWN   the last of this node's log
 
-What is signed counts from its acknowledgement on, proved or not: hellos name it, and a log without it has
-forgotten it. A path proves one end only if the other is proved; it convicts whatever the two are. So hellos,
-checkpoints and paths may come in any order.
-
-What contradicts itself stays as evidence that anybody can check (docs/format.md).
+A signed checkpoint counts from its acknowledgement on, proved or not: hellos name it, and a log without it
+has forgotten it. A path proves one end only if the other is proved; it convicts whatever the state of the
+two. So hellos, checkpoints and paths may come in any order. Contradictions stay as evidence that anybody can
+check (docs/format.md).
 """
 
 from __future__ import annotations
@@ -74,14 +73,16 @@ def on_checkpoint(inbound: Inbound, verified: Verified, carried: Carried) -> Non
 
     Raises CryptoError SIGNER_NOT_AUTHORISED, EnvelopeError ENVELOPE_MALFORMED, TrustError LOG_FORK (another
     root for a size that is held), LOG_INCONSISTENT (its log has contradicted itself before), DeliveryError
-    RATE (too many that it has not proved).
+    RATE (too many unproved ones).
     """
     tx, said = inbound.tx, verified.read(Checkpoint)
     if not said.origin == verified.signer.node == inbound.uri:
         raise CryptoError("SIGNER_NOT_AUTHORISED", "the checkpoint names another node than its signing key")
     sizes = [said.size, *(seen.size for seen in said.cosigned)]
     if not said.size or max(sizes) > MAX_SIZE or len(said.cosigned) > MAX_COSIGNED:
-        raise malformed("Checkpoint", "no log is so long, or it is of an empty log, or lists too many others")
+        raise malformed(
+            "Checkpoint", "the log is empty or impossibly long, or too many other logs are listed"
+        )
     batch = verified.batch
     signed = Evidence(Kind.CHECKPOINT, carried.nonce, carried.data, carried.proof, batch.raw)
     found = tx.get(CHECKPOINT, said.origin, said.incarnation, said.size)
@@ -104,7 +105,7 @@ def on_checkpoint(inbound: Inbound, verified: Verified, carried: Carried) -> Non
         if heard is not None and heard.root != said.root:
             _split(tx, row, position_of(heard), heard.member, [signed, decode(Evidence, heard.signed)])
     elif batch.record.signed_at > signed_at(held):
-        # The same log as before, and others that its node has seen since.
+        # It is the same log as before, with others that its node has seen since.
         tx.put(CHECKPOINT, changed(held, signed=encode(Evidence, signed)))
     _compare(tx, inbound.member, said, signed)
 
@@ -127,7 +128,7 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
     heard = [
         other for other in rows if other.state == CheckpointState.HEARD and longer([row], other) is not None
     ]
-    # What was never proved is held against what follows it, and asked for with each that comes.
+    # Unproved checkpoints are compared with what follows them, and asked about with each new one.
     tx.asks += [(member, ask_for(other, row)) for other in (*heard, *waiting)]
     for old in thinned([*proved, row]):
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)
@@ -137,10 +138,10 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
 def _make_room(
     tx: Transaction, member: MemberCode, said: Checkpoint, rows: Sequence[CheckpointRow]
 ) -> Sequence[CheckpointRow]:
-    """What waits for a path beside this one. Raises DeliveryError RATE.
+    """Return the checkpoints that wait for a path, making room for this one. Raises DeliveryError RATE.
 
-    At ``MAX_CLAIMED`` a log of which some wait is held back. The first of another log is not: only that can
-    show what became of the logs before. It takes the place of the newest but one.
+    At ``MAX_CLAIMED`` a further checkpoint of a log that is among those waiting is rejected. The first of
+    another log is not, for only that can show what became of the logs before: it replaces the newest but one.
     """
     waiting = sorted((row for row in rows if row.state in UNPROVED), key=lambda row: row.at)
     if len(waiting) < MAX_CLAIMED:
@@ -159,7 +160,7 @@ def _make_room(
 def prove(
     node: Node, view: View, member: MemberCode, uri: NodeUri, path: LogPath, now: Instant, random: Random
 ) -> Plan[Effects]:
-    """What a path proves. One that nobody asked for changes nothing. Raises nothing for what a peer sends."""
+    """Process a path. One that nobody asked for changes nothing. Nothing that a peer may send raises."""
     tx = Transaction(node, view, now, random)
     if path.signed:
         _shown(tx, path)
@@ -193,7 +194,7 @@ def prove(
 
 
 def _grew(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
-    """Either end is proved by the other, if that one is."""
+    """Mark either end as proved if the other one is."""
     if earlier.state == CheckpointState.PROVED and later.state in UNPROVED:
         _proved(tx, member, later, earlier)
     elif later.state == CheckpointState.PROVED and earlier.state in UNPROVED:
@@ -203,7 +204,7 @@ def _grew(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: Ch
 def _proved(
     tx: Transaction, member: MemberCode, row: CheckpointRow, by: CheckpointRow, *, lost: int = 0
 ) -> None:
-    """Now that this one is proved, those that wait can be proved by it."""
+    """Mark a checkpoint as proved, and ask for paths that prove the waiting ones by it."""
     _mark_proved(tx, row, by, lost=lost)
     for other in tx.view.find(CHECKPOINT, "key", row.origin):
         if other.state in UNPROVED and other != row:
@@ -225,7 +226,7 @@ def _forgot(
     path: LogPath,
     count: int,
 ) -> None:
-    """Memory was lost, and the later log says so: shown, never held against it."""
+    """Record a loss of memory that the later log admits: it is shown, and never held against it."""
     if earlier.state == CheckpointState.PROVED and later.state in UNPROVED:
         _proved(tx, member, later, earlier, lost=count)
     elif later.state == CheckpointState.PROVED and earlier.state in UNPROVED:
@@ -241,7 +242,7 @@ def _forgot(
 def _ask_older(
     tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow, below: int
 ) -> None:
-    """What of the same log is held from before: it tells how far back the log is still what it was."""
+    """Ask about an older checkpoint of the same log: the answer tells how far back the log is unchanged."""
     rows = tx.view.find(CHECKPOINT, "key", earlier.origin, earlier.incarnation)
     older = [row for row in rows if row.state == CheckpointState.PROVED and row.size <= below]
     if older:
@@ -249,7 +250,7 @@ def _ask_older(
 
 
 def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evidence) -> None:
-    """Two roots for one size, both signed by the same node."""
+    """Record two roots for one size, both signed by the same node."""
     if held.state != CheckpointState.BROKEN:
         overrule(tx, held.origin)
         tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
@@ -259,7 +260,7 @@ def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evid
 
 
 def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence) -> None:
-    """Hold what a peer says that it saw against what the same nodes showed here."""
+    """Compare what a peer says that it saw with what the same nodes showed here."""
     claims: Counter[tuple[NodeUri, Incarnation]] = Counter()
     for seen in said.cosigned:
         listed = tx.node.trust.node(seen.origin)
@@ -271,7 +272,7 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
                 _split(tx, held, seen, member, [decode(Evidence, held.signed), signed])
             continue
         rows = tx.view.find(CHECKPOINT, "key", seen.origin, seen.incarnation)
-        # Of each witness so many: one that lies leaves room for what the others saw.
+        # Each witness has this many: one that lies leaves room for what the others saw.
         log = seen.origin, seen.incarnation
         claimed = claims[log] + sum(
             row.state == CheckpointState.HEARD and row.member == member for row in rows
@@ -291,7 +292,7 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
 def _heard(
     tx: Transaction, earlier: CheckpointRow, later: CheckpointRow, path: LogPath, *, agrees: bool
 ) -> None:
-    """What another member says that it saw was held against the log that its node shows here."""
+    """Record the comparison of a checkpoint that another member saw with the log that its node shows here."""
     heard, held = (earlier, later) if earlier.state == CheckpointState.HEARD else (later, earlier)
     tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
     if not agrees:
@@ -307,15 +308,16 @@ def _split(
     statements: Sequence[Evidence],
     path: LogPath | None = None,
 ) -> None:
-    """One log shown in two ways, or the witness lies: what it saw signed will tell. Until then it is the
-    witness's word, on the witness's shelf."""
+    """Record that one log was shown in two ways, or that the witness lies: the signed checkpoint that it saw
+    will tell. Until then it is the witness's claim, on the witness's shelf.
+    """
     note = f"says that it was shown another log of {seen.origin} at {seen.size} entries"
     contradict(tx, witness, "LOG_FORK", exhibit_of(statements, [path], note.encode()), _seen(seen))
     tx.asks.append((witness, LogAsk(seen.origin, held.incarnation, held.size, seen.incarnation, seen.size)))
 
 
 def _shown(tx: Transaction, path: LogPath) -> None:
-    """The checkpoint as another member was shown it: with it the evidence is whole."""
+    """Complete the evidence with the checkpoint as another member was shown it."""
     node, ask, signed = tx.node, path.ask, path.signed[0]
     held = tx.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size)
     try:
@@ -342,8 +344,10 @@ def _shown(tx: Transaction, path: LogPath) -> None:
 
 
 def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPayload) -> int:
-    """At a hello: ask again for what is not proved. How many entries of the own log this node forgot, as the
-    peer says that it holds them; 0: none."""
+    """At a hello, ask again about what is not proved.
+
+    Return how many entries of its log this node lost, judging by what the peer holds; 0: none.
+    """
     rows = tx.view.find(CHECKPOINT, "key", uri)
     for row in rows:
         if row.state == CheckpointState.HEARD:
@@ -353,7 +357,7 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
         elif row.incarnation == said.incarnation:
             other = nearest(rows, row)
         else:
-            # Never backwards: of a log that has ended only what follows it can tell what became of it.
+            # Never backwards: only what follows a log that has ended can tell what became of it.
             other = present(rows, said.incarnation)
         if other is not None:
             tx.asks.append((member, ask_for(row, other)))
@@ -364,7 +368,7 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
             lost = max(0, held.size - (head.size if head is not None else 0))
             if lost:
                 key = sha256(f"{uri} {tx.node.incarnation}".encode())
-                note = f"{uri} says that it holds {lost} entries that this node has no more"
+                note = f"{uri} says that it holds {lost} entries that this node no longer has"
                 exhibit = exhibit_of((), raw=note.encode())
                 contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)
     return lost
