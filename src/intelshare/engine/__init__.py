@@ -1,28 +1,28 @@
-"""The engine of a node: everything that decides when a step of the broker runs. No I/O, no clock, no chance
-of its own.
+"""The engine of a node: everything that decides when a step of the broker runs.
 
-Events go in, actions come out (``values``); two drivers carry them out, the asyncio node (``node.links``) and
-the simulator (``sim.process``), and no rule about time, order or limits stands outside. In reading order:
+It has no I/O, no clock, and no randomness except what it is given. Events go in, actions come out
+(``values``); two drivers carry them out, the asyncio node (``node.links``) and the simulator
+(``sim.process``), and no rule about time, order or limits stands outside. In reading order:
 
     values         what goes in and what comes out
-    steps          the steps and questions it asks for, by name
+    steps          the steps and queries it asks for, by name
     limits         every bound
     connections    who may hold a connection to a port
     engine         one row per event
-    turn           one event being handled; what durable effects lead to
+    turn           the handling of one event; what durable effects lead to
     peer_link      one link: hello, what comes in, what goes out
     links          all links; which of two to one peer stays
     dialling       when to dial, with backoff
     gaps           what is asked for again
     sender         what leaves first, how much, and when to wait
-    budgets        what each peer may ask of this node
+    budgets        how much each peer may ask of this node
     answers        questions about logs, one at a time
     attachments    which parts of files are asked for, and answered
     destruction    mark, shred, sign
     log_position   checkpoint and sidecar
-    space          how much room the disk has, and what is still taken
+    space          how much room the disk has, and what is still accepted
     housekeeping   what is done each second
-    stopping       a stop in order
+    stopping       an orderly stop
 """
 
 from intelshare.engine.budgets import BUDGETS, Budget, BudgetState, Rate

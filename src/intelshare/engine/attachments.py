@@ -1,17 +1,18 @@
-"""Attachments over links: what a recipient asks for and when, what a sender answers.
+"""Attachments over links: what a recipient asks for and when, and what a sender answers.
 
-The recipient pulls, so nothing is acknowledged or resent, and whatever was cut goes on with what is missing.
+The recipient pulls, so nothing is acknowledged or resent; after a break the transfer goes on with what is
+missing.
 
-    stage      of one file of one member at a time                                 next
-    --------   ------------------------------------------------------------------  --------
-    ASKING     a link is open: which file is wanted most, but for those that wait   OPENING
-               none is                                                              (ends)
-    OPENING    which of its pieces are here is known: some are missing              FETCHING
+    stage      of one file of one member at a time                                  next
+    --------   ------------------------------------------------------------------   --------
+    ASKING     a link is open: which file is wanted most, except those that wait    OPENING
+               no file is wanted                                                    (ends)
+    OPENING    it is known which of its pieces are here: some are missing           FETCHING
                none is missing: step "arrived"                                      ENDING
     FETCHING   a slice came: ask for the next; a piece is whole: write it
                the last missing piece is written: step "arrived"                    ENDING
                nothing came for long, a piece is wrong, no room, the peer has
-               nothing: the file waits, each time longer                            ASKING
+               nothing: the file waits, longer each time                            ASKING
     ENDING     durable                                                              ASKING
 
 A piece is checked where it is written. At most two pieces of a file are in memory, and at most
@@ -53,14 +54,14 @@ from intelshare.instant import EPOCH, SECOND, Instant
 PER_PIECE: Final = PIECE // SLICE
 
 SILENT: Final = 30 * SECOND
-"""After so long without a slice that was asked for the file waits."""
+"""The time without a requested slice after which the file waits."""
 
 IN_MEMORY: Final = 2
-"""Pieces of one file that are being put together or written."""
+"""The pieces of one file that may be in assembly or being written."""
 
 
 class Stage(Enum):
-    """Where a file is: the table above."""
+    """The stage of a file, as in the table above."""
 
     ASKING = auto()
     OPENING = auto()
@@ -70,19 +71,19 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class _Fetch:
-    """The file that one member is asked for now."""
+    """The file that one member is being asked for."""
 
     link: LinkId
     stage: Stage = Stage.ASKING
     wanted: Wanted | None = None
     missing: deque[int] = field(default_factory=deque)
-    """Pieces of which nothing was asked for yet, in order."""
+    """The pieces of which nothing has been requested yet, in order."""
     asked: deque[int] = field(default_factory=deque)
-    """Slices that are on their way, in the order in which they come."""
+    """The slices that are on their way, in the order in which they come."""
     to_ask: deque[int] = field(default_factory=deque)
-    """Slices of the piece that is asked for now."""
+    """The remaining slices of the piece that is being requested."""
     parts: dict[int, list[bytes]] = field(default_factory=dict)
-    """Of pieces that are being put together: their slices."""
+    """The slices of the pieces in assembly."""
     writing: set[int] = field(default_factory=set)
     heard: Instant = EPOCH
     """When the last slice came, on the steady clock."""
@@ -93,27 +94,27 @@ class _Fetch:
 
 
 class Fetching:
-    """Of all members: one file of each at a time, the most urgent first."""
+    """The fetching of files from all members: one file of each at a time, the most urgent first."""
 
     def __init__(self) -> None:
         self._from: dict[MemberCode, _Fetch] = {}
         self._may: set[MemberCode] = set()
-        """Members of whom a file may be wanted that does not wait."""
+        """The members from which a file may be wanted that does not wait."""
         self._last = MemberCode("")
-        """Who had the last turn."""
+        """The member that had the last turn."""
         self._later: dict[FilePlace, tuple[Instant, MemberCode]] = {}
-        """Files that wait: until when, on the steady clock, and whose they are."""
+        """The files that wait: until when, on the steady clock, and from which member."""
         self._failures: dict[FilePlace, Backoff] = {}
         self._removed: set[FilePlace] = set()
-        """Files whose pieces were removed: nothing of them is written any more."""
+        """The files whose pieces were removed: nothing of them is written any more."""
 
     def wake(self, turn: Turn, members: Iterable[MemberCode]) -> None:
-        """A link to these members has opened, or a file of theirs is wanted."""
+        """Note that a link to these members has opened, or that a file is wanted from them."""
         self._may.update(members)
         self._next(turn)
 
     def _next(self, turn: Turn) -> None:
-        """Members take turns, so that none waits for all files of the others."""
+        """Begin with the next file. Members take turns, so that none waits for all files of the others."""
         for member in sorted(self._may, key=lambda member: (member <= self._last, member)):
             link = turn.parts.links.of_member(member)
             room = len(self._from) < turn.parts.limits.files and not turn.parts.stopping.begun
@@ -123,7 +124,7 @@ class Fetching:
                 turn.do(RunQuery(Query.FIRST_WANTED, (member, waiting), link.number))
 
     def found(self, turn: Turn, run: RunQuery, wanted: Wanted | IntelshareError | None) -> None:
-        """Which file of a member is wanted most; None: none that does not wait."""
+        """Begin with the file that is wanted most from a member; None: there is none that does not wait."""
         member = run.event[0]
         fetch = self._from.get(member)
         if fetch is None or fetch.link != run.link or fetch.stage is not Stage.ASKING:
@@ -139,7 +140,7 @@ class Fetching:
         self._next(turn)
 
     def opened(self, turn: Turn, event: PiecesOpened) -> None:
-        """Which pieces are missing."""
+        """Request the missing pieces of a file."""
         member, fetch = self._at(event.place, Stage.OPENING)
         if fetch is None:
             return
@@ -151,8 +152,10 @@ class Fetching:
         self._go_on(turn, fetch)
 
     def came(self, turn: Turn, link: LinkId, member: MemberCode, message: Slice) -> bool:
-        """A slice; whether it was asked for. They come in the order in which they were; any other was asked
-        for before."""
+        """Take a slice; return True if it was requested.
+
+        Slices come in the order of the requests; any other belongs to an earlier request.
+        """
         fetch = self._from.get(member)
         if fetch is None or fetch.link != link or fetch.wanted is None or not fetch.asked:
             return False
@@ -174,7 +177,7 @@ class Fetching:
         return True
 
     def written(self, turn: Turn, event: PieceWritten) -> None:
-        """A piece is durable, or could not be written, or is not the right one."""
+        """Go on after a piece is durable, could not be written, or is the wrong one."""
         member, fetch = self._at(event.place, Stage.FETCHING)
         if fetch is None:
             return
@@ -186,7 +189,7 @@ class Fetching:
         self._go_on(turn, fetch)
 
     def arrived(self, turn: Turn, place: FilePlace, error: IntelshareError | None) -> None:
-        """That a file is whole is durable."""
+        """Go on after it is durable that a file is whole."""
         member, fetch = self._at(place, Stage.ENDING)
         if fetch is None:
             return
@@ -197,14 +200,14 @@ class Fetching:
         self._next(turn)
 
     def dropped(self, turn: Turn, link: LinkId) -> None:
-        """A link has ended. What is missing is asked for over the next one."""
+        """End the fetches over a link that has ended. The missing pieces are requested over the next one."""
         for member, fetch in list(self._from.items()):
             if fetch.link == link:
                 del self._from[member]
         self._next(turn)
 
     def removed(self, turn: Turn, places: Sequence[FilePlace]) -> None:
-        """The pieces of these files are about to be removed."""
+        """Stop fetching these files, whose pieces are about to be removed."""
         self._removed.update(places)
         for place in places:
             self._later.pop(place, None)
@@ -215,11 +218,11 @@ class Fetching:
         self._next(turn)
 
     def forgotten(self, places: Sequence[FilePlace]) -> None:
-        """Their rows are gone too."""
+        """Note that the rows of these files are gone too."""
         self._removed.difference_update(places)
 
     def tick(self, turn: Turn) -> None:
-        """Files may have waited long enough, or too long for a slice."""
+        """Resume files that have waited long enough, and stop waiting for a slice that is overdue."""
         now = turn.now.steady
         for place, (at, member) in list(self._later.items()):
             if at <= now:
@@ -231,7 +234,7 @@ class Fetching:
         self._next(turn)
 
     def next_at(self) -> Instant | None:
-        """When to look again."""
+        """Return when to look again."""
         times = [at for at, _ in self._later.values()]
         times += [Instant(fetch.heard + SILENT) for fetch in self._from.values() if fetch.asked]
         return min(times, default=None)
@@ -243,7 +246,7 @@ class Fetching:
         return MemberCode(""), None
 
     def _go_on(self, turn: Turn, fetch: _Fetch) -> None:
-        """Ask for as many slices as may be on their way; nothing is missing: it has arrived."""
+        """Request as many slices as may be on their way; if nothing is missing, the file has arrived."""
         wanted, link = fetch.wanted, turn.parts.links.get(fetch.link)
         if wanted is None or link is None:
             return
@@ -264,7 +267,7 @@ class Fetching:
             turn.do(RunStep(Step.ARRIVED, (wanted.place,)))
 
     def _wait(self, turn: Turn, member: MemberCode, error: IntelshareError) -> None:
-        """This file waits: a second where there is no room, longer each time for anything else."""
+        """Let this file wait: a second if there is no room, longer each time for anything else."""
         fetch, now = self._from.pop(member), turn.now.steady
         assert fetch.wanted is not None  # noqa: S101 - the table: past ASKING
         place = fetch.wanted.place
@@ -279,22 +282,22 @@ class Fetching:
 
 
 class Serving:
-    """Of one link: slices that the peer has asked for, one after the other."""
+    """The slices that the peer of one link has requested, served one after the other."""
 
     def __init__(self) -> None:
         self._asks: deque[SliceAsk] = deque()
         self._busy = False
         self._known: dict[Digest, tuple[Kept | None, Instant]] = {}
-        """What the peer may have, and until when that is believed."""
+        """The files that the peer may have, and until when that answer holds."""
 
     def asked(self, turn: Turn, ask: SliceAsk) -> None:
-        """The peer asks for a slice. Raises DeliveryError RATE if it asks for too many at once."""
+        """Queue a request for a slice. Raises DeliveryError RATE if there are too many at once."""
         if len(self._asks) >= turn.parts.limits.slices_asked:
             raise DeliveryError("RATE", f"more than {turn.parts.limits.slices_asked} parts of files at once")
         self._asks.append(ask)
 
     def go_on(self, turn: Turn, link: LinkId, member: MemberCode) -> Slice | None:
-        """Look for the next slice; one that can be answered at once is the answer."""
+        """Go on with the next slice; return it if it can be answered at once."""
         if self._busy or not self._asks:
             return None
         ask = self._asks[0]
@@ -313,13 +316,13 @@ class Serving:
         return None
 
     def serves(self, turn: Turn, pieces: Digest, kept: Kept | None) -> None:
-        """Whether the peer may have a file, for a second."""
+        """Note for a second that the peer may have a file, or may not."""
         self._busy = False
         self._known = {known: told for known, told in self._known.items() if told[1] > turn.now.steady}
         self._known[pieces] = kept, Instant(turn.now.steady + SECOND)
 
     def read(self) -> None:
-        """The slice that was looked for is read."""
+        """Note that the slice has been read."""
         self._busy = False
 
 

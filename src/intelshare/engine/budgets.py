@@ -1,10 +1,10 @@
-"""What each peer may ask of this node: one table, one mechanism, per member, once TLS has said who it is.
+"""Budgets: how much each peer may ask of this node, in one table, per member, once TLS has identified it.
 
-A budget is a token bucket: ``most`` at once, and an empty one is full again after ``fill``. What cannot be
-told beforehand (a statement that turns out false, a row that is kept) is charged afterwards, so a budget
-may go into debt: then it takes nothing until it is out of it. Nobody has to do anything for that.
+A budget is a token bucket: ``most`` at once, and an empty one is full again after ``fill``. Costs that cannot
+be known beforehand (a statement that turns out false, a row that is kept) are charged afterwards, so a budget
+may go into debt: then it allows nothing until it is out of debt. Nobody has to do anything for that.
 
-    spent              answer                                                  by itself again
+    spent              answer                                                  recovers
     ----------------   -----------------------------------------------------   -------------------------
     bytes, statements, each statement of the next frame: Ack RATE; nothing     as soon as the debt is
     checks             is read from the peer until it is out of debt           over, the link stays open
@@ -12,11 +12,12 @@ may go into debt: then it takes nothing until it is out of it. Nobody has to do 
     answers, gaps,     the link ends with RATE                                 the peer dials again
     logs, unreadable,
     directories_shown
-    lines              what happened is counted and not written into the log   the next line has the count
+    lines              the event is counted but not written into the log       the next line has the count
     kept for ever      that statement: Ack RATE, before it is verified;        the peer tries again, later
-                       of evidence: it is rejected all the same, and not kept  and later
+                       evidence: it is rejected all the same, and not kept     and later
 
-Sizes: honest traffic of 2,000 releases a second, with their receipts, uses a tenth of what comes first here.
+Sizes: honest traffic of 2,000 releases a second, with their receipts, uses a tenth of the budget it would hit
+first.
 """
 
 from __future__ import annotations
@@ -36,23 +37,23 @@ from intelshare.instant import DAY, EPOCH, HOUR, MINUTE, SECOND, Instant
 
 
 class Passing(StrEnum):
-    """Work that is done and forgotten."""
+    """Work that leaves nothing behind."""
 
     BYTES = "bytes"
-    """Of all messages but parts of files that were asked for."""
+    """The bytes of all messages except parts of files that were requested."""
     STATEMENTS = "statements"
     CHECKS = "checks"
-    """Signatures and proofs; a statement that is rejected costs ``REJECTED`` more."""
+    """Signatures and proofs; a rejected statement costs ``REJECTED`` more."""
     LINKS = "links"
     """Calls that a peer opens."""
     ANSWERS = "answers"
-    """Acknowledgements of what is not on the way to the peer."""
+    """Acknowledgements of statements that are not on their way to the peer."""
     GAPS = "gaps"
-    """Requests for what is missing."""
+    """Requests for missing numbers and acts."""
     LOGS = "logs"
     """Questions and answers about logs."""
     DIRECTORIES_SHOWN = "directories_shown"
-    """What a peer says that it holds of others, and shows of it."""
+    """Lists of the directories that a peer holds of others, and directories that it shows."""
     UNREADABLE = "unreadable"
     """Messages that cannot be read."""
     LINES = "lines"
@@ -63,12 +64,12 @@ Budget = Passing | Lasting
 
 
 class Rate(NamedTuple):
-    """How much of a budget there is."""
+    """The size of a budget and how fast it refills."""
 
     most: int
-    """At once."""
+    """The most that may be spent at once."""
     fill: int
-    """Microseconds until an empty one is full again."""
+    """Microseconds in which an empty budget is full again."""
 
 
 BUDGETS: Final[Mapping[Budget, Rate]] = MappingProxyType(
@@ -93,50 +94,50 @@ BUDGETS: Final[Mapping[Budget, Rate]] = MappingProxyType(
         Lasting.CHECKPOINTS: Rate(512, 10 * MINUTE),
     }
 )
-"""What holds if node.toml says nothing else."""
+"""The budgets that apply where node.toml does not set others."""
 
 REJECTED: Final = 256
-"""Checks that a rejected statement costs besides its own."""
+"""The checks that a rejected statement costs in addition."""
 
 _GATE: Final = (Passing.BYTES, Passing.STATEMENTS, Passing.CHECKS)
-"""What every frame needs: the first places of the table, so that a frame costs a microsecond or two."""
+"""The budgets that every frame needs: first in the table, so that a frame costs a microsecond or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """A budget of a peer that was spent since the start, or is now."""
+    """A budget of a peer that has been spent since the start, or is spent now."""
 
     budget: Budget
     refused: int
-    """How often it was spent when something came."""
+    """The number of times that something came while it was spent."""
     again: Instant
-    """When it takes something again, on the steady clock; 0: it does now."""
+    """When it allows something again, on the steady clock; 0: it does now."""
 
 
 @dataclass(slots=True)
 class _Account:
-    """Of one peer."""
+    """The budgets of one peer."""
 
     full: list[float]
-    """Of each budget, by its place in the table, when it is full again: nothing else has to be known."""
+    """When each budget, by its place in the table, is full again: nothing else has to be known."""
     refused: Counter[Budget] = field(default_factory=Counter)
     keeps: bool = False
-    """Something that lasts was charged, and may not be full again."""
+    """True if rows that last were charged and the budget may not be full again."""
     left_out: int = 0
 
 
 class Budgets:
-    """Of all peers. ``now`` is the steady clock."""
+    """The budgets of all peers. ``now`` is on the steady clock."""
 
     def __init__(self, rates: Mapping[Budget, Rate] = BUDGETS) -> None:
         table = {**BUDGETS, **rates}
         self._places = {budget: place for place, budget in enumerate(table)}
         self._cost = [rate.fill / rate.most for rate in table.values()]
         self._last = [rate.fill - rate.fill / rate.most for rate in table.values()]
-        """How far off full a budget may be that still has one."""
+        """The most microseconds that a budget may be short of full and still allow one."""
         self._fill = [float(rate.fill) for rate in table.values()]
         self._all = MappingProxyType({one: table[one].most for one in Lasting})
-        """Allowed while the peer has made this node keep nothing lately."""
+        """The allowance of a peer that has not made this node keep anything lately."""
         self._accounts: dict[MemberCode, _Account] = {}
 
     def charge(self, member: MemberCode, budget: Budget, amount: int, now: Instant) -> None:
@@ -145,7 +146,7 @@ class Budgets:
         full[place] = max(full[place], now) + amount * self._cost[place]
 
     def spent(self, member: MemberCode, budget: Budget, now: Instant) -> bool:
-        """Whether it takes nothing now; noted if so."""
+        """Return True, and count it, if the budget allows nothing now."""
         account, place = self._of(member), self._places[budget]
         if account.full[place] - now <= self._last[place]:
             return False
@@ -153,19 +154,19 @@ class Budgets:
         return True
 
     def take(self, member: MemberCode, budget: Budget, now: Instant) -> bool:
-        """Charge one, if it is there."""
+        """Charge one if the budget allows it; return True if so."""
         if self.spent(member, budget, now):
             return False
         self.charge(member, budget, 1, now)
         return True
 
     def need(self, member: MemberCode, budget: Budget, now: Instant) -> None:
-        """Charge one. Raises DeliveryError RATE if there is none."""
+        """Charge one. Raises DeliveryError RATE if the budget is spent."""
         if not self.take(member, budget, now):
             raise DeliveryError("RATE", f"{member} has spent its budget of {budget}")
 
     def takes_frame(self, member: MemberCode, size: int, statements: int, now: Instant) -> bool:
-        """Charge a frame. False: it is to be answered with RATE, and to be read no further until ``back``."""
+        """Charge a frame. False: answer it with RATE, and read nothing more until ``back``."""
         account = self._of(member)
         full, cost, last = account.full, self._cost, self._last
         bytes_, told, checks = full[0], full[1], full[2]
@@ -180,12 +181,12 @@ class Budgets:
         return taken
 
     def back(self, member: MemberCode, now: Instant) -> Instant:
-        """When frames are taken again; ``now`` if they are."""
+        """Return when frames are accepted again; ``now`` if they are."""
         full = self._of(member).full
         return max(now, *[self._again(full, self._places[budget]) for budget in _GATE])
 
     def allowed(self, member: MemberCode, now: Instant) -> Mapping[Lasting, int]:
-        """How much more of each kind a step may keep for this peer."""
+        """Return how much more of each kind a step may keep for this peer."""
         account = self._of(member)
         if not account.keeps:
             return self._all
@@ -199,7 +200,10 @@ class Budgets:
             self._of(member).keeps = True
 
     def line(self, member: MemberCode, now: Instant) -> int | None:
-        """Charge a line about the peer: how many were left out before it. None: leave this one out too."""
+        """Charge a line about the peer; return how many were left out before it.
+
+        None: leave this one out too.
+        """
         account = self._of(member)
         if not self.take(member, Passing.LINES, now):
             account.left_out += 1
@@ -208,7 +212,7 @@ class Budgets:
         return left_out
 
     def state(self, member: MemberCode, now: Instant) -> tuple[BudgetState, ...]:
-        """The budgets of a peer that were spent since the start."""
+        """Return the budgets of a peer that have been spent since the start."""
         account = self._accounts.get(member)
         if account is None:
             return ()

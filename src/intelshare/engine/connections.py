@@ -1,7 +1,7 @@
-"""Who may hold a connection to a port, decided before TLS: how many, from where, how fast, how long unknown.
+"""Connections: who may hold one to a port, decided before TLS: how many, from where, how fast, how long.
 
-A stranger costs at most one slot until its time to prove itself is over, and a member that has proved itself
-is never turned out for a stranger. Rows 80 to 82 of the attacks.
+A stranger costs at most one slot until its time to prove its identity is over, and a member that has proved
+its identity is never turned out for a stranger. Rows 80 to 82 of the attacks.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from intelshare.instant import SECOND, Instant
 Address = IPv4Address | IPv6Address
 
 _ADDRESSES: Final = 4096
-"""Addresses whose pace is remembered at once; beyond, those that have rested longest are forgotten."""
+"""The most addresses whose pace is remembered; beyond that, those idle the longest are forgotten."""
 
 _SITE: Final = 64
-"""Bits of an IPv6 address that are one customer's network: whoever has one address has all of them."""
+"""The bits of an IPv6 address that are one customer's network, which has all addresses below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,23 @@ class ConnectionLimits:
     """The bounds of one port."""
 
     connections: int = 256
-    """In all, at once."""
+    """The most connections at once."""
     unknown: int = 64
-    """Of those, that have not yet proved who they are."""
+    """The most of those that have not proved their identity yet."""
     of_address: int = 64
-    """Of one address, or of one /64 network of IPv6."""
+    """The most from one address, or from one /64 network of IPv6."""
     of_one: int = 32
-    """Of one peer node or one user; a further one ends the oldest."""
+    """The most of one peer node or one user; a further one ends the oldest."""
     each_second: int = 64
-    """New ones of one address in a second that prove nothing; twice as many in a burst."""
+    """New unproved connections per second from one address; twice as many in a burst."""
     prove: int = 10 * SECOND
-    """Until a connection has finished TLS and made a call with a certificate that counts."""
+    """The time for a connection to finish TLS and make a call with a valid certificate."""
     silence: int = 90 * SECOND
-    """Without a byte either way; an open link says something every 20 seconds."""
+    """The longest time without a byte either way; an open link sends something every 20 seconds."""
 
 
 class Reason(StrEnum):
-    """Why a connection was turned away, or ended."""
+    """The reason why a connection was turned away, or ended."""
 
     FULL = "full"
     """The port has as many connections as it may, all of them proved."""
@@ -53,11 +53,11 @@ class Reason(StrEnum):
     OF_ONE = "of_one"
     PACE = "pace"
     CROWDED_OUT = "crowded_out"
-    """It had not proved who it is, and another came."""
+    """It had not proved its identity, and another connection came."""
     UNPROVED = "unproved"
     SILENT = "silent"
     NO_TLS = "no_tls"
-    """Its first byte does not begin a TLS handshake."""
+    """Its first byte does not start a TLS handshake."""
     NO_DESCRIPTOR = "no_descriptor"
     """The process or the system has no descriptor, memory or socket left."""
 
@@ -68,7 +68,7 @@ class _Visitor:
     came: Instant
     heard: Instant
     who: str = ""
-    """Empty: not yet proved."""
+    """Empty: not proved yet."""
 
 
 class Connections:
@@ -77,7 +77,7 @@ class Connections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.ended: Counter[Reason] = Counter()
-        """How many were turned away or ended since the start, by reason."""
+        """The number of connections turned away or ended since the start, by reason."""
         self._inside: dict[int, _Visitor] = {}
         self._of_site: Counter[Address] = Counter()
         self._pace: dict[Address, tuple[float, Instant]] = {}
@@ -87,16 +87,16 @@ class Connections:
 
     @property
     def open(self) -> int:
-        """Open now."""
+        """The number of open connections."""
         return len(self._inside)
 
     @property
     def unknown(self) -> int:
-        """Of those, without proof."""
+        """The number of open connections without proof."""
         return len(self._unknown)
 
     def arrive(self, address: Address, now: Instant) -> tuple[int, tuple[int, ...]] | Reason:
-        """The number of a new connection and those that must end to make room; or why it may not come in."""
+        """Admit a connection: return its number and those that must end for it, or why it is turned away."""
         site = _site(address)
         if not self._in_time(site, now):
             return self._turned_away(Reason.PACE)
@@ -115,11 +115,11 @@ class Connections:
         return self._last, ending
 
     def turn_away(self, reason: Reason) -> None:
-        """Count one that never came in."""
+        """Count a connection that was never admitted."""
         self.ended[reason] += 1
 
     def proved(self, number: int, who: str) -> tuple[int, ...]:
-        """A call of this connection had the certificate of ``who``; those that must end for it."""
+        """Note that this connection proved to be ``who``; return those that must end for it."""
         if number not in self._unknown:
             return ()
         del self._unknown[number]
@@ -135,13 +135,13 @@ class Connections:
         return (oldest,)
 
     def heard(self, number: int, now: Instant) -> None:
-        """Bytes came or went."""
+        """Note that bytes came or went."""
         visitor = self._inside.get(number)
         if visitor is not None:
             visitor.heard = now
 
     def end(self, number: int, reason: Reason | None = None) -> None:
-        """The connection is over; ``reason`` where it was ended from here."""
+        """Note that the connection is over; ``reason`` if this side ended it."""
         visitor = self._inside.pop(number, None)
         if visitor is None:
             return
@@ -157,7 +157,7 @@ class Connections:
             self.ended[reason] += 1
 
     def due(self, now: Instant) -> tuple[tuple[int, Reason], ...]:
-        """The connections whose time is over; each has ended."""
+        """End and return the connections whose time is over."""
         over = tuple(self._over(now))
         for number, reason in over:
             self.end(number, reason)
@@ -175,7 +175,7 @@ class Connections:
         return reason
 
     def _in_time(self, site: Address, now: Instant) -> bool:
-        """Take one of the site's tokens, of which ``each_second`` come back in a second."""
+        """Take one of the site's tokens, of which ``each_second`` come back per second."""
         most = 2.0 * self.limits.each_second
         tokens, then = self._pace.pop(site, (most, now))
         tokens = min(most, tokens + (now - then) / SECOND * self.limits.each_second)
@@ -185,13 +185,13 @@ class Connections:
         return tokens >= 1
 
     def _give_back(self, site: Address) -> None:
-        """Who has proved who they are may come as often as they like."""
+        """Return a token: a site that has proved its identity may come as often as it likes."""
         if site in self._pace:
             tokens, then = self._pace[site]
             self._pace[site] = tokens + 1, then
 
     def _most_crowded(self) -> int:
-        """The oldest of the unknown, from the site that has most of them."""
+        """Return the oldest unproved connection from the site that has most of them."""
         sites = Counter(self._inside[number].site for number in self._unknown)
         most = max(sites.values())
         return next(n for n in self._unknown if sites[self._inside[n].site] == most)

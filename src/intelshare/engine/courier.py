@@ -1,22 +1,22 @@
-"""Courier: in which order a bundle is written, and what is done with each message of one that is taken in.
+"""Courier: in which order a bundle is written, and what happens to each message of a bundle that is taken in.
 
     written                                                              while
     -------------------------------------------------------------------  -------------------------------
     acknowledgements that are owed
-    what is more urgent: a fresh pair, by the step "handover",           there is room
+    the more urgent of: a fresh pair, by the step "handover",            there is room
     or a statement that was signed before, by the step "resend"
     requests for what is missing, questions about logs, and answers      room or not: they are small
 
     taken in                step
     ---------------------   ----------------------------------------------------------------------------
     the head                "learn" its documents, "meet" what it says as at a link's hello
-    a frame                 "receive"; what comes of it is owed to the next bundle to that member
+    a frame                 "receive"; its answers are owed to the next bundle to that member
     acknowledgements        "acknowledge"
     a gap request           "fill_late"
     a question about a log  owed;  its answer: "prove"
 
-They are the steps of a link, and the engine carries out what they lead to (``led_by``), so that a link that
-is up beside the courier goes on with it. A script asks for one thing at a time; its driver does it, and sends
+These are the steps of a link, and the engine carries out their effects (``led_by``), so that a link that is
+up at the same time goes on with them. A script asks for one thing at a time; its driver does it, and sends
 the answer.
 """
 
@@ -42,10 +42,10 @@ from intelshare.ports import Durable
 from intelshare.trust.courier import CourierHello
 
 AT_ONCE: Final = 4 << 20
-"""Bytes that one step loads or seals."""
+"""The bytes that one step loads or seals."""
 
 MAX_ACKS: Final = 256
-"""In one message."""
+"""The most acknowledgements in one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,17 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """The member has made this node keep so much."""
+    """Charge the member with what it has made this node keep."""
 
     spent: Mapping[Lasting, int]
 
 
 Doing = RunStep | RunQuery | Put | Spend
-"""The answer to a step is durable, to a question what it is, else None."""
+"""A driver answers a step with its durable result, a query with its result, and the rest with None."""
 
 
 def led_by(run: RunStep, done: Durable[Any]) -> list[Event]:
-    """What to hand to the engine after a step, whatever becomes of the script: a link may be up beside it."""
+    """Return what to hand to the engine after a step, whatever becomes of the script: a link may be up."""
     match run.step:
         case Step.HANDOVER:
             return [Committed(done.part(lambda frames: Effects(outbound=frames)))]
@@ -85,7 +85,7 @@ def led_by(run: RunStep, done: Durable[Any]) -> list[Event]:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What is in a bundle."""
+    """The content of a bundle."""
 
     releases: int
     others: int
@@ -93,16 +93,16 @@ class Packed:
     acks: int
     requests: int
     keys: tuple[tuple[Owed, bytes], ...]
-    """What is owed no more once it is complete."""
+    """The keys of what is no longer owed once the bundle is complete."""
     left: Left
     releases_wait: bool
-    """Nothing was released: the clock is not believed, or there is no policy."""
+    """True if nothing was released: the clock is not believed, or there is no policy."""
     more: bool
-    """The limit was reached: the next bundle has the rest."""
+    """True if the limit was reached: the next bundle has the rest."""
 
     @property
     def statements(self) -> int:
-        """In all."""
+        """The number of all statements."""
         return self.releases + self.others
 
 
@@ -142,11 +142,11 @@ class _Tally:
     releases: int = 0
     releases_wait: bool = False
     spent: bool = False
-    """A hand-over has found nothing that goes now."""
+    """True if a hand-over has found nothing that may go now."""
 
 
 def _fill(member: MemberCode, tally: _Tally, may_release: Callable[[], bool]) -> Generator[Doing, Any, bool]:
-    """Put in what is most urgent now; whether there was anything."""
+    """Put in what is most urgent now; return True if there was anything."""
     may = may_release()
     tally.releases_wait |= not may
     busy, room = frozenset(tally.leaves), min(tally.room, AT_ONCE)
@@ -173,31 +173,31 @@ def _put(tally: _Tally, frames: Sequence[Outbound]) -> Generator[Doing, Any, Non
 
 
 def log_written(by: UserUri, member: MemberCode, packed: Packed, digest: Digest, size: int) -> RunStep:
-    """The step after which the last bytes of a bundle may leave."""
+    """Return the step after which the last bytes of a bundle may leave."""
     return RunStep(Step.WRITTEN, (CourierCommand(by, member, digest, size, packed.statements), packed.keys))
 
 
 @dataclass(slots=True)
 class TakenIn:
-    """One bundle that is taken in: its member, and what has come of it so far."""
+    """One bundle that is being taken in: its head, and its results so far."""
 
     said: CourierHello
     accepted: int = 0
-    """Bulletins that are new here."""
+    """The number of bulletins that are new here."""
     statements: int = 0
     acks: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    """By code."""
+    """Statements that this node rejected, counted by code."""
     rejected_there: dict[str, int] = field(default_factory=dict)
-    """Of this node's own statements, by the member's code."""
+    """This node's statements that the member rejected, counted by code."""
 
     @property
     def member(self) -> MemberCode:
-        """Whose bundle it is."""
+        """The member whose bundle it is."""
         return self.said.peer.member
 
     def begin(self, allowed: Mapping[Lasting, int] | None) -> Generator[Doing, Any, None]:
-        """Take in the head. ``allowed``: what the member may make this node keep."""
+        """Take in the head. ``allowed`` bounds what the member may make this node keep."""
         peer = self.said.peer
         if self.said.documents:
             yield RunStep(Step.LEARN, (self.said.documents,))
@@ -208,7 +208,10 @@ class TakenIn:
     def take(
         self, message: Message, allowed: Mapping[Lasting, int] | None, *, believed: bool
     ) -> Generator[Doing, Any, None]:
-        """Take in one message. Raises EnvelopeError ENVELOPE_MALFORMED for one that no bundle has."""
+        """Take in one message.
+
+        Raises EnvelopeError ENVELOPE_MALFORMED for one that does not belong in a bundle.
+        """
         member, peer = self.member, self.said.peer
         match message:
             case Frame():
@@ -229,14 +232,16 @@ class TakenIn:
                 proved: Durable[Effects] = yield RunStep(Step.PROVE, (member, peer.node, message))
                 yield from self._ask(proved.value)
             case _:
-                raise EnvelopeError("ENVELOPE_MALFORMED", "a bundle holds a message that only a link has")
+                raise EnvelopeError(
+                    "ENVELOPE_MALFORMED", "the bundle contains a message that belongs only on a link"
+                )
 
     def log(self, by: UserUri, digest: Digest, size: int, code: str) -> RunStep:
-        """The last step."""
+        """Return the last step, which logs the bundle."""
         return RunStep(Step.TAKEN_IN, (CourierCommand(by, self.member, digest, size, self.statements, code),))
 
     def _ask(self, effects: Effects) -> Generator[Doing, Any, None]:
-        """Questions for this member go with the next bundle."""
+        """Keep questions for this member for the next bundle."""
         asks = tuple([ask for member, ask in effects.asks if member == self.member])
         if asks:
             yield RunStep(Step.OWE, (self.member, (), (), asks))

@@ -2,13 +2,13 @@
 
     state       what happens                                             next
     ---------   ------------------------------------------------------   ---------
-    IDLE        a start, a mark, or a pause is over: ask what is marked  LOOKING
-    LOOKING     nothing is                                               IDLE
+    IDLE        a start, a mark, or the end of a pause: ask for marks    LOOKING
+    LOOKING     nothing is marked                                        IDLE
                 something is: shred the files, remove pieces of others   SHREDDING
     SHREDDING   they are shredded: step "finish" for what was marked     SIGNING
     SIGNING     durable: ask again                                       LOOKING
 
-What is marked while the store shreds waits for the next round: its keys may be in the files still.
+What is marked while the store shreds waits for the next round: its keys may still be in the files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from intelshare.instant import Instant
 
 
 class State(Enum):
-    """Where it is: the table above."""
+    """The state, as in the table above."""
 
     IDLE = auto()
     LOOKING = auto()
@@ -34,7 +34,7 @@ class State(Enum):
 
 
 class Destruction:
-    """One at a time. It begins with what an earlier start has left."""
+    """Destroys what is marked, one batch at a time, starting with what an earlier start has left."""
 
     def __init__(self) -> None:
         self._state = State.IDLE
@@ -43,13 +43,13 @@ class Destruction:
         self._at: Instant | None = None
 
     def wake(self, turn: Turn) -> None:
-        """Something was marked."""
+        """Note that something was marked."""
         self._again = True
         if self._state is State.IDLE:
             self._look(turn)
 
     def found(self, turn: Turn, marked: Marked | IntelshareError) -> None:
-        """What is marked and not signed for."""
+        """Shred what is marked and not signed for."""
         if isinstance(marked, IntelshareError):
             self._failed(turn, marked)
         elif marked:
@@ -62,7 +62,7 @@ class Destruction:
             self._state = State.IDLE
 
     def shredded(self, turn: Turn, error: IntelshareError | None) -> None:
-        """What was overwritten before is in no file any more."""
+        """Sign for what was shredded: what was overwritten is no longer in any file."""
         if error is not None:
             self._failed(turn, error)
             return
@@ -70,7 +70,7 @@ class Destruction:
         turn.do(RunStep(Step.FINISH, (self._marked,)))
 
     def signed(self, turn: Turn, error: IntelshareError | None) -> None:
-        """The receipts are durable."""
+        """Go on once the receipts are durable."""
         if error is not None:
             self._failed(turn, error)
         else:
@@ -78,12 +78,12 @@ class Destruction:
             self._look(turn)
 
     def tick(self, turn: Turn) -> None:
-        """A pause may be over."""
+        """Look again if a pause is over."""
         if self._at is not None and self._at <= turn.now.steady:
             self._look(turn)
 
     def next_at(self) -> Instant | None:
-        """When the pause is over."""
+        """Return when the pause is over."""
         return self._at
 
     def _look(self, turn: Turn) -> None:

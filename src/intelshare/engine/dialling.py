@@ -1,12 +1,12 @@
-"""Dialling: one row per peer node that this node dials, given up never.
+"""Dialling: one row per peer node that this node dials; it never gives up.
 
     state      what happens                                            next
     --------   -----------------------------------------------------   --------
-    WAITING    its time comes: dial it if it is listed and not linked   DIALLING, else RESTING
+    WAITING    its time comes: dial it if listed and not linked        DIALLING or RESTING
     DIALLING   the link opens, or the dial fails, or the link ends      RESTING; WAITING with backoff
     RESTING    a link ends, or the directories change                  WAITING
 
-A link that ends as soon as it is open counts as a failure too: never a loop without a pause.
+A link that ends as soon as it is open counts as a failure too, so there is never a loop without a pause.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Peer:
     at: Instant | None
     """When to dial, on the steady clock; None: not until something changes."""
     link: LinkId | None = None
-    """What is dialled, or was dialled and is open."""
+    """The link that is being dialled, or was dialled and is open."""
     opened: bool = False
     error: str = ""
 
@@ -40,25 +40,25 @@ class Dialling:
     """All peers that this node dials."""
 
     def __init__(self, dials: Callable[[MemberCode], bool]) -> None:
-        """``dials``: whether the settings of this node let it dial a member."""
+        """``dials`` tells if the settings of this node let it dial a member."""
         self._dials = dials
         self._peers: dict[NodeUri, _Peer] = {}
         self._errors: dict[NodeUri, str] = {}
         self.begun = False
 
     def state(self, node: NodeUri) -> tuple[str, str]:
-        """dialling or waiting, and the last error's code, of a node that is not linked."""
+        """Return dialling or waiting, and the last error's code, of a node that is not linked."""
         peer = self._peers.get(node)
         dialling = peer is not None and peer.link is not None and not peer.opened
         return "dialling" if dialling else "waiting", self._errors.get(node, "")
 
     def begin(self, turn: Turn) -> None:
-        """From now on dial."""
+        """Start dialling."""
         self.begun = True
         self.look_for_peers(turn)
 
     def look_for_peers(self, turn: Turn) -> None:
-        """Directories may have changed: dial new nodes, and try again what had waited for a document."""
+        """Dial nodes that are new in the directories, and retry those that had waited for a document."""
         if not self.begun or turn.parts.stopping.begun:
             return
         now, trust = turn.now.steady, turn.node.trust
@@ -72,12 +72,12 @@ class Dialling:
                 self._errors.pop(uri, None)
         for uri, member in listed.items():
             if uri not in self._peers:
-                # Not all at once after a start.
+                # Spread the dials, so that not all start at once.
                 spread = int.from_bytes(turn.parts.random(4), "big") % (turn.parts.limits.first_dial + 1)
                 self._peers[uri] = _Peer(member, Backoff(contact=now), Instant(now + spread))
 
     def _listed(self, turn: Turn, trust: TrustView) -> dict[NodeUri, MemberCode]:
-        """The nodes to dial: what a directory lists costs no more than the bound for its member."""
+        """Return the nodes to dial: a directory costs no more than the bound for its member."""
         return {
             uri: member
             for member in trust.partners
@@ -88,7 +88,7 @@ class Dialling:
         }
 
     def tick(self, turn: Turn) -> None:
-        """Dial those whose time has come."""
+        """Dial the nodes whose time has come."""
         if turn.parts.stopping.begun:
             return
         for uri, peer in self._peers.items():
@@ -113,14 +113,14 @@ class Dialling:
         turn.do(Dial(link.number, peer.member, listed[1]))
 
     def opened(self, node: NodeUri) -> None:
-        """There is a link to this node."""
+        """Note that there is a link to this node."""
         self._errors.pop(node, None)
         peer = self._peers.get(node)
         if peer is not None:
             peer.at, peer.opened = None, True
 
     def ended(self, turn: Turn, link: PeerLink, code: str) -> None:
-        """A link to a node has ended, or could not be opened."""
+        """Note that a link to a node has ended, or could not be opened."""
         peer = self._peers.get(link.node)
         if peer is None:
             if code:
@@ -142,7 +142,7 @@ class Dialling:
         peer.at = Instant(turn.now.steady + delay)
 
     def next_at(self, turn: Turn) -> Instant | None:
-        """When the next is to be dialled."""
+        """Return when the next node is to be dialled."""
         if turn.parts.stopping.begun:
             return None
         return min([peer.at for peer in self._peers.values() if peer.at is not None], default=None)

@@ -1,9 +1,8 @@
-"""The engine: one event in, the actions that follow out. It decides when a step runs, and does nothing
-itself.
+"""The engine: one event in, the resulting actions out. It decides when a step runs, and does nothing itself.
 
-``handle`` has one row per kind of event, and one per step and question that come back. What belongs to one
-link ends that link if it fails, never the node; only a driver's own defect and a disk error do that, and
-neither comes here.
+``handle`` has one row per kind of event, and one per step and query that come back. A failure that concerns
+one link ends that link, never the node; only a driver's defect or a disk error ends the node, and neither
+comes here.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ from intelshare.trust import TrustView
 
 
 class Engine:
-    """Of one start of one node."""
+    """The engine of one start of one node."""
 
     def __init__(
         self,
@@ -88,8 +87,10 @@ class Engine:
         limits: Limits | None = None,
         stop_order: Sequence[Phase] = STOP_ORDER,
     ) -> None:
-        """``signer``: of the vault. ``dials``: whether this node dials a member. ``stop_order``: for planted
-        bugs."""
+        """``signer`` finds a signer in the vault.
+
+        ``dials`` tells if this node dials a member. ``stop_order`` is for planted bugs.
+        """
         self._trust = node.trust
         self._timer: Instant | None = None
         self._parts = Parts(
@@ -110,11 +111,11 @@ class Engine:
         )
 
     def new_link(self) -> LinkId:
-        """A number for a stream that a peer opens."""
+        """Return a number for a stream that a peer opens."""
         return self._parts.links.new()
 
     def state(self, node: NodeUri, now: Now) -> LinkState:
-        """What can be said of the way to a peer node."""
+        """Return the state of the link to a peer node."""
         link, seen = self._parts.links.to(node), self._parts.links.seen(node)
         twice = "TWO_INSTANCES" if self._parts.links.doubled(node, now.steady) else ""
         if link is None:
@@ -124,32 +125,38 @@ class Engine:
         return LinkState("linked", error, link.since, link.offset_at(now), link.queue.unacknowledged, seen)
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
-        """The budgets that a peer has spent since the start of this node."""
+        """Return the budgets that a peer has spent since the start of this node."""
         return self._parts.budgets.state(member, steady)
 
     def line(self, member: MemberCode, steady: Instant) -> int | None:
-        """A line of the driver's own about a peer: how many were left out before. None: leave it out too."""
+        """Charge a driver's line about a peer; return how many were left out before.
+
+        None: leave it out too.
+        """
         return self._parts.budgets.line(member, steady)
 
     def may_release(self, now: Now) -> bool:
-        """Whether anything may be released, by whatever way (promises P10, P17)."""
+        """Return True if anything may be released, by whatever way (promises P10, P17)."""
         return self._parts.sender.may_release(now)
 
     def allowed(self, member: MemberCode, steady: Instant) -> Mapping[Lasting, int]:
-        """What a member may make this node keep by a bundle that is taken in now."""
+        """Return what a member may make this node keep by a bundle that is taken in now."""
         return self._parts.budgets.allowed(member, steady)
 
     def kept(self, member: MemberCode, spent: Mapping[Lasting, int], steady: Instant) -> None:
-        """So much it did."""
+        """Charge what the member made this node keep."""
         self._parts.budgets.kept(member, spent, steady)
 
     @property
     def linked(self) -> tuple[MemberCode, ...]:
-        """Members that are served now."""
+        """The members that are served now."""
         return tuple(link.member for link in self._parts.links.newest())
 
     def handle(self, event: Event, node: Node, now: Now) -> list[Action]:
-        """What follows from an event. ``node``: as it is now. Raises nothing for what a peer may send."""
+        """Return the actions that follow from an event. Nothing that a peer may send raises.
+
+        ``node`` is the node as it is now.
+        """
         turn = Turn(self._parts, node, now)
         self._parts.housekeeping.clock(turn)
         if node.trust is not self._trust:
@@ -160,8 +167,9 @@ class Engine:
         return turn.actions
 
     def _trust_changed(self, turn: Turn, before: TrustView) -> None:
-        """End what must not go on, dial new nodes, try again what had waited for a document, and let peers
-        compare what is held of others."""
+        """End what must not go on, dial new nodes, retry what had waited for a document, and let peers
+        compare the directories held of others.
+        """
         links = self._parts.links
         links.look(turn)
         held = {member: trust.directory_signed for member, trust in before.members.items()}
@@ -212,11 +220,11 @@ class Engine:
 
     def _timer_due(self, turn: Turn, _: TimerDue) -> None:
         if self._timer is not None and self._timer > turn.now.steady:
-            # It came too soon: it is set once more.
+            # It came too soon: it is set again.
             self._timer = None
 
     def _node_changed(self, turn: Turn, _: NodeChanged) -> None:
-        """A changed node is looked at with every event."""
+        """Do nothing more: every event checks for a changed node."""
 
     def _accepted(self, turn: Turn, event: Accepted) -> None:
         self._parts.links.accept(turn, event)
@@ -292,13 +300,13 @@ class Engine:
         self._parts.stopping.advance(turn)
 
     def _step_done(self, turn: Turn, event: StepDone) -> None:
-        """What a durable step leads to is carried out, also if its link has ended meanwhile."""
+        """Carry out what a durable step leads to, even if its link has ended in the meantime."""
         run, answer = event.run, event.answer
         link = self._parts.links.get(run.link)
         if run.step not in _OF_LINK:
             _STEPS_DONE[run.step](self, turn, event)
         elif link is not None:
-            # An acknowledgement goes before the receipt that the same commit holds.
+            # An acknowledgement goes before the receipt in the same commit.
             self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
         if isinstance(answer, Durable):
             self._charge(turn, run, answer)
@@ -307,14 +315,14 @@ class Engine:
             turn.carry_out(answer.part(lambda led: led.effects))
 
     def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
-        """What a step has cost the peer that led to it, also if its link has ended."""
+        """Charge the cost of a step to the peer that caused it, even if its link has ended."""
         if run.step not in (Step.RECEIVE, Step.MEET):
             return
         budgets, member = turn.parts.budgets, run.event[0].member
         if answer.value.spent:
             budgets.kept(member, answer.value.spent, turn.now.steady)
         acks = answer.value.acks if run.step is Step.RECEIVE else ()
-        # What finds no room here is not the peer's fault.
+        # A statement that finds no room here is not the peer's fault.
         if rejected := sum([ack.code not in ("", *PASSING) for ack in acks]):
             budgets.charge(member, Passing.CHECKS, REJECTED * rejected, turn.now.steady)
 
@@ -332,7 +340,7 @@ class Engine:
         self._for_link(turn, run.link, told)
 
     def _for_link(self, turn: Turn, number: LinkId | None, do: Callable[[PeerLink], None]) -> None:
-        """Do something with a link that still exists; what it raises ends the link."""
+        """Do something with a link that still exists; an error ends the link."""
         links = self._parts.links
         link = links.get(number)
         if link is None:
@@ -387,14 +395,16 @@ _LEADS: Final = frozenset(
         Step.SIGN_ANEW,
     )
 )
-"""Steps whose effects are carried out at once. Those of MEET wait for the link, of CHECKPOINT for the
-sidecar."""
+"""The steps whose effects are carried out at once.
+
+Those of MEET wait for the link, those of CHECKPOINT for the sidecar.
+"""
 
 _OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE, Step.JUDGE))
 
 
 def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
-    """A step that a message has led to is over. Raises what ends the link."""
+    """Go on after a step that a message has caused. Raises what ends the link."""
     if step in (Step.RECEIVE, Step.FILL, Step.PROVE, Step.JUDGE):
         link.worked(turn)
     if isinstance(answer, IntelshareError):

@@ -1,4 +1,4 @@
-"""What was asked of one peer and has not come: asked again each second, each time less often."""
+"""Requests to one peer that are unanswered: repeated each second, less and less often."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Stream = tuple[str, int]
 """Origin and incarnation; empty and 0: the peer's treaty acts."""
 
 FIRST_WAIT = SECOND // 2
-"""So long an answer may take before the same is asked again, whatever the backoff says."""
+"""The least time for an answer before the request is repeated, whatever the backoff says."""
 
 
 class GapRequests:
-    """Of one link."""
+    """The requests of one link."""
 
     def __init__(self) -> None:
         self._asked: dict[Stream, tuple[Instant, Backoff]] = {}
 
     def streams(self) -> tuple[Stream, ...]:
-        """What was asked about and is not known to have come."""
+        """Return the streams that were asked about and are not known to be complete."""
         return tuple(self._asked)
 
     def due(self, gaps: Iterable[Gap], now: Now, random: Random) -> Iterator[Gap]:
-        """Of these gaps those that may be asked for now; noted as asked."""
+        """Yield the gaps that may be requested now, and note them as requested."""
         for gap in gaps:
             stream = gap.origin, gap.incarnation
             due, backoff = self._asked.get(stream, (now.steady, Backoff(contact=now.steady)))
@@ -39,7 +39,7 @@ class GapRequests:
             self._asked[stream] = due, backoff
 
     def keep(self, streams: Iterable[Stream], missing: Iterable[Gap]) -> None:
-        """Forget those of ``streams`` of which nothing is missing any more."""
+        """Forget those of ``streams`` in which nothing is missing any more."""
         left = {(gap.origin, gap.incarnation) for gap in missing}
         for stream in streams:
             if stream not in left:

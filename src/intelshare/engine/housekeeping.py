@@ -1,4 +1,4 @@
-"""Housekeeping: what a node does each second beside answering, and what its driver does less often.
+"""Housekeeping: what a node does each second besides answering, and what its driver does less often.
 
     chore    every   what happens
     ------   -----   -----------------------------------------------------------------------------------
@@ -7,13 +7,13 @@
     purge    1 s     if it is time to look at what was delivered: step "purge", page by page
     review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
     anew     1 s     if anything was signed ahead of the clock: step "sign_anew", page by page; as "end"
-    log      1 s     the sidecar is written; a checkpoint is said if one is due
+    log      1 s     the sidecar is written; a checkpoint is signed if one is due
     SHOW     1 s     the driver
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
     RENEW    60 s    the driver; not while the clock is not believed
     SPACE    1 s     the driver looks how much room the disk has, also right after the start
 
-A chore that still runs is not begun again. What fails is tried at its next time.
+A chore that is still running is not started again. A chore that fails is tried again at its next time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ EVERY: Final[Mapping[str, int]] = {
 
 
 class Housekeeping:
-    """Of one engine. Nothing is done before ``begin`` and after a stop."""
+    """The chores of one engine. Nothing is done before ``begin`` or after a stop."""
 
     def __init__(self) -> None:
         self._due: dict[str, Instant] = {}
@@ -63,12 +63,12 @@ class Housekeeping:
         self._believed = True
 
     def begin(self, turn: Turn) -> None:
-        """The first time of each is one period from now, but for the look at the disk."""
+        """Start. The first time of each chore is one period from now, except for the look at the disk."""
         self._due = {chore: Instant(turn.now.steady + every) for chore, every in EVERY.items()}
         _BEGIN[Chore.SPACE](self, turn)
 
     def tick(self, turn: Turn) -> None:
-        """Begin what is due and does not run."""
+        """Start what is due and not running."""
         now = turn.now.steady
         if turn.parts.stopping.begun:
             self._due = {}
@@ -79,11 +79,11 @@ class Housekeeping:
                     _BEGIN[chore](self, turn)
 
     def next_at(self) -> Instant | None:
-        """When the next is due."""
+        """Return when the next chore is due."""
         return min(self._due.values(), default=None)
 
     def clock(self, turn: Turn) -> None:
-        """Let health show whether wall time is believed. Called with every event."""
+        """Let health show if wall time is believed. Called with every event."""
         if turn.now.believed != self._believed:
             self._believed = turn.now.believed
             turn.set_health("CLOCK", not self._believed)
@@ -98,14 +98,14 @@ class Housekeeping:
             turn.do(RunQuery(Query.ANYTHING_OVER))
 
     def over(self, turn: Turn, answer: bool | IntelshareError) -> None:
-        """Whether anything is over."""
+        """Run "expire" if anything is over."""
         if answer is True:
             turn.do(RunStep(Step.EXPIRE))
         else:
             self._running.discard(END)
 
     def expired(self, turn: Turn, error: IntelshareError | None) -> None:
-        """What was over is ended, durably; what is left comes with the next second."""
+        """Go on after what was over has ended durably; anything left is handled in the next second."""
         self._running.discard(END)
         self._tell(turn, error)
 
@@ -115,14 +115,14 @@ class Housekeeping:
             turn.do(RunQuery(Query.ANYTHING_TO_PURGE))
 
     def to_purge(self, turn: Turn, answer: bool | IntelshareError) -> None:
-        """Whether it is time to look at what was delivered."""
+        """Run "purge" if it is time to look at what was delivered."""
         if answer is True:
             turn.do(RunStep(Step.PURGE))
         else:
             self._running.discard(PURGE)
 
     def purged(self, turn: Turn, answer: Durable[PurgeResult] | IntelshareError) -> None:
-        """A page of what was delivered is purged, or looked at again later."""
+        """Go on after one page of what was delivered was purged or scheduled for later."""
         if isinstance(answer, IntelshareError) or not answer.value.more or turn.parts.stopping.begun:
             self._running.discard(PURGE)
             self._tell(turn, answer if isinstance(answer, IntelshareError) else None)
@@ -137,7 +137,7 @@ class Housekeeping:
             turn.do(RunStep(Step.REVIEW, ((),)))
 
     def reviewed(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:
-        """A page of what is on the way is reviewed."""
+        """Go on after one page of what is on its way was reviewed."""
         if isinstance(answer, IntelshareError):
             self._running.discard(REVIEW)
             self._tell(turn, answer)
@@ -153,14 +153,14 @@ class Housekeeping:
             turn.do(RunQuery(Query.SIGNED_AHEAD))
 
     def ahead(self, turn: Turn, answer: bool | IntelshareError) -> None:
-        """Whether anything may have been signed ahead of the clock."""
+        """Run "sign_anew" if anything may have been signed ahead of the clock."""
         if answer is True and turn.now.believed:
             turn.do(RunStep(Step.SIGN_ANEW, ((),)))
         else:
             self._running.discard(ANEW)
 
     def signed_anew(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:
-        """A page of what waits for an answer was looked at."""
+        """Go on after one page of what waits for an answer was looked at."""
         if isinstance(answer, IntelshareError):
             self._running.discard(ANEW)
             self._tell(turn, answer)
@@ -173,7 +173,7 @@ class Housekeeping:
         turn.parts.log_position.look(turn)
 
     def done(self, turn: Turn, done: ChoreDone) -> None:
-        """The driver has done a chore."""
+        """Note that the driver has done a chore."""
         self._running.discard(done.chore)
         if done.chore is Chore.POLICY and done.changed and Chore.RENEW in self._due:
             self._due[Chore.RENEW] = turn.now.steady
@@ -187,7 +187,7 @@ class Housekeeping:
 def _driver(chore: Chore) -> Callable[[Housekeeping, Turn], None]:
     def begin(house: Housekeeping, turn: Turn) -> None:
         if chore is Chore.RENEW and not turn.now.believed:
-            # What is made by a clock that is ahead counts for nobody once it is right.
+            # Nothing made by a clock that is ahead is valid for anybody once the clock is right.
             return
         house._running.add(chore)
         turn.do(RunChore(chore))

@@ -1,4 +1,4 @@
-"""The bounds of an engine: how much of everything at once, how often, how long. Times in microseconds."""
+"""The bounds of an engine: how much of everything at once, how often, how long. Times are in microseconds."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from intelshare.engine.budgets import Budget, Rate
 from intelshare.instant import SECOND
 
 RETRY: Final = SECOND
-"""How long work waits for a full disk, a wrong clock or a missing policy before it is tried again."""
+"""The pause before work that met a full disk, a wrong clock or no policy is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceLimits:
-    """Bytes of the disk of the data folder."""
+    """Bounds on the free bytes of the data folder's disk."""
 
     low: int = 256 << 20
-    """With less than this free only what is urgent is taken."""
+    """With less than this free, only urgent bulletins are accepted."""
     reserve: int = 32 << 20
-    """Of the file that is given up."""
+    """The size of the file that is given up."""
     give: int = 8 << 20
-    """With less than this free it is given up."""
+    """With less than this free, the reserve is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +30,30 @@ class Limits:
     """The bounds that a node keeps. The simulator draws some of them smaller."""
 
     hello: int = 5 * SECOND
-    """For a whole hello (promise P18), and as long a new link counts as dialled at once with another."""
+    """The time for a whole hello (promise P18); within it two new links count as dialled at once."""
     streams: int = 4
-    """Streams of one peer node at once, those in their hello included."""
+    """The most streams of one peer node at once, including those in their hello."""
     at_work: int = 4
-    """Messages of one peer whose steps may wait for a commit: while one commits, the next are read."""
+    """The most messages of one peer whose steps wait for a commit: while one commits, the next are read."""
     control: int = 256
-    """Answers that wait to be written to a peer; while there are so many, nothing is read from it."""
+    """The most answers that wait to be written to a peer; at this number nothing is read from it."""
     files: int = 4
-    """Files that are fetched at once, one of a member."""
+    """The most files that are fetched at once, one per member."""
     slices: int = 8
-    """Slices of a file that are asked for at once: so much may lie before an urgent bulletin."""
+    """The most slices of a file requested at once: an urgent bulletin may have to wait for so many."""
     slices_asked: int = 32
-    """Slices that one peer may ask for at once; more is RATE."""
+    """The most slices that one peer may request at once; more is RATE."""
     releases: int = 0
-    """Small releases that hand-over takes at once for one peer; 0: as many as its window has room for."""
+    """The most small releases in one hand-over for one peer; 0: as many as its window has room for."""
     answers: int = 1
-    """Questions about logs that are answered at once: a thread that reads a whole log owns its tree."""
+    """The most questions about logs answered at once: a thread that reads a whole log owns its tree."""
     dialled: int = 16
-    """Nodes of one member that are dialled; beyond, those that come first by name."""
+    """The most nodes of one member that are dialled: the first ones by name."""
     first_dial: int = SECOND // 20
-    """Dials after a start are spread over this time."""
+    """The time over which the dials after a start are spread."""
     last_word: int = SECOND // 2
-    """For peers to take the last checkpoint of a node that stops, and to ask for its path."""
+    """The time for peers to take the last checkpoint of a node that stops, and to ask for its path."""
     space: SpaceLimits = field(default_factory=SpaceLimits)
-    """Of the disk."""
+    """The bounds of the disk."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)
-    """Where they are not those of ``BUDGETS``."""
+    """The budgets that differ from ``BUDGETS``."""

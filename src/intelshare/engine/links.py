@@ -1,11 +1,11 @@
-"""All links of a node: which there are, which of two to one peer stays, and what is done when one ends.
+"""All links of a node: which exist, which of two to one peer stays, and what happens when one ends.
 
-Of two links dialled at once the one dialled by the member whose code sorts first stays. Otherwise a new link
-ends the old one before its hello is answered: whoever dials anew knows that the old one is dead, even if this
-side cannot know it yet (half-open).
+If both members dial at once, the link dialled by the member whose code sorts first stays. Otherwise a new
+link ends the old one before its hello is answered: a peer that dials again knows that the old one is dead,
+even if this side cannot know it yet (half-open).
 
-An incarnation that comes back after a newer one of its node was met runs beside it: two live copies of one
-folder. The newer one is served; the older is turned away at its hello (TWO_INSTANCES), and dials at its pace.
+If an incarnation comes back after a newer one of its node was met, both are running: two live copies of one
+folder. The newer one is served; the older is turned away at its hello (TWO_INSTANCES), and keeps dialling.
 """
 
 from __future__ import annotations
@@ -21,72 +21,72 @@ from intelshare.ids import Incarnation, MemberCode, NodeUri
 from intelshare.instant import MINUTE, Instant
 
 DOUBLED: Final = 30 * MINUTE
-"""For how long a node of which two instances were seen is said to run twice, on the steady clock."""
+"""The time, on the steady clock, for which a node seen in two instances is reported as running twice."""
 
 REMEMBERED: Final = 64
-"""Incarnations of a node that are told apart."""
+"""The most incarnations of a node that are told apart."""
 
 
 class Links:
-    """By number those that exist; by node those that are open, at most one each."""
+    """The links of a node: all by number, and the open ones by node, at most one each."""
 
     def __init__(self) -> None:
         self._all: dict[LinkId, PeerLink] = {}
         self._open: dict[NodeUri, PeerLink] = {}
         self._serving: dict[MemberCode, PeerLink] = {}
-        """Of several open links to one member the newest."""
+        """The newest of several open links to one member."""
         self._greeting: dict[LinkId, PeerLink] = {}
-        """Those in their hello."""
+        """The links in their hello."""
         self._paused: dict[LinkId, Instant] = {}
-        """Those that are not read until then: their peer has spent its budget."""
+        """The links that are not read until then: their peer has spent its budget."""
         self._seen: dict[NodeUri, Instant] = {}
-        """When an open link to a node ended last."""
+        """When the last open link to a node ended."""
         self._met: dict[NodeUri, list[Incarnation]] = {}
         """The incarnations of a node that were met, the newest last."""
         self._doubled: dict[NodeUri, Instant] = {}
-        """Nodes of which two run at once, and when that was last seen, on the steady clock."""
+        """The nodes of which two run at once, and when that was last seen, on the steady clock."""
         self._made = 0
 
     def new(self) -> LinkId:
-        """A number for a new link."""
+        """Return a number for a new link."""
         self._made += 1
         return LinkId(self._made)
 
     def add(self, link: PeerLink) -> None:
-        """A link that is dialled or was accepted."""
+        """Add a link that is dialled or was accepted."""
         self._all[link.number] = self._greeting[link.number] = link
 
     def get(self, number: LinkId | None) -> PeerLink | None:
-        """The link of this number, if it has not ended."""
+        """Return the link with this number, if it has not ended."""
         return self._all.get(number) if number is not None else None
 
     def to(self, node: NodeUri) -> PeerLink | None:
-        """The open link to a peer node."""
+        """Return the open link to a peer node."""
         return self._open.get(node)
 
     def seen(self, node: NodeUri) -> Instant:
-        """When an open link to a node ended last, by wall time; 0: never."""
+        """Return when the last open link to a node ended, by wall time; 0: never."""
         return self._seen.get(node, Instant(0))
 
     def of_member(self, member: MemberCode) -> PeerLink | None:
-        """The link over which a member is served: of several open ones the newest."""
+        """Return the link over which a member is served: the newest if several are open."""
         return self._serving.get(member)
 
     def newest(self) -> list[PeerLink]:
-        """The link of each member, in the order of members."""
+        """Return the link of each member, in the order of members."""
         return [self._serving[member] for member in sorted(self._serving)]
 
     def all(self) -> list[PeerLink]:
-        """Those in their hello too, in the order in which they began."""
+        """Return all links, including those in their hello, in the order in which they began."""
         return list(self._all.values())
 
     @property
     def settled(self) -> bool:
-        """Whether linked peers have taken all, and were answered what they ask about the last checkpoint."""
+        """True if linked peers have taken everything, and know how the last checkpoint follows."""
         return all(link.settled for link in self._open.values())
 
     def accept(self, turn: Turn, event: Accepted) -> None:
-        """A peer node has opened a stream: it begins with the hello, or is turned away."""
+        """Begin the hello of a stream that a peer node has opened, or turn it away."""
         limits = turn.parts.limits
         link = PeerLink(event.link, event.member, event.node, turn.now.steady, limits, dialled=False)
         link.channel, link.certificate = event.channel, event.certificate
@@ -98,19 +98,20 @@ class Links:
             turn.parts.budgets.need(event.member, Passing.LINKS, turn.now.steady)
             if len(streams) >= limits.streams:
                 raise DeliveryError("RATE", f"more than {limits.streams} links at once")
-            if not self.doubled(event.node, turn.now.steady):  # else its hello decides
+            if not self.doubled(event.node, turn.now.steady):  # otherwise its hello decides
                 self.make_way(turn, link)
         except DeliveryError as error:
             self.end(turn, link, error)
 
     def doubled(self, node: NodeUri, steady: Instant) -> bool:
-        """Whether two instances of this node were seen lately."""
+        """Return True if two instances of this node were seen lately."""
         seen = self._doubled.get(node)
         return seen is not None and steady - seen < DOUBLED
 
     def check_instance(self, turn: Turn, link: PeerLink, incarnation: Incarnation) -> None:
-        """Take note of the incarnation that a hello has proved. Raises DeliveryError TWO_INSTANCES for one
-        that a newer one has followed: a node never goes back to an earlier incarnation by itself."""
+        """Note the incarnation that a hello has proved. Raises DeliveryError TWO_INSTANCES for one that a
+        newer one has followed: a node never goes back to an earlier incarnation by itself.
+        """
         met = self._met.setdefault(link.node, [])
         if incarnation in met[:-1]:
             self._doubled[link.node] = turn.now.steady
@@ -124,8 +125,10 @@ class Links:
             del met[:-REMEMBERED]
 
     def make_way(self, turn: Turn, link: PeerLink) -> None:
-        """Decide between an accepted link and what there is. Raises DeliveryError RATE if what there is
-        stays."""
+        """Decide between an accepted link and existing ones.
+
+        Raises DeliveryError RATE if the existing one stays.
+        """
         ours_first = turn.node.member < link.member
         dialled = next(
             (one for one in self._all.values() if one.dialled and not one.open and one.node == link.node),
@@ -138,13 +141,13 @@ class Links:
             and turn.now.steady - present.opened_at < turn.parts.limits.hello
         )
         if ours_first and (dialled is not None or fresh):
-            raise DeliveryError("RATE", "both dialled at once, and ours stays")
+            raise DeliveryError("RATE", "both nodes dialled at once, and the other link stays")
         for older in (dialled, present):
             if older is not None and older is not link:
                 self.end(turn, older)
 
     def opened(self, turn: Turn, link: PeerLink) -> None:
-        """The hello of this link is over: from now on the peer node is served over it."""
+        """Note that the hello of this link is over: from now on the peer node is served over it."""
         old = self._open.get(link.node)
         if old is not None:
             self.end(turn, old)
@@ -162,7 +165,7 @@ class Links:
             self.closed(turn, link, error.code if error is not None else "")
 
     def closed(self, turn: Turn, link: PeerLink, code: str) -> None:
-        """A link is gone."""
+        """Remove a link that has ended."""
         self._all.pop(link.number, None)
         self._greeting.pop(link.number, None)
         self._paused.pop(link.number, None)
@@ -177,7 +180,7 @@ class Links:
             self._seen[link.node] = turn.now.wall
             turn.tell(link.member, Tell(Notice.LINK_CLOSED, link.node, code))
         elif link.met is not None:
-            # It was met and not opened: what that led to for others is due all the same.
+            # It was met but not opened: the effects for others are due all the same.
             turn.carry_out(link.met.part(lambda answer: answer.effects))
         turn.parts.answers.dropped(link.number)
         turn.parts.sender.dropped(link.member, link.number)
@@ -185,7 +188,7 @@ class Links:
         turn.parts.dialling.ended(turn, link, code)
 
     def look(self, turn: Turn) -> None:
-        """Once a second: end what must not go on, and ask for gaps again."""
+        """Once a second, end what must not go on, and ask for gaps again."""
         for link in self.all():
             try:
                 link.check(turn)
@@ -213,7 +216,7 @@ class Links:
             self._all[number].resume(turn)
 
     def next_at(self, turn: Turn) -> Instant | None:
-        """When the next hello is too late, or a pause is over."""
+        """Return when the next hello is overdue, or a pause is over."""
         if not self._greeting and not self._paused:
             return None
         late = [Instant(link.began + turn.parts.limits.hello) for link in self._in_hello()]
@@ -225,5 +228,5 @@ class Links:
             self.end(turn, link)
 
     def _in_hello(self) -> list[PeerLink]:
-        """Those with a stream: what only dials has the driver's deadline."""
+        """Return the links with a stream: a link that is still dialling has the driver's deadline."""
         return [one for one in self._greeting.values() if one.state is not State.DIALLING]

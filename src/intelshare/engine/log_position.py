@@ -1,8 +1,8 @@
-"""Where the log stands: written into the sidecar each second, and said to peers when that is due.
+"""The position of the log: written into the sidecar each second, and sent to peers when that is due.
 
     state     what happens                                                       next
     -------   ----------------------------------------------------------------   -------
-    IDLE      a second is over: ask whether a checkpoint is due                  ASKING
+    IDLE      a second is over: ask if a checkpoint is due                       ASKING
               a user or the stop wants one: step "checkpoint"                    SIGNING
     ASKING    it is: step "checkpoint"                                           SIGNING
               it is not                                                          IDLE
@@ -28,11 +28,11 @@ from intelshare.instant import Instant
 from intelshare.ports import Durable
 
 LAST_WORD: Final = 0
-"""Whose checkpoint it is: that of a node that stops. All other tokens are the driver's, from 1."""
+"""The token for the checkpoint of a node that stops. All other tokens are the driver's, from 1."""
 
 
 class State(Enum):
-    """Where the checkpoint is: the table above."""
+    """The state of the checkpoint, as in the table above."""
 
     IDLE = auto()
     ASKING = auto()
@@ -41,16 +41,16 @@ class State(Enum):
 
 
 class LogPosition:
-    """Checkpoint and sidecar of one node."""
+    """The checkpoint and the sidecar of one node."""
 
     def __init__(self) -> None:
         self._state = State.IDLE
         self._asked: list[int] = []
-        """Who waits for a checkpoint that is not begun."""
+        """The tokens that wait for a checkpoint that is not begun."""
         self._served: list[int] = []
-        """Who waits for the one that is under way."""
+        """The tokens that wait for the checkpoint under way."""
         self._signed: Durable[Effects] | None = None
-        """Durable, to be sent once a file that was begun after it is written."""
+        """A durable checkpoint, to be sent once a file that was begun after it is written."""
         self._covered: Durable[Effects] | None = None
         """The same, if the file that is being written was begun after it."""
         self._writing = False
@@ -59,20 +59,20 @@ class LogPosition:
         self._retry: Instant | None = None
 
     def look(self, turn: Turn) -> None:
-        """Once a second."""
+        """Once a second, ask if a checkpoint is due, and write the sidecar."""
         if self._state is State.IDLE:
             self._state = State.ASKING
             turn.do(RunQuery(Query.CHECKPOINT_DUE))
         self._write(turn)
 
     def say(self, turn: Turn, token: int) -> None:
-        """Somebody wants it said now; ``LogSaid`` follows."""
+        """Sign and send a checkpoint now; ``LogSaid`` follows."""
         self._asked.append(token)
         if self._state is State.IDLE:
             self._sign(turn)
 
     def due(self, turn: Turn, answer: bool | IntelshareError) -> None:
-        """Whether a checkpoint is due."""
+        """Sign a checkpoint if one is due or requested."""
         self._state = State.IDLE
         if self._asked or answer is True:
             self._sign(turn)
@@ -82,7 +82,7 @@ class LogPosition:
         turn.do(RunStep(Step.CHECKPOINT))
 
     def signed(self, turn: Turn, answer: Durable[Effects] | IntelshareError) -> None:
-        """The checkpoint is durable."""
+        """Write the sidecar for a durable checkpoint."""
         if isinstance(answer, IntelshareError):
             self._over(turn, answer)
             return
@@ -115,7 +115,7 @@ class LogPosition:
             turn.do(WriteSidecar(self._clean))
 
     def written(self, turn: Turn, done: SidecarWritten) -> None:
-        """A file is written; or it is tried again in a second, unless the node stops."""
+        """Go on after a file was written; on failure try again in a second, unless the node stops."""
         self._writing = False
         covered, self._covered = self._covered, None
         if done.run.clean:
@@ -136,11 +136,11 @@ class LogPosition:
             self._wanted, self._retry = True, Instant(turn.now.steady + RETRY)
 
     def tick(self, turn: Turn) -> None:
-        """A pause may be over."""
+        """Write if a pause is over."""
         if self._retry is not None and self._retry <= turn.now.steady:
             self._retry = None
             self._write(turn)
 
     def next_at(self) -> Instant | None:
-        """When to try again."""
+        """Return when to try again."""
         return self._retry

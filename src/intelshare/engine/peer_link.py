@@ -2,19 +2,19 @@
 
     state       dialler                         acceptor                        next
     ---------   -----------------------------   -----------------------------   ---------
-    DIALLING    connected: say the opening                                      HEARING
-    CALLED                                      opening: ask what to say        GREETING
+    DIALLING    connected: send the opening                                     HEARING
+    CALLED                                      opening: ask what to send       GREETING
     HEARING     answer proved: step "meet"                                      MEETING
     ANSWERED                                    confirmation proved: "meet"     MEETING
-    MEETING     durable: ask what to say                                        GREETING
+    MEETING     durable: ask what to send                                       GREETING
                                                 durable                         OPEN
-    GREETING    say the confirmation                                            OPEN
-                                                say the answer                  ANSWERED
+    GREETING    send the confirmation                                           OPEN
+                                                send the answer                 ANSWERED
     OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
 
-The dialler meets before it confirms: the peer's streams are known here before it can hand over the first
-release of one. Whatever is not in the table ends the link, and so does a hello that takes longer than
-``Limits.hello``.
+The dialler runs "meet" before it confirms: the peer's streams are known here before the peer can hand over
+the first release of one. Whatever is not in the table ends the link, and so does a hello that takes longer
+than ``Limits.hello``.
 
 Only durable statements are sent (``Durable``). Control messages go before frames, urgent frames before
 others; what was given to the driver is never overtaken, and a driver has one message of a link at a time.
@@ -73,22 +73,22 @@ from intelshare.trust import (
 )
 
 CONTROL: Final = 0
-"""The rank of control messages in the outgoing queue; a frame's is one more than its own."""
+"""The rank of control messages in the outgoing queue; a frame's is one more than its statements' rank."""
 
 RANKS: Final = 4
 
 SLICES: Final = 1 + RANKS
-"""The rank of slices of files, and of what asks for them: behind everything else."""
+"""The rank of slices of files, and of requests for them: behind everything else."""
 
 MAX_SHOWN: Final = 4
-"""Directories that are shown at once."""
+"""The most directories that are shown at once."""
 
 SLICES_READY: Final = 2
-"""Slices that may wait to be written; while there are so many, none is read."""
+"""The slices that may wait to be written; at this number none is read."""
 
 
 class State(Enum):
-    """Where a link is: the table above."""
+    """The state of a link, as in the table above."""
 
     DIALLING = auto()
     CALLED = auto()
@@ -112,7 +112,7 @@ class PeerLink:
         *,
         dialled: bool,
     ) -> None:
-        """``began``: on the steady clock."""
+        """``began`` is on the steady clock."""
         self.number = number
         self.member = member
         self.node = node
@@ -120,15 +120,15 @@ class PeerLink:
         self.state = State.DIALLING if dialled else State.CALLED
         self.began = began
         self.since = EPOCH
-        """Wall time at which it was opened."""
+        """The wall time at which it was opened."""
         self.opened_at = EPOCH
         """The same on the steady clock."""
         self.offset = 0
-        """As it was measured last: the peer's clock minus this one, in microseconds."""
+        """The last measured difference: the peer's clock minus this one, in microseconds."""
         self.loading = False
-        """A step loads what is to be sent again."""
+        """True while a step loads what is to be sent again."""
         self._withdrawn: set[LeafId] = set()
-        """What must not leave any more, though that step may have loaded it."""
+        """Statements that must not leave any more, although that step may have loaded them."""
         self._beyond = 0
         """The peer's clock minus the steady one."""
         self.last_error = ""
@@ -136,14 +136,14 @@ class PeerLink:
         self.channel: Channel | None = None
         self.certificate = b""
         self.met: Durable[HelloResult] | None = None
-        """What the hello led to, until the link is open."""
+        """The result of the hello, until the link is open."""
         self.looking = False
-        """Whether a question about what is still missing is on its way."""
+        """True while a query about what is still missing is under way."""
         self._said: tuple[LeafId, tuple[int, int]] | None = None
         """This node's last checkpoint on this link, about whose path the peer has not asked yet."""
         self._peer: PeerHello | None = None
         self._pending: Any = b""
-        """What the next message of the hello is checked against."""
+        """The state against which the next message of the hello is checked."""
         self._limits = limits
         self._out: tuple[deque[Sendable], ...] = tuple(deque() for _ in range(1 + SLICES))
         self._writing = False
@@ -157,12 +157,11 @@ class PeerLink:
 
     @property
     def open(self) -> bool:
-        """Whether the hello is over."""
+        """True if the hello is over."""
         return self.state is State.OPEN
 
     def check(self, turn: Turn) -> None:
-        """Raise TrustError if the peer must not be listened to any more: revoked, expired, unlisted, left
-        out by this node's operators."""
+        """Raise TrustError if the peer must not be heard any more: revoked, expired, unlisted or left out."""
         trust, at = turn.node.trust, turn.now.wall
         trust.need_dealing(self.member)
         if self.certificate:
@@ -176,7 +175,7 @@ class PeerLink:
     # The hello
 
     def connected(self, turn: Turn, channel: Channel) -> None:
-        """The dialled stream is open."""
+        """Start the hello: the dialled stream is open."""
         self.channel = channel
         self.began = turn.now.steady
         opening, self._pending = open_hello(turn.parts.random)
@@ -184,7 +183,7 @@ class PeerLink:
         self._go(turn, State.HEARING)
 
     def received(self, turn: Turn, message: Message, size: int) -> None:
-        """A message of so many bytes came. Raises what ends the link."""
+        """Process a message of ``size`` bytes. Raises what ends the link."""
         self.check(turn)
         if self.state is State.OPEN and isinstance(message, Frame):
             self._frame(turn, message, size)
@@ -209,7 +208,7 @@ class PeerLink:
     def _confirmed(self, turn: Turn, payload: bytes) -> None:
         self._peer = check_confirmation(payload, self._pending, turn.now.wall, view=turn.node.trust)
         turn.parts.links.check_instance(turn, self, self._known().payload.incarnation)
-        # What there is may have changed since the call.
+        # The links may have changed since the call.
         turn.parts.links.make_way(turn, self)
         self._meet(turn)
 
@@ -224,7 +223,7 @@ class PeerLink:
         self._beyond = offset + turn.now.wall - turn.now.steady
 
     def offset_at(self, now: Now) -> int:
-        """The peer's clock minus this one, in microseconds, whatever this one has done since."""
+        """Return the peer's clock minus this one, in microseconds, whatever this one has done since."""
         return self._beyond + now.steady - now.wall
 
     def _ask_what_to_say(self, turn: Turn) -> None:
@@ -232,7 +231,7 @@ class PeerLink:
         self._go(turn, State.GREETING)
 
     def is_met(self, turn: Turn, met: Durable[HelloResult]) -> None:
-        """The step "meet" is durable."""
+        """Go on after the step "meet" is durable."""
         self.met = met
         if self.dialled:
             self._ask_what_to_say(turn)
@@ -240,7 +239,7 @@ class PeerLink:
             self._open(turn)
 
     def greets(self, turn: Turn, payload: HelloPayload) -> None:
-        """What this node says of itself is known. Raises CryptoError if no key may sign it."""
+        """Send this node's part of the hello. Raises CryptoError if no key may sign it."""
         node = turn.node
         key = node.trust.hello_key(node.uri, self.member, turn.now.wall)
         signer = turn.parts.signer(key)
@@ -305,7 +304,10 @@ class PeerLink:
         self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number))
 
     def _pay(self, turn: Turn, size: int) -> None:
-        """What is no frame has no answer of its own: who spends too much on it is read no further."""
+        """Charge a message that is not a frame.
+
+        It has no answer, so a peer that spends too much is read no further.
+        """
         budgets, steady = turn.parts.budgets, turn.now.steady
         budgets.charge(self.member, Passing.BYTES, size, steady)
         if budgets.spent(self.member, Passing.BYTES, steady):
@@ -319,7 +321,7 @@ class PeerLink:
         self._gate(turn)
 
     def resume(self, turn: Turn) -> None:
-        """The pause is over, if the budget is out of debt."""
+        """Read on, if the budget is out of debt."""
         self._pause(turn)
 
     def _gap(self, turn: Turn, gap: Gap) -> None:
@@ -341,7 +343,7 @@ class PeerLink:
         for ack in acks.acks:
             leaf = LeafId(ack.digest)
             if not self.queue.is_flying(leaf):
-                # Of what is not on the way nothing follows, whatever it says.
+                # An answer to a statement that is not on its way has no effect, whatever it says.
                 turn.parts.budgets.need(self.member, Passing.ANSWERS, now.steady)
             elif ack.code:
                 self.last_error = code = code_of_peer(ack.code)
@@ -358,7 +360,7 @@ class PeerLink:
         turn.parts.sender.look_at(turn, [self.member])
 
     def _directories(self, turn: Turn, told: DirectoriesHeld) -> None:
-        """Show what is held here where the peer holds another content of the same version."""
+        """Show the directories held here where the peer holds other content of the same version."""
         turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
         for held in otherwise(turn.node.trust, told.directories)[:MAX_SHOWN]:
             self._post(turn, CONTROL, held)
@@ -368,13 +370,13 @@ class PeerLink:
         self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number))
 
     def judged(self, turn: Turn, forked: MemberCode | None) -> None:
-        """Somebody has signed two directories: the peer that has shown one is shown the other."""
+        """Show the peer the other directory if one it has shown was one of two under one version."""
         held = turn.node.trust.members.get(forked) if forked is not None else None
         if held is not None and held.directory_signed is not None:
             self._post(turn, CONTROL, held.directory_signed)
 
     def tell_directories(self, turn: Turn, members: Iterable[MemberCode]) -> None:
-        """Say which directories of these members are held here."""
+        """Tell the peer which directories of these members are held here."""
         if held := held_of(turn.node.trust, [one for one in members if one != turn.node.member]):
             self._post(turn, CONTROL, DirectoriesHeld(held))
 
@@ -383,7 +385,7 @@ class PeerLink:
         self._serve(turn)
 
     def _slice(self, turn: Turn, message: Slice) -> bool:
-        """One that was asked for costs the peer nothing."""
+        """Take a slice; one that was requested costs the peer nothing."""
         return turn.parts.fetching.came(turn, self.number, self.member, message)
 
     def _second_hello(self, turn: Turn, hello: Hello) -> None:
@@ -391,7 +393,10 @@ class PeerLink:
         raise EnvelopeError("ENVELOPE_MALFORMED", "a second hello on one link")
 
     def unreadable(self, turn: Turn, message: Unreadable) -> None:
-        """A message could not be read: the peer is told the code. Raises DeliveryError RATE for too many."""
+        """Tell the peer the code of a message that could not be read.
+
+        Raises DeliveryError RATE for too many.
+        """
         turn.tell(self.member, Tell(Notice.FRAME_REJECTED, self.node, message.code, message.size))
         if not self.open:
             raise EnvelopeError(message.code, "a link begins with a hello")
@@ -405,25 +410,25 @@ class PeerLink:
         self._gate(turn)
 
     def worked(self, turn: Turn) -> None:
-        """A step that a message has led to is over."""
+        """Note that a step that a message has caused is over."""
         self._at_work -= 1
         self._gate(turn)
 
     def taken(self, turn: Turn, taken: ReceiveResult) -> None:
-        """A frame is durable: it is acknowledged, and what it lacks is asked for."""
+        """Acknowledge a durable frame, and ask for what it lacks."""
         self._post(turn, CONTROL, Acks(taken.acks))
         self.ask(turn, taken.gaps)
         if taken.again:
             self.queue.more = True
 
     def _acknowledge(self, turn: Turn) -> None:
-        """What arrives while one commit runs shares the next."""
+        """Forget acknowledged statements; acknowledgements that arrive during one commit share the next."""
         if self._acknowledged and not self._acknowledging:
             self._acknowledging = len(self._acknowledged)
             turn.do(RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number))
 
     def acknowledged(self, turn: Turn) -> None:
-        """The step "acknowledge" is durable."""
+        """Go on after the step "acknowledge" is durable."""
         del self._acknowledged[: self._acknowledging]
         self._acknowledging = 0
         self._acknowledge(turn)
@@ -449,11 +454,14 @@ class PeerLink:
 
     @property
     def settled(self) -> bool:
-        """Whether the peer has acknowledged all, and was answered how the last checkpoint follows."""
+        """True if the peer has acknowledged everything, and was answered how the last checkpoint follows."""
         return not (self.queue.unacknowledged or self._said or self._writing or any(self._out))
 
     def settle(self, turn: Turn, leaf: LeafId) -> None:
-        """This statement must not leave any more. What waits in one frame with it is loaded again."""
+        """Withdraw a statement that must not leave any more.
+
+        Others in the same waiting frame are loaded again.
+        """
         if self.loading:
             self._withdrawn.add(leaf)
         self.queue.acknowledged(leaf, turn.now.steady)
@@ -463,7 +471,7 @@ class PeerLink:
                 self.queue.forget(waiting.leaves)
 
     def hand_loaded(self, turn: Turn, loaded: Durable[Sequence[Outbound]]) -> None:
-        """Put what was loaded again on the link, but what was withdrawn meanwhile."""
+        """Put statements that were loaded again on the link, except those withdrawn in the meantime."""
         self.loading = False
         withdrawn, self._withdrawn = self._withdrawn, set()
         if withdrawn:
@@ -474,19 +482,19 @@ class PeerLink:
         self.hand(turn, loaded)
 
     def ask(self, turn: Turn, gaps: Iterable[Gap]) -> None:
-        """Ask for what is missing, each stream no more often than its backoff allows."""
+        """Ask for gaps, each stream no more often than its backoff allows."""
         for gap in self._gaps.due(gaps, turn.now, turn.parts.random):
             self._post(turn, CONTROL, gap)
 
     def look_for_gaps(self, turn: Turn) -> None:
-        """Once a second: is what was asked for still missing?"""
+        """Once a second, ask if what was requested is still missing."""
         streams = self._gaps.streams()
         if streams and not self.looking:
             self.looking = True
             turn.do(RunQuery(Query.STILL_MISSING, (self.member, streams), self.number))
 
     def still_missing(self, turn: Turn, streams: Sequence[tuple[str, int]], gaps: Sequence[Gap]) -> None:
-        """Ask again for what is, and forget the rest."""
+        """Ask again for what is still missing, and forget the rest."""
         self.looking = False
         self._gaps.keep(streams, gaps)
         self.ask(turn, gaps)
@@ -497,23 +505,23 @@ class PeerLink:
             self._post(turn, CONTROL, ask)
 
     def answer(self, turn: Turn, ask: LogAsk, path: LogPath | None) -> None:
-        """Say how this node's log follows from what the peer holds of it; None: there is nothing to say."""
+        """Tell the peer how this node's log follows from what it holds; None: there is nothing to tell."""
         if self.open and path is not None:
             self._post(turn, CONTROL, path)
         if self._said is not None and self._said[1] == (ask.until, ask.until_size):
             self._said = None
 
     def ask_for_slice(self, turn: Turn, ask: SliceAsk) -> None:
-        """Ask for a part of a file."""
+        """Request a slice of a file."""
         self._post(turn, SLICES, ask)
 
     def serves(self, turn: Turn, pieces: Digest, kept: Kept | None) -> None:
-        """Whether the peer may have a file."""
+        """Note that the peer may have a file, or may not."""
         self._serving.serves(turn, pieces, kept)
         self._serve(turn)
 
     def slice_read(self, turn: Turn, event: SliceRead) -> None:
-        """A slice that the peer has asked for."""
+        """Send a slice that the peer has requested."""
         self._serving.read()
         self._post(turn, SLICES, Slice(event.run.ask.pieces, event.run.ask.number, event.data))
         self._serve(turn)
@@ -530,7 +538,7 @@ class PeerLink:
         self._write(turn)
 
     def written(self, turn: Turn) -> None:
-        """The driver has written the last message."""
+        """Go on after the driver has written the last message."""
         self._writing = False
         self._write(turn)
         self._serve(turn)

@@ -13,10 +13,10 @@
     COUNTING    none, or as many as last time: not until something changes     IDLE
     RESENDING   it is durable                                                  IDLE
 
-Driven by events: whenever something became ready or a window opened. What is ready while one commit runs
-shares the next: that is the batching, there is no other. While the clock is not believed (promise P10) or
-there is no policy (P17), nothing is released, and all that is no release still goes. A step that fails is
-tried again after a pause, for its destination alone: one peer's trouble is nobody else's (P15).
+The sender acts on events: whenever something became ready or a window opened. Pairs that become ready during
+one commit share the next: that is the only batching there is. While the clock is not believed (promise P10)
+or there is no policy (P17), nothing is released, but all other statements still go. A step that fails is
+tried again after a pause, for its destination alone: one peer's trouble does not affect others (P15).
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 
 SMALLEST: Final = 1536
-"""As hand-over counts: so many bytes of room are one release."""
+"""The bytes of room that count as one release, as in hand-over."""
 
 
 class Stage(Enum):
-    """Where a destination is: the table above."""
+    """The stage of a destination, as in the table above."""
 
     IDLE = auto()
     ASKING = auto()
@@ -58,20 +58,20 @@ class Stage(Enum):
 class _Destination:
     stage: Stage = Stage.IDLE
     fresh: bool = False
-    """Pairs may be ready to be handed over."""
+    """True if pairs may be ready for hand-over."""
     left: int = -1
-    """How many there were when nothing went; -1: not known."""
+    """The number of pairs left when nothing went; -1: not known."""
     not_before: Instant = EPOCH
-    """On the steady clock."""
+    """When to try again, on the steady clock."""
     backoff: Backoff | None = None
     releases_wait: bool = False
-    """All that is no release was sent again: what is left waits until something may be released."""
+    """True if all other statements were sent again and only releases are left, which must wait."""
     alone: bool = False
-    """A hand-over together with others has failed."""
+    """True if a hand-over together with others has failed."""
 
 
 class Sender:
-    """Of all destinations."""
+    """The sender for all destinations."""
 
     def __init__(self) -> None:
         self._to: dict[MemberCode, _Destination] = {}
@@ -81,7 +81,7 @@ class Sender:
         self._policy = True
 
     def wake(self, turn: Turn, ready: Iterable[MemberCode] = ()) -> None:
-        """Pairs of these members may have become ready."""
+        """Note that pairs of these members may have become ready."""
         for member in ready:
             destination = self._at(member)
             destination.fresh, destination.left = True, -1
@@ -89,22 +89,22 @@ class Sender:
         self._hand_over(turn)
 
     def look_at(self, turn: Turn, members: Iterable[MemberCode]) -> None:
-        """Something changed for these destinations: the window, or what is to be sent again."""
+        """Look at destinations for which something changed: the window, or what is to be sent again."""
         for member in members:
             self._look_at(turn, member)
         self._hand_over(turn)
 
     def look(self, turn: Turn) -> None:
-        """Something changed for all: the clock, or time has passed."""
+        """Look at all destinations: the clock has changed, or time has passed."""
         self.look_at(turn, [link.member for link in turn.parts.links.newest()])
 
     def policy(self, turn: Turn, *, available: bool) -> None:
-        """Whether there is a policy to release by."""
+        """Note if there is a policy to release by."""
         self._policy = available
         self.look(turn)
 
     def dropped(self, member: MemberCode, link: LinkId) -> None:
-        """A link has ended. What it was asked for is in the store, for the next one."""
+        """Note that a link has ended. What was requested for it is in the store, for the next one."""
         del link
         self._due.pop(member, None)
         destination = self._at(member)
@@ -112,18 +112,18 @@ class Sender:
             destination.stage = Stage.IDLE
 
     def next_at(self) -> Instant | None:
-        """When to look again: something is due, or a pause is over."""
+        """Return when to look again: something is due, or a pause is over."""
         return min(self._due.values(), default=None)
 
     def tick(self, turn: Turn) -> None:
-        """Something may be due."""
+        """Look at everything that may be due."""
         self.look(turn)
 
     def _at(self, member: MemberCode) -> _Destination:
         return self._to.setdefault(member, _Destination())
 
     def may_release(self, now: Now) -> bool:
-        """Whether anything may be released."""
+        """Return True if anything may be released."""
         return now.believed and self._policy
 
     def _may(self, turn: Turn) -> bool:
@@ -161,7 +161,7 @@ class Sender:
             destination.stage = Stage.WANTS
 
     def fresh_first(self, turn: Turn, link: PeerLink, answer: bool | IntelshareError) -> None:
-        """Whether what is fresh goes before what is sent again."""
+        """Decide by the answer if a fresh pair goes before what is sent again."""
         destination = self._at(link.member)
         if destination.stage is not Stage.ASKING:
             return
@@ -176,12 +176,12 @@ class Sender:
     def _send_again(self, turn: Turn, link: PeerLink, step: Step) -> None:
         self._at(link.member).stage = Stage.RESENDING
         busy, room = link.queue.busy(turn.now.steady), link.queue.room()
-        # What is queued while the step runs asks for another.
+        # Statements queued while the step runs need another step.
         link.queue.more, link.loading = False, True
         turn.do(RunStep(step, (link.member, busy, room), link.number))
 
     def resent(self, turn: Turn, run: RunStep, answer: Durable[Loaded] | IntelshareError) -> None:
-        """What is to be sent again is loaded, durably. While releases wait, they are left."""
+        """Send what was loaded again, durably. While releases must wait, they are left."""
         member, link = run.event[0], turn.parts.links.get(run.link)
         destination = self._at(member)
         destination.stage = Stage.IDLE
@@ -197,7 +197,7 @@ class Sender:
             destination.releases_wait |= run.step is Step.RESEND_BUT_RELEASES
             link.hand_loaded(turn, answer.part(lambda loaded: loaded[0]))
             if link.queue.more and not frames:
-                # All that was found may not go now.
+                # Nothing that was found may go now.
                 destination.not_before = Instant(turn.now.steady + RETRY)
         self.look_at(turn, [member])
 
@@ -225,7 +225,7 @@ class Sender:
     def handed(
         self, turn: Turn, run: RunStep, answer: Durable[tuple[Outbound, ...]] | IntelshareError
     ) -> None:
-        """What was ready is numbered, sealed and durable."""
+        """Send what was ready and is now numbered, sealed and durable."""
         (rooms,) = run.event
         self._handing = False
         if isinstance(answer, IntelshareError):
@@ -243,7 +243,7 @@ class Sender:
             destination.alone, destination.backoff = False, None
             if member in served:
                 destination.stage = Stage.IDLE
-                # A link that has ended meanwhile loses nothing: the next one loads it from the store.
+                # If a link has ended in the meantime, nothing is lost: the next one loads it from the store.
                 if link is not None:
                     link.hand(turn, said)
             else:
@@ -252,7 +252,7 @@ class Sender:
                 turn.do(RunQuery(Query.QUEUED, (member,)))
 
     def counted(self, turn: Turn, member: MemberCode, left: int | IntelshareError) -> None:
-        """How many pairs wait for a destination after a hand-over in which nothing went to it."""
+        """Note how many pairs wait for a destination after a hand-over that sent it nothing."""
         destination = self._at(member)
         if destination.stage is not Stage.COUNTING:
             return

@@ -1,6 +1,6 @@
-"""Room on the disk of the data folder: what is still taken when there is little, and who holds the reserve.
+"""Room on the data folder's disk: what is still accepted when there is little, and the reserve.
 
-    state     what is taken                        reserve     left when                               next
+    state     what is accepted                     reserve     left when                               next
     -------   ----------------------------------   ---------   -------------------------------------   -------
     ENOUGH    everything                           held        less than ``low`` bytes are free,       LOW
                                                                or a write found no room
@@ -9,10 +9,10 @@
     FILLING   as LOW                               being       it is held                              ENOUGH
                                                    made        there was no room for it                LOW
 
-The reserve is a file of the driver's that takes room and says nothing. It is given up in LOW once less than
-``give`` bytes are free, or a write found no room: then there is room again, also where somebody else has
-filled the disk to the last byte, or where a quota does not show in what is said to be free. To hold it again
-is the proof that there is room. So nothing needs a restart or an operator but the room itself.
+The reserve is a file of the driver's that only takes up room. It is given up in LOW once less than ``give``
+bytes are free, or a write found no room: then there is room again, even if another program has filled the
+disk to the last byte, or if a quota does not show in the number of free bytes. Holding it again proves that
+there is room. So recovery needs no restart, and nothing from an operator except the room itself.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from intelshare.engine.values import HoldReserve, SetRoom, Space
 from intelshare.instant import EPOCH, SECOND, Instant
 
 PAUSE: Final = 2 * SECOND
-"""Until the reserve is tried again after there was no room for it."""
+"""The time until the reserve is tried again after there was no room for it."""
 
 
 class State(Enum):
-    """Where it is: the table above."""
+    """The state, as in the table above."""
 
     ENOUGH = auto()
     LOW = auto()
@@ -37,7 +37,7 @@ class State(Enum):
 
 
 class RoomOnDisk:
-    """Of one engine."""
+    """The room on the disk of one engine."""
 
     def __init__(self) -> None:
         self._state = State.ENOUGH
@@ -47,11 +47,11 @@ class RoomOnDisk:
 
     @property
     def is_low(self) -> bool:
-        """Only FLASH, receipts, recalls and log entries are taken."""
+        """True if only FLASH, receipts, recalls and log entries are accepted."""
         return self._state is not State.ENOUGH
 
     def seen(self, turn: Turn, space: Space) -> None:
-        """The driver has looked, or a write has found no room (``free`` is 0 then)."""
+        """Process the driver's look at the disk, or a write that found no room (``free`` is 0 then)."""
         limits, self._seen = turn.parts.limits.space, space
         if self._state is State.ENOUGH and space.free < limits.low:
             self._state = State.LOW
@@ -79,7 +79,7 @@ class RoomOnDisk:
             turn.do(HoldReserve(True))
 
     def held(self, turn: Turn, *, there_was_room: bool) -> None:
-        """The reserve is held, or there was no room for it."""
+        """Note that the reserve is held, or that there was no room for it."""
         self._filling = False
         if not there_was_room:
             self._state, self._not_before = State.LOW, Instant(turn.now.steady + PAUSE)

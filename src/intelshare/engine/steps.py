@@ -1,7 +1,7 @@
-"""The steps and questions of the broker that the engine asks for, by name: the table that drivers look up.
+"""The steps and queries of the broker that the engine asks for, by name: the table that drivers look up.
 
-A driver may run ``table[name](node, view, *event, now, random)`` for a step, and
-``table[name](node, view, *event, now)`` for a question; the simulator plants bugs by replacing rows.
+A driver may run ``table[name](node, view, *event, now, random)`` for a step, and ``table[name](node, view,
+*event, now)`` for a query; the simulator plants bugs by replacing rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from intelshare.ports import Plan, View
 
 
 class Step(StrEnum):
-    """A step: answers with a plan, and leads to ``Effects``."""
+    """A step: it answers with a plan, and leads to ``Effects``."""
 
     HANDOVER = "handover"
     RESEND = "resend"
@@ -54,39 +54,39 @@ class Step(StrEnum):
 
 
 class Query(StrEnum):
-    """A question about the committed rows."""
+    """A query of the committed rows."""
 
     GREET = "greet"
-    """What to say of this node in a hello."""
+    """This node's payload of a hello."""
     FRESH_FIRST = "fresh_first"
-    """Whether the most urgent pair that is ready goes before what is to be sent again."""
+    """Tells if the most urgent ready pair goes before what is to be sent again."""
     QUEUED = "queued"
-    """How many pairs wait for a member."""
+    """The number of pairs that wait for a member."""
     STILL_MISSING = "still_missing"
-    """Of streams that were asked about: what is still missing."""
+    """The gaps that are still open in the streams that were asked about."""
     ACTS_FORGOTTEN = "acts_forgotten"
-    """How many acts a peer asks for that this node no longer has."""
+    """The number of acts that a peer asks for and this node no longer has."""
     ANSWER = "answer"
-    """How this node's log follows from what a peer holds of it."""
+    """The path by which this node's log follows from what a peer holds of it."""
     ANYTHING_OVER = "anything_over"
     SIGNED_AHEAD = "signed_ahead"
-    """Whether something may have been signed ahead of the clock as it is now."""
+    """Tells if something may have been signed ahead of the clock as it is now."""
     ANYTHING_TO_PURGE = "anything_to_purge"
     CHECKPOINT_DUE = "checkpoint_due"
     MARKED = "marked"
-    """What was marked and is not destroyed yet."""
+    """The bulletins and files that were marked and are not destroyed yet."""
     FIRST_WANTED = "first_wanted"
     """The file of a member that is to be fetched first."""
     SERVES = "serves"
-    """The file of which a peer asks for pieces, if it may have it."""
+    """The file whose pieces a peer asks for, if it may have it."""
     OWED = "owed"
-    """What a bundle to a member must answer and ask."""
+    """The answers and questions that a bundle to a member must carry."""
     GAPS = "gaps"
-    """What is missing of a member's streams and acts."""
+    """The gaps in a member's streams and acts."""
     FRESH_BEFORE = "fresh_before"
-    """As FRESH_FIRST, where much of what was signed is in the bundle already."""
+    """As FRESH_FIRST, where much of what was signed is already in the bundle."""
     LEFT = "left"
-    """What waits for a member."""
+    """The pairs, statements and files that wait for a member."""
 
 
 STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
@@ -137,7 +137,7 @@ def _serves(node: Node, view: View, member: MemberCode, pieces: Digest, now: Ins
     try:
         return serving.serves(node, view, member, pieces, now)
     except StoreError:
-        # A damaged record is this file's trouble, not the link's.
+        # A damaged record affects this file, not the link.
         return None
 
 

@@ -1,14 +1,14 @@
-"""A stop in order, also in the middle of anything: each phase begins when the one before is over.
+"""An orderly stop, even in the middle of anything: each phase begins when the one before is over.
 
     phase       what happens                                         over when
     ---------   --------------------------------------------------   ---------------------------------------
-    LAST_WORD   sign where the log stands, write the sidecar, send   it is sent, or could not be
+    LAST_WORD   sign the log's position, write the sidecar, send     it is sent, or could not be
     SETTLE      peers take it                                        all is taken and answered, or last_word
     CLOSE       end all links                                        at once
     DRAIN       no more calls and steps; those that run finish       all that was written is durable
     MARK        the sidecar gets the mark of a clean stop            it is written, or could not be
 
-With the last word peers can tell whether somebody edits the log of a node that is off. The mark says that
+With the last checkpoint peers can tell if somebody edits the log of a node that is off. The mark states that
 sidecar and database are equal: it is true only after the last writer has stopped.
 """
 
@@ -25,7 +25,7 @@ from intelshare.instant import Instant
 
 
 class Phase(Enum):
-    """Where a stop is: the table above."""
+    """The phase of a stop, as in the table above."""
 
     LAST_WORD = auto()
     SETTLE = auto()
@@ -38,7 +38,7 @@ STOP_ORDER: Final = tuple(Phase)
 
 
 class Stopping:
-    """Of one engine, once."""
+    """The stop of one engine; it happens once."""
 
     def __init__(self, order: Sequence[Phase] = STOP_ORDER) -> None:
         self._left = list(order)
@@ -47,13 +47,13 @@ class Stopping:
         self.begun = False
 
     def begin(self, turn: Turn) -> None:
-        """Stop. A second time is no harm."""
+        """Stop. Calling it again does no harm."""
         if not self.begun:
             self.begun = True
             self.advance(turn)
 
     def advance(self, turn: Turn) -> None:
-        """A phase is over: begin the next."""
+        """Begin the next phase: the one before is over."""
         self._phase = self._left.pop(0) if self._left else None
         match self._phase:
             case Phase.LAST_WORD:
@@ -72,11 +72,11 @@ class Stopping:
                 turn.do(Stopped())
 
     def tick(self, turn: Turn) -> None:
-        """Peers may have taken the last word, or have had their time."""
+        """Go on if peers have taken the last checkpoint, or their time is over."""
         if self._until is not None and (turn.parts.links.settled or self._until <= turn.now.steady):
             self._until = None
             self.advance(turn)
 
     def next_at(self) -> Instant | None:
-        """When peers have had their time."""
+        """Return when the peers' time is over."""
         return self._until

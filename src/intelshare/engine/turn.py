@@ -1,4 +1,4 @@
-"""One event being handled: the node, the time, and the actions that come of it. Here the parts meet."""
+"""The handling of one event: the node, the time, and the resulting actions. Here the parts meet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Parts:
     limits: Limits
     random: Random
     signer: Callable[[KeyId], Signer]
-    """Signs hellos."""
+    """Finds the signer of hellos."""
     links: Links
     sender: Sender
     dialling: Dialling
@@ -53,7 +53,7 @@ class Parts:
 
 @dataclass(slots=True)
 class Turn:
-    """Made for each event. ``parts`` are called with it, and add actions."""
+    """Created for each event. The ``parts`` are called with it, and add actions."""
 
     parts: Parts
     node: Node
@@ -61,7 +61,7 @@ class Turn:
     actions: list[Action] = field(default_factory=list)
 
     def do(self, action: Action) -> None:
-        """Let the driver do this, after what was asked for before."""
+        """Let the driver do this, after everything before it."""
         self.actions.append(action)
 
     def tell(self, member: MemberCode, tell: Tell) -> None:
@@ -73,11 +73,11 @@ class Turn:
             self.do(tell)
 
     def set_health(self, code: str, on: bool) -> None:
-        """Let health show a code, or not any more."""
+        """Let health show a code, or no longer show it."""
         self.do(SetHealth(code, on))
 
     def carry_out(self, led: Durable[Effects]) -> None:
-        """What durable writes lead to: what has ended is not sent, statements go out, questions are asked."""
+        """Carry out the effects of durable writes: withdraw what has ended, send statements, ask."""
         effects, links = led.value, self.parts.links
         for member, leaf in effects.ended:
             if (link := links.of_member(member)) is not None:

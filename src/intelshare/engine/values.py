@@ -1,7 +1,7 @@
-"""What goes into an engine and what comes out of it: frozen values, one class each.
+"""The input and output of an engine: frozen values, one class each.
 
-A driver calls ``Engine.handle(event, node, now)`` and carries out the actions in their order. Nothing here
-does anything.
+A driver calls ``Engine.handle(event, node, now)`` and carries out the actions in order. Nothing here does
+anything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from intelshare.ports import Durable
 from intelshare.trust import Channel, DirectoriesHeld, DirectoryNode
 
 LinkId = NewType("LinkId", int)
-"""One connection, from the first dial or call to its end. Never used again."""
+"""One connection, from the first dial or call to its end. A number is never used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,15 @@ class Now:
     """The time at which a driver hands over an event."""
 
     wall: Instant
-    """Wall time: what is signed, what certificates and treaties are held against. It may jump."""
+    """Wall time, for signatures and for the validity of certificates and treaties. It may jump."""
     steady: Instant
-    """A clock that never jumps; only differences mean something. All waiting is counted on it."""
+    """A clock that never jumps; only differences mean something. All waiting is measured on it."""
     believed: bool = True
-    """Whether wall time may be believed (promise P10)."""
+    """True if wall time may be believed (promise P10)."""
 
 
 class Notice(StrEnum):
-    """What a driver writes into its log."""
+    """A line that a driver writes into its log."""
 
     LINK_CLOSED = "link closed"
     DIAL_FAILED = "dial failed"
@@ -54,16 +54,16 @@ class Notice(StrEnum):
 
 
 class Chore(StrEnum):
-    """What a driver does by itself when the engine says that it is time."""
+    """A task that a driver does by itself when the engine says that it is time."""
 
     SHOW = "show"
-    """Write where the node is found, and whether it serves."""
+    """Write where the node is found, and if it serves."""
     POLICY = "policy"
-    """Look whether a policy file has changed."""
+    """Check if a policy file has changed."""
     RENEW = "renew"
     """Renew what is due: certificates, keys, the directory."""
     SPACE = "space"
-    """Look how much room the disk has; then ``Space``."""
+    """Check how much room the disk has; then ``Space``."""
 
 
 # Actions
@@ -91,7 +91,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class SetReading:
-    """Read on from this link, or not until told to."""
+    """Read on from this link, or stop reading until told to."""
 
     link: LinkId
     on: bool
@@ -99,7 +99,7 @@ class SetReading:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End a link; the peer is told the code. Nothing that comes of it is of interest any more."""
+    """End a link; the peer is told the code. Later events of this link are ignored."""
 
     link: LinkId
     error: IntelshareError | None = None
@@ -118,63 +118,65 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class RunStep:
-    """Carry out a step of the broker in the store's writer; then ``StepDone``."""
+    """Run a step of the broker in the store's writer; then ``StepDone``."""
 
     step: Step
     event: tuple[Any, ...] = ()
     link: LinkId | None = None
-    """Of a step that a message of this link led to."""
+    """The link whose message caused the step, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Ask something of the committed rows; then ``QueryDone``."""
+    """Run a query on the committed rows; then ``QueryDone``."""
 
     query: Query
     event: tuple[Any, ...] = ()
     link: LinkId | None = None
     beside: bool = False
-    """It may read a whole log: its answer is a ``Work``, which is done beside all else, to its end whatever
-    happens to its link."""
+    """True if it may read a whole log: the answer is then a ``Work``, done beside all else to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskLogs:
-    """A user's question about logs has its turn: ask it as if ``beside``; then ``LogsAsked``."""
+    """Run a user's question about logs, whose turn has come, as if ``beside``; then ``LogsAsked``."""
 
     question: int
 
 
 @dataclass(frozen=True, slots=True)
 class WriteSidecar:
-    """Write where the log stands in the database now into the file beside it; then ``SidecarWritten``."""
+    """Write the log's position in the database into the file beside it; then ``SidecarWritten``."""
 
     clean: bool = False
-    """With the mark of a clean stop: the very last thing."""
+    """True to add the mark of a clean stop: the very last thing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shred:
-    """Let nothing that was overwritten stay anywhere, and remove the pieces of files; then ``Shredded``."""
+    """Shred everything that was overwritten, and remove the pieces of these files; then ``Shredded``."""
 
     files: tuple[FilePlace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPieces:
-    """Make room for the pieces of a file, and look which are here; then ``PiecesOpened``."""
+    """Make room for the pieces of a file, and check which are here; then ``PiecesOpened``."""
 
     place: FilePlace
     member: MemberCode
-    """Whose share of the room it takes."""
+    """The member whose share of the room it takes."""
     size: int
     pieces: tuple[bytes, ...]
-    """The hash of each."""
+    """The hash of each piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class WritePiece:
-    """Write a piece durably, if it has this hash; then ``PieceWritten``. Of all files in order."""
+    """Write a piece durably, if it has this hash; then ``PieceWritten``.
+
+    Pieces of all files are written in order.
+    """
 
     place: FilePlace
     number: int
@@ -184,7 +186,7 @@ class WritePiece:
 
 @dataclass(frozen=True, slots=True)
 class ReadSlice:
-    """Read so many bytes of the pieces of a file, for a link; then ``SliceRead``."""
+    """Read ``length`` bytes of a file's pieces, for a link; then ``SliceRead``."""
 
     link: LinkId
     ask: SliceAsk
@@ -195,28 +197,28 @@ class ReadSlice:
 
 @dataclass(frozen=True, slots=True)
 class RunChore:
-    """Do what is the driver's own; then ``ChoreDone``."""
+    """Do a task of the driver's; then ``ChoreDone``."""
 
     chore: Chore
 
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Hand over ``TimerDue`` at this instant of the steady clock. Replaces the timer before."""
+    """Hand over ``TimerDue`` at this instant of the steady clock. It replaces the previous timer."""
 
     at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class HoldReserve:
-    """Make the file that takes room, then ``ReserveHeld``; or give it up (``on`` is false)."""
+    """Make the reserve file, then ``ReserveHeld``; or give it up (``on`` is false)."""
 
     on: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SetRoom:
-    """Let steps and health know that only ``free`` bytes are left of ``need``; none needed: there is room."""
+    """Tell steps and health that only ``free`` bytes are left of ``need``; with ``need`` 0 there is room."""
 
     free: int = 0
     need: int = 0
@@ -224,7 +226,7 @@ class SetRoom:
 
 @dataclass(frozen=True, slots=True)
 class SetHealth:
-    """A code stands against serving, or does not any more."""
+    """A code that prevents serving, or no longer does."""
 
     code: str
     on: bool
@@ -232,7 +234,7 @@ class SetHealth:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Something for the log: ids, codes and counts only."""
+    """A line for the log: ids, codes and counts only."""
 
     notice: Notice
     peer: NodeUri | None = None
@@ -242,7 +244,7 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class LogSaid:
-    """What ``SayLog`` asked for is done; ``error``: it could not be."""
+    """The answer to ``SayLog``; ``error`` if it failed."""
 
     token: int
     error: IntelshareError | None = None
@@ -250,12 +252,12 @@ class LogSaid:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Take no more calls and no more steps, and finish those that run; then ``Drained``."""
+    """Accept no more calls and steps, and finish those that run; then ``Drained``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The engine has come to its end; it hands out nothing more."""
+    """The engine has come to its end; it gives no more actions."""
 
 
 Action = (
@@ -289,12 +291,12 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The node's incarnation is durable and its ports are open: dial, and keep house."""
+    """The node's incarnation is durable and its ports are open: start dialling and housekeeping."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimerDue:
-    """The time of ``SetTimer`` has come. Sooner is no harm, nor is a time that was replaced."""
+    """The time of ``SetTimer`` has come. An early event, or one of a replaced timer, does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,14 +306,14 @@ class NodeChanged:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A peer node that TLS has identified has opened a stream. ``link``: from ``Engine.new_link``."""
+    """A peer node that TLS has identified has opened a stream. ``link`` is from ``Engine.new_link``."""
 
     link: LinkId
     member: MemberCode
     node: NodeUri
     channel: Channel
     certificate: bytes = b""
-    """DER of its leaf: held against revocations at every message. Empty where there is no TLS."""
+    """The DER of its leaf certificate: checked against revocations at every message. Empty without TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +331,7 @@ class Received:
     link: LinkId
     message: Message
     size: int
-    """Bytes, as it came."""
+    """The bytes of the message as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +353,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A link has ended, or could not be opened. ``code``: why; empty: the peer ended it."""
+    """A link has ended, or could not be opened. ``code`` says why; empty: the peer ended it."""
 
     link: LinkId
     code: str = ""
@@ -367,7 +369,7 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class QueryDone:
-    """A question has its answer, or could not be answered."""
+    """A query has its answer, or has failed."""
 
     run: RunQuery
     answer: Any
@@ -375,21 +377,21 @@ class QueryDone:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A step that the driver ran by itself, for a user, is durable: this is what it leads to."""
+    """A step that the driver ran by itself, for a user, is durable: these are its effects."""
 
     effects: Durable[Effects]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Pairs of these recipients may be ready to be handed over."""
+    """Pairs of these recipients may be ready for hand-over."""
 
     members: Sequence[MemberCode] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedAgain:
-    """Statements were queued again for a member beside its link, by a bundle of it."""
+    """A bundle of this member has queued statements for it again, beside its link."""
 
     member: MemberCode
 
@@ -403,14 +405,14 @@ class LogQuestion:
 
 @dataclass(frozen=True, slots=True)
 class LogsAsked:
-    """A user's question about logs has ended, whatever came of it: its thread has returned."""
+    """A user's question about logs has ended, whatever the outcome: its thread has returned."""
 
     question: int
 
 
 @dataclass(frozen=True, slots=True)
 class SayLog:
-    """Sign and send where the log stands, due or not; ``LogSaid`` follows."""
+    """Sign and send a checkpoint, due or not; ``LogSaid`` follows."""
 
     token: int
 
@@ -432,7 +434,7 @@ class Shredded:
 
 @dataclass(frozen=True, slots=True)
 class PiecesOpened:
-    """Which pieces of a file are missing, by their numbers from 0."""
+    """The missing pieces of a file, by their numbers from 0."""
 
     place: FilePlace
     missing: Sequence[int] = ()
@@ -450,7 +452,7 @@ class PieceWritten:
 
 @dataclass(frozen=True, slots=True)
 class SliceRead:
-    """The bytes that were asked for; none if they could not be read."""
+    """The bytes that were requested; none if they could not be read."""
 
     run: ReadSlice
     data: bytes
@@ -458,7 +460,7 @@ class SliceRead:
 
 @dataclass(frozen=True, slots=True)
 class ChoreDone:
-    """A chore is done. ``changed``: it has brought something new."""
+    """A chore is done. ``changed`` is true if it has brought something new."""
 
     chore: Chore
     changed: bool = False
@@ -466,31 +468,31 @@ class ChoreDone:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """How much room there is: the driver has looked, or a write has found none (``free`` is 0)."""
+    """The room on the disk: the driver has looked, or a write has found none (``free`` is 0)."""
 
     free: int
-    """Bytes."""
+    """The free bytes."""
     reserve: int
-    """Bytes that the reserve holds; 0: it is given up."""
+    """The bytes that the reserve holds; 0: it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveHeld:
-    """The reserve was to be made."""
+    """The outcome of making the reserve."""
 
     there_was_room: bool
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyAvailable:
-    """Whether there is a policy to release by (promise P17)."""
+    """Reports if there is a policy to release by (promise P17)."""
 
     available: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop in order: last word, links, drain, clean mark."""
+    """Stop in order: last checkpoint, links, drain, clean mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,17 +534,17 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What can be said of the way to a peer node."""
+    """The state of the link to a peer node."""
 
     state: str
     """linked, dialling or waiting."""
     error: str = ""
     """The last code."""
     since: Instant = EPOCH
-    """Wall time at which the link was opened; 0: there is none."""
+    """The wall time at which the link was opened; 0: there is none."""
     offset: int = 0
     """Its clock minus this one, in microseconds."""
     unacknowledged: int = 0
-    """Statements that were sent and are not acknowledged."""
+    """The statements that were sent and are not acknowledged."""
     seen: Instant = EPOCH
-    """Wall time at which a link to it ended last; 0: none has since the start."""
+    """The wall time at which the last link to it ended; 0: none has since the start."""
